@@ -1,0 +1,59 @@
+// Package secret holds the one type for values that must never be shown.
+//
+// Every package that carries a password, a token or a publishing URL uses [Value]; there is no other way to hold one. It is the only
+// package of the house that all others may import.
+package secret
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"log/slog"
+)
+
+// Mask is what a set secret prints as, everywhere.
+const Mask = "********"
+
+// Value is a secret. It prints, logs and marshals as [Mask] (as nothing when it is empty); only [Value.Reveal] gives the text.
+// Its zero value is "not set".
+type Value struct{ text string }
+
+// New wraps text.
+func New(text string) Value { return Value{text} }
+
+// Reveal returns the secret itself, for the one place that needs it: a request body, a pipe to a child, a MAC.
+func (v Value) Reveal() string { return v.text }
+
+// Set reports whether the secret is not empty.
+func (v Value) Set() bool { return v.text != "" }
+
+// Equal compares in constant time, also for texts of different lengths.
+func (v Value) Equal(text string) bool {
+	a, b := sha256.Sum256([]byte(v.text)), sha256.Sum256([]byte(text))
+	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
+}
+
+func (v Value) String() string {
+	if v.text == "" {
+		return ""
+	}
+	return Mask
+}
+
+// GoString keeps %#v from looking inside.
+func (v Value) GoString() string { return `"` + v.String() + `"` }
+
+// LogValue keeps slog from looking inside.
+func (v Value) LogValue() slog.Value { return slog.StringValue(v.String()) }
+
+// MarshalJSON writes the mask.
+func (v Value) MarshalJSON() ([]byte, error) { return json.Marshal(v.String()) }
+
+// MarshalText writes the mask.
+func (v Value) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
+
+// UnmarshalText takes the text as it is; the configuration loader resolves references before.
+func (v *Value) UnmarshalText(text []byte) error {
+	v.text = string(text)
+	return nil
+}

@@ -1,0 +1,139 @@
+package controller
+
+import (
+	"time"
+
+	"github.com/oncue/oncue/encoders"
+)
+
+// StreamView is what is published of a stream: in /status, the API, the dashboard and the events. Readers get a copy of their own.
+type StreamView struct {
+	ID           string        `json:"id"`
+	Account      string        `json:"account"`
+	Name         string        `json:"name"`
+	Phase        Phase         `json:"phase"`
+	Mode         Mode          `json:"mode"`
+	ModeUntil    *Time         `json:"mode_until"`
+	ModeBy       *string       `json:"mode_by"`
+	ModeWhy      *string       `json:"mode_why"`
+	Wanted       bool          `json:"wanted"`
+	Managed      bool          `json:"managed"` // false: what runs was started by somebody else, and is left alone
+	Reason       string        `json:"reason"`
+	Since        Time          `json:"since"`
+	Deadline     *Time         `json:"deadline"`
+	DeadlineDoes *string       `json:"deadline_does"`
+	Unconfirmed  bool          `json:"unconfirmed"` // live by the encoder's word alone; the platform has not confirmed it
+	WaitsFor     *string       `json:"waits_for"`   // in phase waiting: the stream that holds the encoder
+	Viewers      *int          `json:"viewers"`     // null while the platform has not been asked
+	Feeds        []Feed        `json:"feeds"`       // open ones
+	Encoders     []EncoderView `json:"encoders"`
+	UptimeS      float64       `json:"uptime_s"` // of the present run, since it is live
+	Starts       int           `json:"starts"`   // encoder starts so far
+	LastAttempt  *Time         `json:"last_attempt"`
+	Savings      Savings       `json:"savings"`
+	Draining     bool          `json:"draining,omitempty"` // no longer in the configuration; ends when it is off
+}
+
+// EncoderView is one encoder of a stream.
+type EncoderView struct {
+	Name     string           `json:"name"`
+	Driver   string           `json:"driver"`
+	State    encoders.State   `json:"state"`
+	Wanted   bool             `json:"wanted"`
+	Since    *Time            `json:"since"`
+	Restarts int              `json:"restarts"` // since it was last wanted anew
+	Error    *string          `json:"error"`
+	PID      *int             `json:"pid"`
+	Health   *encoders.Health `json:"health"`
+}
+
+// Savings is what running on cue was worth, since the stream was first seen.
+type Savings struct {
+	Since    Time    `json:"since"`
+	RunS     float64 `json:"run_s"`         // encoder-seconds run
+	WatchedS float64 `json:"watched_s"`     // seconds live with a viewer in
+	AvoidedS float64 `json:"avoided_s"`     // encoder-seconds not run, against always on
+	Wasted   int     `json:"wasted_starts"` // runs that nobody joined
+}
+
+// AccountView is the platform's side of one account.
+type AccountView struct {
+	Account   string       `json:"account"`
+	LastHook  *Time        `json:"last_hook"`
+	LastPoll  *Time        `json:"last_poll"`
+	PollError *string      `json:"poll_error"`
+	Webhook   *WebhookView `json:"webhook"`
+}
+
+// WebhookView is the account's webhook that points here, as the platform showed it last.
+type WebhookView struct {
+	ID       int     `json:"id"`
+	URL      string  `json:"url"`
+	Disabled *string `json:"disabled"` // the reason and until when, or null
+}
+
+// A Transition is one step of a stream's story.
+type Transition struct {
+	Seq      int64  `json:"seq"`
+	Stream   string `json:"stream"`
+	At       Time   `json:"at"`
+	From     Phase  `json:"from"`
+	To       Phase  `json:"to"`
+	Event    string `json:"event"`  // what happened: a hook's name, timer, encoder, mode, boot, …
+	Reason   string `json:"reason"` // plain words
+	Encoder  string `json:"encoder"`
+	Deadline *Time  `json:"deadline"`
+}
+
+// A Change is one message of the live feed: exactly one of the pointers is set.
+type Change struct {
+	ID     uint64 // grows; resume after it
+	Stream *StreamView
+	Hook   *Record
+}
+
+// Phase is where a stream is. doc.go draws how they follow each other.
+type Phase string
+
+const (
+	PhaseIdle      Phase = "idle"      // off, and not wanted
+	PhaseWaiting   Phase = "waiting"   // wanted, but the encoder is held by another stream, or a limit is reached
+	PhaseStarting  Phase = "starting"  // told to start; not confirmed live
+	PhaseLive      Phase = "live"      // confirmed
+	PhaseLingering Phase = "lingering" // live, and nobody watches
+	PhaseStopping  Phase = "stopping"  // told to stop; not confirmed gone
+	PhaseBackoff   Phase = "backoff"   // wanted; waits to try again
+	PhaseFailed    Phase = "failed"    // wanted; given up
+)
+
+// Phases lists all phases, in the order of a stream's life.
+var Phases = []Phase{PhaseIdle, PhaseWaiting, PhaseStarting, PhaseLive, PhaseLingering, PhaseStopping, PhaseBackoff, PhaseFailed}
+
+// Mode says who decides: the machine, or a person.
+type Mode string
+
+const (
+	ModeAuto Mode = "auto"
+	ModeOn   Mode = "on"
+	ModeOff  Mode = "off"
+)
+
+// ModeRequest is a person's hold on a stream.
+type ModeRequest struct {
+	Mode Mode
+	For  time.Duration // 0: until further notice
+	By   string
+	Why  string
+}
+
+// Time prints as RFC 3339 with milliseconds, UTC.
+type Time struct{ time.Time }
+
+const timeFormat = "2006-01-02T15:04:05.000Z"
+
+func (t Time) String() string { return t.UTC().Format(timeFormat) }
+
+// MarshalJSON writes the quoted RFC 3339 text.
+func (t Time) MarshalJSON() ([]byte, error) {
+	return t.UTC().AppendFormat(nil, `"`+timeFormat+`"`), nil
+}

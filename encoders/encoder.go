@@ -1,0 +1,192 @@
+// Package encoders says what an encoder is.
+//
+// An encoder is a box or a process that publishes one stream to the platform: an FFmpeg, an OBS, a device with an HTTP API. A driver (one
+// folder each) implements [Encoder], and [Watcher] where it can notice changes by itself. Read those two first.
+//
+// A driver knows its box and nothing else: no retry, no restart, no policy, no store. What is wanted, when to give up and when to try again
+// is the controller's business. Every driver passes the suite in encodertest.
+package encoders
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/oncue/oncue/configs/secret"
+)
+
+// Encoder is one box or process. The controller has at most one Start or Stop in flight for an encoder; Status and Watch may run beside them.
+// All methods obey ctx's deadline and return soon after it. All errors are fit for people: they name the step and the cause, and carry no secret.
+type Encoder interface {
+	// Start makes the encoder publish for job and returns once the start is handed over (process running, request accepted), not once it is
+	// live: Status and Watch tell that. When it is already on for the same stream, Start does nothing and returns nil. When it is on for
+	// another stream and cannot be told apart or moved, it returns ErrBusy. A failure that trying again cannot cure (missing binary,
+	// unknown option, wrong password) is wrapped with Permanent.
+	Start(ctx context.Context, job Job) error
+
+	// Stop makes the encoder stop publishing and returns nil only when it is known to be gone: process reaped, box confirming. It escalates
+	// inside ctx's deadline (TERM, TERM, KILL). When it is already stopped it returns nil. An error means "not confirmed": call it again.
+	Stop(ctx context.Context, job Job) error
+
+	// Status looks at the encoder now. An encoder that cannot be asked is no error but StateUnknown with Error saying why;
+	// the error return is for ctx alone.
+	Status(ctx context.Context, job Job) (Status, error)
+}
+
+// Watcher is implemented by drivers that notice changes sooner than polling would: an exit, an event, a stall.
+type Watcher interface {
+	// Watch calls report with the status at once and then at each change of State, Run, PID, Error or ByHand (and about every 2 s while
+	// Health moves), until ctx ends; then it returns ctx.Err(). It survives loss of the connection to the box: that is reported as
+	// StateUnknown. report must not be called concurrently, and returns quickly. Any number of Watch calls may run.
+	Watch(ctx context.Context, job Job, report func(Status)) error
+}
+
+// Closer is implemented by drivers that hold connections or goroutines of their own. Close ends them and leaves the encoder as it is.
+type Closer interface{ Close() error }
+
+// Logger is implemented by drivers that keep the encoder's output. Log returns at most n last lines, oldest first, secrets redacted.
+type Logger interface {
+	Log(ctx context.Context, n int) ([]string, error)
+}
+
+// Checker is implemented by drivers that can try themselves without going live: binary present, box reachable, password right.
+// Each finding stands alone; none of them changes the encoder.
+type Checker interface {
+	Check(ctx context.Context, job Job) []Finding
+}
+
+// Planner is implemented by drivers that can say what a start would do: a command line or the requests, secrets masked.
+type Planner interface {
+	Plan(job Job) []string
+}
+
+// Finding is one result of a Check.
+type Finding struct {
+	Level Level  `json:"level"`
+	What  string `json:"what"`           // what was tried, and what came: "obs at 10.0.0.5:4455 answers (OBS 30.1.2)"
+	Hint  string `json:"hint,omitempty"` // the likely fix, when not OK
+}
+
+// Level grades a Finding.
+type Level string
+
+const (
+	OK   Level = "ok"
+	Warn Level = "warning"
+	Bad  Level = "error"
+)
+
+// State is what an encoder is doing, as far as its driver can see.
+type State string
+
+const (
+	StateStopped    State = "stopped"    // known not to publish
+	StateStarting   State = "starting"   // asked to, not delivering yet
+	StatePublishing State = "publishing" // evidence of delivery (see Status.ConfigOnly for boxes that only claim it)
+	StateStalled    State = "stalled"    // running, but not delivering for the driver's stall time
+	StateStopping   State = "stopping"   // asked to stop, not gone yet
+	StateFailed     State = "failed"     // ended by itself; Error says why. As gone as StateStopped
+	StateUnknown    State = "unknown"    // the box cannot be asked
+)
+
+// Gone reports whether the encoder is known not to publish.
+func (s State) Gone() bool { return s == StateStopped || s == StateFailed }
+
+// Status is one look at an encoder. It holds no secret.
+type Status struct {
+	State      State     `json:"state"`
+	At         time.Time `json:"at"`                    // when the driver looked
+	Since      time.Time `json:"since"`                 // when State began, as far as the driver knows; zero: unknown
+	Run        string    `json:"run,omitempty"`         // Job.Run of the start this belongs to, where the driver can tell; else ""
+	PID        int       `json:"pid,omitempty"`         // of the process, for drivers that have one
+	ByHand     bool      `json:"by_hand,omitempty"`     // the last change was made at the encoder, by a person or another client
+	ConfigOnly bool      `json:"config_only,omitempty"` // StatePublishing says "switched on", not "delivering"
+	Error      string    `json:"error,omitempty"`       // plain words, for StateFailed, StateStalled and StateUnknown
+	Permanent  bool      `json:"permanent,omitempty"`   // with StateFailed: trying again cannot cure it
+	Health     *Health   `json:"health,omitempty"`      // what the box measures, where it does
+}
+
+// Health is what an encoder measures of itself. A field that the box does not tell is nil.
+type Health struct {
+	BitrateBPS *float64 `json:"bitrate_bps,omitempty"` // bits per second
+	FPS        *float64 `json:"fps,omitempty"`
+	Frames     *int64   `json:"frames,omitempty"`     // sent since the start
+	Dropped    *int64   `json:"dropped,omitempty"`    // frames
+	Bytes      *int64   `json:"bytes,omitempty"`      // sent since the start
+	Congestion *float64 `json:"congestion,omitempty"` // 0 to 1
+	Speed      *float64 `json:"speed,omitempty"`      // 1 = real time
+}
+
+// Job is what an encoder is to publish: one run for one stream. The controller fills it and passes the same one to Start, Status and Stop.
+// After a restart of the controller, Run is the one of the start before.
+type Job struct {
+	Account string        // the platform's account id
+	Name    string        // stream name, without the account; any UTF-8 up to 128 characters
+	Publish secret.Value  // where to publish, key included, placeholders filled; may be empty for boxes that hold it themselves
+	Matches []string      // what * and ? matched, for streams that come from a pattern
+	Run     string        // id of this run, [a-z0-9]+; "" in a Status or Stop before any start
+	Grace   time.Duration // stop_timeout: how long a stop may take before it is forced; drivers also obey ctx
+}
+
+// ID is the stream id, "account/name".
+func (j Job) ID() string { return j.Account + "/" + j.Name }
+
+var plainName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
+
+// Plain reports whether a name may stand in a path or a command line as it is.
+func Plain(name string) bool {
+	return plainName.MatchString(name) && name != "." && name != ".." && !strings.HasPrefix(name, "-")
+}
+
+// Fill replaces {stream}, {account}, {1}, {2} … in s. A value that is not Plain is percent-encoded. {publish} is left alone: it is a secret, and a driver
+// puts it where no one can read it.
+func (j Job) Fill(s string) string {
+	if !strings.Contains(s, "{") {
+		return s
+	}
+	pairs := []string{"{stream}", escape(j.Name), "{account}", escape(j.Account)}
+	for i, m := range j.Matches {
+		pairs = append(pairs, "{"+strconv.Itoa(i+1)+"}", escape(m))
+	}
+	return strings.NewReplacer(pairs...).Replace(s)
+}
+
+func escape(s string) string {
+	if s == "" || plainName.MatchString(s) && s != "." && s != ".." {
+		return s
+	}
+	return url.PathEscape(s)
+}
+
+// Env is what a driver gets beside its settings.
+type Env struct {
+	Name string       // the encoder's name in the configuration, or name@stream for an instance made from a pattern; not for paths
+	Dir  string       // a private folder (0700) for lock, state, output files; it exists, and its path holds no stream name. "" when the encoder is only planned or checked: keep nothing
+	Log  *slog.Logger // never nil
+}
+
+// ErrBusy says that the encoder is on for another stream.
+var ErrBusy = errors.New("the encoder is busy with another stream")
+
+// Permanent marks err as one that trying again cannot cure. Permanent(nil) is nil.
+func Permanent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return permanent{err}
+}
+
+// IsPermanent reports whether err was marked by Permanent.
+func IsPermanent(err error) bool {
+	var p permanent
+	return errors.As(err, &p)
+}
+
+type permanent struct{ error }
+
+func (p permanent) Unwrap() error { return p.error }
