@@ -1,0 +1,114 @@
+// Package encodertest is the suite that every driver passes. A driver's test makes a [Harness] and calls [Run]:
+//
+//	encodertest.Run(t, encodertest.Harness{New: func(t *testing.T) encodertest.Rig {
+//		box := newBox(t)
+//		return encodertest.Rig{Encoder: open(t, box), Copies: box.copies, Die: box.crash}
+//	}})
+//
+// The box may be a real one or one of the driver's own making. What a harness cannot do is left nil, and the parts of the suite that need
+// it are reported as not run.
+package encodertest
+
+import (
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/oncue/oncue/configs/secret"
+	"github.com/oncue/oncue/encoders"
+)
+
+// Canary is the text that must never be seen. It is in the publishing URL of [NewJob]; a harness puts it into the passwords of its box too.
+const Canary = "canary0d9f51secret"
+
+// Harness says how to make an encoder under test, and how quick its box is.
+type Harness struct {
+	// New makes a stopped box and an encoder for it, fresh for each part of the suite. It ends what it made with t.Cleanup; the encoder
+	// itself is closed by the suite before that. Nothing may be left running then: the suite counts goroutines.
+	New func(t *testing.T) Rig
+
+	// Live is how long a start may take to be seen publishing; 0 means 10 s.
+	Live time.Duration
+	// Gone is how long a stop may take; 0 means 10 s.
+	Gone time.Duration
+	// Soon is how long a call may outlive its context, and how long a fault may take to be seen; 0 means 5 s.
+	Soon time.Duration
+
+	// EchoesRun is set when Status tells the Run of the start it belongs to.
+	EchoesRun bool
+	// OneStream is set when the driver can tell streams apart, so that a start for another stream while it is on is ErrBusy.
+	OneStream bool
+}
+
+// Rig is one encoder with its box. Only Encoder is required.
+type Rig struct {
+	Encoder encoders.Encoder
+	Job     encoders.Job // what to publish; the zero Job means NewJob("")
+	Secrets []string     // texts that must not be seen, beside Canary
+
+	Copies      func() int                                    // how many copies publish at the box now
+	Reopen      func(t *testing.T) encoders.Encoder           // the box again, as a restarted controller opens it; the first encoder is closed before
+	Die         func(t *testing.T)                            // makes the publishing encoder end by itself
+	Unreachable func(t *testing.T)                            // makes the box impossible to ask; it is not made whole again
+	Freeze      func(t *testing.T)                            // makes the box accept calls and never answer; it is thawed in t.Cleanup
+	Press       func(t *testing.T, job encoders.Job, on bool) // a person starts or stops at the box
+}
+
+// NewJob returns a job for stream ABC123/lobby with Canary in its publishing URL. An empty url means one that leads nowhere.
+func NewJob(url string) encoders.Job {
+	if url == "" {
+		url = "rtmps://127.0.0.1:1/v2/pub/lobby?token=" + Canary
+	}
+	return encoders.Job{Account: "ABC123", Name: "lobby", Publish: secret.New(url), Run: "run1", Grace: 5 * time.Second}
+}
+
+// Run runs the suite.
+func Run(t *testing.T, h Harness) {
+	h.Live, h.Gone, h.Soon = orElse(h.Live, 10*time.Second), orElse(h.Gone, 10*time.Second), orElse(h.Soon, 5*time.Second)
+	for _, part := range []struct {
+		name string
+		run  func(*bench)
+	}{
+		{"stopped at first", (*bench).stoppedAtFirst},
+		{"start publishes", (*bench).startPublishes},
+		{"start twice makes one copy", (*bench).startTwice},
+		{"stop ends it", (*bench).stopEnds},
+		{"start again after a stop", (*bench).startAgain},
+		{"another stream", (*bench).anotherStream},
+		{"cancelled context", (*bench).cancelled},
+		{"watch tells changes", (*bench).watch},
+		{"many callers", (*bench).manyCallers},
+		{"no secret is seen", (*bench).noSecret},
+		{"survives the controller", (*bench).reopen},
+		{"dies by itself", (*bench).dies},
+		{"cannot be asked", (*bench).unreachable},
+		{"never answers", (*bench).frozen},
+		{"by hand", (*bench).byHand},
+	} {
+		t.Run(part.name, func(t *testing.T) { part.run(newBench(t, h)) })
+	}
+}
+
+// newBench opens one rig. Cleanups run last first, so the count of goroutines comes after all of the rig's own.
+func newBench(t *testing.T, h Harness) *bench {
+	before := goleak.IgnoreCurrent()
+	t.Cleanup(func() {
+		if !t.Failed() {
+			goleak.VerifyNone(t, before)
+		}
+	})
+	b := &bench{T: t, h: h, Rig: h.New(t)}
+	if b.Job.Name == "" {
+		b.Job = NewJob("")
+	}
+	t.Cleanup(func() { b.end() })
+	return b
+}
+
+func orElse(d, otherwise time.Duration) time.Duration {
+	if d == 0 {
+		return otherwise
+	}
+	return d
+}

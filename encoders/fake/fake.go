@@ -1,0 +1,258 @@
+package fake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/oncue/oncue/encoders"
+)
+
+// Encoder is a fake box and its driver in one. It has no goroutine of its own.
+type Encoder struct {
+	settings Settings
+	env      encoders.Env
+
+	mu          sync.Mutex
+	st          state
+	unreachable bool
+	changed     chan struct{} // closed and replaced at every change
+}
+
+// New opens the box that is in env.Dir, which goes on with what it did; with no Dir it is a new one, in memory.
+func New(settings Settings, env encoders.Env) (*Encoder, error) {
+	if err := settings.Validate(); err != nil {
+		return nil, err
+	}
+	st, err := load(env.Dir)
+	if err != nil {
+		return nil, err
+	}
+	return &Encoder{settings: settings, env: env, st: st, unreachable: settings.Unreachable, changed: make(chan struct{})}, nil
+}
+
+var (
+	errUnreachable = errors.New("the fake box cannot be reached")
+	errPressed     = errors.New("the fake encoder was made to die")
+)
+
+// Start switches the box on.
+func (e *Encoder) Start(ctx context.Context, job encoders.Job) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("start the fake box: %w", err)
+	}
+	e.takePress()
+	for {
+		wait, err := e.tryStart(job)
+		if err != nil || wait == nil {
+			return err
+		}
+		if err := wait(ctx); err != nil {
+			return fmt.Errorf("start the fake box: %w", err)
+		}
+	}
+}
+
+// tryStart switches the box on, or returns what has to be waited for before it can be tried again.
+func (e *Encoder) tryStart(job encoders.Job) (wait func(context.Context) error, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.unreachable {
+		return nil, errUnreachable
+	}
+	now := time.Now()
+	switch p := e.st.at(now, e.settings); {
+	case e.settings.HangStart:
+		return e.wait(time.Time{}), nil
+	case p.state == encoders.StateStopping:
+		return e.wait(p.next), nil
+	case !p.state.Gone() && e.st.Stream == job.ID():
+		return nil, nil
+	case !p.state.Gone():
+		return nil, fmt.Errorf("the fake box is on: %w", encoders.ErrBusy)
+	}
+	e.st.Starts++
+	if text := e.settings.startRefused(e.st.Starts); text != "" {
+		err = errors.New(text)
+		if e.settings.Permanent {
+			err = encoders.Permanent(err)
+		}
+		return nil, errors.Join(err, e.st.save(e.env.Dir))
+	}
+	e.st = state{Stream: job.ID(), Run: job.Run, Started: now, Starts: e.st.Starts, Stops: e.st.Stops}
+	return nil, e.commit()
+}
+
+// Stop switches the box off and waits until it is.
+func (e *Encoder) Stop(ctx context.Context, _ encoders.Job) error {
+	e.takePress()
+	for {
+		wait, err := e.tryStop()
+		if err != nil || wait == nil {
+			return err
+		}
+		if err := wait(ctx); err != nil {
+			return fmt.Errorf("the fake box has not confirmed the stop: %w", err)
+		}
+	}
+}
+
+func (e *Encoder) tryStop() (wait func(context.Context) error, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.unreachable {
+		return nil, errUnreachable
+	}
+	now := time.Now()
+	p := e.st.at(now, e.settings)
+	switch p.state {
+	case encoders.StateStopped:
+		return nil, nil
+	case encoders.StateFailed:
+		e.st = state{Starts: e.st.Starts, Stops: e.st.Stops}
+		return nil, e.commit()
+	case encoders.StateStopping:
+		return e.wait(p.next), nil
+	}
+	e.st.Stops++
+	if text := e.settings.stopRefused(e.st.Stops); text != "" {
+		return nil, errors.Join(errors.New(text), e.st.save(e.env.Dir))
+	}
+	e.st.Stopped, e.st.ByHand = now, false
+	if err := e.commit(); err != nil {
+		return nil, err
+	}
+	if p = e.st.at(now, e.settings); p.state.Gone() {
+		return nil, nil
+	}
+	return e.wait(p.next), nil
+}
+
+// commit keeps the changed state and wakes who waits for it. The caller holds mu.
+func (e *Encoder) commit() error {
+	close(e.changed)
+	e.changed = make(chan struct{})
+	return e.st.save(e.env.Dir)
+}
+
+// wait returns a wait for the next change: a press, or the time when the box changes by itself. The caller holds mu.
+func (e *Encoder) wait(next time.Time) func(context.Context) error {
+	changed := e.changed
+	return func(ctx context.Context) error {
+		var due <-chan time.Time
+		if !next.IsZero() {
+			timer := time.NewTimer(time.Until(next))
+			defer timer.Stop()
+			due = timer.C
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-changed:
+		case <-due:
+		}
+		return nil
+	}
+}
+
+// Status looks at the box.
+func (e *Encoder) Status(ctx context.Context, _ encoders.Job) (encoders.Status, error) {
+	if d := e.settings.StatusDelay; d > 0 {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return encoders.Status{}, ctx.Err()
+		}
+	}
+	e.takePress()
+	s, _, _ := e.look()
+	return s, ctx.Err()
+}
+
+// look returns the status, when it changes by itself, and what is closed when it changes otherwise.
+func (e *Encoder) look() (encoders.Status, time.Time, <-chan struct{}) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := time.Now()
+	if e.unreachable {
+		return encoders.Status{State: encoders.StateUnknown, At: now, Error: errUnreachable.Error()}, time.Time{}, e.changed
+	}
+	p := e.st.at(now, e.settings)
+	s := encoders.Status{State: p.state, At: now, Since: p.since, Run: e.st.Run, ByHand: e.st.ByHand, Error: p.err}
+	switch p.state {
+	case encoders.StatePublishing:
+		s.ConfigOnly = e.settings.ConfigOnly
+		if !s.ConfigOnly {
+			s.Health = e.settings.health(p.since, now)
+		}
+	case encoders.StateFailed:
+		s.Permanent = e.settings.Permanent
+	}
+	return s, p.next, e.changed
+}
+
+const (
+	healthEvery = 2 * time.Second
+	pressEvery  = 200 * time.Millisecond // how soon a press by file is seen
+)
+
+// Watch reports the box as it changes.
+func (e *Encoder) Watch(ctx context.Context, _ encoders.Job, report func(encoders.Status)) error {
+	var press <-chan time.Time
+	if e.env.Dir != "" {
+		ticker := time.NewTicker(pressEvery)
+		defer ticker.Stop()
+		press = ticker.C
+	}
+	timer := time.NewTimer(healthEvery)
+	defer timer.Stop()
+	var last encoders.Status
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		e.takePress()
+		s, next, changed := e.look()
+		if last.At.IsZero() || differs(last, s) || s.Health != nil && s.At.Sub(last.At) >= healthEvery {
+			report(s)
+			last = s
+		}
+		if due := time.Now().Add(healthEvery); s.Health != nil && (next.IsZero() || due.Before(next)) {
+			next = due
+		}
+		var due <-chan time.Time
+		if !next.IsZero() {
+			timer.Reset(time.Until(next))
+			due = timer.C
+		}
+		select {
+		case <-ctx.Done():
+		case <-changed:
+		case <-press:
+		case <-due:
+		}
+	}
+}
+
+func differs(a, b encoders.Status) bool {
+	return a.State != b.State || a.Run != b.Run || a.Error != b.Error || a.ByHand != b.ByHand
+}
+
+// Plan says what a start would do.
+func (e *Encoder) Plan(job encoders.Job) []string {
+	return []string{fmt.Sprintf("pretend to publish %s, live after %v", job.ID(), e.settings.StartDelay)}
+}
+
+// Check finds the box, unless it is set to be unreachable.
+func (e *Encoder) Check(context.Context, encoders.Job) []encoders.Finding {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.unreachable {
+		return []encoders.Finding{{Level: encoders.Bad, What: errUnreachable.Error(), Hint: "take unreachable out of its settings"}}
+	}
+	return []encoders.Finding{{Level: encoders.OK, What: "the fake box answers"}}
+}

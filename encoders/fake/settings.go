@@ -1,0 +1,85 @@
+// Package fake is an encoder without hardware, for trials, tests and the demo. It is a whole driver: what can go wrong with a box is a
+// setting of it, and what a person can do at a box its Press methods do.
+//
+// Like a box it keeps running while the controller is down: what it does is in the file fake.json of its folder, with times of the wall
+// clock. From a shell its buttons are pressed by a file named press in that folder, holding start, stop, die or stall:
+//
+//	echo die > DIR/press
+package fake
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Settings says how the fake behaves. Delays of 0 mean at once; the other zero values mean: never, or no such fault.
+type Settings struct {
+	StartDelay time.Duration `yaml:"start_delay"` // from a start to publishing
+	StopDelay  time.Duration `yaml:"stop_delay"`  // from a stop to gone
+
+	StartError string `yaml:"start_error"` // what a refused start says; alone, it refuses every start
+	FailStarts int    `yaml:"fail_starts"` // refuse this many starts, then take them
+	StopError  string `yaml:"stop_error"`  // what a refused stop says; alone, it refuses every stop
+	FailStops  int    `yaml:"fail_stops"`  // refuse this many stops, then take them
+	Permanent  bool   `yaml:"permanent"`   // refused starts and deaths are ones that trying again cannot cure
+
+	DieAfter   time.Duration `yaml:"die_after"`   // ends by itself after publishing this long
+	DieError   string        `yaml:"die_error"`   // what it says of that
+	StallAfter time.Duration `yaml:"stall_after"` // stops delivering after publishing this long, and goes on running
+
+	HangStart   bool          `yaml:"hang_start"`   // a start does not return before its context ends
+	IgnoreStop  bool          `yaml:"ignore_stop"`  // a stop is taken and never followed
+	StatusDelay time.Duration `yaml:"status_delay"` // a look at the box takes this long
+	Unreachable bool          `yaml:"unreachable"`  // the box cannot be asked
+	ConfigOnly  bool          `yaml:"config_only"`  // publishing says "switched on", not "delivering"
+
+	BitrateBPS float64 `yaml:"bitrate_bps"` // measured while publishing, bits per second
+	FPS        float64 `yaml:"fps"`         // measured while publishing
+	Dropped    int64   `yaml:"dropped"`     // frames, of every run
+	Congestion float64 `yaml:"congestion"`  // 0 to 1
+}
+
+// Defaults returns the settings of a box without faults.
+func Defaults() Settings { return Settings{BitrateBPS: 3_000_000, FPS: 30} }
+
+// Validate reports every impossible value.
+func (s Settings) Validate() error {
+	var errs []error
+	for _, d := range []struct {
+		key   string
+		value float64
+	}{
+		{"start_delay", float64(s.StartDelay)}, {"stop_delay", float64(s.StopDelay)}, {"die_after", float64(s.DieAfter)},
+		{"stall_after", float64(s.StallAfter)}, {"status_delay", float64(s.StatusDelay)}, {"fail_starts", float64(s.FailStarts)},
+		{"fail_stops", float64(s.FailStops)}, {"bitrate_bps", s.BitrateBPS}, {"fps", s.FPS}, {"dropped", float64(s.Dropped)},
+	} {
+		if d.value < 0 {
+			errs = append(errs, fmt.Errorf("%s: is negative, must be 0 or more", d.key))
+		}
+	}
+	if s.Congestion < 0 || s.Congestion > 1 {
+		errs = append(errs, fmt.Errorf("congestion: is %v, must be from 0 to 1", s.Congestion))
+	}
+	return errors.Join(errs...)
+}
+
+// startRefused is what the start with this number says, "" when it is taken. Numbers begin at 1.
+func (s Settings) startRefused(number int) string {
+	return refused(s.StartError, s.FailStarts, number, "start")
+}
+
+// stopRefused is the same for stops.
+func (s Settings) stopRefused(number int) string {
+	return refused(s.StopError, s.FailStops, number, "stop")
+}
+
+func refused(text string, first, number int, what string) string {
+	switch {
+	case number <= first && text == "":
+		return "the fake box refuses to " + what
+	case number <= first, first == 0:
+		return text
+	}
+	return ""
+}

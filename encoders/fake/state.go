@@ -1,0 +1,133 @@
+package fake
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/oncue/oncue/encoders"
+)
+
+// state is what the box remembers. What it does at a given time follows from it and the settings, so nothing needs to run meanwhile.
+type state struct {
+	Stream  string    `json:"stream"`            // stream id of the last start
+	Run     string    `json:"run"`               // of the last start, "" when made by hand
+	Started time.Time `json:"started,omitzero"`  // when it was switched on last
+	Stopped time.Time `json:"stopped,omitzero"`  // when it was switched off since; zero while on
+	Died    time.Time `json:"died,omitzero"`     // when it died since; zero when it did not
+	Why     string    `json:"why,omitempty"`     // of its death
+	Stalled time.Time `json:"stalled,omitzero"`  // when it was made to stall since
+	ByHand  bool      `json:"by_hand,omitempty"` // the last change was a press
+	Starts  int       `json:"starts"`            // asked for so far, refused ones included
+	Stops   int       `json:"stops"`
+}
+
+// phase is what the box does at one time.
+type phase struct {
+	state encoders.State
+	since time.Time
+	err   string
+	next  time.Time // when it changes by itself; zero: not
+}
+
+func (st state) at(now time.Time, s Settings) phase {
+	if st.Started.IsZero() {
+		return phase{state: encoders.StateStopped}
+	}
+	live := st.Started.Add(s.StartDelay)
+	died, why := st.Died, st.Why
+	if due := live.Add(s.DieAfter); s.DieAfter > 0 && (died.IsZero() || due.Before(died)) && (st.Stopped.IsZero() || due.Before(st.Stopped)) {
+		died, why = due, s.dieError()
+	}
+	switch {
+	case !died.IsZero() && !now.Before(died):
+		return phase{state: encoders.StateFailed, since: died, err: why}
+	case !st.Stopped.IsZero():
+		gone := st.Stopped.Add(s.StopDelay)
+		if s.IgnoreStop {
+			return phase{state: encoders.StateStopping, since: st.Stopped, next: died}
+		}
+		if now.Before(gone) {
+			return phase{state: encoders.StateStopping, since: st.Stopped, next: gone}
+		}
+		return phase{state: encoders.StateStopped, since: gone}
+	case now.Before(live):
+		return phase{state: encoders.StateStarting, since: st.Started, next: live}
+	}
+	stalled := st.Stalled
+	if due := live.Add(s.StallAfter); s.StallAfter > 0 && (stalled.IsZero() || due.Before(stalled)) {
+		stalled = due
+	}
+	if !stalled.IsZero() && !now.Before(stalled) {
+		return phase{state: encoders.StateStalled, since: stalled, err: "the fake encoder delivers nothing", next: died}
+	}
+	return phase{state: encoders.StatePublishing, since: live, next: sooner(stalled, died)}
+}
+
+func (s Settings) dieError() string {
+	if s.DieError != "" {
+		return s.DieError
+	}
+	return fmt.Sprintf("the fake encoder died after %v", s.DieAfter)
+}
+
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// health is what the box measures of a run that has published since live.
+func (s Settings) health(live, now time.Time) *encoders.Health {
+	run, speed := now.Sub(live).Seconds(), 1.0
+	frames, bytes := int64(run*s.FPS), int64(run*s.BitrateBPS/8)
+	return &encoders.Health{BitrateBPS: &s.BitrateBPS, FPS: &s.FPS, Frames: &frames, Dropped: &s.Dropped, Bytes: &bytes,
+		Congestion: &s.Congestion, Speed: &speed}
+}
+
+const (
+	stateFile = "fake.json"
+	pressFile = "press"
+)
+
+func load(dir string) (state, error) {
+	var st state
+	if dir == "" {
+		return st, nil
+	}
+	body, err := os.ReadFile(filepath.Join(dir, stateFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return st, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(body, &st)
+	}
+	if err != nil {
+		return st, fmt.Errorf("fake box: read its state: %w", err)
+	}
+	return st, nil
+}
+
+// save replaces the file in one step: a killed controller leaves the old state or the new one.
+func (st state) save(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	body, err := json.Marshal(st)
+	if err != nil {
+		return fmt.Errorf("fake box: %w", err)
+	}
+	path := filepath.Join(dir, stateFile)
+	if err = os.WriteFile(path+".new", body, 0o600); err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err != nil {
+		return fmt.Errorf("fake box: keep its state: %w", err)
+	}
+	return nil
+}
