@@ -1,6 +1,7 @@
 package millicast
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha1"
 	"encoding/hex"
@@ -8,6 +9,7 @@ import (
 	"hash"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/oncue/oncue/configs/secret"
 )
@@ -31,9 +33,10 @@ func parseSignature(text string) (sig signature, ok bool) {
 	return sig, err == nil
 }
 
-// keyring holds the secrets of all accounts, ready to verify with. It is never changed once made.
+// keyring holds the secrets of all accounts, ready to verify with. It is not changed once it is in use.
 type keyring struct {
-	keys []*key
+	keys     []*key             // by account, then in the order of the account's list
+	accounts map[string]*moment // when the account's last delivery came
 }
 
 type key struct {
@@ -41,32 +44,46 @@ type key struct {
 	index   int // place in the account's list, for reports that must not show the secret
 	text    secret.Value
 	macs    sync.Pool // of hash.Hash keyed with this secret
+	last    *moment   // when it verified last
+	heard   *moment   // the account's, in keyring.accounts
 }
 
 // newKeyring decodes the secrets. The errors name account and place, never the secret.
 func newKeyring(secrets map[string][]secret.Value) (*keyring, error) {
-	ring := &keyring{}
+	ring := &keyring{accounts: map[string]*moment{}}
 	for account, list := range secrets {
+		ring.accounts[account] = &moment{}
 		for i, text := range list {
 			raw, err := decodeSecret(text)
 			if err != nil {
 				return nil, fmt.Errorf("account %s: number %d: %w", account, i+1, err)
 			}
-			k := &key{account: account, index: i, text: text}
+			k := &key{account: account, index: i, text: text, last: &moment{}, heard: ring.accounts[account]}
 			k.macs.New = func() any { return hmac.New(sha1.New, raw) }
 			ring.keys = append(ring.keys, k)
 		}
 	}
 	slices.SortFunc(ring.keys, func(a, b *key) int {
-		if a.account != b.account {
-			if a.account < b.account {
-				return -1
-			}
-			return 1
-		}
-		return a.index - b.index
+		return cmp.Or(cmp.Compare(a.account, b.account), cmp.Compare(a.index, b.index))
 	})
 	return ring, nil
+}
+
+// inherit takes over when accounts were heard and secrets used. It is for a ring that is not in use yet.
+func (r *keyring) inherit(old *keyring) {
+	for account := range r.accounts {
+		if heard, ok := old.accounts[account]; ok {
+			r.accounts[account] = heard
+		}
+	}
+	for _, k := range r.keys {
+		k.heard = r.accounts[k.account]
+		for _, o := range old.keys {
+			if o.account == k.account && o.text.Equal(k.text.Reveal()) {
+				k.last = o.last
+			}
+		}
+	}
 }
 
 // verify appends to found every key that made sig over body. All keys are tried, whatever was found, and compared in constant time: the time
@@ -88,4 +105,9 @@ func (k *key) made(sig signature, body []byte) bool {
 	mac.Sum(sum[:0])
 	k.macs.Put(mac)
 	return hmac.Equal(sum[:], sig[:])
+}
+
+func (k *key) used(at time.Time) {
+	k.last.set(at)
+	k.heard.set(at)
 }
