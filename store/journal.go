@@ -1,0 +1,96 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql/driver"
+	"strings"
+	"time"
+
+	"github.com/oncue/oncue/controller"
+)
+
+// Append stores one hook; see [controller.Store]. A zero Sum is computed from Body; a record with neither is never a duplicate. seq of a
+// duplicate is that of the hook that came first. When ctx ends while the hook waits, Append returns ctx's error, and the hook may be stored
+// all the same: a sender that tries again gets a duplicate then.
+func (s *Store) Append(ctx context.Context, r controller.Record) (seq int64, duplicate bool, err error) {
+	if r.Sum == ([32]byte{}) && r.Body != nil {
+		r.Sum = sha256.Sum256(r.Body)
+	}
+	req := &hookRequest{record: r}
+	b, err := s.queue.addHook(req)
+	if err != nil {
+		return 0, false, refused(err)
+	}
+	select {
+	case <-b.done:
+		return req.seq, req.duplicate, req.err
+	case <-ctx.Done():
+		return 0, false, ctx.Err()
+	}
+}
+
+const (
+	journalColumns = "seq, received, sent, account, stream, type, event, verdict, note, size, sum"
+	journalWidth   = 12 // with body
+
+	// rowsPerInsert is how many rows go into the long form of the insert.
+	rowsPerInsert = 16
+)
+
+func insertHooks(rows int) string {
+	one := "(" + strings.Repeat("?, ", journalWidth-1) + "?)"
+	return "INSERT INTO journal (" + journalColumns + ", body) VALUES " + strings.Repeat(one+", ", rows-1) + one
+}
+
+// hookRows inserts journal rows, reusing its memory.
+type hookRows struct {
+	args      []driver.Value
+	one, many string
+}
+
+func (h *hookRows) insert(c *conn, hooks []*hookRequest) error {
+	if h.one == "" {
+		h.one, h.many = insertHooks(1), insertHooks(rowsPerInsert)
+	}
+	for len(hooks) > 0 {
+		n, query := 1, h.one
+		if len(hooks) >= rowsPerInsert {
+			n, query = rowsPerInsert, h.many
+		}
+		h.args = h.args[:0]
+		for _, r := range hooks[:n] {
+			h.args = appendRow(h.args, r)
+		}
+		if err := c.exec(query, h.args...); err != nil {
+			return err
+		}
+		hooks = hooks[n:]
+	}
+	return nil
+}
+
+func appendRow(args []driver.Value, r *hookRequest) []driver.Value {
+	var sum []byte
+	if r.record.Sum != ([32]byte{}) {
+		sum = r.record.Sum[:]
+	}
+	return append(args,
+		r.seq, millis(r.record.Received), millis(r.record.Sent), r.record.Account, r.record.Stream, r.record.Type, r.record.Event,
+		string(r.record.Verdict), r.record.Note, int64(r.record.Size), sum, r.record.Body)
+}
+
+// millis is how the database keeps a time.
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func fromMillis(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}

@@ -1,0 +1,173 @@
+package store
+
+import (
+	"errors"
+	"sync"
+
+	"github.com/oncue/oncue/controller"
+)
+
+const (
+	// queueLimit is how many requests may wait for the writer. At it, the store refuses at once rather than let senders time out.
+	queueLimit = 8192
+
+	// changesPerBatch bounds what rides along with the hooks of one batch, so that a storm of state changes cannot hold up answers.
+	changesPerBatch = 256
+)
+
+var (
+	errQueueFull = errors.New("too much waits to be written")
+	errClosed    = errors.New("it is closed")
+)
+
+// batch is what is committed together. The writer fills in the results, then closes done.
+type batch struct {
+	hooks   []*hookRequest
+	changes []*change
+	done    chan struct{}
+}
+
+// hookRequest asks to journal one hook.
+type hookRequest struct {
+	record controller.Record
+
+	seq       int64
+	duplicate bool
+	err       error
+}
+
+// change asks for any other write: a stream's state, a setting.
+type change struct {
+	stream string // the stream whose state it replaces; "" for others
+	save   *controller.Saved
+	story  []controller.Transition
+	do     func(*conn) error // instead of save
+
+	err error
+}
+
+// chore is work that the writer does between two batches, in transactions of its own.
+type chore struct {
+	do   func(*conn) error
+	err  error
+	done chan struct{}
+}
+
+// queue is where callers leave requests and the writer takes them, all that wait at once. So the batches form by themselves: while one is
+// synced to disk, the next one gathers.
+type queue struct {
+	wake chan struct{} // holds one token while there may be something to take
+
+	mu      sync.Mutex
+	hooks   *batch   // gathering
+	changes []*batch // gathering in the last
+	chores  []*chore
+	waiting int // requests in hooks and changes
+	closed  bool
+}
+
+func newQueue() *queue { return &queue{wake: make(chan struct{}, 1)} }
+
+// addHook queues r and returns the batch that answers it.
+func (q *queue) addHook(r *hookRequest) (*batch, error) {
+	q.mu.Lock()
+	if err := q.refuses(); err != nil {
+		q.mu.Unlock()
+		return nil, err
+	}
+	q.waiting++
+	if q.hooks == nil {
+		q.hooks = &batch{done: make(chan struct{})}
+	}
+	b := q.hooks
+	b.hooks = append(b.hooks, r)
+	first := len(b.hooks) == 1
+	q.mu.Unlock()
+	if first {
+		q.signal()
+	}
+	return b, nil
+}
+
+func (q *queue) addChange(c *change) (*batch, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if err := q.refuses(); err != nil {
+		return nil, err
+	}
+	q.waiting++
+	n := len(q.changes)
+	if n == 0 || len(q.changes[n-1].changes) >= changesPerBatch {
+		q.changes = append(q.changes, &batch{done: make(chan struct{})})
+		n++
+	}
+	b := q.changes[n-1]
+	b.changes = append(b.changes, c)
+	q.signal()
+	return b, nil
+}
+
+func (q *queue) addChore(do func(*conn) error) (*chore, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return nil, errClosed
+	}
+	c := &chore{do: do, done: make(chan struct{})}
+	q.chores = append(q.chores, c)
+	q.signal()
+	return c, nil
+}
+
+func (q *queue) refuses() error {
+	if q.closed {
+		return errClosed
+	}
+	if q.waiting >= queueLimit {
+		return errQueueFull
+	}
+	return nil
+}
+
+func (q *queue) signal() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take returns what is to be done next: hooks, a batch of changes and a chore, each nil when there is none. last is true when nothing
+// is left and nothing will come.
+func (q *queue) take() (hooks, changes *batch, c *chore, last bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	hooks, q.hooks = q.hooks, nil
+	if hooks != nil {
+		q.waiting -= len(hooks.hooks)
+	}
+	if len(q.changes) > 0 {
+		changes, q.changes = q.changes[0], q.changes[1:]
+		q.waiting -= len(changes.changes)
+	}
+	if len(q.chores) > 0 {
+		c, q.chores = q.chores[0], q.chores[1:]
+	}
+	if len(q.changes) > 0 || len(q.chores) > 0 {
+		q.signal()
+	}
+	return hooks, changes, c, q.closed && len(q.changes) == 0 && len(q.chores) == 0
+}
+
+// close lets nothing more in.
+func (q *queue) close() {
+	q.mu.Lock()
+	q.closed = true
+	q.mu.Unlock()
+	q.signal()
+}
+
+func (q *queue) full() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.waiting >= queueLimit
+}

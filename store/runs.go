@@ -1,0 +1,134 @@
+package store
+
+import (
+	"database/sql/driver"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/oncue/oncue/controller"
+)
+
+// runLength is how many journal rows one row of runs describes.
+const runLength = 8192
+
+// run gathers the rows since the last row of runs.
+type run struct {
+	first, last    int64
+	oldest, newest int64
+	sums           []byte
+}
+
+func (r *run) add(key uint64, seq, received int64) {
+	if len(r.sums) == 0 {
+		r.first, r.oldest, r.newest = seq, received, received
+	} else {
+		for r.last++; r.last < seq; r.last++ {
+			r.sums = binary.BigEndian.AppendUint64(r.sums, 0)
+		}
+	}
+	r.last, r.oldest, r.newest = seq, min(r.oldest, received), max(r.newest, received)
+	r.sums = binary.BigEndian.AppendUint64(r.sums, key)
+}
+
+// writeRun stores the gathered run once it is long enough. It is cleared when that has become true: see remember.
+func (w *writer) writeRun() error {
+	if len(w.run.sums) < runLength*8 {
+		return nil
+	}
+	err := w.conn.exec("INSERT INTO runs (first, last, oldest, newest, sums) VALUES (?, ?, ?, ?, ?)",
+		w.run.first, w.run.last, w.run.oldest, w.run.newest, w.run.sums)
+	if err != nil {
+		return fmt.Errorf("close a run of the journal: %w", err)
+	}
+	w.runWritten = true
+	return nil
+}
+
+// load reads what the writer must know of the file: the last numbers, and the sums of the last day.
+func (w *writer) load() (err error) {
+	w.seen, w.run, w.runWritten = seen{}, run{}, false
+	if w.story, err = w.conn.number("SELECT max(seq) FROM history"); err != nil {
+		return fmt.Errorf("load the history: %w", err)
+	}
+	if w.digested, err = w.conn.number("SELECT value FROM marks WHERE name = 'digested'"); err != nil {
+		return fmt.Errorf("load the marks: %w", err)
+	}
+	cutoff := w.now().Add(-duplicateWindow).UnixMilli()
+	err = w.conn.query("SELECT first, newest, sums FROM runs WHERE newest >= ? ORDER BY first", []driver.Value{cutoff}, 3, func(row []driver.Value) error {
+		first, newest, sums := row[0].(int64), row[1].(int64), row[2].([]byte)
+		for i := 0; i+8 <= len(sums); i += 8 {
+			w.seen.add(binary.BigEndian.Uint64(sums[i:]), first+int64(i/8), newest)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("load the runs: %w", err)
+	}
+	if w.seq, err = w.conn.number("SELECT max(last) FROM runs"); err != nil {
+		return fmt.Errorf("load the runs: %w", err)
+	}
+	err = w.conn.query("SELECT seq, received, sum FROM journal WHERE seq > ? ORDER BY seq", []driver.Value{w.seq}, 3, func(row []driver.Value) error {
+		seq, received := row[0].(int64), row[1].(int64)
+		var key uint64
+		if sum, ok := row[2].([]byte); ok && len(sum) == 32 {
+			key = keyOf((*[32]byte)(sum))
+		}
+		w.seq = seq
+		w.seen.add(key, seq, received)
+		w.run.add(key, seq, received)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("load the journal's end: %w", err)
+	}
+	return nil
+}
+
+// findDuplicate returns the seq of the hook with the same body that was received within the window, 0 if none.
+func (w *writer) findDuplicate(r *controller.Record) (int64, error) {
+	var failed error
+	var found int64
+	received := millis(r.Received)
+	w.seen.find(keyOf(&r.Sum), func(seq int64) bool {
+		same, err := w.sameBody(seq, r, received)
+		if err != nil {
+			failed = err
+			return true
+		}
+		if same {
+			found = seq
+		}
+		return same
+	})
+	if failed != nil {
+		return 0, fmt.Errorf("look for a duplicate: %w", failed)
+	}
+	return found, nil
+}
+
+// sameBody asks the journal. A row that retention has removed already is vouched for by its run: 64 bits of the sum.
+func (w *writer) sameBody(seq int64, r *controller.Record, received int64) (same bool, err error) {
+	window := duplicateWindow.Milliseconds()
+	gone := true
+	err = w.conn.query("SELECT sum, received FROM journal WHERE seq = ?", []driver.Value{seq}, 2, func(row []driver.Value) error {
+		gone = false
+		sum, _ := row[0].([]byte)
+		at, ok := row[1].(int64)
+		if !ok {
+			return errors.New("a row without a time")
+		}
+		same = string(sum) == string(r.Sum[:]) && received-at < window && at-received < window
+		return nil
+	})
+	if err != nil || !gone {
+		return same, err
+	}
+	err = w.conn.query("SELECT first, newest, sums FROM runs WHERE first <= ? ORDER BY first DESC LIMIT 1", []driver.Value{seq}, 3, func(row []driver.Value) error {
+		first, newest, sums := row[0].(int64), row[1].(int64), row[2].([]byte)
+		at := (seq - first) * 8
+		same = at+8 <= int64(len(sums)) && binary.BigEndian.Uint64(sums[at:]) == keyOf(&r.Sum) && received-newest < window
+		return nil
+	})
+	return same, err
+}

@@ -1,0 +1,86 @@
+package store
+
+import "encoding/binary"
+
+// seen finds the journal row with a given sum without touching the file. It holds about eleven bytes a row and forgets in whole
+// generations. It says where to look; the journal says whether it is true.
+type seen struct {
+	generations []*generation // oldest first
+	rows        int
+}
+
+// generation is one open-addressing table over rows that arrived together.
+type generation struct {
+	slots  []uint64 // 40 bits of the sum's key, 24 bits of seq-base+1; 0 is empty
+	rows   int
+	base   int64 // seq of its first row
+	newest int64 // received, ms
+}
+
+const (
+	seenIndexBits = 24
+	seenIndexMask = 1<<seenIndexBits - 1
+	seenMinSlots  = 1 << 13
+	seenMaxSlots  = 1 << 22
+)
+
+// keyOf is what is kept of a sum. 0 is kept for rows that have none.
+func keyOf(sum *[32]byte) uint64 { return binary.BigEndian.Uint64(sum[:8]) }
+
+func (s *seen) add(key uint64, seq, received int64) {
+	if key == 0 {
+		return
+	}
+	g := s.open(seq)
+	slot := key & uint64(len(g.slots)-1)
+	for g.slots[slot] != 0 {
+		slot = (slot + 1) & uint64(len(g.slots)-1)
+	}
+	g.slots[slot] = key&^seenIndexMask | uint64(seq-g.base+1)
+	g.rows++
+	g.newest = max(g.newest, received)
+	s.rows++
+}
+
+// open returns the generation to add to. Each holds up to a quarter of all rows, so that a lookup meets few, and old ones go soon.
+func (s *seen) open(seq int64) *generation {
+	if n := len(s.generations); n > 0 {
+		g := s.generations[n-1]
+		if g.rows < len(g.slots)/4*3 && seq >= g.base && seq-g.base+1 <= seenIndexMask {
+			return g
+		}
+	}
+	slots := seenMinSlots
+	for slots < s.rows/3 && slots < seenMaxSlots {
+		slots *= 2
+	}
+	g := &generation{slots: make([]uint64, slots), base: seq}
+	s.generations = append(s.generations, g)
+	return g
+}
+
+// find calls match with each row that may have the key, newest generation first, until it returns true.
+func (s *seen) find(key uint64, match func(seq int64) bool) bool {
+	if key == 0 {
+		return false
+	}
+	for i := len(s.generations) - 1; i >= 0; i-- {
+		g := s.generations[i]
+		mask := uint64(len(g.slots) - 1)
+		for slot := key & mask; g.slots[slot] != 0; slot = (slot + 1) & mask {
+			if v := g.slots[slot]; (v^key)&^seenIndexMask == 0 && match(g.base+int64(v&seenIndexMask)-1) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// forget drops the generations whose rows were all received before the given time, ms.
+func (s *seen) forget(before int64) {
+	for len(s.generations) > 0 && s.generations[0].newest < before {
+		s.rows -= s.generations[0].rows
+		s.generations[0] = nil
+		s.generations = s.generations[1:]
+	}
+}

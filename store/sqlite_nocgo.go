@@ -1,0 +1,10 @@
+//go:build !cgo
+
+package store
+
+// builtWithCgo tells a binary that can hold SQLite from one that cannot.
+const builtWithCgo = false
+
+func sqliteVersion() (string, int) { return "none", 0 }
+
+func faultOf(error) fault { return faultNone }

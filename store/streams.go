@@ -1,0 +1,158 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/oncue/oncue/controller"
+)
+
+// SaveStream replaces the stream's state and adds to its history; see [controller.Store]. Seq in story is the store's to give. Saves of one
+// stream that wait together are written as one state, the last, with the stories of all. Like Append, it may be stored although ctx ended.
+func (s *Store) SaveStream(ctx context.Context, saved controller.Saved, story []controller.Transition) error {
+	if saved.ID == "" {
+		return refused(errors.New("save a stream: it has no id"))
+	}
+	return s.change(ctx, &change{stream: saved.ID, save: &saved, story: story})
+}
+
+// ForgetStream removes the state of a stream.
+func (s *Store) ForgetStream(ctx context.Context, id string) error {
+	return s.change(ctx, &change{do: func(c *conn) error {
+		if err := c.exec("DELETE FROM streams WHERE id = ?", id); err != nil {
+			return fmt.Errorf("forget a stream: %w", err)
+		}
+		return nil
+	}})
+}
+
+// SetSetting keeps a small value by name. The database is readable by its owner alone (0600), so a value may be a secret.
+func (s *Store) SetSetting(ctx context.Context, key, value string) error {
+	return s.change(ctx, &change{do: func(c *conn) error {
+		err := c.exec("INSERT INTO settings (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", key, value)
+		if err != nil {
+			return fmt.Errorf("keep a setting: %w", err)
+		}
+		return nil
+	}})
+}
+
+func (s *Store) change(ctx context.Context, c *change) error {
+	b, err := s.queue.addChange(c)
+	if err != nil {
+		return refused(err)
+	}
+	select {
+	case <-b.done:
+		return c.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Setting returns what SetSetting kept, "" when it never did.
+func (s *Store) Setting(ctx context.Context, key string) (value string, err error) {
+	err = s.reader().QueryRowContext(ctx, "SELECT value FROM settings WHERE key = ?", key).Scan(&value)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	if err != nil {
+		return "", s.readError("read a setting", err)
+	}
+	return value, nil
+}
+
+// LoadStreams returns every stream saved and not forgotten, by id.
+func (s *Store) LoadStreams(ctx context.Context) ([]controller.Saved, error) {
+	rows, err := s.reader().QueryContext(ctx, "SELECT id, at, state FROM streams ORDER BY id")
+	if err != nil {
+		return nil, s.readError("load streams", err)
+	}
+	defer rows.Close()
+	all := []controller.Saved{}
+	for rows.Next() {
+		var one controller.Saved
+		var at int64
+		if err := rows.Scan(&one.ID, &at, &one.State); err != nil {
+			return nil, s.readError("load streams", err)
+		}
+		if at != 0 {
+			one.At = time.Unix(0, at).UTC()
+		}
+		all = append(all, one)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, s.readError("load streams", err)
+	}
+	return all, nil
+}
+
+// History returns a stream's transitions, newest first; see [controller.Store]. A limit of 0 or less means 100.
+func (s *Store) History(ctx context.Context, id string, limit int, before int64) ([]controller.Transition, error) {
+	if limit <= 0 {
+		limit = 100
+	}
+	if before <= 0 {
+		before = 1<<63 - 1
+	}
+	rows, err := s.reader().QueryContext(ctx, "SELECT seq, stream, at, from_phase, to_phase, event, reason, encoder, deadline FROM history"+
+		" WHERE stream = ? AND seq < ? ORDER BY seq DESC LIMIT ?", id, before, limit)
+	if err != nil {
+		return nil, s.readError("read the history", err)
+	}
+	defer rows.Close()
+	story := []controller.Transition{}
+	for rows.Next() {
+		var t controller.Transition
+		var at, deadline int64
+		if err := rows.Scan(&t.Seq, &t.Stream, &at, &t.From, &t.To, &t.Event, &t.Reason, &t.Encoder, &deadline); err != nil {
+			return nil, s.readError("read the history", err)
+		}
+		t.At.Time = fromMillis(at)
+		if deadline != 0 {
+			t.Deadline = &controller.Time{Time: fromMillis(deadline)}
+		}
+		story = append(story, t)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, s.readError("read the history", err)
+	}
+	return story, nil
+}
+
+func saveState(c *conn, s *controller.Saved) error {
+	var at int64
+	if !s.At.IsZero() {
+		at = s.At.UnixNano()
+	}
+	state := s.State
+	if state == nil {
+		state = []byte{}
+	}
+	err := c.exec("INSERT INTO streams (id, at, state) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET at = excluded.at, state = excluded.state",
+		s.ID, at, state)
+	if err != nil {
+		return fmt.Errorf("save a stream: %w", err)
+	}
+	return nil
+}
+
+// insertStories adds transitions with the numbers after last.
+func insertStories(c *conn, last int64, story []controller.Transition) error {
+	for i := range story {
+		t := &story[i]
+		var deadline int64
+		if t.Deadline != nil {
+			deadline = millis(t.Deadline.Time)
+		}
+		err := c.exec("INSERT INTO history (seq, stream, at, from_phase, to_phase, event, reason, encoder, deadline) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			last+int64(i)+1, t.Stream, millis(t.At.Time), string(t.From), string(t.To), t.Event, t.Reason, t.Encoder, deadline)
+		if err != nil {
+			return fmt.Errorf("add to the history: %w", err)
+		}
+	}
+	return nil
+}

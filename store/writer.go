@@ -1,0 +1,286 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/oncue/oncue/controller"
+)
+
+const (
+	// quiet is how long nothing must have come before the writer does what can wait.
+	quiet = 20 * time.Millisecond
+
+	// duplicateWindow is how long a body is remembered.
+	duplicateWindow = 24 * time.Hour
+)
+
+// writer is the one goroutine that changes the database.
+type writer struct {
+	// set at construction
+	queue  *queue
+	health *health
+	now    func() time.Time
+
+	// owned by the goroutine, valid while one file is open
+	conn       *conn
+	seq        int64 // of the last journal row
+	story      int64 // seq of the last history row
+	digested   int64 // the last journal row that terms covers
+	seen       seen
+	run        run
+	runWritten bool // in the transaction under way
+	wal        int  // pages written since the last checkpoint, roughly
+
+	// scratch of one batch
+	inserted []*hookRequest
+	sums     map[[32]byte]*hookRequest
+	saves    map[string]*change
+	stories  []controller.Transition
+	rows     hookRows
+}
+
+func newWriter(q *queue, h *health, now func() time.Time) *writer {
+	return &writer{
+		queue: q, health: h, now: now,
+		sums:  make(map[[32]byte]*hookRequest),
+		saves: make(map[string]*change),
+	}
+}
+
+// serve writes into one open file until the queue is closed and empty (nil), or until the file turns out to be corrupt (errCorrupt).
+func (w *writer) serve(rw *sql.DB) error {
+	c, err := rw.Conn(context.Background())
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return c.Raw(func(dc any) error {
+		if w.conn, err = newConn(dc); err != nil {
+			return err
+		}
+		defer w.conn.Close()
+		if err := w.load(); err != nil {
+			return err
+		}
+		return w.loop()
+	})
+}
+
+var errCorrupt = errors.New("the database is corrupt")
+
+func (w *writer) loop() error {
+	timer := time.NewTimer(quiet)
+	defer timer.Stop()
+	for {
+		select {
+		case <-w.queue.wake:
+		case <-timer.C:
+			if again := w.idle(); again {
+				timer.Reset(0)
+			}
+			continue
+		}
+		hooks, changes, chore, last := w.queue.take()
+		if hooks != nil || changes != nil {
+			w.commit(hooks, changes)
+		}
+		if chore != nil {
+			chore.err = chore.do(w.conn)
+			w.health.chore(chore.err)
+			close(chore.done)
+		}
+		if w.health.corrupt() {
+			return errCorrupt
+		}
+		if last {
+			return nil
+		}
+		w.busy()
+		timer.Reset(quiet)
+	}
+}
+
+// commit makes one transaction of what waits and answers everybody in it. When one request cannot be taken, the others still are.
+func (w *writer) commit(hooks, changes *batch) {
+	err := w.conn.transaction(func() error { return w.apply(hooks, changes) })
+	if faultOf(err) == faultRequest {
+		err = w.conn.transaction(func() error { return w.applySingly(hooks, changes) })
+	}
+	w.health.wrote(err)
+	if err != nil {
+		err = refused(err)
+		for _, r := range hooks.all() {
+			r.seq, r.duplicate, r.err = 0, false, err
+		}
+		for _, c := range changes.allChanges() {
+			c.err = err
+		}
+		w.inserted, w.stories, w.runWritten = w.inserted[:0], w.stories[:0], false
+	}
+	if hooks != nil {
+		close(hooks.done)
+	}
+	if changes != nil {
+		close(changes.done)
+	}
+	w.remember()
+}
+
+// remember takes over what the transaction has made true.
+func (w *writer) remember() {
+	if w.runWritten {
+		w.run = run{sums: w.run.sums[:0]}
+	}
+	for _, r := range w.inserted {
+		key := keyOf(&r.record.Sum)
+		received := millis(r.record.Received)
+		w.seq = r.seq
+		w.seen.add(key, r.seq, received)
+		w.run.add(key, r.seq, received)
+	}
+	w.story += int64(len(w.stories))
+	w.inserted = w.inserted[:0]
+	w.stories = w.stories[:0]
+}
+
+func (b *batch) all() []*hookRequest {
+	if b == nil {
+		return nil
+	}
+	return b.hooks
+}
+
+func (b *batch) allChanges() []*change {
+	if b == nil {
+		return nil
+	}
+	return b.changes
+}
+
+// apply writes a batch, in as few statements as possible.
+func (w *writer) apply(hooks, changes *batch) error {
+	w.begin()
+	if err := w.writeRun(); err != nil {
+		return err
+	}
+	for _, r := range hooks.all() {
+		if err := w.number(r); err != nil {
+			return err
+		}
+	}
+	if err := w.rows.insert(w.conn, w.inserted); err != nil {
+		return fmt.Errorf("store hooks: %w", err)
+	}
+	for _, c := range changes.allChanges() {
+		c.err = nil
+		if c.do != nil {
+			if err := c.do(w.conn); err != nil {
+				return err
+			}
+			continue
+		}
+		w.saves[c.stream] = c // the last one wins
+		w.stories = append(w.stories, c.story...)
+	}
+	for _, c := range w.saves {
+		if err := saveState(w.conn, c.save); err != nil {
+			return err
+		}
+	}
+	return insertStories(w.conn, w.story, w.stories)
+}
+
+// applySingly writes a batch with each request in a savepoint, and gives those that fail their own error.
+func (w *writer) applySingly(hooks, changes *batch) error {
+	w.begin()
+	for _, r := range hooks.all() {
+		inserted := len(w.inserted)
+		err := w.savepoint(func() error {
+			if err := w.number(r); err != nil {
+				return err
+			}
+			return w.rows.insert(w.conn, w.inserted[inserted:])
+		})
+		if faultOf(err) > faultRequest {
+			return err
+		}
+		if err != nil {
+			w.inserted = w.inserted[:inserted]
+			delete(w.sums, r.record.Sum)
+			r.seq, r.duplicate, r.err = 0, false, refused(err)
+		}
+	}
+	for _, c := range changes.allChanges() {
+		stories := len(w.stories)
+		err := w.savepoint(func() error {
+			if c.do != nil {
+				return c.do(w.conn)
+			}
+			if err := saveState(w.conn, c.save); err != nil {
+				return err
+			}
+			w.stories = append(w.stories, c.story...)
+			return insertStories(w.conn, w.story+int64(stories), c.story)
+		})
+		if faultOf(err) > faultRequest {
+			return err
+		}
+		c.err = nil
+		if err != nil {
+			w.stories = w.stories[:stories]
+			c.err = refused(err)
+		}
+	}
+	return nil
+}
+
+func (w *writer) begin() {
+	w.runWritten = false
+	w.inserted = w.inserted[:0]
+	w.stories = w.stories[:0]
+	clear(w.sums)
+	clear(w.saves)
+}
+
+func (w *writer) savepoint(fn func() error) error {
+	if err := w.conn.exec("SAVEPOINT one"); err != nil {
+		return err
+	}
+	err := fn()
+	if err != nil {
+		if undo := w.conn.exec("ROLLBACK TO one"); undo != nil {
+			return errors.Join(undo, err)
+		}
+	}
+	return errors.Join(err, w.conn.exec("RELEASE one"))
+}
+
+// number gives r its place in the journal, or finds the row that has the same body.
+func (w *writer) number(r *hookRequest) error {
+	r.err, r.duplicate = nil, false
+	if r.record.Sum != ([32]byte{}) {
+		if first, ok := w.sums[r.record.Sum]; ok {
+			r.seq, r.duplicate = first.seq, true
+			return nil
+		}
+		seq, err := w.findDuplicate(&r.record)
+		if err != nil {
+			return err
+		}
+		if seq != 0 {
+			r.seq, r.duplicate = seq, true
+			return nil
+		}
+		w.sums[r.record.Sum] = r
+	}
+	r.seq = w.seq + int64(len(w.inserted)) + 1
+	w.inserted = append(w.inserted, r)
+	return nil
+}
+
+// refused is the one form of the store's errors: controller.ErrStore and the cause.
+func refused(err error) error { return fmt.Errorf("%w: %w", controller.ErrStore, err) }
