@@ -1,0 +1,32 @@
+package controller
+
+// An Action is what the machine wants done. The runner does it after the state that wants it is saved; each may be done again after a crash.
+type Action interface{ action() }
+
+type (
+	// StartEncoder begins an encoder's Start; StartDone follows.
+	StartEncoder struct{ Encoder, Run string }
+	// StopEncoder begins an encoder's Stop; StopDone follows.
+	StopEncoder struct{ Encoder, Run string }
+	// Claim asks for the sole use of an encoder; Claimed follows at once.
+	Claim struct{ Encoder string }
+	// Release gives a claim back.
+	Release struct{ Encoder string }
+	// Ask asks the platform about the stream; Polled or AskFailed follows.
+	Ask struct{}
+	// Disconnect tells the platform to close the stream's feeds.
+	Disconnect struct{}
+	// Notify tells people.
+	Notify struct{ Kind, Text string }
+	// Tell adds a line to the stream's history.
+	Tell struct{ Transition }
+)
+
+func (StartEncoder) action() {}
+func (StopEncoder) action()  {}
+func (Claim) action()        {}
+func (Release) action()      {}
+func (Ask) action()          {}
+func (Disconnect) action()   {}
+func (Notify) action()       {}
+func (Tell) action()         {}

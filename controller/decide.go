@@ -1,0 +1,452 @@
+package controller
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/oncue/oncue/encoders"
+)
+
+// Decide is the machine: the state of one stream, what happened, what the configuration says and what time it is make the next state and what is to be done.
+// It is pure: same input, same output. dice is in [0,1) and only spreads retries. The caller saves the state before it does the actions.
+func Decide(s State, ev Event, p *Policy, now time.Time, dice float64) (State, []Action) {
+	m := &machine{State: s.clone(), p: p, now: now, dice: dice, label: ev.Label()}
+	m.fit(p)
+	m.count()
+	before := m.Phase
+	m.merge(ev)
+	m.settle()
+	if m.Phase != before {
+		m.tell(before, "", m.Reason)
+	}
+	return m.State, m.acts
+}
+
+// The platform is asked before a stop for idleness; while it cannot be asked the encoder is kept up. But when the platform itself has said that nobody watches,
+// an API that stays unreadable may not keep an encoder running for ever.
+const (
+	askAgain    = 5 * time.Second
+	askPatience = 15 * time.Minute
+	// A feed that is replaced by another one of the same source may end a moment before the new one starts.
+	takeOver = 3 * time.Second
+)
+
+type machine struct {
+	State
+	p        *Policy
+	now      time.Time
+	dice     float64
+	label    string
+	acts     []Action
+	claiming bool
+	demand   demand
+}
+
+func (m *machine) do(a Action) { m.acts = append(m.acts, a) }
+
+// tell writes a line of history.
+func (m *machine) tell(from Phase, encoder, reason string) {
+	t := Transition{At: Time{m.now}, From: from, To: m.Phase, Event: m.label, Reason: reason, Encoder: encoder}
+	if !m.Deadline.IsZero() {
+		t.Deadline = &Time{m.Deadline}
+	}
+	m.do(Tell{t})
+}
+
+// count brings the sums up to now.
+func (m *machine) count() {
+	t := &m.Totals
+	if t.From.IsZero() {
+		t.From, t.At = m.now, m.now
+	}
+	if d := m.now.Sub(t.At); d > 0 {
+		for i := range m.Encoders {
+			if m.Encoders[i].on() {
+				t.Run += d
+			}
+		}
+		if present, _ := m.audience(m.p); present && !m.LiveSince.IsZero() {
+			t.Watched += d
+		}
+		t.At = m.now
+	}
+}
+
+// merge takes the event into the facts.
+func (m *machine) merge(ev Event) {
+	switch ev := ev.(type) {
+	case Hook:
+		m.Facts.hook(ev)
+		m.hooked(ev)
+	case Polled:
+		m.Facts.polled(ev)
+		m.answered(ev)
+	case AskFailed:
+		m.unanswered(ev)
+	case EncoderSeen:
+		if e := m.enc(ev.Encoder); e != nil {
+			m.seen(e, ev.Status)
+		}
+	case StartDone:
+		if e := m.enc(ev.Encoder); e != nil && e.Run == ev.Run {
+			m.startDone(e, ev)
+		}
+	case StopDone:
+		if e := m.enc(ev.Encoder); e != nil && e.Run == ev.Run {
+			m.stopDone(e, ev)
+		}
+	case Claimed:
+		if e := m.enc(ev.Encoder); e != nil {
+			e.Claimed, e.Holder = ev.OK, ev.Holder
+		}
+	case Contended:
+		m.ContendedBy = ev.By
+	case ModeSet:
+		m.setMode(ev)
+	case WindowSet:
+		if m.Window.Do == ModeOn && ev.Do != ModeOn && !m.Episode.IsZero() {
+			m.IdleFrom = m.now
+		}
+		m.Window = Window{}
+		if ev.Do != ModeAuto {
+			m.Window = Window{ev.Do, ev.Until}
+		}
+	case Booted:
+		m.boot()
+	case Reloaded:
+		m.Draining = false
+		m.forgive(false)
+	case Drained:
+		m.Draining = true
+	case ClockStepped:
+		m.shift(ev.By)
+	}
+	m.Facts.forget(m.now)
+}
+
+func (m *machine) hooked(h Hook) {
+	switch h.Kind {
+	case HookAttempt:
+		if !m.FirstLive.IsZero() && m.attemptCounts(m.p) && m.Facts.Attempt.Seen.Equal(h.Received) {
+			m.JoinUntil = later(m.JoinUntil, h.Received.Add(m.p.JoinTimeout))
+		}
+	case HookNoViewers:
+		if !m.Episode.IsZero() && !m.Facts.NoViewers.Seen.Before(m.Episode) && m.Facts.NoViewers.At.After(m.Facts.Attempt.At) {
+			m.Joined, m.JoinUntil = true, time.Time{} // they left, so they had come, whatever was lost
+		}
+	}
+}
+
+func (m *machine) setMode(ev ModeSet) {
+	was := m.Hold.Mode
+	m.Hold = Hold{Mode: ev.Mode, Until: ev.Until, By: ev.By, Why: ev.Why}
+	if ev.Mode == ModeAuto {
+		m.Hold = Hold{}
+	}
+	if was == ModeOn && ev.Mode == ModeAuto {
+		m.IdleFrom = m.now
+	}
+	if ev.Mode == ModeOn {
+		m.forgive(true)
+	}
+}
+
+// forgive lets encoders that were given up try again; hurry means also those that wait for a retry.
+func (m *machine) forgive(hurry bool) {
+	for i := range m.Encoders {
+		if e := &m.Encoders[i]; e.Step == StepFailed || hurry && e.Step == StepBackoff {
+			e.Step, e.Since, e.Failures, e.RetryAt = StepOff, m.now, 0, time.Time{}
+		}
+	}
+}
+
+func (m *machine) boot() {
+	m.Asking, m.AskedStop, m.StopOK, m.ContendedBy = Question{}, time.Time{}, time.Time{}, ""
+	for i := range m.Encoders {
+		e := &m.Encoders[i]
+		e.Known, e.Calling, e.Boot, e.Holder, e.Seen = false, false, false, "", encoders.Status{}
+		switch e.Step {
+		case StepStarting, StepOn:
+			e.Boot = true
+		case StepStopping:
+			e.Calling = true
+			m.do(StopEncoder{e.Name, e.Run})
+		case StepWaiting:
+			e.Step, e.Since = StepOff, m.now
+		}
+	}
+}
+
+// settle closes the gap between what is wanted and what is seen.
+func (m *machine) settle() {
+	if u := m.Hold.Until; !u.IsZero() && !m.now.Before(u) {
+		if m.Hold.Mode == ModeOn {
+			m.IdleFrom = m.now
+		}
+		m.Hold = Hold{}
+	}
+	if u := m.Window.Until; !u.IsZero() && !m.now.Before(u) {
+		if m.Window.Do == ModeOn && !m.Episode.IsZero() {
+			m.IdleFrom = m.now
+		}
+		m.Window = Window{}
+	}
+	m.observe()
+	m.prove()
+	m.watchFeeds()
+	m.demand = m.want()
+	m.Wanted = m.demand.on
+	m.drive()
+	m.closeFeeds()
+	m.derive()
+}
+
+// want is what is demanded, after the platform was asked, another stream's need was weighed, and an episode was begun or ended.
+func (m *machine) want() demand {
+	d := m.demanded(m.p, m.now)
+	if m.Draining && m.Episode.IsZero() {
+		return demand{why: "no longer in the configuration"}
+	}
+	if d.on && d.empty && m.ContendedBy != "" {
+		d = demand{why: "given up early for " + m.ContendedBy}
+	}
+	if d.on {
+		m.AskedStop, m.StopOK = time.Time{}, time.Time{}
+	}
+	if d.ask && !d.on && m.CanAskNow() {
+		if kept, ok := m.askBeforeStop(d); ok {
+			return kept
+		}
+	}
+	if d.on && m.Episode.IsZero() && d.limit == "" {
+		m.begin(d)
+	}
+	if !d.on && !m.Episode.IsZero() {
+		m.end(d)
+	}
+	return d
+}
+
+// CanAskNow reports whether a stop is worth a question: something is live, and there is somebody to ask.
+func (m *machine) CanAskNow() bool { return m.p.CanAsk && !m.LiveSince.IsZero() }
+
+func (m *machine) begin(d demand) {
+	m.Episode, m.ForViewers = m.now, !d.word
+	m.FirstLive, m.Joined, m.JoinUntil, m.IdleFrom = time.Time{}, false, time.Time{}, time.Time{}
+	if !d.word {
+		m.Wakes = slices.DeleteFunc(append(m.Wakes, m.now), func(t time.Time) bool { return m.now.Sub(t) >= time.Hour })
+	}
+	for i := range m.Encoders {
+		e := &m.Encoders[i]
+		e.Deaths, e.Restarts = 0, 0
+		if e.Step == StepFailed {
+			e.Step, e.Since = StepOff, m.now
+		}
+	}
+}
+
+// end spends the demand that there was: only what comes after it counts again.
+func (m *machine) end(d demand) {
+	if d.capped {
+		m.do(Notify{"max_uptime", d.why})
+	}
+	if !m.Joined && m.ForViewers {
+		m.Totals.Wasted++
+	}
+	m.Episode, m.FirstLive, m.SpentAt = time.Time{}, time.Time{}, m.now
+	m.Joined, m.JoinUntil, m.IdleFrom, m.FeedLost = false, time.Time{}, time.Time{}, time.Time{}
+	m.Active, m.ContendedBy, m.Asking = 0, "", Question{}
+}
+
+// askBeforeStop puts a stop for idleness to the platform. ok: the stream is kept up for now.
+func (m *machine) askBeforeStop(d demand) (kept demand, ok bool) {
+	if m.AskedStop.IsZero() {
+		m.AskedStop = m.now
+	}
+	if !m.StopOK.IsZero() && !m.StopOK.Before(m.AskedStop) || m.now.Sub(m.AskedStop) >= askPatience {
+		return demand{}, false
+	}
+	if m.Asking.Why == "" && !m.now.Before(m.Asking.Since) {
+		m.Asking = Question{"stop", m.now}
+		m.do(Ask{})
+	}
+	kept = demand{on: true, empty: true, why: d.why + "; asking the platform before the stop"}
+	if m.Asking.Why == "" {
+		kept.why = d.why + "; the platform cannot be asked, so it is kept up"
+		kept.until, kept.ends = m.Asking.Since, "ask again"
+	}
+	return kept, true
+}
+
+// answered and unanswered end the question that was open. A question of the regular poll answers as well.
+func (m *machine) answered(a Polled) {
+	if !m.AskedStop.IsZero() && !a.Asked.Before(m.AskedStop) && (a.Viewers == 0 || !a.Live) {
+		m.StopOK = m.now
+	}
+	if m.Asking.Why == "start" && !a.Asked.Before(m.Asking.Since) && !a.Live {
+		m.startTimedOut("not live at the platform")
+	}
+	if !a.Asked.Before(m.Asking.Since) {
+		m.Asking = Question{}
+	}
+}
+
+func (m *machine) unanswered(a AskFailed) {
+	if m.Asking.Why == "" {
+		return
+	}
+	if m.Asking.Why == "start" {
+		m.Asking = Question{}
+		m.evidence()
+		return
+	}
+	m.Asking = Question{Since: m.now.Add(askAgain)}
+	if a.Refused {
+		m.StopOK = m.now
+	}
+}
+
+// derive names the phase and the next moment that matters.
+func (m *machine) derive() {
+	phase, reason := m.phase()
+	if m.claiming { // the claim is answered before anything is saved
+		return
+	}
+	if phase != m.Phase {
+		m.Since = m.now
+	}
+	m.Phase, m.Reason = phase, reason
+	m.Deadline, m.Does = m.next()
+}
+
+func (m *machine) phase() (Phase, string) {
+	d := m.demand
+	m.Managed = true
+	var on, starting, stopping, waiting, backoff, failed *Enc
+	for i := range m.Encoders {
+		e := &m.Encoders[i]
+		switch e.Step {
+		case StepOn:
+			on = cmp.Or(on, e)
+		case StepStarting:
+			starting = cmp.Or(starting, e)
+		case StepStopping:
+			stopping = cmp.Or(stopping, e)
+		case StepWaiting:
+			waiting = cmp.Or(waiting, e)
+		case StepBackoff:
+			backoff = cmp.Or(backoff, e)
+		case StepFailed:
+			failed = cmp.Or(failed, e)
+		}
+	}
+	switch {
+	case on != nil && d.empty:
+		return PhaseLingering, d.why
+	case on != nil:
+		why := d.why
+		if !m.FeedLost.IsZero() {
+			why = "the feed ended; waiting a moment for another to take over"
+		} else if m.Unconfirmed {
+			why += "; not confirmed by the platform, but the encoder delivers"
+		}
+		return PhaseLive, why
+	case starting != nil:
+		return PhaseStarting, d.why
+	case stopping != nil && stopping.Alarmed:
+		return PhaseStopping, fmt.Sprintf("%s does not stop: %s", stopping.Name, stopping.Error)
+	case stopping != nil:
+		why := d.why
+		if d.on {
+			why = "wanted again: starts as soon as the old run is gone"
+			if stopping.Then == StepBackoff {
+				why = "restarting: " + stopping.Error
+			}
+		}
+		return PhaseStopping, why
+	case d.on && m.foreign():
+		m.Managed = false
+		return PhaseLive, d.why + "; the broadcast was started by somebody else and is left alone"
+	case d.on && d.limit != "":
+		return PhaseWaiting, d.why + "; " + d.limit + " is reached"
+	case d.on && waiting != nil:
+		return PhaseWaiting, fmt.Sprintf("%s; %s is held by %s", d.why, waiting.Name, waiting.Holder)
+	case d.on && backoff != nil:
+		return PhaseBackoff, fmt.Sprintf("%s; %s failed: %s", d.why, backoff.Name, backoff.Error)
+	case d.on && failed != nil:
+		return PhaseFailed, fmt.Sprintf("%s; %s is given up: %s", d.why, failed.Name, failed.Error)
+	case d.on:
+		return PhaseStarting, d.why
+	case m.foreign() || m.liveElsewhere():
+		m.Managed = false
+		return PhaseLive, "somebody else's broadcast, left alone"
+	case m.feedPending():
+		return PhaseStopping, "the encoder is gone; waiting for the platform to close its feed"
+	}
+	return PhaseIdle, cmp.Or(d.why, "nobody asks for it")
+}
+
+// foreign reports whether one of our encoders runs at somebody else's word.
+func (m *machine) foreign() bool {
+	return slices.ContainsFunc(m.Encoders, func(e Enc) bool { return e.foreign() })
+}
+
+// liveElsewhere reports whether the platform shows the stream live while nothing of ours is.
+func (m *machine) liveElsewhere() bool {
+	if m.openFeed(m.p) != nil {
+		return true
+	}
+	f := &m.Facts
+	if f.First.At.After(f.NoViewers.At) && f.First.Seen.After(m.SpentAt) && f.First.Seen.After(f.lastEnd()) && f.Poll.OfflineSince.IsZero() {
+		return true
+	}
+	// The API has been seen to call a stream live that had just stopped: two answers, and the time that a stop may take.
+	return f.Poll.Live && f.Poll.Asked.After(f.Poll.LiveSince) && f.Poll.LiveSince.After(m.GoneAt.Add(m.p.StopTimeout))
+}
+
+// feedPending reports whether a feed of the run that is over is still open.
+func (m *machine) feedPending() bool {
+	return slices.ContainsFunc(m.Facts.Feeds, func(f FeedFact) bool { return f.open() && m.leftover(m.p, &f) })
+}
+
+// next is the first moment at which something may change by itself.
+func (m *machine) next() (at time.Time, does string) {
+	soonest := func(t time.Time, what string) {
+		if !t.IsZero() && (at.IsZero() || t.Before(at)) {
+			at, does = t, what
+		}
+	}
+	d := m.demand
+	soonest(d.wake, "start")
+	soonest(d.until, cmp.Or(d.ends, "stop"))
+	soonest(m.Hold.Until, "return to auto")
+	soonest(m.Window.Until, "end of the scheduled window")
+	if !m.FeedLost.IsZero() {
+		soonest(m.FeedLost.Add(m.grace()), "restart")
+	}
+	if m.feedPending() {
+		soonest(m.GoneAt.Add(m.p.StopTimeout), "close the feed")
+	}
+	for i := range m.Encoders {
+		e := &m.Encoders[i]
+		switch e.Step {
+		case StepStarting:
+			if m.Asking.Why != "start" && !m.startJudged(e) {
+				soonest(e.StartedAt.Add(m.p.StartTimeout), "retry")
+			}
+		case StepBackoff:
+			if d.on && m.wants(i) {
+				soonest(e.RetryAt, "retry")
+			}
+		case StepStopping:
+			if !e.Calling {
+				soonest(e.StopNext, "retry the stop")
+			} else if !e.Alarmed {
+				soonest(e.StopAt.Add(m.p.StopTimeout), "raise an alarm")
+			}
+		}
+	}
+	return at, does
+}

@@ -1,0 +1,472 @@
+package controller
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/oncue/oncue/encoders"
+)
+
+// This file moves encoders: what their looks mean, how a start is proven, and how the gap between wanted and seen is closed.
+
+// seen takes a look at an encoder. Looks that are older than the call in flight say nothing.
+func (m *machine) seen(e *Enc, st encoders.Status) {
+	wasForeign := e.foreign()
+	if e.Calling && st.State.Gone() && e.Step == StepStarting {
+		return
+	}
+	e.Seen, e.Known = st, true
+	if wasForeign && e.Seen.State.Gone() && !e.on() && e.Seen.ByHand {
+		m.SpentAt = m.now // the person who had started it has stopped it: what viewers asked for before is answered
+	}
+}
+
+// observe compares what the machine believes of each encoder with what was seen.
+func (m *machine) observe() {
+	for i := range m.Encoders {
+		e := &m.Encoders[i]
+		if !e.Known {
+			continue
+		}
+		switch e.Step {
+		case StepStarting, StepOn:
+			m.observeRunning(e)
+		case StepOff, StepBackoff, StepFailed, StepWaiting:
+			m.observeIdle(e)
+		}
+	}
+}
+
+func (m *machine) observeRunning(e *Enc) {
+	st := &e.Seen
+	other := st.Run != "" && st.Run != e.Run
+	switch {
+	case e.Calling:
+	case e.Boot && st.State == encoders.StateUnknown:
+	case e.Boot && st.State.Gone():
+		e.Boot = false
+		if e.Step == StepOn && st.State == encoders.StateFailed && !other {
+			m.fail(e, text(st.Error, "it ended"), st.Permanent, false)
+			return
+		}
+		m.gone(e)
+		m.tell(m.Phase, e.Name, "found off when the controller came back")
+	case st.State == encoders.StateStalled:
+		e.Boot = false
+		m.fail(e, text(st.Error, "it runs, but does not deliver"), false, true)
+	case !st.State.Gone():
+		e.Boot = false
+	case other: // the last words of an earlier run
+	case st.ByHand && m.p.Unmanaged == Observe && m.Hold.Mode != ModeOn:
+		m.SpentAt, m.JoinUntil, m.IdleFrom = m.now, time.Time{}, time.Time{}
+		m.gone(e)
+		m.tell(m.Phase, e.Name, "stopped at the encoder by a person; viewers who come later start it again")
+	case st.State == encoders.StateFailed:
+		m.fail(e, text(st.Error, "it ended"), st.Permanent, false)
+	case e.Step == StepOn: // a box that was just told to start may say "stopped" for a while; one that was on may not
+		m.fail(e, text(st.Error, "it was found off"), false, false)
+	}
+}
+
+func (m *machine) observeIdle(e *Enc) {
+	if !e.foreign() {
+		return
+	}
+	ours := e.Seen.Run != "" // the driver knows its own children
+	if !ours && m.p.Unmanaged != Adopt && m.Hold.Mode != ModeOn {
+		return
+	}
+	if m.Hold.Mode == ModeOff && !ours {
+		return
+	}
+	e.Step, e.Since, e.Boot = StepStarting, m.now, false
+	e.StartedAt = m.now
+	if ours {
+		e.Run = e.Seen.Run
+	}
+	if m.Episode.IsZero() {
+		m.Episode, m.FirstLive, m.Joined, m.ForViewers = m.now, m.now, false, false
+	}
+	m.IdleFrom = m.now
+	if m.openFeed(m.p) == nil {
+		m.ProofAfter = m.now
+	}
+	m.tell(m.Phase, e.Name, "found running and taken over")
+}
+
+// prove looks for a sign that the run is live, and marks the encoders that are.
+func (m *machine) prove() {
+	proof := m.proof()
+	for i := range m.Encoders {
+		e := &m.Encoders[i]
+		if e.Step != StepStarting || e.Boot || e.Calling && !proof {
+			continue
+		}
+		delivers := e.Seen.State == encoders.StatePublishing && e.Known
+		own := m.p.Confirm == ConfirmEncoder && delivers && !e.Seen.ConfigOnly && !e.Calling
+		alone := len(m.p.Encoders) == 1 || m.p.Several == Failover
+		if own || proof && (alone || delivers || e.Seen.State == encoders.StateUnknown) {
+			m.live(e)
+		}
+	}
+	if m.Unconfirmed && proof {
+		m.Unconfirmed = false
+	}
+	if present, _ := m.audience(m.p); present && !m.LiveSince.IsZero() && !m.Episode.IsZero() {
+		if !m.Joined {
+			m.tell(m.Phase, "", "the first viewer is in")
+		}
+		m.Joined, m.JoinUntil = true, time.Time{}
+	}
+}
+
+// proof reports whether the platform has said that this run is live: by a feed, a viewer who is in, or an answer.
+func (m *machine) proof() bool {
+	if m.openFeed(m.p) != nil {
+		return true
+	}
+	f := &m.Facts
+	end := f.lastEnd()
+	if f.First.Seen.After(m.SpentAt) && f.First.Seen.After(end) && !f.First.Seen.Before(m.ProofAfter) && !f.First.At.IsZero() {
+		return true
+	}
+	if f.First.Seen.After(m.SpentAt) && f.First.At.After(m.Facts.Attempt.At) && m.GoneAt.Before(f.First.Seen) && end.IsZero() && !f.First.At.IsZero() {
+		return true // it overtook the attempt that it answers
+	}
+	return f.Poll.Live && f.Poll.Asked.After(m.ProofAfter) && f.Poll.Asked.After(end)
+}
+
+func (m *machine) live(e *Enc) {
+	e.Step, e.Since, e.OnSince, e.Boot = StepOn, m.now, m.now, false
+	if e.Failures > 0 {
+		m.do(Notify{"recovered", fmt.Sprintf("%s is live again", e.Name)})
+	}
+	if !m.LiveSince.IsZero() {
+		return
+	}
+	m.LiveSince = m.now
+	if m.FirstLive.IsZero() {
+		m.FirstLive = m.now
+		if m.attemptCounts(m.p) {
+			m.JoinUntil = later(m.now, m.Facts.Attempt.Seen).Add(m.p.JoinTimeout)
+		}
+	}
+}
+
+// startJudged reports whether start_timeout has nothing more to say about an encoder that still is starting: its stream is live, and it is one of several.
+func (m *machine) startJudged(e *Enc) bool { return e.Boot && !e.Known }
+
+// watchFeeds acts on feeds that end under a running encoder, and on starts that take too long.
+func (m *machine) watchFeeds() {
+	m.lostFeed()
+	for i := range m.Encoders {
+		e := &m.Encoders[i]
+		if e.Step != StepStarting || m.now.Before(e.StartedAt.Add(m.p.StartTimeout)) || m.startJudged(e) || m.Asking.Why == "start" {
+			continue
+		}
+		if m.p.CanAsk && m.LiveSince.IsZero() && m.Facts.Poll.Asked.Before(e.StartedAt.Add(m.p.StartTimeout)) {
+			m.Asking = Question{"start", m.now}
+			m.do(Ask{})
+			continue
+		}
+		m.evidence()
+	}
+}
+
+// evidence judges starts that are overdue by the encoders' own word.
+func (m *machine) evidence() {
+	for i := range m.Encoders {
+		e := &m.Encoders[i]
+		if e.Step != StepStarting || m.now.Before(e.StartedAt.Add(m.p.StartTimeout)) {
+			continue
+		}
+		if e.Known && e.Seen.State == encoders.StatePublishing && !e.Seen.ConfigOnly {
+			m.Unconfirmed = !m.proof()
+			m.live(e)
+			m.tell(m.Phase, e.Name, "taken for live: the encoder delivers, but the platform has sent no word of it (are feed webhooks enabled?)")
+			continue
+		}
+		m.fail(e, text(e.Seen.Error, fmt.Sprintf("not live within start_timeout of %s", short(m.p.StartTimeout))), false, true)
+	}
+}
+
+func (m *machine) startTimedOut(why string) {
+	for i := range m.Encoders {
+		e := &m.Encoders[i]
+		if e.Step == StepStarting && !m.now.Before(e.StartedAt.Add(m.p.StartTimeout)) {
+			m.fail(e, text(e.Seen.Error, fmt.Sprintf("%s after start_timeout of %s", why, short(m.p.StartTimeout))), false, true)
+		}
+	}
+}
+
+func (m *machine) grace() time.Duration { return min(takeOver, m.p.StartTimeout) }
+
+// lostFeed restarts encoders that believe to publish while the platform has lost them.
+func (m *machine) lostFeed() {
+	on := slices.ContainsFunc(m.Encoders, func(e Enc) bool { return e.Step == StepOn })
+	had, end := false, time.Time{}
+	for i := range m.Facts.Feeds {
+		f := &m.Facts.Feeds[i]
+		if !m.p.ours(f) || m.leftover(m.p, f) || !f.open() && f.EndSeen.Before(m.ProofAfter) {
+			continue
+		}
+		had = true
+		if f.open() {
+			m.FeedLost = time.Time{}
+			return
+		}
+		end = later(end, f.EndSeen)
+	}
+	refuted := m.Facts.First.Seen.After(end) || m.Facts.Poll.Live && m.Facts.Poll.Asked.After(end)
+	if !on || !had || refuted {
+		m.FeedLost = time.Time{}
+		return
+	}
+	if m.FeedLost.IsZero() {
+		m.FeedLost = m.now
+	}
+	if m.now.Before(m.FeedLost.Add(m.grace())) {
+		return
+	}
+	m.FeedLost = time.Time{}
+	for i := range m.Encoders {
+		if e := &m.Encoders[i]; e.Step == StepOn {
+			m.fail(e, "the platform lost its feed", false, true)
+		}
+	}
+}
+
+// wants reports whether the encoder at i takes part.
+func (m *machine) wants(i int) bool {
+	if i >= len(m.p.Encoders) {
+		return false
+	}
+	return m.p.Several != Failover || i == m.Active
+}
+
+// drive moves each encoder one step towards what is wanted.
+func (m *machine) drive() {
+	for i := range m.Encoders {
+		e := &m.Encoders[i]
+		m.overdueStop(e)
+		if m.demand.on && m.demand.limit == "" && m.wants(i) {
+			m.driveOn(e)
+		} else {
+			m.driveOff(e)
+		}
+	}
+}
+
+func (m *machine) driveOn(e *Enc) {
+	switch e.Step {
+	case StepBackoff:
+		if m.now.Before(e.RetryAt) {
+			return
+		}
+	case StepOff, StepWaiting:
+	default:
+		return
+	}
+	if e.foreign() && m.Hold.Mode != ModeOn || m.othersInTheWay(e) {
+		return
+	}
+	if !e.Claimed {
+		if e.Holder == "" {
+			m.claiming = true
+			m.do(Claim{e.Name})
+			return
+		}
+		if e.Step != StepWaiting {
+			e.Step, e.Since = StepWaiting, m.now
+		}
+		return
+	}
+	m.start(e)
+}
+
+// othersInTheWay reports whether an encoder that failover left behind may still publish. One that cannot be confirmed gone holds the next one up for
+// stop_timeout, not for ever: a box that has died silently must not take its stand-in with it.
+func (m *machine) othersInTheWay(e *Enc) bool {
+	if m.p.Several != Failover {
+		return false
+	}
+	return slices.ContainsFunc(m.Encoders, func(o Enc) bool {
+		return o.Name != e.Name && o.on() && (o.Step != StepStopping || m.now.Before(o.StopAt.Add(m.p.StopTimeout)))
+	})
+}
+
+func (m *machine) driveOff(e *Enc) {
+	switch e.Step {
+	case StepStarting, StepOn:
+		m.stop(e, StepOff)
+	case StepStopping:
+		if !m.demand.on {
+			e.Then = StepOff
+		}
+	case StepBackoff, StepFailed:
+		if e.Doubt {
+			m.stop(e, cmp.Or(e.Then, StepOff))
+		} else if !m.demand.on {
+			e.Step, e.Since, e.RetryAt, e.Failures = StepOff, m.now, time.Time{}, 0
+		}
+	case StepWaiting:
+		e.Step, e.Since = StepOff, m.now
+	}
+	if e.Step == StepOff || e.Step == StepFailed || e.Step == StepBackoff {
+		if e.Claimed || e.Holder != "" {
+			e.Claimed, e.Holder = false, ""
+			m.do(Release{e.Name})
+		}
+	}
+}
+
+func (m *machine) start(e *Enc) {
+	if !m.anyOn() {
+		m.ProofAfter = m.now
+	}
+	if e.Failures > 0 || e.Deaths > 0 {
+		e.Restarts++
+	}
+	m.Starts++
+	e.Step, e.Since, e.StartedAt, e.OnSince, e.Calling, e.Boot, e.Holder, e.Doubt = StepStarting, m.now, m.now, time.Time{}, true, false, "", false
+	e.Run = strconv.FormatInt(m.now.UnixMilli(), 36) + "x" + strconv.Itoa(m.Starts)
+	e.Seen = encoders.Status{}
+	m.do(StartEncoder{e.Name, e.Run})
+}
+
+func (m *machine) startDone(e *Enc, ev StartDone) {
+	if e.Step != StepStarting && e.Step != StepOn {
+		return
+	}
+	e.Calling = false
+	if ev.Err != "" {
+		st := e.Seen.State
+		e.Doubt = ev.Doubt
+		m.fail(e, ev.Err, ev.Permanent, st == encoders.StatePublishing || st == encoders.StateStarting || st == encoders.StateStalled)
+	}
+}
+
+func (m *machine) stop(e *Enc, then Step) {
+	e.Step, e.Since, e.StopAt, e.Calling, e.Then, e.Alarmed, e.Boot = StepStopping, m.now, m.now, true, then, false, false
+	m.do(StopEncoder{e.Name, e.Run})
+}
+
+// overdueStop tries a stop again that was not confirmed, and raises the alarm once.
+func (m *machine) overdueStop(e *Enc) {
+	if e.Step != StepStopping {
+		return
+	}
+	if !e.Alarmed && !m.now.Before(e.StopAt.Add(m.p.StopTimeout)) {
+		e.Alarmed = true
+		e.Error = text(e.Error, "no confirmation")
+		m.do(Notify{"stop_unconfirmed", fmt.Sprintf("%s is not confirmed stopped after %s: %s", e.Name, short(m.now.Sub(e.StopAt)), e.Error)})
+		m.tell(m.Phase, e.Name, "the stop is not confirmed; trying on")
+	}
+	if !e.Calling && !m.now.Before(e.StopNext) {
+		e.Calling = true
+		m.do(StopEncoder{e.Name, e.Run})
+	}
+}
+
+func (m *machine) stopDone(e *Enc, ev StopDone) {
+	if e.Step != StepStopping {
+		return
+	}
+	e.Calling = false
+	if ev.Err != "" {
+		e.Error = ev.Err
+		e.StopNext = m.now.Add(max(min(m.p.StopTimeout, 5*time.Second), 100*time.Millisecond))
+		return
+	}
+	then, alarmed := e.Then, e.Alarmed
+	m.gone(e)
+	if alarmed {
+		m.do(Notify{"recovered", e.Name + " is confirmed stopped"})
+	}
+	e.Step = cmp.Or(then, StepOff)
+}
+
+// gone marks an encoder that is known not to publish.
+func (m *machine) gone(e *Enc) {
+	e.Step, e.Since, e.OnSince, e.StopAt, e.StopNext, e.Then, e.Alarmed, e.Boot, e.Doubt = StepOff, m.now, time.Time{}, time.Time{}, time.Time{}, "", false, false, false
+	e.Seen.State, e.Seen.PID, e.Seen.Health = encoders.StateStopped, 0, nil
+	if !m.anyOn() {
+		m.GoneAt, m.LiveSince, m.Unconfirmed, m.FeedLost = m.now, time.Time{}, false, time.Time{}
+	}
+}
+
+// fail takes note of a failure and plans what follows: a retry after a while, the next encoder, or giving up. An encoder that may still run is stopped first.
+func (m *machine) fail(e *Enc, why string, permanent, running bool) {
+	wasOn := e.Step == StepOn
+	if wasOn && m.p.Restart.ResetAfter > 0 && m.now.Sub(e.OnSince) >= m.p.Restart.ResetAfter {
+		e.Failures = 0
+	}
+	e.Failures++
+	if wasOn {
+		e.Deaths++
+	}
+	r := m.p.Restart
+	e.RetryAt = m.now.Add(r.Delay(e.Failures, m.dice))
+	giveUp := permanent || r.GiveUpAfter > 0 && e.Failures >= r.GiveUpAfter
+	if e.Failures == 1 || giveUp {
+		m.do(Notify{"failed", fmt.Sprintf("%s: %s", e.Name, why)})
+	}
+	m.tell(m.Phase, e.Name, "failed: "+why)
+	m.failover(e, wasOn, giveUp)
+	then, doubt := StepBackoff, e.Doubt
+	if giveUp {
+		then = StepFailed
+	}
+	e.Error = why
+	if running {
+		m.stop(e, then)
+		return
+	}
+	m.gone(e)
+	e.Step, e.Doubt = then, doubt
+}
+
+// failover hands the stream to the next encoder when this one has had its chances.
+func (m *machine) failover(e *Enc, wasOn, giveUp bool) {
+	n := len(m.p.Encoders)
+	if m.p.Several != Failover || n < 2 || m.Encoders[m.Active].Name != e.Name || wasOn && !giveUp && e.Deaths < m.p.FailoverAfter {
+		return
+	}
+	e.Deaths = 0
+	for range n - 1 {
+		m.Active = (m.Active + 1) % n
+		if next := &m.Encoders[m.Active]; next.Step != StepFailed {
+			m.tell(m.Phase, next.Name, fmt.Sprintf("%s takes over from %s", next.Name, e.Name))
+			return
+		}
+	}
+	m.Active = (m.Active + 1) % n // all others are given up: it stays with this one
+}
+
+// closeFeeds ends feeds that outlive their encoder: the word of their end was lost.
+func (m *machine) closeFeeds() {
+	if m.GoneAt.IsZero() || m.now.Before(m.GoneAt.Add(m.p.StopTimeout)) {
+		return
+	}
+	for i := range m.Facts.Feeds {
+		f := &m.Facts.Feeds[i]
+		if !f.open() || !m.leftover(m.p, f) {
+			continue
+		}
+		f.close(m.now)
+		m.tell(m.Phase, "", "the platform has sent no end of feed "+f.ID+" though its encoder is gone: taken for closed")
+		if m.p.ForceStop && !m.anyOn() {
+			m.do(Disconnect{})
+		}
+	}
+}
+
+func text(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}

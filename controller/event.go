@@ -1,0 +1,92 @@
+package controller
+
+import (
+	"time"
+
+	"github.com/oncue/oncue/encoders"
+)
+
+// An Event is something that happened to a stream. Decide merges it into the state; none of them is a command that must be obeyed, and each may come
+// late, twice or not at all.
+type Event interface {
+	// Label is the short name that history shows.
+	Label() string
+}
+
+type (
+	// Polled is the platform's answer about the stream; Asked is when the question left.
+	Polled struct {
+		Asked   time.Time
+		Live    bool
+		Viewers int
+	}
+	// AskFailed says that the platform could not be asked. Refused: it will not answer until somebody repairs the API secret.
+	AskFailed struct {
+		Asked   time.Time
+		Refused bool
+		Text    string
+	}
+	// EncoderSeen is a look at one encoder.
+	EncoderSeen struct {
+		Encoder string
+		Status  encoders.Status
+	}
+	// StartDone and StopDone end the calls that the actions of the same name began. Run tells late ones apart.
+	StartDone struct {
+		Encoder, Run string
+		Err          string // "" when done
+		Permanent    bool
+		Doubt        bool // it failed, but the box may have heard it
+	}
+	StopDone struct {
+		Encoder, Run string
+		Err          string
+	}
+	// Claimed answers a Claim: the encoder is ours to use, or Holder has it and another Claimed will follow when it is free.
+	Claimed struct {
+		Encoder string
+		OK      bool
+		Holder  string // stream id, or words for a limit
+		For     string // label of the event that made the claim
+	}
+	// Contended says that another stream waits for the encoder that we hold; By is "" when it has stopped waiting.
+	Contended struct{ Encoder, By string }
+	// ModeSet is a person's word. Until is zero for "until further notice".
+	ModeSet struct {
+		Mode  Mode
+		Until time.Time
+		By    string
+		Why   string
+	}
+	// WindowSet is the schedule's word: on, off, or auto when no window is open.
+	WindowSet struct {
+		Do    Mode
+		Until time.Time
+	}
+	// Timer says that the deadline has come.
+	Timer struct{}
+	// Booted is the first event after the controller's start: what encoders do is not known yet.
+	Booted struct{}
+	// Reloaded says that the policy is another one.
+	Reloaded struct{}
+	// Drained says that the stream is no longer in the configuration.
+	Drained struct{}
+	// ClockStepped says that the wall clock was moved by By while the machine's went on.
+	ClockStepped struct{ By time.Duration }
+)
+
+func (h Hook) Label() string       { return string(h.Kind) }
+func (Polled) Label() string       { return "poll" }
+func (AskFailed) Label() string    { return "poll failed" }
+func (EncoderSeen) Label() string  { return "encoder" }
+func (StartDone) Label() string    { return "start" }
+func (StopDone) Label() string     { return "stop" }
+func (c Claimed) Label() string    { return c.For }
+func (Contended) Label() string    { return "contended" }
+func (ModeSet) Label() string      { return "mode" }
+func (WindowSet) Label() string    { return "schedule" }
+func (Timer) Label() string        { return "timer" }
+func (Booted) Label() string       { return "boot" }
+func (Reloaded) Label() string     { return "reload" }
+func (Drained) Label() string      { return "reload" }
+func (ClockStepped) Label() string { return "clock" }

@@ -1,0 +1,219 @@
+package controller
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Facts are what the platform told. Merging is commutative and idempotent: hooks in any order, any number of times, make the same facts.
+type Facts struct {
+	Attempt   Mark       `json:"attempt,omitzero"`
+	First     Mark       `json:"first,omitzero"`
+	NoViewers Mark       `json:"no_viewers,omitzero"`
+	Feeds     []FeedFact `json:"feeds,omitempty"` // ordered by id; ended ones are kept for a while, so that a late "started" cannot open them again
+	Poll      PollFact   `json:"poll,omitzero"`
+}
+
+// Mark is the latest hook of one kind.
+type Mark struct {
+	At   time.Time `json:"at"`   // by the platform's clock: orders hooks
+	Seen time.Time `json:"seen"` // by the machine's clock: time-outs count from it, so the platform's clock may be wrong
+}
+
+// merge keeps the later one; of the same one, the first arrival.
+func (m Mark) merge(at, seen time.Time) Mark {
+	if at.After(m.At) || at.Equal(m.At) && seen.Before(m.Seen) {
+		return Mark{at, seen}
+	}
+	return m
+}
+
+// FeedFact is one feed as it was told.
+type FeedFact struct {
+	Feed
+	Seen    time.Time `json:"seen"`              // when it was first heard of
+	EndSeen time.Time `json:"end_seen,omitzero"` // when its end was heard of
+	Closed  bool      `json:"closed,omitempty"`  // EndSeen is our guess, not the platform's word
+}
+
+func (f *FeedFact) open() bool { return f.EndSeen.IsZero() }
+
+// close takes a feed for gone without a word of the platform's; reopen takes that back.
+func (f *FeedFact) close(now time.Time) { f.EndSeen, f.Closed = now, true }
+
+func (f *FeedFact) reopen(now time.Time) { f.Seen, f.EndSeen, f.Closed = now, time.Time{}, false }
+
+// PollFact is the latest answer of the platform's API, and since when it has been saying so.
+type PollFact struct {
+	Asked        time.Time `json:"asked,omitzero"`
+	Live         bool      `json:"live,omitempty"`
+	Viewers      int       `json:"viewers,omitempty"`
+	ZeroSince    time.Time `json:"zero_since,omitzero"`    // live, with nobody watching
+	OfflineSince time.Time `json:"offline_since,omitzero"` // not live
+	LiveSince    time.Time `json:"live_since,omitzero"`
+}
+
+// Hooks older or newer than ten minutes are not acted on, so an ended feed may be forgotten after more than twice that.
+const (
+	feedMemory = 25 * time.Minute
+	feedLimit  = 64
+)
+
+func (f *Facts) hook(h Hook) {
+	switch h.Kind {
+	case HookAttempt:
+		f.Attempt = f.Attempt.merge(h.At, h.Received)
+	case HookFirstViewer:
+		f.First = f.First.merge(h.At, h.Received)
+	case HookNoViewers:
+		f.NoViewers = f.NoViewers.merge(h.At, h.Received)
+	case HookFeedStarted, HookFeedEnded:
+		f.feed(h)
+	}
+}
+
+func (f *Facts) feed(h Hook) {
+	i, found := slices.BinarySearchFunc(f.Feeds, h.Feed.ID, func(g FeedFact, id string) int { return cmp.Compare(g.ID, id) })
+	if !found {
+		f.Feeds = slices.Insert(f.Feeds, i, FeedFact{Feed: Feed{ID: h.Feed.ID}, Seen: h.Received})
+	}
+	g := &f.Feeds[i]
+	if h.Received.Before(g.Seen) {
+		g.Seen = h.Received
+	}
+	if h.Feed.SourceID != "" {
+		g.SourceID = h.Feed.SourceID
+	}
+	if h.Feed.Priority != nil {
+		g.Priority = h.Feed.Priority
+	}
+	if h.Kind == HookFeedStarted {
+		if start := h.Feed.Started; !start.IsZero() {
+			g.Started = start
+		}
+		if g.Started.IsZero() {
+			g.Started = h.At
+		}
+		if g.Closed && h.Received.After(g.EndSeen) { // told again: it was taken for gone too early
+			g.reopen(h.Received)
+		}
+		return
+	}
+	if g.EndSeen.IsZero() || g.Closed || h.Received.Before(g.EndSeen) {
+		g.EndSeen, g.Closed = h.Received, false
+	}
+	if g.Ended = h.Feed.Ended; g.Ended.IsZero() {
+		g.Ended = h.At
+	}
+}
+
+// forget drops feeds that ended long ago, and the oldest ended ones when there are too many.
+func (f *Facts) forget(now time.Time) {
+	gone := func(g FeedFact) bool { return !g.open() && now.Sub(later(g.Seen, g.EndSeen)) > feedMemory }
+	f.Feeds = slices.DeleteFunc(f.Feeds, gone)
+	for len(f.Feeds) > feedLimit {
+		oldest := -1
+		for i := range f.Feeds {
+			if !f.Feeds[i].open() && (oldest < 0 || f.Feeds[i].Seen.Before(f.Feeds[oldest].Seen)) {
+				oldest = i
+			}
+		}
+		if oldest < 0 {
+			oldest = 0
+		}
+		f.Feeds = slices.Delete(f.Feeds, oldest, oldest+1)
+	}
+}
+
+func (f *Facts) polled(p Polled) {
+	if !p.Asked.After(f.Poll.Asked) {
+		return
+	}
+	next := PollFact{Asked: p.Asked, Live: p.Live, Viewers: p.Viewers}
+	since := func(is bool, was time.Time) time.Time {
+		if is && was.IsZero() {
+			return p.Asked
+		} else if is {
+			return was
+		}
+		return time.Time{}
+	}
+	next.ZeroSince = since(p.Live && p.Viewers == 0, f.Poll.ZeroSince)
+	next.OfflineSince = since(!p.Live, f.Poll.OfflineSince)
+	next.LiveSince = since(p.Live, f.Poll.LiveSince)
+	f.Poll = next
+	for i := range f.Feeds {
+		g := &f.Feeds[i]
+		switch { // the API lags behind: it takes two answers in a row
+		case g.open() && !p.Live && p.Asked.After(next.OfflineSince) && g.Seen.Before(next.OfflineSince):
+			g.close(p.Asked)
+		case g.Closed && p.Live && p.Asked.After(next.LiveSince) && next.LiveSince.After(g.EndSeen):
+			g.reopen(p.Asked)
+		}
+	}
+}
+
+// ours reports whether a feed can be that of our encoders: same source, same priority.
+func (p *Policy) ours(f *FeedFact) bool {
+	if p.AnySource {
+		return true
+	}
+	return f.SourceID == p.SourceID && (p.Priority == nil || f.Priority == nil || *p.Priority == *f.Priority)
+}
+
+// leftover reports whether a feed that is still open belongs to a run that is over.
+func (s *State) leftover(p *Policy, f *FeedFact) bool {
+	return p.ours(f) && !s.GoneAt.IsZero() && !f.Seen.After(s.GoneAt)
+}
+
+// lastEnd is when a feed was last heard to end.
+func (f *Facts) lastEnd() time.Time {
+	var last time.Time
+	for i := range f.Feeds {
+		last = later(last, f.Feeds[i].EndSeen)
+	}
+	return last
+}
+
+// openFeed returns an open feed that is no leftover, or nil.
+func (s *State) openFeed(p *Policy) *FeedFact {
+	for i := range s.Facts.Feeds {
+		if f := &s.Facts.Feeds[i]; f.open() && !s.leftover(p, f) {
+			return f
+		}
+	}
+	return nil
+}
+
+// audience tells whether somebody watches, by the newest word on it; when nobody does, empty is since when (zero: nobody ever said).
+func (s *State) audience(p *Policy) (present bool, empty time.Time) {
+	f := &s.Facts
+	firstCounts := !f.First.At.IsZero() && f.First.Seen.After(s.SpentAt) && (s.Episode.IsZero() || !f.First.Seen.Before(s.Episode.Add(-p.AttemptHold)))
+	word := f.First.Seen
+	if f.NoViewers.At.After(f.First.At) {
+		firstCounts = false
+		word, empty = f.NoViewers.Seen, f.NoViewers.Seen
+	}
+	present = firstCounts
+	if poll := f.Poll; poll.Live && poll.Asked.After(word) && poll.Asked.After(s.SpentAt) {
+		present = poll.Viewers > 0
+		switch {
+		case present:
+			empty = time.Time{}
+		case firstCounts:
+			empty = later(poll.ZeroSince, f.First.Seen)
+		case empty.IsZero() && s.Joined:
+			empty = poll.ZeroSince
+		}
+	}
+	return present, empty
+}
+
+// later returns the later of two times.
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}

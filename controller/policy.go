@@ -1,0 +1,80 @@
+package controller
+
+import (
+	"math"
+	"time"
+)
+
+// Policy is what the configuration says of one stream. The machine only reads it; a reload replaces it.
+type Policy struct {
+	AttemptHold  time.Duration // demand kept after the last ViewerAttempt while the stream is off
+	StartTimeout time.Duration // from start to confirmed live
+	JoinTimeout  time.Duration // live, and nobody has joined yet
+	IdleTimeout  time.Duration // live, and the last viewer has left
+	StopTimeout  time.Duration // from stop to confirmed gone
+	MinUptime    time.Duration // once live, stay up at least this long
+	MaxUptime    time.Duration // 0: no cap. Holds and schedules are a person's word and not capped
+	Cooldown     time.Duration // after a stop, viewers are ignored this long
+
+	Confirm          Confirm
+	Unmanaged        Unmanaged
+	Several          Several
+	FailoverAfter    int // deaths of a live encoder before failover moves on
+	MaxStartsPerHour int // wakes by viewers; 0: no cap
+	Restart          Restart
+
+	Encoders  []EncoderRef // in the order of the configuration
+	SourceID  string       // of the publishing URL; our feeds carry it
+	Priority  *int         // likewise
+	AnySource bool         // where the encoder publishes to is not known to us
+	CanAsk    bool         // the platform's API can be asked
+	ForceStop bool         // the platform may be told to disconnect a feed that outlives its encoder
+}
+
+// EncoderRef names one encoder of a stream.
+type EncoderRef struct {
+	Name   string
+	Driver string
+}
+
+// Confirm says whose word makes a stream live.
+type Confirm string
+
+const (
+	ConfirmFeed    Confirm = "feed"    // the platform's
+	ConfirmEncoder Confirm = "encoder" // the encoder's
+)
+
+// Unmanaged says what to do with a broadcast that somebody else started.
+type Unmanaged string
+
+const (
+	Observe Unmanaged = "observe" // leave it alone
+	Adopt   Unmanaged = "adopt"   // treat it as ours from now on
+)
+
+// Several says how the encoders of one stream share the work.
+type Several string
+
+const (
+	AllEncoders Several = "all"
+	Failover    Several = "failover"
+)
+
+// Restart is the backoff between tries of a failing encoder.
+type Restart struct {
+	Initial     time.Duration
+	Max         time.Duration
+	Factor      float64
+	ResetAfter  time.Duration // healthy for this long: the next failure counts as the first
+	GiveUpAfter int           // failures in a row; 0: never
+}
+
+// Delay is the wait after the given failure in a row, counted from 1. dice is in [0,1) and spreads it by a quarter to either side.
+func (r Restart) Delay(failure int, dice float64) time.Duration {
+	d := float64(r.Initial) * math.Pow(max(r.Factor, 1), float64(failure-1))
+	if r.Max > 0 {
+		d = min(d, float64(r.Max))
+	}
+	return time.Duration(d * (0.75 + dice/2))
+}

@@ -1,0 +1,168 @@
+package web
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/oncue/oncue/configs/secret"
+	"github.com/oncue/oncue/controller"
+)
+
+// Controller is what the admin side shows and moves. All methods may be called at once from many goroutines; what they return belongs to the caller.
+type Controller interface {
+	// Streams returns all streams, sorted by id.
+	Streams() []controller.StreamView
+	Stream(id string) (controller.StreamView, bool)
+	// Accounts returns the platform's side, sorted by account.
+	Accounts() []controller.AccountView
+	// SetMode holds a stream, or hands it back. ErrUnknownStream and ErrInvalid are in the chain of a person's mistakes.
+	SetMode(ctx context.Context, id string, r controller.ModeRequest) (controller.StreamView, error)
+	// History returns at most limit transitions with a Seq below before (0: no bound), newest first.
+	History(ctx context.Context, id string, limit int, before int64) ([]controller.Transition, error)
+	Records(ctx context.Context, f controller.RecordFilter) ([]controller.Record, error)
+	// Log returns the last lines of one encoder, oldest first, secrets redacted; an empty name is the stream's first one.
+	Log(ctx context.Context, id, encoder string, lines int) ([]string, error)
+	// Thumbnail returns the stream's last picture (JPEG) and when it came.
+	Thumbnail(id string) (jpeg []byte, at time.Time, ok bool)
+	// Watch sends every change after the given id (0: from now on). The channel closes when ctx ends, or when the reader is too slow: then
+	// the reader resumes after the last id it saw.
+	Watch(ctx context.Context, after uint64) <-chan controller.Change
+	// Ready says why hooks cannot be taken and stored now; nothing means ready.
+	Ready(ctx context.Context) []string
+}
+
+// AdminOptions make the admin side. Controller and Log are required.
+type AdminOptions struct {
+	Controller Controller
+	Log        *slog.Logger
+
+	Version string
+	Started time.Time
+
+	Token        secret.Value // empty: none needed, and only loopback and unix sockets are served
+	AllowedHosts []string     // further Host names (without port) that are right on a loopback listener, for a proxy in front
+	Metrics      http.Handler // GET /metrics; nil: none
+	Demo         http.Handler // everything under /demo/; nil: none
+}
+
+// Admin is the admin side.
+type Admin struct {
+	*Server
+	opts     AdminOptions
+	sessions sessions
+	assets   *assets
+	watchers chan struct{}   // one place for each open feed
+	ending   context.Context // ends the feeds when the server drains
+}
+
+const (
+	maxWatchers = 200
+	readyLimit  = 2 * time.Second
+	callLimit   = 20 * time.Second
+)
+
+// NewAdmin makes the admin side.
+func NewAdmin(o AdminOptions) (*Admin, error) {
+	files, err := loadAssets()
+	if err != nil {
+		return nil, err
+	}
+	ending, end := context.WithCancel(context.Background())
+	a := &Admin{
+		opts: o, sessions: newSessions(o.Token), assets: files,
+		watchers: make(chan struct{}, maxWatchers), ending: ending,
+	}
+	a.Server = newServer(a.guard(a.router()), serverOptions{
+		log: o.Log, keepAlive: true, writeTimeout: adminWriteTimeout, check: a.mayServe, end: end,
+	})
+	return a, nil
+}
+
+func (a *Admin) router() http.Handler {
+	e := echo.New()
+	e.HTTPErrorHandler = a.fail
+	e.Use(a.recoverPanic)
+	a.routes(e)
+	return encodedPaths(e)
+}
+
+func (a *Admin) routes(e *echo.Echo) {
+	e.GET("/", a.dashboard)
+	e.GET("/login", a.loginPage)
+	e.POST("/login", a.login)
+	e.POST("/logout", a.logout)
+	e.GET("/assets/:file", a.asset)
+
+	e.GET("/status", a.status)
+	e.GET("/readyz", a.readyz)
+	e.GET("/healthz", a.healthz)
+
+	api := e.Group("/api/v1")
+	api.GET("/openapi.yaml", a.openapi)
+	api.GET("/streams", a.streams)
+	api.GET("/streams/:id", a.stream)
+	api.PUT("/streams/:id/mode", a.setMode)
+	api.GET("/streams/:id/history", a.history)
+	api.GET("/streams/:id/log", a.log_)
+	api.GET("/streams/:id/thumbnail", a.thumbnail)
+	api.GET("/events", a.events)
+	api.GET("/watch", a.watch)
+
+	if a.opts.Metrics != nil {
+		e.GET("/metrics", echo.WrapHandler(a.opts.Metrics))
+	}
+	if a.opts.Demo != nil {
+		e.Any("/demo/*", echo.WrapHandler(a.opts.Demo))
+	}
+}
+
+// encodedPaths makes Echo route on the path as it was sent, so that an encoded slash stays inside its segment.
+func encodedPaths(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.URL.RawPath = r.URL.EscapedPath()
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (a *Admin) fail(err error, c echo.Context) {
+	p, known := asProblem(err)
+	if !known {
+		a.opts.Log.Error("request failed", "method", c.Request().Method, "path", c.Path(), "error", err)
+	}
+	if !c.Response().Committed {
+		p.write(c.Response())
+	}
+}
+
+func (a *Admin) recoverPanic(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) (err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				if p == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so
+					panic(p)
+				}
+				err = panicError(p)
+			}
+		}()
+		return next(c)
+	}
+}
+
+// whole asks for a whole number in the query, or gives the default.
+func whole(c echo.Context, name string, least, most, otherwise int64) (int64, error) {
+	text := c.QueryParam(name)
+	if text == "" {
+		return otherwise, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < least || n > most {
+		return 0, newProblem(http.StatusBadRequest, name+": "+quote(text)+" is not a whole number from "+
+			strconv.FormatInt(least, 10)+" to "+strconv.FormatInt(most, 10), "")
+	}
+	return n, nil
+}

@@ -1,0 +1,150 @@
+package web
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/oncue/oncue/controller/millicast"
+)
+
+const (
+	firstChunk   = 4 << 10  // what a hook may take without asking; real ones are smaller
+	roomForJSON  = 16 << 20 // bytes beyond the first chunk, all JSON bodies together
+	jpegsAtOnce  = 4
+	jpegPatience = 2 * time.Second // how long a JPEG waits for its turn
+
+	lingerTime = 2 * time.Second // how long an unwanted body is read and dropped after the answer
+	lingerSize = 16 << 20
+)
+
+// contentOf gives the content type of a delivery and the size that it may have. A content encoding is never accepted, and so no compressed
+// bomb either.
+func contentOf(h http.Header) (kind string, limit int64, ok bool) {
+	if len(h["Content-Type"]) > 1 || len(h["Content-Encoding"]) > 0 {
+		return "", 0, false
+	}
+	kind = h.Get("Content-Type")
+	limit, ok = millicast.BodyLimit(kind)
+	return kind, limit, ok
+}
+
+var (
+	errTooLarge = errors.New("the body is too large")
+	errBusy     = errors.New("too many large bodies at once")
+)
+
+// bodies reads request bodies within a bound of memory that no number of senders can exceed.
+type bodies struct {
+	room  atomic.Int64  // for JSON beyond the first chunk, bytes left
+	jpegs chan struct{} // a JPEG's turn
+}
+
+func newBodies() *bodies {
+	b := &bodies{jpegs: make(chan struct{}, jpegsAtOnce)}
+	b.room.Store(roomForJSON)
+	return b
+}
+
+// read returns the whole body, of at most limit bytes. Memory grows as bytes arrive, never by what the sender announces. Call done when the body is not needed any
+// more or has another owner, also after an error.
+func (b *bodies) read(r *http.Request, limit int64) (body []byte, done func(), err error) {
+	done = func() {}
+	if r.ContentLength > limit {
+		return nil, done, errTooLarge
+	}
+	picture := limit == millicast.MaxJPEG
+	if picture {
+		if err := b.turn(r); err != nil {
+			return nil, done, err
+		}
+		done = func() { <-b.jpegs }
+	}
+	var taken int64
+	if !picture {
+		done = func() { b.room.Add(taken) }
+	}
+	body = make([]byte, 0, firstSize(r.ContentLength))
+	for {
+		if len(body) == cap(body) {
+			size := nextSize(int64(len(body)), r.ContentLength, limit)
+			if !picture {
+				more := size - int64(len(body))
+				if b.room.Add(-more) < 0 {
+					b.room.Add(more)
+					return nil, done, errBusy
+				}
+				taken += more
+			}
+			body = append(make([]byte, 0, size), body...)
+		}
+		n, err := r.Body.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		if int64(len(body)) > limit {
+			return nil, done, errTooLarge
+		}
+		if err == io.EOF {
+			return body, done, nil
+		}
+		if err != nil {
+			return nil, done, err
+		}
+	}
+}
+
+// firstSize has one byte to spare for a body of known size, so that its end is seen without growing.
+func firstSize(length int64) int64 {
+	if length >= 0 && length < firstChunk {
+		return length + 1
+	}
+	return firstChunk
+}
+
+// nextSize is how large a full buffer becomes. Once the first chunk has come, the announced length is believed for bodies whose number is
+// bounded, the JPEGs; the others double.
+func nextSize(size, announced, limit int64) int64 {
+	if limit == millicast.MaxJPEG && announced >= size {
+		return announced + 1
+	}
+	return min(2*size, limit+1)
+}
+
+// turn waits a moment for one of the few places for JPEGs. Thumbnails are decoration: they never stand in a hook's way.
+func (b *bodies) turn(r *http.Request) error {
+	select {
+	case b.jpegs <- struct{}{}:
+		return nil
+	default:
+	}
+	patience := time.NewTimer(jpegPatience)
+	defer patience.Stop()
+	select {
+	case b.jpegs <- struct{}{}:
+		return nil
+	case <-patience.C:
+		return errBusy
+	case <-r.Context().Done():
+		return r.Context().Err()
+	}
+}
+
+// bodyFailure turns an error of read into the answer.
+func bodyFailure(err error) (HookResult, int, string) {
+	switch {
+	case errors.Is(err, errTooLarge):
+		return ResultTooLarge, http.StatusRequestEntityTooLarge, "the body is too large"
+	case errors.Is(err, errBusy):
+		return ResultBusy, http.StatusServiceUnavailable, "too many large bodies at once"
+	case isTimeout(err):
+		return ResultSlow, http.StatusRequestTimeout, "the body came too slowly"
+	default:
+		return ResultMalformed, http.StatusBadRequest, "the body cannot be read"
+	}
+}
+
+// discard reads what is left of a body, up to a bound.
+func discard(body io.Reader) {
+	_, _ = io.CopyN(io.Discard, body, lingerSize)
+}

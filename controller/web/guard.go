@@ -1,0 +1,105 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+)
+
+// contentPolicy lets the pages load what this server serves, and nothing else: no inline script or style, no frame around them.
+const contentPolicy = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+
+// mayServe refuses to serve without a token where other machines can connect.
+func (a *Admin) mayServe(l net.Listener) error {
+	if placeOf(l.Addr()) == placeNetwork && !a.opts.Token.Set() {
+		return fmt.Errorf("serve the admin side on %s: admin.token is required where other machines can connect", l.Addr())
+	}
+	return nil
+}
+
+// guard stands before every route of the admin side.
+func (a *Admin) guard(next http.Handler) http.Handler {
+	sameOrigin := http.NewCrossOriginProtection()
+	sameOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		newProblem(http.StatusForbidden, "requests from other sites are refused", "").write(w)
+	}))
+	next = sameOrigin.Handler(a.authenticate(next))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		served(r)
+		h := w.Header()
+		h.Set("Content-Security-Policy", contentPolicy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		if reachedAt(r) == placeLoopback && !a.rightHost(r.Host) {
+			newProblem(http.StatusMisdirectedRequest, "the Host "+quote(r.Host)+" is not this machine's own",
+				"use http://localhost, or add the name to admin.allowed_hosts").write(w)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// rightHost keeps a page of another site from reaching a loopback listener by a name that it lets point here (DNS rebinding).
+func (a *Admin) rightHost(host string) bool {
+	name := host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		name = h
+	}
+	name = strings.Trim(name, "[]")
+	if ip := net.ParseIP(name); ip != nil {
+		return ip.IsLoopback()
+	}
+	if strings.EqualFold(name, "localhost") {
+		return true
+	}
+	for _, allowed := range a.opts.AllowedHosts {
+		if strings.EqualFold(name, allowed) {
+			return true
+		}
+	}
+	return false
+}
+
+// open are the addresses that need no token: what the login page is made of.
+func open(path string) bool {
+	return path == "/login" || path == "/healthz" || strings.HasPrefix(path, "/assets/")
+}
+
+// authenticate asks for the token, as a Bearer token or as the cookie of a login. Who can open the unix socket has shown enough.
+func (a *Admin) authenticate(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !a.opts.Token.Set() || reachedAt(r) == placeUnix || open(r.URL.Path) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		err := a.identify(r)
+		switch {
+		case err == nil:
+			next.ServeHTTP(w, r)
+		case r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html"):
+			http.Redirect(w, r, "/login", http.StatusSeeOther)
+		default:
+			w.Header().Set("WWW-Authenticate", `Bearer realm="oncue"`)
+			newProblem(http.StatusUnauthorized, err.Error(), "send Authorization: Bearer with admin.token of the configuration").write(w)
+		}
+	})
+}
+
+func (a *Admin) identify(r *http.Request) error {
+	if header := r.Header.Get("Authorization"); header != "" {
+		scheme, token, _ := strings.Cut(header, " ")
+		if strings.EqualFold(scheme, "Bearer") && a.opts.Token.Equal(strings.TrimSpace(token)) {
+			return nil
+		}
+		return errors.New("the token is wrong")
+	}
+	if cookie, err := r.Cookie(sessionCookie); err == nil && a.sessions.valid(cookie.Value) {
+		return nil
+	}
+	return errors.New("a token is required")
+}

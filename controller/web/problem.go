@@ -1,0 +1,73 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/oncue/oncue/controller"
+)
+
+// problem is an error answer of the admin side (RFC 9457). Detail and Hint are what the command line prints after "error:" and "hint:".
+type problem struct {
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+	Hint   string `json:"hint,omitempty"`
+}
+
+func newProblem(status int, detail, hint string) *problem {
+	return &problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail, Hint: hint}
+}
+
+func (p *problem) Error() string { return p.Detail }
+
+// write sends the problem.
+func (p *problem) write(w http.ResponseWriter) {
+	w.Header().Set(echo.HeaderContentType, "application/problem+json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p) // the reader has gone if this fails
+}
+
+// asProblem turns any error into an answer. What is not meant for people becomes a fixed sentence; known says whether err's own words are used.
+func asProblem(err error) (p *problem, known bool) {
+	if p, ok := errors.AsType[*problem](err); ok {
+		return p, true
+	}
+	if he, ok := errors.AsType[*echo.HTTPError](err); ok {
+		return routeProblem(he.Code), true
+	}
+	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return newProblem(http.StatusRequestEntityTooLarge, tooLarge.Error(), ""), true
+	}
+	for _, row := range []struct {
+		sentinel error
+		status   int
+	}{
+		{controller.ErrUnknownStream, http.StatusNotFound},
+		{controller.ErrInvalid, http.StatusUnprocessableEntity},
+		{controller.ErrStore, http.StatusServiceUnavailable},
+		{context.DeadlineExceeded, http.StatusGatewayTimeout},
+	} {
+		if errors.Is(err, row.sentinel) {
+			return newProblem(row.status, err.Error(), ""), true
+		}
+	}
+	return newProblem(http.StatusInternalServerError, "something went wrong inside the controller", "see its log"), false
+}
+
+func routeProblem(status int) *problem {
+	switch status {
+	case http.StatusNotFound:
+		return newProblem(status, "there is nothing at this address", "GET /api/v1/openapi.yaml lists what there is")
+	case http.StatusMethodNotAllowed:
+		return newProblem(status, "this address does not take that method", "GET /api/v1/openapi.yaml lists what it takes")
+	default:
+		return newProblem(status, http.StatusText(status), "")
+	}
+}

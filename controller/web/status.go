@@ -1,0 +1,171 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/oncue/oncue/controller"
+)
+
+// statusJSON is the answer of GET /status.
+type statusJSON struct {
+	Version  string                   `json:"version"`
+	Started  controller.Time          `json:"started"`
+	Now      controller.Time          `json:"now"` // by this machine, so that a page can count down with a clock of its own
+	Ready    bool                     `json:"ready"`
+	NotReady []string                 `json:"not_ready"` // why
+	Platform []controller.AccountView `json:"platform"`
+	Savings  savingsJSON              `json:"savings"`
+	Streams  []streamJSON             `json:"streams"`
+}
+
+// savingsJSON sums the savings of all streams.
+type savingsJSON struct {
+	RunS     float64 `json:"run_s"`
+	WatchedS float64 `json:"watched_s"`
+	AvoidedS float64 `json:"avoided_s"`
+	Wasted   int     `json:"wasted_starts"`
+	Starts   int     `json:"starts"`
+}
+
+// streamJSON is a stream as the API shows it: a StreamView whose feeds have the API's kind of time.
+type streamJSON struct {
+	controller.StreamView
+	Feeds []feedJSON `json:"feeds"`
+}
+
+type feedJSON struct {
+	ID       string           `json:"id"`
+	Started  *controller.Time `json:"started"`
+	SourceID string           `json:"source_id"`
+	Priority *int             `json:"priority"`
+}
+
+// eventJSON is a hook of the journal as the API shows it.
+type eventJSON struct {
+	Seq      int64              `json:"seq"`
+	Received controller.Time    `json:"received"`
+	Sent     *controller.Time   `json:"sent"`
+	Account  string             `json:"account"`
+	Stream   string             `json:"stream"`
+	Type     string             `json:"type"`
+	Event    string             `json:"event"`
+	Verdict  controller.Verdict `json:"verdict"`
+	Note     string             `json:"note"`
+	Size     int                `json:"size"`
+}
+
+func newStreamJSON(s controller.StreamView) streamJSON {
+	out := streamJSON{StreamView: s, Feeds: make([]feedJSON, len(s.Feeds))}
+	for i, f := range s.Feeds {
+		out.Feeds[i] = feedJSON{ID: f.ID, Started: timeOrNull(f.Started), SourceID: f.SourceID, Priority: f.Priority}
+	}
+	if out.Encoders == nil {
+		out.Encoders = []controller.EncoderView{}
+	}
+	return out
+}
+
+func streamsJSON(streams []controller.StreamView) []streamJSON {
+	out := make([]streamJSON, len(streams))
+	for i, s := range streams {
+		out[i] = newStreamJSON(s)
+	}
+	return out
+}
+
+func newEventJSON(r controller.Record) eventJSON {
+	return eventJSON{
+		Seq: r.Seq, Received: controller.Time{Time: r.Received}, Sent: timeOrNull(r.Sent), Account: r.Account, Stream: r.Stream,
+		Type: r.Type, Event: r.Event, Verdict: r.Verdict, Note: r.Note, Size: r.Size,
+	}
+}
+
+func timeOrNull(t time.Time) *controller.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &controller.Time{Time: t}
+}
+
+func sumSavings(streams []controller.StreamView) savingsJSON {
+	var sum savingsJSON
+	for _, s := range streams {
+		sum.RunS += s.Savings.RunS
+		sum.WatchedS += s.Savings.WatchedS
+		sum.AvoidedS += s.Savings.AvoidedS
+		sum.Wasted += s.Savings.Wasted
+		sum.Starts += s.Starts
+	}
+	return sum
+}
+
+func (a *Admin) status(c echo.Context) error {
+	reasons := a.notReady(c)
+	streams := a.opts.Controller.Streams()
+	accounts := a.opts.Controller.Accounts()
+	if accounts == nil {
+		accounts = []controller.AccountView{}
+	}
+	return sendJSON(c, statusJSON{
+		Version:  a.opts.Version,
+		Started:  controller.Time{Time: a.opts.Started},
+		Now:      controller.Time{Time: time.Now()},
+		Ready:    len(reasons) == 0,
+		NotReady: reasons,
+		Platform: accounts,
+		Savings:  sumSavings(streams),
+		Streams:  streamsJSON(streams),
+	})
+}
+
+func (a *Admin) notReady(c echo.Context) []string {
+	ctx, cancel := context.WithTimeout(c.Request().Context(), readyLimit)
+	defer cancel()
+	if reasons := a.opts.Controller.Ready(ctx); reasons != nil {
+		return reasons
+	}
+	return []string{}
+}
+
+func (a *Admin) readyz(c echo.Context) error {
+	reasons := a.notReady(c)
+	status, body := http.StatusOK, map[string]any{"ready": true}
+	if len(reasons) > 0 {
+		status, body = http.StatusServiceUnavailable, map[string]any{"ready": false, "reasons": reasons}
+	}
+	noStore(c)
+	return c.JSON(status, body)
+}
+
+func (a *Admin) healthz(c echo.Context) error {
+	noStore(c)
+	return c.JSON(http.StatusOK, map[string]string{"status": "ok"})
+}
+
+func (a *Admin) events(c echo.Context) error {
+	limit, err := whole(c, "limit", 1, 1000, 100)
+	if err != nil {
+		return err
+	}
+	before, err := whole(c, "before", 0, 1<<62, 0)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(c.Request().Context(), callLimit)
+	defer cancel()
+	records, err := a.opts.Controller.Records(ctx, controller.RecordFilter{
+		Stream: c.QueryParam("stream"), Type: c.QueryParam("type"), Limit: int(limit), Before: before,
+	})
+	if err != nil {
+		return err
+	}
+	out := make([]eventJSON, len(records))
+	for i, r := range records {
+		out[i] = newEventJSON(r)
+	}
+	return sendJSON(c, out)
+}

@@ -1,0 +1,249 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"mime"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/oncue/oncue/controller"
+)
+
+const (
+	maxModeBody = 16 << 10
+	maxPeople   = 200 // characters of by and why
+	maxHold     = 366 * 24 * time.Hour
+)
+
+// streamID is the id in the path: one segment, percent-encoded.
+func streamID(c echo.Context) (string, error) {
+	id, err := url.PathUnescape(c.Param("id"))
+	if err != nil {
+		return "", newProblem(http.StatusBadRequest, "the stream id is not percent-encoded: "+quote(c.Param("id")), "")
+	}
+	return id, nil
+}
+
+// found is the stream that the path names.
+func (a *Admin) found(c echo.Context) (controller.StreamView, error) {
+	id, err := streamID(c)
+	if err != nil {
+		return controller.StreamView{}, err
+	}
+	s, ok := a.opts.Controller.Stream(id)
+	if !ok {
+		return s, unknownStream(id, a.opts.Controller.Streams())
+	}
+	return s, nil
+}
+
+func (a *Admin) streams(c echo.Context) error {
+	return sendJSON(c, streamsJSON(a.opts.Controller.Streams()))
+}
+
+func (a *Admin) stream(c echo.Context) error {
+	s, err := a.found(c)
+	if err != nil {
+		return err
+	}
+	return sendJSON(c, newStreamJSON(s))
+}
+
+// modeBody is the body of PUT mode.
+type modeBody struct {
+	Mode controller.Mode `json:"mode"`
+	For  string          `json:"for"`
+	By   string          `json:"by"`
+	Why  string          `json:"why"`
+}
+
+func (a *Admin) setMode(c echo.Context) error {
+	s, err := a.found(c)
+	if err != nil {
+		return err
+	}
+	body, err := readMode(c)
+	if err != nil {
+		return err
+	}
+	request, err := body.request()
+	if err != nil {
+		return err
+	}
+	if request.By == "" {
+		request.By = "the API, from " + clientName(c)
+	}
+	ctx, cancel := context.WithTimeout(c.Request().Context(), callLimit)
+	defer cancel()
+	s, err = a.opts.Controller.SetMode(ctx, s.ID, request)
+	if err != nil {
+		return err
+	}
+	a.opts.Log.Info("mode set", "stream", s.ID, "mode", string(request.Mode), "for", request.For.String(), "by", request.By, "why", request.Why)
+	return sendJSON(c, newStreamJSON(s))
+}
+
+func readMode(c echo.Context) (modeBody, error) {
+	var body modeBody
+	if kind, _, err := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType)); err != nil || kind != echo.MIMEApplicationJSON {
+		return body, newProblem(http.StatusUnsupportedMediaType, "the body is not JSON", "send Content-Type: application/json")
+	}
+	decoder := json.NewDecoder(http.MaxBytesReader(c.Response(), c.Request().Body, maxModeBody))
+	decoder.DisallowUnknownFields()
+	err := decoder.Decode(&body)
+	if err == nil && decoder.Decode(new(json.RawMessage)) != io.EOF {
+		err = errors.New("something follows the object")
+	}
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		return body, err
+	}
+	if err != nil {
+		return body, newProblem(http.StatusBadRequest, "the body cannot be read: "+strings.TrimPrefix(err.Error(), "json: "),
+			`send {"mode":"on","for":"2h","by":"…","why":"…"}; all but mode may be left out`)
+	}
+	return body, nil
+}
+
+// request checks what a person asked for.
+func (b modeBody) request() (controller.ModeRequest, error) {
+	r := controller.ModeRequest{Mode: b.Mode, By: b.By, Why: b.Why}
+	invalid := func(format string, args ...any) (controller.ModeRequest, error) {
+		return r, newProblem(http.StatusUnprocessableEntity, fmt.Sprintf(format, args...), "")
+	}
+	switch b.Mode {
+	case controller.ModeOn, controller.ModeOff, controller.ModeAuto:
+	case "":
+		return invalid("mode is missing: on, off or auto")
+	default:
+		return invalid("mode: %q is not on, off or auto", string(b.Mode))
+	}
+	if b.For != "" {
+		d, err := time.ParseDuration(b.For)
+		switch {
+		case err != nil:
+			return invalid("for: %q is not a duration (examples: 30m, 2h, 1h30m)", b.For)
+		case d <= 0 || d > maxHold:
+			return invalid("for: %q is not between 0 and %.0fh", b.For, maxHold.Hours())
+		case b.Mode == controller.ModeAuto:
+			return invalid("for: auto has no end; leave it out")
+		}
+		r.For = d
+	}
+	if len([]rune(b.By)) > maxPeople || len([]rune(b.Why)) > maxPeople {
+		return invalid("by and why: at most %d characters each", maxPeople)
+	}
+	return r, nil
+}
+
+func (a *Admin) history(c echo.Context) error {
+	limit, err := whole(c, "limit", 1, 1000, 100)
+	if err != nil {
+		return err
+	}
+	before, err := whole(c, "before", 0, math.MaxInt64, 0)
+	if err != nil {
+		return err
+	}
+	s, err := a.found(c)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(c.Request().Context(), callLimit)
+	defer cancel()
+	story, err := a.opts.Controller.History(ctx, s.ID, int(limit), before)
+	if err != nil {
+		return err
+	}
+	if story == nil {
+		story = []controller.Transition{}
+	}
+	return sendJSON(c, story)
+}
+
+// log_ shows an encoder's last output. A name with the underscore keeps clear of Server's log.
+func (a *Admin) log_(c echo.Context) error {
+	lines, err := whole(c, "lines", 1, 10000, 200)
+	if err != nil {
+		return err
+	}
+	s, err := a.found(c)
+	if err != nil {
+		return err
+	}
+	encoder := c.QueryParam("encoder")
+	if encoder != "" && !hasEncoder(s, encoder) {
+		return newProblem(http.StatusNotFound, "stream "+quote(s.ID)+" has no encoder "+quote(encoder), "")
+	}
+	ctx, cancel := context.WithTimeout(c.Request().Context(), callLimit)
+	defer cancel()
+	text, err := a.opts.Controller.Log(ctx, s.ID, encoder, int(lines))
+	if err != nil {
+		return err
+	}
+	if len(text) > 0 {
+		text = append(text, "")
+	}
+	noStore(c)
+	return c.String(http.StatusOK, strings.Join(text, "\n"))
+}
+
+func hasEncoder(s controller.StreamView, name string) bool {
+	for _, e := range s.Encoders {
+		if e.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// thumbnail sends the last picture. With ?missing=204 the lack of one is no error: a page may ask without knowing.
+func (a *Admin) thumbnail(c echo.Context) error {
+	s, err := a.found(c)
+	if err != nil {
+		return err
+	}
+	jpeg, at, ok := a.opts.Controller.Thumbnail(s.ID)
+	if !ok {
+		if c.QueryParam("missing") == "204" {
+			return c.NoContent(http.StatusNoContent)
+		}
+		return newProblem(http.StatusNotFound, "stream "+quote(s.ID)+" has no thumbnail yet", "thumbnail hooks bring it, when the webhook asks for them")
+	}
+	h := c.Response().Header()
+	h.Set("Cache-Control", "no-cache")
+	h.Set("Last-Modified", at.UTC().Format(http.TimeFormat))
+	return c.Blob(http.StatusOK, "image/jpeg", jpeg)
+}
+
+// sendJSON answers with v, fresh for every reader.
+func sendJSON(c echo.Context, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("write the answer: %w", err)
+	}
+	noStore(c)
+	return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, append(body, '\n'))
+}
+
+func noStore(c echo.Context) { c.Response().Header().Set("Cache-Control", "no-store") }
+
+// quote shows a text of the outside: in quotes, control characters escaped, and not at any length.
+func quote(s string) string {
+	if r := []rune(s); len(r) > 140 {
+		s = string(r[:140]) + "…"
+	}
+	return strconv.Quote(s)
+}
+
+func panicError(p any) error { return fmt.Errorf("panic: %v\n%s", p, debug.Stack()) }
