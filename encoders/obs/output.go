@@ -1,0 +1,307 @@
+package obs
+
+import (
+	"time"
+
+	"github.com/oncue/oncue/encoders"
+)
+
+// phase is where OBS's stream output is, by its events, its answers and what was asked of it.
+type phase string
+
+const (
+	phaseUnseen       phase = "not seen yet"
+	phaseStopped      phase = "stopped"
+	phaseStarting     phase = "starting" // from StartStream or STARTING to STARTED, STOPPED or the end of startLimit
+	phaseLive         phase = "streaming"
+	phaseReconnecting phase = "reconnecting"
+	phaseStopping     phase = "stopping"
+)
+
+const (
+	// startLimit is how long a start may hang in OBS without a word. OBS gives up on a server that accepts and never answers after 32 s
+	// (OBS 29), and sends nothing at all when it could not set its output up.
+	startLimit = 40 * time.Second
+	// settle is the age that an event or a request must have before a poll may contradict it: answers and events overtake each other.
+	settle = time.Second
+	// clockSlack is how much later than asked, by the clocks of OBS's duration and ours, an output may seem to have begun before.
+	clockSlack = 5 * time.Second
+
+	startFailed = "the start failed; OBS tells no reason to its clients: look at OBS's own message"
+	startSilent = "OBS took the start and never began to stream; it may show a message of its own: look at OBS"
+	endedItself = "OBS stopped streaming by itself: it lost the connection and gave up, or its encoder failed"
+	obsGone     = "OBS was closed, crashed or was killed while it was streaming"
+	lostServer  = "OBS lost its connection to the streaming server and tries to reconnect"
+	sendsNought = "OBS is streaming, but sends nothing"
+)
+
+// output is what is known of OBS's stream output. It is a plain machine: the encoder guards it, and passes the time in.
+type output struct {
+	stallAfter time.Duration
+	quiet      time.Duration // how long to listen after connecting before a silent, inactive output counts as stopped
+	remembers  bool          // a claim of an earlier life was looked for: what is on without one was started by others
+
+	phase    phase
+	since    time.Time // when phase began
+	moved    time.Time // last event or request that says something about the phase
+	clear    time.Time // phaseStopped: from here on it is certain that no start is under way
+	deadline time.Time // phaseStarting: the end of startLimit
+	owner    claim     // our start that is on, or was on last; the zero claim when others made the last start
+	failure  string    // phaseStopped: why it ended by itself
+	byHand   bool      // the last change was not asked for by us
+	asked    bool      // the end that comes is ours
+	stopDue  bool      // a stop came while it was starting: send StopStream once it is live
+	exiting  bool      // ExitStarted was seen in this life of OBS
+
+	rendered int64 // frames rendered since OBS's start: goes down only when OBS is a new process
+	meter    meter
+}
+
+func (o *output) move(to phase, now time.Time) {
+	if o.phase != to {
+		o.phase, o.since = to, now
+	}
+	o.moved, o.clear = now, now
+	if to == phaseLive {
+		o.meter.advanced = now
+	}
+}
+
+func (o *output) on() bool { return o.phase == phaseLive || o.phase == phaseReconnecting }
+
+// certain reports whether the phase can be acted on. It cannot shortly after connecting, when an output that is not active may be in the
+// middle of a start by somebody else: OBS ends in a crash when a second StartStream comes then.
+func (o *output) certain(now time.Time) bool { return o.phase != phaseStopped || !now.Before(o.clear) }
+
+// startAsked is called before StartStream is sent.
+func (o *output) startAsked(c claim, now time.Time) {
+	o.owner, o.failure, o.byHand, o.asked, o.stopDue = c, "", false, false, false
+	o.meter = meter{}
+	o.move(phaseStarting, now)
+	o.deadline = now.Add(startLimit)
+}
+
+// startRefused takes startAsked back, when OBS has said that it did not start.
+func (o *output) startRefused(now time.Time) { o.end("", now) }
+
+// stopAsked is called before StopStream is sent to an output that is on.
+func (o *output) stopAsked(now time.Time) {
+	o.asked, o.stopDue = true, false
+	o.move(phaseStopping, now)
+}
+
+// stopRefused takes stopAsked back. gone says that OBS sees nothing to stop, which is also what it says while it is starting.
+func (o *output) stopRefused(gone bool, now time.Time) {
+	switch {
+	case o.phase != phaseStopping: // an event was quicker
+	case gone:
+		o.end("", now)
+		o.clear = now.Add(o.quiet)
+	default:
+		o.asked = false
+		o.move(phaseLive, now)
+	}
+}
+
+// stopLater remembers a stop that OBS would not take while it is starting.
+func (o *output) stopLater() { o.asked, o.stopDue = true, true }
+
+// take makes what is on the run of c, because c wants it on.
+func (o *output) take(c claim) {
+	c.At = orElse(o.owner.At, c.At)
+	o.owner, o.byHand, o.asked, o.stopDue = c, false, false, false
+}
+
+// event follows one StreamStateChanged.
+func (o *output) event(state string, now time.Time) {
+	switch state {
+	case "OBS_WEBSOCKET_OUTPUT_STARTING":
+		if o.phase != phaseStarting {
+			o.owner, o.failure, o.byHand, o.asked, o.stopDue = claim{}, "", true, false, false
+			o.meter = meter{}
+		}
+		o.move(phaseStarting, now)
+		o.deadline = now.Add(startLimit)
+	case "OBS_WEBSOCKET_OUTPUT_STARTED":
+		o.begun(now)
+	case "OBS_WEBSOCKET_OUTPUT_RECONNECTING":
+		o.move(phaseReconnecting, now)
+	case "OBS_WEBSOCKET_OUTPUT_RECONNECTED":
+		o.move(phaseLive, now)
+	case "OBS_WEBSOCKET_OUTPUT_STOPPING":
+		o.byHand = !o.asked
+		o.move(phaseStopping, now)
+	case "OBS_WEBSOCKET_OUTPUT_STOPPED":
+		o.stopped(now)
+	}
+}
+
+// begun is a start's success, or a start of others that was not seen coming.
+func (o *output) begun(now time.Time) {
+	if o.phase == phaseStopped || o.phase == phaseUnseen {
+		o.owner, o.failure, o.byHand, o.asked = claim{}, "", true, false
+	}
+	o.move(phaseLive, now)
+}
+
+// stopped is an end. OBS says STOPPING before it only when somebody wanted the end.
+func (o *output) stopped(now time.Time) {
+	switch {
+	case o.asked || o.phase == phaseStopping || o.phase == phaseStopped:
+		o.end("", now)
+	case o.phase == phaseStarting:
+		o.end(startFailed, now)
+	default:
+		o.end(endedItself, now)
+	}
+}
+
+func (o *output) end(failure string, now time.Time) {
+	if o.phase != phaseStopped {
+		o.failure = failure
+	}
+	o.asked, o.stopDue = false, false
+	o.move(phaseStopped, now)
+}
+
+// streamStatus is the answer to GetStreamStatus.
+type streamStatus struct {
+	Active       bool    `json:"outputActive"` // false while OBS is starting
+	Reconnecting bool    `json:"outputReconnecting"`
+	DurationMS   int64   `json:"outputDuration"`
+	Bytes        int64   `json:"outputBytes"`
+	Frames       int64   `json:"outputTotalFrames"`
+	Skipped      int64   `json:"outputSkippedFrames"`
+	Congestion   float64 `json:"outputCongestion"`
+}
+
+// stats is the answer to GetStats, as far as it is of use.
+type stats struct {
+	FPS      float64 `json:"activeFps"`
+	Rendered int64   `json:"renderTotalFrames"`
+}
+
+// look is one poll: both answers, and when they were asked for.
+type look struct {
+	stream streamStatus
+	stats  stats
+	asked  time.Time
+}
+
+// looked takes a poll in. Events are believed first; a poll corrects them when they are older than settle, which is when one was missed.
+func (o *output) looked(l look, now time.Time) {
+	st := l.stream
+	settled := l.asked.Sub(o.moved) >= settle
+	o.rendered = l.stats.Rendered
+	switch {
+	case o.phase == phaseStarting && st.Active && l.asked.After(o.moved):
+		o.begun(now)
+	case o.phase == phaseStarting && !st.Active && !now.Before(o.deadline):
+		failure := startSilent
+		if o.asked {
+			failure = ""
+		}
+		o.end(failure, now)
+	case o.phase == phaseStopped && st.Active && settled:
+		o.begun(now)
+	case (o.on() || o.phase == phaseStopping) && !st.Active && settled:
+		o.stopped(now)
+	case o.phase == phaseLive && st.Reconnecting && settled:
+		o.move(phaseReconnecting, now)
+	case o.phase == phaseReconnecting && st.Active && !st.Reconnecting && settled:
+		o.move(phaseLive, now)
+	}
+	o.meter.measure(l, o.phase == phaseLive && !st.Reconnecting, now)
+}
+
+// returned takes in the first poll of a new connection. What changed meanwhile was not asked for by us.
+func (o *output) returned(l look, now time.Time) {
+	st := l.stream
+	fresh := o.exiting || l.stats.Rendered < o.rendered // another process than before
+	before := o.phase
+	if fresh && before == phaseStarting {
+		before = phaseLive // whatever was under way died with the old process
+	}
+	o.exiting, o.rendered = false, l.stats.Rendered
+	switch {
+	case !st.Active && before == phaseStarting && now.Before(o.deadline):
+		o.moved = now // still starting, for all we know
+	case !st.Active:
+		o.endedUnseen(before, fresh, now)
+		if st.Bytes == 0 { // OBS sets it to 0 when it starts: a figure is left of an output that has ended since
+			o.clear = now.Add(o.quiet)
+		}
+	default:
+		o.onUnseen(before, fresh, now.Add(-time.Duration(st.DurationMS)*time.Millisecond), now)
+		if st.Reconnecting {
+			o.move(phaseReconnecting, now)
+		}
+	}
+	o.meter = meter{}
+	o.meter.measure(l, false, now)
+	o.meter.advanced = now
+}
+
+// endedUnseen: it is off now.
+func (o *output) endedUnseen(before phase, fresh bool, now time.Time) {
+	wasOn := before == phaseLive || before == phaseReconnecting
+	switch {
+	case o.asked || before == phaseStopping:
+		o.end("", now)
+	case wasOn && fresh:
+		o.end(obsGone, now)
+	case before == phaseReconnecting, before == phaseStarting:
+		o.end(endedItself, now)
+	default:
+		o.byHand = wasOn || o.byHand
+		o.end("", now)
+	}
+}
+
+// onUnseen: it is on now, since about begun.
+func (o *output) onUnseen(before phase, fresh bool, begun, now time.Time) {
+	switch {
+	case before == phaseUnseen && o.owner.Stream != "" && begun.After(o.owner.At.Add(-clockSlack)):
+		// our start of an earlier life
+	case before == phaseUnseen:
+		o.owner, o.byHand = claim{}, o.remembers
+	case before == phaseStopped || fresh:
+		o.owner, o.failure, o.byHand, o.asked, o.stopDue = claim{}, "", true, false, false
+	case before == phaseStopping:
+		o.stopDue = o.asked // that stop was lost: it is sent again
+	}
+	o.move(phaseLive, now)
+}
+
+// state is the phase in the words of all encoders. A loss of the connection is told at once, and is a stall once it lasts.
+func (o *output) state(now time.Time) (s encoders.State, why string) {
+	switch o.phase {
+	case phaseStopped:
+		if o.failure != "" {
+			return encoders.StateFailed, o.failure
+		}
+		return encoders.StateStopped, ""
+	case phaseStarting:
+		return encoders.StateStarting, ""
+	case phaseStopping:
+		return encoders.StateStopping, ""
+	case phaseReconnecting:
+		if now.Sub(o.since) < o.stallAfter {
+			return encoders.StatePublishing, lostServer
+		}
+		return encoders.StateStalled, lostServer
+	case phaseLive:
+		if now.Sub(o.meter.advanced) >= o.stallAfter {
+			return encoders.StateStalled, sendsNought
+		}
+		return encoders.StatePublishing, ""
+	}
+	return encoders.StateUnknown, "obs was not asked yet"
+}
+
+func orElse(t, otherwise time.Time) time.Time {
+	if t.IsZero() {
+		return otherwise
+	}
+	return t
+}

@@ -1,0 +1,120 @@
+package obs
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/oncue/oncue/encoders"
+)
+
+// prepare chooses profile, scene collection and scene, and sets the service, in that order: each may bring its own of what follows.
+func (e *Encoder) prepare(ctx context.Context, sess *session, job encoders.Job, wanted service) error {
+	for _, c := range e.settings.choices(job) {
+		if err := e.choose(ctx, sess, c); err != nil {
+			return err
+		}
+	}
+	if wanted.isZero() {
+		return nil
+	}
+	e.mu.Lock()
+	v := e.version
+	e.mu.Unlock()
+	if err := wanted.fits(v); err != nil {
+		return err
+	}
+	return wanted.set(ctx, e, sess)
+}
+
+// choice is one thing that is selected in OBS before a start.
+type choice struct {
+	what  string // for people
+	name  string
+	set   string // request
+	field string // of the request
+	list  string // request that tells the present one and all there are
+	heavy bool   // OBS is busy with it for a while, and must not be asked anything meanwhile
+}
+
+// choices are what the settings want selected, in order.
+func (s Settings) choices(job encoders.Job) []choice {
+	all := []choice{
+		{"profile", job.Fill(s.Profile), "SetCurrentProfile", "profileName", "GetProfileList", true},
+		{"scene collection", job.Fill(s.SceneCollection), "SetCurrentSceneCollection", "sceneCollectionName", "GetSceneCollectionList", true},
+		{"scene", job.Fill(s.Scene), "SetCurrentProgramScene", "sceneName", "GetSceneList", false},
+	}
+	return slices.DeleteFunc(all, func(c choice) bool { return c.name == "" })
+}
+
+// listed is the answer to any of the list requests.
+type listed struct {
+	Profile     string   `json:"currentProfileName"`
+	Profiles    []string `json:"profiles"`
+	Collection  string   `json:"currentSceneCollectionName"`
+	Collections []string `json:"sceneCollections"`
+	Scene       string   `json:"currentProgramSceneName"`
+	Scenes      []struct {
+		Name string `json:"sceneName"`
+	} `json:"scenes"`
+}
+
+func (l listed) current() string { return l.Profile + l.Collection + l.Scene }
+
+func (l listed) all() []string {
+	names := slices.Concat(l.Profiles, l.Collections)
+	for _, s := range l.Scenes {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+// choose selects one thing and returns when OBS has it.
+func (e *Encoder) choose(ctx context.Context, sess *session, c choice) error {
+	now, err := e.listed(ctx, sess, c)
+	if err != nil {
+		return fmt.Errorf("see the %s of obs: %w", c.what, err)
+	}
+	if now.current() == c.name {
+		return nil
+	}
+	if !slices.Contains(now.all(), c.name) {
+		return encoders.Permanent(fmt.Errorf("obs has no %s %q; it has %q", c.what, c.name, now.all()))
+	}
+	if err := e.change(ctx, sess, c); err != nil {
+		return fmt.Errorf("change the %s of obs to %q: %w", c.what, c.name, err)
+	}
+	for now.current() != c.name {
+		if err := e.pause(ctx, sess.done, time.Now().Add(e.limits.retry)); err != nil {
+			return fmt.Errorf("obs does not come to have the %s %q: %w", c.what, c.name, err)
+		}
+		if now, err = e.listed(ctx, sess, c); err != nil {
+			return fmt.Errorf("see the %s of obs: %w", c.what, err)
+		}
+	}
+	return nil
+}
+
+func (e *Encoder) listed(ctx context.Context, sess *session, c choice) (listed, error) {
+	var l listed
+	err := e.patiently(ctx, sess, c.list, nil, &l)
+	return l, err
+}
+
+// change sends the request, and waits for OBS to be done with it: it answers after the change, and tells its end as an event.
+func (e *Encoder) change(ctx context.Context, sess *session, c choice) error {
+	if c.heavy {
+		e.hold(1)
+		defer e.hold(-1)
+	}
+	for {
+		err := sess.do(ctx, e.limits.change, c.set, map[string]string{c.field: c.name}, nil)
+		if !isCode(err, codeNotReady) {
+			return err
+		}
+		if err := e.pause(ctx, sess.done, time.Now().Add(e.limits.retry)); err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,137 @@
+package obs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/oncue/oncue/encoders"
+)
+
+// Start makes OBS stream. It returns once OBS has taken the start, and never sends it a second one.
+func (e *Encoder) Start(ctx context.Context, job encoders.Job) error {
+	wanted, err := e.settings.service(job)
+	if err != nil {
+		return encoders.Permanent(err)
+	}
+	release, err := e.takeTurn(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	sess, err := e.connected(ctx, job)
+	if err != nil {
+		return fmt.Errorf("start: %w", err)
+	}
+	for {
+		on, err := e.settled(ctx, sess)
+		if err != nil {
+			return fmt.Errorf("start: %w", err)
+		}
+		if on {
+			return e.join(ctx, sess, job, wanted)
+		}
+		if err := e.prepare(ctx, sess, job, wanted); err != nil {
+			return fmt.Errorf("start: %w", err)
+		}
+		taken, err := e.sendStart(ctx, sess, job)
+		if taken || err != nil {
+			return err
+		}
+	}
+}
+
+// settled waits until it is certain what OBS does, and tells whether it is on or starting.
+func (e *Encoder) settled(ctx context.Context, sess *session) (on bool, err error) {
+	lost := false
+	err = e.await(ctx, func(now time.Time) (bool, time.Time) {
+		lost = e.sess != sess
+		on = e.out.phase == phaseStarting || e.out.on()
+		return lost || on || e.out.phase == phaseStopped && e.out.certain(now), e.out.clear
+	})
+	if lost {
+		return false, e.lostError(sess)
+	}
+	if err != nil {
+		return false, fmt.Errorf("obs at %s is %s: %w", e.target.address, e.phase(), err)
+	}
+	return on, nil
+}
+
+// lostError says why sess ended.
+func (e *Encoder) lostError(sess *session) error {
+	<-sess.done
+	return sess.err
+}
+
+func (e *Encoder) phase() phase {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.out.phase
+}
+
+// join makes what is on or starting this job's run, when it goes where the job wants it.
+func (e *Encoder) join(ctx context.Context, sess *session, job encoders.Job, wanted service) error {
+	e.mu.Lock()
+	owner := e.out.owner.Stream
+	e.mu.Unlock()
+	if owner == "" && e.settings.SetService {
+		same, err := wanted.isSet(ctx, e, sess)
+		if err != nil {
+			return fmt.Errorf("start: see where obs streams to already: %w", err)
+		}
+		if same {
+			owner = job.ID()
+		}
+	} else if owner == "" {
+		owner = job.ID() // its own settings say where to: nobody can tell more
+	}
+	if owner != job.ID() {
+		return fmt.Errorf("obs at %s is on: %w", e.target.address, encoders.ErrBusy)
+	}
+	e.update(func(now time.Time) { e.out.take(claimOf(job, now)) })
+	return nil
+}
+
+func claimOf(job encoders.Job, now time.Time) claim {
+	return claim{Stream: job.ID(), Run: job.Run, At: now.Round(0)}
+}
+
+// sendStart sends the one StartStream. It was not taken when OBS is not ready, or was started by somebody else meanwhile. Without an answer
+// OBS counts as starting until it tells.
+func (e *Encoder) sendStart(ctx context.Context, sess *session, job encoders.Job) (taken bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return false, fmt.Errorf("start: %w", err)
+	}
+	mine := false
+	e.update(func(now time.Time) {
+		mine = e.sess == sess && e.out.phase == phaseStopped && e.out.certain(now)
+		if mine {
+			e.out.startAsked(claimOf(job, now), now)
+		}
+	})
+	if !mine {
+		return false, nil
+	}
+	err = sess.do(ctx, e.limits.request, "StartStream", nil, nil)
+	var refusal *requestError
+	switch {
+	case err == nil:
+		return true, nil
+	case !errors.As(err, &refusal):
+		return false, fmt.Errorf("start: %w", err)
+	}
+	e.update(func(now time.Time) { e.out.startRefused(now) })
+	switch refusal.Code {
+	case codeOutputRunning:
+		e.update(func(now time.Time) { e.out.begun(now) })
+	case codeNotReady:
+		if err := e.pause(ctx, sess.done, time.Now().Add(e.limits.retry)); err != nil {
+			return false, fmt.Errorf("start: obs at %s is not ready: %w", e.target.address, err)
+		}
+	default:
+		return false, fmt.Errorf("start: %w", refusal)
+	}
+	return false, nil
+}

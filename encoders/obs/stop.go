@@ -1,0 +1,102 @@
+package obs
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/oncue/oncue/encoders"
+)
+
+// Stop makes OBS stop streaming and returns nil once OBS has said that it did. While OBS is starting it cannot be stopped: then Stop is
+// remembered, also beyond ctx, until OBS is live or has failed, or until the next Start.
+func (e *Encoder) Stop(ctx context.Context, job encoders.Job) error {
+	release, err := e.takeTurn(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	sess, err := e.connected(ctx, job)
+	if err != nil {
+		if e.closed() {
+			return nil
+		}
+		return fmt.Errorf("stop: not confirmed: %w", err)
+	}
+	for sent := false; ; {
+		what, err := e.stopStep(ctx, sess, job, sent)
+		if err != nil {
+			return fmt.Errorf("stop: not confirmed: %w", err)
+		}
+		switch what {
+		case stopDone:
+			return nil
+		case stopSend:
+			if err := e.sendStop(ctx, sess); err != nil {
+				return fmt.Errorf("stop: not confirmed: %w", err)
+			}
+			sent = true
+		case stopRemember:
+			e.update(func(time.Time) { e.out.stopLater() })
+		}
+	}
+}
+
+// closed reports whether OBS has said good-bye and is not back: it is as stopped as can be.
+func (e *Encoder) closed() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.sess == nil && e.out.exiting
+}
+
+type stopAction int
+
+const (
+	stopDone stopAction = iota
+	stopSend
+	stopRemember
+)
+
+// stopStep waits for the next thing that a stop has to do.
+func (e *Encoder) stopStep(ctx context.Context, sess *session, job encoders.Job, sent bool) (what stopAction, err error) {
+	lost := false
+	err = e.await(ctx, func(now time.Time) (bool, time.Time) {
+		o := &e.out
+		lost = e.sess != sess
+		switch {
+		case lost:
+			return true, now
+		case o.phase == phaseStopped && o.certain(now), o.owner.Stream != "" && o.owner.Stream != job.ID():
+			what = stopDone
+			return true, now
+		case o.phase == phaseStarting && !o.stopDue:
+			what = stopRemember
+			return true, now
+		case o.on() && !o.stopDue, o.phase == phaseStopping && !sent:
+			what = stopSend
+			return true, now
+		}
+		return false, o.clear
+	})
+	switch {
+	case lost:
+		return what, e.lostError(sess)
+	case err != nil:
+		return what, fmt.Errorf("obs at %s is still %s: %w", e.target.address, e.phase(), err)
+	}
+	return what, nil
+}
+
+// sendStop sends StopStream to an output that is on or stopping.
+func (e *Encoder) sendStop(ctx context.Context, sess *session) error {
+	e.update(func(now time.Time) { e.out.stopAsked(now) })
+	err := e.patiently(ctx, sess, "StopStream", nil, nil)
+	gone := isCode(err, codeOutputStopped)
+	if isRequestError(err) {
+		e.update(func(now time.Time) { e.out.stopRefused(gone, now) })
+	}
+	if gone {
+		return nil
+	}
+	return err
+}
