@@ -143,8 +143,3 @@ func bodyFailure(err error) (HookResult, int, string) {
 		return ResultMalformed, http.StatusBadRequest, "the body cannot be read"
 	}
 }
-
-// discard reads what is left of a body, up to a bound.
-func discard(body io.Reader) {
-	_, _ = io.CopyN(io.Discard, body, lingerSize)
-}

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -105,7 +106,9 @@ func (h *Hooks) router() http.Handler {
 		if he, ok := errors.AsType[*echo.HTTPError](err); ok {
 			status = he.Code
 		}
-		_ = refuse(c, status, http.StatusText(status))
+		if refuse(c, status, http.StatusText(status)) == nil {
+			linger(c)
+		}
 	}
 	wrongMethod := func(c echo.Context) error {
 		c.Response().Header().Set(echo.HeaderAllow, http.MethodPost)
@@ -122,14 +125,18 @@ func (h *Hooks) router() http.Handler {
 // hook answers one delivery: read, hand over, answer. Everything else comes after the answer.
 func (h *Hooks) hook(c echo.Context) error {
 	began := time.Now()
-	result, status, words, err := h.take(c.Request(), began)
+	result, status, words, cause := h.take(c.Request(), began)
 	if status == http.StatusOK {
-		err = c.Blob(http.StatusOK, echo.MIMEApplicationJSON, accepted(result))
-	} else {
-		h.logRefusal(c, result, err)
-		err = refuse(c, status, words)
+		err := c.Blob(http.StatusOK, echo.MIMEApplicationJSON, accepted(result))
+		h.observe(result, time.Since(began))
+		return err
 	}
+	err := refuse(c, status, words)
 	h.observe(result, time.Since(began))
+	h.logRefusal(c, result, cause)
+	if err == nil {
+		linger(c)
+	}
 	return err
 }
 
@@ -209,27 +216,27 @@ func clientName(c echo.Context) string {
 	return "unix socket"
 }
 
-// refuse answers with an error. The connection closes after it, and what the sender still sends is read and dropped for a moment: a sender
-// that writes its whole body before it reads would otherwise see a reset instead of the answer.
+// refuse answers with an error and closes the connection after it.
 func refuse(c echo.Context, status int, words string) error {
-	r, w := c.Request(), c.Response()
-	control := http.NewResponseController(w)
-	_ = control.EnableFullDuplex()
-	w.Header().Set("Connection", "close")
+	w := c.Response()
+	_ = http.NewResponseController(w).EnableFullDuplex() // answer first, whatever of the body is still to come
 	body := []byte(`{"status":"error","error":"` + words + `"}`)
+	w.Header().Set("Connection", "close")
 	w.Header().Set(echo.HeaderContentLength, strconv.Itoa(len(body)))
-	if err := c.Blob(status, echo.MIMEApplicationJSON, body); err != nil {
-		return err
-	}
+	return c.Blob(status, echo.MIMEApplicationJSON, body)
+}
+
+// linger reads and drops what the sender still sends after a refusal, for a moment: a sender that writes its whole body before it reads
+// would otherwise see a reset instead of the answer.
+func linger(c echo.Context) {
+	r := c.Request()
 	if r.ContentLength == 0 || r.Header.Get("Expect") != "" {
-		return nil
+		return
 	}
-	if err := control.Flush(); err != nil {
-		return nil //nolint:nilerr // the sender has gone, and the answer with it
+	control := http.NewResponseController(c.Response())
+	if control.Flush() == nil && control.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
+		_, _ = io.CopyN(io.Discard, r.Body, lingerSize)
 	}
-	_ = control.SetReadDeadline(time.Now().Add(lingerTime))
-	discard(r.Body)
-	return nil
 }
 
 func accepted(result HookResult) []byte {
