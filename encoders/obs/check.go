@@ -26,7 +26,7 @@ func (e *Encoder) Check(ctx context.Context, job encoders.Job) []encoders.Findin
 		return []encoders.Finding{badLink(err)}
 	}
 	found := []encoders.Finding{{Level: encoders.OK, What: fmt.Sprintf("obs at %s answers (OBS %s, obs-websocket %s)", t.address, v.OBS, v.WebSocket)}}
-	if !e.settings.Password.Set() {
+	if sess.open {
 		found = append(found, encoders.Finding{Level: encoders.Warn, What: "obs asks for no password: whoever reaches it can control it",
 			Hint: "in OBS: Tools → WebSocket Server Settings → Enable Authentication, and set password"})
 	}

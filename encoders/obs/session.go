@@ -38,7 +38,7 @@ func (t target) url() string {
 type session struct {
 	address string
 	conn    *websocket.Conn
-	version string // of obs-websocket, from the greeting
+	open    bool // OBS asked for no password
 	onEvent func(event)
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when the reader has ended; err is set then
@@ -85,7 +85,7 @@ func (s *session) identify(ctx context.Context, password secret.Value) error {
 	if err != nil {
 		return &linkError{address: s.address, what: "does not greet as obs-websocket 5", hint: hintVersion, err: err}
 	}
-	s.version = m.hello.WebSocketVersion
+	s.open = m.hello.Authentication == nil
 	id := identify{RPCVersion: rpcVersion, EventSubscriptions: subscriptions}
 	if c := m.hello.Authentication; c != nil {
 		if !password.Set() {

@@ -1,0 +1,311 @@
+// Package obstest gives tests an OBS: [NewServer] plays one, with faults that a real one cannot be asked for, and [Start] runs a real one
+// without a screen.
+package obstest
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// Server plays an OBS as obs-websocket 5 shows it. It reports a test error when a second StartStream comes while it is starting, which would
+// crash a real OBS.
+type Server struct {
+	Address string
+
+	t        testing.TB
+	handlers sync.WaitGroup
+
+	mu       sync.Mutex
+	settings Settings
+	http     *http.Server
+	conns    map[*conn]bool
+	frozen   chan struct{} // closed when it thaws; nil when it is not frozen
+	stream   stream
+	requests map[string]int
+	down     bool
+}
+
+// Settings is how the server behaves. [Server.Set] changes them at any time.
+type Settings struct {
+	Password   string
+	OBS        string            // version of OBS
+	StartTakes time.Duration     // from StartStream to its end
+	StartFails bool              // that end is STOPPED
+	Silent     bool              // takes StartStream, and no event ever follows
+	StopTakes  time.Duration     // from StopStream to STOPPED
+	Lists      map[string]string // what is current, by request: GetProfileList, GetSceneCollectionList, GetSceneList
+	Refuse     map[string][]int  // codes to refuse the next requests of a type with, in order
+	Ignore     map[string]bool   // request types that are never answered
+	Stuck      bool              // streams, but delivers nothing
+	Greeting   string            // sent in place of the real greeting
+}
+
+// NewServer starts a server on a loopback port, and ends it with the test.
+func NewServer(t testing.TB, settings Settings) *Server {
+	t.Helper()
+	if settings.OBS == "" {
+		settings.OBS = "29.0.2"
+	}
+	if settings.Lists == nil {
+		settings.Lists = map[string]string{"GetProfileList": "ci", "GetSceneCollectionList": "ci", "GetSceneList": "ci"}
+	}
+	s := &Server{t: t, settings: settings, conns: map[*conn]bool{}, requests: map[string]int{}, down: true}
+	s.stream.service = map[string]any{"streamServiceType": "rtmp_custom",
+		"streamServiceSettings": map[string]any{"server": "rtmp://127.0.0.1/live", "key": "own", "use_auth": false}}
+	s.Open()
+	t.Cleanup(func() { s.Thaw(); s.Crash(); s.handlers.Wait() })
+	return s
+}
+
+// Open lets OBS run again after Crash or Exit, as a new process.
+func (s *Server) Open() {
+	s.t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.down {
+		return
+	}
+	address := s.Address
+	if address == "" {
+		address = "127.0.0.1:0"
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		s.t.Fatalf("obs server: %v", err)
+	}
+	s.Address, s.down = l.Addr().String(), false
+	s.stream.reset()
+	s.http = &http.Server{Handler: http.HandlerFunc(s.serve)}
+	go s.http.Serve(l)
+}
+
+// Set changes how the server behaves from now on.
+func (s *Server) Set(change func(*Settings)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(&s.settings)
+}
+
+// Crash ends OBS as SIGKILL does: connections break off, and nothing listens.
+func (s *Server) Crash() { s.end(websocket.StatusCode(0)) }
+
+// Exit closes OBS as its window's close button does.
+func (s *Server) Exit() {
+	s.Event("ExitStarted", nil)
+	s.end(websocket.StatusGoingAway)
+}
+
+func (s *Server) end(code websocket.StatusCode) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.down {
+		return
+	}
+	s.down = true
+	s.http.Close()
+	s.stream.reset()
+	s.drop(code)
+}
+
+// Drop breaks the connections off, or closes them with a code that is not 0. OBS goes on.
+func (s *Server) Drop(code websocket.StatusCode) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drop(code)
+}
+
+func (s *Server) drop(code websocket.StatusCode) {
+	for c := range s.conns {
+		if code != 0 {
+			go c.ws.Close(code, "")
+		} else {
+			c.ws.CloseNow()
+		}
+		delete(s.conns, c)
+	}
+}
+
+// Freeze stops OBS as SIGSTOP does: connections stay open, and new ones are taken by the kernel; nothing is answered.
+func (s *Server) Freeze() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.frozen == nil {
+		s.frozen = make(chan struct{})
+	}
+}
+
+// Thaw lets OBS go on.
+func (s *Server) Thaw() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.frozen != nil {
+		close(s.frozen)
+		s.frozen = nil
+	}
+}
+
+// Requests tells how many requests of a type came.
+func (s *Server) Requests(kind string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.requests[kind]
+}
+
+// Connections tells how many clients are identified.
+func (s *Server) Connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
+// Raw sends text as it is to all clients.
+func (s *Server) Raw(text []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.raw(text)
+}
+
+func (s *Server) raw(text []byte) {
+	for c := range s.conns {
+		c.send(text)
+	}
+}
+
+// Event sends an event to all clients.
+func (s *Server) Event(kind string, data any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.event(kind, data)
+}
+
+func (s *Server) event(kind string, data any) {
+	s.raw(encode(5, map[string]any{"eventType": kind, "eventIntent": 64, "eventData": data}))
+}
+
+func encode(op int, d any) []byte {
+	data, err := json.Marshal(map[string]any{"op": op, "d": d})
+	if err != nil {
+		panic(err) // only values of this package come here
+	}
+	return data
+}
+
+// conn is one client. Messages to it go through a queue, so that no one waits for a slow client.
+type conn struct {
+	ws    *websocket.Conn
+	queue chan []byte
+}
+
+func (c *conn) send(data []byte) {
+	select {
+	case c.queue <- data:
+	default: // a client so far behind is one that a test has abandoned
+	}
+}
+
+// write empties the queue, but not while the server is frozen.
+func (s *Server) write(ctx context.Context, c *conn) {
+	for {
+		select {
+		case data := <-c.queue:
+			s.whileFrozen()
+			if c.ws.Write(ctx, websocket.MessageText, data) != nil {
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *Server) whileFrozen() {
+	s.mu.Lock()
+	frozen := s.frozen
+	s.mu.Unlock()
+	if frozen != nil {
+		<-frozen
+	}
+}
+
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	s.handlers.Add(1)
+	defer s.handlers.Done()
+	s.whileFrozen()
+	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{"obswebsocket.json"}})
+	if err != nil {
+		return
+	}
+	defer ws.CloseNow()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	c := &conn{ws: ws, queue: make(chan []byte, 256)}
+	if !s.greet(ctx, c) {
+		return
+	}
+	s.handlers.Go(func() { s.write(ctx, c) })
+	defer cancel()
+	for {
+		_, data, err := ws.Read(ctx)
+		if err != nil {
+			s.mu.Lock()
+			delete(s.conns, c)
+			s.mu.Unlock()
+			return
+		}
+		s.whileFrozen()
+		s.request(c, data)
+	}
+}
+
+// greet is the hand-shake. A client with a wrong password is closed with 4009.
+func (s *Server) greet(ctx context.Context, c *conn) bool {
+	const challenge, salt = "+IxH4CnCiqpX1rM9scsNynZzbOe4KhDeYcTNS3PDaeY=", "lM1GncleQOaCu9lT1yeUZhFYnqhsLLP1G5lAGo3ixaI="
+	s.mu.Lock()
+	settings := s.settings
+	s.mu.Unlock()
+	hello := map[string]any{"obsWebSocketVersion": "5.1.0", "rpcVersion": 1}
+	if settings.Password != "" {
+		hello["authentication"] = map[string]string{"challenge": challenge, "salt": salt}
+	}
+	greeting := encode(0, hello)
+	if settings.Greeting != "" {
+		greeting = []byte(settings.Greeting)
+	}
+	if c.ws.Write(ctx, websocket.MessageText, greeting) != nil {
+		return false
+	}
+	var identify struct {
+		D struct {
+			Authentication string `json:"authentication"`
+		} `json:"d"`
+	}
+	_, data, err := c.ws.Read(ctx)
+	if err != nil || json.Unmarshal(data, &identify) != nil {
+		return false
+	}
+	if settings.Password != "" && identify.D.Authentication != b64sha(b64sha(settings.Password+salt)+challenge) {
+		c.ws.Close(4009, "Your password is incorrect or missing.")
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.down || c.ws.Write(ctx, websocket.MessageText, encode(2, map[string]any{"negotiatedRpcVersion": 1})) != nil {
+		return false
+	}
+	s.conns[c] = true
+	return true
+}
+
+func b64sha(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
