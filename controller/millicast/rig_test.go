@@ -37,7 +37,15 @@ func newRig(t testing.TB, secrets map[string][]secret.Value) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { thumbs.Close() })
-	g := &rig{clock: vectorTime, sums: map[[32]byte]bool{}, unknown: "nobody", thumbs: thumbs}
+	g := newBareRig(t, secrets, thumbs)
+	g.thumbs = thumbs
+	return g
+}
+
+func newBareRig(t testing.TB, secrets map[string][]secret.Value, thumbs Thumbnails) *rig {
+	t.Helper()
+	g := &rig{clock: vectorTime, sums: map[[32]byte]bool{}, unknown: "nobody"}
+	var err error
 	g.Receiver, err = NewReceiver(Options{
 		Journal: g, Machine: g, Thumbnails: thumbs, Now: g.now,
 		Log: slog.New(slog.NewTextHandler(&lockedWriter{g}, &slog.HandlerOptions{Level: slog.LevelDebug})),
