@@ -1,0 +1,3 @@
+package configs
+
+func (d *decoder) check(c *Config) {}

@@ -1,0 +1,141 @@
+// Package configs holds the whole configuration: its types, their defaults, and the one loader that reads them from YAML.
+//
+// [Load] reads a file and returns either a [Config] in which everything is valid and every stream is resolved, or all problems of the file
+// at once, each with its line and column. [Config.Lookup] finds the stream for a name, [Config.Plan] tells what would run and which line
+// said so, and [Diff] says in words what a reload changes.
+//
+// Drivers own the types of their settings; the loader fills them by reflection over struct tags, which are described at [Options].
+package configs
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/oncue/oncue/configs/secret"
+)
+
+// Config is a valid configuration. Nobody changes it after [Load]; a reload makes a new one.
+type Config struct {
+	File string `yaml:"-"` // as given to Load
+
+	Listen         string              `yaml:"listen" doc:"public side, for the platform's webhooks: host:port, unix:/path, or systemd (a passed socket)"`
+	TLS            TLS                 `yaml:"tls" doc:"HTTPS on listen, by a certificate in files or one got by ACME; without it, plain HTTP"`
+	Admin          Admin               `yaml:"admin" doc:"status, dashboard, control API and metrics"`
+	DataDir        string              `yaml:"data_dir" doc:"folder for the database, encoder logs and thumbnails"`
+	OnExit         string              `yaml:"on_exit" enum:"leave,stop" doc:"when the controller stops: leave encoders running (adopted at the next start), or stop them"`
+	PublicURL      string              `yaml:"public_url" doc:"https address by which the platform reaches listen; the webhook is this + /hooks/millicast"`
+	Log            Log                 `yaml:"log" doc:"the controller's own log"`
+	TrustedProxies []netip.Prefix      `yaml:"trusted_proxies" doc:"networks of proxies whose X-Forwarded-For is believed"`
+	Retention      Retention           `yaml:"retention" doc:"how long the past is kept; whichever limit comes first"`
+	Accounts       map[string]*Account `yaml:"accounts" doc:"accounts of the platform, by account id"`
+	Defaults       Timing              `yaml:"defaults" doc:"for every stream that does not say otherwise"`
+	Limits         Limits              `yaml:"limits" doc:"caps for the whole host"`
+	Encoders       []*Encoder          `yaml:"encoders,own" doc:"boxes and processes that can publish, by name; exactly one driver key each"`
+	Streams        []*Stream           `yaml:"streams,own" doc:"which encoder publishes which stream, by stream name, account/name, or a pattern with * and ?"`
+	Notify         []Notify            `yaml:"notify" doc:"what happened, to people"`
+
+	encoders map[string]*Encoder // by name
+	exact    map[string]*Stream  // by id
+	patterns []*Stream           // in file order
+	secrets  []secret.Value
+}
+
+// TLS is either a certificate in files or ACME, or neither.
+type TLS struct {
+	CertFile string `yaml:"cert_file" doc:"PEM certificate chain; needs key_file"`
+	KeyFile  string `yaml:"key_file" doc:"PEM private key; needs cert_file"`
+	ACME     ACME   `yaml:"acme" doc:"a certificate from Let's Encrypt, renewed by itself"`
+}
+
+// On reports whether the public side speaks HTTPS itself.
+func (t TLS) On() bool { return t.CertFile != "" || len(t.ACME.Domains) > 0 }
+
+// ACME asks for a certificate for Domains. Email may be empty.
+type ACME struct {
+	Domains []string `yaml:"domains" doc:"host names of the certificate; they must lead here from the Internet"`
+	Email   string   `yaml:"email" doc:"where the authority writes when a certificate is about to expire"`
+}
+
+// Admin is the private side.
+type Admin struct {
+	Listen       string       `yaml:"listen" doc:"host:port, unix:/path, or systemd"`
+	Token        secret.Value `yaml:"token" doc:"Bearer token; required when listen is not loopback or a unix socket"`
+	AllowedHosts []string     `yaml:"allowed_hosts" doc:"more names by which browsers may reach the admin side, beside its address"`
+}
+
+// Log says what is logged and how.
+type Log struct {
+	Level  string `yaml:"level" enum:"debug,info,warn,error" doc:"least grave level that is logged"`
+	Format string `yaml:"format" enum:"auto,text,json" doc:"auto is text on a terminal and fit for journald elsewhere"`
+}
+
+// Retention bounds what the database keeps. 0 lifts a bound.
+type Retention struct {
+	Events  time.Duration `yaml:"events" doc:"age at which received webhooks are dropped; 0 = no bound"`
+	History time.Duration `yaml:"history" doc:"age at which transitions of streams are dropped; 0 = no bound"`
+	MaxSize Size          `yaml:"max_size" doc:"size of the database at which the oldest are dropped; 0 = no bound"`
+}
+
+// Account is one account of the platform.
+type Account struct {
+	ID             string         `yaml:"-"`
+	WebhookSecrets []secret.Value `yaml:"webhook_secrets" doc:"base64, as the platform shows them; any of them verifies, so list two while rotating"`
+	APISecret      secret.Value   `yaml:"api_secret" doc:"lets the controller ask the platform what is live, and look after the webhook"`
+	APIURL         string         `yaml:"api_url" doc:"base address of the platform's REST API"`
+	PollInterval   time.Duration  `yaml:"poll_interval" min:"1s" doc:"how often to ask the platform what is live and who watches; needs api_secret"`
+	ManageWebhook  bool           `yaml:"manage_webhook" doc:"create or repair the webhook at start and whenever the platform disables it; needs api_secret and public_url"`
+	ForceStop      bool           `yaml:"force_stop" doc:"have the platform disconnect a feed that stays open after its encoder was stopped; needs api_secret"`
+}
+
+// Prefill implements [Prefiller].
+func (a *Account) Prefill() {
+	a.APIURL = "https://api.millicast.com"
+	a.PollInterval = 30 * time.Second
+}
+
+// Limits are caps for the whole host. 0 lifts a cap.
+type Limits struct {
+	Running        int `yaml:"running" min:"0" doc:"encoders running at once on this host; 0 = no cap"`
+	HooksPerSecond int `yaml:"hooks_per_second" min:"0" doc:"flood guard on the public side, verified or not; 0 = no cap"`
+}
+
+// Notify is one receiver of news.
+type Notify struct {
+	URL    secret.Value `yaml:"url" doc:"where to: a shoutrrr URL (slack://, telegram://, smtp:// ...) or a plain https webhook"`
+	On     []string     `yaml:"on" enum:"failed,recovered,stop_unconfirmed,webhook_disabled,max_uptime" doc:"what to tell; empty = everything"`
+	Secret secret.Value `yaml:"secret" doc:"signs plain webhooks by the Standard Webhooks scheme: base64, may begin with whsec_"`
+}
+
+// Encoder is one box or process that can publish.
+type Encoder struct {
+	Name     string
+	Driver   string // key in Options.Drivers
+	Settings any    // what Options.Drivers[Driver] returned, filled in; a pointer to the driver's settings
+	Line     int    // where the file defines it
+}
+
+// Default is the configuration of an empty file. All defaults stand here, in builtIn, and in the Prefill methods.
+func Default() *Config {
+	return &Config{
+		Listen:  ":8080",
+		Admin:   Admin{Listen: "127.0.0.1:8081"},
+		DataDir: "/var/lib/oncue",
+		OnExit:  "leave",
+		Log:     Log{Level: "info", Format: "auto"},
+		Retention: Retention{
+			Events:  30 * day,
+			History: 90 * day,
+			MaxSize: 1 << 30,
+		},
+		Defaults: builtIn(),
+	}
+}
+
+// Encoder returns the encoder of that name.
+func (c *Config) Encoder(name string) (*Encoder, bool) {
+	e, ok := c.encoders[name]
+	return e, ok
+}
+
+// Secrets returns every secret of the file and every value that came from a reference, for redaction. It is the caller's to keep.
+func (c *Config) Secrets() []secret.Value { return append([]secret.Value(nil), c.secrets...) }

@@ -1,0 +1,391 @@
+package configs
+
+import (
+	"fmt"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/oncue/oncue/configs/secret"
+)
+
+// A decoder fills Go values from YAML nodes and collects everything that is wrong on the way.
+type decoder struct {
+	file     string
+	refs     references
+	problems []Problem
+
+	at      map[string]keyPlace    // every key that the file sets
+	bad     map[string]bool        // paths with an error
+	own     map[string]*yaml.Node  // values that the loader decodes itself, by path
+	foreign map[*yaml.Node]place   // nodes of presets, and where the file names the preset
+	shapes  map[reflect.Type]shape // struct tags, read once
+	hidden  map[string]string      // what must not be shown, and what is shown instead
+
+	timing []string // timingKeys, once
+
+	depth, aliases, copied int
+}
+
+type keyPlace struct{ key, value place }
+
+const (
+	maxDepth  = 100     // of nesting; an anchor that contains itself would nest for ever
+	maxCopies = 100_000 // values that come from aliases; a few lines of nested aliases can stand for billions
+)
+
+func (d *decoder) placeOf(n *yaml.Node) place {
+	if p, ok := d.foreign[n]; ok {
+		return p
+	}
+	return place{max(n.Line, 1), max(n.Column, 1)}
+}
+
+func (d *decoder) fail(n *yaml.Node, path, format string, args ...any) {
+	d.report(d.placeOf(n), path, false, format, args...)
+}
+
+func (d *decoder) report(at place, path string, warning bool, format string, args ...any) {
+	if !warning {
+		d.bad[path] = true
+	}
+	if path == "" {
+		path = "file"
+	}
+	d.problems = append(d.problems, Problem{d.file, at.line, at.col, path, fmt.Sprintf(format, args...), warning})
+}
+
+// join appends a key to a path. Keys that could be mistaken for a path are quoted.
+func join(path, key string) string {
+	if key == "" || strings.ContainsAny(key, ".: \"\\[]\t\r\n") || !strconv.CanBackquote(key) {
+		key = strconv.Quote(key)
+	}
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+// follow returns what an alias stands for. leave must be called when the value is done with; ok is false when there is too much of it.
+func (d *decoder) follow(n *yaml.Node, path string) (target *yaml.Node, leave func(), ok bool) {
+	d.depth++
+	isAlias := n.Kind == yaml.AliasNode
+	if isAlias {
+		d.aliases++
+	}
+	leave = func() {
+		d.depth--
+		if isAlias {
+			d.aliases--
+		}
+	}
+	if d.depth > maxDepth {
+		d.fail(n, path, "is nested more than %d deep; does an anchor contain itself?", maxDepth)
+		return n, leave, false
+	}
+	if d.aliases > 0 {
+		if d.copied++; d.copied > maxCopies {
+			if d.copied == maxCopies+1 {
+				d.fail(n, path, "aliases stand for more than %d values; write them out, or use a pattern", maxCopies)
+			}
+			return n, leave, false
+		}
+	}
+	if isAlias {
+		return n.Alias, leave, true
+	}
+	return n, leave, true
+}
+
+// A field is one key of a mapping.
+type field struct {
+	name       string
+	key, value *yaml.Node
+}
+
+// fields lists a mapping in file order, with what << brings in after its own keys. ok is false when n is no mapping.
+func (d *decoder) fields(n *yaml.Node, path, hint string) (list []field, ok bool) {
+	n, leave, ok := d.follow(n, path)
+	defer leave()
+	if !ok {
+		return nil, false
+	}
+	if isNull(n) {
+		return nil, true
+	}
+	if n.Kind != yaml.MappingNode {
+		d.fail(n, path, "must be a mapping of keys, not %s%s", kindOf(n), hint)
+		return nil, false
+	}
+	seen := make(map[string]int, len(n.Content)/2)
+	var merges []*yaml.Node
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		if key.Kind == yaml.AliasNode {
+			key = key.Alias
+		}
+		if key.Kind != yaml.ScalarNode || isNull(key) {
+			d.fail(key, path, "a key must be a word, not %s", kindOf(key))
+			continue
+		}
+		if line, twice := seen[key.Value]; twice {
+			d.fail(key, join(path, key.Value), "is already set on line %d; remove one of them", line)
+			continue
+		}
+		seen[key.Value] = key.Line
+		if key.ShortTag() == "!!merge" {
+			merges = append(merges, value)
+			continue
+		}
+		list = append(list, field{key.Value, key, value})
+	}
+	for _, m := range merges {
+		for _, f := range d.merged(m, path) {
+			if _, set := seen[f.name]; !set {
+				seen[f.name] = f.key.Line
+				list = append(list, f)
+			}
+		}
+	}
+	return list, true
+}
+
+// merged lists what << brings in: a mapping, or several, of which the earlier win.
+func (d *decoder) merged(n *yaml.Node, path string) []field {
+	sources := []*yaml.Node{n}
+	if n.Kind == yaml.SequenceNode {
+		sources = n.Content
+	}
+	var list []field
+	for _, s := range sources {
+		fields, _ := d.fields(s, join(path, "<<"), "; << takes an alias such as *NAME, or a list of them")
+		list = append(list, fields...)
+	}
+	return list
+}
+
+func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
+
+func kindOf(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a mapping"
+	case yaml.SequenceNode:
+		return "a list"
+	case yaml.AliasNode:
+		return "an alias"
+	}
+	switch n.ShortTag() {
+	case "!!int", "!!float":
+		return "a number"
+	case "!!bool":
+		return n.Value
+	case "!!null":
+		return "nothing"
+	}
+	return "text"
+}
+
+// note remembers where a key stands.
+func (d *decoder) note(path string, f field) {
+	d.at[path] = keyPlace{d.placeOf(f.key), d.placeOf(f.value)}
+}
+
+// find is where a key stands, or else the nearest key around it.
+func (d *decoder) find(path string) keyPlace {
+	for p := path; ; {
+		if k, ok := d.at[p]; ok {
+			return k
+		}
+		cut := strings.LastIndexAny(p, ".[")
+		if cut < 0 {
+			return keyPlace{place{1, 1}, place{1, 1}}
+		}
+		p = p[:cut]
+	}
+}
+
+// value fills v, which must be settable, from n.
+func (d *decoder) value(n *yaml.Node, v reflect.Value, path string, r rule) {
+	n, leave, ok := d.follow(n, path)
+	defer leave()
+	if !ok || d.scalar(n, v, path, r) {
+		return
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		if isNull(n) {
+			v.SetZero()
+			return
+		}
+		if v.IsNil() {
+			v.Set(prefilled(v.Type().Elem()).Addr())
+		}
+		d.value(n, v.Elem(), path, r)
+	case reflect.Interface:
+		if got := d.free(n, path); got != nil {
+			v.Set(reflect.ValueOf(got))
+		} else {
+			v.SetZero()
+		}
+	case reflect.Struct:
+		d.structure(n, v, path, r)
+	case reflect.Map:
+		d.mapping(n, v, path, r)
+	case reflect.Slice:
+		d.list(n, v, path, r)
+	default:
+		d.fail(n, path, "has a type (%s) that the configuration cannot hold", v.Type())
+	}
+}
+
+func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string, r rule) {
+	fields, ok := d.fields(n, path, r.hint)
+	if !ok {
+		return
+	}
+	s := d.shape(v.Type())
+	for _, f := range fields {
+		p := join(path, f.name)
+		k, known := s.byName[f.name]
+		if !known {
+			d.unknown(f.key, p, f.name, s.names)
+			continue
+		}
+		d.note(p, f)
+		if k.own {
+			d.own[p] = f.value
+			continue
+		}
+		d.value(f.value, v.FieldByIndex(k.index), p, k.rule)
+	}
+}
+
+// moved tells people who come from MediaMTX or go2rtc where a key of theirs lives here.
+var moved = map[string]string{
+	"paths":                      "streams go under streams, their sources under encoders",
+	"source":                     "a source is an encoder: encoders: NAME: ffmpeg: input: URL",
+	"sourceOnDemand":             "every stream is on demand here",
+	"runOnDemand":                "a command line is an encoder: encoders: NAME: ffmpeg: args: [...]",
+	"runOnInit":                  "a command line is an encoder: encoders: NAME: ffmpeg: args: [...]",
+	"logLevel":                   "write log: {level: info}",
+	"api":                        "write admin: {listen: HOST:PORT}",
+	"apiAddress":                 "write admin: {listen: HOST:PORT}",
+	"metricsAddress":             "metrics are on the admin side: admin: {listen: HOST:PORT}",
+	"runOnDemandCloseAfter":      "write idle_timeout",
+	"sourceOnDemandCloseAfter":   "write idle_timeout",
+	"sourceOnDemandStartTimeout": "write start_timeout",
+	"runOnDemandStartTimeout":    "write start_timeout",
+}
+
+func (d *decoder) unknown(n *yaml.Node, path, name string, allowed []string) {
+	hint := didYouMean(name, allowed)
+	if to, ok := moved[name]; ok && hint == "" {
+		hint = "; " + to
+	}
+	d.fail(n, path, "unknown key%s; allowed: %s", hint, strings.Join(allowed, ", "))
+}
+
+func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string, r rule) {
+	fields, ok := d.fields(n, path, r.hint)
+	if !ok {
+		return
+	}
+	if v.Type().Key().Kind() != reflect.String {
+		d.fail(n, path, "has a type (%s) that the configuration cannot hold", v.Type())
+		return
+	}
+	out := reflect.MakeMapWithSize(v.Type(), len(fields))
+	for _, f := range fields {
+		p := join(path, f.name)
+		d.note(p, f)
+		e := prefilled(v.Type().Elem())
+		if e.Kind() == reflect.Pointer { // so that a name alone is a mapping with nothing in it
+			e.Set(prefilled(e.Type().Elem()).Addr())
+			d.value(f.value, e.Elem(), p, r.element())
+		} else {
+			d.value(f.value, e, p, r.element())
+		}
+		out.SetMapIndex(reflect.ValueOf(f.name).Convert(v.Type().Key()), e)
+	}
+	v.Set(out)
+}
+
+func (d *decoder) list(n *yaml.Node, v reflect.Value, path string, r rule) {
+	if isNull(n) {
+		v.SetZero()
+		return
+	}
+	if n.Kind != yaml.SequenceNode {
+		d.fail(n, path, "must be a list such as [a, b], not %s%s", kindOf(n), r.hint)
+		return
+	}
+	out := reflect.MakeSlice(v.Type(), 0, len(n.Content))
+	for i, item := range n.Content {
+		p := fmt.Sprintf("%s[%d]", path, i)
+		d.note(p, field{"", item, item})
+		e := prefilled(v.Type().Elem())
+		d.value(item, e, p, r.element())
+		out = reflect.Append(out, e)
+	}
+	v.Set(out)
+}
+
+// prefilled is a new value with its defaults in it.
+func prefilled(t reflect.Type) reflect.Value {
+	p := reflect.New(t)
+	if f, ok := p.Interface().(Prefiller); ok {
+		f.Prefill()
+	}
+	return p.Elem()
+}
+
+var (
+	octal      = regexp.MustCompile(`^[-+]?0[0-9_]+$`)
+	secretType = reflect.TypeFor[secret.Value]()
+)
+
+// free is n as plain Go values: map[string]any, []any, string, int, float64, bool, nil.
+func (d *decoder) free(n *yaml.Node, path string) any {
+	n, leave, ok := d.follow(n, path)
+	defer leave()
+	if !ok {
+		return nil
+	}
+	switch n.Kind {
+	case yaml.MappingNode:
+		fields, _ := d.fields(n, path, "")
+		out := make(map[string]any, len(fields))
+		for _, f := range fields {
+			p := join(path, f.name)
+			d.note(p, f)
+			out[f.name] = d.free(f.value, p)
+		}
+		return out
+	case yaml.SequenceNode:
+		out := make([]any, len(n.Content))
+		for i, item := range n.Content {
+			out[i] = d.free(item, fmt.Sprintf("%s[%d]", path, i))
+		}
+		return out
+	}
+	switch n.ShortTag() {
+	case "!!null":
+		return nil
+	case "!!bool", "!!int", "!!float":
+		if octal.MatchString(n.Value) {
+			d.fail(n, path, "a number that begins with 0 means different things to different programs; remove the 0, or put it in quotes")
+			return nil
+		}
+		var got any
+		if err := n.Decode(&got); err != nil {
+			d.fail(n, path, "is not a number or true/false; put it in quotes if it is text")
+		}
+		return got
+	}
+	text, _ := d.text(n, path, "")
+	return text
+}

@@ -1,0 +1,153 @@
+package configs
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// encoders decodes `encoders:`, each by the driver that its one key names.
+func (d *decoder) encoders(c *Config, drivers map[string]func() any) {
+	c.encoders = map[string]*Encoder{}
+	n, ok := d.own["encoders"]
+	if !ok {
+		return
+	}
+	known := slices.Sorted(maps.Keys(drivers))
+	fields, _ := d.fields(n, "encoders", "; each encoder is NAME: {DRIVER: {...}}")
+	for _, f := range fields {
+		path := join("encoders", f.name)
+		d.note(path, f)
+		if !plain(f.name) {
+			d.fail(f.key, path, "an encoder's name may hold letters, digits, dot, _ and -, at most 128, and begins with a letter or digit")
+		}
+		e := &Encoder{Name: f.name, Line: d.placeOf(f.key).line}
+		if d.encoder(f.value, e, path, drivers, known) {
+			c.Encoders = append(c.Encoders, e)
+		}
+		c.encoders[f.name] = e
+	}
+}
+
+func (d *decoder) encoder(n *yaml.Node, e *Encoder, path string, drivers map[string]func() any, known []string) bool {
+	one := "write exactly one of " + strings.Join(known, ", ")
+	keys, ok := d.fields(n, path, fmt.Sprintf("; %s, such as %s: {%s: {}}", one, e.Name, first(known)))
+	if !ok {
+		return false
+	}
+	var chosen *field
+	for i, k := range keys {
+		if _, ok := drivers[k.name]; !ok {
+			d.fail(k.key, join(path, k.name), "unknown driver%s; allowed: %s", didYouMean(k.name, known), strings.Join(known, ", "))
+			return false
+		}
+		if chosen != nil {
+			d.fail(k.key, join(path, k.name), "this encoder already is of driver %s (line %d); %s", chosen.name, d.placeOf(chosen.key).line, one)
+			return false
+		}
+		chosen = &keys[i]
+	}
+	if chosen == nil {
+		d.fail(n, path, "names no driver; %s", one)
+		return false
+	}
+	settings := drivers[chosen.name]()
+	v := reflect.ValueOf(settings)
+	path = join(path, chosen.name)
+	d.note(path, *chosen)
+	before := len(d.problems)
+	d.value(d.preset(chosen.value, settings, path), v.Elem(), path, rule{hint: "; write " + chosen.name + ": {} when there is nothing to set"})
+	e.Driver, e.Settings = chosen.name, settings
+	if check, ok := settings.(Validator); ok && !slices.ContainsFunc(d.problems[before:], func(p Problem) bool { return !p.Warning }) {
+		for _, err := range check.Validate() {
+			var ke KeyError
+			p, text := path, err.Error()
+			if errors.As(err, &ke) && ke.Key != "" {
+				p, text = path+"."+ke.Key, ke.Text
+			}
+			d.report(d.find(p).value, p, false, "%s", text)
+		}
+	}
+	return true
+}
+
+func first(names []string) string {
+	if len(names) == 0 {
+		return "DRIVER"
+	}
+	return names[0]
+}
+
+// preset lays the settings of the file over those of the preset that they name, and returns n when they name none.
+func (d *decoder) preset(n *yaml.Node, settings any, path string) *yaml.Node {
+	p, ok := settings.(Presetter)
+	if !ok {
+		return n
+	}
+	fields, ok := d.fields(n, path, "")
+	if !ok {
+		return n
+	}
+	i := slices.IndexFunc(fields, func(f field) bool { return f.name == "preset" })
+	if i < 0 || isNull(fields[i].value) {
+		return n
+	}
+	chosen := fields[i]
+	d.note(join(path, "preset"), chosen)
+	name, pieces := d.refs.expand(chosen.value.Value)
+	if chosen.value.Kind != yaml.ScalarNode || slices.ContainsFunc(pieces, func(p piece) bool { return p.err != nil }) {
+		return n // decoding the key itself says why
+	}
+	data, err := p.PresetYAML(name)
+	if err != nil {
+		d.fail(chosen.value, join(path, "preset"), "%s", err)
+		return n
+	}
+	base, err := parseYAML(data)
+	if err != nil || base == nil || base.Kind != yaml.MappingNode {
+		d.fail(chosen.value, join(path, "preset"), "the preset %s is broken: not a YAML mapping", show(chosen.value))
+		return n
+	}
+	d.adopt(base, d.placeOf(chosen.value))
+	return d.overlay(base, fields)
+}
+
+// adopt makes problems inside a preset point at the place that names it.
+func (d *decoder) adopt(n *yaml.Node, at place) {
+	d.foreign[n] = at
+	for _, child := range n.Content {
+		d.adopt(child, at)
+	}
+}
+
+// overlay returns base with the fields of the file over it: mappings key by key, all else replaced.
+func (d *decoder) overlay(base *yaml.Node, over []field) *yaml.Node {
+	out := *base
+	out.Content = slices.Clone(base.Content)
+	d.foreign[&out] = d.foreign[base]
+	for _, f := range over {
+		at := -1
+		for i := 0; i+1 < len(out.Content); i += 2 {
+			if out.Content[i].Value == f.name {
+				at = i
+			}
+		}
+		if at < 0 {
+			out.Content = append(out.Content, f.key, f.value)
+			continue
+		}
+		value := f.value
+		if old := out.Content[at+1]; old.Kind == yaml.MappingNode && value.Kind == yaml.MappingNode {
+			if inner, ok := d.fields(value, f.name, ""); ok {
+				value = d.overlay(old, inner)
+			}
+		}
+		out.Content[at], out.Content[at+1] = f.key, value
+	}
+	return &out
+}

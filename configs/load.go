@@ -1,0 +1,151 @@
+package configs
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/oncue/oncue/configs/secret"
+)
+
+// Options are what the loader needs beside the file.
+//
+// Settings of drivers are structs whose keys have a `yaml:"name"` tag; embedded structs stand inline, fields without the tag are no keys.
+// Types may be string, bool, numbers, [time.Duration] (which also reads days), [secret.Value], [netip.Prefix], any (free YAML), anything
+// with UnmarshalText, and slices, maps by string, structs and pointers of those. More tags: `doc:"…"` says what the key is for,
+// `enum:"a,b"` lists the words that are allowed (of each element, for lists), `min:"1s"` and `max:"…"` bound numbers and durations
+// (durations are never negative without a min), `hint:"…"` is added when the kind of value is wrong. Struct values that implement
+// [Prefiller], [Presetter], [Validator], [Publisher] or [Box] are asked.
+type Options struct {
+	Drivers map[string]func() any              // by driver key: a pointer to that driver's settings, defaults filled in
+	Env     func(name string) (string, bool)   // for ${NAME}; nil: os.LookupEnv
+	Open    func(path string) (fs.File, error) // for ${file:PATH}; nil: the file system
+}
+
+// Prefiller is implemented (on the pointer) by structs inside settings that have defaults of their own: elements of lists and maps, and
+// what pointers point to. The settings themselves come prefilled from Options.Drivers.
+type Prefiller interface{ Prefill() }
+
+// Presetter is implemented by settings with a `preset` key. PresetYAML returns the YAML mapping of that name, which the file's own keys are
+// laid over: mappings key by key, all else as a whole. Its error is shown at the key, and best lists the names that exist.
+type Presetter interface {
+	PresetYAML(name string) ([]byte, error)
+}
+
+// Validator is implemented by settings that can be wrong in ways that tags cannot say. Errors that are a [KeyError] are shown at their key.
+type Validator interface{ Validate() []error }
+
+// KeyError is what is wrong with one key of settings. Key is a path inside them: "start.path", "steps[1].method". Text must hold no secret.
+type KeyError struct{ Key, Text string }
+
+func (e KeyError) Error() string { return e.Key + ": " + e.Text }
+
+// Publisher is implemented by settings of encoders that may need the stream's `publish`.
+type Publisher interface{ NeedsPublish() bool }
+
+// Box is implemented by settings of encoders that are one thing in the world, such as an OBS or a device. Address tells it apart from
+// others: "obs 10.0.0.5:4455"; it may hold placeholders, and "" stands for no thing in particular.
+type Box interface{ Address() string }
+
+// maxFile bounds the configuration file, bytes.
+const maxFile = 16 << 20
+
+// Load reads the file at path, with references to the environment and the file system.
+func Load(path string, drivers map[string]func() any) (*Config, []Problem, error) {
+	return Options{Drivers: drivers}.Load(path)
+}
+
+// Load reads the file at path. It returns a configuration and warnings, or an error: [Problems] when the file was read, else one that wraps
+// the cause.
+func (o Options) Load(path string) (*Config, []Problem, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the configuration: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the configuration: %w", err)
+	}
+	if len(data) > maxFile {
+		return nil, nil, fmt.Errorf("read the configuration: %s is larger than %s", path, Size(maxFile))
+	}
+	return o.Parse(path, data)
+}
+
+// Parse is Load for a text that was read already. File is what problems name, and its folder is where relative ${file:PATH} start.
+func (o Options) Parse(file string, data []byte) (*Config, []Problem, error) {
+	if o.Env == nil {
+		o.Env = os.LookupEnv
+	}
+	if o.Open == nil {
+		o.Open = openRegular
+	}
+	d := &decoder{
+		file:    file,
+		refs:    references{dir: filepath.Dir(file), env: o.Env, open: o.Open, seen: map[string]lookup{}},
+		at:      map[string]keyPlace{},
+		bad:     map[string]bool{},
+		own:     map[string]*yaml.Node{},
+		foreign: map[*yaml.Node]place{},
+		shapes:  map[reflect.Type]shape{},
+		hidden:  map[string]string{},
+	}
+	c := Default()
+	c.File = file
+	root, err := parseYAML(data)
+	var syntax *syntaxError
+	switch {
+	case errors.As(err, &syntax):
+		d.report(syntax.place, "yaml", false, "%s", syntax.text)
+		return d.finish(c)
+	case root != nil:
+		d.structure(root, reflect.ValueOf(c).Elem(), "", rule{hint: "; the top of the file is keys such as listen:, encoders:, streams:"})
+	}
+	for id, a := range c.Accounts {
+		a.ID = id
+	}
+	d.encoders(c, o.Drivers)
+	d.streams(c)
+	d.check(c)
+	return d.finish(c)
+}
+
+// finish sorts what was found, takes out what must not be shown, and decides whether the file is good.
+func (d *decoder) finish(c *Config) (*Config, []Problem, error) {
+	texts := slices.SortedFunc(maps.Keys(d.hidden), func(a, b string) int { // long ones first, so that no rest of them stays
+		if len(a) != len(b) {
+			return len(b) - len(a)
+		}
+		return strings.Compare(a, b)
+	})
+	for _, t := range texts {
+		c.secrets = append(c.secrets, secret.New(t))
+		for i := range d.problems {
+			d.problems[i].Text = strings.ReplaceAll(d.problems[i].Text, t, d.hidden[t])
+		}
+	}
+	sortProblems(d.problems)
+	var errs Problems
+	var warnings []Problem
+	for _, p := range d.problems {
+		if p.Warning {
+			warnings = append(warnings, p)
+		} else {
+			errs = append(errs, p)
+		}
+	}
+	if len(errs) > 0 {
+		return nil, warnings, errs
+	}
+	return c, warnings, nil
+}
