@@ -8,7 +8,7 @@ import (
 	"github.com/oncue/oncue/configs/secret"
 )
 
-// Publisher is one connection that asked to publish. Its fields never change; its methods may be called from anywhere.
+// Publisher is one connection that asked to publish. Its fields never change once it is accepted; its methods may be called from anywhere.
 type Publisher struct {
 	Name      string       // the stream's name, decoded
 	Key       secret.Value // the whole playpath, token included
@@ -18,6 +18,8 @@ type Publisher struct {
 	Remote    string       // address
 	Connected time.Time    // when TCP was accepted
 	Published time.Time    // when the publish command was read
+
+	Owner any // the handler's own; it sets it in Publish and nowhere else
 
 	conn  *conn
 	ended atomic.Bool

@@ -1,0 +1,120 @@
+package millicast
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/oncue/oncue/configs/secret"
+)
+
+// What callers tell apart in the API's errors.
+var (
+	ErrNotFound     = errors.New("the platform does not know it")
+	ErrUnauthorized = errors.New("the API secret is wrong or may not do this")
+	ErrRateLimited  = errors.New("the platform asks to slow down")
+	ErrWrongAccount = errors.New("the API secret is another account's")
+)
+
+// APIError is an answer of the platform that is no success.
+type APIError struct {
+	What       string        // the call: "list webhooks"
+	Status     int           // of HTTP
+	Message    string        // the platform's own words, shortened; may be empty
+	RetryAfter time.Duration // the pause that the platform asks for; 0: none
+	understood bool          // it was the platform's own "fail" or "error", and not a proxy's
+}
+
+func (e *APIError) Error() string {
+	text := fmt.Sprintf("platform: %s: answered %d", e.What, e.Status)
+	if name := http.StatusText(e.Status); name != "" {
+		text += " " + name
+	}
+	if e.Message != "" {
+		text += ": " + e.Message
+	}
+	if e.RetryAfter > 0 {
+		text += fmt.Sprintf(" (try again in %s)", e.RetryAfter.Round(time.Second))
+	}
+	return text
+}
+
+// Is makes errors.Is tell the sentinels.
+func (e *APIError) Is(target error) bool {
+	switch target {
+	case ErrNotFound:
+		// The platform says 400 with a "fail" of any wording where others say 404. A 404 of something else on the way tells nothing.
+		return e.understood && (e.Status == http.StatusNotFound || e.Status == http.StatusBadRequest && saysNotFound(e.Message))
+	case ErrUnauthorized:
+		return e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden
+	case ErrRateLimited:
+		return e.Status == http.StatusTooManyRequests
+	}
+	return false
+}
+
+// saysNotFound looks for "not found", "NotFound", "not_found" and the like.
+func saysNotFound(message string) bool {
+	letters := strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) {
+			return unicode.ToLower(r)
+		}
+		return -1
+	}, message)
+	return strings.Contains(letters, "notfound") || strings.Contains(letters, "doesnotexist")
+}
+
+// words gathers the texts in a value of any shape, keys included, in an order that does not change.
+func words(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return ""
+	case string:
+		return v
+	case []any:
+		var parts []string
+		for _, e := range v {
+			if w := words(e); w != "" {
+				parts = append(parts, w)
+			}
+		}
+		return strings.Join(parts, "; ")
+	case map[string]any:
+		var parts []string
+		for key, e := range v {
+			if w := words(e); w != "" {
+				parts = append(parts, key+": "+w)
+			}
+		}
+		slices.Sort(parts)
+		return strings.Join(parts, "; ")
+	}
+	return fmt.Sprint(v)
+}
+
+// shorten makes a foreign text fit for one line of a log.
+func shorten(text string) string {
+	const most = 200
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, text)
+	if r := []rune(text); len(r) > most {
+		return string(r[:most]) + "…"
+	}
+	return text
+}
+
+// redact masks the secret where a foreign text repeats it.
+func redact(text string, s secret.Value) string {
+	if !s.Set() {
+		return text
+	}
+	return strings.ReplaceAll(text, s.Reveal(), secret.Mask)
+}

@@ -1,0 +1,152 @@
+package simulator
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxRequest is how large a request's body may be, bytes.
+const maxRequest = 64 << 10
+
+// Handler is the REST API. Its answers have the platform's three envelopes: success, fail (400, which also means "not found") and error.
+func (s *Simulator) Handler() http.Handler {
+	mux := http.NewServeMux()
+	for pattern, serve := range map[string]func(*http.Request) (any, error){
+		"GET /api/v3/account/info":             s.accountInfo,
+		"POST /api/webhooks":                   s.createWebhook,
+		"GET /api/webhooks/list":               s.listWebhooks,
+		"GET /api/webhooks/{id}":               s.getWebhook,
+		"PUT /api/webhooks/{id}":               s.updateWebhook,
+		"DELETE /api/webhooks/{id}":            s.deleteWebhook,
+		"POST /api/webhooks/test/{kind}":       s.testWebhooks,
+		"GET /api/monitoring/summary":          s.listSummary,
+		"GET /api/monitoring/summary/{stream}": s.getSummary,
+		"POST /api/stream/stop":                s.stopStream,
+		"POST /api/thumbnails":                 s.demandThumbnail,
+	} {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			r.Body = http.MaxBytesReader(w, r.Body, maxRequest)
+			data, err := serve(r)
+			if err != nil {
+				respond(w, http.StatusBadRequest, failure{"fail", err.Error()})
+				return
+			}
+			respond(w, http.StatusOK, success{"success", data})
+		})
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		respond(w, http.StatusNotFound, failed{"error", "no such call: " + r.Method + " " + r.URL.Path, http.StatusNotFound})
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !s.enterAPI() {
+			panic(http.ErrAbortHandler) // closing: the connection breaks
+		}
+		defer s.work.Done()
+		w.Header().Set("Date", s.date())
+		if s.apiFaults.spoil(s, w, r) {
+			return
+		}
+		token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if !ok || !s.set.APISecret.Equal(token) {
+			respond(w, http.StatusUnauthorized, failed{"error", "unauthorized", http.StatusUnauthorized})
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// enterAPI counts a request, so that Close can wait for it. It reports false when the simulator is closed.
+func (s *Simulator) enterAPI() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.work.Add(1)
+	return true
+}
+
+// date is the platform's clock as a header.
+func (s *Simulator) date() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now().UTC().Format(http.TimeFormat)
+}
+
+// The envelopes.
+type (
+	success struct {
+		Status string `json:"status"`
+		Data   any    `json:"data"`
+	}
+	failure struct {
+		Status string `json:"status"`
+		Data   any    `json:"data"`
+	}
+	failed struct {
+		Status  string `json:"status"`
+		Message string `json:"message"`
+		Code    int    `json:"code"`
+	}
+)
+
+func respond(w http.ResponseWriter, status int, envelope any) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(envelope) // a client that is gone is not ours to report
+}
+
+// readJSON decodes a request's body; unknown keys are the platform's business to ignore.
+func readJSON(r *http.Request, into any) error {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return fmt.Errorf("the request's body: %w", err)
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return errors.New("the request's body is not the JSON that is expected here")
+	}
+	return nil
+}
+
+// whole reads a whole number from the query, def when it is absent.
+func whole(r *http.Request, name string, def, low, high int) (int, error) {
+	text := r.URL.Query().Get(name)
+	if text == "" {
+		return def, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < low || n > high {
+		return 0, fmt.Errorf("%s must be a whole number from %d to %d", name, low, high)
+	}
+	return n, nil
+}
+
+func truth(r *http.Request, name string) (value, given bool, err error) {
+	text := r.URL.Query().Get(name)
+	if text == "" {
+		return false, false, nil
+	}
+	value, err = strconv.ParseBool(text)
+	if err != nil {
+		return false, true, fmt.Errorf("%s must be true or false", name)
+	}
+	return value, true, nil
+}
+
+func (s *Simulator) accountInfo(*http.Request) (any, error) {
+	return map[string]string{"accountId": s.set.Account}, nil
+}
+
+// jsonTime writes a time as the API does, null when it is zero.
+func jsonTime(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000Z")
+}

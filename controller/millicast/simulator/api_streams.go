@@ -1,0 +1,108 @@
+package simulator
+
+import (
+	"errors"
+	"math"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/oncue/oncue/controller"
+)
+
+const (
+	summaryPage    = 10
+	maxSummaryPage = 100
+)
+
+var errNoStream = errors.New("stream not found")
+
+// summary is a stream as the monitoring API shows it; ok is false when it shows nothing. Called with mu held.
+func (s *Simulator) summary(st *stream, now time.Time) (object map[string]any, ok bool) {
+	live, viewers := st.live(), st.count(Watching)
+	gone := now.Sub(st.ended)
+	if !live && (st.ended.IsZero() || gone > s.scaled(summaryMemory)) {
+		return nil, false
+	}
+	var ended any
+	if !live {
+		if stale := s.apiFaults.get().StaleFor; gone < s.scaled(stale) {
+			live, viewers = true, st.count(Inactive)
+		} else {
+			ended = jsonTime(st.ended)
+		}
+	}
+	return map[string]any{
+		"streamId": s.set.Account + "/" + st.name, "streamName": st.name,
+		"live": live, "viewerCount": viewers, "startTime": jsonTime(st.started), "endTime": ended,
+		"clusterId": "sim-1", "clusters": []string{"sim-1"},
+	}, true
+}
+
+func (s *Simulator) listSummary(r *http.Request) (any, error) {
+	page, err1 := whole(r, "page", 1, 1, math.MaxInt32)
+	size, err2 := whole(r, "itemsOnPage", summaryPage, 1, maxSummaryPage)
+	active, narrowed, err3 := truth(r, "isActive")
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return nil, err
+	}
+	list := s.summaries(func(live bool) bool { return !narrowed || live == active })
+	items := []map[string]any{}
+	if start := (page - 1) * size; start < len(list) {
+		items = list[start:min(start+size, len(list))]
+	}
+	return map[string]any{
+		"data":       items,
+		"pagination": map[string]int{"totalItems": len(list), "totalPages": (len(list) + size - 1) / size, "itemsOnPage": len(items)},
+	}, nil
+}
+
+// summaries returns what the API shows of all streams, by name.
+func (s *Simulator) summaries(wanted func(live bool) bool) []map[string]any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []map[string]any
+	for _, st := range s.streams {
+		if object, ok := s.summary(st, s.now()); ok && wanted(object["live"].(bool)) {
+			list = append(list, object)
+		}
+	}
+	slices.SortFunc(list, func(a, b map[string]any) int {
+		return strings.Compare(a["streamName"].(string), b["streamName"].(string))
+	})
+	return list
+}
+
+func (s *Simulator) getSummary(r *http.Request) (any, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if st := s.streams[r.PathValue("stream")]; st != nil {
+		if object, ok := s.summary(st, s.now()); ok {
+			return object, nil
+		}
+	}
+	return nil, errNoStream
+}
+
+// stopStream disconnects the publishers and no more: one that connects again is let in.
+func (s *Simulator) stopStream(r *http.Request) (any, error) {
+	var asked struct{ StreamID string }
+	if err := readJSON(r, &asked); err != nil {
+		return nil, err
+	}
+	account, name, ok := controller.SplitID(asked.StreamID)
+	if !ok || account != s.set.Account || !s.Truth(name).Live {
+		return nil, errNoStream
+	}
+	s.Drop(name, false)
+	return map[string]string{"stoppingLevel": "Stream"}, nil
+}
+
+func (s *Simulator) demandThumbnail(r *http.Request) (any, error) {
+	var asked struct{ StreamName string }
+	if err := readJSON(r, &asked); err != nil {
+		return nil, err
+	}
+	return true, s.thumbnailNow(asked.StreamName)
+}

@@ -1,0 +1,8 @@
+// Package simulator plays the platform: it takes publishers over RTMP, has viewers, sends signed webhooks and answers the REST API, all on
+// loopback and as fast as its clock is told to run. Tests, benchmarks and the demo use it; the daemon never does.
+//
+// Call [Start], point an encoder at [Simulator.RTMPURL], let somebody watch with [Simulator.Join], and ask [Simulator.Truth] what is really so.
+//
+// What the vendor documents is done as documented. What is undocumented is a field of [Behaviour], so that tests can try both ways. What goes
+// wrong in the world is on demand: [HookFaults] for deliveries, [APIFaults] for the REST API, and Refuse, Freeze, Drop and Mute for publishers.
+package simulator

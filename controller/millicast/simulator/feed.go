@@ -1,0 +1,194 @@
+package simulator
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/oncue/oncue/controller"
+	"github.com/oncue/oncue/controller/millicast"
+	"github.com/oncue/oncue/controller/millicast/simulator/rtmp"
+)
+
+// Feed is one publisher's connection as the platform sees it. Times are the machine's clock, exact; hooks tell them in milliseconds and
+// by the platform's clock.
+type Feed struct {
+	ID       string
+	Stream   string // name
+	SourceID string
+	Priority *int
+	Remote   string // the publisher's address; "" for a feed of OpenFeed
+
+	Connected  time.Time // TCP was accepted
+	Started    time.Time // the publish command was accepted
+	FirstVideo time.Time // the first picture's last byte was read; zero before
+	Ended      time.Time // zero while open
+	Cause      string    // why it ended; "" for a goodbye
+
+	Pictures, Keyframes, Sounds int
+	Bytes                       int64 // of media
+
+	KeySum [sha256.Size]byte // SHA-256 of the stream key as it was sent, for comparison; the key itself is not kept
+}
+
+// feed is a feed and how the simulator holds on to it.
+type feed struct {
+	stream    *stream
+	publisher *rtmp.Publisher // nil for a feed of OpenFeed
+	thumbnail *time.Timer     // guarded by Simulator.mu
+
+	mu    sync.Mutex // guards the rest; taken after Simulator.mu
+	seen  Feed
+	setup map[rtmp.TagKind]rtmp.Tag // metadata, and each track's decoder configuration
+	key   rtmp.Tag                  // the last keyframe
+	sinks []*sink
+}
+
+func newFeed(st *stream, p *rtmp.Publisher, source string, priority *int) *feed {
+	f := &feed{stream: st, publisher: p, setup: make(map[rtmp.TagKind]rtmp.Tag)}
+	f.seen = Feed{ID: newFeedID(), Stream: st.name, SourceID: source, Priority: priority, Started: time.Now()}
+	if p != nil {
+		f.seen.Remote, f.seen.Connected, f.seen.Started = p.Remote, p.Connected, p.Published
+		f.seen.KeySum = sha256.Sum256([]byte(p.Key.Reveal()))
+	}
+	return f
+}
+
+// newFeedID makes a random UUID, as the platform's feed ids are.
+func newFeedID() string {
+	var b [16]byte
+	rand.Read(b[:])
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+func (f *feed) snapshot() Feed {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.seen
+}
+
+func (f *feed) id() string { return f.seen.ID } // never changes
+
+// connected reports whether the publisher's connection is there, read from or not.
+func (f *feed) connected() bool { return f.publisher != nil && f.publisher.Open() }
+
+func (f *feed) stop() {
+	if f.thumbnail != nil {
+		f.thumbnail.Stop()
+	}
+}
+
+var errTakenOver = errors.New("another publisher took over")
+
+// startFeed adds a feed, which takes over from one with the same source and priority, and returns that one for the caller to disconnect once
+// mu is free. Called with mu held.
+func (s *Simulator) startFeed(f *feed) (old *feed) {
+	st := f.stream
+	for _, other := range st.feeds {
+		if other.seen.SourceID == f.seen.SourceID && samePriority(other.seen.Priority, f.seen.Priority) {
+			old = other
+		}
+	}
+	wasLive := st.live()
+	st.feeds = append(st.feeds, f)
+	if f.publisher != nil {
+		st.links = append(slices.DeleteFunc(st.links, func(l *feed) bool { return !l.connected() }), f)
+	}
+	if old != nil && s.behaviour.EndedFirst {
+		s.endFeed(old, errTakenOver)
+	}
+	s.sendFeed(controller.HookFeedStarted, f)
+	if !wasLive {
+		s.goLive(st)
+	}
+	if old != nil && !s.behaviour.EndedFirst {
+		s.endFeed(old, errTakenOver)
+	}
+	s.scheduleThumbnail(f)
+	s.changed.notify()
+	return old
+}
+
+// endFeed closes an open feed; it does nothing to one that ended before. Called with mu held.
+func (s *Simulator) endFeed(f *feed, cause error) {
+	st := f.stream
+	at := slices.Index(st.feeds, f)
+	if at < 0 {
+		return
+	}
+	st.feeds = slices.Delete(st.feeds, at, at+1)
+	f.stop()
+	f.mu.Lock()
+	f.seen.Ended = time.Now()
+	if cause != nil {
+		f.seen.Cause = cause.Error()
+	}
+	f.endSinks()
+	f.mu.Unlock()
+	if len(st.past) == keptFeeds {
+		st.past = st.past[1:]
+	}
+	st.past = append(st.past, f.snapshot())
+	s.sendFeed(controller.HookFeedEnded, f)
+	if !st.live() {
+		s.goDark(st)
+	}
+	s.changed.notify()
+}
+
+func samePriority(a, b *int) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return *a == *b
+}
+
+func (s *Simulator) sendFeed(kind controller.HookKind, f *feed) {
+	seen := f.snapshot()
+	told := controller.Feed{ID: seen.ID, SourceID: seen.SourceID, Priority: seen.Priority, Started: seen.Started.Add(s.behaviour.Skew)}
+	if !seen.Ended.IsZero() {
+		told.Ended = seen.Ended.Add(s.behaviour.Skew)
+	}
+	s.sendMessage(aboutFeeds, seen.Stream, millicast.FeedMessage(kind, s.set.Account, seen.Stream, told, s.now()))
+}
+
+// OpenFeed starts a feed without a publisher, for tests whose encoder sends no media, and returns its id. It takes over as any feed does.
+func (s *Simulator) OpenFeed(name, source string, priority *int) (id string) {
+	s.mu.Lock()
+	f := newFeed(s.stream(name), nil, source, priority)
+	old := s.startFeed(f)
+	s.mu.Unlock()
+	old.disconnect(errTakenOver)
+	return f.id()
+}
+
+// CloseFeed ends a feed by its id, however it began, and reports whether it was open. A publisher is disconnected.
+func (s *Simulator) CloseFeed(id string) bool {
+	s.mu.Lock()
+	var found *feed
+	for _, st := range s.streams {
+		for _, f := range st.feeds {
+			if f.id() == id {
+				found = f
+			}
+		}
+	}
+	if found != nil {
+		s.endFeed(found, nil)
+	}
+	s.mu.Unlock()
+	found.disconnect(nil)
+	return found != nil
+}
+
+// disconnect hangs up on the publisher, if there is one. Called without mu: the ingest calls back.
+func (f *feed) disconnect(cause error) {
+	if f != nil && f.publisher != nil {
+		f.publisher.Drop(false, cause)
+	}
+}

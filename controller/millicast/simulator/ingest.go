@@ -1,0 +1,177 @@
+package simulator
+
+import (
+	"errors"
+	"slices"
+	"strconv"
+
+	"github.com/oncue/oncue/controller/millicast/simulator/rtmp"
+)
+
+// ingest is the simulator as the RTMP server sees it.
+type ingest struct{ *Simulator }
+
+func (s ingest) Publish(p *rtmp.Publisher) error {
+	priority, err := parsePriority(p.Priority)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	if err := s.admit(p); err != nil {
+		s.mu.Unlock()
+		return err
+	}
+	f := newFeed(s.stream(p.Name), p, p.SourceID, priority)
+	p.Owner = f
+	old := s.startFeed(f)
+	s.mu.Unlock()
+	old.disconnect(errTakenOver)
+	return nil
+}
+
+func parsePriority(text string) (*int, error) {
+	if text == "" {
+		return nil, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return nil, errors.New("priority is not a whole number")
+	}
+	return &n, nil
+}
+
+// admit says no in the words that the publisher will see.
+func (s ingest) admit(p *rtmp.Publisher) error {
+	for _, name := range []string{p.Name, ""} {
+		if words := s.refusals[name]; words != "" {
+			return errors.New(words)
+		}
+	}
+	if s.closed {
+		return rtmp.ErrClosed
+	}
+	if s.set.Token.Set() && !s.set.Token.Equal(p.Token.Reveal()) {
+		return errors.New("wrong publishing token")
+	}
+	return nil
+}
+
+func (s ingest) Unpublish(p *rtmp.Publisher, cause error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.endFeed(p.Owner.(*feed), cause)
+	}
+}
+
+func (s ingest) Tag(p *rtmp.Publisher, t rtmp.Tag) {
+	f := p.Owner.(*feed)
+	if first := f.take(t); first {
+		s.changed.notify()
+	}
+	if s.set.OnTag != nil {
+		s.set.OnTag(f.id(), p.Name, t)
+	}
+}
+
+// take counts a tag and hands it to the sinks. It reports whether it was the feed's first picture.
+func (f *feed) take(t rtmp.Tag) (first bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.seen.Bytes += int64(len(t.Data))
+	switch {
+	case t.Kind == rtmp.Script || t.Config():
+		f.setup[t.Kind] = t.Clone()
+	case t.Kind == rtmp.Video && t.Frame():
+		f.seen.Pictures++
+		if first = f.seen.FirstVideo.IsZero(); first {
+			f.seen.FirstVideo = t.At
+		}
+	case t.Frame():
+		f.seen.Sounds++
+	}
+	if t.Keyframe() {
+		f.seen.Keyframes++
+		f.key.Timestamp, f.key.Kind, f.key.At = t.Timestamp, t.Kind, t.At
+		f.key.Data = append(f.key.Data[:0], t.Data...)
+	}
+	f.sinks = slices.DeleteFunc(f.sinks, func(k *sink) bool { return !k.take(t, f.setup) })
+	return first
+}
+
+// Refuse makes the ingest refuse publishers of a stream, of every stream if name is empty, with these words, which FFmpeg shows as "Server
+// error: WORDS". Empty words take it back. Feeds that are open stay.
+func (s *Simulator) Refuse(name, words string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refusals[name] = words
+}
+
+// publishers returns the feeds of a stream, of all streams if name is empty, whose connection is there.
+func (s *Simulator) publishers(name string) []*feed {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []*feed
+	for _, st := range s.streams {
+		if name != "" && st.name != name {
+			continue
+		}
+		for _, f := range st.links {
+			if f.connected() {
+				list = append(list, f)
+			}
+		}
+	}
+	return list
+}
+
+// Freeze stops reading from the publishers of a stream, of all streams if name is empty, and returns how many they are. Their connections stay
+// up, unread; their feeds end when they have been silent for Settings.Silence. Publishers who connect later are not frozen.
+func (s *Simulator) Freeze(name string) int {
+	list := s.publishers(name)
+	for _, f := range list {
+		f.publisher.Freeze()
+	}
+	return len(list)
+}
+
+// Thaw reads on after Freeze.
+func (s *Simulator) Thaw(name string) int {
+	list := s.publishers(name)
+	for _, f := range list {
+		f.publisher.Thaw()
+	}
+	return len(list)
+}
+
+var errDropped = errors.New("the ingest dropped the connection")
+
+// Drop disconnects the publishers of a stream, of all streams if name is empty, with a TCP reset or a FIN, and ends its feeds, those of OpenFeed
+// included. It returns how many it ended. What may publish again will.
+func (s *Simulator) Drop(name string, reset bool) int {
+	list := s.publishers(name)
+	s.mu.Lock()
+	ended := len(list)
+	for _, st := range s.streams {
+		if name != "" && st.name != name {
+			continue
+		}
+		for _, f := range slices.Clone(st.feeds) {
+			if f.publisher == nil {
+				ended++
+			}
+			s.endFeed(f, errDropped)
+		}
+	}
+	s.mu.Unlock()
+	for _, f := range list {
+		f.publisher.Drop(reset, errDropped)
+	}
+	return ended
+}
+
+// Mute makes the ingest accept connections and never answer, until it is called with false.
+func (s *Simulator) Mute(on bool) { s.ingest.Mute(on) }
+
+// Connections returns how many RTMP connections have been accepted since the start, publishing or not.
+func (s *Simulator) Connections() int64 { return s.ingest.Connections() }

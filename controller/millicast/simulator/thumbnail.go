@@ -1,0 +1,129 @@
+package simulator
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/oncue/oncue/controller/millicast"
+	"github.com/oncue/oncue/controller/millicast/simulator/rtmp"
+)
+
+// snapshotTimeout is how long making one picture may take.
+const snapshotTimeout = 10 * time.Second
+
+// scheduleThumbnail takes a thumbnail of an open feed each 30 s, if the settings say so. Called with mu held.
+func (s *Simulator) scheduleThumbnail(f *feed) {
+	if !s.set.Thumbnails || !slices.Contains(f.stream.feeds, f) {
+		return
+	}
+	f.thumbnail = s.after(thumbnailPeriod, func() {
+		s.takeThumbnail(f)
+		s.scheduleThumbnail(f)
+	})
+}
+
+// takeThumbnail makes a picture aside and sends it. Called with mu held and the simulator open.
+func (s *Simulator) takeThumbnail(f *feed) {
+	if !s.hooks.wanted(aboutThumbnails, f.stream.name) {
+		return
+	}
+	s.work.Go(func() {
+		ctx, cancel := context.WithTimeout(s.ctx, snapshotTimeout)
+		defer cancel()
+		picture, err := s.set.Snapshot(ctx, f.keyframeFLV())
+		if err != nil {
+			s.set.Log.Warn("simulator: no thumbnail", "stream", f.stream.name, "error", err)
+			return
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if !s.closed {
+			s.sendThumbnail(f.stream.name, f.id(), picture)
+		}
+	})
+}
+
+// sendThumbnail sends a picture to the webhooks that want it. Called with mu held.
+func (s *Simulator) sendThumbnail(name, feedID string, picture []byte) {
+	header := make(http.Header)
+	millicast.ThumbnailHeader(header, s.set.Account, name, feedID, thumbnailToken, s.now())
+	s.hooks.send(notice{
+		about: aboutThumbnails, typ: millicast.TypeThumbnail, stream: name,
+		contentType: millicast.ContentJPEG, body: picture, header: header,
+	})
+}
+
+// thumbnailToken is the id of the publishing token, which the simulated account has one of.
+const thumbnailToken = "1"
+
+// keyframeFLV returns the last keyframe with what its decoder needs, as an FLV file; nil when there is none.
+func (f *feed) keyframeFLV() []byte {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.key.Data == nil {
+		return nil
+	}
+	var b bytes.Buffer
+	flv := rtmp.NewFLVWriter(&b)
+	if config, ok := f.setup[rtmp.Video]; ok {
+		config.Timestamp = f.key.Timestamp
+		flv.WriteTag(config)
+	}
+	flv.WriteTag(f.key)
+	flv.Flush() // a bytes.Buffer takes all
+	return b.Bytes()
+}
+
+var errThumbnailLimit = errors.New("thumbnails on demand are limited to 6 per minute and stream")
+
+// thumbnailNow takes a thumbnail of a live stream on demand.
+func (s *Simulator) thumbnailNow(name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.streams[name]
+	if st == nil || !st.live() {
+		return fmt.Errorf("stream %q is not live", name)
+	}
+	now := time.Now()
+	st.pictures = slices.DeleteFunc(st.pictures, func(at time.Time) bool { return now.Sub(at) >= s.scaled(thumbnailMinute) })
+	if len(st.pictures) >= thumbnailBurst {
+		return errThumbnailLimit
+	}
+	st.pictures = append(st.pictures, now)
+	if !s.closed {
+		s.takeThumbnail(st.feeds[0])
+	}
+	return nil
+}
+
+// testCard draws a small picture, a new one each time: the thumbnail of a simulator that was given nothing better.
+func testCard(context.Context, []byte) ([]byte, error) {
+	const width, height, bars = 320, 180, 8
+	var seed [3]byte
+	rand.Read(seed[:])
+	card := image.NewRGBA(image.Rect(0, 0, width, height))
+	for y := range height {
+		for x := range width {
+			bar := x * bars / width
+			shade := func(bit int, low byte) byte {
+				if bar>>bit&1 == 0 {
+					return 255 - low/4
+				}
+				return low / 2
+			}
+			card.SetRGBA(x, y, color.RGBA{shade(0, seed[0]), shade(1, seed[1]), shade(2, seed[2]), 255})
+		}
+	}
+	var b bytes.Buffer
+	err := jpeg.Encode(&b, card, nil)
+	return b.Bytes(), err
+}

@@ -1,0 +1,79 @@
+package simulator
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"regexp"
+	"time"
+
+	"github.com/oncue/oncue/configs/secret"
+)
+
+// Webhook is one webhook of the account, as the REST API shows it.
+type Webhook struct {
+	ID     int
+	URL    string
+	Secret secret.Value // base64
+
+	Feeds, Viewers, Thumbnails, Transcoders, Media, Recordings bool // what it wants to hear of
+
+	Filter         string    // regular expression on the stream's (or transcoder's) name, "" for all
+	DisabledUntil  time.Time // zero while enabled
+	DisabledReason string
+}
+
+// webhook is a registered webhook. Guarded by hooks.mu.
+type webhook struct {
+	Webhook
+	filter   *regexp.Regexp
+	timeouts int // deliveries in a row that timed out
+}
+
+// setFilter compiles the filter; it says nothing of its length, which is the API's to check.
+func (w *webhook) setFilter(text string) error {
+	w.Filter, w.filter = text, nil
+	if text == "" {
+		return nil
+	}
+	filter, err := regexp.Compile(text)
+	w.filter = filter
+	return err
+}
+
+// subject is what a hook is about, and so which webhooks want it.
+type subject int
+
+const (
+	aboutFeeds subject = iota
+	aboutViewers
+	aboutThumbnails
+	aboutTranscoders
+	aboutMedia
+	aboutRecordings
+)
+
+func (w *webhook) wants(about subject, name string) bool {
+	on := [...]bool{
+		aboutFeeds: w.Feeds, aboutViewers: w.Viewers, aboutThumbnails: w.Thumbnails,
+		aboutTranscoders: w.Transcoders, aboutMedia: w.Media, aboutRecordings: w.Recordings,
+	}[about]
+	return on && (w.filter == nil || w.filter.MatchString(name))
+}
+
+// disabled reports whether the webhook is disabled now, and forgets a time that is over.
+func (w *webhook) disabled(now time.Time) bool {
+	if !w.DisabledUntil.IsZero() && now.After(w.DisabledUntil) {
+		w.enable()
+	}
+	return !w.DisabledUntil.IsZero()
+}
+
+func (w *webhook) enable() {
+	w.DisabledUntil, w.DisabledReason, w.timeouts = time.Time{}, "", 0
+}
+
+func randomSecret() secret.Value {
+	key := make([]byte, 32)
+	rand.Read(key)
+	return secret.New(base64.StdEncoding.EncodeToString(key))
+}
