@@ -29,6 +29,7 @@ func Decide(s State, ev Event, p *Policy, now time.Time, dice float64) (State, [
 const (
 	askAgain    = 5 * time.Second
 	askPatience = 15 * time.Minute
+	askTimeout  = 30 * time.Second // an answer that got lost on its way; the caller's own limit is shorter
 	// A feed that is replaced by another one of the same source may end a moment before the new one starts.
 	takeOver = 3 * time.Second
 )
@@ -120,8 +121,6 @@ func (m *machine) merge(ev Event) {
 		m.forgive(false)
 	case Drained:
 		m.Draining = true
-	case ClockStepped:
-		m.shift(ev.By)
 	}
 	m.Facts.forget(m.now)
 }
@@ -192,6 +191,9 @@ func (m *machine) settle() {
 			m.IdleFrom = m.now
 		}
 		m.Window = Window{}
+	}
+	if m.Asking.Why != "" && m.now.Sub(m.Asking.Since) > askTimeout {
+		m.unanswered(AskFailed{})
 	}
 	m.observe()
 	m.prove()
@@ -423,6 +425,9 @@ func (m *machine) next() (at time.Time, does string) {
 	soonest(d.until, cmp.Or(d.ends, "stop"))
 	soonest(m.Hold.Until, "return to auto")
 	soonest(m.Window.Until, "end of the scheduled window")
+	if m.Asking.Why != "" {
+		soonest(m.Asking.Since.Add(askTimeout+time.Second), "go on without the platform")
+	}
 	if !m.FeedLost.IsZero() {
 		soonest(m.FeedLost.Add(m.grace()), "restart")
 	}

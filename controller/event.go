@@ -71,22 +71,19 @@ type (
 	Reloaded struct{}
 	// Drained says that the stream is no longer in the configuration.
 	Drained struct{}
-	// ClockStepped says that the wall clock was moved by By while the machine's went on.
-	ClockStepped struct{ By time.Duration }
 )
 
-func (h Hook) Label() string       { return string(h.Kind) }
-func (Polled) Label() string       { return "poll" }
-func (AskFailed) Label() string    { return "poll failed" }
-func (EncoderSeen) Label() string  { return "encoder" }
-func (StartDone) Label() string    { return "start" }
-func (StopDone) Label() string     { return "stop" }
-func (c Claimed) Label() string    { return c.For }
-func (Contended) Label() string    { return "contended" }
-func (ModeSet) Label() string      { return "mode" }
-func (WindowSet) Label() string    { return "schedule" }
-func (Timer) Label() string        { return "timer" }
-func (Booted) Label() string       { return "boot" }
-func (Reloaded) Label() string     { return "reload" }
-func (Drained) Label() string      { return "reload" }
-func (ClockStepped) Label() string { return "clock" }
+func (h Hook) Label() string      { return string(h.Kind) }
+func (Polled) Label() string      { return "poll" }
+func (AskFailed) Label() string   { return "poll failed" }
+func (EncoderSeen) Label() string { return "encoder" }
+func (StartDone) Label() string   { return "start" }
+func (StopDone) Label() string    { return "stop" }
+func (c Claimed) Label() string   { return c.For }
+func (Contended) Label() string   { return "contended" }
+func (ModeSet) Label() string     { return "mode" }
+func (WindowSet) Label() string   { return "schedule" }
+func (Timer) Label() string       { return "timer" }
+func (Booted) Label() string      { return "boot" }
+func (Reloaded) Label() string    { return "reload" }
+func (Drained) Label() string     { return "reload" }

@@ -48,6 +48,7 @@ type State struct {
 	Starts   int    `json:"starts,omitempty"`
 	Totals   Totals `json:"totals,omitzero"`
 	Draining bool   `json:"draining,omitempty"`
+	Anchor   string `json:"anchor,omitempty"` // Clock.Anchor when it was saved
 }
 
 // Hold is a person's word on the stream.

@@ -156,6 +156,9 @@ func (j Job) Fill(s string) string {
 	return strings.NewReplacer(pairs...).Replace(s)
 }
 
+// FillSecret is Fill for a secret.
+func (j Job) FillSecret(v secret.Value) secret.Value { return secret.New(j.Fill(v.Reveal())) }
+
 func escape(s string) string {
 	if s == "" || plainName.MatchString(s) && s != "." && s != ".." {
 		return s

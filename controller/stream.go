@@ -1,0 +1,305 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/oncue/oncue/encoders"
+)
+
+// stream is one stream at work. Whoever posts an event to an idle one starts its goroutine; the goroutine alone owns the state, works until nothing
+// is left in the inbox, and ends: a stream that waits for a deadline or a hook costs none.
+type stream struct {
+	c             *Controller
+	id            string
+	account, name string
+
+	mu     sync.Mutex
+	inbox  []posted
+	atWork bool
+	spec   StreamSpec // replaced by a reload
+	idle   *sync.Cond // signalled when the goroutine ends
+
+	// owned by the goroutine at work
+	state   State
+	boxes   map[string]*box
+	unsaved bool      // the store has an older state
+	savedAt time.Time // when it was saved last
+	started time.Time // attempt that metrics have counted a start for, and a live
+	lived   time.Time
+
+	alarm *alarm // owned by alarms
+
+	view atomic.Pointer[published]
+}
+
+type posted struct {
+	ev   Event
+	done chan<- struct{} // closed when the event is decided, saved and published
+}
+
+// lazySave is how long facts that change nothing may stay out of the store; the journal has their hooks until then.
+const lazySave = 5 * time.Second
+
+func newStream(c *Controller, spec StreamSpec) *stream {
+	s := &stream{c: c, id: spec.ID(), account: spec.Account, name: spec.Name, spec: spec, boxes: map[string]*box{}}
+	s.idle = sync.NewCond(&s.mu)
+	return s
+}
+
+// post hands an event over. It never blocks.
+func (s *stream) post(ev Event) { s.put(posted{ev: ev}) }
+
+func (s *stream) put(p posted) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.c.closing.Load() {
+		if p.done != nil {
+			close(p.done)
+		}
+		return
+	}
+	s.inbox = append(s.inbox, p)
+	if !s.atWork {
+		s.atWork = true
+		go s.work()
+	}
+}
+
+func (s *stream) work() {
+	for {
+		s.mu.Lock()
+		batch := s.inbox
+		s.inbox = nil
+		spec := s.spec
+		if len(batch) == 0 {
+			s.atWork = false
+			s.idle.Broadcast()
+			s.mu.Unlock()
+			return
+		}
+		s.mu.Unlock()
+		s.step(batch, &spec)
+	}
+}
+
+// settled waits until the goroutine has nothing to do.
+func (s *stream) settled() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.atWork {
+		s.idle.Wait()
+	}
+}
+
+// step decides a batch of events, saves what came of it, publishes it, and then acts.
+func (s *stream) step(batch []posted, spec *StreamSpec) {
+	var acts []Action
+	s.c.clockMu.RLock() // nobody moves the clock under a step
+	defer s.c.clockMu.RUnlock()
+	now := s.c.cfg.Clock.Now()
+	for _, p := range batch {
+		acts = s.decide(p.ev, spec, now, acts)
+	}
+	s.state.Anchor = s.c.cfg.Clock.Anchor()
+	s.c.alarms.set(s, s.wakeAt(now))
+
+	story, work := split(acts)
+	if len(story) > 0 || len(work) > 0 || s.unsaved && now.Sub(s.savedAt) >= lazySave {
+		s.save(now, story)
+	}
+	s.publish(spec, now)
+	for _, p := range batch {
+		if p.done != nil {
+			close(p.done)
+		}
+	}
+	for _, a := range work {
+		s.act(a, spec)
+	}
+	s.tend(spec)
+	s.c.settle(s, spec)
+}
+
+// decide runs the machine on one event, and on the answers to the claims that it makes.
+func (s *stream) decide(ev Event, spec *StreamSpec, now time.Time, acts []Action) []Action {
+	if seen, ok := ev.(EncoderSeen); ok && s.onlyHealth(seen) {
+		return acts
+	}
+	next, more := Decide(s.state, ev, &spec.Policy, now, rand.Float64())
+	s.state, s.unsaved = next, true
+	for _, a := range more {
+		claim, ok := a.(Claim)
+		if !ok {
+			acts = append(acts, a)
+			continue
+		}
+		e, _ := spec.encoder(claim.Encoder)
+		granted, holder := s.c.claims.claim(e.Device, s.id, claim.Encoder, ev.Label())
+		acts = s.decide(Claimed{Encoder: claim.Encoder, OK: granted, Holder: holder, For: ev.Label()}, spec, now, acts)
+	}
+	return acts
+}
+
+// onlyHealth takes a look that tells nothing new but figures past the machine.
+func (s *stream) onlyHealth(seen EncoderSeen) bool {
+	e := s.state.enc(seen.Encoder)
+	if e == nil || !e.Known {
+		return e == nil
+	}
+	was, is := e.Seen, seen.Status
+	was.Health, was.At, is.Health, is.At = nil, time.Time{}, nil, time.Time{}
+	if was != is {
+		return false
+	}
+	e.Seen = seen.Status
+	return true
+}
+
+// wakeAt is when the stream has to be woken: at its deadline, or to bring the store up to date.
+func (s *stream) wakeAt(now time.Time) time.Time {
+	at := s.state.Deadline
+	if lazy := now.Add(lazySave); s.unsaved && (at.IsZero() || lazy.Before(at)) {
+		at = lazy
+	}
+	return at
+}
+
+func split(acts []Action) (story []Transition, work []Action) {
+	for _, a := range acts {
+		if t, ok := a.(Tell); ok {
+			story = append(story, t.Transition)
+		} else {
+			work = append(work, a)
+		}
+	}
+	return story, work
+}
+
+// save stores the state. When the store cannot take it the machine goes on from memory: encoders must not depend on a disk. It is tried again soon.
+func (s *stream) save(now time.Time, story []Transition) {
+	for i := range story {
+		story[i].Stream = s.id
+		s.c.cfg.Log.Info(story[i].Reason, "stream", s.id, "from", story[i].From, "to", story[i].To, "event", story[i].Event, "encoder", story[i].Encoder)
+	}
+	data, err := json.Marshal(s.state)
+	begun := time.Now()
+	if err == nil {
+		err = s.c.cfg.Store.SaveStream(context.Background(), Saved{ID: s.id, At: now, State: data}, story)
+	}
+	if s.c.cfg.Observe.Saved != nil {
+		s.c.cfg.Observe.Saved(time.Since(begun), err)
+	}
+	if err != nil {
+		s.c.cfg.Log.Error("the state of a stream is not saved; going on from memory", "stream", s.id, "error", err)
+		s.savedAt = now
+		s.c.alarms.set(s, s.wakeAt(now))
+		return
+	}
+	s.unsaved, s.savedAt = false, now
+	s.c.alarms.set(s, s.wakeAt(now))
+}
+
+// act begins one action. What takes time runs aside and comes back as an event.
+func (s *stream) act(a Action, spec *StreamSpec) {
+	switch a := a.(type) {
+	case StartEncoder:
+		s.countStart(a.Encoder, spec)
+		s.box(a.Encoder, spec).start(s.job(a.Run, spec), spec.Policy.StartTimeout)
+	case StopEncoder:
+		s.countStop(a.Encoder, spec)
+		s.box(a.Encoder, spec).stop(s.job(a.Run, spec), spec.Policy.StopTimeout)
+	case Release:
+		if e, ok := spec.encoder(a.Encoder); ok {
+			s.c.claims.release(e.Device, s.id)
+		} else if b := s.boxes[a.Encoder]; b != nil {
+			s.c.claims.release(b.spec.Device, s.id)
+		}
+	case Ask:
+		s.c.ask(s)
+	case Disconnect:
+		s.c.disconnect(s)
+	case Notify:
+		if a.Kind == "stop_unconfirmed" && s.c.cfg.Observe.Unconfirmed != nil {
+			s.c.cfg.Observe.Unconfirmed("")
+		}
+		s.c.notify(Notice{Kind: a.Kind, Account: s.account, Stream: s.id, At: s.c.cfg.Clock.Now(), Text: a.Text})
+	}
+}
+
+// job is what an encoder is told to publish.
+func (s *stream) job(run string, spec *StreamSpec) encoders.Job {
+	j := encoders.Job{Account: s.account, Name: s.name, Matches: spec.Matches, Run: run, Grace: spec.Policy.StopTimeout}
+	j.Publish = j.FillSecret(spec.Publish)
+	return j
+}
+
+func (s *stream) box(encoder string, spec *StreamSpec) *box {
+	b := s.boxes[encoder]
+	e, ok := spec.encoder(encoder)
+	if b != nil && (!ok || b.spec.Device == e.Device) {
+		return b
+	}
+	b = &box{s: s, spec: e, slot: make(chan struct{}, 1)}
+	s.boxes[encoder] = b
+	return b
+}
+
+// tend watches the encoders that run, and those that people may switch on by hand.
+func (s *stream) tend(spec *StreamSpec) {
+	for i := range s.state.Encoders {
+		e := &s.state.Encoders[i]
+		es, ok := spec.encoder(e.Name)
+		if want := e.on() || ok && es.ByHand && !s.c.shared(es.Device); want {
+			s.box(e.Name, spec).watch(s.job(e.Run, spec))
+		} else if b := s.boxes[e.Name]; b != nil {
+			b.rest()
+		}
+	}
+	for name, b := range s.boxes {
+		if s.state.enc(name) == nil { // gone from the configuration, and off
+			b.rest()
+			delete(s.boxes, name)
+		}
+	}
+}
+
+// countStart and countStop feed the metrics.
+func (s *stream) countStart(encoder string, spec *StreamSpec) {
+	e, _ := spec.encoder(encoder)
+	if f := s.c.cfg.Observe.Start; f != nil {
+		f(e.Driver, s.why())
+	}
+	seen := s.state.Facts.Attempt.Seen
+	if f := s.c.cfg.Observe.AttemptToStart; f != nil && s.state.ForViewers && seen.After(s.started) {
+		s.started = seen
+		f(s.c.cfg.Clock.Now().Sub(seen))
+	}
+}
+
+func (s *stream) countStop(encoder string, spec *StreamSpec) {
+	e, _ := spec.encoder(encoder)
+	if f := s.c.cfg.Observe.Stop; f != nil {
+		f(e.Driver, s.why())
+	}
+}
+
+// why is the cause of a start or stop in one of a few words, fit for a metric's label.
+func (s *stream) why() string {
+	switch {
+	case s.state.Hold.Mode != "":
+		return "hold"
+	case s.state.Window.Do != "":
+		return "schedule"
+	}
+	for i := range s.state.Encoders {
+		if e := &s.state.Encoders[i]; e.Failures > 0 && s.state.Wanted {
+			return "restart"
+		}
+	}
+	return "viewers"
+}
