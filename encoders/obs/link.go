@@ -169,7 +169,10 @@ func (e *Encoder) ended(sess *session, err error) error {
 func (e *Encoder) next(last time.Time) (at time.Time, stop bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.out.phase == phaseStopped {
+	switch {
+	case e.out.phase == phaseStopped && e.out.closing:
+		return last.Add(e.limits.pollClosing), false
+	case e.out.phase == phaseStopped:
 		return last.Add(e.limits.pollOff), false
 	}
 	return last.Add(e.limits.pollOn), e.out.stopDue && e.out.on()

@@ -45,6 +45,7 @@ type output struct {
 	since    time.Time // when phase began
 	moved    time.Time // last event or request that says something about the phase
 	clear    time.Time // phaseStopped: from here on it is certain that no start is under way
+	closing  bool      // phaseStopped: said to be, but not seen to be inactive since
 	deadline time.Time // phaseStarting: the end of startLimit
 	owner    claim     // our start that is on, or was on last; the zero claim when others made the last start
 	failure  string    // phaseStopped: why it ended by itself
@@ -61,7 +62,7 @@ func (o *output) move(to phase, now time.Time) {
 	if o.phase != to {
 		o.phase, o.since = to, now
 	}
-	o.moved, o.clear = now, now
+	o.moved, o.clear, o.closing = now, now, false
 	if to == phaseLive {
 		o.meter.advanced = now
 	}
@@ -69,9 +70,11 @@ func (o *output) move(to phase, now time.Time) {
 
 func (o *output) on() bool { return o.phase == phaseLive || o.phase == phaseReconnecting }
 
-// certain reports whether the phase can be acted on. It cannot shortly after connecting, when an output that is not active may be in the
-// middle of a start by somebody else: OBS ends in a crash when a second StartStream comes then.
-func (o *output) certain(now time.Time) bool { return o.phase != phaseStopped || !now.Before(o.clear) }
+// certain reports whether a stopped output can be started, and a stop be called done. It cannot shortly after connecting, when an output that
+// is not active may be in the middle of a start by somebody else: a second StartStream then crashes OBS (seen with 29, open for 32). And it
+// cannot for some milliseconds after STOPPED, when OBS is still taking the output down: it answers a StartStream then with success, and
+// drops it (seen with 29).
+func (o *output) certain(now time.Time) bool { return o.phase == phaseStopped && !o.closing && !now.Before(o.clear) }
 
 // startAsked is called before StartStream is sent.
 func (o *output) startAsked(c claim, now time.Time) {
@@ -133,6 +136,7 @@ func (o *output) event(state string, now time.Time) {
 		o.move(phaseStopping, now)
 	case "OBS_WEBSOCKET_OUTPUT_STOPPED":
 		o.stopped(now)
+		o.closing = true
 	}
 }
 
@@ -202,6 +206,8 @@ func (o *output) looked(l look, now time.Time) {
 			failure = ""
 		}
 		o.end(failure, now)
+	case o.phase == phaseStopped && !st.Active && l.asked.After(o.moved):
+		o.closing = false
 	case o.phase == phaseStopped && st.Active && settled:
 		o.begun(now)
 	case (o.on() || o.phase == phaseStopping) && !st.Active && settled:

@@ -48,7 +48,7 @@ func (e *Encoder) settled(ctx context.Context, sess *session) (on bool, err erro
 	err = e.await(ctx, func(now time.Time) (bool, time.Time) {
 		lost = e.sess != sess
 		on = e.out.phase == phaseStarting || e.out.on()
-		return lost || on || e.out.phase == phaseStopped && e.out.certain(now), e.out.clear
+		return lost || on || e.out.certain(now), e.out.clear
 	})
 	if lost {
 		return false, e.lostError(sess)
@@ -106,7 +106,7 @@ func (e *Encoder) sendStart(ctx context.Context, sess *session, job encoders.Job
 	}
 	mine := false
 	e.update(func(now time.Time) {
-		mine = e.sess == sess && e.out.phase == phaseStopped && e.out.certain(now)
+		mine = e.sess == sess && e.out.certain(now)
 		if mine {
 			e.out.startAsked(claimOf(job, now), now)
 		}

@@ -66,7 +66,7 @@ func (e *Encoder) stopStep(ctx context.Context, sess *session, job encoders.Job,
 		switch {
 		case lost:
 			return true, now
-		case o.phase == phaseStopped && o.certain(now), o.owner.Stream != "" && o.owner.Stream != job.ID():
+		case o.certain(now), o.owner.Stream != "" && o.owner.Stream != job.ID():
 			what = stopDone
 			return true, now
 		case o.phase == phaseStarting && !o.stopDue:

@@ -42,6 +42,7 @@ type Settings struct {
 	StartFails bool              // that end is STOPPED
 	Silent     bool              // takes StartStream, and no event ever follows
 	StopTakes  time.Duration     // from StopStream to STOPPED
+	Closes     time.Duration     // from STOPPED to the end of the output
 	Lists      map[string]string // what is current, by request: GetProfileList, GetSceneCollectionList, GetSceneList
 	Refuse     map[string][]int  // codes to refuse the next requests of a type with, in order
 	Ignore     map[string]bool   // request types that are never answered

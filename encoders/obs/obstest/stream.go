@@ -11,6 +11,7 @@ type stream struct {
 	active, starting, stopping, reconnecting bool
 	begun                                    time.Time // of the output
 	opened                                   time.Time // of OBS
+	ended                                    time.Time // of the last output
 	sent                                     int64     // bytes of the last output
 	generation                               int       // makes timers of an earlier life harmless
 	service                                  map[string]any
@@ -90,7 +91,7 @@ func (s *Server) start() {
 	if s.stream.starting {
 		s.t.Error("a second StartStream came while OBS was starting: a real OBS crashes")
 	}
-	if s.settings.Silent {
+	if s.settings.Silent || s.closing() {
 		return
 	}
 	s.stream.starting, s.stream.sent = true, 0
@@ -114,9 +115,12 @@ func (s *Server) stop() {
 func (s *Server) off() {
 	sent := s.stream.bytes(s.settings.Stuck)
 	s.stream.active, s.stream.starting, s.stream.stopping, s.stream.reconnecting = false, false, false, false
-	s.stream.sent = sent
+	s.stream.sent, s.stream.ended = sent, time.Now()
 	s.state("STOPPED")
 }
+
+// closing is the time after STOPPED in which the output still says that it is active, and a start is taken and dropped.
+func (s *Server) closing() bool { return time.Since(s.stream.ended) < s.settings.Closes }
 
 // bytes is what the output has sent; it stays after the end of the output.
 func (st *stream) bytes(stuck bool) int64 {
@@ -209,7 +213,7 @@ func (s *Server) status() map[string]any {
 		duration = time.Since(st.begun).Milliseconds()
 	}
 	n := st.bytes(s.settings.Stuck)
-	return map[string]any{"outputActive": st.active, "outputReconnecting": st.reconnecting, "outputDuration": duration,
+	return map[string]any{"outputActive": st.active || s.closing(), "outputReconnecting": st.reconnecting, "outputDuration": duration,
 		"outputBytes": n, "outputTotalFrames": n / 3000, "outputSkippedFrames": 0, "outputCongestion": 0.0}
 }
 

@@ -1,0 +1,122 @@
+package obs
+
+import (
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/oncue/oncue/configs/secret"
+	"github.com/oncue/oncue/controller/millicast/simulator/rtmp"
+	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/encodertest"
+	"github.com/oncue/oncue/encoders/obs/obstest"
+)
+
+// ingest is the platform's RTMP side, for one stream.
+type ingest struct {
+	t   *testing.T
+	url string // without the stream
+
+	server *rtmp.Server
+
+	mu    sync.Mutex
+	open  map[*rtmp.Publisher]bool
+	most  int // publishers at once, ever
+	names []string
+	tags  int
+}
+
+func newIngest(t *testing.T) *ingest {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := &ingest{t: t, url: "rtmp://" + l.Addr().String() + "/v2/pub", open: map[*rtmp.Publisher]bool{}}
+	i.server = rtmp.NewServer(rtmp.Settings{Handler: i})
+	var serving sync.WaitGroup
+	serving.Go(func() { i.server.Serve(l) })
+	t.Cleanup(func() { i.server.Close(); serving.Wait() })
+	return i
+}
+
+func (i *ingest) Publish(p *rtmp.Publisher) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.open[p] = true
+	i.most = max(i.most, len(i.open))
+	i.names = append(i.names, p.Name)
+	return nil
+}
+
+func (i *ingest) Tag(*rtmp.Publisher, rtmp.Tag) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.tags++
+}
+
+func (i *ingest) Unpublish(p *rtmp.Publisher, _ error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	delete(i.open, p)
+}
+
+func (i *ingest) feeds() int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return len(i.open)
+}
+
+// drop ends all feeds, as a lost network does.
+func (i *ingest) drop() {
+	i.mu.Lock()
+	var all []*rtmp.Publisher
+	for p := range i.open {
+		all = append(all, p)
+	}
+	i.mu.Unlock()
+	for _, p := range all {
+		p.Drop(true, rtmp.ErrGone)
+	}
+}
+
+func (r *rig) awaitFeeds(i *ingest, n int) {
+	r.t.Helper()
+	await(r.t, "the ingest has as many feeds as it should", func() bool { return i.feeds() == n })
+}
+
+// realRig is an encoder for a real OBS, with the driver's own times.
+func realRig(t *testing.T, o *obstest.OBS, change func(*Settings)) *rig {
+	s := Defaults()
+	s.Address, s.Password = o.Address, o.Password
+	if change != nil {
+		change(&s)
+	}
+	return newRig(t, s, defaultLimits())
+}
+
+// TestReal drives a real OBS. Its parts share one, in order.
+func TestReal(t *testing.T) {
+	in := newIngest(t)
+	o := obstest.Start(t, obstest.Config{Server: in.url, Key: "lobby?token=" + encodertest.Canary})
+	began := time.Now()
+	r := realRig(t, o, nil)
+	r.start()
+	t.Log("start took", time.Since(began))
+	s := r.awaitState(encoders.StatePublishing)
+	t.Logf("publishing after %v: %+v", time.Since(began), s)
+	r.awaitFeeds(in, 1)
+	r.awaitStatus("measured", func(s encoders.Status) bool { return s.Health != nil && s.Health.BitrateBPS != nil && *s.Health.BitrateBPS > 0 })
+	began = time.Now()
+	r.stop()
+	t.Log("stop took", time.Since(began))
+	r.awaitFeeds(in, 0)
+	for range 150 {
+		r.start()
+		r.awaitState(encoders.StatePublishing)
+		r.awaitFeeds(in, 1)
+		r.stop()
+	}
+	_ = secret.Mask
+}
