@@ -3,7 +3,10 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
+
+	"github.com/oncue/oncue/controller"
 )
 
 // fault says what an error of SQLite means for the store. Faults above faultRequest are the store's, not the request's.
@@ -39,13 +42,33 @@ func (f fault) words() string {
 	return "the last write failed"
 }
 
+// errReserved says that the free space is not for hooks.
+var errReserved = errors.New("what is free is kept for retention")
+
+// faultOf says what an error means for the store.
+func faultOf(err error) fault {
+	switch {
+	case err == nil:
+		return faultNone
+	case errors.Is(err, errCorrupt):
+		return faultCorrupt
+	case errors.Is(err, errReserved):
+		return faultFull
+	}
+	return driverFault(err)
+}
+
 // health is what the last write says about the next.
 type health struct {
+	failed chan struct{} // holds a token after a write failed
+
 	mu    sync.Mutex
 	err   error // of the last write; nil when it went well
 	fault fault
 	sick  bool // the file was found corrupt and is to be replaced
 }
+
+func newHealth() *health { return &health{failed: make(chan struct{}, 1)} }
 
 // wrote takes note of how a batch went.
 func (h *health) wrote(err error) {
@@ -53,6 +76,13 @@ func (h *health) wrote(err error) {
 	defer h.mu.Unlock()
 	h.err, h.fault = err, faultOf(err)
 	h.sick = h.sick || h.fault == faultCorrupt
+	if err == nil {
+		return
+	}
+	select {
+	case h.failed <- struct{}{}:
+	default:
+	}
 }
 
 // chore takes note of how a chore went: it may find the file corrupt, but a chore that fails says nothing about hooks.
@@ -60,6 +90,13 @@ func (h *health) chore(err error) {
 	if faultOf(err) == faultCorrupt {
 		h.wrote(err)
 	}
+}
+
+// replaced takes note of a new file.
+func (h *health) replaced() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.err, h.fault, h.sick = nil, faultNone, false
 }
 
 func (h *health) corrupt() bool {
@@ -79,15 +116,24 @@ func (s *Store) Ready(ctx context.Context) error {
 	if s.queue.full() {
 		return refused(errQueueFull)
 	}
-	if err, _ := s.health.last(); err == nil {
+	if err, _ := s.health.last(); err == nil && !s.ballast.dropped.Load() {
 		return nil
 	}
-	err := s.change(ctx, &change{do: func(c *conn) error { return setMark(c, "heartbeat", s.now().UnixMilli()) }})
+	roomy := false
+	err := s.change(ctx, &change{do: func(c *conn) (err error) {
+		if roomy, err = s.room(c); err != nil {
+			return err
+		}
+		return setMark(c, "heartbeat", s.now().UnixMilli())
+	}})
+	if err == nil && !roomy {
+		err = errReserved
+	}
 	if err == nil {
 		return nil
 	}
-	if last, f := s.health.last(); last != nil {
-		return refused(errors.Join(errors.New(f.words()), last))
+	if f := faultOf(err); f > faultRequest {
+		return fmt.Errorf("%w: %s (%w)", controller.ErrStore, f.words(), err)
 	}
 	return err
 }

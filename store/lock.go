@@ -28,7 +28,8 @@ func lockDir(ctx context.Context, dir string, wait time.Duration) (*os.File, err
 	for {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if err == nil {
-			return f, errors.Join(f.Truncate(0), writePID(f))
+			writePID(f)
+			return f, nil
 		}
 		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
 			return nil, errors.Join(fmt.Errorf("lock %s: %w", f.Name(), err), f.Close())
@@ -43,9 +44,11 @@ func lockDir(ctx context.Context, dir string, wait time.Duration) (*os.File, err
 	}
 }
 
-func writePID(f *os.File) error {
-	_, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
-	return err
+// writePID is for words only: a full disk may not take it.
+func writePID(f *os.File) {
+	if f.Truncate(0) == nil {
+		f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0) //nolint:errcheck // see above
+	}
 }
 
 // readPID is for words only: the holder may be about to write it.

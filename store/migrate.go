@@ -23,6 +23,9 @@ func migrate(ctx context.Context, db *sql.DB, backup func() error) error {
 		return err
 	}
 	if version > len(steps) {
+		if version > len(steps)+1000 {
+			return fmt.Errorf("%w: schema version %d", errCorrupt, version)
+		}
 		return fmt.Errorf("the database has schema version %d, and this oncue knows up to %d: use the newer oncue again, or restore a backup from before it",
 			version, len(steps))
 	}
@@ -32,7 +35,9 @@ func migrate(ctx context.Context, db *sql.DB, backup func() error) error {
 		}
 	}
 	for ; version < len(steps); version++ {
-		if err := migrateStep(ctx, db, steps[version], version+1); err != nil {
+		if err := migrateStep(ctx, db, steps[version], version+1); faultOf(err) == faultRequest {
+			return fmt.Errorf("%w: %s: %w", errCorrupt, steps[version], err) // a file that does not hold what its version says
+		} else if err != nil {
 			return fmt.Errorf("%s: %w", steps[version], err)
 		}
 	}

@@ -27,6 +27,40 @@ type batch struct {
 	done    chan struct{}
 }
 
+// A nil batch is an empty one.
+
+func (b *batch) hookList() []*hookRequest {
+	if b == nil {
+		return nil
+	}
+	return b.hooks
+}
+
+func (b *batch) changeList() []*change {
+	if b == nil {
+		return nil
+	}
+	return b.changes
+}
+
+func (b *batch) answer() {
+	if b != nil {
+		close(b.done)
+	}
+}
+
+// refuse answers everybody in the batch that it was not written.
+func (b *batch) refuse(err error) {
+	err = refused(err)
+	for _, r := range b.hookList() {
+		r.seq, r.duplicate, r.err = 0, false, err
+	}
+	for _, c := range b.changeList() {
+		c.err = err
+	}
+	b.answer()
+}
+
 // hookRequest asks to journal one hook.
 type hookRequest struct {
 	record controller.Record

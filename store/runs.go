@@ -48,6 +48,13 @@ func (w *writer) writeRun() error {
 // load reads what the writer must know of the file: the last numbers, and the sums of the last day.
 func (w *writer) load() (err error) {
 	w.seen, w.run, w.runWritten = seen{}, run{}, false
+	w.stretched, w.checkpointed = false, 0
+	if _, err := w.conn.number("PRAGMA wal_autocheckpoint = 0"); err != nil {
+		return err
+	}
+	if _, err := w.conn.number(fmt.Sprintf("PRAGMA journal_size_limit = %d", 4*walPages*frameSize)); err != nil {
+		return err
+	}
 	if w.story, err = w.conn.number("SELECT max(seq) FROM history"); err != nil {
 		return fmt.Errorf("load the history: %w", err)
 	}

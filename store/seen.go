@@ -76,9 +76,14 @@ func (s *seen) find(key uint64, match func(seq int64) bool) bool {
 	return false
 }
 
+// old reports whether forget would drop anything.
+func (s *seen) old(before int64) bool {
+	return len(s.generations) > 0 && s.generations[0].newest < before
+}
+
 // forget drops the generations whose rows were all received before the given time, ms.
 func (s *seen) forget(before int64) {
-	for len(s.generations) > 0 && s.generations[0].newest < before {
+	for s.old(before) {
 		s.rows -= s.generations[0].rows
 		s.generations[0] = nil
 		s.generations = s.generations[1:]

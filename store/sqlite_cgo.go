@@ -17,8 +17,8 @@ func sqliteVersion() (string, int) {
 	return text, number
 }
 
-// faultOf sorts an error of the driver by what it means for the store.
-func faultOf(err error) fault {
+// driverFault sorts an error of the driver by what it means for the store.
+func driverFault(err error) fault {
 	var e sqlite3.Error
 	if err == nil || !errors.As(err, &e) {
 		return faultNone

@@ -7,4 +7,4 @@ const builtWithCgo = false
 
 func sqliteVersion() (string, int) { return "none", 0 }
 
-func faultOf(error) fault { return faultNone }
+func driverFault(error) fault { return faultNone }

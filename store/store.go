@@ -32,6 +32,13 @@ type Store struct {
 	health  *health
 	stopped chan struct{} // closed when the writer has ended
 
+	aside      string // where a corrupt file was moved, until another is in its place; owned by the writer's goroutine
+	ballast    *ballast
+	policy     atomic.Pointer[Policy] // of the last sweep
+	backupMu   sync.Mutex
+	stopKeeper context.CancelFunc
+	keeper     sync.WaitGroup
+
 	handles   atomic.Pointer[handles]
 	closeOnce sync.Once
 	closeErr  error
@@ -44,6 +51,9 @@ type Options struct {
 	Dir      string        // the data directory; made when missing, private to its owner
 	Log      *slog.Logger  // nil: discard
 	LockWait time.Duration // how long to wait for another oncue to let go of Dir
+
+	// Notice is told what people want to know: store_corrupt, disk_full. It is called from the store's goroutines and returns soon. May be nil.
+	Notice func(controller.Notice)
 }
 
 // Open makes the calling process the one that uses the data directory. It returns at once when the file is in order.
@@ -54,11 +64,13 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{options: o, log: o.Log, now: time.Now, queue: newQueue(), health: &health{}, stopped: make(chan struct{})}
+	s := &Store{options: o, log: o.Log, now: time.Now, queue: newQueue(), health: newHealth(), stopped: make(chan struct{})}
 	if err := s.open(ctx); err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
 	go s.write()
+	ctx, s.stopKeeper = context.WithCancel(context.WithoutCancel(ctx))
+	s.keeper.Go(func() { s.keep(ctx) })
 	return s, nil
 }
 
@@ -70,32 +82,37 @@ func (s *Store) open(ctx context.Context) (err error) {
 	if s.lock, err = lockDir(ctx, s.options.Dir, s.options.LockWait); err != nil {
 		return err
 	}
-	h, err := openHandles(ctx, s.path)
+	s.ballast = newBallast(s.options.Dir)
+	h, err := s.openFile(ctx)
 	if err != nil {
 		return errors.Join(err, s.lock.Close())
-	}
-	if err := migrate(ctx, h.rw, func() error { return nil }); err != nil {
-		return errors.Join(err, h.Close(), s.lock.Close())
 	}
 	s.handles.Store(h)
 	return nil
 }
 
-func (s *Store) write() {
-	defer close(s.stopped)
-	w := newWriter(s.queue, s.health, s.now)
-	if err := w.serve(s.handles.Load().rw); err != nil {
-		s.log.Error("store: the writer ended", "error", err)
-	}
-}
-
 func (s *Store) reader() *sql.DB { return s.handles.Load().ro }
 
-func (s *Store) suspect(err error) { s.health.wrote(err) }
+// suspect has the writer replace the file.
+func (s *Store) suspect(err error) {
+	s.health.wrote(err)
+	s.queue.signal()
+}
+
+// size returns the bytes of the database file.
+func (s *Store) size() (int64, error) {
+	info, err := os.Stat(s.path)
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
 
 // Close writes what waits, and lets go of the data directory.
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
+		s.stopKeeper()
+		s.keeper.Wait()
 		s.queue.close()
 		<-s.stopped
 		s.closeErr = errors.Join(s.handles.Load().Close(), s.lock.Close())

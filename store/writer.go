@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/oncue/oncue/controller"
@@ -21,19 +22,22 @@ const (
 // writer is the one goroutine that changes the database.
 type writer struct {
 	// set at construction
-	queue  *queue
-	health *health
-	now    func() time.Time
+	queue   *queue
+	health  *health
+	now     func() time.Time
+	walPath string
+	room    func(*conn) (bool, error) // whether hooks may use what is free
 
 	// owned by the goroutine, valid while one file is open
-	conn       *conn
-	seq        int64 // of the last journal row
-	story      int64 // seq of the last history row
-	digested   int64 // the last journal row that terms covers
-	seen       seen
-	run        run
-	runWritten bool // in the transaction under way
-	wal        int  // pages written since the last checkpoint, roughly
+	conn         *conn
+	seq          int64 // of the last journal row
+	story        int64 // seq of the last history row
+	digested     int64 // the last journal row that terms covers
+	seen         seen
+	run          run
+	runWritten   bool  // in the transaction under way
+	stretched    bool  // the log was stretched
+	checkpointed int64 // pages that a checkpoint left in the log
 
 	// scratch of one batch
 	inserted []*hookRequest
@@ -43,9 +47,9 @@ type writer struct {
 	rows     hookRows
 }
 
-func newWriter(q *queue, h *health, now func() time.Time) *writer {
+func newWriter(q *queue, h *health, now func() time.Time, path string) *writer {
 	return &writer{
-		queue: q, health: h, now: now,
+		queue: q, health: h, now: now, walPath: path + "-wal",
 		sums:  make(map[[32]byte]*hookRequest),
 		saves: make(map[string]*change),
 	}
@@ -63,7 +67,9 @@ func (w *writer) serve(rw *sql.DB) error {
 			return err
 		}
 		defer w.conn.Close()
-		if err := w.load(); err != nil {
+		if err := w.load(); faultOf(err) == faultRequest {
+			return fmt.Errorf("%w: %w", errCorrupt, err) // what it must hold is not there
+		} else if err != nil {
 			return err
 		}
 		return w.loop()
@@ -84,6 +90,8 @@ func (w *writer) loop() error {
 			}
 			continue
 		}
+		// The callers that were just answered are about to come with their next hooks: let them, and they share one sync.
+		runtime.Gosched()
 		hooks, changes, chore, last := w.queue.take()
 		if hooks != nil || changes != nil {
 			w.commit(hooks, changes)
@@ -106,27 +114,29 @@ func (w *writer) loop() error {
 
 // commit makes one transaction of what waits and answers everybody in it. When one request cannot be taken, the others still are.
 func (w *writer) commit(hooks, changes *batch) {
+	if hooks != nil {
+		if ok, err := w.room(w.conn); err != nil || !ok {
+			if err == nil {
+				err = errReserved
+			}
+			hooks.refuse(err)
+			hooks = nil
+			defer w.health.wrote(err)
+		}
+	}
 	err := w.conn.transaction(func() error { return w.apply(hooks, changes) })
 	if faultOf(err) == faultRequest {
 		err = w.conn.transaction(func() error { return w.applySingly(hooks, changes) })
 	}
 	w.health.wrote(err)
 	if err != nil {
-		err = refused(err)
-		for _, r := range hooks.all() {
-			r.seq, r.duplicate, r.err = 0, false, err
-		}
-		for _, c := range changes.allChanges() {
-			c.err = err
-		}
-		w.inserted, w.stories, w.runWritten = w.inserted[:0], w.stories[:0], false
+		w.begin()
+		hooks.refuse(err)
+		changes.refuse(err)
+		return
 	}
-	if hooks != nil {
-		close(hooks.done)
-	}
-	if changes != nil {
-		close(changes.done)
-	}
+	hooks.answer()
+	changes.answer()
 	w.remember()
 }
 
@@ -147,27 +157,13 @@ func (w *writer) remember() {
 	w.stories = w.stories[:0]
 }
 
-func (b *batch) all() []*hookRequest {
-	if b == nil {
-		return nil
-	}
-	return b.hooks
-}
-
-func (b *batch) allChanges() []*change {
-	if b == nil {
-		return nil
-	}
-	return b.changes
-}
-
 // apply writes a batch, in as few statements as possible.
 func (w *writer) apply(hooks, changes *batch) error {
 	w.begin()
 	if err := w.writeRun(); err != nil {
 		return err
 	}
-	for _, r := range hooks.all() {
+	for _, r := range hooks.hookList() {
 		if err := w.number(r); err != nil {
 			return err
 		}
@@ -175,7 +171,7 @@ func (w *writer) apply(hooks, changes *batch) error {
 	if err := w.rows.insert(w.conn, w.inserted); err != nil {
 		return fmt.Errorf("store hooks: %w", err)
 	}
-	for _, c := range changes.allChanges() {
+	for _, c := range changes.changeList() {
 		c.err = nil
 		if c.do != nil {
 			if err := c.do(w.conn); err != nil {
@@ -197,7 +193,7 @@ func (w *writer) apply(hooks, changes *batch) error {
 // applySingly writes a batch with each request in a savepoint, and gives those that fail their own error.
 func (w *writer) applySingly(hooks, changes *batch) error {
 	w.begin()
-	for _, r := range hooks.all() {
+	for _, r := range hooks.hookList() {
 		inserted := len(w.inserted)
 		err := w.savepoint(func() error {
 			if err := w.number(r); err != nil {
@@ -214,7 +210,7 @@ func (w *writer) applySingly(hooks, changes *batch) error {
 			r.seq, r.duplicate, r.err = 0, false, refused(err)
 		}
 	}
-	for _, c := range changes.allChanges() {
+	for _, c := range changes.changeList() {
 		stories := len(w.stories)
 		err := w.savepoint(func() error {
 			if c.do != nil {

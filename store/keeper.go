@@ -1,0 +1,98 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+const (
+	probeEvery   = time.Second // while the last write failed
+	ballastEvery = time.Minute
+
+	// checkLimit is how large a file may be for the journal to be read through after each start. Beyond it the disk has better things to do.
+	checkLimit = 2 << 30
+)
+
+// keep looks after the file beside the writer, until ctx ends: it checks it once, keeps the ballast, and finds out when a fault has passed.
+func (s *Store) keep(ctx context.Context) {
+	s.makeBallast()
+	s.check(ctx)
+	probe, ballast := time.NewTicker(probeEvery), time.NewTicker(ballastEvery)
+	defer probe.Stop()
+	defer ballast.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.health.failed:
+			s.relieve(ctx)
+		case <-probe.C:
+			if err, _ := s.health.last(); err != nil {
+				limited, cancel := context.WithTimeout(ctx, 2*lockedWait)
+				s.Ready(limited) //nolint:errcheck // it takes note itself
+				cancel()
+			}
+		case <-ballast.C:
+			s.makeBallast()
+		}
+	}
+}
+
+// check reads the database through, table by table, so that no long read keeps the log from being emptied.
+func (s *Store) check(ctx context.Context) {
+	tables := []string{"streams", "settings", "marks", "history", "runs", "terms", "journal"}
+	if size, err := s.size(); err != nil || size > checkLimit {
+		tables = tables[:4]
+	}
+	for _, table := range tables {
+		err := quickCheck(ctx, s.reader(), table)
+		if errors.Is(err, errCorrupt) || faultOf(err) == faultCorrupt {
+			s.suspect(err)
+			return
+		}
+		if err != nil && ctx.Err() == nil {
+			s.log.Warn("store: the check after opening did not finish", "table", table, "error", err)
+			return
+		}
+	}
+}
+
+func (s *Store) makeBallast() {
+	if err, _ := s.health.last(); err != nil {
+		return
+	}
+	if err := s.ballast.make(); err != nil {
+		s.log.Warn("store: no space is set aside for a full disk", "error", err)
+		return
+	}
+}
+
+// relieve makes room on a full disk: the ballast goes, and retention runs in its place.
+func (s *Store) relieve(ctx context.Context) {
+	err, f := s.health.last()
+	if f != faultFull {
+		return
+	}
+	dropped := s.ballast.drop()
+	s.log.Error("store: the disk is full; hooks are refused until there is space", "error", err, "ballast_dropped", dropped)
+	s.notice("disk_full", "The disk is full. Hooks are refused until there is space.")
+	if p := s.policy.Load(); p != nil {
+		if _, err := s.Sweep(ctx, *p); err != nil {
+			s.log.Error("store: retention could not make room", "error", err)
+		}
+	}
+}
+
+// room reports whether hooks may use what is free: not while it is what the ballast left for retention.
+func (s *Store) room(c *conn) (bool, error) {
+	if !s.ballast.dropped.Load() {
+		return true, nil
+	}
+	free, _, err := freeSpace(s.options.Dir)
+	if err != nil || free >= ballastSize/2 {
+		return true, err
+	}
+	pages, err := c.number("PRAGMA freelist_count")
+	return pages >= sparePages/4, err
+}

@@ -1,0 +1,180 @@
+package store
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"time"
+)
+
+// Policy bounds what is kept. Zero fields do not bound.
+type Policy struct {
+	Journal  time.Duration // age of hooks
+	History  time.Duration // age of transitions
+	MaxBytes int64         // of the database, journal and all; the oldest hooks go first, then the oldest transitions
+}
+
+// Swept says what a sweep removed.
+type Swept struct {
+	Hooks, Transitions int
+	Pages              int // given back to the file system
+}
+
+const (
+	sweepRows = 500                   // at most in one transaction
+	sweepHold = 20 * time.Millisecond // a transaction that took longer makes the next one smaller
+
+	vacuumPages = 128 // in one transaction
+	pageSize    = 4096
+	sparePages  = 1024 // free pages left in the file, for they are about to be used again
+)
+
+// Sweep removes what the policy does not keep, in transactions so small that hooks hardly wait, and gives the space back. It keeps the
+// policy for the case that the disk fills up. The newest hook and the newest transition always stay, for numbers go on from them.
+func (s *Store) Sweep(ctx context.Context, p Policy) (Swept, error) {
+	s.policy.Store(&p)
+	var done Swept
+	var err error
+	if p.Journal > 0 {
+		done.Hooks, err = s.sweepTable(ctx, sweepJournal, s.now().Add(-p.Journal), nil)
+	}
+	if err == nil && p.History > 0 {
+		done.Transitions, err = s.sweepTable(ctx, sweepHistory, s.now().Add(-p.History), nil)
+	}
+	if err == nil && p.MaxBytes > 0 {
+		err = s.sweepBySize(ctx, p.MaxBytes, &done)
+	}
+	if err == nil {
+		done.Pages, err = s.vacuum(ctx)
+	}
+	if err != nil {
+		return done, fmt.Errorf("sweep the store: %w", err)
+	}
+	return done, nil
+}
+
+func (s *Store) sweepBySize(ctx context.Context, limit int64, done *Swept) error {
+	far := s.now().AddDate(1000, 0, 0)
+	tooBig := func(c *conn) (bool, error) {
+		used, err := c.number("SELECT (SELECT page_count FROM pragma_page_count) - (SELECT freelist_count FROM pragma_freelist_count)")
+		return used*pageSize > limit, err
+	}
+	n, err := s.sweepTable(ctx, sweepJournal, far, tooBig)
+	done.Hooks += n
+	if err == nil {
+		n, err = s.sweepTable(ctx, sweepHistory, far, tooBig)
+		done.Transitions += n
+	}
+	return err
+}
+
+// sweepTable removes rows from a table's old end while they are older than before and more, if given, says so.
+func (s *Store) sweepTable(ctx context.Context, sweep sweeper, before time.Time, more func(*conn) (bool, error)) (total int, err error) {
+	rows := sweepRows
+	for {
+		var n int
+		start := s.now()
+		err := s.chore(ctx, func(c *conn) error {
+			if more != nil {
+				if ok, err := more(c); err != nil || !ok {
+					return err
+				}
+			}
+			start = s.now()
+			return c.transaction(func() (err error) {
+				n, err = sweep(c, rows, before.UnixMilli(), s.now())
+				return err
+			})
+		})
+		if err != nil {
+			return total, err
+		}
+		total += n
+		if n < rows {
+			return total, nil
+		}
+		if took := s.now().Sub(start); took > sweepHold {
+			rows = max(rows/2, 10)
+		} else if took < sweepHold/2 {
+			rows = min(rows*2, sweepRows)
+		}
+	}
+}
+
+// sweeper removes at most limit rows from the old end, up to the first that is not older than before, and returns how many.
+type sweeper func(c *conn, limit int, before int64, now time.Time) (int, error)
+
+// oldest returns the last of the rows to remove and their number. A row from the future was stored under a wrong clock, and goes as well:
+// else it would keep everything behind it for as long.
+func oldest(c *conn, query string, limit int, before int64, now time.Time) (last int64, n int, err error) {
+	future := now.Add(24 * time.Hour).UnixMilli()
+	stop := false
+	err = c.query(query, []driver.Value{int64(limit)}, 2, func(row []driver.Value) error {
+		seq, at := row[0].(int64), row[1].(int64)
+		stop = stop || at >= before && at <= future
+		if !stop {
+			last, n = seq, n+1
+		}
+		return nil
+	})
+	return last, n, err
+}
+
+func sweepJournal(c *conn, limit int, before int64, now time.Time) (int, error) {
+	last, n, err := oldest(c, "SELECT seq, received FROM journal WHERE seq < (SELECT max(seq) FROM journal) ORDER BY seq LIMIT ?", limit, before, now)
+	if err != nil || n == 0 {
+		return 0, err
+	}
+	for _, statement := range []string{
+		"DELETE FROM terms WHERE (term, seq) IN (SELECT 's/' || stream, seq FROM journal WHERE seq <= ?)",
+		"DELETE FROM terms WHERE (term, seq) IN (SELECT 't/' || lower(type), seq FROM journal WHERE seq <= ?)",
+		"DELETE FROM terms WHERE (term, seq) IN (SELECT 't/' || lower(event), seq FROM journal WHERE seq <= ?)",
+		"DELETE FROM journal WHERE seq <= ?",
+	} {
+		if err := c.exec(statement, last); err != nil {
+			return 0, err
+		}
+	}
+	return n, c.exec("DELETE FROM runs WHERE last <= ? AND sums = x''", last)
+}
+
+func sweepHistory(c *conn, limit int, before int64, now time.Time) (int, error) {
+	last, n, err := oldest(c, "SELECT seq, at FROM history WHERE seq < (SELECT max(seq) FROM history) ORDER BY seq LIMIT ?", limit, before, now)
+	if err != nil || n == 0 {
+		return 0, err
+	}
+	return n, c.exec("DELETE FROM history WHERE seq <= ?", last)
+}
+
+// vacuum gives free pages back to the file system, all but a few.
+func (s *Store) vacuum(ctx context.Context) (total int, err error) {
+	for {
+		var given int64
+		err := s.chore(ctx, func(c *conn) error {
+			free, err := c.number("PRAGMA freelist_count")
+			if given = min(free-sparePages, vacuumPages); err != nil || given <= 0 {
+				return err
+			}
+			_, err = c.number(fmt.Sprintf("PRAGMA incremental_vacuum(%d)", given))
+			return err
+		})
+		if err != nil || given <= 0 {
+			return total, err
+		}
+		total += int(given)
+	}
+}
+
+// chore has the writer do something between two batches and waits for it.
+func (s *Store) chore(ctx context.Context, do func(*conn) error) error {
+	c, err := s.queue.addChore(do)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-c.done:
+		return c.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
