@@ -108,7 +108,7 @@ func (a *Admin) routes(e *echo.Echo) {
 	api.GET("/streams/:id", a.stream)
 	api.PUT("/streams/:id/mode", a.setMode)
 	api.GET("/streams/:id/history", a.history)
-	api.GET("/streams/:id/log", a.log_)
+	api.GET("/streams/:id/log", a.encoderLog)
 	api.GET("/streams/:id/thumbnail", a.thumbnail)
 	api.GET("/events", a.events)
 	api.GET("/watch", a.watch)

@@ -73,7 +73,7 @@ func open(path string) bool {
 // authenticate asks for the token, as a Bearer token or as the cookie of a login. Who can open the unix socket has shown enough.
 func (a *Admin) authenticate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !a.opts.Token.Set() || reachedAt(r) == placeUnix || open(r.URL.Path) {
+		if !a.opts.Token.Set() || reachedAt(r) == placeUnix || open(r.URL.EscapedPath()) {
 			next.ServeHTTP(w, r)
 			return
 		}

@@ -103,12 +103,17 @@ func sumSavings(streams []controller.StreamView) savingsJSON {
 	return sum
 }
 
+// status shows everything. With ?streams=none it leaves the streams out, for a page that follows them by the feed.
 func (a *Admin) status(c echo.Context) error {
 	reasons := a.notReady(c)
 	streams := a.opts.Controller.Streams()
 	accounts := a.opts.Controller.Accounts()
 	if accounts == nil {
 		accounts = []controller.AccountView{}
+	}
+	shown := streams
+	if c.QueryParam("streams") == "none" {
+		shown = nil
 	}
 	return sendJSON(c, statusJSON{
 		Version:  a.opts.Version,
@@ -118,7 +123,7 @@ func (a *Admin) status(c echo.Context) error {
 		NotReady: reasons,
 		Platform: accounts,
 		Savings:  sumSavings(streams),
-		Streams:  streamsJSON(streams),
+		Streams:  streamsJSON(shown),
 	})
 }
 

@@ -171,8 +171,8 @@ func (a *Admin) history(c echo.Context) error {
 	return sendJSON(c, story)
 }
 
-// log_ shows an encoder's last output. A name with the underscore keeps clear of Server's log.
-func (a *Admin) log_(c echo.Context) error {
+// encoderLog shows the last lines that an encoder wrote.
+func (a *Admin) encoderLog(c echo.Context) error {
 	lines, err := whole(c, "lines", 1, 10000, 200)
 	if err != nil {
 		return err
