@@ -1,0 +1,198 @@
+package ffmpeg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/oncue/oncue/encoders"
+)
+
+// Plan returns the command line of a start, secrets masked.
+func (e *Encoder) Plan(job encoders.Job) []string {
+	e.note(job)
+	c, err := build(e.settings, job, e.env.Dir == "" || !e.probesFully(job))
+	if err != nil {
+		return []string{"cannot start: " + e.redactor().clean(err.Error())}
+	}
+	return c.shell(e.redactor())
+}
+
+// checkTime bounds each program that a check runs.
+const checkTime = 10 * time.Second
+
+// Check looks at the program, at what it can do, and at the input as far as that can be done without opening it.
+func (e *Encoder) Check(ctx context.Context, job encoders.Job) []encoders.Finding {
+	e.note(job)
+	var found []encoders.Finding
+	add := func(level encoders.Level, what, hint string) {
+		found = append(found, encoders.Finding{Level: level, What: e.redactor().clean(what), Hint: hint})
+	}
+	c, err := build(e.settings, job, true)
+	if err != nil {
+		add(encoders.Bad, err.Error(), "")
+		c = command{binary: e.settings.Binary}
+	}
+	path, err := lookUp(c.binary)
+	if err != nil {
+		add(encoders.Bad, err.Error(), "Debian and Ubuntu: apt install ffmpeg")
+		return found
+	}
+	if c.visible != "" {
+		add(encoders.Warn, "the key can be seen in the process list of this machine: "+c.visible, "end the args with -f flv {publish} or -f mpegts {publish}")
+	}
+	if e.inputShows() {
+		add(encoders.Warn, "the password in the input's URL can be seen in the process list of this machine", "let only trusted users log in, or mount /proc with hidepid=2")
+	}
+	if !e.settings.isFFmpeg() {
+		add(encoders.OK, path+" is there; what it can do is not known", "")
+		return found
+	}
+	found = append(found, checkVersion(ctx, path))
+	for _, need := range e.needs(c) {
+		found = append(found, need.check(ctx, path))
+	}
+	if in, err := readInput(job.Fill(e.settings.Input)); err == nil && e.settings.Input != "" {
+		if f, ok := checkInput(in); ok {
+			found = append(found, f)
+		}
+	}
+	return found
+}
+
+// inputShows reports whether the input's URL carries a password: FFmpeg takes input URLs from the command line alone.
+func (e *Encoder) inputShows() bool {
+	for _, text := range append([]string{e.settings.Input}, e.settings.Args...) {
+		if userinfo.MatchString(text) && !strings.Contains(text, placeholder) {
+			return true
+		}
+	}
+	return false
+}
+
+var versionPattern = regexp.MustCompile(`^ffmpeg version (?:n)?((\d+)\.\d+\S*|\S+)`)
+
+// oldest is the first major version whose options are the ones used here.
+const oldest = 5
+
+func checkVersion(ctx context.Context, path string) encoders.Finding {
+	out, err := ask(ctx, path, "-version")
+	if err != nil {
+		return encoders.Finding{Level: encoders.Bad, What: err.Error()}
+	}
+	m := versionPattern.FindStringSubmatch(out)
+	if m == nil {
+		return encoders.Finding{Level: encoders.Warn, What: path + " does not say which version of ffmpeg it is"}
+	}
+	if major, err := strconv.Atoi(m[2]); err == nil && major < oldest {
+		return encoders.Finding{Level: encoders.Bad, What: fmt.Sprintf("%s is ffmpeg %s, which is too old", path, m[1]), Hint: fmt.Sprintf("install ffmpeg %d or later", oldest)}
+	}
+	return encoders.Finding{Level: encoders.OK, What: fmt.Sprintf("%s is ffmpeg %s", path, m[1])}
+}
+
+// need is something that the ffmpeg must have: an encoder, a muxer, a protocol.
+type need struct{ list, kind, name string }
+
+func (e *Encoder) needs(c command) []need {
+	var n []need
+	for i := 0; i+1 < len(c.args); i++ {
+		switch name := c.args[i+1]; c.args[i] {
+		case "-c:v", "-c:a":
+			if name != "copy" {
+				n = append(n, need{"-encoders", "encoder", name})
+			}
+		case "-f":
+			if containerOf(c.args) == name {
+				n = append(n, need{"-muxers", "output format", name})
+			}
+		}
+	}
+	if len(c.args) > 0 {
+		if scheme, _, ok := strings.Cut(c.args[len(c.args)-1], "://"); ok {
+			n = append(n, need{"-protocols", "protocol", scheme})
+		}
+	}
+	return n
+}
+
+func (n need) check(ctx context.Context, path string) encoders.Finding {
+	out, err := ask(ctx, path, "-hide_banner", n.list)
+	switch {
+	case err != nil:
+		return encoders.Finding{Level: encoders.Bad, What: err.Error()}
+	case !lists(out, n.name):
+		return encoders.Finding{Level: encoders.Bad, What: fmt.Sprintf("this ffmpeg has no %s %s", n.kind, n.name), Hint: "use an ffmpeg that was built with it"}
+	}
+	return encoders.Finding{Level: encoders.OK, What: fmt.Sprintf("it has the %s %s", n.kind, n.name)}
+}
+
+// lists reports whether one of FFmpeg's lists names something; the name is the first or second word of its line.
+func lists(out, name string) bool {
+	for line := range strings.Lines(out) {
+		words := strings.Fields(line)
+		if len(words) > 2 {
+			words = words[:2]
+		}
+		for _, w := range words {
+			for alias := range strings.SplitSeq(w, ",") {
+				if alias == name {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// hasMuxer returns a permanent error when the binary cannot write a format.
+func hasMuxer(ctx context.Context, binary, name string) error {
+	out, err := ask(ctx, binary, "-hide_banner", "-muxers")
+	if err != nil {
+		return err
+	}
+	if !lists(out, name) {
+		return errNoWHIP
+	}
+	return nil
+}
+
+// ask runs the program for what it prints.
+func ask(ctx context.Context, path string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Env = environment("", encoders.Job{})
+	cmd.WaitDelay = time.Second
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("run %s %s: %w", path, strings.Join(args, " "), err)
+	}
+	return string(out), nil
+}
+
+// checkInput looks at inputs of this machine.
+func checkInput(in input) (encoders.Finding, bool) {
+	path := strings.TrimPrefix(in.url, "file:")
+	if in.kind != inputFile && in.kind != inputDevice {
+		return encoders.Finding{}, false
+	}
+	f, err := os.Open(path)
+	if err == nil {
+		f.Close()
+		return encoders.Finding{Level: encoders.OK, What: path + " can be read"}, true
+	}
+	hint := ""
+	switch {
+	case errors.Is(err, os.ErrPermission) && in.kind == inputDevice:
+		hint = "put the user that runs this into the group of the device, often video"
+	case errors.Is(err, os.ErrNotExist) && in.kind == inputDevice:
+		hint = "plug it in; v4l2-ctl --list-devices shows what is there"
+	}
+	return encoders.Finding{Level: encoders.Bad, What: "the input cannot be read: " + err.Error(), Hint: hint}, true
+}

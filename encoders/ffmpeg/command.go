@@ -1,0 +1,162 @@
+package ffmpeg
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/oncue/oncue/configs/secret"
+	"github.com/oncue/oncue/encoders"
+)
+
+// command is one command line, and what goes with it.
+type command struct {
+	binary   string
+	args     []string
+	options  string // the option file, "" when there is none; it is read from descriptor optionFD
+	progress bool   // it is asked to report progress on its standard output
+	fast     bool   // probing of the input is cut short
+	whip     bool
+	visible  string // why the key can be seen in the process list; "" when it cannot
+}
+
+// The descriptors of a child beside 0, 1 and 2.
+const (
+	lockFD   = 3
+	optionFD = 4
+)
+
+// reporting makes FFmpeg say what it does in a form that can be read while it goes on for weeks: plain lines, a block twice a second.
+var reporting = []string{"-nostdin", "-nostats", "-loglevel", "repeat+level+info", "-stats_period", "0.5", "-progress", "pipe:1"}
+
+// build makes the command line for a job. All of its errors are permanent: the configuration must change.
+func build(s Settings, job encoders.Job, fast bool) (command, error) {
+	if err := s.Validate(); err != nil {
+		return command{}, encoders.Permanent(fmt.Errorf("ffmpeg settings: %w", err))
+	}
+	var c command
+	var err error
+	if len(s.Args) > 0 {
+		c, err = rawCommand(s, job)
+	} else {
+		c, err = madeCommand(s, job, fast)
+	}
+	if err != nil {
+		return command{}, encoders.Permanent(err)
+	}
+	c.binary = s.Binary
+	return c, nil
+}
+
+// madeCommand is the one that Input asks for.
+func madeCommand(s Settings, job encoders.Job, fast bool) (command, error) {
+	s.Input, s.InputArgs, s.OutputArgs = job.Fill(s.Input), fillAll(job, s.InputArgs), fillAll(job, s.OutputArgs)
+	in, err := readInput(s.Input)
+	if err != nil {
+		return command{}, fmt.Errorf("the input %w", err)
+	}
+	out, err := readOutput(job.Publish.Reveal())
+	if err != nil {
+		return command{}, err
+	}
+	c := command{options: out.file(), progress: true, fast: fast && in.live, whip: out.format == "whip", visible: out.visible}
+	c.args = append(c.args, reporting...)
+	c.args = append(c.args, in.options(s, fast)...)
+	c.args = append(c.args, without(codecs(s, in, out.format), s.OutputArgs)...)
+	c.args = append(c.args, s.OutputArgs...)
+	c.args = append(c.args, without(out.arguments(), s.OutputArgs)...)
+	c.args = append(c.args, out.url)
+	return c, nil
+}
+
+// arguments are the options for the command line, the option file's among them, without the URL.
+func (o output) arguments() []string {
+	args := append([]string{"-f", o.format}, o.options...)
+	if len(o.hidden) > 0 {
+		args = append(args, "-fpre", fmt.Sprintf("/dev/fd/%d", optionFD))
+	}
+	return args
+}
+
+const placeholder = "{publish}"
+
+// rawCommand is the user's own. Where FFmpeg's last argument is {publish} and its container is told, the key goes by the option file.
+func rawCommand(s Settings, job encoders.Job) (command, error) {
+	var c command
+	publish := job.Publish.Reveal()
+	last := len(s.Args) - 1
+	for i, arg := range s.Args {
+		if i == last && arg == placeholder && s.isFFmpeg() {
+			if out, err := readOutput(publish); err == nil && out.network && out.visible == "" && containerOf(s.Args[:last]) == out.format {
+				c.args = append(c.args, "-fpre", fmt.Sprintf("/dev/fd/%d", optionFD), out.url)
+				c.options = out.file()
+				continue
+			}
+		}
+		if strings.Contains(arg, placeholder) {
+			if publish == "" {
+				return command{}, errors.New("args want {publish}, and the stream has no publishing URL")
+			}
+			c.visible = "{publish} is not the last of its args after -f flv or -f mpegts"
+			if !s.isFFmpeg() {
+				c.visible = s.Binary + " is no ffmpeg, so it gets {publish} in its args"
+			}
+		}
+		c.args = append(c.args, strings.ReplaceAll(job.Fill(arg), placeholder, publish))
+	}
+	if s.isFFmpeg() && !hasOption(s.Args, "-progress") {
+		c.args = append(append([]string{}, reporting...), c.args...)
+		c.progress = true
+	}
+	return c, nil
+}
+
+// containerOf returns the value of the last -f.
+func containerOf(args []string) string {
+	for i := len(args) - 2; i >= 0; i-- {
+		if args[i] == "-f" {
+			return args[i+1]
+		}
+	}
+	return ""
+}
+
+func fillAll(job encoders.Job, args []string) []string {
+	filled := make([]string, len(args))
+	for i, a := range args {
+		filled[i] = job.Fill(a)
+	}
+	return filled
+}
+
+// shell returns the command line as one would type it, secrets masked.
+func (c command) shell(r redactor) []string {
+	words := []string{quote(c.binary)}
+	for _, a := range c.args {
+		words = append(words, quote(r.clean(a)))
+	}
+	lines := []string{strings.Join(words, " ")}
+	for _, line := range strings.Split(strings.TrimSpace(c.options), "\n") {
+		if name, value, ok := strings.Cut(line, "="); ok {
+			if name != "rtmp_app" {
+				value = secret.Mask
+			}
+			lines = append(lines, fmt.Sprintf("by descriptor %d, out of sight: %s=%s", optionFD, name, value))
+		}
+	}
+	if c.visible != "" {
+		lines = append(lines, "the key can be seen in the process list: "+c.visible)
+	}
+	return lines
+}
+
+// quote writes a word for a POSIX shell.
+func quote(word string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:=,+@%", r)
+	}
+	if word != "" && strings.IndexFunc(word, func(r rune) bool { return !plain(r) }) < 0 {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}

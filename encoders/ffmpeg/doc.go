@@ -1,0 +1,18 @@
+// Package ffmpeg publishes with an FFmpeg process, or with any other program that takes its place.
+//
+// Read [Settings] for what a user can say, then [Encoder]. The rest follows one run of the process:
+//
+//	command.go, input.go, output.go, video.go   what to run, and how the key stays out of its command line
+//	spawn.go, state.go, files.go                the start: lock, output files, process, state file
+//	watch.go, progress.go, watchdog.go          the one goroutine per process: exits, progress, stalls
+//	stop.go                                     TERM, TERM, KILL, until nothing of it is left
+//	failure.go, redact.go                       why it ended, in words people understand
+//	identity.go, handle.go, proc.go, queue.go   what the kernel tells of a process
+//
+// The process is a session of its own with no pipe to us, so that it goes on when the controller is killed or replaced. The next [New] on
+// the same folder adopts it: same process, no second copy, counters continued. It is known by its pid, start time, boot, pidfd inode and a
+// cookie in its environment, and never signalled before all of them match. What makes a second copy impossible is a lock on a file of the
+// folder which the process itself holds: the kernel frees it when the last one of its family ends, whatever was lost meanwhile.
+//
+// Only Linux 5.10 and later will do. Exit statuses of adopted processes need 6.15.
+package ffmpeg

@@ -1,0 +1,145 @@
+package ffmpeg
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// The files of an encoder's folder. The process appends to its output files itself, so nothing of it waits for us.
+const (
+	lockFile     = "ffmpeg.lock"     // locked by the process as long as any of its family lives
+	stateFile    = "ffmpeg.json"     // which process it is
+	logFile      = "ffmpeg.log"      // its standard error
+	progressFile = "ffmpeg.progress" // its standard output
+	probeFile    = "ffmpeg.probe"    // there when short probing of this input has failed
+)
+
+// progressSize bounds the progress file; nothing in it is worth keeping.
+const progressSize = 256 << 10
+
+// openOutput opens a file for the child to append to. Appending is what makes cutting it safe.
+func openOutput(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+}
+
+// rotate moves what a file holds to path.1 when it is larger than size, and cuts it. The process goes on appending meanwhile: a few of its
+// lines may be lost. It reports whether it did.
+func rotate(path string, size int64) (bool, error) {
+	info, err := os.Stat(path)
+	if err != nil || info.Size() <= size {
+		return false, err
+	}
+	from, err := os.Open(path)
+	if err != nil {
+		return false, err
+	}
+	defer from.Close()
+	if _, err := from.Seek(max(0, info.Size()-size), io.SeekStart); err != nil {
+		return false, err
+	}
+	kept, err := os.OpenFile(path+".1", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return false, err
+	}
+	_, err = io.Copy(kept, io.LimitReader(from, size))
+	if err = errors.Join(err, kept.Close()); err != nil {
+		return false, err
+	}
+	return true, os.Truncate(path, 0)
+}
+
+// lastBytes returns at most n bytes from the end of a file, not from before offset from. A file that is not there is empty.
+func lastBytes(path string, from, n int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if from > info.Size() { // it was cut since
+		from = 0
+	}
+	at := max(from, info.Size()-n)
+	body, err := io.ReadAll(io.NewSectionReader(f, at, n))
+	if at > from { // begins within a line
+		if i := bytes.IndexByte(body, '\n'); i >= 0 {
+			body = body[i+1:]
+		}
+	}
+	return body, err
+}
+
+// firstBytes returns at most n bytes of a file from offset at.
+func firstBytes(path string, at, n int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.NewSectionReader(f, at, n))
+}
+
+// lines splits output into lines that a terminal can show.
+func lines(body []byte) []string {
+	var out []string
+	for line := range strings.SplitSeq(string(body), "\n") {
+		if i := strings.LastIndexByte(strings.TrimRight(line, "\r"), '\r'); i >= 0 { // overwritten by the program itself
+			line = line[i+1:]
+		}
+		line = strings.Map(func(r rune) rune {
+			if r < ' ' && r != '\t' || r == 0x7f {
+				return -1
+			}
+			return r
+		}, line)
+		if strings.TrimSpace(line) != "" {
+			out = append(out, line)
+		}
+	}
+	return out
+}
+
+// errLocked says that a process of the encoder lives.
+var errLocked = errors.New("an encoder process of an earlier start still runs")
+
+// takeLock locks the folder. The lock is on the open file, so whoever inherits the descriptor holds it too.
+func takeLock(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the lock file: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, errLocked
+		}
+		return nil, fmt.Errorf("lock the encoder's folder: %w", err)
+	}
+	return f, nil
+}
+
+// locked reports whether a process of the encoder lives.
+func locked(dir string) (bool, error) {
+	f, err := takeLock(dir)
+	if err == nil {
+		return false, f.Close()
+	}
+	if errors.Is(err, errLocked) {
+		return true, nil
+	}
+	return false, err
+}

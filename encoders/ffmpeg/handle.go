@@ -1,0 +1,187 @@
+package ffmpeg
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// handle is a pidfd: it means one process for ever, also when its number has gone to another. The runtime's one epoll waits on all of
+// them, so waiting costs a parked goroutine and no thread.
+type handle struct {
+	file *os.File
+	raw  syscall.RawConn
+}
+
+// newHandle takes ownership of fd.
+func newHandle(fd int) (*handle, error) {
+	if err := unix.SetNonblock(fd, true); err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("pidfd: %w", err)
+	}
+	file := os.NewFile(uintptr(fd), "pidfd")
+	raw, err := file.SyscallConn()
+	if err == nil {
+		err = file.SetReadDeadline(time.Time{}) // fails when the runtime cannot wait on it
+	}
+	if err != nil {
+		file.Close()
+		return nil, fmt.Errorf("pidfd: %w", err)
+	}
+	return &handle{file: file, raw: raw}, nil
+}
+
+func openHandle(pid int) (*handle, error) {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return nil, fmt.Errorf("pidfd of %d: %w", pid, err)
+	}
+	return newHandle(fd)
+}
+
+func (h *handle) close() { h.file.Close() }
+
+// wait waits until the process has ended or the time has come. Its error is os.ErrClosed after close.
+func (h *handle) wait(until time.Time) (ended bool, err error) {
+	return h.poll(until, unix.POLLIN|unix.POLLHUP)
+}
+
+// poll waits for one of events. The runtime wakes it on every change of the pidfd: POLLIN at the end, POLLHUP once it is reaped.
+func (h *handle) poll(until time.Time, events int16) (bool, error) {
+	if err := h.file.SetReadDeadline(until); err != nil {
+		return false, err
+	}
+	err := h.raw.Read(func(fd uintptr) bool {
+		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(p, 0)
+		return err == nil && n > 0 && p[0].Revents&events != 0
+	})
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// control runs f on the descriptor; f's error is returned.
+func (h *handle) control(f func(fd int) error) error {
+	var err error
+	if closed := h.raw.Control(func(fd uintptr) { err = f(int(fd)) }); closed != nil {
+		return closed
+	}
+	return err
+}
+
+// signal sends to the process's group, which is its own. A process or a group that is gone is no error.
+func (h *handle) signal(sig unix.Signal, pid int) error {
+	err := h.control(func(fd int) error {
+		err := unix.PidfdSendSignal(fd, sig, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP)
+		if !errors.Is(err, unix.EINVAL) {
+			return err
+		}
+		// Before Linux 6.9 a group is named by its number, which is safe while the process is there to hold it.
+		if err := unix.PidfdSendSignal(fd, 0, nil, 0); err != nil {
+			return err
+		}
+		return unix.Kill(-pid, sig)
+	})
+	if errors.Is(err, unix.ESRCH) || errors.Is(err, os.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// signalOne sends to the process alone.
+func (h *handle) signalOne(sig unix.Signal) error {
+	return h.control(func(fd int) error { return unix.PidfdSendSignal(fd, sig, nil, 0) })
+}
+
+const pidfsMagic = 0x50494446
+
+// inode returns the pidfs inode, which no other process of this boot has; 0 before Linux 6.9.
+func (h *handle) inode() (ino uint64) {
+	_ = h.control(func(fd int) error {
+		var fs unix.Statfs_t
+		var st unix.Stat_t
+		if unix.Fstatfs(fd, &fs) == nil && fs.Type == pidfsMagic && unix.Fstat(fd, &st) == nil {
+			ino = st.Ino
+		}
+		return nil
+	})
+	return ino
+}
+
+// exit is how a process ended.
+type exit struct {
+	known  bool
+	code   int
+	signal unix.Signal // 0 when it was none
+}
+
+func (x exit) String() string {
+	switch {
+	case !x.known:
+		return "exit status unknown"
+	case x.signal != 0:
+		return fmt.Sprintf("signal %d (%s)", x.signal, unix.SignalName(x.signal))
+	}
+	return fmt.Sprintf("exit status %d", x.code)
+}
+
+// reapWait is how long init is given to reap an adopted process, which is when its status can be read.
+const reapWait = 500 * time.Millisecond
+
+// status collects the exit of an ended process: by waiting for it when it is our child, from the kernel's records otherwise. Those exist
+// since Linux 6.15 (PIDFD_INFO_EXIT).
+func (h *handle) status() exit {
+	var info unix.Siginfo
+	err := h.control(func(fd int) error { return unix.Waitid(unix.P_PIDFD, fd, &info, unix.WEXITED|unix.WNOHANG, nil) })
+	if err == nil && info.Signo != 0 {
+		return exitOfChild(&info)
+	}
+	if _, err := h.poll(time.Now().Add(reapWait), unix.POLLHUP); err != nil {
+		return exit{}
+	}
+	var record pidfdInfo
+	record.mask = unix.PIDFD_INFO_EXIT
+	err = h.control(func(fd int) error {
+		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), pidfdGetInfo, uintptr(unsafe.Pointer(&record))); errno != 0 {
+			return errno
+		}
+		return nil
+	})
+	if err != nil || record.mask&unix.PIDFD_INFO_EXIT == 0 {
+		return exit{}
+	}
+	status := unix.WaitStatus(record.exitCode)
+	if status.Signaled() {
+		return exit{known: true, signal: status.Signal()}
+	}
+	return exit{known: true, code: status.ExitStatus()}
+}
+
+// pidfdInfo is struct pidfd_info as it first was (linux/pidfd.h); pidfdGetInfo is PIDFD_GET_INFO for that size.
+type pidfdInfo struct {
+	mask     uint64
+	cgroup   uint64
+	ids      [11]uint32
+	exitCode int32
+}
+
+const pidfdGetInfo = 0xC040FF0B
+
+// exitOfChild reads si_code and si_status, which lie behind the two words of si_pid and si_uid.
+func exitOfChild(info *unix.Siginfo) exit {
+	at := unsafe.Sizeof(uintptr(0)) // the union is aligned to a pointer, behind three words
+	union := (3*4 + at - 1) / at * at
+	status := *(*int32)(unsafe.Add(unsafe.Pointer(info), union+8))
+	const exited = 1 // CLD_EXITED
+	if info.Code == exited {
+		return exit{known: true, code: int(status)}
+	}
+	return exit{known: true, signal: unix.Signal(status)}
+}

@@ -1,0 +1,195 @@
+package ffmpeg
+
+import (
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// input is what Settings.Input means.
+type input struct {
+	kind inputKind
+	url  string // what -i gets
+	live bool   // comes at its own pace over a network: probed briefly, never paced by us
+}
+
+type inputKind string
+
+const (
+	inputRTSP   inputKind = "rtsp"
+	inputRTMP   inputKind = "rtmp"
+	inputSRT    inputKind = "srt"
+	inputHTTP   inputKind = "http"
+	inputUDP    inputKind = "udp"
+	inputTCP    inputKind = "tcp"
+	inputFile   inputKind = "file"
+	inputDevice inputKind = "device"
+	inputTest   inputKind = "test"
+)
+
+// inputTimeout is how long an input may be silent before FFmpeg gives it up, in microseconds.
+const inputTimeout = "10000000"
+
+var schemes = map[string]inputKind{
+	"rtsp": inputRTSP, "rtsps": inputRTSP, "rtmp": inputRTMP, "rtmps": inputRTMP, "srt": inputSRT, "http": inputHTTP, "https": inputHTTP,
+	"udp": inputUDP, "rtp": inputUDP, "tcp": inputTCP, "file": inputFile, "lavfi": inputTest,
+}
+
+// whitelists holds the protocols that an input of each kind may lead to. An HLS list from the network, say, must not open local files.
+var whitelists = map[inputKind]string{
+	inputRTSP: "rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,crypto",
+	inputRTMP: "rtmp,rtmps,tcp,tls,crypto",
+	inputSRT:  "srt,udp",
+	inputHTTP: "http,https,tcp,tls,crypto,data,httpproxy",
+	inputUDP:  "udp,rtp,srtp,crypto",
+	inputTCP:  "tcp,tls",
+	inputFile: "file,crypto,data",
+}
+
+// readInput finds out what an input is.
+func readInput(text string) (input, error) {
+	if strings.ContainsAny(text, "\n\r\x00") {
+		return input{}, fmt.Errorf("holds a line break")
+	}
+	scheme, rest, found := strings.Cut(text, ":")
+	kind, known := schemes[strings.ToLower(scheme)]
+	switch {
+	case found && known && kind == inputTest:
+		if rest == "" {
+			return input{}, fmt.Errorf("says lavfi: and no filter graph")
+		}
+		return input{kind: inputTest, url: rest}, nil
+	case found && known && kind == inputFile:
+		return input{kind: inputFile, url: "file:" + strings.TrimPrefix(rest, "//")}, nil
+	case found && known:
+		if u, err := url.Parse(text); err == nil && u.Host == "" {
+			return input{}, fmt.Errorf("%s: names no host", scheme)
+		}
+		return input{kind: kind, url: text, live: kind != inputHTTP || !isVideoFile(text)}, nil
+	case found && strings.HasPrefix(rest, "//"):
+		return input{}, fmt.Errorf("%s:// is not known; use rtsp, rtsps, rtmp, rtmps, srt, http, https, udp, rtp, tcp, file or lavfi, or write args", scheme)
+	case strings.HasPrefix(text, "/dev/video"):
+		return input{kind: inputDevice, url: text}, nil
+	}
+	if name, _, _ := strings.Cut(text, "="); name == "testsrc" || name == "testsrc2" || name == "smptebars" || name == "smptehdbars" {
+		return input{kind: inputTest, url: text}, nil
+	}
+	return input{kind: inputFile, url: "file:" + text}, nil
+}
+
+// isVideoFile reports whether a web address names a finished file, which has to be paced, and not a live list or stream.
+func isVideoFile(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil {
+		return false
+	}
+	switch strings.ToLower(filepath.Ext(u.Path)) {
+	case ".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v":
+		return true
+	}
+	return false
+}
+
+// options returns the input's options, -i last. fast asks for the shortest probing that is safe for the input.
+func (in input) options(s Settings, fast bool) []string {
+	var o []string
+	if fast && in.live {
+		o = append(o, "-probesize", "32768", "-fpsprobesize", "0")
+	}
+	if list := whitelists[in.kind]; list != "" {
+		o = append(o, "-protocol_whitelist", list)
+	}
+	switch in.kind {
+	case inputRTSP:
+		o = append(o, "-rtsp_transport", "tcp", "-timeout", inputTimeout)
+	case inputRTMP:
+		o = append(o, "-rtmp_live", "live", "-rtmp_buffer", "100", "-tcp_nodelay", "1", "-rw_timeout", inputTimeout)
+	case inputSRT:
+		o = append(o, "-connect_timeout", "5000", "-timeout", inputTimeout)
+	case inputHTTP:
+		o = append(o, "-rw_timeout", inputTimeout, "-reconnect", "1", "-reconnect_streamed", "1", "-reconnect_delay_max", "4")
+		if !in.live {
+			o = append(o, "-stream_loop", "-1", "-re")
+		}
+	case inputUDP:
+		if strings.HasPrefix(in.url, "udp") {
+			o = append(o, "-timeout", inputTimeout, "-overrun_nonfatal", "1")
+		}
+	case inputTCP:
+		o = append(o, "-timeout", inputTimeout)
+	case inputFile:
+		o = append(o, "-stream_loop", "-1", "-re")
+	case inputDevice:
+		o = append(o, "-f", "v4l2", "-thread_queue_size", "64")
+		if s.FPS > 0 {
+			o = append(o, "-framerate", number(s.FPS))
+		}
+		if s.Width > 0 && s.Height > 0 {
+			o = append(o, "-video_size", fmt.Sprintf("%dx%d", s.Width, s.Height))
+		}
+	case inputTest:
+		o = append(o, "-re", "-f", "lavfi")
+	}
+	return append(without(o, s.InputArgs), append(s.InputArgs, "-i", in.source(s))...)
+}
+
+// source is what -i gets. A bare test picture is given a size, a rate and a tone.
+func (in input) source(s Settings) string {
+	if hasOption(s.InputArgs, "-f") { // not for us to interpret
+		return strings.TrimPrefix(in.url, "file:")
+	}
+	if in.kind != inputTest {
+		return in.url
+	}
+	if strings.ContainsAny(in.url, "=;[,") {
+		return in.url
+	}
+	width, height, fps := 1280, 720, testFPS
+	if s.Width > 0 && s.Height > 0 {
+		width, height = s.Width, s.Height
+	}
+	if s.FPS > 0 {
+		fps = s.FPS
+	}
+	name := in.url
+	if name == "testsrc" {
+		name = "testsrc2" // moves in every frame, and costs less to draw
+	}
+	return fmt.Sprintf("%s=size=%dx%d:rate=%s[out0];sine=frequency=440:sample_rate=48000[out1]", name, width, height, number(fps))
+}
+
+// testFPS is the rate of a test picture when none is set.
+const testFPS = 30.0
+
+func number(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
+
+// without drops the pairs of o whose option is in args, so that the user's own word is the only one.
+func without(o, args []string) []string {
+	var kept []string
+	for i := 0; i < len(o); i++ {
+		wide := i+1 < len(o) && !takesNoValue[o[i]]
+		if !hasOption(args, o[i]) {
+			kept = append(kept, o[i])
+			if wide {
+				kept = append(kept, o[i+1])
+			}
+		}
+		if wide {
+			i++
+		}
+	}
+	return kept
+}
+
+var takesNoValue = map[string]bool{"-re": true, "-vn": true, "-an": true}
+
+func hasOption(args []string, option string) bool {
+	for _, a := range args {
+		if a == option {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,180 @@
+package ffmpeg
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strings"
+
+	"github.com/oncue/oncue/encoders"
+)
+
+// output is where a publishing URL leads, taken apart so that its secret part can go to FFmpeg by another way than the command line.
+type output struct {
+	format  string   // FFmpeg's name of the container
+	options []string // for the command line
+	hidden  []option // for the option file
+	url     string   // for the command line; holds no secret, unless visible says so
+	network bool
+	visible string // why a secret of the URL can be seen in the process list; "" when none can
+}
+
+type option struct{ name, value string }
+
+// optionLine is FFmpeg's limit for a line of an option file (fftools/ffmpeg_opt.c, opt_preset).
+const optionLine = 998
+
+// outputTimeout is how long the server may take nothing before FFmpeg gives it up, in microseconds.
+const outputTimeout = "10000000"
+
+// readOutput takes a publishing URL apart. Its errors do not repeat it.
+func readOutput(publish string) (output, error) {
+	if strings.ContainsAny(publish, "\n\r\x00") {
+		return output{}, errors.New("the publishing URL holds a line break")
+	}
+	scheme, rest, found := strings.Cut(publish, "://")
+	if !found {
+		return fileOutput(strings.TrimPrefix(publish, "file:"))
+	}
+	var o output
+	var err error
+	switch scheme = strings.ToLower(scheme); scheme {
+	case "rtmp", "rtmps":
+		o, err = rtmpOutput(scheme, rest)
+	case "srt":
+		o, err = srtOutput(rest)
+	case "http", "https", "whip", "whips":
+		o, err = whipOutput(scheme, rest)
+	case "udp", "tcp":
+		o = output{format: "mpegts", url: scheme + "://" + rest, visible: "its URL has no part that could be hidden"}
+	case "rtsp", "rtsps":
+		o = output{format: "rtsp", options: []string{"-rtsp_transport", "tcp"}, url: scheme + "://" + rest,
+			visible: "FFmpeg takes RTSP URLs from the command line alone"}
+	case "file":
+		return fileOutput(rest)
+	default:
+		return output{}, fmt.Errorf("the publishing URL begins with %s://; use rtmp, rtmps, srt or https (WHIP)", scheme)
+	}
+	if err != nil {
+		return output{}, err
+	}
+	o.network = true
+	for _, h := range o.hidden {
+		if len(h.name)+1+len(h.value) > optionLine {
+			return output{}, fmt.Errorf("the publishing URL's secret part is longer than the %d bytes that FFmpeg takes", optionLine)
+		}
+	}
+	return o, nil
+}
+
+// rtmpOutput splits rtmp://host/app/name?token=…: what follows the application is the stream's name and key, for rtmp_playpath. The
+// application is named too, or else FFmpeg would take its last element for the stream.
+func rtmpOutput(scheme, rest string) (output, error) {
+	host, path, _ := strings.Cut(rest, "/")
+	place, query, hasQuery := strings.Cut(path, "?")
+	cut := strings.LastIndex(place, "/")
+	if host == "" || cut <= 0 || cut == len(place)-1 {
+		return output{}, fmt.Errorf("the publishing URL must read %s://HOST/APPLICATION/STREAM", scheme)
+	}
+	app, name := place[:cut], place[cut+1:]
+	if hasQuery {
+		name += "?" + query
+	}
+	o := output{
+		format:  "flv",
+		options: []string{"-flvflags", "no_duration_filesize", "-rtmp_live", "live", "-tcp_nodelay", "1", "-rw_timeout", outputTimeout},
+		hidden:  []option{{"rtmp_app", app}, {"rtmp_playpath", name}},
+		url:     scheme + "://" + host + "/" + app,
+	}
+	if strings.Contains(host, "@") {
+		o.visible = "FFmpeg takes the user and password of an RTMP URL from the command line alone"
+	}
+	return o, nil
+}
+
+// srtOutput moves the stream id and the passphrase out of the URL. FFmpeg 5.1 does not decode them in a URL either.
+func srtOutput(rest string) (output, error) {
+	host, query, _ := strings.Cut(rest, "?")
+	if host = strings.TrimSuffix(host, "/"); host == "" {
+		return output{}, errors.New("the publishing URL must read srt://HOST:PORT?streamid=…")
+	}
+	o := output{format: "mpegts", options: []string{"-muxdelay", "0", "-muxpreload", "0"}}
+	var open []string
+	given := map[string]bool{}
+	for _, pair := range strings.Split(query, "&") {
+		key, value, _ := strings.Cut(pair, "=")
+		given[key] = true
+		switch key {
+		case "streamid", "passphrase":
+			text, err := url.PathUnescape(value)
+			if err != nil {
+				return output{}, fmt.Errorf("the publishing URL's %s is badly percent-encoded", key)
+			}
+			if key == "streamid" {
+				key = "srt_streamid" // streamid alone is another of FFmpeg's options
+			}
+			o.hidden = append(o.hidden, option{key, text})
+		case "":
+		default:
+			open = append(open, pair)
+		}
+	}
+	for _, d := range [][2]string{{"mode", "caller"}, {"pkt_size", "1316"}, {"latency", "200000"}, {"connect_timeout", "5000"}} {
+		if !given[d[0]] {
+			open = append(open, d[0]+"="+d[1])
+		}
+	}
+	o.url = "srt://" + host + "?" + strings.Join(open, "&")
+	return o, nil
+}
+
+// whipOutput takes the token out of a WHIP address: FFmpeg sends it as the Authorization header.
+func whipOutput(scheme, rest string) (output, error) {
+	address := strings.Replace(scheme, "whip", "http", 1) + "://" + rest
+	if scheme == "whips" {
+		address = "https://" + rest
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return output{}, errors.New("the publishing URL must read https://HOST/PATH?token=…")
+	}
+	o := output{format: "whip"}
+	query := u.Query()
+	if token := query.Get("token"); token != "" {
+		query.Del("token")
+		o.hidden = append(o.hidden, option{"authorization", token})
+	}
+	u.RawQuery = query.Encode()
+	o.url = u.String()
+	if len(query) > 0 || u.User != nil {
+		o.visible = "FFmpeg takes everything of a WHIP URL but its token from the command line"
+	}
+	return o, nil
+}
+
+func fileOutput(path string) (output, error) {
+	if path == "" {
+		return output{}, errors.New("there is no publishing URL")
+	}
+	o := output{format: "flv", options: []string{"-y"}, url: "file:" + path}
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".ts":
+		o.format = "mpegts"
+	case ".mkv":
+		o.format = "matroska"
+	}
+	return o, nil
+}
+
+// file is the option file's text; "" when nothing needs it.
+func (o output) file() string {
+	var text strings.Builder
+	for _, h := range o.hidden {
+		text.WriteString(h.name + "=" + h.value + "\n")
+	}
+	return text.String()
+}
+
+// errNoWHIP is the error for a WHIP URL and an FFmpeg that is too old for it; those before 8 are.
+var errNoWHIP = encoders.Permanent(errors.New("this ffmpeg cannot publish over WHIP (ffmpeg 8 and later can): use the rtmps or srt URL"))

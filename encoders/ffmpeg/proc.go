@@ -1,0 +1,126 @@
+package ffmpeg
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// procStat is what /proc/PID/stat tells (proc_pid_stat(5)).
+type procStat struct {
+	state byte // R S D T Z …
+	pgrp  int
+	sid   int
+	start uint64 // clock ticks after boot
+}
+
+func readStat(pid int) (procStat, error) {
+	body, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return procStat{}, err
+	}
+	return parseStat(body)
+}
+
+// parseStat reads from behind the last bracket: the name before it may hold anything.
+func parseStat(body []byte) (procStat, error) {
+	end := bytes.LastIndexByte(body, ')')
+	fields := strings.Fields(string(body[end+1:])) // fields[0] is the third of the manual's list
+	if end < 0 || len(fields) < 20 {
+		return procStat{}, fmt.Errorf("/proc stat is not understood: %q", body)
+	}
+	s := procStat{state: fields[0][0]}
+	s.pgrp, _ = strconv.Atoi(fields[2])
+	s.sid, _ = strconv.Atoi(fields[3])
+	start, err := strconv.ParseUint(fields[19], 10, 64)
+	s.start = start
+	return s, err
+}
+
+// gone reports whether only the shell of a process is left.
+func (s procStat) gone() bool { return s.state == 'Z' || s.state == 'X' }
+
+// environ returns the value of a variable in a process's environment as it was at its exec; "" when it is not there or cannot be read.
+func environ(pid int, name string) string {
+	body, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+	if err != nil {
+		return ""
+	}
+	for pair := range bytes.SplitSeq(body, []byte{0}) {
+		if value, ok := bytes.CutPrefix(pair, []byte(name+"=")); ok {
+			return string(value)
+		}
+	}
+	return ""
+}
+
+// pids lists the processes that can be seen.
+func pids() []int {
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return nil
+	}
+	defer dir.Close()
+	names, _ := dir.Readdirnames(-1)
+	var found []int
+	for _, name := range names {
+		if pid, err := strconv.Atoi(name); err == nil {
+			found = append(found, pid)
+		}
+	}
+	return found
+}
+
+// family returns the living processes that belong to id: of its session or group, or with its cookie. A process of it that has left the
+// session still has the cookie. The number of a session is not given to another before its last member has ended.
+func family(id identity) []int {
+	leader, err := readStat(id.PID)
+	another := err == nil && leader.start != id.Start
+	var found []int
+	for _, p := range pids() {
+		st, err := readStat(p)
+		if err != nil || st.gone() {
+			continue
+		}
+		if !another && (st.sid == id.PID || st.pgrp == id.PID) || environ(p, cookieName) == id.Cookie {
+			found = append(found, p)
+		}
+	}
+	return found
+}
+
+// holders returns the processes that have the file open.
+func holders(path string) []int {
+	var want unix.Stat_t
+	if unix.Stat(path, &want) != nil {
+		return nil
+	}
+	var found []int
+	for _, pid := range pids() {
+		fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		for _, fd := range fds {
+			var st unix.Stat_t
+			if unix.Stat(fmt.Sprintf("/proc/%d/fd/%s", pid, fd.Name()), &st) == nil && st.Dev == want.Dev && st.Ino == want.Ino {
+				found = append(found, pid)
+				break
+			}
+		}
+	}
+	return found
+}
+
+// bootID tells this boot of the machine apart from others.
+func bootID() (string, error) {
+	body, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "", fmt.Errorf("read the boot id: %w", err)
+	}
+	return strings.TrimSpace(string(body)), nil
+}

@@ -1,0 +1,112 @@
+package ffmpeg
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// Settings says what to run. Either Input or Args is given. {stream}, {account}, {1}, {2} … are filled in everywhere, {publish} in Args.
+type Settings struct {
+	// Input is a URL (rtsp, rtsps, rtmp, rtmps, srt, http, https, udp, rtp, tcp), a file, which is looped, a /dev/video device, or a test
+	// picture: testsrc, or lavfi: and a filter graph. Time-outs, probing and pacing are set as fits each of them.
+	Input      string   `yaml:"input"`
+	InputArgs  []string `yaml:"input_args"`  // options for the input; they win over the ones set here
+	OutputArgs []string `yaml:"output_args"` // the same for the output
+	// Args is the whole command line instead, without the binary. {publish} as its last argument, after -f flv or -f mpegts, keeps the key
+	// hidden from the process list; anywhere else the key can be seen there.
+	Args []string `yaml:"args"`
+
+	Video        string        `yaml:"video"`   // h264: re-encoded, safe for the platform; copy: as it comes; none
+	Audio        string        `yaml:"audio"`   // aac: 48 kHz stereo; copy; none. An input without audio is fine
+	Bitrate      string        `yaml:"bitrate"` // of h264, bits per second: 3000k, 3M
+	AudioBitrate string        `yaml:"audio_bitrate"`
+	Width        int           `yaml:"width"` // of h264, pixels; 0: as it comes. One of the two keeps the aspect
+	Height       int           `yaml:"height"`
+	FPS          float64       `yaml:"fps"`    // of h264, and asked of a device; 0: as it comes
+	GOP          time.Duration `yaml:"gop"`    // from key frame to key frame, of h264
+	Preset       string        `yaml:"preset"` // of x264: faster presets cost bitrate, slower ones the viewer's time
+
+	Binary       string        `yaml:"binary"`        // a path, or a name in PATH
+	StallTimeout time.Duration `yaml:"stall_timeout"` // no progress for this long is a stall; 0: never
+	Standby      string        `yaml:"standby"`       // none; warm: keep a process loaded and stopped, for a quicker start
+	LogSize      int64         `yaml:"log_size"`      // bytes of output kept; as much again of what came before
+}
+
+// Defaults returns the settings of an encoder that says nothing but its input.
+func Defaults() Settings {
+	return Settings{
+		Video: "h264", Audio: "aac", Bitrate: "3000k", AudioBitrate: "128k", GOP: 2 * time.Second, Preset: "veryfast",
+		Binary: "ffmpeg", StallTimeout: 10 * time.Second, Standby: "none", LogSize: 1 << 20,
+	}
+}
+
+var (
+	bitratePattern = regexp.MustCompile(`^[0-9]+(\.[0-9]+)?[kKM]?$`)
+	presets        = []string{"ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"}
+)
+
+// Validate reports every impossible value, each as "key: what is wrong".
+func (s Settings) Validate() error {
+	var errs []error
+	bad := func(key, format string, args ...any) { errs = append(errs, fmt.Errorf(key+": "+format, args...)) }
+	oneOf := func(key, value string, allowed ...string) {
+		for _, a := range allowed {
+			if value == a {
+				return
+			}
+		}
+		bad(key, "is %q, must be one of %s", value, strings.Join(allowed, ", "))
+	}
+	switch {
+	case s.Input == "" && len(s.Args) == 0:
+		bad("input", "is missing: say what to publish, or write args for the whole command line")
+	case s.Input != "" && len(s.Args) > 0:
+		bad("args", "is the whole command line and leaves no room for input: keep one of them")
+	case len(s.Args) > 0 && len(s.InputArgs)+len(s.OutputArgs) > 0:
+		bad("args", "is the whole command line: move input_args and output_args into it")
+	}
+	if s.Input != "" {
+		if _, err := readInput(s.Input); err != nil {
+			bad("input", "%v", err)
+		}
+	}
+	oneOf("video", s.Video, "h264", "copy", "none")
+	oneOf("audio", s.Audio, "aac", "copy", "none")
+	oneOf("standby", s.Standby, "none", "warm")
+	oneOf("preset", s.Preset, presets...)
+	if s.Video == "none" && s.Audio == "none" {
+		bad("audio", "is none, and so is video: nothing is left to publish")
+	}
+	for key, value := range map[string]string{"bitrate": s.Bitrate, "audio_bitrate": s.AudioBitrate} {
+		if !bitratePattern.MatchString(value) {
+			bad(key, "is %q, must be bits per second such as 3000k or 3M", value)
+		}
+	}
+	if s.Width < 0 || s.Height < 0 || s.Width%2 != 0 || s.Height%2 != 0 {
+		bad("width", "and height are %d and %d, must be even and not negative", s.Width, s.Height)
+	}
+	if s.FPS < 0 || s.FPS > 240 {
+		bad("fps", "is %v, must be from 0 to 240", s.FPS)
+	}
+	if s.GOP < 100*time.Millisecond || s.GOP > 20*time.Second {
+		bad("gop", "is %v, must be from 100ms to 20s", s.GOP)
+	}
+	if s.StallTimeout < 0 {
+		bad("stall_timeout", "is negative, must be 0 (never) or more")
+	}
+	if s.LogSize < 4096 {
+		bad("log_size", "is %d, must be 4096 bytes or more", s.LogSize)
+	}
+	if s.Binary == "" {
+		bad("binary", "is empty, must be a path or a name in PATH")
+	}
+	return errors.Join(errs...)
+}
+
+// isFFmpeg reports whether the binary takes FFmpeg's options, going by its name: ffmpeg, ffmpeg-7, /opt/bin/ffmpeg.static. Any other
+// program gets its Args as they are.
+func (s Settings) isFFmpeg() bool { return strings.HasPrefix(filepath.Base(s.Binary), "ffmpeg") }

@@ -1,0 +1,165 @@
+package ffmpeg
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/oncue/oncue/encoders"
+)
+
+// spawn starts a process for a job and writes down which one it is. Until that is written the start has not happened.
+func (e *Encoder) spawn(c command, job encoders.Job) (*process, error) {
+	binary, err := lookUp(c.binary)
+	if err != nil {
+		return nil, encoders.Permanent(err)
+	}
+	lock, err := takeLock(e.env.Dir)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close() // the child has it
+	st := state{Stream: job.ID(), Run: job.Run, Started: time.Now(), Progress: c.progress, Fast: c.fast, Input: inputMark(e.settings, job)}
+	child := launch{binary: binary, args: c.args, options: c.options, cookie: newCookie(job.Run), lock: lock}
+	if st.LogFrom, err = child.openFiles(e.env.Dir, e.settings.LogSize); err != nil {
+		return nil, fmt.Errorf("open the encoder's output files: %w", err)
+	}
+	defer child.closeFiles()
+	h, pid, err := child.start(job)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENOEXEC) {
+			err = encoders.Permanent(err)
+		}
+		return nil, fmt.Errorf("start %s: %w", c.binary, err)
+	}
+	if st.identity, err = identify(h, pid, child.cookie); err == nil {
+		err = st.save(e.env.Dir)
+	}
+	if err != nil { // nobody could find it again
+		_ = h.signal(syscall.SIGKILL, pid)
+		_, _ = h.wait(time.Now().Add(time.Second))
+		h.status()
+		h.close()
+		return nil, err
+	}
+	return e.open(newProcess(e.settings, st), h), nil
+}
+
+// lookUp finds the binary. A name without a slash is searched for in PATH.
+func lookUp(binary string) (string, error) {
+	path, err := exec.LookPath(binary)
+	if err == nil {
+		return path, nil
+	}
+	switch {
+	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
+		return "", fmt.Errorf("there is no program %s: install it, or set binary", binary)
+	case errors.Is(err, fs.ErrPermission):
+		return "", fmt.Errorf("%s is not an executable file, or may not be executed", binary)
+	}
+	return "", fmt.Errorf("look for %s: %w", binary, err)
+}
+
+// launch is a process about to start.
+type launch struct {
+	binary         string
+	args           []string
+	options        string // for descriptor optionFD
+	cookie         string
+	lock           *os.File
+	output, errors *os.File
+}
+
+// openFiles opens the output files, and returns where in the log the run begins. The progress of the run before is dropped.
+func (l *launch) openFiles(dir string, logSize int64) (logFrom int64, err error) {
+	log := filepath.Join(dir, logFile)
+	if _, err := rotate(log, logSize); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return 0, err
+	}
+	if l.errors, err = openOutput(log); err != nil {
+		return 0, err
+	}
+	info, err := l.errors.Stat()
+	if err == nil {
+		l.output, err = openOutput(filepath.Join(dir, progressFile))
+	}
+	if err == nil {
+		err = l.output.Truncate(0)
+	}
+	if err != nil {
+		l.closeFiles()
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+func (l *launch) closeFiles() {
+	l.errors.Close()
+	if l.output != nil {
+		l.output.Close()
+	}
+}
+
+// start forks and executes. The child leads a session of its own, reads nothing, and gets no descriptor but the ones named here.
+func (l *launch) start(job encoders.Job) (*handle, int, error) {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer null.Close()
+	files := []*os.File{null, l.output, l.errors, l.lock}
+	if l.options != "" {
+		options, err := pipeOf(l.options)
+		if err != nil {
+			return nil, 0, fmt.Errorf("hand over the key: %w", err)
+		}
+		defer options.Close()
+		files = append(files, options)
+	}
+	pidfd := -1
+	p, err := os.StartProcess(l.binary, append([]string{l.binary}, l.args...), &os.ProcAttr{
+		Env:   environment(l.cookie, job),
+		Files: files,
+		Sys:   &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd},
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	pid := p.Pid
+	h, err := newHandle(pidfd)
+	if err != nil {
+		return nil, 0, errors.Join(err, p.Kill(), waitFor(p))
+	}
+	// When memory runs out, an encoder goes before the one that would start it again.
+	_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte("300"), 0)
+	return h, pid, p.Release() // it is waited for by its pidfd
+}
+
+func waitFor(p *os.Process) error {
+	_, err := p.Wait()
+	return err
+}
+
+// pipeOf returns the reading end of a pipe that holds text and nothing more to come: once the child has read it, it is nowhere. The text
+// is far below a pipe's size, so writing does not wait.
+func pipeOf(text string) (*os.File, error) {
+	var fd [2]int
+	if err := syscall.Pipe2(fd[:], syscall.O_CLOEXEC|syscall.O_NONBLOCK); err != nil {
+		return nil, err
+	}
+	n, err := syscall.Write(fd[1], []byte(text))
+	syscall.Close(fd[1])
+	if err == nil && n < len(text) {
+		err = fmt.Errorf("it takes %d bytes, too many for a pipe", len(text))
+	}
+	if err != nil {
+		syscall.Close(fd[0])
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd[0]), "options"), nil
+}

@@ -1,0 +1,239 @@
+package ffmpeg
+
+import (
+	"bytes"
+	"fmt"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/oncue/oncue/encoders"
+)
+
+// process is one running process. Its goroutine is follow.
+type process struct {
+	// set at construction
+	state
+	handle *handle
+	done   chan struct{} // closed when nothing of it is left, and the encoder's status says so
+
+	// set by Stop
+	stopping atomic.Bool
+	forced   atomic.Bool // it has had its chance
+
+	// owned by follow
+	progress *progress
+	watchdog watchdog
+	queue    sendQueue
+	ticks    int
+}
+
+const (
+	startTick = 250 * time.Millisecond // how often a starting process is looked at
+	tick      = time.Second            // and a publishing one
+	queueEach = 2                      // ticks from one look at its sockets to the next
+	cutEach   = 20                     // ticks from one look at the size of its files to the next
+)
+
+func newProcess(s Settings, st state) *process {
+	return &process{state: st, done: make(chan struct{}), queue: sendQueue{pid: st.PID}, watchdog: newWatchdog(s.StallTimeout, st.Progress, st.Started)}
+}
+
+// open makes a process the running one, and follows it until it ends or the encoder is closed.
+func (e *Encoder) open(p *process, h *handle) *process {
+	p.handle = h
+	now := time.Now()
+	seen, why := p.watchdog.verdict(now)
+	e.mu.Lock()
+	e.running, e.lastBlock = p, p.watchdog.last
+	e.mu.Unlock()
+	e.change(func(s *encoders.Status) {
+		*s = encoders.Status{State: seen, Since: p.Started, Run: p.Run, PID: p.PID, Error: why, ConfigOnly: p.watchdog.guesses(seen)}
+	})
+	e.followers.Go(func() { e.follow(p) })
+	return p
+}
+
+// follow looks at the process until it has ended.
+func (e *Encoder) follow(p *process) {
+	defer p.close()
+	for {
+		every := tick
+		if p.watchdog.moves == 0 {
+			every = startTick
+		}
+		ended, err := p.handle.wait(time.Now().Add(every))
+		if err != nil { // closed: the process is left as it is
+			return
+		}
+		if ended {
+			e.settle(p)
+			return
+		}
+		e.look(p, time.Now())
+	}
+}
+
+func (p *process) close() {
+	p.handle.close()
+	if p.progress != nil {
+		p.progress.close()
+	}
+}
+
+// look reads what the process has reported, and what the kernel tells of it.
+func (e *Encoder) look(p *process, now time.Time) {
+	if err := e.readProgress(p, now); err != nil {
+		e.env.Log.Debug("progress cannot be read", "encoder", e.env.Name, "error", err)
+	}
+	p.ticks++
+	if p.watchdog.blocks == 0 && !p.watchdog.ours {
+		p.watchdog.ours = e.showsFFmpeg(p)
+	}
+	if p.watchdog.moves > 0 && p.ticks%queueEach == 0 {
+		if n, err := p.queue.bytes(now); err == nil {
+			p.watchdog.sockets(now, n)
+		}
+	}
+	if p.ticks%cutEach == 0 {
+		e.cutFiles(p)
+	}
+	e.publishVerdict(p, now)
+}
+
+func (e *Encoder) readProgress(p *process, now time.Time) (err error) {
+	if p.progress == nil {
+		if p.progress, err = openProgress(filepath.Join(e.env.Dir, progressFile)); err != nil {
+			return err
+		}
+	}
+	return p.progress.read(func(b block) { p.watchdog.block(now, b) })
+}
+
+// catchUp reads the last reports of an adopted process, at the time they were written.
+func (e *Encoder) catchUp(p *process) error {
+	reports, err := openProgress(filepath.Join(e.env.Dir, progressFile))
+	if err != nil {
+		return err
+	}
+	p.progress = reports
+	written, err := reports.skip()
+	if err != nil {
+		return err
+	}
+	return e.readProgress(p, written)
+}
+
+// publishVerdict makes the watchdog's verdict the status.
+func (e *Encoder) publishVerdict(p *process, now time.Time) {
+	seen, why := p.watchdog.verdict(now)
+	e.mu.Lock()
+	e.lastBlock = p.watchdog.last
+	e.mu.Unlock()
+	e.change(func(s *encoders.Status) {
+		if p.stopping.Load() || seen == encoders.StateStalled && s.State == seen { // the words would change every second
+			return
+		}
+		if s.State != seen {
+			s.Since = now
+		}
+		s.State, s.Error, s.ConfigOnly = seen, why, p.watchdog.guesses(seen)
+	})
+}
+
+// showsFFmpeg reports whether the process's output begins as FFmpeg's does.
+func (e *Encoder) showsFFmpeg(p *process) bool {
+	head, err := firstBytes(filepath.Join(e.env.Dir, logFile), p.LogFrom, 256)
+	return err == nil && bytes.Contains(head, []byte("ffmpeg version "))
+}
+
+func (e *Encoder) cutFiles(p *process) {
+	cut, err := rotate(filepath.Join(e.env.Dir, logFile), e.settings.LogSize)
+	if cut {
+		p.LogFrom = 0
+		err = p.state.save(e.env.Dir)
+	}
+	if err == nil && p.progress != nil {
+		err = p.progress.cut()
+	}
+	if err != nil {
+		e.env.Log.Warn("the encoder's output files cannot be cut", "encoder", e.env.Name, "error", err)
+	}
+}
+
+// settle says how a process ended, once nothing of its family is left.
+func (e *Encoder) settle(p *process) {
+	_ = e.readProgress(p, time.Now()) // its last words
+	how := p.handle.status()
+	if !e.endFamily(p) {
+		return // closed meanwhile
+	}
+	s := encoders.Status{State: encoders.StateStopped, Since: time.Now(), Run: p.Run}
+	if !p.stopping.Load() {
+		f := e.explain(p, how)
+		s.State, s.Error, s.Permanent = encoders.StateFailed, f.text, f.permanent
+		e.env.Log.Info("ffmpeg ended", "encoder", e.env.Name, "pid", p.PID, "how", how.String(), "why", s.Error)
+	}
+	if err := dropState(e.env.Dir); err != nil {
+		e.env.Log.Warn("a process that has ended is still written down", "encoder", e.env.Name, "error", err)
+	}
+	e.mu.Lock()
+	e.running, e.lastBlock = nil, p.watchdog.last
+	e.mu.Unlock()
+	e.change(func(now *encoders.Status) { *now = s })
+	close(p.done)
+}
+
+// endFamily ends what a process leaves behind when it ends, however it has ended. It returns false when the encoder was closed meanwhile.
+func (e *Encoder) endFamily(p *process) bool {
+	wait := 20 * time.Millisecond
+	for n := 0; ; n++ {
+		left := family(p.identity)
+		if len(left) == 0 {
+			return true
+		}
+		sig := unix.SIGTERM
+		if p.forced.Load() || n > 5 {
+			sig = unix.SIGKILL
+		}
+		if n == 0 || sig == unix.SIGKILL {
+			p.signalFamily(left, sig)
+		}
+		select {
+		case <-e.closed:
+			return false
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, time.Second)
+	}
+}
+
+// signalFamily signals processes of the family one by one, each verified behind its handle.
+func (p *process) signalFamily(pids []int, sig unix.Signal) {
+	for _, pid := range pids {
+		h, err := openHandle(pid)
+		if err != nil {
+			continue
+		}
+		st, err := readStat(pid)
+		if err == nil && (st.sid == p.PID || st.pgrp == p.PID || environ(pid, cookieName) == p.Cookie) {
+			_ = h.signalOne(sig)
+			_ = h.signalOne(unix.SIGCONT)
+		}
+		h.close()
+	}
+}
+
+// signal signals the whole family: the group at once, and whoever has left it.
+func (p *process) signal(sig unix.Signal) error {
+	err := p.handle.signal(sig, p.PID)
+	if cont := p.handle.signal(unix.SIGCONT, p.PID); err == nil {
+		err = cont
+	}
+	if err != nil {
+		return fmt.Errorf("signal process %d: %w", p.PID, err)
+	}
+	return nil
+}
