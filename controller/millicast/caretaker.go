@@ -257,7 +257,7 @@ func (c *Caretaker) Rotate(ctx context.Context) (before, after secret.Value, err
 	if err := CheckSecret(after); err != nil {
 		return before, after, fmt.Errorf("rotate: webhook %d: %w", id, errors.Join(askErr, err))
 	}
-	if after == before {
+	if after.Equal(before.Reveal()) {
 		if askErr == nil {
 			askErr = fmt.Errorf("rotate: webhook %d: the platform shows the same secret as before", id)
 		}

@@ -76,6 +76,12 @@ func NewClient(o ClientOptions) (*Client, error) {
 // Account is the account that the client was made for.
 func (c *Client) Account() string { return c.account }
 
+// String keeps fmt from looking inside.
+func (c *Client) String() string { return "platform API of account " + c.account }
+
+// GoString keeps %#v from looking inside.
+func (c *Client) GoString() string { return c.String() }
+
 // Close lets the idle connections go.
 func (c *Client) Close() { c.http.HTTPClient.CloseIdleConnections() }
 

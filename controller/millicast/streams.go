@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -27,68 +28,84 @@ type summary struct {
 
 // Live returns every stream of the account that is live now, in no order.
 //
-// Pages may shift while they are read, and whether they count from 0 or 1 is not documented. So when fewer streams came than the
-// platform counted, the listing is read again; a stream is missing only when it was in no reading.
+// Pages shift while they are read, and whether they count from 0 or 1 is not documented. So a listing in which the numbers do not fit is read
+// again. If none fits, a stream counts when it was in any of them.
 func (c *Client) Live(ctx context.Context) ([]controller.LiveStream, error) {
-	found := map[string]controller.LiveStream{}
+	inAny := map[string]controller.LiveStream{}
 	for _, first := range [...]int{1, 0, 1} {
-		total, err := c.readPages(ctx, first, found)
+		found, whole, err := c.readPages(ctx, first)
+		if first == 0 && declined(err) {
+			continue
+		}
 		if err != nil {
-			if first == 0 && declined(err) {
-				continue
-			}
 			return nil, err
 		}
-		if len(found) >= total {
-			break
+		if whole {
+			return onlyLive(found), nil
 		}
+		maps.Copy(inAny, found)
 	}
+	return onlyLive(inAny), nil
+}
+
+func onlyLive(found map[string]controller.LiveStream) []controller.LiveStream {
 	live := make([]controller.LiveStream, 0, len(found))
 	for _, s := range found {
 		if s.Live {
 			live = append(live, s)
 		}
 	}
-	return live, nil
+	return live
 }
 
-// readPages adds all pages from first on to found and returns how many streams the platform counted.
-func (c *Client) readPages(ctx context.Context, first int, found map[string]controller.LiveStream) (total int, err error) {
+// readPages reads all pages from first on. whole is false when streams may be missing: fewer came than the platform counted, or the count
+// changed meanwhile.
+func (c *Client) readPages(ctx context.Context, first int) (found map[string]controller.LiveStream, whole bool, err error) {
+	found = map[string]controller.LiveStream{}
+	total := -1
+	steady := true
 	for page := first; page < first+maxPages; page++ {
-		var answer struct {
-			Data       []summary `json:"data"`
-			Pagination struct {
-				TotalItems int `json:"totalItems"`
-				TotalPages int `json:"totalPages"`
-			} `json:"pagination"`
-		}
+		var answer streamPage
 		err := c.do(ctx, call{
 			what: "list live streams", method: http.MethodGet, path: "/api/monitoring/summary",
 			query: url.Values{"page": {strconv.Itoa(page)}, "itemsOnPage": {strconv.Itoa(streamsPerPage)}, "isActive": {"true"}},
 		}, &answer)
 		if page > first && declined(err) { // beyond the last page
-			return total, nil
+			return found, false, nil
 		}
 		if err != nil {
-			return 0, err
+			return nil, false, err
 		}
 		for _, s := range answer.Data {
 			stream, err := c.stream(s)
 			if err != nil {
-				return 0, fmt.Errorf("platform: list live streams: %w", err)
+				return nil, false, fmt.Errorf("platform: list live streams: %w", err)
 			}
 			found[stream.Name] = stream
 		}
+		steady = steady && (total < 0 || total == answer.Pagination.TotalItems)
 		total = answer.Pagination.TotalItems
-		pages := answer.Pagination.TotalPages
-		if pages == 0 && len(answer.Data) == streamsPerPage { // not told: read on
-			continue
-		}
-		if len(answer.Data) == 0 || page-first+1 >= pages {
-			return total, nil
+		if answer.last(page - first) {
+			return found, steady && len(found) >= total, nil
 		}
 	}
-	return 0, fmt.Errorf("platform: list live streams: more than %d pages", maxPages)
+	return nil, false, fmt.Errorf("platform: list live streams: more than %d pages", maxPages)
+}
+
+type streamPage struct {
+	Data       []summary `json:"data"`
+	Pagination struct {
+		TotalItems int `json:"totalItems"`
+		TotalPages int `json:"totalPages"`
+	} `json:"pagination"`
+}
+
+// last reports whether no page comes after this one, the nth from 0.
+func (p streamPage) last(nth int) bool {
+	if p.Pagination.TotalPages == 0 { // not told
+		return len(p.Data) < streamsPerPage
+	}
+	return len(p.Data) == 0 || nth+1 >= p.Pagination.TotalPages
 }
 
 // declined reports whether the platform understood the request and would not have it.
