@@ -178,7 +178,7 @@ func (c *Caretaker) repair(ctx context.Context, state *WebhookState) error {
 	}
 	if err == nil {
 		state.Webhook = now
-		err = c.verify(now)
+		err = c.stillWrong(now)
 	}
 	if was != nil {
 		c.tellDisabled(state, was, err)
@@ -193,8 +193,8 @@ func (c *Caretaker) repair(ctx context.Context, state *WebhookState) error {
 	return nil
 }
 
-// verify says what is still wrong after a repair.
-func (c *Caretaker) verify(w Webhook) error {
+// stillWrong says what a repair did not cure.
+func (c *Caretaker) stillWrong(w Webhook) error {
 	switch {
 	case w.Disabled != nil:
 		return fmt.Errorf("the platform keeps it disabled: %s", w.Disabled)

@@ -296,7 +296,10 @@ func TestTroubleThatStays(t *testing.T) {
 		{"other JSON", text(200, "application/json", `{"ok":true}`), nil, "platform: look at a stream: answered 200 OK: JSON that is no answer of this API"},
 		{"no data", text(200, "application/json", `{"status":"success"}`), nil, "platform: look at a stream: the answer has no data"},
 		{"data of another shape", text(200, "application/json", `{"status":"success","data":[1]}`), nil, "platform: look at a stream: the answer's data has another shape than expected: json: cannot unmarshal array into Go value of type millicast.summary"},
-		{"another stream", text(200, "application/json", `{"status":"success","data":{"streamId":"A/other","streamName":"other","live":true}}`), nil, `platform: look at a stream: asked for "x", got "other"`},
+		{"an empty object", text(200, "application/json", `{"status":"success","data":{}}`), nil, "platform: look at a stream: a stream has no name"},
+		{"no word on live", text(200, "application/json", `{"status":"success","data":{"streamName":"x"}}`), nil, `platform: look at a stream: the answer does not say whether "x" is live`},
+		{"no word on viewers", text(200, "application/json", `{"status":"success","data":{"streamName":"x","live":true}}`), nil, `platform: look at a stream: the answer does not say who watches "x"`},
+		{"another stream", text(200, "application/json", `{"status":"success","data":{"streamId":"A/other","streamName":"other","live":true,"viewerCount":0}}`), nil, `platform: look at a stream: asked for "x", got "other"`},
 		{"a redirect", func(w http.ResponseWriter, r *http.Request) bool {
 			http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound)
 			return true
@@ -313,6 +316,19 @@ func TestTroubleThatStays(t *testing.T) {
 			if errors.Is(err, sentinel) != (sentinel == c.is) {
 				t.Errorf("%s: errors.Is(err, %v) = %v", c.what, sentinel, errors.Is(err, sentinel))
 			}
+		}
+	}
+}
+
+func TestAListThatIsNoneIsAnError(t *testing.T) {
+	for _, data := range []string{`{}`, `[]`, `null`, `{"data":[{}]}`, `{"data":[{"streamName":"x"}]}`} {
+		f := newFakeAPI(t)
+		f.breakWith(func(w http.ResponseWriter, r *http.Request) bool {
+			fmt.Fprintf(w, `{"status":"success","data":%s}`, data)
+			return true
+		})
+		if live, err := f.client(t).Live(t.Context()); err == nil {
+			t.Errorf("%s: %v", data, live)
 		}
 	}
 }

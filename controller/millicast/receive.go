@@ -291,54 +291,6 @@ func (r *Receiver) refuse(why cause, err error) (controller.Verdict, error) {
 	return "", err
 }
 
-// arrivals tells who waits for a stream's next delivery that it came.
-type arrivals struct {
-	waiting atomic.Int32 // keeps the hot path off mu
-	mu      sync.Mutex
-	streams map[string][]chan controller.Record
-}
-
-// Expect returns a channel that gets the next verified delivery that names the stream, whatever its verdict. Call cancel when done.
-func (r *Receiver) Expect(account, name string) (arrived <-chan controller.Record, cancel func()) {
-	a, id, ch := &r.arrivals, account+"/"+name, make(chan controller.Record, 1)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.streams == nil {
-		a.streams = map[string][]chan controller.Record{}
-	}
-	a.streams[id] = append(a.streams[id], ch)
-	a.waiting.Add(1)
-	return ch, sync.OnceFunc(func() {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		list := a.streams[id]
-		for i, c := range list {
-			if c == ch {
-				list = append(list[:i:i], list[i+1:]...)
-				break
-			}
-		}
-		if a.streams[id] = list; len(list) == 0 {
-			delete(a.streams, id)
-		}
-		a.waiting.Add(-1)
-	})
-}
-
-func (a *arrivals) tell(rec controller.Record) {
-	if a.waiting.Load() == 0 {
-		return
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, ch := range a.streams[rec.Stream] {
-		select {
-		case ch <- rec:
-		default: // it has one already
-		}
-	}
-}
-
 // SetSecrets replaces the webhook secrets of all accounts at once, base64 as the platform shows them. Deliveries that came within the last
 // 15 minutes and that only a new secret verifies are taken now, before SetSecrets returns. A secret that CheckSecret refuses is an error,
 // and then nothing has changed. ErrStore in the chain means: the secrets are in force, but deliveries are still held for the next call.

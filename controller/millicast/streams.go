@@ -22,8 +22,8 @@ const (
 type summary struct {
 	StreamID    string `json:"streamId"`
 	StreamName  string `json:"streamName"`
-	Live        bool   `json:"live"`
-	ViewerCount int    `json:"viewerCount"`
+	Live        *bool  `json:"live"`
+	ViewerCount *int   `json:"viewerCount"`
 }
 
 // Live returns every stream of the account that is live now, in no order.
@@ -76,6 +76,9 @@ func (c *Client) readPages(ctx context.Context, first int) (found map[string]con
 		if err != nil {
 			return nil, false, err
 		}
+		if answer.Data == nil && answer.Pagination == nil {
+			return nil, false, errors.New("platform: list live streams: the answer has no list")
+		}
 		for _, s := range answer.Data {
 			stream, err := c.stream(s)
 			if err != nil {
@@ -83,8 +86,10 @@ func (c *Client) readPages(ctx context.Context, first int) (found map[string]con
 			}
 			found[stream.Name] = stream
 		}
-		steady = steady && (total < 0 || total == answer.Pagination.TotalItems)
-		total = answer.Pagination.TotalItems
+		if p := answer.Pagination; p != nil {
+			steady = steady && (total < 0 || total == p.TotalItems)
+			total = p.TotalItems
+		}
 		if answer.last(page - first) {
 			return found, steady && len(found) >= total, nil
 		}
@@ -94,7 +99,7 @@ func (c *Client) readPages(ctx context.Context, first int) (found map[string]con
 
 type streamPage struct {
 	Data       []summary `json:"data"`
-	Pagination struct {
+	Pagination *struct {
 		TotalItems int `json:"totalItems"`
 		TotalPages int `json:"totalPages"`
 	} `json:"pagination"`
@@ -102,7 +107,7 @@ type streamPage struct {
 
 // last reports whether no page comes after this one, the nth from 0.
 func (p streamPage) last(nth int) bool {
-	if p.Pagination.TotalPages == 0 { // not told
+	if p.Pagination == nil || p.Pagination.TotalPages == 0 { // not told
 		return len(p.Data) < streamsPerPage
 	}
 	return len(p.Data) == 0 || nth+1 >= p.Pagination.TotalPages
@@ -114,7 +119,8 @@ func declined(err error) bool {
 	return ok && e.understood && (e.Status == http.StatusBadRequest || e.Status == http.StatusNotFound)
 }
 
-// stream reads a summary; a stream of another account means that the secret is another account's.
+// stream reads a summary. One that does not say what is asked is an error, for "not live" and "no viewers" switch encoders off. A stream of another
+// account means that the secret is another account's.
 func (c *Client) stream(s summary) (controller.LiveStream, error) {
 	account, tail, ok := controller.SplitID(s.StreamID)
 	if ok && account != c.account {
@@ -124,10 +130,17 @@ func (c *Client) stream(s summary) (controller.LiveStream, error) {
 	if name == "" {
 		name = tail
 	}
-	if name == "" {
+	switch {
+	case name == "":
 		return controller.LiveStream{}, errors.New("a stream has no name")
+	case s.Live == nil:
+		return controller.LiveStream{}, fmt.Errorf("the answer does not say whether %q is live", shorten(name))
+	case !*s.Live:
+		return controller.LiveStream{Name: name}, nil
+	case s.ViewerCount == nil:
+		return controller.LiveStream{}, fmt.Errorf("the answer does not say who watches %q", shorten(name))
 	}
-	return controller.LiveStream{Name: name, Live: s.Live, Viewers: max(0, s.ViewerCount)}, nil
+	return controller.LiveStream{Name: name, Live: true, Viewers: max(0, *s.ViewerCount)}, nil
 }
 
 // LiveStream returns one stream by its name. One that the platform does not know is not live, and was not within the last hour.
@@ -139,9 +152,6 @@ func (c *Client) LiveStream(ctx context.Context, name string) (controller.LiveSt
 	}
 	if err != nil {
 		return controller.LiveStream{}, err
-	}
-	if s.StreamName == "" {
-		s.StreamName = name
 	}
 	stream, err := c.stream(s)
 	if err != nil {
