@@ -126,11 +126,11 @@ func (r *Receiver) Receive(ctx context.Context, d Delivery) (controller.Verdict,
 		return r.refuse(causeTooLarge, ErrTooLarge)
 	}
 	texts := d.Header[SignatureHeader]
-	if len(texts) != 1 {
+	if len(texts) == 0 {
 		return r.refuse(causeNoSignature, ErrSignature)
 	}
 	sig, ok := parseSignature(texts[0])
-	if !ok {
+	if !ok || len(texts) > 1 {
 		return r.refuse(causeBadSignature, ErrSignature)
 	}
 	var few [4]*key
