@@ -36,7 +36,7 @@ const (
 func dialError(address string, connected bool, after time.Duration, resp *http.Response, err error) error {
 	e := &linkError{address: address, err: err}
 	var dns *net.DNSError
-	var op *net.OpError
+	var errno syscall.Errno
 	switch {
 	case resp != nil && resp.StatusCode != http.StatusSwitchingProtocols:
 		e.what = fmt.Sprintf("answers, but not as a websocket (HTTP %d)", resp.StatusCode)
@@ -53,8 +53,8 @@ func dialError(address string, connected bool, after time.Duration, resp *http.R
 		e.what, e.hint = "is not reachable: no address is known for "+dns.Name, hintNetwork
 	case isTimeout(err):
 		e.what, e.hint = fmt.Sprintf("is not reachable: no answer within %v", after), hintNetwork
-	case errors.As(err, &op):
-		e.what, e.hint = "is not reachable: "+op.Err.Error(), hintNetwork
+	case errors.As(err, &errno):
+		e.what, e.hint = "is not reachable: "+errno.Error(), hintNetwork
 	default:
 		e.what, e.hint = "is not reachable: "+err.Error(), hintNetwork
 	}

@@ -170,8 +170,8 @@ func (e *Encoder) next(last time.Time) (at time.Time, stop bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
-	case e.out.phase == phaseStopped && e.out.closing:
-		return last.Add(e.limits.pollClosing), false
+	case e.out.phase == phaseStopped && !e.out.certain(time.Now()):
+		return last.Add(e.limits.pollUnsure), false
 	case e.out.phase == phaseStopped:
 		return last.Add(e.limits.pollOff), false
 	}

@@ -63,7 +63,7 @@ type limits struct {
 	look        time.Duration // what Status waits for an answer
 	pollOn      time.Duration // between polls while the output is not stopped
 	pollOff     time.Duration // between polls while it is; they are also what finds a dead connection
-	pollClosing time.Duration // between polls until an output that is said to be stopped is
+	pollUnsure  time.Duration // between polls until it is certain that the output is stopped
 	retry       time.Duration // after OBS said that it is not ready
 	quiet       time.Duration // see output.quiet
 	backoffMin  time.Duration
@@ -74,7 +74,7 @@ type limits struct {
 func defaultLimits() limits {
 	return limits{
 		dial: 5 * time.Second, request: 5 * time.Second, change: 30 * time.Second, look: 3 * time.Second,
-		pollOn: time.Second, pollOff: 12 * time.Second, pollClosing: 30 * time.Millisecond, retry: 300 * time.Millisecond, quiet: 2 * time.Second,
+		pollOn: time.Second, pollOff: 12 * time.Second, pollUnsure: 100 * time.Millisecond, retry: 300 * time.Millisecond, quiet: 2 * time.Second,
 		backoffMin: time.Second, backoffMax: 30 * time.Second, backoffAuth: 30 * time.Second,
 	}
 }

@@ -54,7 +54,8 @@ type output struct {
 	stopDue  bool      // a stop came while it was starting: send StopStream once it is live
 	exiting  bool      // ExitStarted was seen in this life of OBS
 
-	rendered int64 // frames rendered since OBS's start: goes down only when OBS is a new process
+	rendered int64     // frames rendered since OBS's start, from which a new process is known
+	counted  time.Time // when rendered was told
 	meter    meter
 }
 
@@ -74,7 +75,9 @@ func (o *output) on() bool { return o.phase == phaseLive || o.phase == phaseReco
 // is not active may be in the middle of a start by somebody else: a second StartStream then crashes OBS (seen with 29, open for 32). And it
 // cannot for some milliseconds after STOPPED, when OBS is still taking the output down: it answers a StartStream then with success, and
 // drops it (seen with 29).
-func (o *output) certain(now time.Time) bool { return o.phase == phaseStopped && !o.closing && !now.Before(o.clear) }
+func (o *output) certain(now time.Time) bool {
+	return o.phase == phaseStopped && !o.closing && !now.Before(o.clear)
+}
 
 // startAsked is called before StartStream is sent.
 func (o *output) startAsked(c claim, now time.Time) {
@@ -196,7 +199,7 @@ type look struct {
 func (o *output) looked(l look, now time.Time) {
 	st := l.stream
 	settled := l.asked.Sub(o.moved) >= settle
-	o.rendered = l.stats.Rendered
+	o.rendered, o.counted = l.stats.Rendered, l.asked
 	switch {
 	case o.phase == phaseStarting && st.Active && l.asked.After(o.moved):
 		o.begun(now)
@@ -223,20 +226,18 @@ func (o *output) looked(l look, now time.Time) {
 // returned takes in the first poll of a new connection. What changed meanwhile was not asked for by us.
 func (o *output) returned(l look, now time.Time) {
 	st := l.stream
-	fresh := o.exiting || l.stats.Rendered < o.rendered // another process than before
+	fresh := o.isFresh(l)
 	before := o.phase
 	if fresh && before == phaseStarting {
 		before = phaseLive // whatever was under way died with the old process
 	}
-	o.exiting, o.rendered = false, l.stats.Rendered
+	o.exiting, o.rendered, o.counted = false, l.stats.Rendered, l.asked
 	switch {
 	case !st.Active && before == phaseStarting && now.Before(o.deadline):
 		o.moved = now // still starting, for all we know
 	case !st.Active:
 		o.endedUnseen(before, fresh, now)
-		if st.Bytes == 0 { // OBS sets it to 0 when it starts: a figure is left of an output that has ended since
-			o.clear = now.Add(o.quiet)
-		}
+		o.clear = now.Add(o.quiet)
 	default:
 		o.onUnseen(before, fresh, now.Add(-time.Duration(st.DurationMS)*time.Millisecond), now)
 		if st.Reconnecting {
@@ -246,6 +247,13 @@ func (o *output) returned(l look, now time.Time) {
 	o.meter = meter{}
 	o.meter.measure(l, false, now)
 	o.meter.advanced = now
+}
+
+// isFresh reports whether this OBS is another process than the one before. OBS counts the frames it renders, also those it should have; a
+// process that has begun since has at most those of the time since, and the old one all of its earlier ones besides.
+func (o *output) isFresh(l look) bool {
+	since := l.stats.FPS * l.asked.Sub(o.counted).Seconds()
+	return o.exiting || o.rendered > 0 && float64(l.stats.Rendered) < since+float64(o.rendered)/2
 }
 
 // endedUnseen: it is off now.

@@ -107,7 +107,9 @@ func TestReal(t *testing.T) {
 	s := r.awaitState(encoders.StatePublishing)
 	t.Logf("publishing after %v: %+v", time.Since(began), s)
 	r.awaitFeeds(in, 1)
-	r.awaitStatus("measured", func(s encoders.Status) bool { return s.Health != nil && s.Health.BitrateBPS != nil && *s.Health.BitrateBPS > 0 })
+	r.awaitStatus("measured", func(s encoders.Status) bool {
+		return s.Health != nil && s.Health.BitrateBPS != nil && *s.Health.BitrateBPS > 0
+	})
 	began = time.Now()
 	r.stop()
 	t.Log("stop took", time.Since(began))

@@ -23,7 +23,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func fast() limits {
 	l := defaultLimits()
 	l.dial, l.request, l.look = time.Second, time.Second, 500*time.Millisecond
-	l.pollOn, l.pollOff, l.retry, l.quiet = 50*time.Millisecond, 200*time.Millisecond, 10*time.Millisecond, 50*time.Millisecond
+	l.pollOn, l.pollOff, l.pollUnsure, l.retry = 50*time.Millisecond, 200*time.Millisecond, 10*time.Millisecond, 10*time.Millisecond
+	l.quiet = 50 * time.Millisecond
 	l.backoffMin, l.backoffMax, l.backoffAuth = 20*time.Millisecond, 100*time.Millisecond, time.Second
 	return l
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/oncue/oncue/encoders"
@@ -70,13 +71,32 @@ func rtmpService(text string, u *url.URL) service {
 	}
 }
 
-// srtService: OBS takes the whole URL as the server.
+// srtService gives the stream id as the key. In the server's URL, OBS would take it without undoing the percent-encoding, which cannot hold
+// every id (seen with OBS 29).
 func srtService(u *url.URL) service {
+	server := *u
+	key := ""
+	kept := slices.DeleteFunc(strings.Split(u.RawQuery, "&"), func(pair string) bool {
+		id, is := strings.CutPrefix(pair, "streamid=")
+		if is {
+			key = decoded(id)
+		}
+		return is || pair == ""
+	})
+	server.RawQuery = strings.Join(kept, "&")
 	return service{
 		kind: serviceCustom, shown: "srt://" + u.Host,
-		values:  map[string]any{"server": u.String(), "key": "", "use_auth": false},
-		secrets: map[string]string{"server": u.String(), "key": ""},
+		values:  map[string]any{"server": server.String(), "key": key, "use_auth": false},
+		secrets: map[string]string{"server": server.String(), "key": key},
 	}
+}
+
+// decoded undoes one percent-encoding. What is none stays as it is.
+func decoded(s string) string {
+	if plain, err := url.PathUnescape(s); err == nil {
+		return plain
+	}
+	return s
 }
 
 // whipService: the endpoint is the URL without its token parameter, which goes into the Authorization header.

@@ -66,7 +66,6 @@ func Start(t testing.TB, c Config) *OBS {
 	o.screen()
 	o.Open()
 	t.Cleanup(o.Kill)
-	t.Cleanup(func() { t.Log(o.tail()) })
 	return o
 }
 

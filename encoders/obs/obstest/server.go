@@ -26,6 +26,7 @@ type Server struct {
 
 	mu       sync.Mutex
 	settings Settings
+	listener net.Listener
 	http     *http.Server
 	conns    map[*conn]bool
 	frozen   chan struct{} // closed when it thaws; nil when it is not frozen
@@ -83,6 +84,7 @@ func (s *Server) Open() {
 	if err != nil {
 		s.t.Fatalf("obs server: %v", err)
 	}
+	s.listener = l
 	s.Address, s.down = l.Addr().String(), false
 	s.stream.reset()
 	s.http = &http.Server{Handler: http.HandlerFunc(s.serve)}
@@ -112,6 +114,7 @@ func (s *Server) end(code websocket.StatusCode) {
 		return
 	}
 	s.down = true
+	s.listener.Close()
 	s.http.Close()
 	s.stream.reset()
 	s.drop(code)
@@ -127,7 +130,7 @@ func (s *Server) Drop(code websocket.StatusCode) {
 func (s *Server) drop(code websocket.StatusCode) {
 	for c := range s.conns {
 		if code != 0 {
-			go c.ws.Close(code, "")
+			c.enqueue(outgoing{code: code})
 		} else {
 			c.ws.CloseNow()
 		}
@@ -203,12 +206,20 @@ func encode(op int, d any) []byte {
 // conn is one client. Messages to it go through a queue, so that no one waits for a slow client.
 type conn struct {
 	ws    *websocket.Conn
-	queue chan []byte
+	queue chan outgoing
 }
 
-func (c *conn) send(data []byte) {
+// outgoing is a message, or with a code the end.
+type outgoing struct {
+	data []byte
+	code websocket.StatusCode
+}
+
+func (c *conn) send(data []byte) { c.enqueue(outgoing{data: data}) }
+
+func (c *conn) enqueue(o outgoing) {
 	select {
-	case c.queue <- data:
+	case c.queue <- o:
 	default: // a client so far behind is one that a test has abandoned
 	}
 }
@@ -217,9 +228,13 @@ func (c *conn) send(data []byte) {
 func (s *Server) write(ctx context.Context, c *conn) {
 	for {
 		select {
-		case data := <-c.queue:
+		case o := <-c.queue:
 			s.whileFrozen()
-			if c.ws.Write(ctx, websocket.MessageText, data) != nil {
+			if o.code != 0 {
+				c.ws.Close(o.code, "")
+				return
+			}
+			if c.ws.Write(ctx, websocket.MessageText, o.data) != nil {
 				return
 			}
 		case <-ctx.Done():
@@ -248,7 +263,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	defer ws.CloseNow()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	c := &conn{ws: ws, queue: make(chan []byte, 256)}
+	c := &conn{ws: ws, queue: make(chan outgoing, 256)}
 	if !s.greet(ctx, c) {
 		return
 	}

@@ -1,0 +1,334 @@
+package obs
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/oncue/oncue/configs/secret"
+	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/encodertest"
+	"github.com/oncue/oncue/encoders/obs/obstest"
+)
+
+func TestClosedAtFirst(t *testing.T) {
+	server, r := played(t, obstest.Settings{})
+	server.Crash()
+	s := r.status()
+	if want := "obs at " + server.Address + " is not reachable: connection refused"; s.State != encoders.StateUnknown || s.Error != want {
+		t.Errorf("status %+v; want unknown, %q", s, want)
+	}
+	if err := r.Start(r.within(patience), r.job); err == nil || encoders.IsPermanent(err) || !strings.Contains(err.Error(), "not reachable") {
+		t.Errorf("start: %v", err)
+	}
+	if err := r.Stop(r.within(patience), r.job); err == nil {
+		t.Error("stop is confirmed by an OBS that never answered")
+	}
+	await(t, "several attempts", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return r.tries > 4 })
+	if n := strings.Count(r.log.String(), "no connection to obs"); n != 1 {
+		t.Errorf("the outage was logged %d times; want once:\n%s", n, r.log)
+	}
+	server.Open()
+	r.awaitState(encoders.StateStopped)
+	if !strings.Contains(r.log.String(), "reachable again") {
+		t.Errorf("the end of the outage was not logged:\n%s", r.log)
+	}
+}
+
+func TestStartBringsTheConnectionBackAtOnce(t *testing.T) {
+	l := fast()
+	l.backoffMin, l.backoffMax = time.Hour, time.Hour
+	server := obstest.NewServer(t, obstest.Settings{})
+	r := newRig(t, settingsFor(server), l)
+	server.Crash()
+	r.awaitState(encoders.StateUnknown)
+	server.Open()
+	r.start()
+	r.awaitState(encoders.StatePublishing)
+}
+
+func TestWrongPassword(t *testing.T) {
+	server := obstest.NewServer(t, obstest.Settings{Password: "right"})
+	for name, password := range map[string]string{"refuses the password": "wrong", "asks for a password, and none is configured": ""} {
+		t.Run(name, func(t *testing.T) {
+			s := settingsFor(server)
+			s.Password = secret.New(password)
+			l := fast()
+			l.backoffAuth = time.Hour
+			r := newRig(t, s, l)
+			if got := r.status(); !strings.HasSuffix(got.Error, name) {
+				t.Errorf("the status says %q", got.Error)
+			}
+			for range 3 {
+				if err := r.Start(r.within(patience), r.job); !encoders.IsPermanent(err) || !strings.HasSuffix(err.Error(), name) {
+					t.Errorf("start: %v; want a permanent %q", err, name)
+				}
+			}
+			if r.mu.Lock(); r.tries != 1 {
+				t.Errorf("%d attempts; a refused password is not to be hammered with", r.tries)
+			}
+			r.mu.Unlock()
+		})
+	}
+}
+
+func TestPasswordIsTriedAgainLater(t *testing.T) {
+	server, r := played(t, obstest.Settings{Password: "another"})
+	r.awaitState(encoders.StateUnknown)
+	server.Set(func(s *obstest.Settings) { s.Password = encodertest.Canary })
+	r.awaitState(encoders.StateStopped)
+}
+
+func TestNotReady(t *testing.T) {
+	busy := []int{207, 207, 207}
+	server, r := played(t, obstest.Settings{Refuse: map[string][]int{"GetVersion": busy, "GetStreamStatus": busy, "StartStream": busy, "StopStream": busy}})
+	r.start()
+	r.awaitState(encoders.StatePublishing)
+	r.stop()
+	if n := server.Requests("StartStream"); n != 4 {
+		t.Errorf("%d times StartStream; want 3 that OBS was not ready for, and one", n)
+	}
+}
+
+func TestStartRefused(t *testing.T) {
+	_, r := played(t, obstest.Settings{Refuse: map[string][]int{"StartStream": {702}}})
+	err := r.Start(r.within(patience), r.job)
+	if err == nil || !strings.Contains(err.Error(), "StartStream with code 702") {
+		t.Errorf("start: %v", err)
+	}
+	if s := r.status(); s.State != encoders.StateStopped {
+		t.Errorf("after a refused start it is %+v", s)
+	}
+	r.start()
+	r.awaitState(encoders.StatePublishing)
+}
+
+func TestStartedBySomebodyElseMeanwhile(t *testing.T) {
+	server, r := played(t, obstest.Settings{Refuse: map[string][]int{"StartStream": {500}}})
+	r.status()
+	server.Set(func(s *obstest.Settings) { s.StartTakes = 0 })
+	r.start() // 500 means that it is on, which is what was wanted
+	if s := r.status(); s.State.Gone() {
+		t.Errorf("it is %+v", s)
+	}
+}
+
+func TestStopWhileStarting(t *testing.T) {
+	server, r := played(t, obstest.Settings{StartTakes: 400 * time.Millisecond})
+	r.start()
+	r.awaitState(encoders.StateStarting)
+	r.stop()
+	if s := r.status(); s.State != encoders.StateStopped || s.ByHand || server.Active() {
+		t.Errorf("after the stop it is %+v", s)
+	}
+}
+
+func TestStopOutlivesItsContext(t *testing.T) {
+	server, r := played(t, obstest.Settings{StartTakes: 500 * time.Millisecond})
+	r.start()
+	if err := r.Stop(r.within(50*time.Millisecond), r.job); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("stop: %v; want it unconfirmed", err)
+	}
+	await(t, "the stop is sent once OBS is live", func() bool { return server.Requests("StopStream") > 0 && !server.Active() })
+	if s := r.awaitState(encoders.StateStopped); s.ByHand {
+		t.Errorf("the remembered stop seems to be by hand: %+v", s)
+	}
+}
+
+func TestStartCancelsARememberedStop(t *testing.T) {
+	server, r := played(t, obstest.Settings{StartTakes: 500 * time.Millisecond})
+	r.start()
+	if err := r.Stop(r.within(50*time.Millisecond), r.job); err == nil {
+		t.Fatal("stop is confirmed while OBS is starting")
+	}
+	r.start()
+	r.awaitState(encoders.StatePublishing)
+	if server.Requests("StopStream") != 0 || server.Requests("StartStream") != 1 {
+		t.Errorf("%d times StopStream, %d times StartStream; want 0 and 1", server.Requests("StopStream"), server.Requests("StartStream"))
+	}
+}
+
+func TestStartFails(t *testing.T) {
+	server, r := played(t, obstest.Settings{StartTakes: 20 * time.Millisecond, StartFails: true})
+	r.start()
+	if s := r.awaitState(encoders.StateFailed); s.Error != startFailed || s.Run != r.job.Run {
+		t.Errorf("the failure is %+v", s)
+	}
+	server.Set(func(s *obstest.Settings) { s.StartFails = false })
+	r.start()
+	r.awaitState(encoders.StatePublishing)
+}
+
+func TestAnswerToStartIsLost(t *testing.T) {
+	server, r := played(t, obstest.Settings{StartTakes: 3 * time.Second, Ignore: map[string]bool{"StartStream": true}})
+	r.status()
+	if err := r.Start(r.within(100*time.Millisecond), r.job); err == nil {
+		t.Fatal("start is confirmed without an answer")
+	}
+	server.Set(func(s *obstest.Settings) { s.Ignore = nil })
+	server.PressStart() // that is: OBS did take the start
+	r.start()           // while it may be starting: it must not be sent again
+	server.Drop(0)
+	r.start()
+	if s := r.awaitState(encoders.StatePublishing); server.Requests("StartStream") != 1 || s.Run != r.job.Run || s.ByHand {
+		t.Errorf("%d times StartStream; status %+v", server.Requests("StartStream"), s)
+	}
+}
+
+func TestReconnecting(t *testing.T) {
+	server := obstest.NewServer(t, obstest.Settings{})
+	s := settingsFor(server)
+	s.StallTimeout = time.Second
+	r := newRig(t, s, fast())
+	r.start()
+	r.awaitState(encoders.StatePublishing)
+	server.LoseIngest()
+	r.awaitStatus("publishing with an error", func(s encoders.Status) bool { return s.State == encoders.StatePublishing && s.Error == lostServer })
+	r.awaitStatus("stalled", func(s encoders.Status) bool { return s.State == encoders.StateStalled && s.Error == lostServer })
+	server.ReturnIngest()
+	r.awaitStatus("publishing again", func(s encoders.Status) bool { return s.State == encoders.StatePublishing && s.Error == "" })
+	server.Set(func(s *obstest.Settings) { s.Stuck = true })
+	r.awaitStatus("stalled", func(s encoders.Status) bool { return s.State == encoders.StateStalled && s.Error == sendsNought })
+	r.stop()
+}
+
+func TestConnectionLost(t *testing.T) {
+	for name, lose := range map[string]func(*obstest.Server){
+		"broken off":   func(s *obstest.Server) { s.Drop(0) },
+		"kicked":       func(s *obstest.Server) { s.Drop(4011) },
+		"going away":   func(s *obstest.Server) { s.Drop(websocket.StatusGoingAway) },
+		"no JSON":      func(s *obstest.Server) { s.Raw([]byte("OBS")) },
+		"wrong types":  func(s *obstest.Server) { s.Raw([]byte(`{"op":5,"d":[7]}`)) },
+		"too large":    func(s *obstest.Server) { s.Raw([]byte(`{"op":99,"d":"` + strings.Repeat("x", maxMessage) + `"}`)) },
+		"unknown kind": func(s *obstest.Server) { s.Raw([]byte(`{"op":99,"d":{}}`)); s.Drop(0) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			server, r := played(t, obstest.Settings{})
+			r.start()
+			r.awaitState(encoders.StatePublishing)
+			lose(server)
+			await(t, "the loss is seen", func() bool { return strings.Contains(r.log.String(), "no connection to obs") })
+			s := r.awaitState(encoders.StatePublishing)
+			if s.Run != r.job.Run || s.ByHand || server.Requests("StartStream") != 1 {
+				t.Errorf("after the loss it is %+v, with %d times StartStream", s, server.Requests("StartStream"))
+			}
+			r.stop()
+		})
+	}
+}
+
+func TestChangedWhileAway(t *testing.T) {
+	for _, part := range []struct {
+		name   string
+		before bool
+		change func(*obstest.Server)
+		state  encoders.State
+		byHand bool
+	}{
+		{"stopped", true, func(s *obstest.Server) { s.PressStop() }, encoders.StateStopped, true},
+		{"started", false, func(s *obstest.Server) { s.PressStart() }, encoders.StatePublishing, true},
+		{"nothing", true, func(*obstest.Server) {}, encoders.StatePublishing, false},
+		{"crashed while on", true, func(s *obstest.Server) { s.Crash(); s.Open() }, encoders.StateFailed, false},
+		{"crashed while off", false, func(s *obstest.Server) { s.Crash(); s.Open() }, encoders.StateStopped, false},
+		{"closed while on", true, func(s *obstest.Server) { s.Exit(); s.Open() }, encoders.StateFailed, false},
+	} {
+		t.Run(part.name, func(t *testing.T) {
+			l := fast()
+			l.backoffMin, l.backoffMax = time.Second, time.Second // time to change something
+			server := obstest.NewServer(t, obstest.Settings{})
+			r := newRig(t, settingsFor(server), l)
+			if part.before {
+				r.start()
+				r.awaitState(encoders.StatePublishing)
+				await(t, "a second of OBS has been seen", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return r.out.rendered > 15 })
+			} else {
+				r.awaitState(encoders.StateStopped)
+			}
+			server.Drop(0)
+			r.awaitState(encoders.StateUnknown)
+			part.change(server)
+			s := r.awaitStatus("known", func(s encoders.Status) bool { return s.State != encoders.StateUnknown })
+			if s.State != part.state || s.ByHand != part.byHand {
+				t.Errorf("it is %+v; want %s, by hand %t", s, part.state, part.byHand)
+			}
+		})
+	}
+}
+
+func TestClosedOBSIsStopped(t *testing.T) {
+	server, r := played(t, obstest.Settings{})
+	r.start()
+	r.awaitState(encoders.StatePublishing)
+	server.Exit()
+	if s := r.awaitState(encoders.StateUnknown); !strings.Contains(s.Error, "not reachable") {
+		t.Errorf("status %+v", s)
+	}
+	r.stop() // it said good-bye
+}
+
+func TestByHand(t *testing.T) {
+	server, r := played(t, obstest.Settings{StartTakes: 10 * time.Millisecond})
+	r.awaitState(encoders.StateStopped)
+	server.PressStart()
+	if s := r.awaitState(encoders.StatePublishing); !s.ByHand || s.Run != "" {
+		t.Errorf("started by hand, it is %+v", s)
+	}
+	server.PressStop()
+	if s := r.awaitState(encoders.StateStopped); !s.ByHand {
+		t.Errorf("stopped by hand, it is %+v", s)
+	}
+	r.start()
+	if s := r.awaitState(encoders.StatePublishing); s.ByHand || s.Run != r.job.Run {
+		t.Errorf("started from here, it is %+v", s)
+	}
+}
+
+func TestControllerKilledWhileStarting(t *testing.T) {
+	server := obstest.NewServer(t, obstest.Settings{StartTakes: 700 * time.Millisecond})
+	dir := t.TempDir()
+	first := newRigIn(t, dir, settingsFor(server), fast())
+	first.start()
+	first.Close()
+	second := newRigIn(t, dir, settingsFor(server), fast())
+	if s := second.status(); s.State != encoders.StateStarting || s.Run != second.job.Run {
+		t.Errorf("after the controller's restart it is %+v", s)
+	}
+	second.start()
+	if s := second.awaitState(encoders.StatePublishing); s.Run != second.job.Run || s.ByHand || server.Requests("StartStream") != 1 {
+		t.Errorf("it is %+v, with %d times StartStream", s, server.Requests("StartStream"))
+	}
+}
+
+// TestListenStrangers connects to what is no OBS of today.
+func TestListenStrangers(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	mute := Defaults()
+	mute.Address = l.Addr().String() // takes connections, as the kernel does for a frozen OBS
+	old := settingsFor(obstest.NewServer(t, obstest.Settings{Greeting: `{"update-type":"Heartbeat"}`}))
+	for want, s := range map[string]Settings{
+		"does not answer within 1s":             mute,
+		"does not greet as obs-websocket 5":     old,
+		"is not reachable: no address is known": {Address: "no.such.host.invalid:4455", StallTimeout: time.Second},
+		"is not reachable: connection refused":  {Address: "127.0.0.1:1", StallTimeout: time.Second},
+	} {
+		t.Run(want, func(t *testing.T) {
+			r := newRig(t, s, fast())
+			if got := r.status(); !strings.Contains(got.Error, want) {
+				t.Errorf("the status says %q; want %q", got.Error, want)
+			}
+			found := r.Check(r.within(patience), r.job)
+			if len(found) != 1 || found[0].Level != encoders.Bad || found[0].Hint == "" || !strings.Contains(found[0].What, want) {
+				t.Errorf("the check finds %+v", found)
+			}
+		})
+	}
+}
