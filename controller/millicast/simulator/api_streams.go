@@ -19,9 +19,9 @@ const (
 var errNoStream = errors.New("stream not found")
 
 // summary is a stream as the monitoring API shows it; ok is false when it shows nothing. Called with mu held.
-func (s *Simulator) summary(st *stream, now time.Time) (object map[string]any, ok bool) {
+func (s *Simulator) summary(st *stream) (object map[string]any, ok bool) {
 	live, viewers := st.live(), st.count(Watching)
-	gone := now.Sub(st.ended)
+	gone := time.Since(st.ended)
 	if !live && (st.ended.IsZero() || gone > s.scaled(summaryMemory)) {
 		return nil, false
 	}
@@ -30,12 +30,12 @@ func (s *Simulator) summary(st *stream, now time.Time) (object map[string]any, o
 		if stale := s.apiFaults.get().StaleFor; gone < s.scaled(stale) {
 			live, viewers = true, st.count(Inactive)
 		} else {
-			ended = jsonTime(st.ended)
+			ended = jsonTime(st.ended.Add(s.behaviour.Skew))
 		}
 	}
 	return map[string]any{
 		"streamId": s.set.Account + "/" + st.name, "streamName": st.name,
-		"live": live, "viewerCount": viewers, "startTime": jsonTime(st.started), "endTime": ended,
+		"live": live, "viewerCount": viewers, "startTime": jsonTime(st.started.Add(s.behaviour.Skew)), "endTime": ended,
 		"clusterId": "sim-1", "clusters": []string{"sim-1"},
 	}, true
 }
@@ -64,7 +64,7 @@ func (s *Simulator) summaries(wanted func(live bool) bool) []map[string]any {
 	defer s.mu.Unlock()
 	var list []map[string]any
 	for _, st := range s.streams {
-		if object, ok := s.summary(st, s.now()); ok && wanted(object["live"].(bool)) {
+		if object, ok := s.summary(st); ok && wanted(object["live"].(bool)) {
 			list = append(list, object)
 		}
 	}
@@ -78,7 +78,7 @@ func (s *Simulator) getSummary(r *http.Request) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if st := s.streams[r.PathValue("stream")]; st != nil {
-		if object, ok := s.summary(st, s.now()); ok {
+		if object, ok := s.summary(st); ok {
 			return object, nil
 		}
 	}

@@ -200,7 +200,10 @@ func TestTestHooks(t *testing.T) {
 	for _, h := range rec.hooks("") {
 		kinds[h.Type+" "+h.Event]++
 	}
-	want := map[string]int{"viewerConnection ViewerAttempt": 1, "feeds started": 2, "media completed": 1, "recording completed": 1, "transcoder ACTIVE": 1, "thumbnail ": 1}
+	want := map[string]int{
+		"viewerConnection ViewerAttempt": 1, "feeds started": 2, "media completed": 1, "recording completed": 1,
+		"transcoder ACTIVE": 1, "thumbnail ": 1,
+	}
 	if diff := cmp.Diff(want, kinds); diff != "" {
 		t.Error(diff)
 	}

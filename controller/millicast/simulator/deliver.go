@@ -170,13 +170,15 @@ func (h *hooks) travel(j *journey) {
 		case <-h.ctx.Done():
 		}
 	}
-	h.deliver(&j.Delivery, j)
-	h.arrive(j)
+	h.deliver(j)
+	h.count(j)
 	h.tell(j.Delivery)
+	h.moveUp(j)
 }
 
 // deliver makes the one attempt.
-func (h *hooks) deliver(d *Delivery, j *journey) {
+func (h *hooks) deliver(j *journey) {
+	d := &j.Delivery
 	ctx, cancel := context.WithTimeout(h.ctx, j.timeout)
 	defer cancel()
 	d.Began = time.Now()
@@ -211,8 +213,8 @@ func (h *hooks) deliver(d *Delivery, j *journey) {
 	}
 }
 
-// arrive counts a delivery, disables a webhook whose receiver keeps timing out, and moves the line up.
-func (h *hooks) arrive(j *journey) {
+// count adds a delivery to the counts, and to its webhook's time-outs.
+func (h *hooks) count(j *journey) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch j.Fate {
@@ -230,6 +232,12 @@ func (h *hooks) arrive(j *journey) {
 			h.judge(w, j.Fate)
 		}
 	}
+}
+
+// moveUp lets the next in line go, and those who were held back behind this one.
+func (h *hooks) moveUp(j *journey) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	close(j.done)
 	if j.held == nil {
 		for _, held := range j.line.held {

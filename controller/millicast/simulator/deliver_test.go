@@ -110,7 +110,9 @@ func TestFaults(t *testing.T) {
 			swapped := 0
 			list := rec.hooks("")
 			for i := 1; i < len(list); i++ {
-				if list[i].Timestamp < list[i-1].Timestamp || list[i].Event == "started" && list[i-1].Event == "ended" && list[i].Data.FeedID == list[i-1].Data.FeedID {
+				late, early := list[i], list[i-1]
+				sameFeed := late.Data.FeedID == early.Data.FeedID && late.Event == "started"
+				if late.Timestamp < early.Timestamp || sameFeed {
 					swapped++
 				}
 			}

@@ -3,6 +3,9 @@
 //
 // Call [Start], point an encoder at [Simulator.RTMPURL], let somebody watch with [Simulator.Join], and ask [Simulator.Truth] what is really so.
 //
+// With Settings.InMemory it listens nowhere and can run in a testing/synctest bubble: feeds come from [Simulator.OpenFeed], hooks go through
+// Settings.Transport, and the API is [Simulator.Handler].
+//
 // What the vendor documents is done as documented. What is undocumented is a field of [Behaviour], so that tests can try both ways. What goes
 // wrong in the world is on demand: [HookFaults] for deliveries, [APIFaults] for the REST API, and Refuse, Freeze, Drop and Mute for publishers.
 package simulator

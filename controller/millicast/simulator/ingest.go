@@ -147,18 +147,18 @@ func (s *Simulator) Thaw(name string) int {
 var errDropped = errors.New("the ingest dropped the connection")
 
 // Drop disconnects the publishers of a stream, of all streams if name is empty, with a TCP reset or a FIN, and ends its feeds, those of OpenFeed
-// included. It returns how many it ended. What may publish again will.
+// included. It returns how many publishers and such feeds they were. Who connects again is let in.
 func (s *Simulator) Drop(name string, reset bool) int {
 	list := s.publishers(name)
 	s.mu.Lock()
-	ended := len(list)
+	count := len(list)
 	for _, st := range s.streams {
 		if name != "" && st.name != name {
 			continue
 		}
 		for _, f := range slices.Clone(st.feeds) {
 			if f.publisher == nil {
-				ended++
+				count++
 			}
 			s.endFeed(f, errDropped)
 		}
@@ -167,7 +167,7 @@ func (s *Simulator) Drop(name string, reset bool) int {
 	for _, f := range list {
 		f.publisher.Drop(reset, errDropped)
 	}
-	return ended
+	return count
 }
 
 // Mute makes the ingest accept connections and never answer, until it is called with false.

@@ -47,12 +47,16 @@ type Settings struct {
 	Hooks     HookFaults
 	API       APIFaults
 
-	SlowAcks   bool                                                           // see [rtmp.Settings]
-	Transport  http.RoundTripper                                              // carries the hooks; a plain one without a proxy if nil
-	Snapshot   func(ctx context.Context, flv []byte) (jpeg []byte, err error) // makes a thumbnail of one keyframe; a drawn test card if nil
-	OnTag      func(feedID, stream string, t rtmp.Tag)                        // gets every tag of every publisher; valid during the call
-	OnDelivery func(Delivery)                                                 // gets every delivery when its fate is known; called from many goroutines
-	Log        *slog.Logger                                                   // nil: none
+	SlowAcks  bool              // see [rtmp.Settings]
+	Transport http.RoundTripper // carries the hooks; a plain one without a proxy if nil
+	Log       *slog.Logger      // nil: none
+
+	// Snapshot makes a thumbnail of one keyframe, an FLV file. If it is nil, thumbnails are drawn test cards.
+	Snapshot func(ctx context.Context, flv []byte) (jpeg []byte, err error)
+	// OnTag gets every message of every publisher, from the publisher's goroutine. The tag's data is valid during the call.
+	OnTag func(feedID, stream string, t rtmp.Tag)
+	// OnDelivery gets every delivery when its fate is known: one stream's in order while no fault disturbs it, several streams' at once.
+	OnDelivery func(Delivery)
 }
 
 // Behaviour is what the vendor does not document. The zero value is the simulator's own choice; a controller must be right either way.

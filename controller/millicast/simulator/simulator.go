@@ -51,13 +51,14 @@ func Start(ctx context.Context, set Settings) (*Simulator, error) {
 	s.apiFaults.now, s.apiFaults.random = set.API, rand.New(rand.NewPCG(set.Seed, 2))
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	s.hooks = newHooks(s.ctx, set, s.changed.notify)
+	s.ingest = rtmp.NewServer(rtmp.Settings{Handler: ingest{s}, Silence: set.Silence, SlowAcks: set.SlowAcks, Log: set.Log})
 	if set.WebhookURL != "" {
 		first := Webhook{URL: set.WebhookURL, Secret: set.Secret, Feeds: true, Viewers: true, Thumbnails: set.Thumbnails}
 		if _, err := s.hooks.add(first); err != nil {
+			s.Close()
 			return nil, fmt.Errorf("simulator: %w", err)
 		}
 	}
-	s.ingest = rtmp.NewServer(rtmp.Settings{Handler: ingest{s}, Silence: set.Silence, SlowAcks: set.SlowAcks, Log: set.Log})
 	if !set.InMemory {
 		if err := s.listen(); err != nil {
 			s.Close()
@@ -96,7 +97,8 @@ func (s *Simulator) listen() error {
 	return nil
 }
 
-// Close ends everything at once, without farewell hooks, and waits until it is gone. Deliveries under way are given up.
+// Close ends everything at once, without farewell hooks, and waits until it is gone. Deliveries under way are given up. It must not be called
+// from a callback of the settings.
 func (s *Simulator) Close() error {
 	s.mu.Lock()
 	s.closed = true
@@ -171,6 +173,7 @@ func (s *Simulator) now() time.Time { return time.Now().Add(s.behaviour.Skew) }
 // scaled turns a time of the platform into real time.
 func (s *Simulator) scaled(d time.Duration) time.Duration { return scaled(d, s.set.Scale) }
 
+// scaled never makes nothing of something: a timer of 0 would fire before what set it is done.
 func scaled(d time.Duration, scale float64) time.Duration {
 	return max(time.Duration(float64(d)/scale), min(d, 1))
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/oncue/oncue/controller/millicast"
 )
 
-// stream is everything about one stream name. Guarded by Simulator.mu.
+// stream is everything about one stream name. Guarded by Simulator.mu. Times are the machine's clock.
 type stream struct {
 	name      string
 	feeds     []*feed     // open ones
@@ -17,7 +17,7 @@ type stream struct {
 	since     time.Time   // when it went live; zero while it is not
 	started   time.Time   // when the last broadcast began
 	ended     time.Time   // when the last broadcast ended; zero before the first end
-	attempted time.Time   // when ViewerAttempt was last sent, by the machine's clock
+	attempted time.Time   // when ViewerAttempt was last sent
 	welcomed  bool        // FirstViewerConnection was sent in this broadcast
 	empty     *time.Timer // runs from the last viewer's leaving to NoActiveViewers
 	pictures  []time.Time // thumbnails on demand, for their limit
@@ -72,7 +72,8 @@ func (s *Simulator) sendMessage(about subject, name string, m millicast.Message)
 
 // goLive begins a broadcast. Viewers who sat through the gap are in again at once.
 func (s *Simulator) goLive(st *stream) {
-	st.since, st.started, st.welcomed = s.now(), s.now(), false
+	now := time.Now()
+	st.since, st.started, st.welcomed = now, now, false
 	for _, v := range st.viewers {
 		if v.state == Inactive {
 			s.enter(v)
@@ -82,7 +83,7 @@ func (s *Simulator) goLive(st *stream) {
 
 // goDark ends a broadcast. Viewers stay, inactive, and do not attempt again.
 func (s *Simulator) goDark(st *stream) {
-	st.since, st.ended = time.Time{}, s.now()
+	st.since, st.ended = time.Time{}, time.Now()
 	for _, v := range st.viewers {
 		if v.state == Watching {
 			v.state = Inactive

@@ -39,7 +39,7 @@ func (s *Simulator) takeThumbnail(f *feed) {
 	s.work.Go(func() {
 		ctx, cancel := context.WithTimeout(s.ctx, snapshotTimeout)
 		defer cancel()
-		picture, err := s.set.Snapshot(ctx, f.keyframeFLV())
+		picture, err := s.picture(ctx, f)
 		if err != nil {
 			s.set.Log.Warn("simulator: no thumbnail", "stream", f.stream.name, "error", err)
 			return
@@ -50,6 +50,20 @@ func (s *Simulator) takeThumbnail(f *feed) {
 			s.sendThumbnail(f.stream.name, f.id(), picture)
 		}
 	})
+}
+
+var errNoKeyframe = errors.New("no keyframe has come yet")
+
+// picture makes a feed's picture; a feed without a publisher has a test card.
+func (s *Simulator) picture(ctx context.Context, f *feed) ([]byte, error) {
+	if f.publisher == nil {
+		return testCard(ctx, nil)
+	}
+	flv := f.keyframeFLV()
+	if flv == nil {
+		return nil, errNoKeyframe
+	}
+	return s.set.Snapshot(ctx, flv)
 }
 
 // sendThumbnail sends a picture to the webhooks that want it. Called with mu held.

@@ -31,17 +31,17 @@ func command(values ...any) message {
 	return message{kind: kindCommand, body: appendAMF(nil, values...)}
 }
 
-// session is a whole publish as ffmpeg does it, in chunks of 4096 bytes.
+// session is a whole publish as ffmpeg does it, in chunks of 256 bytes.
 func session() []byte {
-	picture := message{kind: byte(Video), stream: 1, timestamp: 40, body: append([]byte{0x17, 1, 0, 0, 0}, make([]byte, 9000)...)}
-	return script(4096,
-		message{kind: kindSetChunkSize, body: binary.BigEndian.AppendUint32(nil, 4096)},
+	picture := message{kind: byte(Video), stream: 1, timestamp: 40, body: append([]byte{0x17, 1, 0, 0, 0}, make([]byte, 300)...)}
+	return script(256,
+		message{kind: kindSetChunkSize, body: binary.BigEndian.AppendUint32(nil, 256)},
 		command("connect", 1.0, Object{{"app", "v2/pub"}, {"type", "nonprivate"}, {"tcUrl", "rtmp://127.0.0.1/v2/pub"}}),
 		command("releaseStream", 2.0, nil, "lobby?token=s3cret"),
 		command("FCPublish", 3.0, nil, "lobby?token=s3cret"),
 		command("createStream", 4.0, nil),
 		command("publish", 5.0, nil, "lobby?token=s3cret", "live"),
-		message{kind: kindData3 + 3, stream: 1, body: appendAMF(nil, "@setDataFrame", "onMetaData", Object{{"videocodecid", 7.0}})},
+		message{kind: byte(Script), stream: 1, body: appendAMF(nil, "@setDataFrame", "onMetaData", Object{{"videocodecid", 7.0}})},
 		message{kind: byte(Video), stream: 1, body: []byte{0x17, 0, 0, 0, 0, 1}},
 		picture, picture,
 		message{kind: kindUserControl, body: []byte{0, pingRequest, 0, 0, 0, 9}},

@@ -27,21 +27,21 @@ func (t Tag) Clone() Tag {
 
 // FLV codec ids and packet types.
 const (
-	codecAVC        = 7
-	soundAAC        = 10
-	packetConfig    = 0 // AVC and AAC: decoder configuration; enhanced RTMP: sequence start
-	avcEnd          = 2
-	extendedEnd     = 2    // enhanced RTMP: sequence end
-	extendedInfo    = 4    // enhanced RTMP: metadata
-	extendedHeader  = 0x80 // enhanced RTMP: the codec is a FourCC
-	frameKey        = 1
-	frameCommand    = 5
-	videoConfigSize = 2
+	codecAVC       = 7
+	soundAAC       = 10
+	packetConfig   = 0 // AVC and AAC: decoder configuration; enhanced RTMP: sequence start
+	avcEnd         = 2
+	extendedEnd    = 2    // enhanced RTMP: sequence end
+	extendedInfo   = 4    // enhanced RTMP: metadata
+	extendedHeader = 0x80 // enhanced RTMP: the codec is a FourCC
+	frameKey       = 1
+	frameCommand   = 5
+	headSize       = 2 // bytes that tell what a tag is
 )
 
 // Config reports whether the tag sets up a decoder and shows nothing itself.
 func (t Tag) Config() bool {
-	if len(t.Data) < videoConfigSize {
+	if len(t.Data) < headSize {
 		return false
 	}
 	switch b := t.Data[0]; t.Kind {
@@ -58,7 +58,7 @@ func (t Tag) Config() bool {
 
 // Frame reports whether the tag carries sound or a picture: neither configuration, nor an end mark, nor metadata.
 func (t Tag) Frame() bool {
-	if t.Kind == Script || len(t.Data) < videoConfigSize || t.Config() {
+	if t.Kind == Script || len(t.Data) < headSize || t.Config() {
 		return false
 	}
 	if t.Kind == Audio {
