@@ -19,20 +19,23 @@ type decoder struct {
 	problems []Problem
 
 	at      map[string]keyPlace    // every key that the file sets
+	noted   []string               // the paths of at, as they were found
 	bad     map[string]bool        // paths with an error
 	own     map[string]*yaml.Node  // values that the loader decodes itself, by path
 	foreign map[*yaml.Node]place   // nodes of presets, and where the file names the preset
 	shapes  map[reflect.Type]shape // struct tags, read once
 	hidden  map[string]string      // what must not be shown, and what is shown instead
 
-	timing []string // timingKeys, once
+	numbers map[*Encoder][]numbered // {1}, {2} ... in the settings of encoders
 
+	streamsWritten         int // entries of `streams:`, good or bad
 	depth, aliases, copied int
 }
 
 type keyPlace struct{ key, value place }
 
 const (
+	maxPath   = 200     // bytes of a path in a problem
 	maxDepth  = 100     // of nesting; an anchor that contains itself would nest for ever
 	maxCopies = 100_000 // values that come from aliases; a few lines of nested aliases can stand for billions
 )
@@ -52,8 +55,11 @@ func (d *decoder) report(at place, path string, warning bool, format string, arg
 	if !warning {
 		d.bad[path] = true
 	}
-	if path == "" {
+	switch {
+	case path == "":
 		path = "file"
+	case len(path) > maxPath:
+		path = path[:maxPath] + "..."
 	}
 	d.problems = append(d.problems, Problem{d.file, at.line, at.col, path, fmt.Sprintf(format, args...), warning})
 }
@@ -192,6 +198,7 @@ func kindOf(n *yaml.Node) string {
 // note remembers where a key stands.
 func (d *decoder) note(path string, f field) {
 	d.at[path] = keyPlace{d.placeOf(f.key), d.placeOf(f.value)}
+	d.noted = append(d.noted, path)
 }
 
 // find is where a key stands, or else the nearest key around it.
@@ -200,12 +207,21 @@ func (d *decoder) find(path string) keyPlace {
 		if k, ok := d.at[p]; ok {
 			return k
 		}
-		cut := strings.LastIndexAny(p, ".[")
-		if cut < 0 {
+		parent, _, ok := cutLast(p)
+		if !ok {
 			return keyPlace{place{1, 1}, place{1, 1}}
 		}
-		p = p[:cut]
+		p = parent
 	}
+}
+
+// cutLast takes the last key off a path.
+func cutLast(path string) (parent, key string, ok bool) {
+	cut := strings.LastIndexAny(path, ".[")
+	if cut < 0 {
+		return "", path, false
+	}
+	return path[:cut], path[cut+1:], true
 }
 
 // value fills v, which must be settable, from n.
@@ -251,6 +267,9 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string, r rule) 
 	for _, f := range fields {
 		p := join(path, f.name)
 		k, known := s.byName[f.name]
+		if path == "" && strings.HasPrefix(f.name, "x-") {
+			continue // the user's own: a place for anchors
+		}
 		if !known {
 			d.unknown(f.key, p, f.name, s.names)
 			continue
@@ -266,27 +285,31 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string, r rule) 
 
 // moved tells people who come from MediaMTX or go2rtc where a key of theirs lives here.
 var moved = map[string]string{
-	"paths":                      "streams go under streams, their sources under encoders",
-	"source":                     "a source is an encoder: encoders: NAME: ffmpeg: input: URL",
-	"sourceOnDemand":             "every stream is on demand here",
-	"runOnDemand":                "a command line is an encoder: encoders: NAME: ffmpeg: args: [...]",
-	"runOnInit":                  "a command line is an encoder: encoders: NAME: ffmpeg: args: [...]",
-	"logLevel":                   "write log: {level: info}",
+	"address":                    "write listen: HOST:PORT",
 	"api":                        "write admin: {listen: HOST:PORT}",
 	"apiAddress":                 "write admin: {listen: HOST:PORT}",
-	"metricsAddress":             "metrics are on the admin side: admin: {listen: HOST:PORT}",
+	"logLevel":                   "write log: {level: info}",
+	"metricsAddress":             "metrics are on the admin side; write admin: {listen: HOST:PORT}",
+	"paths":                      "streams go under streams, their sources under encoders",
+	"pathDefaults":               "write defaults",
+	"runOnDemand":                "a command line is an encoder; write encoders: NAME: ffmpeg: args: [...]",
 	"runOnDemandCloseAfter":      "write idle_timeout",
+	"runOnDemandStartTimeout":    "write start_timeout",
+	"runOnInit":                  "a command line is an encoder; write encoders: NAME: ffmpeg: args: [...]",
+	"source":                     "a source is an encoder; write encoders: NAME: ffmpeg: input: URL",
+	"sourceOnDemand":             "every stream is on demand here; remove the key",
 	"sourceOnDemandCloseAfter":   "write idle_timeout",
 	"sourceOnDemandStartTimeout": "write start_timeout",
-	"runOnDemandStartTimeout":    "write start_timeout",
 }
 
 func (d *decoder) unknown(n *yaml.Node, path, name string, allowed []string) {
-	hint := didYouMean(name, allowed)
-	if to, ok := moved[name]; ok && hint == "" {
+	hint := ""
+	if near, ok := nearest(name, allowed); ok {
+		d.bad[strings.TrimSuffix(path, name)+near] = true // so that it is not called missing as well
+	} else if to, ok := moved[name]; ok {
 		hint = "; " + to
 	}
-	d.fail(n, path, "unknown key%s; allowed: %s", hint, strings.Join(allowed, ", "))
+	d.fail(n, path, "unknown key%s%s", hint, choices(name, allowed))
 }
 
 func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string, r rule) {

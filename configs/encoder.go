@@ -1,10 +1,10 @@
 package configs
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -43,7 +43,7 @@ func (d *decoder) encoder(n *yaml.Node, e *Encoder, path string, drivers map[str
 	var chosen *field
 	for i, k := range keys {
 		if _, ok := drivers[k.name]; !ok {
-			d.fail(k.key, join(path, k.name), "unknown driver%s; allowed: %s", didYouMean(k.name, known), strings.Join(known, ", "))
+			d.fail(k.key, join(path, k.name), "unknown driver%s", choices(k.name, known))
 			return false
 		}
 		if chosen != nil {
@@ -60,20 +60,38 @@ func (d *decoder) encoder(n *yaml.Node, e *Encoder, path string, drivers map[str
 	v := reflect.ValueOf(settings)
 	path = join(path, chosen.name)
 	d.note(path, *chosen)
-	before := len(d.problems)
 	d.value(d.preset(chosen.value, settings, path), v.Elem(), path, rule{hint: "; write " + chosen.name + ": {} when there is nothing to set"})
 	e.Driver, e.Settings = chosen.name, settings
-	if check, ok := settings.(Validator); ok && !slices.ContainsFunc(d.problems[before:], func(p Problem) bool { return !p.Warning }) {
-		for _, err := range check.Validate() {
-			var ke KeyError
-			p, text := path, err.Error()
-			if errors.As(err, &ke) && ke.Key != "" {
-				p, text = path+"."+ke.Key, ke.Text
-			}
-			d.report(d.find(p).value, p, false, "%s", text)
-		}
+	if check, ok := settings.(Validator); ok && !d.bad[path] {
+		d.validate(check.Validate(), path, d.shape(v.Elem().Type()))
 	}
 	return true
+}
+
+var keyed = regexp.MustCompile(`^(([a-z][a-z0-9_]*)(?:[.\[][^: ]*)?): (.+)$`)
+
+// validate reports what a driver says of its own settings, each finding at the key it begins with.
+func (d *decoder) validate(err error, path string, s shape) {
+	if err == nil {
+		return
+	}
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range several.Unwrap() {
+			d.validate(e, path, s)
+		}
+		return
+	}
+	key, text := path, err.Error()
+	if m := keyed.FindStringSubmatch(text); m != nil {
+		if _, known := s.byName[m[2]]; known {
+			key, text = path+"."+m[1], m[3]
+		}
+	}
+	if d.isSet(key) {
+		d.wrong(key, "%s", text)
+	} else {
+		d.missing(key, "%s", text)
+	}
 }
 
 func first(names []string) string {

@@ -41,13 +41,10 @@ type Presetter interface {
 	PresetYAML(name string) ([]byte, error)
 }
 
-// Validator is implemented by settings that can be wrong in ways that tags cannot say. Errors that are a [KeyError] are shown at their key.
-type Validator interface{ Validate() []error }
-
-// KeyError is what is wrong with one key of settings. Key is a path inside them: "start.path", "steps[1].method". Text must hold no secret.
-type KeyError struct{ Key, Text string }
-
-func (e KeyError) Error() string { return e.Key + ": " + e.Text }
+// Validator is implemented by settings that can be wrong in ways that tags cannot say. Validate returns all findings joined; one that reads
+// "key: what is wrong, and what is allowed", such as "start.path: must begin with /", is shown at that key. It is asked even when
+// decoding found errors, and holds no secret.
+type Validator interface{ Validate() error }
 
 // Publisher is implemented by settings of encoders that may need the stream's `publish`.
 type Publisher interface{ NeedsPublish() bool }
@@ -99,6 +96,7 @@ func (o Options) Parse(file string, data []byte) (*Config, []Problem, error) {
 		foreign: map[*yaml.Node]place{},
 		shapes:  map[reflect.Type]shape{},
 		hidden:  map[string]string{},
+		numbers: map[*Encoder][]numbered{},
 	}
 	c := Default()
 	c.File = file
@@ -131,7 +129,7 @@ func (d *decoder) finish(c *Config) (*Config, []Problem, error) {
 	for _, t := range texts {
 		c.secrets = append(c.secrets, secret.New(t))
 		for i := range d.problems {
-			d.problems[i].Text = strings.ReplaceAll(d.problems[i].Text, t, d.hidden[t])
+			d.problems[i].Text = blot(d.problems[i].Text, t, d.hidden[t])
 		}
 	}
 	sortProblems(d.problems)
@@ -148,4 +146,28 @@ func (d *decoder) finish(c *Config) (*Config, []Problem, error) {
 		return nil, warnings, errs
 	}
 	return c, warnings, nil
+}
+
+// blot takes what must not be shown out of a text. Short ones are taken out only where they stand alone, for they may be part of any word.
+func blot(text, hidden, instead string) string {
+	var out strings.Builder
+	for {
+		i := strings.Index(text, hidden)
+		if i < 0 {
+			out.WriteString(text)
+			return out.String()
+		}
+		end := i + len(hidden)
+		out.WriteString(text[:i])
+		if len(hidden) < 8 && (i > 0 && isWord(text[i-1]) || end < len(text) && isWord(text[end])) {
+			out.WriteString(hidden)
+		} else {
+			out.WriteString(instead)
+		}
+		text = text[end:]
+	}
+}
+
+func isWord(c byte) bool {
+	return c == '_' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 }

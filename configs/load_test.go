@@ -1,34 +1,223 @@
-package configs_test
+package configs
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
-	"github.com/oncue/oncue/configs"
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/oncue/oncue/configs/secret"
 )
 
-type fakeSettings struct {
-	StartDelay time.Duration `yaml:"start_delay" doc:"from start to publishing"`
-	Password   secret.Value  `yaml:"password" doc:"a secret"`
-	Any        any           `yaml:"json" doc:"free"`
-}
+// start is a file that everything else can be added to.
+const start = `
+accounts: {ACC: {webhook_secrets: [c2VjcmV0LWtleS1mb3ItdGVzdHM=]}}
+encoders: {bench: {fake: {}}, cam: {ffmpeg: {input: "rtsp://x/{1}"}}}
+`
 
-func TestLoad(t *testing.T) {
-	o := configs.Options{Drivers: map[string]func() any{"fake": func() any { return &fakeSettings{} }}}
-	c, warnings, err := o.Parse("x.yaml", []byte(`
-accounts: {A: {webhook_secrets: [c2VjcmV0LWtleS1mb3ItdGVzdHM=]}}
-defaults: {idle_timeout: 1m, restart: {max: 5s}}
-encoders:
-  bench: {fake: {start_delay: 200ms}}
-streams:
-  lobby: {encoder: bench, idle_timeout: 2m}
-  cam-*: {encoder: bench}
-`))
-	t.Log(warnings)
+func mustParse(t testing.TB, text string) *Config {
+	t.Helper()
+	c, _, err := testOptions().Parse("oncue.yaml", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, m, ok := c.Lookup("A", "cam-7")
-	t.Log(s.ID, m, ok, s.Origins)
+	return c
+}
+
+func TestEmptyFileHasTheDefaults(t *testing.T) {
+	for _, text := range []string{"", "# nothing yet\n", "---\n", "streams:\nencoders:\naccounts:\ndefaults:\nadmin:\n"} {
+		c, warnings, err := testOptions().Parse("oncue.yaml", []byte(text))
+		if err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		if len(warnings) != 3 {
+			t.Errorf("%q: warnings %v, want one each for accounts, encoders and streams", text, warnings)
+		}
+		if c.Listen != ":8080" || c.Admin.Listen != "127.0.0.1:8081" || c.Defaults.IdleTimeout != time.Minute || c.Retention.MaxSize != 1<<30 {
+			t.Errorf("%q: %+v", text, c)
+		}
+	}
+}
+
+func TestLoadReadsAFileAndItsReferences(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string, mode os.FileMode) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), mode); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	write("token", "0123456789abcdef\nmore\n", 0o600)
+	t.Setenv("ONCUE_TEST_DIR", "/srv/oncue")
+	path := write("oncue.yaml", "admin: {token: \"${file:token}\"}\ndata_dir: ${ONCUE_TEST_DIR}/$$data\n", 0o600)
+	c, _, err := Load(path, testDrivers())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Admin.Token.Reveal(); got != "0123456789abcdef" {
+		t.Errorf("token %q", got)
+	}
+	if c.DataDir != "/srv/oncue/$data" || c.File != path {
+		t.Errorf("data_dir %q, file %q", c.DataDir, c.File)
+	}
+	write("oncue.yaml", "data_dir: ${file:.}\n", 0o600)
+	if _, _, err := Load(path, nil); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Errorf("a folder as reference: %v", err)
+	}
+	if _, _, err := Load(filepath.Join(dir, "none.yaml"), nil); !os.IsNotExist(unwrapAll(err)) {
+		t.Errorf("missing file: %v", err)
+	}
+}
+
+func unwrapAll(err error) error {
+	for {
+		u, ok := err.(interface{ Unwrap() error })
+		if !ok || os.IsNotExist(err) {
+			return err
+		}
+		err = u.Unwrap()
+	}
+}
+
+func TestSettingsOfEveryType(t *testing.T) {
+	c := mustParse(t, `
+encoders:
+  cam: &cam
+    ffmpeg: &ff
+      input: a
+      input_args: [-threads, 2, -ss, 0.5, 007]
+      width: ${NUMBER}
+      fps: 29.97
+      stall_timeout: 1d
+  cam2:
+    ffmpeg: {<<: *ff, input: b}
+  cam3: *cam
+  studio: {obs: {address: h:1, password: 0123, set_service: "${FLAG}", scene: 7}}
+  bench:
+    fake:
+  box:
+    http:
+      url: http://x
+      headers: {A: b, N: 5}
+      start: {path: /s, json: {n: 1, f: 1.5, s: "${CANARY}", t: true, z: null, l: [a, 2]}, codes: [200, 204]}
+      cap: 1MiB
+`)
+	settings := func(name string) any {
+		e, ok := c.Encoder(name)
+		if !ok {
+			t.Fatalf("no encoder %s", name)
+		}
+		return e.Settings
+	}
+	ff := ffmpegSettings{Input: "a", InputArgs: []string{"-threads", "2", "-ss", "0.5", "007"}, Video: "h264", Audio: "aac", Bitrate: "3000k",
+		Width: 7, FPS: 29.97, Binary: "ffmpeg", StallTimeout: 24 * time.Hour, Standby: "none"}
+	ff2 := ff
+	ff2.Input = "b"
+	for name, want := range map[string]any{
+		"cam": &ff, "cam2": &ff2, "cam3": &ff,
+		"studio": &obsSettings{Host: Host{"h:1"}, Password: secret.New("0123"), SetService: true, Scene: "7", StallTimeout: 10 * time.Second},
+		"bench":  &fakeSettings{},
+		"box": &httpSettings{URL: "http://x", Headers: map[string]string{"A": "b", "N": "5"}, Status: request{Method: "GET"}, Cap: 1 << 20,
+			Start: &request{Method: "GET", Path: "/s", Codes: []int{200, 204},
+				JSON: map[string]any{"n": 1, "f": 1.5, "s": "canary-value", "t": true, "z": nil, "l": []any{"a", 2}}}},
+	} {
+		if d := cmp.Diff(want, settings(name), cmp.Comparer(func(a, b secret.Value) bool { return a == b })); d != "" {
+			t.Errorf("%s (-want +got):\n%s", name, d)
+		}
+	}
+}
+
+func TestPresetUnderTheFilesOwnKeys(t *testing.T) {
+	c := mustParse(t, `
+encoders:
+  helo:
+    http: {preset: aja-helo, url: "http://x", start: {method: PUT, json: {command: 9}}, headers: {X: y}}
+`)
+	e, _ := c.Encoder("helo")
+	want := &httpSettings{
+		Preset: "aja-helo", URL: "http://x", Cap: 64 << 10, Status: request{Method: "GET"},
+		Headers: map[string]string{"Accept": "application/json", "X": "y"},
+		Start:   &request{Method: "PUT", Path: "/config", JSON: map[string]any{"command": 9, "mode": "auto"}},
+		Stop:    &request{Method: "GET", Path: "/config"},
+	}
+	if d := cmp.Diff(want, e.Settings, cmp.Comparer(func(a, b secret.Value) bool { return a == b })); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+func TestSecretsAreListedForRedaction(t *testing.T) {
+	c := mustParse(t, start+"streams: {a: {encoder: bench, publish: \"rtmp://h/a?token=${CANARY}\"}}\n")
+	var all []string
+	for _, s := range c.Secrets() {
+		all = append(all, s.Reveal())
+	}
+	for _, want := range []string{"canary-value", "rtmp://h/a?token=canary-value", "c2VjcmV0LWtleS1mb3ItdGVzdHM="} {
+		if !strings.Contains(strings.Join(all, "\n"), want) {
+			t.Errorf("%q is not among %q", want, all)
+		}
+	}
+}
+
+func TestParseDuration(t *testing.T) {
+	for text, want := range map[string]string{
+		"0": "0s", "30s": "30s", "90s": "1m30s", "1h": "1h", "60m": "1h", "24h": "1d", "36h": "1d12h", "30d": "30d", "1d12h": "1d12h",
+		"0d": "0s", "1.5h": "1h30m", "250ms": "250ms", "-5s": "-5s", "61m1s": "1h1m1s",
+		"": "error", "d": "error", "s": "error", "5": "error", "1d5": "error", "1d-5s": "error", "--5s": "error", "+5s": "error", "1.5d": "error",
+		"999999d": "error", "100000d2562047h": "error", "9999999h": "error",
+	} {
+		d, err := parseDuration(text)
+		got := formatDuration(d)
+		if err != nil {
+			got = "error"
+		}
+		if got != want {
+			t.Errorf("parseDuration(%q) = %s, want %s", text, got, want)
+		}
+		if back, err := parseDuration(formatDuration(d)); err != nil || back != d {
+			t.Errorf("%s does not read back: %v, %v", formatDuration(d), back, err)
+		}
+	}
+}
+
+func TestSize(t *testing.T) {
+	for text, want := range map[string]string{
+		"0": "0", "1GiB": "1GiB", "1024MiB": "1GiB", "64 MiB": "64MiB", "1.5KiB": "1536B", "500MB": "500MB", "12B": "12B",
+		"": "error", "5": "error", "-1KiB": "error", "1XiB": "error", "inf": "error", "0x1pB": "error", "9999999TiB": "error", "NaNB": "error",
+	} {
+		var s Size
+		got := ""
+		if err := s.UnmarshalText([]byte(text)); err != nil {
+			got = "error"
+		} else {
+			got = s.String()
+		}
+		if got != want {
+			t.Errorf("size %q = %s, want %s", text, got, want)
+		}
+	}
+}
+
+// manyStreams is a configuration of the size of a large installation.
+func manyStreams(n int) string {
+	var b strings.Builder
+	b.WriteString("accounts: {ACC: {webhook_secrets: [c2VjcmV0LWtleS1mb3ItdGVzdHM=]}}\nencoders:\n  bench: {fake: {}}\nstreams:\n")
+	for i := range n {
+		fmt.Fprintf(&b, "  s%d:\n    encoder: bench\n    idle_timeout: 2m\n", i)
+	}
+	return b.String()
+}
+
+func BenchmarkLoad10000Streams(b *testing.B) {
+	text := []byte(manyStreams(10_000))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := testOptions().Parse("oncue.yaml", text); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

@@ -38,18 +38,20 @@ func (p Problems) Error() string {
 
 func sortProblems(list []Problem) {
 	slices.SortStableFunc(list, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col))
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col), strings.Compare(a.Key, b.Key))
 	})
 }
 
-// didYouMean is `; did you mean "x"?` for the nearest of the allowed words, or nothing.
-func didYouMean(word string, allowed []string) string {
+// choices ends an error about a word that is not among the allowed ones: the nearest of them, if one is near, and all of them.
+func choices(word string, allowed []string) string {
+	list := strings.Join(allowed, ", ")
 	if near, ok := nearest(word, allowed); ok {
-		return fmt.Sprintf("; did you mean %q?", near)
+		return fmt.Sprintf("; did you mean %q? allowed: %s", near, list)
 	}
-	return ""
+	return "; allowed: " + list
 }
 
+// nearest is the allowed word that was probably meant.
 func nearest(word string, allowed []string) (string, bool) {
 	plain := squash(word)
 	best, limit := "", max(1, len(plain)/3)

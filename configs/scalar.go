@@ -4,7 +4,6 @@ import (
 	"encoding"
 	"math"
 	"net/netip"
-	"net/url"
 	"reflect"
 	"regexp"
 	"slices"
@@ -137,7 +136,7 @@ func (d *decoder) oneOf(n *yaml.Node, text, path string, r rule) bool {
 	if len(r.enum) == 0 || slices.Contains(r.enum, text) {
 		return true
 	}
-	d.fail(n, path, "%s is not allowed%s; allowed: %s", show(n), didYouMean(text, r.enum), strings.Join(r.enum, ", "))
+	d.fail(n, path, "%s is not allowed%s", show(n), choices(text, r.enum))
 	return false
 }
 
@@ -287,13 +286,4 @@ func (d *decoder) float(n *yaml.Node, v reflect.Value, path string, r rule) {
 		func(s string) bool { m, _ := strconv.ParseFloat(s, 64); return got > m }) {
 		v.SetFloat(got)
 	}
-}
-
-// hostOf names where a URL leads, and nothing that could be secret.
-func hostOf(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil || u.Host == "" {
-		return secret.Mask
-	}
-	return u.Scheme + "://" + u.Host
 }

@@ -20,10 +20,12 @@ type Stream struct {
 	Publish   secret.Value // {stream}, {account}, {1} ... are not filled in
 	Timing    Timing
 	IsPattern bool
-	Line      int               // where the file defines it
-	Origins   map[string]Origin // of every key of Timing, nested ones with a dot: restart.max
+	Line      int // where the file defines it
 
-	match *regexp.Regexp // of patterns
+	key      string            // path in the file
+	match    *regexp.Regexp    // of patterns
+	own      map[string]Origin // of the keys of Timing that the stream sets itself, nested ones with a dot: restart.max
+	defaults map[string]Origin // of those that `defaults:` sets
 }
 
 // Origin is where a value came from.
@@ -37,6 +39,14 @@ func (o Origin) String() string {
 		return "built in"
 	}
 	return "line " + strconv.Itoa(o.Line) + ", " + o.Key
+}
+
+// Origin tells who set a key of Timing: the stream, the defaults, or nobody. Nested keys are written with a dot: restart.max.
+func (s *Stream) Origin(key string) Origin {
+	if o, ok := s.own[key]; ok {
+		return o
+	}
+	return s.defaults[key]
 }
 
 // streamKeys is what a stream may say.
@@ -55,15 +65,18 @@ func (d *decoder) streams(c *Config) {
 		return
 	}
 	fields, _ := d.fields(n, "streams", "; each stream is NAME: {encoder: ..., publish: ...}")
+	d.streamsWritten = len(fields)
+	defaults := d.origins("defaults", d.noted)
 	for _, f := range fields {
 		path := join("streams", f.name)
 		d.note(path, f)
+		before := len(d.noted)
 		keys := streamKeys{Timing: c.Defaults.clone()}
 		d.value(f.value, reflect.ValueOf(&keys).Elem(), path,
 			rule{hint: "; a source URL belongs to an encoder (encoders: NAME: ffmpeg: input: URL), which the stream names by encoder: NAME"})
 		s := &Stream{
-			Publish: keys.Publish, Timing: keys.Timing,
-			Line: d.placeOf(f.key).line, Origins: d.origins(path),
+			Publish: keys.Publish, Timing: keys.Timing, key: path,
+			Line: d.placeOf(f.key).line, own: d.origins(path, d.noted[before:]), defaults: defaults,
 		}
 		s.Encoders = d.named(keys, path)
 		if d.identify(s, f, path, c) {
@@ -83,21 +96,10 @@ func (d *decoder) named(keys streamKeys, path string) []string {
 		return keys.Encoders
 	case one && keys.Encoder != "":
 		return []string{keys.Encoder}
-	case !d.badInside(path):
+	case !d.bad[path] && !d.bad[join(path, "encoder")] && !d.bad[join(path, "encoders")]:
 		d.report(d.find(path).key, path, false, "names no encoder; write encoder: NAME, or encoders: [NAME, NAME]")
 	}
 	return nil
-}
-
-// badInside reports whether there is an error at path, or just inside it at a key that says which encoder is meant.
-func (d *decoder) badInside(path string) bool {
-	return d.bad[path] || d.bad[join(path, "encoder")] || d.bad[join(path, "encoders")] || d.unknownInside(path)
-}
-
-func (d *decoder) unknownInside(path string) bool {
-	return slices.ContainsFunc(d.problems, func(p Problem) bool {
-		return strings.HasPrefix(p.Key, path+".enc") && strings.HasPrefix(p.Text, "unknown key")
-	})
 }
 
 // identify finds out account and name, compiles patterns and refuses what is there twice.
@@ -110,12 +112,12 @@ func (d *decoder) identify(s *Stream, f field, path string, c *Config) bool {
 			name = f.name
 		}
 	case len(c.Accounts) == 0:
-		if _, empty := d.at["accounts"]; !d.bad["accounts"] {
-			d.report(d.placeOf(f.key), path, false, "belongs to no account; name the platform's account under accounts%s", map[bool]string{true: ", which is empty"}[empty])
+		if !d.bad["accounts"] {
+			d.fail(f.key, path, "belongs to no account; name the platform's account under accounts")
 		}
 		return false
 	case slash:
-		d.fail(f.key, path, "%q is not an account%s; allowed: %s", account, didYouMean(account, accountIDs(c)), strings.Join(accountIDs(c), ", "))
+		d.fail(f.key, path, "%q is not an account%s", account, choices(account, accountIDs(c)))
 		return false
 	default:
 		d.fail(f.key, path, "several accounts are configured, so write ACCOUNT/%s; accounts: %s", f.name, strings.Join(accountIDs(c), ", "))
@@ -201,35 +203,18 @@ func (c *Config) Lookup(account, name string) (s *Stream, matches []string, ok b
 	return nil, nil, false
 }
 
-// timingKeys lists the keys of Timing; those inside a mapping follow with a dot.
-func timingKeys() []string {
-	var names []string
-	for _, k := range shapeOf(reflect.TypeFor[Timing]()).keys {
-		if k.typ.Kind() != reflect.Struct {
-			names = append(names, k.name)
+// origins tells where the keys of Timing inside path stand; noted are the paths to look through.
+func (d *decoder) origins(path string, noted []string) map[string]Origin {
+	var out map[string]Origin
+	for _, p := range noted {
+		k, inside := strings.CutPrefix(p, path+".")
+		if !inside || k == "encoder" || k == "encoders" || k == "publish" {
 			continue
 		}
-		for _, inner := range shapeOf(k.typ).names {
-			names = append(names, k.name+"."+inner)
+		if out == nil {
+			out = map[string]Origin{}
 		}
-	}
-	return names
-}
-
-// origins tells for each key of Timing who set it: the stream, the defaults, or nobody.
-func (d *decoder) origins(path string) map[string]Origin {
-	if d.timing == nil {
-		d.timing = timingKeys()
-	}
-	out := make(map[string]Origin, len(d.timing))
-	for _, k := range d.timing {
-		out[k] = Origin{}
-		for _, p := range []string{path + "." + k, "defaults." + k} {
-			if at, ok := d.at[p]; ok {
-				out[k] = Origin{at.key.line, p}
-				break
-			}
-		}
+		out[k] = Origin{d.at[p].key.line, p}
 	}
 	return out
 }

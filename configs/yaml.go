@@ -27,7 +27,11 @@ func (e *syntaxError) Error() string { return fmt.Sprintf("line %d: %s", e.line,
 // parseYAML returns the top value of the one document in data, or nil for an empty file. Its error is a *syntaxError.
 func parseYAML(data []byte) (*yaml.Node, error) {
 	if at := bytes.IndexFunc(data, unreadable); at >= 0 {
-		return nil, &syntaxError{placeOf(data, at), "this is not UTF-8 text; save the file as UTF-8"}
+		text := "this is not UTF-8 text; save the file as UTF-8"
+		if data[at] < utf8.RuneSelf {
+			text = "a control character; remove it, or write it as an escape in double quotes"
+		}
+		return nil, &syntaxError{placeOf(data, at), text}
 	}
 	var doc, second yaml.Node
 	dec := yaml.NewDecoder(bytes.NewReader(data))
@@ -47,7 +51,9 @@ func parseYAML(data []byte) (*yaml.Node, error) {
 	return doc.Content[0], nil
 }
 
-func unreadable(r rune) bool { return r == utf8.RuneError || r == 0 }
+func unreadable(r rune) bool {
+	return r == utf8.RuneError || r == 0x7f || r < ' ' && r != '\t' && r != '\n' && r != '\r'
+}
 
 func placeOf(data []byte, offset int) place {
 	before := data[:offset]

@@ -1,0 +1,212 @@
+package configs
+
+import (
+	"fmt"
+	"maps"
+	"net/url"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/oncue/oncue/configs/secret"
+)
+
+func (d *decoder) checkStream(c *Config, s *Stream) {
+	path := s.key
+	if len(s.own) > 0 {
+		d.checkTiming(path, s.Timing)
+	}
+	d.checkPublish(c, s, path+".publish")
+	seen := map[string]bool{}
+	for i, name := range s.Encoders {
+		p := path + ".encoder"
+		if len(s.Encoders) > 1 || d.isSet(path+".encoders") {
+			p = fmt.Sprintf("%s.encoders[%d]", path, i)
+		}
+		switch e := c.encoders[name]; {
+		case name == "":
+			d.wrong(p, "is empty; write the name of an encoder")
+		case seen[name]:
+			d.wrong(p, "%q is listed twice", name)
+		case e == nil:
+			if len(c.encoders) == 0 {
+				d.wrong(p, "%q is not an encoder; define it under encoders, which is empty", name)
+			} else {
+				d.wrong(p, "%q is not an encoder%s", name, choices(name, slices.Sorted(maps.Keys(c.encoders))))
+			}
+		default:
+			d.checkInstance(s, e, p)
+		}
+		seen[name] = true
+	}
+	if s.Timing.Mode == "failover" && len(s.Encoders) == 1 && d.isSet(path+".mode") {
+		d.warn(path+".mode", "failover with one encoder has nothing to fall back to; list several under encoders")
+	}
+}
+
+var publishSchemes = []string{"rtmp", "rtmps", "srt", "http", "https"}
+
+func (d *decoder) checkPublish(c *Config, s *Stream, path string) {
+	if !s.Publish.Set() {
+		for _, name := range s.Encoders {
+			if e := c.encoders[name]; e != nil && needsPublish(e) {
+				d.missing(path, "is missing, and encoder %q (%s) must be told where to publish; write rtmps://HOST/APP/{stream}?token=...", name, e.Driver)
+				return
+			}
+		}
+		return
+	}
+	text := s.Publish.Reveal()
+	scheme, rest, ok := strings.Cut(text, "://")
+	switch {
+	case !ok:
+		d.wrong(path, "is not a URL; allowed: rtmps://, rtmp://, srt:// or https:// (WHIP)")
+	case !slices.Contains(publishSchemes, strings.ToLower(scheme)):
+		d.wrong(path, "this kind of URL cannot be published to%s", choices(scheme, publishSchemes))
+	case noHost(text, rest):
+		d.wrong(path, "names no host; allowed: %s://HOST/...", strings.ToLower(scheme))
+	}
+	for _, m := range placeholder.FindAllStringSubmatch(text, -1) {
+		switch word := m[1]; {
+		case word == "stream" || word == "account":
+		case isNumber(word):
+			d.checkNumber(path, word, s, "")
+		default:
+			meant := "{stream}, {account}, and {1}, {2} ... for what * and ? match"
+			if near, ok := nearest(word, []string{"stream", "account"}); ok {
+				d.wrong(path, "holds an unknown placeholder; did you mean {%s}? allowed: %s", near, meant)
+			} else {
+				d.wrong(path, "holds an unknown placeholder; allowed: %s", meant)
+			}
+		}
+	}
+}
+
+// noHost also holds for URLs that are none; the placeholders are taken out first, for { is not allowed in a URL.
+func noHost(text, rest string) bool {
+	if rest == "" || rest[0] == '/' {
+		return true
+	}
+	u, err := url.Parse(placeholder.ReplaceAllString(text, "x"))
+	return err == nil && u.Host == ""
+}
+
+// needsPublish asks the settings; an ffmpeg always needs somewhere to publish to unless its settings know better.
+func needsPublish(e *Encoder) bool {
+	if p, ok := e.Settings.(Publisher); ok {
+		return p.NeedsPublish()
+	}
+	return e.Driver == "ffmpeg"
+}
+
+var placeholder = regexp.MustCompile(`\{([A-Za-z0-9_]+)\}`)
+
+func isNumber(s string) bool {
+	_, err := strconv.Atoi(s)
+	return err == nil
+}
+
+func (d *decoder) checkNumber(path, number string, s *Stream, whose string) {
+	n, _ := strconv.Atoi(number)
+	switch have := s.wildcards(); {
+	case n >= 1 && n <= have:
+	case have == 0:
+		d.wrong(path, "{%s} is used, but stream %q%s has no * or ? that it could stand for", number, s.Name, whose)
+	default:
+		d.wrong(path, "{%s} is used, but stream %q%s has only %d of * and ?", number, s.Name, whose, have)
+	}
+}
+
+// checkInstance looks at one encoder as the stream would use it.
+func (d *decoder) checkInstance(s *Stream, e *Encoder, ref string) {
+	if e.Settings == nil {
+		return // its own errors are reported
+	}
+	for _, n := range d.numbersOf(e) {
+		d.checkNumber(n.path, n.number, s, fmt.Sprintf(" (line %d), which uses this encoder,", s.Line))
+	}
+	if address := boxOf(e); s.IsPattern && address != "" && !placeholder.MatchString(address) {
+		d.wrong(ref, "every name that matches %s would drive the same %s; put {stream} or {1} into the encoder's address, or map the names one by one", s.Name, e.Driver)
+	}
+}
+
+// numbered is one {1}, {2} ... in the settings of an encoder.
+type numbered struct{ path, number string }
+
+func (d *decoder) numbersOf(e *Encoder) []numbered {
+	if list, ok := d.numbers[e]; ok {
+		return list
+	}
+	var list []numbered
+	walk(reflect.ValueOf(e.Settings), join(join("encoders", e.Name), e.Driver), func(path, text string) {
+		for _, m := range placeholder.FindAllStringSubmatch(text, -1) {
+			if isNumber(m[1]) {
+				list = append(list, numbered{path, m[1]})
+			}
+		}
+	})
+	d.numbers[e] = list
+	return list
+}
+
+// checkUse warns about encoders that are idle for ever, or the same box as another.
+func (d *decoder) checkUse(c *Config) {
+	brokenStreams := slices.ContainsFunc(slices.Collect(maps.Keys(d.bad)), func(path string) bool { return strings.HasPrefix(path, "streams") })
+	used := map[string]bool{}
+	for _, s := range c.Streams {
+		for _, name := range s.Encoders {
+			used[name] = true
+		}
+	}
+	boxes := map[string]*Encoder{}
+	for _, e := range c.Encoders {
+		path := join("encoders", e.Name)
+		if !used[e.Name] && len(c.Streams) > 0 && !brokenStreams {
+			d.warn(path, "no stream uses this encoder")
+		}
+		address := boxOf(e)
+		if other := boxes[address]; address != "" && other != nil {
+			d.warn(path, "drives the same %s as encoder %q (line %d); use one encoder for both streams, so that they take turns", e.Driver, other.Name, other.Line)
+		} else {
+			boxes[address] = e
+		}
+	}
+}
+
+func boxOf(e *Encoder) string {
+	if b, ok := e.Settings.(Box); ok {
+		return b.Address()
+	}
+	return ""
+}
+
+// walk calls fn with every text in settings and the path of its key.
+func walk(v reflect.Value, path string, fn func(path, text string)) {
+	switch {
+	case !v.IsValid():
+		return
+	case v.Type() == secretType:
+		fn(path, v.Interface().(secret.Value).Reveal())
+		return
+	}
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		walk(v.Elem(), path, fn)
+	case reflect.String:
+		fn(path, v.String())
+	case reflect.Struct:
+		for _, k := range shapeOf(v.Type()).keys {
+			walk(v.FieldByIndex(k.index), join(path, k.name), fn)
+		}
+	case reflect.Map:
+		for _, k := range v.MapKeys() {
+			walk(v.MapIndex(k), join(path, k.String()), fn)
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			walk(v.Index(i), fmt.Sprintf("%s[%d]", path, i), fn)
+		}
+	}
+}

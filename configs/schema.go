@@ -1,0 +1,162 @@
+package configs
+
+import (
+	"encoding"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// Schema is the JSON Schema (draft 2020-12) of the configuration file, for editors: what may stand where, what it is for, and what holds
+// when it is not there. Drivers are as in [Options].
+func Schema(drivers map[string]func() any) []byte {
+	g := generator{drivers: drivers}
+	s := g.object(reflect.ValueOf(Default()).Elem())
+	s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+	s["title"] = "oncue configuration"
+	s["patternProperties"] = object{"^x-": true}
+	out, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		panic("configs: the schema is made of maps, texts and numbers only: " + err.Error())
+	}
+	return append(out, '\n')
+}
+
+type object = map[string]any
+
+type generator struct {
+	drivers map[string]func() any
+	inside  []reflect.Type // structs around the present one, to end recursion
+}
+
+const (
+	referencePattern = `\$\{`
+	durationPattern  = `^(0|([0-9]+d)?([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))*)$`
+)
+
+// orReference allows ${NAME} where the text itself must have a form.
+func orReference(s object) object {
+	return object{"anyOf": []any{s, object{"type": "string", "pattern": referencePattern}}}
+}
+
+func isText(t reflect.Type) bool {
+	return reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
+}
+
+// of is the schema for v, whose present value is the default.
+func (g *generator) of(v reflect.Value, r rule) object {
+	s := g.kind(v, r)
+	if r.doc != "" {
+		s["description"] = r.doc
+	}
+	if def, ok := defaultOf(v); ok {
+		s["default"] = def
+	}
+	return s
+}
+
+func (g *generator) kind(v reflect.Value, r rule) object {
+	t := v.Type()
+	text := object{"type": []string{"string", "number", "null"}}
+	switch {
+	case t == secretType:
+		return text
+	case t == durationType:
+		return object{"anyOf": []any{
+			object{"type": "string", "pattern": durationPattern}, object{"const": 0}, object{"type": "string", "pattern": referencePattern},
+		}}
+	case isText(t):
+		return object{"type": []string{"string", "number"}}
+	}
+	switch v.Kind() {
+	case reflect.String:
+		if len(r.enum) > 0 {
+			return orReference(object{"enum": r.enum})
+		}
+		return text
+	case reflect.Bool:
+		return orReference(object{"type": "boolean"})
+	case reflect.Float32, reflect.Float64:
+		return orReference(bounded(object{"type": "number"}, r))
+	case reflect.Pointer:
+		return g.kind(prefilled(t.Elem()), r)
+	case reflect.Slice:
+		return object{"type": []string{"array", "null"}, "items": g.of(prefilled(t.Elem()), r.element())}
+	case reflect.Map:
+		return object{"type": []string{"object", "null"}, "additionalProperties": g.of(prefilled(t.Elem()), r.element())}
+	case reflect.Struct:
+		if slices.Contains(g.inside, t) {
+			return object{"type": []string{"object", "null"}}
+		}
+		return g.object(v)
+	case reflect.Interface:
+		return object{}
+	default:
+		return orReference(bounded(object{"type": "integer"}, r))
+	}
+}
+
+func bounded(s object, r rule) object {
+	if n, err := strconv.ParseFloat(r.min, 64); err == nil {
+		s["minimum"] = n
+	}
+	if n, err := strconv.ParseFloat(r.max, 64); err == nil {
+		s["maximum"] = n
+	}
+	return s
+}
+
+// object is the schema of a struct.
+func (g *generator) object(v reflect.Value) object {
+	g.inside = append(g.inside, v.Type())
+	defer func() { g.inside = g.inside[:len(g.inside)-1] }()
+	properties := object{}
+	for _, k := range shapeOf(v.Type()).keys {
+		var s object
+		switch k.typ {
+		case reflect.TypeFor[[]*Encoder]():
+			s = g.encoders()
+		case reflect.TypeFor[[]*Stream]():
+			s = object{"type": []string{"object", "null"}, "additionalProperties": g.object(reflect.ValueOf(streamKeys{Timing: builtIn()}))}
+		default:
+			properties[k.name] = g.of(v.FieldByIndex(k.index), k.rule)
+			continue
+		}
+		s["description"] = k.rule.doc
+		properties[k.name] = s
+	}
+	return object{"type": []string{"object", "null"}, "properties": properties, "additionalProperties": false}
+}
+
+func (g *generator) encoders() object {
+	properties := object{}
+	for name, settings := range g.drivers {
+		properties[name] = g.object(reflect.ValueOf(settings()).Elem())
+	}
+	return object{"type": []string{"object", "null"}, "additionalProperties": object{
+		"type": "object", "properties": properties, "additionalProperties": false, "minProperties": 1, "maxProperties": 1,
+	}}
+}
+
+// defaultOf is a value as JSON has it; ok is false for secrets and for what has no value of its own.
+func defaultOf(v reflect.Value) (any, bool) {
+	switch x := v.Interface().(type) {
+	case time.Duration:
+		return formatDuration(x), true
+	case fmt.Stringer:
+		return x.String(), v.Type() != secretType
+	}
+	switch v.Kind() {
+	case reflect.Struct, reflect.Map, reflect.Interface, reflect.Pointer:
+		return nil, false
+	case reflect.Slice:
+		if v.Len() > 0 && v.Type().Elem().Kind() == reflect.String {
+			return v.Interface(), true
+		}
+		return []any{}, v.Len() == 0
+	}
+	return v.Interface(), true
+}
