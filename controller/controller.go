@@ -475,6 +475,26 @@ func (c *Controller) Ready(ctx context.Context) []string {
 	return why
 }
 
+// Pulse returns nil when the machine's locks can be had before ctx ends: a proof of life.
+func (c *Controller) Pulse(ctx context.Context) error {
+	alive := make(chan struct{})
+	go func() {
+		for _, lock := range []sync.Locker{c.mu.RLocker(), c.clockMu.RLocker(), &c.alarms.mu} {
+			func() {
+				lock.Lock()
+				defer lock.Unlock()
+			}()
+		}
+		close(alive)
+	}()
+	select {
+	case <-alive:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 func (c *Controller) notify(n Notice) {
 	c.cfg.Log.Warn(n.Text, "notice", n.Kind, "stream", n.Stream, "account", n.Account)
 	if c.cfg.Notify != nil {

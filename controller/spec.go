@@ -74,9 +74,7 @@ type AccountSpec struct {
 type Observer struct {
 	AttemptToStart func(d time.Duration)
 	AttemptToLive  func(d time.Duration)
-	Start          func(driver, why string)
-	Stop           func(driver, why string)
-	Unconfirmed    func(driver string)
-	Saved          func(d time.Duration, err error)
+	Story          func(Transition)
+	Unconfirmed    func()
 	Polled         func(account string, err error)
 }

@@ -184,15 +184,14 @@ func split(acts []Action) (story []Transition, work []Action) {
 func (s *stream) save(now time.Time, story []Transition) {
 	for i := range story {
 		story[i].Stream = s.id
+		if f := s.c.cfg.Observe.Story; f != nil {
+			f(story[i])
+		}
 		s.c.cfg.Log.Info(story[i].Reason, "stream", s.id, "from", story[i].From, "to", story[i].To, "event", story[i].Event, "encoder", story[i].Encoder)
 	}
 	data, err := json.Marshal(s.state)
-	begun := time.Now()
 	if err == nil {
 		err = s.c.cfg.Store.SaveStream(context.Background(), Saved{ID: s.id, At: now, State: data}, story)
-	}
-	if s.c.cfg.Observe.Saved != nil {
-		s.c.cfg.Observe.Saved(time.Since(begun), err)
 	}
 	if err != nil {
 		s.c.cfg.Log.Error("the state of a stream is not saved; going on from memory", "stream", s.id, "error", err)
@@ -208,10 +207,9 @@ func (s *stream) save(now time.Time, story []Transition) {
 func (s *stream) act(a Action, spec *StreamSpec) {
 	switch a := a.(type) {
 	case StartEncoder:
-		s.countStart(a.Encoder, spec)
+		s.countStart()
 		s.box(a.Encoder, spec).start(s.job(a.Run, spec), spec.Policy.StartTimeout)
 	case StopEncoder:
-		s.countStop(a.Encoder, spec)
 		s.box(a.Encoder, spec).stop(s.job(a.Run, spec), spec.Policy.StopTimeout)
 	case Release:
 		if e, ok := spec.encoder(a.Encoder); ok {
@@ -225,7 +223,7 @@ func (s *stream) act(a Action, spec *StreamSpec) {
 		s.c.disconnect(s)
 	case Notify:
 		if a.Kind == "stop_unconfirmed" && s.c.cfg.Observe.Unconfirmed != nil {
-			s.c.cfg.Observe.Unconfirmed("")
+			s.c.cfg.Observe.Unconfirmed()
 		}
 		s.c.notify(Notice{Kind: a.Kind, Account: s.account, Stream: s.id, At: s.c.cfg.Clock.Now(), Text: a.Text})
 	}
@@ -268,38 +266,11 @@ func (s *stream) tend(spec *StreamSpec) {
 	}
 }
 
-// countStart and countStop feed the metrics.
-func (s *stream) countStart(encoder string, spec *StreamSpec) {
-	e, _ := spec.encoder(encoder)
-	if f := s.c.cfg.Observe.Start; f != nil {
-		f(e.Driver, s.why())
-	}
+// countStart feeds the metrics: how long a viewer waited for the start that he caused.
+func (s *stream) countStart() {
 	seen := s.state.Facts.Attempt.Seen
 	if f := s.c.cfg.Observe.AttemptToStart; f != nil && s.state.ForViewers && seen.After(s.started) {
 		s.started = seen
 		f(s.c.cfg.Clock.Now().Sub(seen))
 	}
-}
-
-func (s *stream) countStop(encoder string, spec *StreamSpec) {
-	e, _ := spec.encoder(encoder)
-	if f := s.c.cfg.Observe.Stop; f != nil {
-		f(e.Driver, s.why())
-	}
-}
-
-// why is the cause of a start or stop in one of a few words, fit for a metric's label.
-func (s *stream) why() string {
-	switch {
-	case s.state.Hold.Mode != "":
-		return "hold"
-	case s.state.Window.Do != "":
-		return "schedule"
-	}
-	for i := range s.state.Encoders {
-		if e := &s.state.Encoders[i]; e.Failures > 0 && s.state.Wanted {
-			return "restart"
-		}
-	}
-	return "viewers"
 }

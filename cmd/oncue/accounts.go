@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/oncue/oncue/configs"
+	"github.com/oncue/oncue/configs/secret"
+	"github.com/oncue/oncue/controller"
+	"github.com/oncue/oncue/controller/millicast"
+)
+
+// account is the platform's side of one account: the API, where there is a secret for it, and the care for the webhook, where it is asked for.
+type account struct {
+	cfg    configs.Account
+	client *millicast.Client    // nil without an API secret
+	care   *millicast.Caretaker // nil unless manage_webhook
+	url    string               // of the webhook
+}
+
+func (a *account) close() {
+	if a.client != nil {
+		a.client.Close()
+	}
+}
+
+// openAccounts makes clients for new and changed accounts, and keeps the others.
+func (d *service) openAccounts(p *plan) (map[string]controller.AccountSpec, error) {
+	specs := map[string]controller.AccountSpec{}
+	next := map[string]*account{}
+	for id, cfg := range p.Accounts {
+		a := d.accounts[id]
+		url := millicast.HookURL(p.PublicURL)
+		if a == nil || a.url != url || a.cfg.APIURL != cfg.APIURL || a.cfg.APISecret != cfg.APISecret || a.cfg.ManageWebhook != cfg.ManageWebhook {
+			var err error
+			if a, err = d.openAccount(cfg, url); err != nil {
+				return nil, err
+			}
+		}
+		a.cfg = *cfg
+		next[id] = a
+		spec := controller.AccountSpec{PollInterval: cfg.PollInterval}
+		if a.client != nil {
+			spec.Platform = platform{a.client}
+		}
+		specs[id] = spec
+	}
+	for id, a := range d.accounts {
+		if next[id] != a {
+			a.close()
+		}
+	}
+	d.accounts = next
+	return specs, nil
+}
+
+func (d *service) openAccount(cfg *configs.Account, url string) (*account, error) {
+	a := &account{cfg: *cfg, url: url}
+	if !cfg.APISecret.Set() {
+		return a, nil
+	}
+	var err error
+	if a.client, err = millicast.NewClient(millicast.ClientOptions{Account: cfg.ID, URL: cfg.APIURL, Secret: cfg.APISecret, Log: d.log}); err != nil {
+		return nil, fmt.Errorf("account %s: %w", cfg.ID, err)
+	}
+	if cfg.ManageWebhook {
+		a.care = millicast.NewCaretaker(millicast.CaretakerOptions{Client: a.client, URL: url, Thumbnails: true, Notify: d.notice, Log: d.log})
+	}
+	return a, nil
+}
+
+// platform says the client's refusal in the controller's words.
+type platform struct{ *millicast.Client }
+
+func (p platform) Live(ctx context.Context) ([]controller.LiveStream, error) {
+	live, err := p.Client.Live(ctx)
+	return live, refused(err)
+}
+
+func (p platform) LiveStream(ctx context.Context, name string) (controller.LiveStream, error) {
+	live, err := p.Client.LiveStream(ctx, name)
+	return live, refused(err)
+}
+
+func refused(err error) error {
+	if errors.Is(err, millicast.ErrUnauthorized) {
+		return fmt.Errorf("%w: %w", controller.ErrRefused, err)
+	}
+	return err
+}
+
+// Webhook secrets that came from the API are kept in the store, newest first: a hook that was signed before a rotation may still be on its way, and the file's
+// secrets are not the only ones then.
+const keptSecrets = 3
+
+func secretsKey(account string) string { return "webhook-secrets/" + account }
+
+func (d *service) keptSecrets(ctx context.Context, account string) ([]secret.Value, error) {
+	text, err := d.store.Setting(ctx, secretsKey(account))
+	if err != nil || text == "" {
+		return nil, err
+	}
+	var list []string
+	if err := json.Unmarshal([]byte(text), &list); err != nil {
+		return nil, fmt.Errorf("read the kept webhook secrets of %s: %w", account, err)
+	}
+	secrets := make([]secret.Value, len(list))
+	for i, s := range list {
+		secrets[i] = secret.New(s)
+	}
+	return secrets, nil
+}
+
+// keepSecrets puts secrets from the API before those that are kept, and brings them into force.
+func (d *service) keepSecrets(ctx context.Context, account string, fresh []secret.Value) error {
+	kept, err := d.keptSecrets(ctx, account)
+	if err != nil {
+		return err
+	}
+	var list []string
+	for _, s := range append(slices.Clone(fresh), kept...) {
+		if s.Set() && !slices.Contains(list, s.Reveal()) && len(list) < max(keptSecrets, len(fresh)) {
+			list = append(list, s.Reveal())
+		}
+	}
+	same := len(list) == len(kept)
+	for i := range kept {
+		same = same && kept[i].Reveal() == list[i]
+	}
+	if same {
+		return nil
+	}
+	text, err := json.Marshal(list)
+	if err != nil {
+		return err
+	}
+	if err := d.store.SetSetting(ctx, secretsKey(account), string(text)); err != nil {
+		return err
+	}
+	return d.setSecrets(ctx)
+}
+
+// setSecrets tells the inbox every secret that may sign: the file's and the kept ones.
+func (d *service) setSecrets(ctx context.Context) error {
+	all := map[string][]secret.Value{}
+	for id, a := range d.accounts {
+		kept, err := d.keptSecrets(ctx, id)
+		if err != nil {
+			return err
+		}
+		list := slices.Clone(a.cfg.WebhookSecrets)
+		for _, s := range kept {
+			if !slices.ContainsFunc(list, func(t secret.Value) bool { return t == s }) {
+				list = append(list, s)
+			}
+		}
+		all[id] = list
+	}
+	return d.inbox.SetSecrets(ctx, all)
+}

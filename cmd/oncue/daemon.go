@@ -1,0 +1,334 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/go-co-op/gocron/v2"
+
+	"github.com/oncue/oncue/configs"
+	"github.com/oncue/oncue/controller"
+	"github.com/oncue/oncue/controller/millicast"
+	"github.com/oncue/oncue/controller/notify"
+	"github.com/oncue/oncue/controller/web"
+	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/store"
+)
+
+// service is the whole house at work: the store at the bottom, the controller on it, the platform's side and the web on top.
+type service struct {
+	log     *slog.Logger
+	level   *slog.LevelVar
+	broken  chan error // a server that ended by itself
+	store   *store.Store
+	control *controller.Controller
+	inbox   *millicast.Receiver
+	thumbs  *millicast.ThumbnailDir
+	metrics *web.Metrics
+	hooks   *web.Hooks
+	admin   *web.Admin
+	people  *notify.Notifier
+	upkeep  gocron.Scheduler
+
+	mu       sync.Mutex
+	plan     *plan
+	accounts map[string]*account
+
+	hookAddr, adminAddr net.Addr // of the first listener, for those who started it on a free port
+}
+
+// lockWait is how long a starting daemon waits for the one before to let go of the data directory: a planned restart overlaps.
+const lockWait = 15 * time.Second
+
+// drainLimit bounds how long the end of the process waits for requests and calls in flight.
+const drainLimit = 20 * time.Second
+
+func startDaemon(ctx context.Context, cfg *configs.Config, logTo io.Writer, opts ...func(*serviceOptions)) (_ *service, err error) {
+	o := serviceOptions{}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	d := &service{level: new(slog.LevelVar), broken: make(chan error, 2), accounts: map[string]*account{}}
+	d.level.Set(levelOf(cfg.Log.Level))
+	d.log = newLogger(logTo, d.level, cfg.Log.Format)
+	defer func() {
+		if err != nil {
+			d.release()
+		}
+	}()
+	if err := millicast.CheckSigning(); err != nil {
+		return nil, err
+	}
+	sockets, err := web.PassedSockets()
+	if err != nil {
+		return nil, err
+	}
+	if d.store, err = store.Open(ctx, store.Options{Dir: cfg.DataDir, Log: d.log, LockWait: lockWait}); err != nil {
+		return nil, err
+	}
+	if d.thumbs, err = millicast.OpenThumbnails(cfg.DataDir); err != nil {
+		return nil, err
+	}
+	v, _, _ := build()
+	d.metrics = web.NewMetrics(v, d.log)
+	d.people = notify.New(d.log)
+	if err := d.makeController(newPlan(cfg, nil)); err != nil {
+		return nil, err
+	}
+	if err := d.control.Start(ctx); err != nil {
+		return nil, err
+	}
+	if err := d.open(sockets, cfg, o); err != nil {
+		return nil, err
+	}
+	if err := d.beginUpkeep(); err != nil {
+		return nil, err
+	}
+	d.notifySystemd("READY=1")
+	d.log.Info("oncue is ready", "version", v, "hooks", addrOf(d.hookAddr), "admin", addrOf(d.adminAddr), "streams", len(cfg.Streams), "encoders", len(cfg.Encoders))
+	return d, nil
+}
+
+// serviceOptions are for those who run the daemon inside their own process, as the demo does.
+type serviceOptions struct {
+	demo    func(*service) http.Handler // mounted at /demo/ on the admin side
+	onStory func(controller.Transition)
+}
+
+func addrOf(a net.Addr) string {
+	if a == nil {
+		return ""
+	}
+	return a.String()
+}
+
+func (d *service) makeController(p *plan) error {
+	var err error
+	d.plan = p
+	d.control = controller.New(controller.Config{
+		Find: findStream(p), Streams: streamSpecs(p), Running: p.Limits.Running,
+		Store: journal{d.store, d}, Open: d.openEncoder, Traces: d.traces, ParseRecord: millicast.HookOf,
+		Notify: d.notice, Observe: d.observer(), Log: d.log,
+	})
+	d.inbox, err = millicast.NewReceiver(millicast.Options{Journal: journal{d.store, d}, Machine: d.control, Thumbnails: d.thumbs, Log: d.log})
+	if err != nil {
+		return err
+	}
+	return d.apply(p)
+}
+
+// apply brings a configuration into force, at the start and at each reload.
+func (d *service) apply(p *plan) error {
+	d.mu.Lock()
+	d.plan = p
+	d.mu.Unlock()
+	d.level.Set(levelOf(p.Log.Level))
+	if err := d.people.Set(receivers(p.Notify)); err != nil {
+		return err
+	}
+	specs, err := d.openAccounts(p)
+	if err != nil {
+		return err
+	}
+	if err := d.setSecrets(context.Background()); err != nil {
+		return err
+	}
+	if d.hooks != nil {
+		d.hooks.SetHooksPerSecond(p.Limits.HooksPerSecond)
+	}
+	return d.control.Reload(controller.Config{Find: findStream(p), Streams: streamSpecs(p), Accounts: specs, Running: p.Limits.Running})
+}
+
+func receivers(list []configs.Notify) []notify.Receiver {
+	out := make([]notify.Receiver, 0, len(list))
+	for _, n := range list {
+		out = append(out, notify.Receiver(n))
+	}
+	return out
+}
+
+// open makes both sides listen.
+func (d *service) open(sockets *web.Sockets, cfg *configs.Config, o serviceOptions) error {
+	tlsConfig, err := d.tls(cfg)
+	if err != nil {
+		return err
+	}
+	d.hooks = web.NewHooks(web.HookOptions{
+		Receiver: d.inbox, Log: d.log, TLS: tlsConfig, ClientAddr: web.TrustProxies(cfg.TrustedProxies),
+		HooksPerSecond: cfg.Limits.HooksPerSecond, Observe: d.metrics.ObserveHook,
+	})
+	v, _, _ := build()
+	ao := web.AdminOptions{
+		Controller: shown{d.control, d.thumbs}, Log: d.log, Version: v, Started: time.Now(),
+		Token: cfg.Admin.Token, AllowedHosts: cfg.Admin.AllowedHosts, Metrics: d.metrics.Handler(),
+	}
+	if o.demo != nil {
+		ao.Demo = o.demo(d)
+	}
+	d.metrics.Watch(shown{d.control, d.thumbs})
+	if d.admin, err = web.NewAdmin(ao); err != nil {
+		return err
+	}
+	adminListeners, err := sockets.Listen(cfg.Admin.Listen, web.SocketAdmin)
+	if err != nil {
+		return listenError("admin.listen", cfg.Admin.Listen, err)
+	}
+	hookListeners, err := sockets.Listen(cfg.Listen, web.SocketHooks)
+	if err != nil {
+		for _, l := range adminListeners {
+			l.Close()
+		}
+		return listenError("listen", cfg.Listen, err)
+	}
+	d.hookAddr, d.adminAddr = hookListeners[0].Addr(), adminListeners[0].Addr()
+	go func() { d.ended("public side", d.hooks.Serve(hookListeners...)) }()
+	go func() { d.ended("admin side", d.admin.Serve(adminListeners...)) }()
+	return nil
+}
+
+func listenError(key, addr string, err error) error {
+	return hint(fmt.Errorf("%s %s: %w", key, addr, err), "another process may use the address (ss -ltnp shows it), or it is not one of this host")
+}
+
+func (d *service) ended(what string, err error) {
+	if err != nil {
+		d.broken <- fmt.Errorf("the %s ended: %w", what, err)
+	}
+}
+
+func (d *service) tls(cfg *configs.Config) (*tls.Config, error) {
+	switch {
+	case cfg.TLS.CertFile != "":
+		return web.CertFiles(cfg.TLS.CertFile, cfg.TLS.KeyFile, d.log)
+	case len(cfg.TLS.ACME.Domains) > 0:
+		return web.ACME(cfg.TLS.ACME.Domains, cfg.TLS.ACME.Email, filepath.Join(cfg.DataDir, "acme")), nil
+	}
+	return nil, nil
+}
+
+// stop ends the daemon without losing a hook: first the public side is drained, then the machine comes to rest, then the store closes.
+func (d *service) stop() error {
+	d.notifySystemd("STOPPING=1")
+	ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
+	defer cancel()
+	err := d.hooks.Drain(ctx)
+	d.mu.Lock()
+	onExit := d.plan.OnExit
+	d.mu.Unlock()
+	d.control.Stop(ctx, onExit == "stop")
+	err = errors.Join(err, d.admin.Drain(ctx))
+	d.log.Info("oncue has stopped", "encoders", map[string]string{"stop": "stopped", "leave": "left as they are"}[onExit])
+	return errors.Join(err, d.release())
+}
+
+// release closes what is open. It may be called on a service that came up only in part.
+func (d *service) release() error {
+	var err error
+	if d.upkeep != nil {
+		err = d.upkeep.Shutdown()
+	}
+	if d.people != nil {
+		d.people.Close()
+	}
+	for _, a := range d.accounts {
+		a.close()
+	}
+	if d.thumbs != nil {
+		err = errors.Join(err, d.thumbs.Close())
+	}
+	if d.store != nil {
+		err = errors.Join(err, d.store.Close())
+	}
+	return err
+}
+
+// openEncoder is the controller's Open.
+func (d *service) openEncoder(e controller.EncoderSpec, _ encoders.Job) (encoders.Encoder, error) {
+	d.mu.Lock()
+	p := d.plan
+	d.mu.Unlock()
+	settings, ok := p.Encoder(e.Name)
+	if !ok {
+		return nil, fmt.Errorf("encoder %s is no longer in the configuration", e.Name)
+	}
+	dir := d.encoderDir(p, e.Device)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the folder of encoder %s: %w", e.Name, err)
+	}
+	return drivers[settings.Driver].open(settings.Settings, encoders.Env{Name: e.Device, Dir: dir, Log: d.log.With("encoder", e.Device)})
+}
+
+func (d *service) encoderDir(p *plan, device string) string {
+	return filepath.Join(p.DataDir, "encoders", deviceDir(device))
+}
+
+// traces is the controller's Traces: an encoder that ran once has left files.
+func (d *service) traces(device string) bool {
+	d.mu.Lock()
+	dir := d.encoderDir(d.plan, device)
+	d.mu.Unlock()
+	f, err := os.Open(dir)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	names, _ := f.Readdirnames(1)
+	return len(names) > 0
+}
+
+func (d *service) notice(n controller.Notice) { d.people.Send(n) }
+
+func (d *service) observer() controller.Observer {
+	m := d.metrics
+	return controller.Observer{
+		AttemptToStart: m.ObserveAttemptToStart, AttemptToLive: m.ObserveAttemptToLive, Story: m.ObserveTransition,
+		Unconfirmed: m.ObserveUnconfirmedStop, Polled: m.ObservePoll,
+	}
+}
+
+func (d *service) notifySystemd(state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		d.log.Debug("systemd cannot be told", "state", state, "error", err)
+	}
+}
+
+// journal is the store with its times measured, and with word of each new hook for those who watch.
+type journal struct {
+	*store.Store
+	d *service
+}
+
+func (j journal) Append(ctx context.Context, r controller.Record) (int64, bool, error) {
+	begun := time.Now()
+	seq, duplicate, err := j.Store.Append(ctx, r)
+	j.d.metrics.ObserveStore("append", time.Since(begun), err)
+	if err == nil && !duplicate {
+		r.Seq, r.Body = seq, nil
+		j.d.control.Recorded(r)
+	}
+	return seq, duplicate, err
+}
+
+func (j journal) SaveStream(ctx context.Context, s controller.Saved, story []controller.Transition) error {
+	begun := time.Now()
+	err := j.Store.SaveStream(ctx, s, story)
+	j.d.metrics.ObserveStore("save", time.Since(begun), err)
+	return err
+}
+
+// shown is the controller with its pictures, as the admin side sees it.
+type shown struct {
+	*controller.Controller
+	*millicast.ThumbnailDir
+}

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/fake"
+	"github.com/oncue/oncue/encoders/ffmpeg"
+	//"github.com/oncue/oncue/encoders/httpapi"
+	"github.com/oncue/oncue/encoders/obs"
+)
+
+// driver is one kind of encoder that the configuration can name.
+type driver struct {
+	settings func() any // a pointer to the driver's settings, defaults filled in
+	open     func(settings any, env encoders.Env) (encoders.Encoder, error)
+	byHand   bool // people switch such a box on and off at the box: it is watched when it is idle, too
+}
+
+// drivers is the registry: a new driver is a line here and a folder in encoders/.
+var drivers = map[string]driver{
+	"ffmpeg": of(ffmpeg.Defaults, ffmpeg.New, false),
+	"obs":    of(obs.Defaults, obs.New, true),
+	//"http":   of(httpapi.Defaults, httpapi.New, true),
+	"fake":   of(fake.Defaults, fake.New, false),
+}
+
+func of[S any, E encoders.Encoder](defaults func() S, open func(S, encoders.Env) (E, error), byHand bool) driver {
+	return driver{
+		settings: func() any { s := defaults(); return &s },
+		open: func(settings any, env encoders.Env) (encoders.Encoder, error) {
+			s, ok := settings.(*S)
+			if !ok {
+				return nil, fmt.Errorf("settings of type %T are another driver's", settings)
+			}
+			e, err := open(*s, env)
+			if err != nil {
+				return nil, err // not a typed nil
+			}
+			return e, nil
+		},
+		byHand: byHand,
+	}
+}
+
+// driverSettings is what the configuration's loader needs of the registry.
+func driverSettings() map[string]func() any {
+	m := make(map[string]func() any, len(drivers))
+	for name, d := range drivers {
+		m[name] = d.settings
+	}
+	return m
+}

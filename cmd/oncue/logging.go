@@ -1,0 +1,56 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/lmittmann/tint"
+	"golang.org/x/term"
+)
+
+// newLogger makes the daemon's log: coloured on a terminal, with syslog priorities where journald reads it, else plain text or JSON.
+func newLogger(w io.Writer, level *slog.LevelVar, format string) *slog.Logger {
+	switch {
+	case format == "json":
+		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
+	case format == "text":
+		return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
+	case os.Getenv("JOURNAL_STREAM") != "":
+		return slog.New(newJournald(w, level))
+	case isTerminal(w):
+		return slog.New(tint.NewHandler(w, &tint.Options{Level: level, TimeFormat: "15:04:05.000"}))
+	}
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
+}
+
+func isTerminal(w any) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// journald turns each line's level into the syslog priority that journald strips and files (sd-daemon(3)). The time is left out: journald has its own.
+type journald struct{ w io.Writer }
+
+func newJournald(w io.Writer, level *slog.LevelVar) slog.Handler {
+	return slog.NewTextHandler(journald{w}, &slog.HandlerOptions{Level: level, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+		if len(groups) == 0 && a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}})
+}
+
+// Write gets one whole record, which begins with its level.
+func (j journald) Write(line []byte) (int, error) {
+	for level, priority := range map[string]string{"level=ERROR ": "<3>", "level=WARN ": "<4>", "level=INFO ": "<6>", "level=DEBUG ": "<7>"} {
+		if rest, ok := bytes.CutPrefix(line, []byte(level)); ok {
+			if _, err := j.w.Write(append([]byte(priority), rest...)); err != nil {
+				return 0, err
+			}
+			return len(line), nil
+		}
+	}
+	return j.w.Write(line)
+}

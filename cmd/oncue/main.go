@@ -1,0 +1,128 @@
+// Command oncue starts encoders when viewers arrive and stops them when nobody watches.
+//
+// This folder wires the house together and talks to people: one file for each subcommand. serve.go and daemon.go run the controller; drivers.go is the
+// registry of encoder drivers; specs.go says a configuration in the controller's words; the other commands ask the running daemon through its admin side.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is the whole program. It returns the exit code: 0 done, 1 it did not work, 2 wrong usage.
+func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errs)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	var said saidError
+	if !errors.As(err, &said) {
+		fmt.Fprintf(errs, "error: %v\n", err)
+		if h := hintFor(err); h != "" {
+			fmt.Fprintf(errs, "hint: %s\n", h)
+		}
+	}
+	var usage usageError
+	if errors.As(err, &usage) {
+		return 2
+	}
+	return 1
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "oncue",
+		Short:         "Start encoders when viewers arrive, stop them when nobody watches",
+		Long:          "oncue starts encoders when viewers arrive and stops them when nobody watches.\nIt receives the webhooks of Millicast (Dolby OptiView Real-time) and drives FFmpeg, OBS and encoders with HTTP APIs.",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          noArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return hint(usageError{err}, fmt.Sprintf("%s --help lists the flags", cmd.CommandPath()))
+	})
+	root.AddCommand(commands()...)
+	return root
+}
+
+// commands lists the subcommands, in the order of the manual.
+func commands() []*cobra.Command {
+	return []*cobra.Command{
+		newServe(), newCheck(), newVersion(),
+	}
+}
+
+// usageError is a mistake in the words of the command line.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// saidError is one that was already printed in a form of its own.
+type saidError struct{ error }
+
+func (e saidError) Unwrap() error { return e.error }
+
+// hinted carries the likely fix of an error.
+type hinted struct {
+	error
+	hint string
+}
+
+func (e hinted) Unwrap() error { return e.error }
+
+func hint(err error, text string) error { return hinted{err, text} }
+
+func hintFor(err error) string {
+	var h hinted
+	if errors.As(err, &h) {
+		return h.hint
+	}
+	return ""
+}
+
+// noArgs and exactArgs are cobra's checks in our words.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if cmd.HasSubCommands() {
+		text := fmt.Errorf("%q is no command of %s", args[0], cmd.CommandPath())
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			return hint(usageError{text}, fmt.Sprintf("did you mean %s %s?", cmd.CommandPath(), near[0]))
+		}
+		return hint(usageError{text}, cmd.CommandPath()+" --help lists them")
+	}
+	return hint(usageError{fmt.Errorf("%s takes no argument %q", cmd.CommandPath(), args[0])}, cmd.UseLine())
+}
+
+func argsBetween(least, most int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) < least:
+			return hint(usageError{fmt.Errorf("%s: an argument is missing", cmd.CommandPath())}, "usage: "+cmd.UseLine())
+		case len(args) > most:
+			return hint(usageError{fmt.Errorf("%s takes no further argument %q", cmd.CommandPath(), args[most])}, "usage: "+cmd.UseLine())
+		}
+		return nil
+	}
+}

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/oncue/oncue/configs"
+)
+
+const defaultConfig = "/etc/oncue/oncue.yaml"
+
+func configFlag(cmd *cobra.Command) *string {
+	path := cmd.Flags().String("config", defaultConfig, "configuration `FILE`")
+	_ = cmd.MarkFlagFilename("config", "yaml", "yml")
+	return path
+}
+
+func newServe() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the controller",
+		Long: "Run the controller until SIGTERM or Ctrl-C. Encoders are left running then (on_exit: leave) and adopted at the next start.\n" +
+			"SIGHUP reads the configuration again; with --watch a changed file does so, too. A bad file changes nothing.",
+		Args: noArgs,
+	}
+	path := configFlag(cmd)
+	watch := cmd.Flags().Bool("watch", false, "reload when the configuration file changes")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return serve(cmd.Context(), *path, *watch, cmd.ErrOrStderr())
+	}
+	return cmd
+}
+
+// loadConfig reads the configuration. Problems are printed as the contract has them, one a line; warnings go to warn.
+func loadConfig(path string, errs io.Writer, warn func(configs.Problem)) (*configs.Config, error) {
+	cfg, warnings, err := configs.Load(path, driverSettings())
+	for _, w := range warnings {
+		warn(w)
+	}
+	var problems configs.Problems
+	switch {
+	case errors.As(err, &problems):
+		for _, p := range problems {
+			fmt.Fprintln(errs, p)
+		}
+		noun := "problems"
+		if len(problems) == 1 {
+			noun = "problem"
+		}
+		fmt.Fprintf(errs, "error: %s has %d %s; nothing was started\n", path, len(problems), noun)
+		return nil, saidError{err}
+	case errors.Is(err, os.ErrNotExist):
+		return nil, hint(err, "oncue init writes a configuration; --config FILE names another one")
+	case err != nil:
+		return nil, err
+	}
+	return cfg, nil
+}
+
+func serve(ctx context.Context, path string, watch bool, errs io.Writer) error {
+	cfg, err := loadConfig(path, errs, func(p configs.Problem) { fmt.Fprintln(errs, p) })
+	if err != nil {
+		return err
+	}
+	d, err := startDaemon(ctx, cfg, errs)
+	if err != nil {
+		return err
+	}
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	var changed <-chan time.Time
+	if watch {
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		changed = tick.C
+	}
+	seen := stampOf(path)
+	for {
+		select {
+		case <-ctx.Done():
+			return d.stop()
+		case err := <-d.broken:
+			return errors.Join(err, d.stop())
+		case <-hup:
+			seen = stampOf(path)
+			d.reload(path)
+		case <-changed:
+			// A file that was written within the last second may be half written.
+			if now := stampOf(path); now != seen && time.Since(now.changed) > time.Second {
+				seen = now
+				d.reload(path)
+			}
+		}
+	}
+}
+
+// stamp tells versions of a file apart.
+type stamp struct {
+	changed time.Time
+	size    int64
+}
+
+func stampOf(path string) stamp {
+	info, err := os.Stat(path)
+	if err != nil {
+		return stamp{}
+	}
+	return stamp{info.ModTime(), info.Size()}
+}
+
+// reload takes the file anew. A bad one changes nothing.
+func (d *service) reload(path string) {
+	d.notifySystemd("RELOADING=1")
+	defer d.notifySystemd("READY=1")
+	err := d.reloadFrom(path)
+	d.metrics.ObserveReload(time.Now(), err)
+	if err != nil {
+		d.log.Error("the configuration was not reloaded; the one before stays in force", "file", path, "error", err)
+	}
+}
+
+func (d *service) reloadFrom(path string) error {
+	cfg, warnings, err := configs.Load(path, driverSettings())
+	if err != nil {
+		var problems configs.Problems
+		if errors.As(err, &problems) {
+			for _, p := range problems {
+				d.log.Error("configuration", "problem", p.String())
+			}
+			return fmt.Errorf("%s has problems", path)
+		}
+		return err
+	}
+	for _, w := range warnings {
+		d.log.Warn("configuration", "problem", w.String())
+	}
+	lines := configs.Diff(d.plan.Config, cfg)
+	if len(lines) == 0 {
+		d.log.Info("the configuration was reloaded; nothing has changed", "file", path)
+		return nil
+	}
+	for _, l := range lines {
+		d.log.Info("configuration changed", "change", l)
+	}
+	if fixed := fixedChanges(d.plan.Config, cfg); len(fixed) > 0 {
+		d.log.Warn("these keys take effect at the next start", "keys", fixed)
+	}
+	if err := d.apply(newPlan(cfg, d.plan)); err != nil {
+		return err
+	}
+	d.log.Info("the configuration was reloaded", "file", path)
+	return nil
+}
+
+// fixedChanges lists changed keys that only a restart can bring into force.
+func fixedChanges(old, new *configs.Config) []string {
+	var keys []string
+	if old.Listen != new.Listen || old.TLS.CertFile != new.TLS.CertFile || old.TLS.KeyFile != new.TLS.KeyFile {
+		keys = append(keys, "listen, tls")
+	}
+	if old.Admin.Listen != new.Admin.Listen || old.Admin.Token != new.Admin.Token {
+		keys = append(keys, "admin")
+	}
+	if old.DataDir != new.DataDir {
+		keys = append(keys, "data_dir")
+	}
+	return keys
+}
+
+func levelOf(name string) slog.Level {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(name)); err != nil {
+		return slog.LevelInfo
+	}
+	return l
+}

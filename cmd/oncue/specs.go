@@ -1,0 +1,135 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/url"
+	"reflect"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/oncue/oncue/configs"
+	"github.com/oncue/oncue/configs/secret"
+	"github.com/oncue/oncue/controller"
+)
+
+// This file says a configuration in the controller's words.
+
+// streamSpecs lists the streams that are named without a pattern.
+func streamSpecs(p *plan) []controller.StreamSpec {
+	var specs []controller.StreamSpec
+	for _, s := range p.Streams {
+		if !s.IsPattern {
+			specs = append(specs, streamSpec(p, s, s.Name, nil))
+		}
+	}
+	return specs
+}
+
+// findStream is the controller's Find.
+func findStream(p *plan) func(account, name string) (controller.StreamSpec, bool) {
+	return func(account, name string) (controller.StreamSpec, bool) {
+		s, matches, ok := p.Lookup(account, name)
+		if !ok {
+			return controller.StreamSpec{}, false
+		}
+		return streamSpec(p, s, name, matches), true
+	}
+}
+
+func streamSpec(p *plan, s *configs.Stream, name string, matches []string) controller.StreamSpec {
+	spec := controller.StreamSpec{
+		Account: s.Account, Name: name, Publish: s.Publish, Matches: matches, Zone: zoneOf(s.Timing.TimeZone),
+		Policy: policyOf(s.Timing),
+	}
+	spec.Policy.SourceID, spec.Policy.Priority, spec.Policy.AnySource = source(s.Publish)
+	if a := p.Accounts[s.Account]; a != nil {
+		spec.Policy.CanAsk, spec.Policy.ForceStop = a.APISecret.Set(), a.ForceStop
+	}
+	for _, w := range s.Timing.Schedule {
+		spec.Schedule = append(spec.Schedule, controller.ScheduleLine{Cron: w.Cron, For: w.For, Do: controller.Mode(w.Do)})
+	}
+	for _, ref := range s.Encoders {
+		e, ok := p.Encoder(ref)
+		if !ok {
+			continue // the loader has refused such a file
+		}
+		device := e.Name
+		if s.IsPattern {
+			device += "@" + s.Account + "/" + name
+		}
+		spec.Encoders = append(spec.Encoders, controller.EncoderSpec{Name: e.Name, Driver: e.Driver, Device: device, Version: strconv.Itoa(p.version[e.Name]), ByHand: drivers[e.Driver].byHand})
+		spec.Policy.Encoders = append(spec.Policy.Encoders, controller.EncoderRef{Name: e.Name, Driver: e.Driver})
+	}
+	return spec
+}
+
+func policyOf(t configs.Timing) controller.Policy {
+	return controller.Policy{
+		AttemptHold: t.AttemptHold, StartTimeout: t.StartTimeout, JoinTimeout: t.JoinTimeout, IdleTimeout: t.IdleTimeout, StopTimeout: t.StopTimeout,
+		MinUptime: t.MinUptime, MaxUptime: t.MaxUptime, Cooldown: t.Cooldown,
+		Confirm: controller.Confirm(t.Confirm), Unmanaged: controller.Unmanaged(t.Unmanaged), Several: controller.Several(t.Mode),
+		FailoverAfter: t.FailoverAfter, MaxStartsPerHour: t.MaxStartsPerHour, Restart: controller.Restart(t.Restart),
+	}
+}
+
+// zoneOf loads a zone that the loader has already tried; nil is the host's.
+func zoneOf(name string) *time.Location {
+	if name == "" {
+		return nil
+	}
+	loc, err := time.LoadLocation(name)
+	if err != nil {
+		return nil
+	}
+	return loc
+}
+
+// source reads from the publishing URL which of the platform's feeds will be ours. Without a URL the encoder's own settings say where it publishes, and any may be.
+func source(publish secret.Value) (id string, priority *int, any bool) {
+	u, err := url.Parse(publish.Reveal())
+	if err != nil || !publish.Set() {
+		return "", nil, true
+	}
+	q := u.Query()
+	if streamid, err := url.QueryUnescape(q.Get("streamid")); err == nil && streamid != "" { // SRT: name?t=…&sourceId=…
+		if inner, err := url.Parse(streamid); err == nil {
+			q = inner.Query()
+		}
+	}
+	if n, err := strconv.Atoi(q.Get("priority")); err == nil {
+		priority = &n
+	}
+	return q.Get("sourceId"), priority, false
+}
+
+// plan is a configuration with a number for each encoder that grows when its settings change.
+type plan struct {
+	*configs.Config
+	version map[string]int
+}
+
+func newPlan(cfg *configs.Config, before *plan) *plan {
+	p := &plan{cfg, map[string]int{}}
+	for _, e := range cfg.Encoders {
+		if before == nil {
+			continue
+		}
+		p.version[e.Name] = before.version[e.Name]
+		if was, ok := before.Encoder(e.Name); !ok || was.Driver != e.Driver || !reflect.DeepEqual(was.Settings, e.Settings) {
+			p.version[e.Name]++
+		}
+	}
+	return p
+}
+
+// deviceDir is the folder of an encoder's files, below the data directory. It is made from a hash, so that no name is part of a path.
+func deviceDir(device string) string {
+	if slices.IndexFunc([]byte(device), func(b byte) bool { return !(b >= 'a' && b <= 'z' || b >= '0' && b <= '9' || b == '-' || b == '_') }) < 0 && len(device) <= 64 {
+		return device
+	}
+	sum := sha256.Sum256([]byte(device))
+	return fmt.Sprintf("x-%s", hex.EncodeToString(sum[:12]))
+}
