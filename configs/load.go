@@ -81,23 +81,7 @@ func (o Options) Load(path string) (*Config, []Problem, error) {
 
 // Parse is Load for a text that was read already. File is what problems name, and its folder is where relative ${file:PATH} start.
 func (o Options) Parse(file string, data []byte) (*Config, []Problem, error) {
-	if o.Env == nil {
-		o.Env = os.LookupEnv
-	}
-	if o.Open == nil {
-		o.Open = openRegular
-	}
-	d := &decoder{
-		file:    file,
-		refs:    references{dir: filepath.Dir(file), env: o.Env, open: o.Open, seen: map[string]lookup{}},
-		at:      map[string]keyPlace{},
-		bad:     map[string]bool{},
-		own:     map[string]*yaml.Node{},
-		foreign: map[*yaml.Node]place{},
-		shapes:  map[reflect.Type]shape{},
-		hidden:  map[string]string{},
-		numbers: map[*Encoder][]numbered{},
-	}
+	d := newDecoder(file, o)
 	c := Default()
 	c.File = file
 	root, err := parseYAML(data)
@@ -116,6 +100,26 @@ func (o Options) Parse(file string, data []byte) (*Config, []Problem, error) {
 	d.streams(c)
 	d.check(c)
 	return d.finish(c)
+}
+
+func newDecoder(file string, o Options) *decoder {
+	if o.Env == nil {
+		o.Env = os.LookupEnv
+	}
+	if o.Open == nil {
+		o.Open = openRegular
+	}
+	return &decoder{
+		file:    file,
+		refs:    references{dir: filepath.Dir(file), env: o.Env, open: o.Open, seen: map[string]lookup{}},
+		at:      map[string]keyPlace{},
+		bad:     map[string]bool{},
+		own:     map[string]*yaml.Node{},
+		foreign: map[*yaml.Node]place{},
+		shapes:  map[reflect.Type]shape{},
+		hidden:  map[string]string{},
+		numbers: map[*Encoder][]numbered{},
+	}
 }
 
 // finish sorts what was found, takes out what must not be shown, and decides whether the file is good.

@@ -15,26 +15,40 @@ import (
 const Mask = "********"
 
 // Value is a secret. It prints, logs and marshals as [Mask] (as nothing when it is empty); only [Value.Reveal] gives the text.
-// Its zero value is "not set".
-type Value struct{ text string }
+// Its zero value is "not set". It holds a pointer because fmt cannot call the methods of an unexported field and would print what stands in it; compare with Same,
+// not with ==.
+type Value struct{ text *string }
 
 // New wraps text.
-func New(text string) Value { return Value{text} }
+func New(text string) Value {
+	if text == "" {
+		return Value{}
+	}
+	return Value{&text}
+}
 
 // Reveal returns the secret itself, for the one place that needs it: a request body, a pipe to a child, a MAC.
-func (v Value) Reveal() string { return v.text }
+func (v Value) Reveal() string {
+	if v.text == nil {
+		return ""
+	}
+	return *v.text
+}
 
 // Set reports whether the secret is not empty.
-func (v Value) Set() bool { return v.text != "" }
+func (v Value) Set() bool { return v.text != nil }
 
 // Equal compares in constant time, also for texts of different lengths.
 func (v Value) Equal(text string) bool {
-	a, b := sha256.Sum256([]byte(v.text)), sha256.Sum256([]byte(text))
+	a, b := sha256.Sum256([]byte(v.Reveal())), sha256.Sum256([]byte(text))
 	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
 }
 
+// Same reports whether both hold the same secret, in constant time.
+func (v Value) Same(other Value) bool { return v.Equal(other.Reveal()) }
+
 func (v Value) String() string {
-	if v.text == "" {
+	if v.text == nil {
 		return ""
 	}
 	return Mask
@@ -54,6 +68,6 @@ func (v Value) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
 
 // UnmarshalText takes the text as it is; the configuration loader resolves references before.
 func (v *Value) UnmarshalText(text []byte) error {
-	v.text = string(text)
+	*v = New(string(text))
 	return nil
 }

@@ -1,0 +1,194 @@
+package configs
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func TestLookup(t *testing.T) {
+	c := mustParse(t, `
+accounts:
+  A: {webhook_secrets: [c2VjcmV0LWtleS1mb3ItdGVzdHM=]}
+  B: {webhook_secrets: [c2VjcmV0LWtleS1mb3ItdGVzdHM=]}
+encoders: {bench: {fake: {}}}
+streams:
+  A/cam-*: {encoder: bench}
+  A/cam-special: {encoder: bench}
+  A/c?m-*-*: {encoder: bench}
+  A/?-*: {encoder: bench}
+  A/*: {encoder: bench}
+  B/exact/with/slashes: {encoder: bench}
+  B/naïve 🎥: {encoder: bench}
+`)
+	for name, want := range map[string]string{
+		"A/cam-special":         "A/cam-special []", // exact before patterns, though it comes later
+		"A/cam-1":               "A/cam-* [1]",
+		"A/cam-":                "A/cam-* []", // * may match nothing
+		"A/cam-a-b":             "A/cam-* [a-b]",
+		"A/com-a-b-c":           "A/c?m-*-* [o a b-c]", // as little as possible
+		"A/x-1":                 "A/?-* [x 1]",
+		"A/anything":            "A/* [anything]",
+		"A/has/slash":           "",
+		"A/has space":           "",
+		"A/..":                  "",
+		"A/-rf":                 "",
+		"A/*":                   "", // a name is not its pattern
+		"B/cam-1":               "",
+		"C/cam-1":               "",
+		"B/exact/with/slashes":  "B/exact/with/slashes []",
+		"B/naïve 🎥":             "B/naïve 🎥 []",
+		"A/" + long('a', 128):   "A/* [" + long('a', 128) + "]",
+		"A/" + long('a', 129):   "",
+		"B/exact/with/slashes/": "",
+	} {
+		account, stream, _ := strings.Cut(name, "/")
+		got := ""
+		if s, matches, ok := c.Lookup(account, stream); ok {
+			got = fmt.Sprintf("%s %v", s.ID, matches)
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}
+
+func long(r rune, n int) string { return strings.Repeat(string(r), n) }
+
+func TestStreamsOfOneAccount(t *testing.T) {
+	c := mustParse(t, start+`
+streams:
+  lobby: {encoder: bench}
+  ACC/door: {encoder: bench}
+  other/door: {encoder: bench}
+  "123": {encoder: bench}
+  cam-*: {encoders: [cam, bench], publish: "rtmp://h/{1}"}
+`)
+	var ids []string
+	for _, s := range c.Streams {
+		ids = append(ids, s.ID)
+	}
+	if want := []string{"ACC/lobby", "ACC/door", "ACC/other/door", "ACC/123", "ACC/cam-*"}; !slices.Equal(ids, want) {
+		t.Errorf("ids %q, want %q", ids, want)
+	}
+	if s := c.Streams[4]; !s.IsPattern || s.Name != "cam-*" || !slices.Equal(s.Encoders, []string{"cam", "bench"}) || s.Publish.Reveal() != "rtmp://h/{1}" {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestMatchesFillThePattern puts the matches back where the wildcards were: that must give the name.
+func TestMatchesFillThePattern(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		pattern := rapid.StringMatching(`[ab.*?-]{1,8}`).Draw(t, "pattern")
+		name := rapid.StringMatching(`[ab.-]{1,10}`).Draw(t, "name")
+		s := &Stream{Account: "A", Name: pattern, IsPattern: true, match: compile(pattern)}
+		matches, ok := s.Match("A", name)
+		if ok != (plain(name) && glob(pattern, name)) {
+			t.Fatalf("%q on %q: %v", pattern, name, ok)
+		}
+		if !ok {
+			return
+		}
+		i := 0
+		filled := wildcard.ReplaceAllStringFunc(pattern, func(string) string { i++; return matches[i-1] })
+		if filled != name || i != len(matches) {
+			t.Fatalf("%q on %q: matches %q give %q", pattern, name, matches, filled)
+		}
+	})
+}
+
+// glob is the meaning of * and ?, written as plainly as can be.
+func glob(pattern, name string) bool {
+	switch {
+	case pattern == "":
+		return name == ""
+	case pattern[0] == '*':
+		return glob(pattern[1:], name) || name != "" && glob(pattern, name[1:])
+	case name == "":
+		return false
+	}
+	return (pattern[0] == '?' || pattern[0] == name[0]) && glob(pattern[1:], name[1:])
+}
+
+const planned = `accounts: {ACC: {webhook_secrets: [c2VjcmV0LWtleS1mb3ItdGVzdHM=]}}
+defaults:
+  idle_timeout: 1m
+  restart: {max: 30s}
+encoders:
+  bench: {fake: {}}
+x-common: &common
+  cooldown: 5s
+streams:
+  lobby:
+    <<: *common
+    encoder: bench
+    publish: "rtmps://user:canary@host:443/v2/pub/{stream}?token=canary"
+    idle_timeout: 2m
+    restart: {factor: 3}
+    schedule: [{cron: "0 18 * * FRI", for: 4h}]
+  cam-*: {encoder: bench}
+`
+
+func TestPlan(t *testing.T) {
+	var b strings.Builder
+	for _, p := range mustParse(t, planned).Plan() {
+		fmt.Fprintf(&b, "%s pattern=%v line=%d encoders=%v publish=%q\n", p.ID, p.Pattern, p.Line, p.Encoders, p.Publish)
+		for _, k := range p.Keys {
+			fmt.Fprintf(&b, "  %s = %s (%s)\n", k.Key, k.Value, k.Origin)
+		}
+	}
+	golden(t, "testdata/plan.txt", b.String())
+}
+
+func TestDiff(t *testing.T) {
+	old := mustParse(t, planned)
+	if got := Diff(old, mustParse(t, planned)); got != nil {
+		t.Errorf("no change, and Diff says %q", got)
+	}
+	changed := mustParse(t, `
+listen: ":9090"
+admin: {token: canary-canary-canary}
+trusted_proxies: [10.1.2.3/8]
+accounts:
+  ACC: {webhook_secrets: [c2VjcmV0LWtleS1mb3ItdGVzdHM=, c2VjcmV0LWtleS1mb3ItY2FuYXJ5], api_secret: canary, poll_interval: 10s}
+defaults: {idle_timeout: 3m}
+encoders:
+  bench: {http: {url: "http://x", password: canary}}
+  cam: {ffmpeg: {input: "rtsp://canary"}}
+streams:
+  lobby: {encoders: [bench, cam], publish: "rtmps://canary2", idle_timeout: 2m30s}
+  door: {encoder: cam, publish: "rtmp://canary"}
+notify: [{url: "slack://canary"}]
+`)
+	there := Diff(old, changed)
+	back := Diff(changed, old)
+	same := mustParse(t, start+`streams: {a-*: {encoder: bench}, "*": {encoder: bench}}`)
+	swapped := mustParse(t, start[:len(start)-1]+"\n"+`streams: {"*": {encoder: bench}, a-*: {encoder: bench}}`)
+	retuned := mustParse(t, strings.Replace(start, "rtsp://x", "rtsp://canary", 1)+`streams: {a-*: {encoder: bench}, "*": {encoder: bench, cooldown: 5s}}`)
+	text := fmt.Sprintf("there:\n%s\n\nback:\n%s\n\nswapped:\n%s\n\nretuned:\n%s\n", strings.Join(there, "\n"), strings.Join(back, "\n"),
+		strings.Join(Diff(same, swapped), "\n"), strings.Join(Diff(same, retuned), "\n"))
+	if strings.Contains(text, "canary") {
+		t.Errorf("shows a secret:\n%s", text)
+	}
+	golden(t, "testdata/diff.txt", text)
+}
+
+func golden(t *testing.T, path, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s: got\n%s\nwant\n%s", path, got, want)
+	}
+}
