@@ -34,7 +34,7 @@ func (d *service) openAccounts(p *plan) (map[string]controller.AccountSpec, erro
 	for id, cfg := range p.Accounts {
 		a := d.accounts[id]
 		url := millicast.HookURL(p.PublicURL)
-		if a == nil || a.url != url || a.cfg.APIURL != cfg.APIURL || a.cfg.APISecret != cfg.APISecret || a.cfg.ManageWebhook != cfg.ManageWebhook {
+		if a == nil || a.url != url || a.cfg.APIURL != cfg.APIURL || !a.cfg.APISecret.Same(cfg.APISecret) || a.cfg.ManageWebhook != cfg.ManageWebhook {
 			var err error
 			if a, err = d.openAccount(cfg, url); err != nil {
 				return nil, err
@@ -153,7 +153,7 @@ func (d *service) setSecrets(ctx context.Context) error {
 		}
 		list := slices.Clone(a.cfg.WebhookSecrets)
 		for _, s := range kept {
-			if !slices.ContainsFunc(list, func(t secret.Value) bool { return t == s }) {
+			if !slices.ContainsFunc(list, func(t secret.Value) bool { return t.Same(s) }) {
 				list = append(list, s)
 			}
 		}

@@ -75,7 +75,7 @@ func (n *Notifier) Set(list []Receiver) error {
 	defer n.mu.Unlock()
 	var next []*outlet
 	for i, r := range list {
-		if at := slices.IndexFunc(n.outs, func(o *outlet) bool { return o.URL == r.URL && o.Secret == r.Secret && slices.Equal(o.On, r.On) }); at >= 0 && !slices.Contains(next, n.outs[at]) {
+		if at := slices.IndexFunc(n.outs, func(o *outlet) bool { return o.URL.Same(r.URL) && o.Secret.Same(r.Secret) && slices.Equal(o.On, r.On) }); at >= 0 && !slices.Contains(next, n.outs[at]) {
 			next = append(next, n.outs[at])
 			continue
 		}
