@@ -1,0 +1,318 @@
+package httpapi
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/go-retryablehttp"
+
+	"github.com/oncue/oncue/encoders"
+)
+
+// call is one Start, Stop or Status at work.
+type call struct {
+	*values
+	e    *Encoder
+	step string // start, stop, status or login
+}
+
+func (e *Encoder) call(job encoders.Job, step string) *call {
+	v := &values{plan: e.plan, job: job, mask: newMasker(&e.plan.settings, job.Publish.Reveal())}
+	e.session.mu.Lock()
+	for _, captured := range e.session.captured {
+		v.mask.addForms(captured)
+	}
+	for _, c := range e.session.cookies {
+		if len(c.value) > 3 {
+			v.mask.addForms(c.value)
+		}
+	}
+	e.session.mu.Unlock()
+	return &call{values: v, e: e, step: step}
+}
+
+func (c *call) stepName() string { return c.step }
+
+// during names what the call does for a while; the returned func takes it back.
+func (c *call) during(step string) func() {
+	before := c.step
+	c.step = step
+	return func() { c.step = before }
+}
+
+// turn takes the box's turn for this call; leave gives it back.
+func (c *call) turn(ctx context.Context) (host string, leave func(), err error) {
+	base, err := c.plan.url.fill(c.values, inHost, false)
+	if err != nil {
+		return "", nil, encoders.Permanent(fmt.Errorf("url: %w", err))
+	}
+	u, err := url.Parse(base)
+	if err != nil {
+		return "", nil, encoders.Permanent(errors.New("url: is no address once its placeholders are filled"))
+	}
+	d := c.e.devices.box(strings.ToLower(u.Host))
+	if err := d.take(ctx); err != nil {
+		return "", nil, err
+	}
+	return u.Host, d.leave, nil
+}
+
+// send sends a request, with the login that it needs, and returns the answer, which may be a no. The caller holds the turn of the box at host.
+// Once marks a request that must not be sent twice; before a repeat look is asked whether the box has done it already (errDone).
+func (c *call) send(ctx context.Context, host string, r *request, once func(context.Context) error) (*answer, error) {
+	if c.plan.login == nil {
+		return c.attempt(ctx, r, once, true)
+	}
+	s, maxAge := &c.e.session, c.plan.settings.Login.MaxAge
+	fresh := false
+	if !s.valid(host, maxAge) {
+		s.forget()
+		if !c.plan.settings.Login.Lazy {
+			if err := c.logIn(ctx, host); err != nil {
+				return nil, err
+			}
+			fresh = true
+		}
+	}
+	a, err := c.attempt(ctx, r, once, true)
+	if err != nil || fresh || !c.expired(a) {
+		return a, err
+	}
+	if err := c.logIn(ctx, host); err != nil {
+		return nil, err
+	}
+	if once != nil {
+		if err := once(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if a, err = c.attempt(ctx, r, once, true); err == nil && c.expired(a) {
+		s.forget()
+	}
+	return a, err
+}
+
+func (c *call) expired(a *answer) bool {
+	holds, err := c.plan.login.expired.holds(a.facts(c.values))
+	return err == nil && holds
+}
+
+// errDone says that a request need not be repeated: the box has done it.
+var errDone = errors.New("the box has done it already")
+
+// attempt sends one request, and again within the retries when the box could not take it. WithSession adds what the login gave.
+func (c *call) attempt(ctx context.Context, r *request, once func(context.Context) error, withSession bool) (*answer, error) {
+	var l *login
+	if withSession && c.plan.login != nil {
+		if c.captured = c.e.session.values(); c.captured != nil {
+			l = c.plan.login
+		}
+	}
+	out, err := r.render(c.values, l)
+	if err != nil {
+		return nil, encoders.Permanent(err)
+	}
+	req, err := c.newRequest(withCall(ctx, c), out, withSession)
+	if err != nil {
+		return nil, encoders.Permanent(fmt.Errorf("%s: %w", out.target, err))
+	}
+	if once != nil {
+		// On a connection that was used before, the transport would repeat a GET by itself.
+		c.e.wire.CloseIdleConnections()
+	}
+	began := time.Now()
+	client := c.client(r, once)
+	res, err := client.Do(req)
+	if res != nil && res.Body != nil {
+		defer res.Body.Close()
+	}
+	switch {
+	case errors.Is(err, errDone):
+		return nil, errDone
+	case err != nil:
+		return nil, &silence{text: fmt.Sprintf("%s: %s", out.target, c.mask.clean(c.reason(err))), cause: err}
+	}
+	text, err := readAnswer(res.Body)
+	if err != nil {
+		return nil, &silence{text: fmt.Sprintf("%s: %s", out.target, c.mask.clean(c.reason(err))), cause: err}
+	}
+	if withSession && c.plan.login != nil {
+		c.e.session.keepCookies(res.Header, c.mask)
+	}
+	return newAnswer(res.StatusCode, res.Header, text, time.Since(began)), nil
+}
+
+func (c *call) newRequest(ctx context.Context, out *rendered, withSession bool) (*retryablehttp.Request, error) {
+	var body any
+	if out.body != nil {
+		body = out.body
+	}
+	req, err := retryablehttp.NewRequestWithContext(ctx, out.method, out.url.String(), body)
+	if err != nil {
+		return nil, errors.New("the address cannot be requested")
+	}
+	req.Header.Set("User-Agent", "oncue")
+	if out.contentType != "" {
+		req.Header.Set("Content-Type", out.contentType)
+	}
+	for _, h := range out.headers {
+		if strings.EqualFold(h[0], "Host") {
+			req.Host = h[1]
+			continue
+		}
+		req.Header.Set(h[0], h[1])
+	}
+	if withSession && c.plan.login != nil {
+		if cookies := c.e.session.cookieHeader(); cookies != "" {
+			req.Header.Set("Cookie", cookies)
+		}
+	}
+	return req, c.authorise(req.Request)
+}
+
+// authorise adds what auth asks for; digest and login have their own ways, and query is in the address already.
+func (c *call) authorise(req *http.Request) error {
+	s := &c.plan.settings
+	switch c.plan.auth {
+	case "basic":
+		req.SetBasicAuth(s.Username, s.Password.Reveal())
+	case "bearer", "header":
+		value, err := c.plan.authText.fill(c.values, inHeader, false)
+		if err != nil {
+			return err
+		}
+		if c.plan.auth == "bearer" {
+			req.Header.Set("Authorization", "Bearer "+value)
+		} else {
+			req.Header.Set(s.AuthName, value)
+		}
+	}
+	return nil
+}
+
+// client makes the client for one request: its own time-out, and the rules for repeats.
+func (c *call) client(r *request, once func(context.Context) error) *retryablehttp.Client {
+	client := &retryablehttp.Client{
+		HTTPClient:   &http.Client{Transport: c.e.transport, Timeout: r.timeout, CheckRedirect: sameHost},
+		RetryWaitMin: 250 * time.Millisecond,
+		RetryWaitMax: 5 * time.Second,
+		RetryMax:     c.plan.settings.Retries,
+		Backoff:      backoff,
+		ErrorHandler: retryablehttp.PassthroughErrorHandler,
+		CheckRetry: func(ctx context.Context, res *http.Response, err error) (bool, error) {
+			return c.worthRepeating(ctx, res, err), nil
+		},
+	}
+	if once != nil {
+		client.PrepareRetry = func(req *http.Request) error { return once(req.Context()) }
+	}
+	return client
+}
+
+// worthRepeating tells whether the box may take a request at another time soon.
+func (c *call) worthRepeating(ctx context.Context, res *http.Response, err error) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	if err != nil {
+		var timeout net.Error
+		switch {
+		case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, errTooLarge), errors.Is(err, syscall.ECONNREFUSED), isCertificate(err):
+			return false
+		}
+		return true
+	}
+	wait, told := retryAfter(res)
+	if told {
+		c.e.devices.box(strings.ToLower(res.Request.URL.Host)).leaveAlone(wait)
+	}
+	switch res.StatusCode {
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+	default:
+		return false
+	}
+	end, bounded := ctx.Deadline()
+	return !bounded || time.Until(end) > wait
+}
+
+func backoff(least, most time.Duration, attempt int, res *http.Response) time.Duration {
+	if wait, told := retryAfter(res); told {
+		return wait
+	}
+	return min(least<<attempt, most)
+}
+
+// maxRetryAfter bounds what a box may ask for.
+const maxRetryAfter = 5 * time.Minute
+
+// retryAfter is how long the box asks to be left alone; told is false when it does not.
+func retryAfter(res *http.Response) (wait time.Duration, told bool) {
+	if res == nil || res.StatusCode != http.StatusTooManyRequests && res.StatusCode != http.StatusServiceUnavailable {
+		return 0, false
+	}
+	text := res.Header.Get("Retry-After")
+	if n, err := strconv.Atoi(text); err == nil && n >= 0 {
+		return min(time.Duration(min(n, 1<<20))*time.Second, maxRetryAfter), true
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return min(max(time.Until(at), 0), maxRetryAfter), true
+	}
+	return 0, false
+}
+
+// silence is no answer, or none that can be read: whether the box has done it is not known.
+type silence struct {
+	text  string
+	cause error
+}
+
+func (s *silence) Error() string { return s.text }
+
+// Unwrap gives only the errors that callers ask for: others may hold addresses with secrets.
+func (s *silence) Unwrap() error {
+	for _, known := range []error{context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(s.cause, known) {
+			return known
+		}
+	}
+	return nil
+}
+
+func isCertificate(err error) bool {
+	var c *tls.CertificateVerificationError
+	return errors.As(err, &c) || strings.Contains(err.Error(), "pinned")
+}
+
+// reason says in words why there was no answer.
+func (c *call) reason(err error) string {
+	var ue *url.Error
+	if errors.As(err, &ue) {
+		err = ue.Err
+	}
+	var cert *tls.CertificateVerificationError
+	var timeout net.Error
+	switch {
+	case errors.As(err, &cert) && len(cert.UnverifiedCertificates) > 0:
+		return fmt.Sprintf("the box's certificate is not trusted (%s); to trust it write tls: {pin: %x}", cert.Err, sha256.Sum256(cert.UnverifiedCertificates[0].Raw))
+	case errors.Is(err, context.Canceled):
+		return "cancelled"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "connection refused: nothing listens there"
+	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return "no answer in time"
+	case strings.Contains(err.Error(), "malformed HTTP"):
+		return "the answer is not HTTP"
+	}
+	return err.Error()
+}

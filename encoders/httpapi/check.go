@@ -1,0 +1,85 @@
+package httpapi
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/oncue/oncue/encoders"
+)
+
+// Check reads the state, which tries the address, the certificate, the login and the rules at once.
+func (e *Encoder) Check(ctx context.Context, job encoders.Job) []encoders.Finding {
+	c := e.call(job, "status")
+	var found []encoders.Finding
+	for _, r := range append(append([]*request{}, e.plan.start...), e.plan.stop...) {
+		if _, err := r.render(c.values, nil); err != nil && !strings.Contains(err.Error(), "before the login") {
+			found = append(found, encoders.Finding{Level: encoders.Bad, What: c.mask.clean(err.Error()), Hint: "set it with the stream or in vars"})
+		}
+	}
+	l, _, err := c.look(ctx)
+	if err != nil {
+		l = look{state: encoders.StateUnknown, text: "no answer in time"}
+	}
+	where := c.mask.clean(e.where(c))
+	switch {
+	case l.state != encoders.StateUnknown:
+		found = append(found, encoders.Finding{Level: encoders.OK, What: fmt.Sprintf("%s answers in %s: %s", where, l.answer.took.Round(time.Millisecond), l.state)})
+	case l.refused:
+		found = append(found, encoders.Finding{Level: encoders.Bad, What: where + ": " + l.text, Hint: "are username and password right, and is auth the kind that the box wants?"})
+	case l.answer == nil:
+		found = append(found, encoders.Finding{Level: encoders.Bad, What: where + ": " + l.text, Hint: "is the box on, and is url its address, with http or https and the port?"})
+	default:
+		found = append(found, encoders.Finding{Level: encoders.Bad, What: where + ": " + l.text, Hint: "is it the device that the settings are for? `oncue try` shows the whole answer"})
+	}
+	if e.plan.settings.StatusIsConfigOnly {
+		found = append(found, encoders.Finding{
+			Level: encoders.Warn, What: where + " tells whether it is switched on, not whether it delivers",
+			Hint: "keep `confirm: feed`, so that the platform's word counts",
+		})
+	}
+	return found
+}
+
+func (e *Encoder) where(c *call) string {
+	base, err := e.plan.url.fill(c.values, inHost, true)
+	if err != nil {
+		return e.plan.settings.URL
+	}
+	return base
+}
+
+// Plan lists the requests of a start and a stop, secrets masked.
+func (e *Encoder) Plan(job encoders.Job) []string {
+	c := e.call(job, "plan")
+	var lines []string
+	add := func(step string, r *request) {
+		if r.when.set() {
+			if send, err := r.when.holds(c.facts()); err != nil || !send {
+				return
+			}
+		}
+		line := step + ": " + r.method + " "
+		shown, err := r.address(c.values, nil, true)
+		if err != nil {
+			shown = strings.TrimPrefix(r.outline(e.plan), r.method+" ")
+		}
+		line += shown
+		if body, err := r.body.fill(c.values, true); err == nil && len(body) > 0 {
+			line += " " + string(body)
+		}
+		lines = append(lines, c.mask.clean(line))
+	}
+	if e.plan.login != nil {
+		add("login", e.plan.login.request)
+	}
+	for _, r := range e.plan.start {
+		add("start", r)
+	}
+	add("status", e.plan.status.request)
+	for _, r := range e.plan.stop {
+		add("stop", r)
+	}
+	return lines
+}

@@ -1,0 +1,9 @@
+// Package httpapi drives encoders that are started and stopped by HTTP calls, as their settings describe them.
+//
+// Read [Settings] first: where the box is, how it is logged in to, the requests that start and stop it, and the one that reads its state,
+// with rules over the answer. Presets (package configs/presets) are such settings with a name. [Devices.New] opens an encoder; encoders
+// that were opened by the same Devices take turns at a box, because embedded servers are easily confused.
+//
+// What a box says is the only truth here: a start is sent once and never again before its state was read, a stop has ended when the box
+// says stopped. Who started it is remembered in a small file (claim), so that a restarted controller knows its own stream.
+package httpapi

@@ -1,0 +1,152 @@
+package httpapi
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+)
+
+// rendered is a request as it goes to the box, and what of it people may see.
+type rendered struct {
+	method  string
+	url     *url.URL
+	headers [][2]string
+	body    []byte
+
+	contentType string
+	shown       string // method and address, secrets masked
+	target      string // method and path alone, for errors
+}
+
+// render fills a request. Session adds what the login demands; nil for none.
+func (r *request) render(v *values, session *login) (*rendered, error) {
+	out := &rendered{method: r.method}
+	full, err := r.address(v, session, false)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", r.key, err)
+	}
+	if out.url, err = url.Parse(full); err != nil {
+		return nil, fmt.Errorf("%s: the address cannot be built", r.key)
+	}
+	shown, err := r.address(v, session, true)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", r.key, err)
+	}
+	out.shown = r.method + " " + v.mask.clean(shown)
+	out.target = r.method + " " + v.mask.clean(pathOf(shown))
+	headers := r.headers
+	if session != nil {
+		headers = append(headers[:len(headers):len(headers)], session.headers...)
+	}
+	for _, p := range headers {
+		name, err := p.name.fill(v, inHeader, false)
+		if err != nil {
+			return nil, fmt.Errorf("%s.headers: %w", r.key, err)
+		}
+		value, err := p.value.fill(v, inHeader, false)
+		if err != nil {
+			return nil, fmt.Errorf("%s.headers: %w", r.key, err)
+		}
+		out.headers = append(out.headers, [2]string{name, value})
+	}
+	if out.body, err = r.body.fill(v, false); err != nil {
+		return nil, fmt.Errorf("%s: %w", r.key, err)
+	}
+	if out.body != nil {
+		out.contentType = r.body.contentType
+	}
+	return out, nil
+}
+
+// address is the whole URL.
+func (r *request) address(v *values, session *login, shown bool) (string, error) {
+	base, err := v.plan.url.fill(v, inHost, shown)
+	if err != nil {
+		return "", err
+	}
+	path, query, err := r.fillPath(v, shown)
+	if err != nil {
+		return "", err
+	}
+	params := r.query
+	if session != nil {
+		params = append(params[:len(params):len(params)], session.query...)
+	}
+	if v.plan.auth == "query" && session == nil {
+		params = append(params[:len(params):len(params)], param{template{{text: v.plan.settings.AuthName}}, v.plan.authText})
+	}
+	more, err := fillQuery(params, v, shown)
+	if err != nil {
+		return "", err
+	}
+	if query != "" && more != "" {
+		query += "&"
+	}
+	if query += more; query != "" {
+		query = "?" + query
+	}
+	base = strings.TrimRight(base, "/")
+	if path != "" && !strings.HasPrefix(path, "/") {
+		path = "/" + path
+	}
+	return base + path + query, nil
+}
+
+// fillPath fills the path and the query that may be written behind it.
+func (r *request) fillPath(v *values, shown bool) (path, query string, err error) {
+	at, out := inPath, [2]strings.Builder{}
+	for _, p := range r.path {
+		if p.name != "" {
+			text, err := template{p}.fill(v, at, shown)
+			if err != nil {
+				return "", "", err
+			}
+			out[at-inPath].WriteString(text)
+			continue
+		}
+		text := p.text
+		if i := strings.IndexByte(text, '?'); i >= 0 && at == inPath {
+			out[0].WriteString(text[:i])
+			text, at = text[i+1:], inQuery
+		}
+		out[at-inPath].WriteString(strings.ReplaceAll(text, " ", "%20"))
+	}
+	return out[0].String(), out[1].String(), nil
+}
+
+// pathOf is a URL without its scheme and host.
+func pathOf(full string) string {
+	if i := strings.Index(full, "://"); i >= 0 {
+		rest := full[i+3:]
+		if j := strings.IndexByte(rest, '/'); j >= 0 {
+			return rest[j:]
+		}
+		return "/"
+	}
+	return full
+}
+
+// outline is the request with vars filled in and all else as it is written.
+func (r *request) outline(p *plan) string {
+	var b strings.Builder
+	b.WriteString(r.method + " ")
+	put := func(t template) {
+		for _, piece := range t {
+			raw, known := p.settings.Vars[piece.name]
+			text, plain := scalar(raw)
+			if piece.name == "" || !known || !plain || len(piece.funcs) > 0 {
+				text = piece.text
+			}
+			b.WriteString(text)
+		}
+	}
+	put(p.url)
+	put(r.path)
+	for _, q := range r.query {
+		b.WriteString(" ")
+		put(q.name)
+		b.WriteString("=")
+		put(q.value)
+	}
+	return b.String()
+}

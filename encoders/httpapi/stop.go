@@ -1,0 +1,112 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/oncue/oncue/encoders"
+)
+
+// Stop sends the stop and waits until the box says stopped. A box that goes on as if it had not heard is told again.
+func (e *Encoder) Stop(ctx context.Context, job encoders.Job) error {
+	if _, bounded := ctx.Deadline(); !bounded && job.Grace > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, job.Grace)
+		defer cancel()
+	}
+	done, err := e.act(ctx)
+	if err != nil {
+		return fmt.Errorf("stop: %w", err)
+	}
+	defer done()
+	defer e.wake()
+	c := e.call(job, "stop")
+	before, _ := e.claimed()
+	l, _, err := c.look(ctx)
+	if err != nil {
+		return fmt.Errorf("stop: not confirmed: %w", err)
+	}
+	if before.Stream == "" && l.state == encoders.StateStopped {
+		return nil
+	}
+	if l.state == encoders.StateUnknown && !e.plan.settings.StopIdempotent {
+		return fmt.Errorf("stop: the state cannot be read before it: %s", l.text)
+	}
+	marked := before
+	marked.Stopping = true
+	if err := e.setClaim(marked); err != nil {
+		return fmt.Errorf("stop: %w", err)
+	}
+	e.wake()
+	if err := c.untilStopped(ctx, l); err != nil {
+		return fmt.Errorf("stop: %w", err)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.steps++
+	e.stopped = time.Now()
+	if err := e.keep(claim{}); err != nil {
+		return fmt.Errorf("stop: %w", err)
+	}
+	return nil
+}
+
+// untilStopped sends the stop, and again from time to time while the box does not follow, and looks until the box says stopped.
+func (c *call) untilStopped(ctx context.Context, l look) error {
+	settings := &c.plan.settings
+	resend := resendEvery(ctx)
+	var sent time.Time
+	var refused error
+	seen := 0
+	for {
+		off := l.state.Gone()
+		if off && !sent.IsZero() || off && !settings.StopIdempotent {
+			if seen++; seen >= settings.Confirmations {
+				return nil
+			}
+		} else {
+			seen = 0
+		}
+		following := off || l.state == encoders.StateStopping
+		if sent.IsZero() && (settings.StopIdempotent || !following) || !following && time.Since(sent) >= resend && settings.StopIdempotent {
+			sent = time.Now()
+			if refused = c.run(ctx, c.plan.stop, settings.StopIdempotent); encoders.IsPermanent(refused) {
+				return refused
+			}
+		} else if err := sleep(ctx, settings.QuickInterval); err != nil {
+			return c.unconfirmed(l, refused, err)
+		}
+		next, _, err := c.look(ctx)
+		if err != nil {
+			return c.unconfirmed(l, refused, err)
+		}
+		l = next
+	}
+}
+
+// resendEvery lets a stop be heard three times before ctx ends.
+func resendEvery(ctx context.Context) time.Duration {
+	const least = 2 * time.Second
+	end, bounded := ctx.Deadline()
+	if !bounded {
+		return 10 * time.Second
+	}
+	return max(time.Until(end)/3, least)
+}
+
+// unconfirmed says why a stop is not known to have worked.
+func (c *call) unconfirmed(l look, refused, err error) error {
+	what := fmt.Sprintf("the box still says %s", l.state)
+	if l.state == encoders.StateUnknown {
+		what = "the box cannot be asked: " + l.text
+	}
+	if l.state.Gone() {
+		what = "the box has not said stopped often enough"
+	}
+	if refused != nil && !errors.Is(refused, context.DeadlineExceeded) && !errors.Is(refused, context.Canceled) {
+		return fmt.Errorf("not confirmed: %s; %w (%w)", what, refused, err)
+	}
+	return fmt.Errorf("not confirmed: %s: %w", what, err)
+}

@@ -1,0 +1,71 @@
+package httpapi
+
+import (
+	"bytes"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A TraceEntry is one request as it went to the box, and what came back. It holds no secret.
+type TraceEntry struct {
+	At      time.Time
+	Step    string // start, stop, status or login
+	Request string // method and address
+	Headers []string
+	Body    string
+	Status  string // of the answer, such as "200 OK"; "" when there was none
+	Answer  string
+	Error   string // when there was no answer
+	Took    time.Duration
+}
+
+// maxTraced is how much of a body a trace shows, bytes.
+const maxTraced = 4096
+
+// trace shows one exchange. Body is the answer's.
+func (c *call) trace(req *http.Request, res *http.Response, body []byte, err error, began time.Time) {
+	show := c.e.tracer()
+	if show == nil {
+		return
+	}
+	t := TraceEntry{At: began, Step: c.stepName(), Took: time.Since(began), Request: req.Method + " " + c.mask.clean(req.URL.String())}
+	for _, name := range slices.Sorted(maps.Keys(req.Header)) {
+		value := c.mask.clean(strings.Join(req.Header[name], ", "))
+		if secretKeys.MatchString(name) {
+			value = mask
+		}
+		t.Headers = append(t.Headers, name+": "+value)
+	}
+	if req.GetBody != nil {
+		if b, bodyErr := req.GetBody(); bodyErr == nil {
+			text, _ := io.ReadAll(io.LimitReader(b, maxTraced))
+			t.Body = c.mask.clean(string(text))
+		}
+	}
+	if res != nil {
+		t.Status = res.Status
+		t.Answer = c.mask.clean(string(bytes.TrimSpace(body[:min(len(body), maxTraced)])))
+	}
+	if err != nil {
+		t.Error = c.mask.clean(c.reason(err))
+	}
+	show(t)
+}
+
+// Trace has each request and answer shown to show from now on, or to nobody with nil. Show is called from several goroutines, one at a
+// time for one box.
+func (e *Encoder) Trace(show func(TraceEntry)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.show = show
+}
+
+func (e *Encoder) tracer() func(TraceEntry) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.show
+}

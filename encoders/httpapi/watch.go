@@ -1,0 +1,58 @@
+package httpapi
+
+import (
+	"context"
+	"time"
+
+	"github.com/oncue/oncue/encoders"
+)
+
+// refusedInterval is how often a box that does not know our password is asked: some lock users out.
+const refusedInterval = 30 * time.Second
+
+// Watch reads the state at the interval of the settings, quicker while it changes, and at once after a Start or Stop of ours.
+func (e *Encoder) Watch(ctx context.Context, job encoders.Job, report func(encoders.Status)) error {
+	var last encoders.Status
+	for {
+		e.mu.Lock()
+		changed := e.changed
+		e.mu.Unlock()
+		s, l, err := e.status(ctx, job)
+		if err != nil {
+			return err
+		}
+		if last.State == "" || differs(s, last) || s.Health != nil {
+			report(s)
+			last = s
+		}
+		if err := e.pause(ctx, e.pace(s, l), changed); err != nil {
+			return err
+		}
+	}
+}
+
+// pace is the time to the next look.
+func (e *Encoder) pace(s encoders.Status, l look) time.Duration {
+	switch {
+	case l.refused:
+		return max(refusedInterval, e.plan.settings.Interval)
+	case e.quick(s.State):
+		return e.plan.settings.QuickInterval
+	}
+	return e.plan.settings.Interval
+}
+
+func (e *Encoder) pause(ctx context.Context, d time.Duration, changed <-chan struct{}) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-changed:
+	case <-ctx.Done():
+	}
+	return ctx.Err()
+}
+
+func differs(a, b encoders.Status) bool {
+	return a.State != b.State || a.Run != b.Run || a.Error != b.Error || a.ByHand != b.ByHand
+}
