@@ -59,7 +59,7 @@ func madeCommand(s Settings, job encoders.Job, fast bool) (command, error) {
 	if err != nil {
 		return command{}, err
 	}
-	c := command{options: out.file(), progress: true, fast: fast && in.live, whip: out.format == "whip", visible: out.visible}
+	c := command{options: out.file(), progress: true, fast: fast && in.brief(), whip: out.format == "whip", visible: out.visible}
 	c.args = append(c.args, reporting...)
 	c.args = append(c.args, in.options(s, fast)...)
 	c.args = append(c.args, without(codecs(s, in, out.format), s.OutputArgs)...)

@@ -16,9 +16,10 @@ import (
 
 // failure is why a process ended although it should run.
 type failure struct {
-	text      string // fit for people, no secret
-	permanent bool
-	probing   bool // it may have been probed too briefly
+	text        string // fit for people, no secret
+	permanent   bool
+	probing     bool // it may have been probed too briefly
+	unexplained bool // nothing but the exit status tells
 }
 
 // cause knows one reason by FFmpeg's words. They were collected from FFmpeg 5.1; later ones say the same in other places.
@@ -71,7 +72,7 @@ var causes = []cause{
 var (
 	signalled = regexp.MustCompile(`received signal (\d+)`)
 	complaint = regexp.MustCompile(`\[(?:error|fatal|panic)\]|(?i)\berror\b`)
-	noise     = regexp.MustCompile(`\[libx264 @|^\[info\] (?:frame=|video:)|Conversion failed`)
+	noise     = regexp.MustCompile(`^(?:\[[^\]]* @ 0x[0-9a-f]+\] )?\[(?:info|verbose|debug)\]`)
 	prefix    = regexp.MustCompile(`^(?:\[([A-Za-z0-9_,]+) @ 0x[0-9a-f]+\] )?\[[a-z]+\] `)
 	anywhere  = regexp.MustCompile(` @ 0x[0-9a-f]+`)
 )
@@ -130,7 +131,7 @@ func reason(output string, how exit) failure {
 	if how.known && how.code == 0 {
 		return failure{text: "the input ended (exit status 0)"}
 	}
-	return failure{text: fmt.Sprintf("it ended by itself (%v)", how)}
+	return failure{text: fmt.Sprintf("it ended by itself (%v)", how), unexplained: true}
 }
 
 const (

@@ -132,36 +132,43 @@ func (x exit) String() string {
 	return fmt.Sprintf("exit status %d", x.code)
 }
 
-// reapWait is how long init is given to reap an adopted process, which is when its status can be read.
-const reapWait = 500 * time.Millisecond
-
 // status collects the exit of an ended process: by waiting for it when it is our child, from the kernel's records otherwise. Those exist
-// since Linux 6.15 (PIDFD_INFO_EXIT).
-func (h *handle) status() exit {
+// since Linux 6.15 (PIDFD_INFO_EXIT), once the new parent has reaped the process, which init does at once or within seconds; status waits
+// for that as long as told.
+func (h *handle) status(patience time.Duration) exit {
 	var info unix.Siginfo
 	err := h.control(func(fd int) error { return unix.Waitid(unix.P_PIDFD, fd, &info, unix.WEXITED|unix.WNOHANG, nil) })
 	if err == nil && info.Signo != 0 {
 		return exitOfChild(&info)
 	}
-	if _, err := h.poll(time.Now().Add(reapWait), unix.POLLHUP); err != nil {
+	x, err := h.record()
+	if err != nil || x.known {
+		return x
+	}
+	if reaped, err := h.poll(time.Now().Add(patience), unix.POLLHUP); err != nil || !reaped {
 		return exit{}
 	}
-	var record pidfdInfo
-	record.mask = unix.PIDFD_INFO_EXIT
-	err = h.control(func(fd int) error {
-		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), pidfdGetInfo, uintptr(unsafe.Pointer(&record))); errno != 0 {
+	x, _ = h.record()
+	return x
+}
+
+// record reads the kernel's record of the exit. Its error means that this kernel keeps none.
+func (h *handle) record() (exit, error) {
+	info := pidfdInfo{mask: unix.PIDFD_INFO_EXIT}
+	err := h.control(func(fd int) error {
+		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), pidfdGetInfo, uintptr(unsafe.Pointer(&info))); errno != 0 && errno != unix.ESRCH {
 			return errno
 		}
 		return nil
 	})
-	if err != nil || record.mask&unix.PIDFD_INFO_EXIT == 0 {
-		return exit{}
+	status := unix.WaitStatus(info.exitCode)
+	switch {
+	case err != nil, info.mask&unix.PIDFD_INFO_EXIT == 0:
+		return exit{}, err
+	case status.Signaled():
+		return exit{known: true, signal: status.Signal()}, nil
 	}
-	status := unix.WaitStatus(record.exitCode)
-	if status.Signaled() {
-		return exit{known: true, signal: status.Signal()}
-	}
-	return exit{known: true, code: status.ExitStatus()}
+	return exit{known: true, code: status.ExitStatus()}, nil
 }
 
 // pidfdInfo is struct pidfd_info as it first was (linux/pidfd.h); pidfdGetInfo is PIDFD_GET_INFO for that size.

@@ -12,7 +12,8 @@ import (
 type input struct {
 	kind inputKind
 	url  string // what -i gets
-	live bool   // comes at its own pace over a network: probed briefly, never paced by us
+	live bool   // comes over a network at its own pace, not to be paced by us
+	list bool   // is a list of pieces (HLS), each of them a file
 }
 
 type inputKind string
@@ -67,7 +68,8 @@ func readInput(text string) (input, error) {
 		if u, err := url.Parse(text); err == nil && u.Host == "" {
 			return input{}, fmt.Errorf("%s: names no host", scheme)
 		}
-		return input{kind: kind, url: text, live: kind != inputHTTP || !isVideoFile(text)}, nil
+		ending := strings.ToLower(filepath.Ext(webPath(text)))
+		return input{kind: kind, url: text, live: kind != inputHTTP || !videoFiles[ending], list: ending == ".m3u8"}, nil
 	case found && strings.HasPrefix(rest, "//"):
 		return input{}, fmt.Errorf("%s:// is not known; use rtsp, rtsps, rtmp, rtmps, srt, http, https, udp, rtp, tcp, file or lavfi, or write args", scheme)
 	case strings.HasPrefix(text, "/dev/video"):
@@ -79,23 +81,24 @@ func readInput(text string) (input, error) {
 	return input{kind: inputFile, url: "file:" + text}, nil
 }
 
-// isVideoFile reports whether a web address names a finished file, which has to be paced, and not a live list or stream.
-func isVideoFile(address string) bool {
+// videoFiles are the endings of web addresses that name a finished file, and not something live.
+var videoFiles = map[string]bool{".mp4": true, ".mov": true, ".mkv": true, ".webm": true, ".avi": true, ".m4v": true}
+
+func webPath(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {
-		return false
+		return ""
 	}
-	switch strings.ToLower(filepath.Ext(u.Path)) {
-	case ".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v":
-		return true
-	}
-	return false
+	return u.Path
 }
+
+// brief reports whether the input may be probed briefly: it is live, and shows what it is within its first packets.
+func (in input) brief() bool { return in.live && !in.list }
 
 // options returns the input's options, -i last. fast asks for the shortest probing that is safe for the input.
 func (in input) options(s Settings, fast bool) []string {
 	var o []string
-	if fast && in.live {
+	if fast && in.brief() {
 		o = append(o, "-probesize", "32768", "-fpsprobesize", "0")
 	}
 	if list := whitelists[in.kind]; list != "" {

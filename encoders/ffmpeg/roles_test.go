@@ -1,3 +1,63 @@
 package ffmpeg
 
-func play(role string) int { return 1 }
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/oncue/oncue/configs/secret"
+	"github.com/oncue/oncue/encoders"
+)
+
+// play is the test binary in another role. A controller starts the encoder in a folder, says the pid, and waits to be killed.
+func play(role string) int {
+	if role != "controller" {
+		return 2
+	}
+	e, err := New(small(), encoders.Env{Name: "cam", Dir: os.Getenv("ONCUE_TEST_DIR"), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	if err := e.Start(context.Background(), roleJob(os.Getenv("ONCUE_TEST_PUBLISH"))); err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	s, _ := e.now()
+	fmt.Println(s.PID)
+	select {}
+}
+
+func roleJob(publish string) encoders.Job {
+	return encoders.Job{Account: "ABC123", Name: "lobby/ü x", Run: "run7", Publish: secret.New(publish)}
+}
+
+// startElsewhere starts the encoder from a controller of its own, kills that with SIGKILL, and returns the pid of what it started.
+func startElsewhere(t *testing.T, dir, publish string) int {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "ONCUE_TEST_ROLE=controller", "ONCUE_TEST_DIR="+dir, "ONCUE_TEST_PUBLISH="+publish)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, _ := bufio.NewReader(out).ReadString('\n')
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	pid, err := strconv.Atoi(strings.TrimSpace(line))
+	if err != nil {
+		t.Fatalf("the other controller says %q", line)
+	}
+	return pid
+}

@@ -81,9 +81,9 @@ func (s Settings) Validate() error {
 	if s.Video == "none" && s.Audio == "none" {
 		bad("audio", "is none, and so is video: nothing is left to publish")
 	}
-	for key, value := range map[string]string{"bitrate": s.Bitrate, "audio_bitrate": s.AudioBitrate} {
-		if !bitratePattern.MatchString(value) {
-			bad(key, "is %q, must be bits per second such as 3000k or 3M", value)
+	for _, b := range [][2]string{{"bitrate", s.Bitrate}, {"audio_bitrate", s.AudioBitrate}} {
+		if !bitratePattern.MatchString(b[1]) {
+			bad(b[0], "is %q, must be bits per second such as 3000k or 3M", b[1])
 		}
 	}
 	if s.Width < 0 || s.Height < 0 || s.Width%2 != 0 || s.Height%2 != 0 {

@@ -43,7 +43,7 @@ func (e *Encoder) spawn(c command, job encoders.Job) (*process, error) {
 	if err != nil { // nobody could find it again
 		_ = h.signal(syscall.SIGKILL, pid)
 		_, _ = h.wait(time.Now().Add(time.Second))
-		h.status()
+		h.status(0)
 		h.close()
 		return nil, err
 	}

@@ -35,6 +35,10 @@ const (
 	tick      = time.Second            // and a publishing one
 	queueEach = 2                      // ticks from one look at its sockets to the next
 	cutEach   = 20                     // ticks from one look at the size of its files to the next
+
+	// How long an adopted process's exit status is waited for: when its output may tell as much, and when it does not.
+	reapSoon = 100 * time.Millisecond
+	reapLate = 3 * time.Second
 )
 
 func newProcess(s Settings, st state) *process {
@@ -166,13 +170,17 @@ func (e *Encoder) cutFiles(p *process) {
 // settle says how a process ended, once nothing of its family is left.
 func (e *Encoder) settle(p *process) {
 	_ = e.readProgress(p, time.Now()) // its last words
-	how := p.handle.status()
+	how := p.handle.status(reapSoon)
 	if !e.endFamily(p) {
 		return // closed meanwhile
 	}
 	s := encoders.Status{State: encoders.StateStopped, Since: time.Now(), Run: p.Run}
 	if !p.stopping.Load() {
 		f := e.explain(p, how)
+		if f.unexplained && !how.known {
+			how = p.handle.status(reapLate)
+			f = e.explain(p, how)
+		}
 		s.State, s.Error, s.Permanent = encoders.StateFailed, f.text, f.permanent
 		e.env.Log.Info("ffmpeg ended", "encoder", e.env.Name, "pid", p.PID, "how", how.String(), "why", s.Error)
 	}

@@ -1,0 +1,90 @@
+package ffmpeg
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/oncue/oncue/configs/secret"
+	"github.com/oncue/oncue/encoders"
+)
+
+// TestPlan shows the command line of each kind of input and output. What all of them begin with is left out.
+func TestPlan(t *testing.T) {
+	const (
+		h264 = " -map 0:v:0 -c:v libx264 -preset veryfast -tune zerolatency -profile:v main -pix_fmt yuv420p -bf 0 -g 600" +
+			" -force_key_frames 'expr:gte(t,n_forced*2)' -sc_threshold 0 -b:v 3000k -maxrate 3000k -bufsize 3000k"
+		aac  = " -map '0:a:0?' -c:a aac -b:a 128k -ar 48000 -ac 2"
+		rtmp = " -f flv -flvflags no_duration_filesize -rtmp_live live -tcp_nodelay 1 -rw_timeout 10000000 -fpre /dev/fd/4 rtmps://rtmp-auto.millicast.com:443/v2/pub\n" +
+			"by descriptor 4, out of sight: rtmp_app=v2/pub\nby descriptor 4, out of sight: rtmp_playpath=********"
+		fast  = "-probesize 32768 -fpsprobesize 0 "
+		whole = "rtmps://rtmp-auto.millicast.com:443/v2/pub/lobby?token=canary-6b1f"
+	)
+	for _, c := range []struct {
+		name    string
+		change  func(*Settings)
+		publish string
+		want    string
+	}{
+		{"RTSP", func(s *Settings) { s.Input = "rtsp://u:canary-6b1f@10.0.0.7/1" }, whole,
+			fast + "-protocol_whitelist rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,crypto -rtsp_transport tcp -timeout 10000000 -i 'rtsp://********@10.0.0.7/1'" + h264 + aac + rtmp},
+		{"the user's options win", func(s *Settings) {
+			s.Input, s.InputArgs, s.OutputArgs = "rtsp://10.0.0.7/1", []string{"-rtsp_transport", "udp", "-probesize", "5M"}, []string{"-b:v", "1M", "-tcp_nodelay", "0"}
+		}, whole,
+			"-fpsprobesize 0 -protocol_whitelist rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,crypto -timeout 10000000 -rtsp_transport udp -probesize 5M -i rtsp://10.0.0.7/1" +
+				strings.Replace(h264, " -b:v 3000k", "", 1) + aac + " -b:v 1M -tcp_nodelay 0" + strings.Replace(rtmp, " -tcp_nodelay 1", "", 1)},
+		{"RTMP, copied", func(s *Settings) { s.Input, s.Video, s.Audio = "rtmp://10.0.0.7/live/{stream}", "copy", "copy" }, whole,
+			fast + "-protocol_whitelist rtmp,rtmps,tcp,tls,crypto -rtmp_live live -rtmp_buffer 100 -tcp_nodelay 1 -rw_timeout 10000000 -i rtmp://10.0.0.7/live/lobby" +
+				" -map 0:v:0 -c:v copy -map '0:a:0?' -c:a copy" + rtmp},
+		{"a file", func(s *Settings) { s.Input = "-loop.mp4" }, whole,
+			"-protocol_whitelist file,crypto,data -stream_loop -1 -re -i file:-loop.mp4" + h264 + aac + rtmp},
+		{"a camera", func(s *Settings) { s.Input, s.FPS, s.Width, s.Height = "/dev/video0", 25, 1280, 720 }, whole,
+			"-f v4l2 -thread_queue_size 64 -framerate 25 -video_size 1280x720 -i /dev/video0" +
+				strings.Replace(h264, "-g 600 -force_key_frames 'expr:gte(t,n_forced*2)'", "-g 50 -keyint_min 50", 1) + " -vf scale=1280:720,fps=25" + aac + rtmp},
+		{"a test picture", func(s *Settings) { s.Input = "testsrc" }, whole,
+			"-re -f lavfi -i 'testsrc2=size=1280x720:rate=30[out0];sine=frequency=440:sample_rate=48000[out1]'" +
+				strings.Replace(h264, "-g 600 -force_key_frames 'expr:gte(t,n_forced*2)'", "-g 60 -keyint_min 60", 1) + aac + rtmp},
+		{"a list from the web", func(s *Settings) { s.Input, s.Video = "https://x.example/live.m3u8?t=canary-6b1f", "none" }, whole,
+			"-protocol_whitelist http,https,tcp,tls,crypto,data,httpproxy -rw_timeout 10000000 -reconnect 1 -reconnect_streamed 1 -reconnect_delay_max 4" +
+				" -i 'https://x.example/live.m3u8?t=********' -vn" + strings.Replace(aac, "'0:a:0?'", "0:a:0", 1) + rtmp},
+		{"SRT in and out", func(s *Settings) { s.Input, s.Video, s.Audio = "srt://10.0.0.7:9000?mode=caller", "copy", "none" },
+			"srt://srt-auto.millicast.com:10000?streamid=lobby%3Ft%3Dcanary-6b1f&passphrase=canary-6b1f&latency=300000",
+			fast + "-protocol_whitelist srt,udp -connect_timeout 5000 -timeout 10000000 -i 'srt://10.0.0.7:9000?mode=caller' -map 0:v:0 -c:v copy -an" +
+				" -f mpegts -muxdelay 0 -muxpreload 0 -fpre /dev/fd/4 'srt://srt-auto.millicast.com:10000?latency=300000&mode=caller&pkt_size=1316&connect_timeout=5000'\n" +
+				"by descriptor 4, out of sight: srt_streamid=********\nby descriptor 4, out of sight: passphrase=********"},
+		{"args", func(s *Settings) { s.Args = []string{"-i", "x {stream}", "-f", "flv", "{publish}"} }, whole,
+			"-i 'x lobby' -f flv -fpre /dev/fd/4 rtmps://rtmp-auto.millicast.com:443/v2/pub\n" +
+				"by descriptor 4, out of sight: rtmp_app=v2/pub\nby descriptor 4, out of sight: rtmp_playpath=********"},
+		{"args that show the key", func(s *Settings) { s.Args = []string{"-i", "x", "-f", "tee", "[f=flv]{publish}"} }, whole,
+			"-i x -f tee '[f=flv]********'\nthe key can be seen in the process list: {publish} is not the last of its args after -f flv or -f mpegts"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := Defaults()
+			c.change(&s)
+			e := openIn(t, s, "")
+			got := strings.Join(e.Plan(encoders.Job{Account: "ABC123", Name: "lobby", Publish: secret.New(c.publish)}), "\n")
+			got = strings.TrimPrefix(got, "ffmpeg -nostdin -nostats -loglevel repeat+level+info -stats_period 0.5 -progress pipe:1 ")
+			if got != c.want {
+				t.Errorf("\n got %s\nwant %s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestValidate(t *testing.T) {
+	s := Defaults()
+	s.Args, s.Input, s.InputArgs = []string{"x"}, "ftp://x/y", []string{"-re"}
+	s.Video, s.Bitrate, s.Standby, s.LogSize, s.Width = "h265", "fast", "hot", 1, 3
+	const want = `args: is the whole command line and leaves no room for input: keep one of them
+input: ftp:// is not known; use rtsp, rtsps, rtmp, rtmps, srt, http, https, udp, rtp, tcp, file or lavfi, or write args
+video: is "h265", must be one of h264, copy, none
+standby: is "hot", must be one of none, warm
+bitrate: is "fast", must be bits per second such as 3000k or 3M
+width: and height are 3 and 0, must be even and not negative
+log_size: is 1, must be 4096 bytes or more`
+	if err := s.Validate(); err == nil || err.Error() != want {
+		t.Errorf("\n got %v\nwant %s", err, want)
+	}
+	if err := Defaults().Validate(); err == nil || err.Error() != "input: is missing: say what to publish, or write args for the whole command line" {
+		t.Errorf("of the defaults: %v", err)
+	}
+}
