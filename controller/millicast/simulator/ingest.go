@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -107,15 +108,20 @@ func (s *Simulator) Refuse(name, words string) {
 	s.refusals[name] = words
 }
 
-// publishers returns the feeds of a stream, of all streams if name is empty, whose connection is there.
-func (s *Simulator) publishers(name string) []*feed {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var list []*feed
-	for _, st := range s.streams {
-		if name != "" && st.name != name {
-			continue
-		}
+// named returns a stream, or all streams if name is empty. Called with mu held.
+func (s *Simulator) named(name string) []*stream {
+	if name == "" {
+		return slices.Collect(maps.Values(s.streams))
+	}
+	if st := s.streams[name]; st != nil {
+		return []*stream{st}
+	}
+	return nil
+}
+
+// connected returns the feeds whose publishers are connected.
+func connected(streams []*stream) (list []*feed) {
+	for _, st := range streams {
 		for _, f := range st.links {
 			if f.connected() {
 				list = append(list, f)
@@ -123,6 +129,13 @@ func (s *Simulator) publishers(name string) []*feed {
 		}
 	}
 	return list
+}
+
+// publishers returns the feeds of a stream, of all streams if name is empty, whose publishers are connected.
+func (s *Simulator) publishers(name string) []*feed {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return connected(s.named(name))
 }
 
 // Freeze stops reading from the publishers of a stream, of all streams if name is empty, and returns how many they are. Their connections stay
@@ -149,13 +162,11 @@ var errDropped = errors.New("the ingest dropped the connection")
 // Drop disconnects the publishers of a stream, of all streams if name is empty, with a TCP reset or a FIN, and ends its feeds, those of OpenFeed
 // included. It returns how many publishers and such feeds they were. Who connects again is let in.
 func (s *Simulator) Drop(name string, reset bool) int {
-	list := s.publishers(name)
 	s.mu.Lock()
+	streams := s.named(name)
+	list := connected(streams)
 	count := len(list)
-	for _, st := range s.streams {
-		if name != "" && st.name != name {
-			continue
-		}
+	for _, st := range streams {
 		for _, f := range slices.Clone(st.feeds) {
 			if f.publisher == nil {
 				count++

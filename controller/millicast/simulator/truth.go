@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"crypto/sha256"
+	"maps"
 	"slices"
 	"time"
 )
@@ -36,17 +37,13 @@ func (s *Simulator) Truth(name string) Truth {
 	t := Truth{
 		Live: st.live(), Since: st.since, Past: slices.Clone(st.past),
 		Watching: st.count(Watching), Inactive: st.count(Inactive), Attempting: st.count(Attempting),
+		Connections: len(connected([]*stream{st})),
 	}
 	for _, f := range st.feeds {
 		seen := f.snapshot()
 		t.Feeds = append(t.Feeds, seen)
 		if !seen.FirstVideo.IsZero() && (t.FirstVideo.IsZero() || seen.FirstVideo.Before(t.FirstVideo)) {
 			t.FirstVideo = seen.FirstVideo
-		}
-	}
-	for _, f := range st.links {
-		if f.connected() {
-			t.Connections++
 		}
 	}
 	return t
@@ -56,12 +53,7 @@ func (s *Simulator) Truth(name string) Truth {
 func (s *Simulator) Streams() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var names []string
-	for name := range s.streams {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
+	return slices.Sorted(maps.Keys(s.streams))
 }
 
 // KeyIs reports whether the feed was published with exactly this stream key, NAME?token=….
