@@ -128,7 +128,7 @@ func (m *machine) merge(ev Event) {
 func (m *machine) hooked(h Hook) {
 	switch h.Kind {
 	case HookAttempt:
-		if !m.FirstLive.IsZero() && m.attemptCounts(m.p) && m.Facts.Attempt.Seen.Equal(h.Received) {
+		if !m.FirstLive.IsZero() && m.attemptCounts() && m.Facts.Attempt.Seen.Equal(h.Received) {
 			m.JoinUntil = later(m.JoinUntil, h.Received.Add(m.p.JoinTimeout))
 		}
 	case HookNoViewers:
@@ -217,7 +217,7 @@ func (m *machine) want() demand {
 	if d.on {
 		m.AskedStop, m.StopOK = time.Time{}, time.Time{}
 	}
-	if d.ask && !d.on && m.CanAskNow() {
+	if d.ask && !d.on && m.p.CanAsk && m.live() {
 		if kept, ok := m.askBeforeStop(d); ok {
 			return kept
 		}
@@ -230,9 +230,6 @@ func (m *machine) want() demand {
 	}
 	return d
 }
-
-// CanAskNow reports whether a stop is worth a question: something is live, and there is somebody to ask.
-func (m *machine) CanAskNow() bool { return m.p.CanAsk && !m.LiveSince.IsZero() }
 
 func (m *machine) begin(d demand) {
 	m.Episode, m.ForViewers = m.now, !d.word
@@ -401,7 +398,7 @@ func (m *machine) liveElsewhere() bool {
 		return true
 	}
 	f := &m.Facts
-	if f.First.At.After(f.NoViewers.At) && f.First.Seen.After(m.SpentAt) && f.First.Seen.After(f.lastEnd()) && f.Poll.OfflineSince.IsZero() {
+	if f.First.At.After(f.NoViewers.At) && !f.First.Seen.Before(m.SpentAt) && f.First.Seen.After(f.lastEnd()) && f.Poll.OfflineSince.IsZero() {
 		return true
 	}
 	// The API has been seen to call a stream live that had just stopped: two answers, and the time that a stop may take.

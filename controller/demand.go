@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -82,8 +83,8 @@ func (s *State) capEnd(p *Policy) time.Time {
 
 // viewersWant is the viewers' part: somebody watches, waits, or is about to join.
 func (s *State) viewersWant(p *Policy, now time.Time, running bool) demand {
-	live := running && !s.LiveSince.IsZero()
-	if present, _ := s.audience(p); present && running {
+	live := running && s.live()
+	if present, _ := s.audience(p); present && (running || s.anyOn() || s.cutOff()) {
 		return demand{on: true, why: "somebody is watching"}
 	}
 	if running && now.Before(s.JoinUntil) {
@@ -93,7 +94,7 @@ func (s *State) viewersWant(p *Policy, now time.Time, running bool) demand {
 		}
 		return demand{on: true, why: why, until: s.JoinUntil, ends: "stop"}
 	}
-	if live || !s.attemptCounts(p) {
+	if live || !s.attemptCounts() {
 		return demand{why: "nobody asks for it"}
 	}
 	end := s.Facts.Attempt.Seen.Add(p.AttemptHold)
@@ -117,22 +118,28 @@ func (s *State) viewersWant(p *Policy, now time.Time, running bool) demand {
 	return demand{on: true, why: "a viewer is waiting", until: end, ends: "stop"}
 }
 
-// attemptCounts reports whether the latest attempt is one that nothing has answered yet: no end of an audience, no stop of ours, and no broadcast of somebody
-// else's that was up when the viewer tried (the platform also reports viewers that it refuses, it is not known when).
-func (s *State) attemptCounts(p *Policy) bool {
-	a := s.Facts.Attempt
-	if a.At.IsZero() || !a.Seen.After(s.SpentAt) || !a.At.After(s.Facts.NoViewers.At) {
-		return false
-	}
-	if !s.Episode.IsZero() {
-		return true
-	}
-	for i := range s.Facts.Feeds {
-		if f := &s.Facts.Feeds[i]; f.open() && !s.leftover(p, f) && !f.Started.After(a.At) {
-			return false
-		}
-	}
-	return true
+// attemptCounts reports whether the latest attempt is one that nothing has answered yet: neither the end of an audience nor a stop of ours came after it.
+// An attempt says that the stream is off, so it counts also when a feed is believed to be open: the word of its end may be lost.
+func (s *State) attemptCounts() bool {
+	f := &s.Facts
+	return !f.Attempt.At.IsZero() && !f.Attempt.Seen.Before(s.SpentAt) && (f.Attempt.At.After(f.NoViewers.At) || f.someoneIn())
+}
+
+// someoneIn reports whether the latest word of hooks is that somebody is in.
+func (f *Facts) someoneIn() bool { return !f.First.At.IsZero() && !f.NoViewers.At.After(f.First.At) }
+
+// lateWord is how long the word of a viewer may be on its way.
+const lateWord = 10 * time.Second
+
+// cutOff reports whether a viewer got in while the stream was being stopped, and sits in the dark now: players that were in do not try again.
+func (s *State) cutOff() bool {
+	first := s.Facts.First.Seen
+	return !s.GoneAt.IsZero() && first.After(s.GoneAt) && first.Sub(s.GoneAt) < lateWord
+}
+
+// live reports whether an encoder of ours is known to be on the air, and not about to leave it.
+func (s *State) live() bool {
+	return slices.ContainsFunc(s.Encoders, func(e Enc) bool { return e.Step == StepOn })
 }
 
 // wakeFree is when a viewer may start the stream again under max_starts_per_hour.

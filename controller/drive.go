@@ -109,7 +109,7 @@ func (m *machine) prove() {
 		own := m.p.Confirm == ConfirmEncoder && delivers && !e.Seen.ConfigOnly && !e.Calling
 		alone := len(m.p.Encoders) == 1 || m.p.Several == Failover
 		if own || proof && (alone || delivers || e.Seen.State == encoders.StateUnknown) {
-			m.live(e)
+			m.air(e)
 		}
 	}
 	if m.Unconfirmed && proof {
@@ -130,16 +130,16 @@ func (m *machine) proof() bool {
 	}
 	f := &m.Facts
 	end := f.lastEnd()
-	if f.First.Seen.After(m.SpentAt) && f.First.Seen.After(end) && !f.First.Seen.Before(m.ProofAfter) && !f.First.At.IsZero() {
+	if !f.First.Seen.Before(m.SpentAt) && f.First.Seen.After(end) && !f.First.Seen.Before(m.ProofAfter) && !f.First.At.IsZero() {
 		return true
 	}
-	if f.First.Seen.After(m.SpentAt) && f.First.At.After(m.Facts.Attempt.At) && m.GoneAt.Before(f.First.Seen) && end.IsZero() && !f.First.At.IsZero() {
+	if !f.First.Seen.Before(m.SpentAt) && f.First.At.After(m.Facts.Attempt.At) && (m.GoneAt.IsZero() || f.First.Seen.Sub(m.GoneAt) >= lateWord) && end.IsZero() && !f.First.At.IsZero() {
 		return true // it overtook the attempt that it answers
 	}
 	return f.Poll.Live && f.Poll.Asked.After(m.ProofAfter) && f.Poll.Asked.After(end)
 }
 
-func (m *machine) live(e *Enc) {
+func (m *machine) air(e *Enc) {
 	e.Step, e.Since, e.OnSince, e.Boot = StepOn, m.now, m.now, false
 	if e.Failures > 0 {
 		m.do(Notify{"recovered", fmt.Sprintf("%s is live again", e.Name)})
@@ -150,7 +150,7 @@ func (m *machine) live(e *Enc) {
 	m.LiveSince = m.now
 	if m.FirstLive.IsZero() {
 		m.FirstLive = m.now
-		if m.attemptCounts(m.p) {
+		if m.attemptCounts() {
 			m.JoinUntil = later(m.now, m.Facts.Attempt.Seen).Add(m.p.JoinTimeout)
 		}
 	}
@@ -185,7 +185,7 @@ func (m *machine) evidence() {
 		}
 		if e.Known && e.Seen.State == encoders.StatePublishing && !e.Seen.ConfigOnly {
 			m.Unconfirmed = !m.proof()
-			m.live(e)
+			m.air(e)
 			m.tell(m.Phase, e.Name, "taken for live: the encoder delivers, but the platform has sent no word of it (are feed webhooks enabled?)")
 			continue
 		}

@@ -79,9 +79,7 @@ func (f *Facts) feed(h Hook) {
 		f.Feeds = slices.Insert(f.Feeds, i, FeedFact{Feed: Feed{ID: h.Feed.ID}, Seen: h.Received})
 	}
 	g := &f.Feeds[i]
-	if h.Received.Before(g.Seen) {
-		g.Seen = h.Received
-	}
+	g.Seen = earlier(g.Seen, h.Received)
 	if h.Feed.SourceID != "" {
 		g.SourceID = h.Feed.SourceID
 	}
@@ -89,23 +87,17 @@ func (f *Facts) feed(h Hook) {
 		g.Priority = h.Feed.Priority
 	}
 	if h.Kind == HookFeedStarted {
-		if start := h.Feed.Started; !start.IsZero() {
-			g.Started = start
-		}
-		if g.Started.IsZero() {
-			g.Started = h.At
-		}
+		g.Started = earlier(g.Started, cmp.Or(h.Feed.Started, h.At))
 		if g.Closed && h.Received.After(g.EndSeen) { // told again: it was taken for gone too early
 			g.reopen(h.Received)
 		}
 		return
 	}
-	if g.EndSeen.IsZero() || g.Closed || h.Received.Before(g.EndSeen) {
-		g.EndSeen, g.Closed = h.Received, false
+	if g.Closed {
+		g.EndSeen, g.Closed = time.Time{}, false
 	}
-	if g.Ended = h.Feed.Ended; g.Ended.IsZero() {
-		g.Ended = h.At
-	}
+	g.EndSeen = earlier(g.EndSeen, h.Received)
+	g.Ended = earlier(g.Ended, cmp.Or(h.Feed.Ended, h.At))
 }
 
 // forget drops feeds that ended long ago, and the oldest ended ones when there are too many.
@@ -130,7 +122,7 @@ func (f *Facts) polled(p Polled) {
 	if !p.Asked.After(f.Poll.Asked) {
 		return
 	}
-	next := PollFact{Asked: p.Asked, Live: p.Live, Viewers: p.Viewers}
+	before, next := f.Poll, PollFact{Asked: p.Asked, Live: p.Live, Viewers: p.Viewers}
 	since := func(is bool, was time.Time) time.Time {
 		if is && was.IsZero() {
 			return p.Asked
@@ -146,9 +138,9 @@ func (f *Facts) polled(p Polled) {
 	for i := range f.Feeds {
 		g := &f.Feeds[i]
 		switch { // the API lags behind: it takes two answers in a row
-		case g.open() && !p.Live && p.Asked.After(next.OfflineSince) && g.Seen.Before(next.OfflineSince):
+		case g.open() && !p.Live && !before.Live && g.Seen.Before(before.Asked):
 			g.close(p.Asked)
-		case g.Closed && p.Live && p.Asked.After(next.LiveSince) && next.LiveSince.After(g.EndSeen):
+		case g.Closed && p.Live && before.Live && g.EndSeen.Before(before.Asked):
 			g.reopen(p.Asked)
 		}
 	}
@@ -189,10 +181,9 @@ func (s *State) openFeed(p *Policy) *FeedFact {
 // audience tells whether somebody watches, by the newest word on it; when nobody does, empty is since when (zero: nobody ever said).
 func (s *State) audience(p *Policy) (present bool, empty time.Time) {
 	f := &s.Facts
-	firstCounts := !f.First.At.IsZero() && f.First.Seen.After(s.SpentAt) && (s.Episode.IsZero() || !f.First.Seen.Before(s.Episode.Add(-p.AttemptHold)))
+	firstCounts := f.someoneIn() && !f.First.Seen.Before(s.SpentAt) && (s.Episode.IsZero() || !f.First.Seen.Before(s.Episode.Add(-p.AttemptHold)))
 	word := f.First.Seen
 	if f.NoViewers.At.After(f.First.At) {
-		firstCounts = false
 		word, empty = f.NoViewers.Seen, f.NoViewers.Seen
 	}
 	present = firstCounts
@@ -213,6 +204,14 @@ func (s *State) audience(p *Policy) (present bool, empty time.Time) {
 // later returns the later of two times.
 func later(a, b time.Time) time.Time {
 	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// earlier returns the earlier of two times; a zero one is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
 	}
 	return a
