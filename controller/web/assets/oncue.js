@@ -1,0 +1,193 @@
+// The dashboard: rows for all streams, the totals, the platform, and the hooks as they come.
+
+import { at, now, setNow, age, clock, hours, el, put, plural } from "./format.js";
+import { get, follow } from "./api.js";
+import { Rows } from "./rows.js";
+import { ask } from "./hold.js";
+import * as detail from "./detail.js";
+import * as timeline from "./timeline.js";
+
+const byID = (id) => document.getElementById(id);
+const streams = new Map();
+const rows = new Rows({ open: openStream, ask: (s, mode) => ask(s, mode, changed) });
+const keptHooks = 50;
+let status = null, only = "all", lostSince = null;
+
+function openStream(id) {
+  const s = streams.get(id);
+  if (!s) return;
+  history.replaceState(null, "", `#${encodeURIComponent(id)}`);
+  detail.open(s, changed);
+}
+
+function fromHash() {
+  try {
+    const id = decodeURIComponent(location.hash.slice(1));
+    if (id && streams.has(id) && (!detail.shown() || detail.shown().id !== id)) openStream(id);
+  } catch { /* not one of ours */ }
+}
+
+// changed takes one stream as the daemon has it now.
+function changed(s) {
+  streams.set(s.id, s);
+  rows.update(s);
+  detail.update(s);
+  soonSum();
+}
+
+async function load() {
+  const began = Date.now();
+  const [all, hooks] = await Promise.all([get("/status"), get(`/api/v1/events?limit=${keptHooks}`)]);
+  setNow(at(all.now) + (Date.now() - began) / 2);
+  streams.clear();
+  timeline.forget();
+  for (const s of all.streams) streams.set(s.id, s);
+  rows.reset(all.streams);
+  glance(all);
+  byID("hook-rows").replaceChildren(...hooks.map(hookRow));
+  hookDelay(hooks[0]);
+  sum();
+  if (detail.shown()) {
+    const s = streams.get(detail.shown().id);
+    if (s) detail.open(s, changed);
+  } else fromHash();
+}
+
+function glance(all) {
+  status = all;
+  const v = all.savings, whole = v.run_s + v.avoided_s;
+  put(byID("total-avoided"), hours(v.avoided_s) + (whole > 0 ? ` · ${Math.round((100 * v.avoided_s) / whole)} %` : ""));
+  put(byID("total-run"), hours(v.run_s));
+  put(byID("total-watched"), hours(v.watched_s) + (v.run_s > 0 ? ` · ${Math.round((100 * v.watched_s) / v.run_s)} %` : ""));
+  put(byID("total-wasted"), `${v.wasted_starts.toLocaleString("en")} of ${v.starts.toLocaleString("en")}`);
+  platform();
+  alarm();
+}
+
+function platform() {
+  if (!status) return;
+  byID("platform").replaceChildren(...status.platform.map((a) => {
+    const off = a.webhook && a.webhook.disabled;
+    const bad = off || a.poll_error;
+    const facts = [`last hook ${a.last_hook ? `${age(now() - at(a.last_hook))} ago` : "never"}`];
+    if (a.last_poll) facts.push(`asked ${age(now() - at(a.last_poll))} ago`);
+    if (a.webhook && !off) facts.push("webhook on");
+    return el("li", { class: bad ? "bad" : "" },
+      el("strong", { textContent: a.account }), el("span", { class: "dim", textContent: facts.join(" · ") }),
+      off ? el("span", { class: "trouble", textContent: `webhook disabled: ${off}` }) : null,
+      a.poll_error ? el("span", { class: "trouble", textContent: `cannot ask the platform: ${a.poll_error}` }) : null);
+  }), el("li", { id: "clock", title: "How much later hooks arrive than they were sent, by both clocks" },
+    el("strong", { textContent: "clock" }), el("span", { class: "dim", textContent: delayText() })));
+  byID("clock").classList.toggle("bad", delay !== null && Math.abs(delay) > 30_000);
+}
+
+let delay = null;
+
+function hookDelay(h) { if (h && h.sent) delay = at(h.received) - at(h.sent); }
+
+function delayText() {
+  if (delay === null) return "no hook to compare with yet";
+  if (Math.abs(delay) < 10_000) return `last hook came ${Math.round(delay)} ms after it was sent`;
+  return `${age(Math.abs(delay))} ${delay > 0 ? "ahead of" : "behind"} the platform's, by the last hook`;
+}
+
+function alarm() {
+  const words = [];
+  if (lostSince !== null) words.push(`Disconnected from the daemon for ${age(Date.now() - lostSince)}. What is shown is old. Trying again.`);
+  else if (status && !status.ready) words.push(`Hooks cannot be taken: ${status.not_ready.join("; ")}`);
+  put(byID("alarm"), words.join(" "));
+  byID("alarm").hidden = words.length === 0;
+}
+
+// sum counts phases and viewers, at most a few times a second.
+let sumTimer = null;
+function soonSum() { if (!sumTimer) sumTimer = setTimeout(sum, 150); }
+
+function sum() {
+  sumTimer = null;
+  const counts = {};
+  let viewers = 0, known = false, held = 0;
+  for (const s of streams.values()) {
+    counts[s.phase] = (counts[s.phase] || 0) + 1;
+    if (s.mode !== "auto") held++;
+    if (s.viewers !== null) { viewers += s.viewers; known = true; }
+  }
+  const live = (counts.live || 0) + (counts.lingering || 0);
+  put(byID("total-live"), `${live} of ${streams.size.toLocaleString("en")}`);
+  put(byID("total-viewers"), known ? viewers.toLocaleString("en") : "–");
+  document.body.classList.toggle("one-account", new Set([...streams.values()].map((s) => s.account)).size < 2);
+  document.title = live ? `${live} live · oncue` : "oncue";
+  chips({ all: streams.size, ...Object.fromEntries(timeline.phaseOrder.map((p) => [p, counts[p] || 0])), held });
+  filter();
+}
+
+function chips(counts) {
+  const box = byID("phases");
+  for (const [name, n] of Object.entries(counts)) {
+    let chip = box.querySelector(`[data-only="${name}"]`);
+    if (!chip) {
+      chip = el("button", { type: "button", class: `chip p-${name}` }, el("span", { class: "word", textContent: name }), " ", el("b"));
+      chip.dataset.only = name;
+      chip.addEventListener("click", () => { only = only === name ? "all" : name; sum(); });
+      box.append(chip);
+    }
+    put(chip.lastElementChild, n.toLocaleString("en"));
+    chip.hidden = n === 0 && name !== "all" && only !== name;
+    chip.setAttribute("aria-pressed", String(only === name));
+  }
+}
+
+function filter() {
+  const words = byID("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
+  const left = rows.show((s) => {
+    if (only === "held" ? s.mode === "auto" : only !== "all" && s.phase !== only) return false;
+    const text = `${s.id} ${s.phase} ${s.reason} ${s.mode}`.toLowerCase();
+    return words.every((w) => text.includes(w));
+  });
+  byID("none").hidden = left > 0;
+  put(byID("none"), streams.size ? "No stream matches." : "No stream is configured, and none of a pattern has been asked for yet.");
+}
+
+function hookRow(h) {
+  const d = h.sent ? `${at(h.received) - at(h.sent)} ms` : "–";
+  return el("tr", { title: h.note },
+    el("td", {}, el("time", { dateTime: h.received, textContent: clock(at(h.received), true) })),
+    el("td", { textContent: h.stream || h.account }), el("td", { textContent: h.event || h.type }),
+    el("td", {}, el("span", { class: `verdict v-${h.verdict}`, textContent: h.verdict })), el("td", { class: "number", textContent: d }));
+}
+
+function hook(h) {
+  const body = byID("hook-rows");
+  body.prepend(hookRow(h));
+  while (body.children.length > keptHooks) body.lastElementChild.remove();
+  hookDelay(h);
+  put(byID("hook-last"), `${plural(body.children.length, "hook", "hooks")}, last at ${clock(at(h.received), true)}`);
+  const account = status && status.platform.find((a) => a.account === h.account);
+  if (account) account.last_hook = h.received;
+  if (h.type === "thumbnail" && h.stream) {
+    rows.newPicture(h.stream);
+    detail.newPicture(h.stream);
+  }
+}
+
+function state(word) {
+  const link = byID("link");
+  link.dataset.state = word;
+  put(link.querySelector(".word"), word === "live" ? "connected" : "disconnected");
+  document.body.classList.toggle("stale", word === "lost");
+  if (word === "live") lostSince = null;
+  else if (lostSince === null) lostSince = Date.now();
+  alarm();
+}
+
+byID("filter").addEventListener("input", filter);
+addEventListener("hashchange", fromHash);
+document.addEventListener("keydown", (e) => {
+  if (e.key === "/" && !e.ctrlKey && !e.metaKey && !document.querySelector("dialog[open]") && document.activeElement !== byID("filter")) {
+    e.preventDefault();
+    byID("filter").focus();
+  }
+});
+setInterval(() => { rows.tickAll(); detail.tick(); platform(); alarm(); }, 1_000);
+setInterval(() => { rows.drawAll(); detail.drawLine(); }, 15_000);
+follow({ load, stream: changed, hook, glance, state });

@@ -1,0 +1,172 @@
+// One stream in full.
+
+import { at, now, age, clock, hours, bitrate, el, put } from "./format.js";
+import { get, streamPath } from "./api.js";
+import { next, hold, tag, encoderText, viewersText } from "./rows.js";
+import { ask } from "./hold.js";
+import * as timeline from "./timeline.js";
+
+const dialog = document.getElementById("detail");
+const byID = (id) => document.getElementById(id);
+const logEvery = 2_000;
+let s = null, logTimer = null, changed = () => {};
+
+export function shown() { return dialog.open ? s : null; }
+
+// open shows a stream; onChange gets what a button changed.
+export function open(stream, onChange) {
+  s = stream;
+  changed = onChange;
+  byID("log").textContent = "";
+  byID("log-encoder").replaceChildren(...s.encoders.map((e) => el("option", { value: e.name, textContent: e.name })));
+  byID("log-pick").hidden = s.encoders.length < 2;
+  if (!dialog.open) dialog.showModal();
+  byID("detail-name").focus();
+  dialog.querySelector(".drawer-body").scrollTop = 0;
+  fill();
+  picture();
+  story();
+  tail();
+}
+
+export function update(stream) {
+  if (!dialog.open || !s || stream.id !== s.id) return;
+  const moved = stream.phase !== s.phase;
+  s = stream;
+  fill();
+  if (moved) { story(); picture(); }
+}
+
+export function tick() {
+  if (!dialog.open || !s) return;
+  put(dialog.querySelector(".act"), next(s));
+  put(dialog.querySelector(".hold"), hold(s));
+  facts();
+}
+
+export function drawLine() {
+  if (dialog.open && s) line();
+}
+
+function fill() {
+  put(byID("detail-name"), s.name);
+  put(byID("detail-account"), `in account ${s.account}`);
+  const phase = dialog.querySelector(".lead .phase");
+  put(phase, s.phase);
+  phase.className = `phase p-${s.phase}`;
+  put(dialog.querySelector(".lead .tag"), tag(s));
+  put(dialog.querySelector(".lead .why"), s.waits_for ? `${s.reason} (waits for ${s.waits_for})` : s.reason);
+  for (const b of dialog.querySelectorAll(".lead [data-mode]")) {
+    b.setAttribute("aria-pressed", String(b.dataset.mode === s.mode));
+    b.setAttribute("aria-label", b.dataset.mode === "auto" ? `Hand ${s.name} back to auto` : `Hold ${s.name} ${b.dataset.mode}`);
+  }
+  encoders();
+  list(byID("savings"), {
+    "Encoder time run": hours(s.savings.run_s),
+    "Watched": hours(s.savings.watched_s),
+    "Avoided against always on": hours(s.savings.avoided_s) + share(s.savings.avoided_s, s.savings.run_s),
+    "Wasted starts": s.savings.wasted_starts,
+    "Counted since": clock(at(s.savings.since)),
+  });
+  tick();
+}
+
+function share(part, rest) { return part + rest > 0 ? ` (${Math.round((100 * part) / (part + rest))} %)` : ""; }
+
+function facts() {
+  list(byID("facts"), {
+    "Phase for": `${age(now() - at(s.since))}, since ${clock(at(s.since), true)}`,
+    "Viewers": viewersText(s),
+    "Last attempt": s.last_attempt ? `${age(now() - at(s.last_attempt))} ago` : "none yet",
+    "Feeds": s.feeds.length ? s.feeds.map((f) => f.source_id || f.id).join(", ") : "none",
+    "Starts": s.starts,
+    "Live for": s.uptime_s > 0 ? age(s.uptime_s * 1000) : "–",
+  });
+}
+
+// list fills a description list, and leaves what is the same alone.
+function list(dl, entries) {
+  const keys = Object.keys(entries);
+  if (dl.children.length !== keys.length) {
+    dl.replaceChildren(...keys.map((k) => el("div", {}, el("dt", { textContent: k }), el("dd"))));
+  }
+  keys.forEach((k, i) => put(dl.children[i].lastElementChild, entries[k]));
+}
+
+function encoders() {
+  byID("encoders").replaceChildren(...s.encoders.map((e) => {
+    const h = e.health || {};
+    const more = [
+      `driver ${e.driver}`,
+      e.pid ? `process ${e.pid}` : null,
+      h.bitrate_bps ? bitrate(h.bitrate_bps) : null,
+      h.frames ? `${h.frames.toLocaleString("en")} frames` : null,
+      h.speed ? `speed ${h.speed.toFixed(2)}×` : null,
+      h.congestion ? `congestion ${Math.round(h.congestion * 100)} %` : null,
+    ].filter(Boolean).join(" · ");
+    return el("div", { class: "encoder-card" },
+      el("p", {}, el("strong", { textContent: e.name }), ` ${encoderText(e)}`),
+      el("p", { class: "dim", textContent: more }),
+      e.error ? el("p", { class: "trouble", textContent: e.error }) : null);
+  }));
+}
+
+function picture() {
+  const img = byID("detail-picture");
+  img.alt = `Last thumbnail of ${s.name}`;
+  img.src = `${streamPath(s.id)}/thumbnail?missing=204&t=${Date.now()}`;
+}
+
+export function newPicture(id) { if (dialog.open && s && id === s.id) picture(); }
+
+async function story() {
+  const mine = s.id, span = Number(byID("span").value);
+  try {
+    const [steps] = await Promise.all([get(`${streamPath(mine)}/history?limit=50`), timeline.load(s, span)]);
+    if (!dialog.open || mine !== s.id) return;
+    line();
+    byID("history").replaceChildren(...steps.map((t) => el("li", {},
+      el("time", { dateTime: t.at, textContent: clock(at(t.at), true) }),
+      el("span", { class: `phase small p-${t.to}`, textContent: t.to }),
+      el("span", { textContent: t.reason }),
+      el("span", { class: "dim", textContent: [t.event, t.encoder].filter(Boolean).join(" · ") }))));
+  } catch (e) {
+    byID("history").replaceChildren(el("li", { class: "trouble", textContent: e.message }));
+  }
+}
+
+function line() {
+  const span = Number(byID("span").value), end = now();
+  timeline.draw(byID("detail-timeline"), s.id, span, true);
+  byID("ticks").replaceChildren(...[1, 0.75, 0.5, 0.25, 0].map((f) => el("span", { textContent: f ? clock(end - f * span * 3600_000) : "now" })));
+}
+
+async function tail() {
+  clearTimeout(logTimer);
+  if (!dialog.open) return;
+  const box = byID("log"), mine = s.id, encoder = byID("log-encoder").value;
+  const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 30;
+  try {
+    const text = await get(`${streamPath(mine)}/log?lines=200${encoder ? `&encoder=${encodeURIComponent(encoder)}` : ""}`);
+    if (mine !== s.id) return;
+    if (put(box, text || "nothing yet") || atEnd) box.scrollTop = box.scrollHeight;
+  } catch (e) {
+    if (mine === s.id) put(box, e.message);
+  }
+  if (dialog.open && byID("follow").checked && !document.hidden) logTimer = setTimeout(tail, logEvery);
+}
+
+byID("legend").replaceChildren(...timeline.phaseOrder.map((p) => el("li", {}, el("span", { class: `key p-${p}`, "aria-hidden": "true" }), p)));
+byID("detail-picture").addEventListener("error", (e) => { e.target.parentElement.hidden = true; });
+byID("detail-picture").addEventListener("load", (e) => { e.target.parentElement.hidden = false; });
+byID("span").addEventListener("change", story);
+byID("log-encoder").addEventListener("change", tail);
+byID("follow").addEventListener("change", tail);
+document.addEventListener("visibilitychange", () => { if (!document.hidden && dialog.open) tail(); });
+dialog.querySelector(".close").addEventListener("click", () => dialog.close());
+dialog.addEventListener("click", (e) => { if (e.target === dialog) dialog.close(); });
+dialog.addEventListener("close", () => {
+  clearTimeout(logTimer);
+  if (location.hash) history.replaceState(null, "", location.pathname);
+});
+for (const b of dialog.querySelectorAll(".lead [data-mode]")) b.addEventListener("click", () => ask(s, b.dataset.mode, changed));

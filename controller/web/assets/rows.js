@@ -1,0 +1,203 @@
+// One row for each stream.
+
+import { at, now, age, countdown, clock, bitrate, put } from "./format.js";
+import { streamPath } from "./api.js";
+import * as timeline from "./timeline.js";
+
+const does = { stop: "stops", retry: "tries again", fail: "gives up", start: "starts", cool: "cools down until then", auto: "returns to auto" };
+export const rowHours = 6;
+
+// next says what happens by itself, and when.
+export function next(s) {
+  if (!s.deadline) return "";
+  const left = at(s.deadline) - now();
+  const word = does[s.deadline_does] || s.deadline_does || "changes";
+  return left > 0 ? `${word} in ${countdown(left)}` : `${word} now`;
+}
+
+export function hold(s) {
+  if (s.mode === "auto") return "";
+  const by = s.mode_by ? ` by ${s.mode_by}` : "";
+  const until = s.mode_until ? ` for ${countdown(at(s.mode_until) - now())}` : "";
+  return `held ${s.mode}${by}${until}${s.mode_why ? `: ${s.mode_why}` : ""}`;
+}
+
+export function tag(s) {
+  if (s.draining) return "removed";
+  if (!s.managed) return "not ours";
+  if (s.unconfirmed) return "unconfirmed";
+  return "";
+}
+
+export function viewersText(s) { return s.viewers === null ? "–" : s.viewers.toLocaleString("en"); }
+
+// encoderText is the health of the encoder that matters: the first one that runs, or else that is wanted.
+function encoderOf(s) { return s.encoders.find((e) => e.state === "publishing") || s.encoders.find((e) => e.wanted) || s.encoders[0]; }
+
+export function encoderText(e) {
+  if (!e) return "";
+  const h = e.health || {}, parts = [e.state];
+  if (h.bitrate_bps) parts.push(bitrate(h.bitrate_bps));
+  if (h.fps) parts.push(`${Math.round(h.fps)}\u00a0fps`);
+  if (h.dropped) parts.push(`${h.dropped}\u00a0dropped`);
+  if (e.restarts) parts.push(e.restarts === 1 ? "1 restart" : `${e.restarts} restarts`);
+  return parts.join(" · ");
+}
+
+// Rows keeps the list on the page. Only rows that are in view are ticked and drawn.
+export class Rows {
+  constructor({ open, ask }) {
+    this.list = document.getElementById("rows");
+    this.template = document.getElementById("row-template");
+    this.byID = new Map();
+    this.inView = new Set();
+    this.queue = [];
+    this.loading = 0;
+    this.open = open;
+    this.ask = ask;
+    this.eyes = new IntersectionObserver((seen) => this.looked(seen), { rootMargin: "200px" });
+  }
+
+  // reset takes the whole list, sorted.
+  reset(streams) {
+    const keep = new Set(streams.map((s) => s.id));
+    for (const [id, row] of this.byID) if (!keep.has(id)) this.remove(id, row);
+    let before = this.list.firstElementChild;
+    for (const s of streams) {
+      const row = this.byID.get(s.id) || this.make(s);
+      if (row.element === before) before = before.nextElementSibling;
+      else this.list.insertBefore(row.element, before);
+      this.fill(row, s);
+    }
+    for (const row of this.inView) this.wantLine(row);
+  }
+
+  update(s) {
+    let row = this.byID.get(s.id);
+    if (!row) {
+      row = this.make(s);
+      const after = [...this.byID.values()].filter((r) => r.s && r.s.id > s.id).map((r) => r.element);
+      this.list.insertBefore(row.element, after.sort((a, b) => (a.compareDocumentPosition(b) & 4 ? -1 : 1))[0] || null);
+    }
+    this.fill(row, s);
+    if (this.inView.has(row)) this.drawLine(row);
+  }
+
+  remove(id, row) {
+    this.eyes.unobserve(row.element);
+    this.inView.delete(row);
+    row.element.remove();
+    this.byID.delete(id);
+  }
+
+  make(s) {
+    const element = this.template.content.firstElementChild.cloneNode(true);
+    const row = { element, s: null, parts: {}, pictureAt: 0 };
+    for (const name of ["name", "account", "why", "phase", "tag", "since", "act", "hold", "viewers", "encoder", "trouble", "timeline", "thumb", "nopic", "mode"]) {
+      row.parts[name] = element.querySelector(`.${name}`);
+    }
+    row.buttons = [...row.parts.mode.children];
+    element.row = row;
+    row.parts.name.addEventListener("click", () => this.open(row.s.id));
+    for (const b of row.buttons) b.addEventListener("click", () => this.ask(row.s, b.dataset.mode));
+    row.parts.thumb.addEventListener("error", () => this.picture(row, false));
+    row.parts.thumb.addEventListener("load", () => this.picture(row, true));
+    this.byID.set(s.id, row);
+    this.eyes.observe(element);
+    return row;
+  }
+
+  fill(row, s) {
+    const p = row.parts, was = row.s;
+    row.s = s;
+    row.element.dataset.phase = s.phase;
+    row.element.dataset.id = s.id;
+    put(p.name, s.name);
+    put(p.account, s.account);
+    put(p.why, s.waits_for ? `${s.reason} (waits for ${s.waits_for})` : s.reason);
+    put(p.phase, s.phase);
+    p.phase.className = `phase p-${s.phase}`;
+    put(p.tag, tag(s));
+    put(p.viewers, viewersText(s));
+    p.viewers.classList.toggle("some", s.viewers > 0);
+    p.viewers.title = s.viewers === null ? "viewers: the platform has not been asked" : "viewers";
+    const e = encoderOf(s);
+    put(p.encoder, encoderText(e));
+    put(p.trouble, e && e.error ? e.error : "");
+    for (const b of row.buttons) {
+      b.setAttribute("aria-pressed", String(b.dataset.mode === s.mode));
+      b.setAttribute("aria-label", b.dataset.mode === "auto" ? `Hand ${s.name} back to auto` : `Hold ${s.name} ${b.dataset.mode}`);
+    }
+    timeline.remember(s);
+    this.tick(row);
+    if (this.inView.has(row) && (!was || was.phase !== s.phase)) this.freshPicture(row);
+  }
+
+  tick(row) {
+    const { s, parts: p } = row;
+    put(p.since, `for ${age(now() - at(s.since))}`);
+    p.since.title = `since ${clock(at(s.since), true)}`;
+    put(p.act, next(s));
+    put(p.hold, hold(s));
+  }
+
+  tickAll() { for (const row of this.inView) this.tick(row); }
+  drawAll() { for (const row of this.inView) this.drawLine(row); }
+
+  looked(seen) {
+    for (const entry of seen) {
+      const row = entry.target.row;
+      if (!entry.isIntersecting) { this.inView.delete(row); continue; }
+      this.inView.add(row);
+      if (!row.s) continue;
+      this.tick(row);
+      this.wantLine(row);
+      this.freshPicture(row);
+    }
+  }
+
+  // wantLine loads a row's timeline, a few at a time, and skips those that have been scrolled away meanwhile.
+  wantLine(row) {
+    if (!this.queue.includes(row)) this.queue.push(row);
+    this.work();
+  }
+
+  async work() {
+    while (this.loading < 4 && this.queue.length) {
+      const row = this.queue.pop();
+      if (!this.inView.has(row)) continue;
+      this.loading++;
+      timeline.load(row.s, rowHours).then(() => this.drawLine(row), () => {}).finally(() => { this.loading--; this.work(); });
+    }
+  }
+
+  drawLine(row) { timeline.draw(row.parts.timeline, row.s.id, rowHours, true); }
+
+  freshPicture(row) {
+    if (now() - row.pictureAt < 5_000) return;
+    row.pictureAt = now();
+    row.parts.thumb.src = `${streamPath(row.s.id)}/thumbnail?missing=204&t=${Math.round(row.pictureAt)}`;
+  }
+
+  picture(row, there) {
+    row.parts.thumb.hidden = !there;
+    row.parts.nopic.hidden = there;
+  }
+
+  // newPicture is told of a thumbnail hook.
+  newPicture(id) {
+    const row = this.byID.get(id);
+    if (row && this.inView.has(row)) { row.pictureAt = 0; this.freshPicture(row); }
+  }
+
+  // show hides what the filter does not match, and returns how many are left.
+  show(match) {
+    let left = 0;
+    for (const row of this.byID.values()) {
+      const hidden = !match(row.s);
+      if (row.element.hidden !== hidden) row.element.hidden = hidden;
+      if (!hidden) left++;
+    }
+    return left;
+  }
+}

@@ -1,0 +1,73 @@
+// The picture of what a stream did: one bar, coloured by phase.
+
+import { get, streamPath } from "./api.js";
+import { at, now, age, clock } from "./format.js";
+
+export const phaseOrder = ["idle", "waiting", "starting", "live", "lingering", "stopping", "backoff", "failed"];
+const ns = "http://www.w3.org/2000/svg";
+const hour = 3600_000;
+const stories = new Map(); // id → [{at, phase}] oldest first, complete since `from`
+
+// remember adds a stream's present phase to its story, when it is known.
+export function remember(s) {
+  const story = stories.get(s.id);
+  if (!story) return;
+  const last = story.steps.at(-1);
+  if (!last || last.phase !== s.phase) story.steps.push({ at: Math.max(at(s.since), last ? last.at : 0), phase: s.phase });
+}
+
+// load reads a stream's story for the last hours. It returns false when it was known already.
+export async function load(s, hours) {
+  const known = stories.get(s.id), from = now() - hours * hour;
+  if (known && known.from <= from) return false;
+  const history = await get(`${streamPath(s.id)}/history?limit=${hours > 6 ? 1000 : 200}`);
+  const steps = history.filter((t) => t.from !== t.to).map((t) => ({ at: at(t.at), phase: t.to })).reverse();
+  const oldest = history.at(-1);
+  if (oldest && oldest.from !== oldest.to) steps.unshift({ at: history.length < 200 ? 0 : at(oldest.at), phase: oldest.from });
+  const last = steps.at(-1);
+  if (!last || last.phase !== s.phase) steps.push({ at: at(s.since), phase: s.phase });
+  stories.set(s.id, { steps, from: Math.min(from, known ? known.from : from) });
+  return true;
+}
+
+export function forget() { stories.clear(); }
+
+// draw fills the SVG with the last hours.
+export function draw(svg, id, hours, titles) {
+  const story = stories.get(id);
+  if (!story) return;
+  const end = now(), begin = end - hours * hour, scale = 600 / (end - begin);
+  const bars = [];
+  story.steps.forEach((step, i) => {
+    const until = i + 1 < story.steps.length ? story.steps[i + 1].at : end;
+    if (until < begin) return;
+    const from = Math.max(step.at, begin);
+    const rect = document.createElementNS(ns, "rect");
+    const width = Math.max((until - from) * scale, step.phase === "idle" ? 0 : 1.5);
+    const low = step.phase === "idle";
+    rect.setAttribute("class", `p-${phaseOrder.includes(step.phase) ? step.phase : "unknown"}`);
+    rect.setAttribute("x", Math.min((from - begin) * scale, 600 - width).toFixed(2));
+    rect.setAttribute("width", width.toFixed(2));
+    rect.setAttribute("y", low ? "10" : "2");
+    rect.setAttribute("height", low ? "4" : "20");
+    if (titles) {
+      const title = document.createElementNS(ns, "title");
+      title.textContent = `${step.phase} ${clock(from)} – ${until === end ? "now" : clock(until)} (${age(until - from)})`;
+      rect.append(title);
+    }
+    bars.push(rect);
+  });
+  svg.replaceChildren(...bars);
+  svg.setAttribute("aria-label", describe(story.steps, begin, end, hours));
+}
+
+function describe(steps, begin, end, hours) {
+  const sums = {};
+  steps.forEach((step, i) => {
+    const until = i + 1 < steps.length ? steps[i + 1].at : end;
+    const d = until - Math.max(step.at, begin);
+    if (d > 0) sums[step.phase] = (sums[step.phase] || 0) + d;
+  });
+  const parts = phaseOrder.filter((p) => sums[p]).map((p) => `${p} ${age(sums[p])}`);
+  return `Last ${hours} h: ${parts.join(", ") || "nothing known"}`;
+}

@@ -1,0 +1,582 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+
+	"github.com/oncue/oncue/configs/secret"
+	"github.com/oncue/oncue/controller"
+	"github.com/oncue/oncue/encoders"
+)
+
+// startBrowser runs a headless Chromium until the test ends, or skips the test where there is none.
+func startBrowser(t *testing.T) context.Context {
+	t.Helper()
+	var path string
+	for _, name := range []string{"chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "chrome"} {
+		if found, err := exec.LookPath(name); err == nil {
+			path = found
+			break
+		}
+	}
+	if path == "" {
+		t.Skip("no chromium-headless-shell, chromium or chrome in PATH: the dashboard is not tried in a browser")
+	}
+	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
+		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.Flag("disable-gpu", true), chromedp.WindowSize(1440, 900),
+		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"))
+	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatalf("start %s: %v", path, err)
+	}
+	return ctx
+}
+
+// page is one tab.
+type page struct {
+	t    *testing.T
+	ctx  context.Context
+	base string
+
+	mu       sync.Mutex
+	messages []string // console errors, warnings and exceptions
+}
+
+func openPage(t *testing.T, browser context.Context, base string, width, height int64, dark bool) *page {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(browser)
+	t.Cleanup(cancel)
+	ctx, cancel = context.WithTimeout(ctx, 2*time.Minute)
+	t.Cleanup(cancel)
+	p := &page{t: t, ctx: ctx, base: base}
+	scheme := "light"
+	if dark {
+		scheme = "dark"
+	}
+	p.do("set up", chromedp.EmulateViewport(width, height))
+	if _, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	console := chromedp.Console(ctx)
+	go func() {
+		for m, err := range console {
+			if err != nil {
+				return
+			}
+			if m.Type == chromedp.ConsoleError || m.Type == chromedp.ConsoleWarning || m.IsException() {
+				p.mu.Lock()
+				p.messages = append(p.messages, fmt.Sprintf("%s: %s (%s)", m.Type, m.Text, m.URL))
+				p.mu.Unlock()
+			}
+		}
+	}()
+	p.do("open", chromedp.Navigate(base+"/"))
+	return p
+}
+
+func (p *page) do(what string, steps ...chromedp.Action[chromedp.Void]) {
+	p.t.Helper()
+	if err := chromedp.Do(p.ctx, steps...); err != nil {
+		p.t.Fatalf("%s: %v", what, err)
+	}
+}
+
+// wait waits until the expression is true, also across a navigation.
+func (p *page) wait(expression string) {
+	p.t.Helper()
+	until := time.Now().Add(patience)
+	for {
+		_, err := chromedp.Run(p.ctx, chromedp.Poll[bool]("Boolean("+expression+")", chromedp.WithPollingTimeout(time.Until(until)), chromedp.WithPollingInterval(20*time.Millisecond)))
+		if err == nil {
+			return
+		}
+		if p.ctx.Err() != nil || time.Now().After(until) {
+			got, _ := chromedp.Run(p.ctx, chromedp.Evaluate[string](`document.body.innerText.slice(0, 2000)`))
+			p.t.Fatalf("waiting for %s: %v\n%v\nthe page reads:\n%s", expression, err, p.complaints(), got)
+		}
+	}
+}
+
+func value[T any](p *page, expression string) T {
+	p.t.Helper()
+	v, err := chromedp.Run(p.ctx, chromedp.Evaluate[T](expression))
+	if err != nil {
+		p.t.Fatalf("%s: %v", expression, err)
+	}
+	return v
+}
+
+func (p *page) click(selector string) {
+	p.t.Helper()
+	p.do("click "+selector, chromedp.Click(chromedp.CSS(selector)))
+}
+
+func (p *page) filter(text string) {
+	p.t.Helper()
+	value[bool](p, fmt.Sprintf(`(f => { f.value = %q; return f.dispatchEvent(new Event("input")) })(document.getElementById("filter"))`, text))
+}
+
+func (p *page) complaints() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.messages)
+}
+
+// clean checks what holds for every page: a quiet console, nothing loaded from elsewhere, no sideways scroll.
+func (p *page) clean() {
+	p.t.Helper()
+	if c := p.complaints(); len(c) > 0 {
+		p.t.Errorf("the console has:\n%s", strings.Join(c, "\n"))
+	}
+	for _, address := range value[[]string](p, `performance.getEntriesByType("resource").map(e => e.name)`) {
+		if !strings.HasPrefix(address, p.base+"/") {
+			p.t.Errorf("the page loaded %s", address)
+		}
+	}
+	if over := value[float64](p, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
+		p.t.Errorf("the page is %v px too wide; widest: %s", over, value[string](p, `[...document.querySelectorAll("body *")].filter(e => e.getBoundingClientRect().right > innerWidth + 1).map(e => e.className || e.tagName).slice(0, 8).join(", ")`))
+	}
+}
+
+// shot keeps a picture of the page for human eyes, where ONCUE_SCREENSHOTS names a folder.
+func (p *page) shot(name string) {
+	p.t.Helper()
+	dir := os.Getenv("ONCUE_SCREENSHOTS")
+	if dir == "" {
+		return
+	}
+	png, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, name+".png"), png, 0o600); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func row(id string) string { return fmt.Sprintf(`document.querySelector('.row[data-id=%q]')`, id) }
+
+const connected = `document.getElementById("link").dataset.state === "live"`
+
+func TestDashboard(t *testing.T) {
+	browser := startBrowser(t)
+	f := showcase()
+	_, base := startAdmin(t, f, nil)
+	p := openPage(t, browser, base, 1440, 900, false)
+	p.wait(connected)
+
+	t.Run("a row changes without a reload", func(t *testing.T) {
+		p.t = t
+		value[bool](p, `window.kept = true`)
+		s, _ := f.Stream("ABC123/chapel")
+		if got := value[string](p, row(s.ID)+`.querySelector(".phase").textContent`); got != "idle" {
+			t.Fatalf("phase before: %q", got)
+		}
+		verb, n := "stop", 7
+		s.Phase, s.Reason, s.Wanted, s.Viewers = controller.PhaseLive, "3 viewers watch", true, &n
+		s.Since, s.Deadline, s.DeadlineDoes = controller.Time{Time: time.Now()}, &controller.Time{Time: time.Now().Add(90 * time.Second)}, &verb
+		f.put(s)
+		p.wait(row(s.ID) + `.querySelector(".phase").textContent === "live"`)
+		p.wait(`/^stops in 1:[0-9][0-9]$/.test(` + row(s.ID) + `.querySelector(".act").textContent)`)
+		before := value[string](p, row(s.ID)+`.querySelector(".act").textContent`)
+		p.wait(row(s.ID) + `.querySelector(".act").textContent !== ` + fmt.Sprintf("%q", before)) // it counts down
+		if !value[bool](p, `window.kept`) {
+			t.Error("the page was loaded again")
+		}
+		p.wait(row(s.ID) + `.querySelector("svg rect.p-live")`)
+		p.wait(row("ABC123/lobby") + `.querySelector(".thumb").naturalWidth > 0`)
+		p.shot("desktop-light")
+	})
+
+	t.Run("hold for 2 h", func(t *testing.T) {
+		p.t = t
+		p.click(`.row[data-id="ABC123/chapel"] [data-mode="off"]`)
+		p.wait(`document.getElementById("hold").open`)
+		p.shot("hold")
+		p.do("fill in", chromedp.SendKeys(chromedp.CSS("#hold-why"), "maintenance"), chromedp.SendKeys(chromedp.CSS("#hold-by"), "mia"))
+		p.click("#hold-do")
+		p.wait(`!document.getElementById("hold").open`)
+		p.wait(`/^held off by mia for 1:59:[0-9][0-9]: maintenance$/.test(` + row("ABC123/chapel") + `.querySelector(".hold").textContent)`)
+		f.mu.Lock()
+		last := f.requests[len(f.requests)-1]
+		f.mu.Unlock()
+		if want := (controller.ModeRequest{Mode: "off", For: 2 * time.Hour, By: "mia", Why: "maintenance"}); last != want {
+			t.Errorf("asked for %+v, want %+v", last, want)
+		}
+		p.click(`.row[data-id="ABC123/chapel"] [data-mode="auto"]`)
+		p.wait(row("ABC123/chapel") + `.querySelector("[data-mode=auto]").getAttribute("aria-pressed") === "true"`)
+	})
+
+	t.Run("detail by keyboard", func(t *testing.T) {
+		p.t = t
+		value[bool](p, row("ABC123/lobby")+`.querySelector(".name").focus() || true`)
+		p.do("enter", chromedp.KeyEvent("\r"))
+		p.wait(`document.getElementById("detail").open && document.querySelectorAll("#detail-timeline rect").length > 3`)
+		p.wait(`document.getElementById("log").textContent.includes("frame=")`)
+		p.wait(`document.getElementById("detail-picture").naturalWidth > 0`)
+		p.wait(`document.querySelectorAll("#history li").length > 3`)
+		p.shot("detail-light")
+		f.mu.Lock()
+		f.logs["ABC123/lobby"] = append(f.logs["ABC123/lobby"], "a new line")
+		f.mu.Unlock()
+		p.wait(`document.getElementById("log").textContent.includes("a new line")`)
+		p.do("escape", chromedp.KeyEvent("\x1b"))
+		p.wait(`!document.getElementById("detail").open`)
+		if got := value[string](p, `document.activeElement.textContent`); got != "lobby" {
+			t.Errorf("focus is on %q after closing", got)
+		}
+	})
+
+	t.Run("filter", func(t *testing.T) {
+		p.t = t
+		p.do("type", chromedp.SendKeys(chromedp.CSS("#filter"), "GIVEN abc"))
+		p.wait(`[...document.querySelectorAll(".row:not([hidden])")].every(r => r.dataset.phase === "failed") && document.querySelectorAll(".row:not([hidden])").length === 1`)
+		p.filter("")
+		p.wait(`document.querySelectorAll(".row[hidden]").length === 0`)
+		p.click(`[data-only="live"]`)
+		p.wait(`[...document.querySelectorAll(".row:not([hidden])")].every(r => r.dataset.phase === "live")`)
+		p.click(`[data-only="live"]`)
+	})
+
+	t.Run("hooks as they come", func(t *testing.T) {
+		p.t = t
+		p.click("#hooks summary")
+		f.tell(controller.Change{Hook: &controller.Record{
+			Seq: 99, Received: time.Now(), Sent: time.Now().Add(-80 * time.Millisecond), Account: "ABC123", Stream: "ABC123/lobby",
+			Type: "viewerConnection", Event: "NoActiveViewers", Verdict: controller.Accepted,
+		}})
+		p.wait(`document.querySelector("#hook-rows tr").textContent.includes("NoActiveViewers")`)
+	})
+
+	t.Run("labels, contrast and a quiet console", func(t *testing.T) {
+		p.t = t
+		p.clean()
+		p.accessible()
+		p.click(`.row[data-id="ABC123/lobby"] .name`)
+		p.wait(`document.querySelectorAll("#history li").length > 3`)
+		p.accessible()
+	})
+}
+
+func TestDashboardDark(t *testing.T) {
+	browser := startBrowser(t)
+	_, base := startAdmin(t, showcase(), nil)
+	p := openPage(t, browser, base, 1440, 900, true)
+	p.wait(connected + ` && ` + row("ABC123/lobby") + `.querySelector(".thumb").naturalWidth > 0 && document.querySelector("svg rect.p-live")`)
+	p.shot("desktop-dark")
+	p.accessible()
+	p.click(`.row[data-id="ABC123/lobby"] .name`)
+	p.wait(`document.querySelectorAll("#history li").length > 3 && document.getElementById("log").textContent.includes("frame=")`)
+	p.shot("detail-dark")
+	p.accessible()
+	p.clean()
+}
+
+func TestDashboardOnAPhone(t *testing.T) {
+	browser := startBrowser(t)
+	f := showcase()
+	f.streams["ABC123/"+strings.Repeat("w", 128)] = idleStream("ABC123/" + strings.Repeat("w", 128))
+	_, base := startAdmin(t, f, nil)
+	for _, width := range []int64{360, 412, 768, 1100} {
+		p := openPage(t, browser, base, width, 780, width == 412)
+		p.wait(connected + ` && document.querySelector("svg rect.p-live")`)
+		p.shot(fmt.Sprintf("width-%d", width))
+		p.clean()
+		p.click(`.row[data-id="ABC123/lobby"] .name`)
+		p.wait(`document.querySelectorAll("#history li").length > 3`)
+		p.shot(fmt.Sprintf("width-%d-detail", width))
+		p.clean()
+		if over := value[float64](p, `(b => b.scrollWidth - b.clientWidth)(document.querySelector(".drawer-body"))`); over > 0 {
+			t.Errorf("at %d px the detail scrolls sideways by %v px", width, over)
+		}
+	}
+}
+
+// Names are chosen by whoever tries to watch. They are shown, and do nothing else, in every view.
+func TestHostileNamesAreText(t *testing.T) {
+	browser := startBrowser(t)
+	names := []string{
+		`<script>window.hit=1</script>`, `"><img src=x onerror="window.hit=1">`, `'"` + "`" + `><svg onload=window.hit=1>`, `javascript:window.hit=1`,
+		`{{.Version}}`, `${window.hit=1}`, `</template><script>window.hit=1</script>`, `</title><b>bold</b>`, `&lt;b&gt;`, "emoji 😀 é", "‮right to left", `a/b?c=d#e`,
+		"__proto__", "constructor", `x" data-mode="on`, `*{display:none}`, `%2e%2e%2f`, `..`, "tab\there", strings.Repeat("long ", 25),
+	}
+	f := newFake()
+	for i, name := range names {
+		s := idleStream("ABC123/" + name)
+		s.Phase, s.Reason, s.Mode, s.ModeBy, s.ModeWhy = controller.PhaseLive, name, controller.ModeOn, &names[i], &names[i]
+		s.WaitsFor, s.DeadlineDoes, s.Deadline = &names[i], &names[i], &controller.Time{Time: time.Now().Add(time.Hour)}
+		s.Encoders[0].Name, s.Encoders[0].Error = name, &names[i]
+		s.Feeds = []controller.Feed{{ID: name, SourceID: name}}
+		f.streams[s.ID] = s
+		f.history[s.ID] = []controller.Transition{{Seq: 1, Stream: s.ID, At: controller.Time{Time: time.Now().Add(-time.Hour)}, From: "idle", To: "live", Event: name, Reason: name, Encoder: name}}
+		f.logs[s.ID] = []string{name}
+		f.records = append(f.records, controller.Record{Seq: int64(i), Received: time.Now(), Account: name, Stream: s.ID, Type: name, Event: name, Verdict: controller.Ignored, Note: name})
+		f.accounts = append(f.accounts, controller.AccountView{Account: name, PollError: &names[i], Webhook: &controller.WebhookView{Disabled: &names[i]}})
+	}
+	f.notReady = names
+	_, base := startAdmin(t, f, nil)
+	p := openPage(t, browser, base, 1440, 900, false)
+	p.wait(connected)
+	for _, name := range names {
+		id, _ := json.Marshal("ABC123/" + name)
+		text, _ := json.Marshal(name)
+		p.wait(fmt.Sprintf(`[...document.querySelectorAll(".row")].find(r => r.dataset.id === %s)?.querySelector(".name").textContent === %s`, id, text))
+		value[bool](p, fmt.Sprintf(`[...document.querySelectorAll(".row")].find(r => r.dataset.id === %s).querySelector(".name").click() || true`, id))
+		p.wait(fmt.Sprintf(`document.getElementById("detail-name").textContent === %s && document.getElementById("log").textContent.startsWith(%s) && document.querySelector("#history li").textContent.includes(%s)`, text, text, text))
+		value[bool](p, `document.getElementById("detail").close() || true`)
+		value[bool](p, fmt.Sprintf(`[...document.querySelectorAll(".row")].find(r => r.dataset.id === %s).querySelector("[data-mode=off]").click() || true`, id))
+		p.wait(fmt.Sprintf(`document.getElementById("hold-title").textContent === "Hold " + %s + " off"`, text))
+		value[bool](p, `document.getElementById("hold-do").click() || true`)
+		p.wait(`!document.getElementById("hold").open`)
+	}
+	p.shot("hostile")
+	if value[bool](p, `"hit" in window`) {
+		t.Error("a name ran as a script")
+	}
+	if n := value[int](p, `document.querySelectorAll("main script, main b:not(.chip b), main img:not(.thumb), dialog script").length`); n != 0 {
+		t.Errorf("%d elements came out of names", n)
+	}
+	p.clean()
+}
+
+func TestDashboardOfAThousandStreams(t *testing.T) {
+	browser := startBrowser(t)
+	f := manyStreams(1000)
+	_, base := startAdmin(t, f, nil)
+	p := openPage(t, browser, base, 1440, 900, false)
+	p.wait(connected + ` && document.querySelectorAll(".row").length === 1000`)
+	load := value[float64](p, `performance.now()`)
+	took := value[float64](p, `(() => { const b = performance.now(), f = document.getElementById("filter"); f.value = "camera-0500"; f.dispatchEvent(new Event("input")); document.body.offsetHeight; return performance.now() - b })()`)
+	t.Logf("1,000 rows after %.0f ms; filtering takes %.0f ms", load, took)
+	if took > 1000 {
+		t.Errorf("filtering takes %.0f ms", took)
+	}
+	p.wait(`document.querySelectorAll(".row:not([hidden])").length === 1`)
+	s, _ := f.Stream("ABC123/camera-0500")
+	s.Phase = controller.PhaseFailed
+	f.put(s)
+	p.wait(row(s.ID) + `.querySelector(".phase").textContent === "failed"`)
+	p.filter("")
+	s, _ = f.Stream("ABC123/camera-0999")
+	s.ID, s.Name = "ABC123/camera-0500b", "camera-0500b"
+	f.put(s)
+	p.wait(row("ABC123/camera-0500") + `.nextElementSibling.dataset.id === "ABC123/camera-0500b"`)
+	p.shot("thousand")
+	p.clean()
+}
+
+func TestDashboardShowsThatItIsDisconnected(t *testing.T) {
+	browser := startBrowser(t)
+	f := showcase()
+	a, err := NewAdmin(AdminOptions{Controller: f, Log: quiet(), Started: testStart})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	go a.Serve(l) //nolint:errcheck // ends with Close
+	p := openPage(t, browser, "http://"+addr, 1440, 900, false)
+	p.wait(connected)
+	_ = a.Close()
+	p.wait(`document.getElementById("link").textContent === "disconnected" && document.getElementById("alarm").textContent.includes("Disconnected")`)
+	p.shot("disconnected")
+	s, _ := f.Stream("ABC123/chapel")
+	s.Phase = controller.PhaseStarting
+	f.put(s)
+	if a, err = NewAdmin(AdminOptions{Controller: f, Log: quiet(), Started: testStart}); err != nil {
+		t.Fatal(err)
+	}
+	if l, err = net.Listen("tcp", addr); err != nil {
+		t.Fatal(err)
+	}
+	go a.Serve(l) //nolint:errcheck // ends with Close
+	defer a.Close()
+	p.wait(connected + ` && document.getElementById("alarm").hidden && ` + row(s.ID) + `.dataset.phase === "starting"`)
+}
+
+func TestLoginInABrowser(t *testing.T) {
+	browser := startBrowser(t)
+	_, base := startAdmin(t, showcase(), func(o *AdminOptions) { o.Token = secret.New("right token") })
+	p := openPage(t, browser, base, 412, 780, false)
+	p.wait(`location.pathname === "/login" && document.getElementById("token") === document.activeElement`)
+	p.shot("login")
+	p.accessible()
+	p.do("type", chromedp.SendKeys(chromedp.CSS("#token"), "right token\r"))
+	p.wait(`location.pathname === "/" && document.getElementById("link")?.dataset.state === "live"`)
+	p.clean()
+	p.click(".more form button")
+	p.wait(`location.pathname === "/login"`)
+}
+
+// accessible checks that every control has a name and every visible text stands out enough from what is behind it (WCAG AA).
+func (p *page) accessible() {
+	p.t.Helper()
+	for _, finding := range value[[]string](p, `(() => {
+  const out = [];
+  const visible = (e) => e.checkVisibility({ opacityProperty: true, visibilityProperty: true }) && e.getBoundingClientRect().width > 0;
+  for (const e of document.querySelectorAll("button, input, select, a[href], img, svg, dialog[open], [role=group], [role=region]")) {
+    if (!visible(e)) continue;
+    const labelled = e.getAttribute("aria-label") || (e.getAttribute("aria-labelledby") || "").split(" ").map((i) => document.getElementById(i)?.textContent).join("") ||
+      e.labels?.[0]?.textContent || e.textContent.trim() || e.hasAttribute("alt");
+    if (!labelled && e.tagName !== "svg" && e.getAttribute("role") !== "group") out.push("no name: " + e.outerHTML.slice(0, 120));
+  }
+  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const rgba = (c) => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = c; canvas.fillRect(0, 0, 1, 1); const d = canvas.getImageData(0, 0, 1, 1).data; return [d[0], d[1], d[2], d[3] / 255]; };
+  const over = (a, b) => [0, 1, 2].map((i) => a[i] * a[3] + b[i] * (1 - a[3])).concat(1);
+  const behind = (e) => {
+    const layers = [];
+    for (let n = e; n; n = n.parentElement) { const c = rgba(getComputedStyle(n).backgroundColor); layers.push(c); if (c[3] === 1) break; }
+    return layers.reverse().reduce((base, c) => over(c, base), [255, 255, 255, 1]);
+  };
+  const light = (c) => { const [r, g, b] = c.slice(0, 3).map((v) => { v /= 255; return v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; }); return .2126 * r + .7152 * g + .0722 * b; };
+  for (const e of document.querySelectorAll("body *")) {
+    if (![...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()) || !visible(e) || e.closest("svg")) continue;
+    if (document.querySelector("dialog[open]") && !e.closest("dialog[open]")) continue;
+    const style = getComputedStyle(e), bg = behind(e), fg = over(rgba(style.color), bg);
+    const [a, b] = [light(fg), light(bg)].sort((x, y) => y - x), ratio = (a + .05) / (b + .05);
+    if (ratio < 4.5) out.push("contrast " + ratio.toFixed(2) + ": " + e.outerHTML.slice(0, 120));
+  }
+  return [...new Set(out)].slice(0, 20);
+})()`) {
+		p.t.Error(finding)
+	}
+}
+
+// showcase has a stream in each phase, with everything that a page can show.
+func showcase() *fakeController {
+	f := newFake()
+	now := time.Now()
+	ago := func(d time.Duration) controller.Time { return controller.Time{Time: now.Add(-d)} }
+	in := func(d time.Duration) *controller.Time { t := ago(-d); return &t }
+	text := func(s string) *string { return &s }
+	number := func(n int) *int { return &n }
+	add := func(name string, phase controller.Phase, reason string, since time.Duration, change func(*controller.StreamView)) {
+		s := idleStream("ABC123/" + name)
+		s.Phase, s.Reason, s.Since, s.Starts = phase, reason, ago(since), 12
+		s.Savings = controller.Savings{Since: ago(240 * time.Hour), RunS: 41000, WatchedS: 36500, AvoidedS: 823000, Wasted: 2}
+		if change != nil {
+			change(&s)
+		}
+		f.streams[s.ID] = s
+		f.history[s.ID] = showcaseHistory(s, now)
+		f.logs[s.ID] = []string{"Input #0, rtsp, from 'rtsp://10.0.0.7/stream1':", "  Stream #0:0: Video: h264 (Main), yuv420p, 1920x1080, 30 fps", "Output #0, flv, to 'rtmps://rtmp-auto.millicast.com:443/v2/pub':", "frame= 1437 fps= 30 q=-1.0 size=   17920kB time=00:00:47.90 bitrate=3064.8kbits/s speed=   1x"}
+		f.pictures[s.ID] = testPicture(len(f.pictures))
+	}
+	rate, fps, dropped, frames := 3.05e6, 30.0, int64(4), int64(1437)
+	health := &encoders.Health{BitrateBPS: &rate, FPS: &fps, Dropped: &dropped, Frames: &frames}
+	running := func(s *controller.StreamView) {
+		s.Wanted, s.Viewers, s.UptimeS, s.LastAttempt = true, number(3), 2830, in(-48*time.Minute)
+		s.Feeds = []controller.Feed{{ID: "6d3f0a", Started: now.Add(-47 * time.Minute)}}
+		s.Encoders[0] = controller.EncoderView{Name: "lobby-cam", Driver: "ffmpeg", State: encoders.StatePublishing, Wanted: true, Since: in(-47 * time.Minute), PID: number(4711), Health: health}
+	}
+	add("lobby", controller.PhaseLive, "3 viewers watch", 47*time.Minute, running)
+	add("main-stage", controller.PhaseLive, "held on by mia", 3*time.Hour, func(s *controller.StreamView) {
+		running(s)
+		s.Viewers = number(1284)
+		s.Mode, s.ModeBy, s.ModeWhy, s.ModeUntil = controller.ModeOn, text("mia"), text("evening show"), in(72*time.Minute)
+	})
+	add("auditorium", controller.PhaseLingering, "nobody watches; stops unless somebody comes back", 40*time.Second, func(s *controller.StreamView) {
+		running(s)
+		s.Viewers, s.Deadline, s.DeadlineDoes = number(0), in(78*time.Second), text("stop")
+	})
+	add("studio b", controller.PhaseStarting, "a viewer is waiting", 2*time.Second, func(s *controller.StreamView) {
+		s.Wanted, s.Deadline, s.DeadlineDoes = true, in(28*time.Second), text("fail")
+		s.Encoders[0] = controller.EncoderView{Name: "studio-obs", Driver: "obs", State: encoders.StateStarting, Wanted: true}
+	})
+	add("foyer", controller.PhaseWaiting, "a viewer is waiting, but the encoder is busy", 15*time.Second, func(s *controller.StreamView) {
+		s.Wanted, s.WaitsFor = true, text("ABC123/lobby")
+	})
+	add("garden", controller.PhaseBackoff, "the encoder failed to start", 9*time.Second, func(s *controller.StreamView) {
+		s.Wanted, s.Deadline, s.DeadlineDoes = true, in(6*time.Second), text("retry")
+		s.Encoders[0] = controller.EncoderView{Name: "garden-cam", Driver: "ffmpeg", State: encoders.StateFailed, Wanted: true, Restarts: 3, Error: text("ffmpeg: rtsp://10.0.0.9/stream1: connection refused")}
+	})
+	add("roof", controller.PhaseFailed, "given up after 5 tries", 26*time.Minute, func(s *controller.StreamView) {
+		s.Wanted = true
+		s.Encoders[0] = controller.EncoderView{Name: "helo", Driver: "http", State: encoders.StateUnknown, Wanted: true, Restarts: 5, Error: text("http://10.0.0.12: no route to host")}
+	})
+	add("hall 2", controller.PhaseStopping, "nobody watched for 1 min", 3*time.Second, func(s *controller.StreamView) {
+		s.Deadline, s.DeadlineDoes = in(7*time.Second), text("escalate")
+		s.Encoders[0].State = encoders.StateStopping
+	})
+	add("chapel", controller.PhaseIdle, "nobody watches", 5*time.Hour, func(s *controller.StreamView) { s.Viewers = number(0) })
+	add("workshop", controller.PhaseIdle, "held off by the night shift", 5*time.Hour, func(s *controller.StreamView) {
+		s.Mode, s.ModeBy, s.ModeWhy = controller.ModeOff, text("night shift"), text("camera is being replaced")
+	})
+	delete(f.pictures, "ABC123/workshop")
+	delete(f.pictures, "ABC123/roof")
+	f.accounts = []controller.AccountView{
+		{Account: "ABC123", LastHook: in(-12 * time.Second), LastPoll: in(-9 * time.Second), Webhook: &controller.WebhookView{ID: 17, URL: "https://oncue.example/hooks/millicast"}},
+		{Account: "DEF456", LastHook: in(-26 * time.Hour), LastPoll: in(-4 * time.Second), Webhook: &controller.WebhookView{ID: 18, Disabled: text("too many time-outs, until 14:20")}},
+	}
+	for i, event := range []string{"FirstViewerConnection", "started", "ViewerAttempt", "NoActiveViewers", "ended"} {
+		at := now.Add(-time.Duration(i*13+12) * time.Second)
+		f.records = append(f.records, controller.Record{Seq: int64(50 - i), Received: at, Sent: at.Add(-84 * time.Millisecond), Account: "ABC123", Stream: "ABC123/lobby", Type: "feeds", Event: event, Verdict: controller.Accepted, Size: 180})
+	}
+	return f
+}
+
+// showcaseHistory is a believable day that ends in the stream's phase.
+func showcaseHistory(s controller.StreamView, now time.Time) []controller.Transition {
+	var out []controller.Transition
+	seq := int64(1)
+	last := controller.PhaseIdle
+	step := func(before time.Duration, to controller.Phase, event, reason string) {
+		out = append(out, controller.Transition{Seq: seq, Stream: s.ID, At: controller.Time{Time: now.Add(-before)}, From: last, To: to, Event: event, Reason: reason, Encoder: s.Encoders[0].Name})
+		seq, last = seq+1, to
+	}
+	shift := time.Duration(len(s.Name)) * 7 * time.Minute
+	for _, start := range []time.Duration{5 * time.Hour, 3*time.Hour + 20*time.Minute} {
+		start += shift % time.Hour
+		step(start, controller.PhaseStarting, "ViewerAttempt", "a viewer is waiting")
+		step(start-8*time.Second, controller.PhaseLive, "started", "the platform has a feed")
+		step(start-40*time.Minute, controller.PhaseLingering, "NoActiveViewers", "nobody watches")
+		step(start-43*time.Minute, controller.PhaseStopping, "timer", "nobody watched for 1 min")
+		step(start-43*time.Minute-2*time.Second, controller.PhaseIdle, "encoder", "the encoder is off")
+	}
+	since := now.Sub(s.Since.Time)
+	if s.Phase != controller.PhaseIdle {
+		if since > 10*time.Second {
+			step(since+9*time.Second, controller.PhaseStarting, "ViewerAttempt", "a viewer is waiting")
+		}
+		step(since, s.Phase, "started", s.Reason)
+	}
+	slices.Reverse(out)
+	return out
+}
+
+func testPicture(n int) []byte {
+	img := image.NewRGBA(image.Rect(0, 0, 320, 180))
+	for y := range 180 {
+		for x := range 320 {
+			img.Set(x, y, color.RGBA{uint8(40 + x/3 + n*23), uint8(60 + y/2 + n*11), uint8(150 - x/4 + n*17), 255})
+		}
+	}
+	var out bytes.Buffer
+	_ = jpeg.Encode(&out, img, nil)
+	return out.Bytes()
+}
