@@ -17,6 +17,7 @@ import (
 )
 
 func TestClosedAtFirst(t *testing.T) {
+	t.Parallel()
 	server, r := played(t, obstest.Settings{})
 	server.Crash()
 	s := r.status()
@@ -41,6 +42,7 @@ func TestClosedAtFirst(t *testing.T) {
 }
 
 func TestStartBringsTheConnectionBackAtOnce(t *testing.T) {
+	t.Parallel()
 	l := fast()
 	l.backoffMin, l.backoffMax = time.Hour, time.Hour
 	server := obstest.NewServer(t, obstest.Settings{})
@@ -53,6 +55,7 @@ func TestStartBringsTheConnectionBackAtOnce(t *testing.T) {
 }
 
 func TestWrongPassword(t *testing.T) {
+	t.Parallel()
 	server := obstest.NewServer(t, obstest.Settings{Password: "right"})
 	for name, password := range map[string]string{"refuses the password": "wrong", "asks for a password, and none is configured": ""} {
 		t.Run(name, func(t *testing.T) {
@@ -78,6 +81,7 @@ func TestWrongPassword(t *testing.T) {
 }
 
 func TestPasswordIsTriedAgainLater(t *testing.T) {
+	t.Parallel()
 	server, r := played(t, obstest.Settings{Password: "another"})
 	r.awaitState(encoders.StateUnknown)
 	server.Set(func(s *obstest.Settings) { s.Password = encodertest.Canary })
@@ -85,6 +89,7 @@ func TestPasswordIsTriedAgainLater(t *testing.T) {
 }
 
 func TestNotReady(t *testing.T) {
+	t.Parallel()
 	busy := []int{207, 207, 207}
 	server, r := played(t, obstest.Settings{Refuse: map[string][]int{"GetVersion": busy, "GetStreamStatus": busy, "StartStream": busy, "StopStream": busy}})
 	r.start()
@@ -96,6 +101,7 @@ func TestNotReady(t *testing.T) {
 }
 
 func TestStartRefused(t *testing.T) {
+	t.Parallel()
 	_, r := played(t, obstest.Settings{Refuse: map[string][]int{"StartStream": {702}}})
 	err := r.Start(r.within(patience), r.job)
 	if err == nil || !strings.Contains(err.Error(), "StartStream with code 702") {
@@ -109,6 +115,7 @@ func TestStartRefused(t *testing.T) {
 }
 
 func TestStartedBySomebodyElseMeanwhile(t *testing.T) {
+	t.Parallel()
 	server, r := played(t, obstest.Settings{Refuse: map[string][]int{"StartStream": {500}}})
 	r.status()
 	server.Set(func(s *obstest.Settings) { s.StartTakes = 0 })
@@ -119,6 +126,7 @@ func TestStartedBySomebodyElseMeanwhile(t *testing.T) {
 }
 
 func TestStopWhileStarting(t *testing.T) {
+	t.Parallel()
 	server, r := played(t, obstest.Settings{StartTakes: 400 * time.Millisecond})
 	r.start()
 	r.awaitState(encoders.StateStarting)
@@ -129,6 +137,7 @@ func TestStopWhileStarting(t *testing.T) {
 }
 
 func TestStopOutlivesItsContext(t *testing.T) {
+	t.Parallel()
 	server, r := played(t, obstest.Settings{StartTakes: 500 * time.Millisecond})
 	r.start()
 	if err := r.Stop(r.within(50*time.Millisecond), r.job); !errors.Is(err, context.DeadlineExceeded) {
@@ -141,6 +150,7 @@ func TestStopOutlivesItsContext(t *testing.T) {
 }
 
 func TestStartCancelsARememberedStop(t *testing.T) {
+	t.Parallel()
 	server, r := played(t, obstest.Settings{StartTakes: 500 * time.Millisecond})
 	r.start()
 	if err := r.Stop(r.within(50*time.Millisecond), r.job); err == nil {
@@ -154,6 +164,7 @@ func TestStartCancelsARememberedStop(t *testing.T) {
 }
 
 func TestStartFails(t *testing.T) {
+	t.Parallel()
 	server, r := played(t, obstest.Settings{StartTakes: 20 * time.Millisecond, StartFails: true})
 	r.start()
 	if s := r.awaitState(encoders.StateFailed); s.Error != startFailed || s.Run != r.job.Run {
@@ -165,6 +176,7 @@ func TestStartFails(t *testing.T) {
 }
 
 func TestAnswerToStartIsLost(t *testing.T) {
+	t.Parallel()
 	server, r := played(t, obstest.Settings{StartTakes: 3 * time.Second, Ignore: map[string]bool{"StartStream": true}})
 	r.status()
 	if err := r.Start(r.within(100*time.Millisecond), r.job); err == nil {
@@ -181,6 +193,7 @@ func TestAnswerToStartIsLost(t *testing.T) {
 }
 
 func TestReconnecting(t *testing.T) {
+	t.Parallel()
 	server := obstest.NewServer(t, obstest.Settings{})
 	s := settingsFor(server)
 	s.StallTimeout = time.Second
@@ -198,6 +211,7 @@ func TestReconnecting(t *testing.T) {
 }
 
 func TestConnectionLost(t *testing.T) {
+	t.Parallel()
 	for name, lose := range map[string]func(*obstest.Server){
 		"broken off":   func(s *obstest.Server) { s.Drop(0) },
 		"kicked":       func(s *obstest.Server) { s.Drop(4011) },
@@ -223,6 +237,7 @@ func TestConnectionLost(t *testing.T) {
 }
 
 func TestChangedWhileAway(t *testing.T) {
+	t.Parallel()
 	for _, part := range []struct {
 		name   string
 		before bool
@@ -239,7 +254,7 @@ func TestChangedWhileAway(t *testing.T) {
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			l := fast()
-			l.backoffMin, l.backoffMax = time.Second, time.Second // time to change something
+			l.backoffMin, l.backoffMax = time.Hour, time.Hour // it comes back when it is told to
 			server := obstest.NewServer(t, obstest.Settings{})
 			r := newRig(t, settingsFor(server), l)
 			if part.before {
@@ -252,6 +267,7 @@ func TestChangedWhileAway(t *testing.T) {
 			server.Drop(0)
 			r.awaitState(encoders.StateUnknown)
 			part.change(server)
+			r.wantAttempt()
 			s := r.awaitStatus("known", func(s encoders.Status) bool { return s.State != encoders.StateUnknown })
 			if s.State != part.state || s.ByHand != part.byHand {
 				t.Errorf("it is %+v; want %s, by hand %t", s, part.state, part.byHand)
@@ -261,6 +277,7 @@ func TestChangedWhileAway(t *testing.T) {
 }
 
 func TestClosedOBSIsStopped(t *testing.T) {
+	t.Parallel()
 	server, r := played(t, obstest.Settings{})
 	r.start()
 	r.awaitState(encoders.StatePublishing)
@@ -272,6 +289,7 @@ func TestClosedOBSIsStopped(t *testing.T) {
 }
 
 func TestByHand(t *testing.T) {
+	t.Parallel()
 	server, r := played(t, obstest.Settings{StartTakes: 10 * time.Millisecond})
 	r.awaitState(encoders.StateStopped)
 	server.PressStart()
@@ -289,6 +307,7 @@ func TestByHand(t *testing.T) {
 }
 
 func TestControllerKilledWhileStarting(t *testing.T) {
+	t.Parallel()
 	server := obstest.NewServer(t, obstest.Settings{StartTakes: 700 * time.Millisecond})
 	dir := t.TempDir()
 	first := newRigIn(t, dir, settingsFor(server), fast())
@@ -306,6 +325,7 @@ func TestControllerKilledWhileStarting(t *testing.T) {
 
 // TestListenStrangers connects to what is no OBS of today.
 func TestListenStrangers(t *testing.T) {
+	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -1,10 +1,17 @@
 package obs
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"net"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/controller/millicast/simulator/rtmp"
@@ -86,39 +93,313 @@ func (r *rig) awaitFeeds(i *ingest, n int) {
 	await(r.t, "the ingest has as many feeds as it should", func() bool { return i.feeds() == n })
 }
 
-// realRig is an encoder for a real OBS, with the driver's own times.
+func (i *ingest) published(name string) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return slices.Contains(i.names, name)
+}
+
+// realRig is an encoder for a real OBS. Its times are the driver's own but for those that would only make the test wait.
 func realRig(t *testing.T, o *obstest.OBS, change func(*Settings)) *rig {
+	t.Helper()
 	s := Defaults()
 	s.Address, s.Password = o.Address, o.Password
 	if change != nil {
 		change(&s)
 	}
-	return newRig(t, s, defaultLimits())
+	l := defaultLimits()
+	l.dial, l.request, l.look = 2*time.Second, 2*time.Second, time.Second
+	l.pollOff, l.quiet, l.backoffMax = 2*time.Second, 500*time.Millisecond, 2*time.Second
+	return newRig(t, s, l)
 }
 
-// TestReal drives a real OBS. Its parts share one, in order.
+// operator is a person at OBS, as another client of its websocket server.
+func operator(t *testing.T, o *obstest.OBS) *session {
+	t.Helper()
+	s, err := dial(t.Context(), target{address: o.Address, password: o.Password}, patience, func(event) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.close)
+	return s
+}
+
+func (s *session) press(t *testing.T, kind string) {
+	t.Helper()
+	if err := s.do(t.Context(), patience, kind, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const realKey = "lobby?token=" + encodertest.Canary
+
+// TestReal drives a real OBS. Its parts share one, in order; each leaves it off. OBS must live through all of them.
 func TestReal(t *testing.T) {
+	t.Parallel()
 	in := newIngest(t)
-	o := obstest.Start(t, obstest.Config{Server: in.url, Key: "lobby?token=" + encodertest.Canary})
-	began := time.Now()
+	o := obstest.Start(t, obstest.Config{Server: in.url, Key: realKey})
+	for _, part := range []struct {
+		name string
+		run  func(*testing.T, *obstest.OBS, *ingest)
+	}{
+		{"start and stop", realStartStop},
+		{"operator", realOperator},
+		{"stop while starting", realStopWhileStarting},
+		{"start while starting", realStartWhileStarting},
+		{"ingest lost", realIngestLost},
+		{"wrong password", realWrongPassword},
+		{"frozen", realFrozen},
+		{"check", realCheck},
+		{"killed while live", realKilled},
+		{"closed while live", realClosed},
+		{"set service", realSetService},
+	} {
+		if !t.Run(part.name, func(t *testing.T) { part.run(t, o, in) }) {
+			break
+		}
+	}
+}
+
+func realStartStop(t *testing.T, o *obstest.OBS, in *ingest) {
 	r := realRig(t, o, nil)
 	r.start()
-	t.Log("start took", time.Since(began))
-	s := r.awaitState(encoders.StatePublishing)
-	t.Logf("publishing after %v: %+v", time.Since(began), s)
+	r.awaitState(encoders.StatePublishing)
 	r.awaitFeeds(in, 1)
-	r.awaitStatus("measured", func(s encoders.Status) bool {
-		return s.Health != nil && s.Health.BitrateBPS != nil && *s.Health.BitrateBPS > 0
+	s := r.awaitStatus("measured", func(s encoders.Status) bool {
+		return s.Health != nil && s.Health.BitrateBPS != nil && *s.Health.BitrateBPS > 0 && *s.Health.Frames > 0 && *s.Health.Bytes > 0
 	})
-	began = time.Now()
+	if fps := *s.Health.FPS; fps < 1 || fps > 31 {
+		t.Errorf("OBS renders %v frames a second; it is set to 30", fps)
+	}
 	r.stop()
-	t.Log("stop took", time.Since(began))
 	r.awaitFeeds(in, 0)
-	for range 150 {
+	for range 10 {
 		r.start()
 		r.awaitState(encoders.StatePublishing)
 		r.awaitFeeds(in, 1)
 		r.stop()
+		r.awaitFeeds(in, 0)
 	}
-	_ = secret.Mask
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if len(in.names) != 11 || in.most != 1 {
+		t.Errorf("11 starts made %d feeds, %d at once", len(in.names), in.most)
+	}
+}
+
+func realOperator(t *testing.T, o *obstest.OBS, in *ingest) {
+	r, op := realRig(t, o, nil), operator(t, o)
+	r.awaitState(encoders.StateStopped)
+	op.press(t, "StartStream")
+	if s := r.awaitState(encoders.StatePublishing); !s.ByHand || s.Run != "" {
+		t.Errorf("started by hand, it is %+v", s)
+	}
+	r.awaitFeeds(in, 1)
+	op.press(t, "StopStream")
+	if s := r.awaitState(encoders.StateStopped); !s.ByHand {
+		t.Errorf("stopped by hand, it is %+v", s)
+	}
+	r.start()
+	r.awaitState(encoders.StatePublishing)
+	op.press(t, "StopStream")
+	if s := r.awaitState(encoders.StateStopped); !s.ByHand {
+		t.Errorf("stopped by hand, it is %+v", s)
+	}
+	r.awaitFeeds(in, 0)
+}
+
+// realStopWhileStarting is the viewer who leaves before OBS is live.
+func realStopWhileStarting(t *testing.T, o *obstest.OBS, in *ingest) {
+	r := realRig(t, o, nil)
+	in.server.Mute(true)
+	r.start()
+	r.awaitState(encoders.StateStarting)
+	if err := r.Stop(r.within(300*time.Millisecond), r.job); err == nil {
+		t.Error("stop is confirmed while OBS is starting")
+	}
+	in.server.Mute(false)
+	if s := r.awaitState(encoders.StateStopped); s.ByHand || s.Error != "" {
+		t.Errorf("after the remembered stop it is %+v", s)
+	}
+	in.server.Mute(true)
+	r.start()
+	time.AfterFunc(300*time.Millisecond, func() { in.server.Mute(false) })
+	r.stop()
+	r.awaitFeeds(in, 0)
+}
+
+func realStartWhileStarting(t *testing.T, o *obstest.OBS, in *ingest) {
+	r, other := realRig(t, o, nil), realRig(t, o, nil)
+	other.awaitState(encoders.StateStopped)
+	in.server.Mute(true)
+	r.start()
+	other.awaitState(encoders.StateStarting)
+	for range 3 {
+		r.start()
+		other.start()
+	}
+	in.server.Mute(false)
+	r.awaitState(encoders.StatePublishing)
+	r.awaitFeeds(in, 1)
+	r.stop()
+	r.awaitFeeds(in, 0)
+}
+
+func realIngestLost(t *testing.T, o *obstest.OBS, in *ingest) {
+	r := realRig(t, o, func(s *Settings) { s.StallTimeout = time.Second })
+	r.start()
+	r.awaitState(encoders.StatePublishing)
+	r.awaitFeeds(in, 1)
+	in.drop()
+	r.awaitStatus("reconnecting", func(s encoders.Status) bool { return s.Error == lostServer })
+	r.awaitStatus("publishing again", func(s encoders.Status) bool { return s.State == encoders.StatePublishing && s.Error == "" })
+	r.awaitFeeds(in, 1)
+	in.server.Mute(true)
+	in.drop()
+	r.awaitState(encoders.StateStalled)
+	if err := r.Stop(r.within(300*time.Millisecond), r.job); err == nil {
+		t.Error("stop is confirmed while OBS waits for its server")
+	}
+	in.server.Mute(false)
+	r.stop()
+	r.start()
+	r.awaitState(encoders.StatePublishing)
+	r.awaitFeeds(in, 1)
+	r.stop()
+	r.awaitFeeds(in, 0)
+}
+
+func realWrongPassword(t *testing.T, o *obstest.OBS, _ *ingest) {
+	r := realRig(t, o, func(s *Settings) { s.Password = secret.New("not-that-one") })
+	if err := r.Start(r.within(patience), r.job); !encoders.IsPermanent(err) || !strings.HasSuffix(err.Error(), "refuses the password") {
+		t.Errorf("start: %v; want a permanent refusal of the password", err)
+	}
+	if found := r.Check(r.within(patience), r.job); len(found) != 1 || found[0].Hint != hintPassword {
+		t.Errorf("the check finds %+v", found)
+	}
+}
+
+func realFrozen(t *testing.T, o *obstest.OBS, in *ingest) {
+	r := realRig(t, o, nil)
+	r.start()
+	r.awaitState(encoders.StatePublishing)
+	o.Freeze()
+	defer o.Thaw()
+	s := r.awaitState(encoders.StateUnknown)
+	if !strings.Contains(s.Error, "does not answer within 2s") {
+		t.Errorf("a frozen OBS is said to be %q", s.Error)
+	}
+	if err := r.Stop(r.within(200*time.Millisecond), r.job); err == nil {
+		t.Error("stop is confirmed by a frozen OBS")
+	}
+	o.Thaw()
+	if s := r.awaitState(encoders.StatePublishing); s.Run != r.job.Run || s.ByHand {
+		t.Errorf("after the frost it is %+v", s)
+	}
+	r.stop()
+	r.awaitFeeds(in, 0)
+}
+
+func realCheck(t *testing.T, o *obstest.OBS, _ *ingest) {
+	r := realRig(t, o, func(s *Settings) { s.Profile, s.SceneCollection, s.Scene = "ci", "ci", "nowhere" })
+	found := r.Check(r.within(patience), r.job)
+	var levels []encoders.Level
+	for _, f := range found {
+		levels = append(levels, f.Level)
+	}
+	if diff := cmp.Diff([]encoders.Level{encoders.OK, encoders.OK, encoders.OK, encoders.Bad, encoders.OK}, levels); diff != "" {
+		t.Errorf("the check finds %+v\n%s", found, diff)
+	}
+	if strings.Contains(fmt.Sprint(found), encodertest.Canary) {
+		t.Error("the check shows the key that OBS has")
+	}
+	if err := r.Start(r.within(patience), r.job); !encoders.IsPermanent(err) || !strings.Contains(err.Error(), `no scene "nowhere"`) {
+		t.Errorf("start with a scene that is not there: %v", err)
+	}
+}
+
+func realKilled(t *testing.T, o *obstest.OBS, in *ingest) {
+	r := realRig(t, o, nil)
+	r.start()
+	r.awaitState(encoders.StatePublishing)
+	r.awaitFeeds(in, 1)
+	o.Kill()
+	if s := r.awaitState(encoders.StateUnknown); !strings.Contains(s.Error, "not reachable") {
+		t.Errorf("a killed OBS is said to be %q", s.Error)
+	}
+	o.Open()
+	if s := r.awaitState(encoders.StateFailed); s.Error != obsGone || s.ByHand {
+		t.Errorf("after OBS came back it is %+v", s)
+	}
+	r.start()
+	r.awaitState(encoders.StatePublishing)
+	r.awaitFeeds(in, 1)
+	r.stop()
+	r.awaitFeeds(in, 0)
+}
+
+func realClosed(t *testing.T, o *obstest.OBS, in *ingest) {
+	r := realRig(t, o, nil)
+	r.start()
+	r.awaitState(encoders.StatePublishing)
+	o.Quit()
+	r.awaitState(encoders.StateUnknown)
+	r.stop()
+	r.awaitFeeds(in, 0)
+	o.Open()
+	r.awaitStatus("gone", func(s encoders.Status) bool { return s.State.Gone() })
+}
+
+func realSetService(t *testing.T, o *obstest.OBS, in *ingest) {
+	r := realRig(t, o, func(s *Settings) {
+		s.SetService, s.Profile, s.SceneCollection, s.Scene = true, "other", "other", "other"
+	})
+	r.job = encodertest.NewJob(in.url + "/studio?token=" + encodertest.Canary)
+	r.start()
+	r.awaitState(encoders.StatePublishing)
+	await(t, "the feed of the job", func() bool { return in.published("studio") })
+	elsewhere := r.job
+	elsewhere.Name, elsewhere.Publish = "foyer", secret.New(in.url+"/foyer")
+	if err := r.Start(r.within(patience), elsewhere); !errors.Is(err, encoders.ErrBusy) {
+		t.Errorf("start for another stream: %v; want ErrBusy", err)
+	}
+	r.stop()
+	r.awaitFeeds(in, 0)
+	r.job.Publish = secret.New("https://127.0.0.1/api/whip/lobby?token=" + encodertest.Canary)
+	if err := r.Start(r.within(patience), r.job); r.version.major() < whipSince && !encoders.IsPermanent(err) {
+		t.Errorf("start over WHIP with OBS %s: %v; want a permanent error", r.version.OBS, err)
+	}
+}
+
+// TestRealGivesUp is about starts and streams that OBS ends by itself. OBS waits 32 s for a server that accepts and never answers.
+func TestRealGivesUp(t *testing.T) {
+	t.Parallel()
+	in := newIngest(t)
+	o := obstest.Start(t, obstest.Config{Server: in.url, Key: realKey, NoReconnect: true})
+	r := realRig(t, o, nil)
+	r.start()
+	r.awaitState(encoders.StatePublishing)
+	r.awaitFeeds(in, 1)
+	in.drop()
+	if s := r.awaitState(encoders.StateFailed); s.Error != endedItself || s.ByHand {
+		t.Errorf("after OBS gave up it is %+v", s)
+	}
+	in.server.Mute(true)
+	r.start()
+	r.awaitState(encoders.StateStarting)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
+	defer cancel()
+	var s encoders.Status
+	r.Watch(ctx, r.job, func(now encoders.Status) {
+		if s = now; s.State != encoders.StateStarting {
+			cancel()
+		}
+	})
+	if s.State != encoders.StateFailed || s.Error != startFailed {
+		t.Errorf("after a start that nobody answered it is %+v", s)
+	}
+	in.server.Mute(false)
+	r.start()
+	r.awaitState(encoders.StatePublishing)
+	r.stop()
 }
