@@ -94,6 +94,18 @@ func (c *conn) number(query string, args ...driver.Value) (n int64, err error) {
 	return n, err
 }
 
+// integers returns the first n values of a row. A damaged file can hold anything.
+func integers(row []driver.Value, n int) (a, b, c int64, err error) {
+	var v [3]int64
+	for i := range n {
+		var ok bool
+		if v[i], ok = row[i].(int64); !ok {
+			return 0, 0, 0, fmt.Errorf("%w: a number is %T", errCorrupt, row[i])
+		}
+	}
+	return v[0], v[1], v[2], nil
+}
+
 // transaction runs fn in one immediate transaction.
 func (c *conn) transaction(fn func() error) error {
 	if err := c.exec("BEGIN IMMEDIATE"); err != nil {

@@ -65,7 +65,8 @@ type health struct {
 	mu    sync.Mutex
 	err   error // of the last write; nil when it went well
 	fault fault
-	sick  bool // the file was found corrupt and is to be replaced
+	full  error // the disk was full, and nobody has taken note yet
+	sick  bool  // the file was found corrupt and is to be replaced
 }
 
 func newHealth() *health { return &health{failed: make(chan struct{}, 1)} }
@@ -78,6 +79,9 @@ func (h *health) wrote(err error) {
 	h.sick = h.sick || h.fault == faultCorrupt
 	if err == nil {
 		return
+	}
+	if h.fault == faultFull {
+		h.full = err
 	}
 	select {
 	case h.failed <- struct{}{}:
@@ -99,6 +103,15 @@ func (h *health) replaced() {
 	h.err, h.fault, h.sick = nil, faultNone, false
 }
 
+// takeFull returns the error of a full disk, once.
+func (h *health) takeFull() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	err := h.full
+	h.full = nil
+	return err
+}
+
 func (h *health) corrupt() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -113,8 +126,8 @@ func (h *health) last() (error, fault) {
 
 // Ready says in plain words why hooks cannot be stored now, or nil. After a failed write it tries one, so it clears by itself.
 func (s *Store) Ready(ctx context.Context) error {
-	if s.queue.full() {
-		return refused(errQueueFull)
+	if err := s.queue.open(); err != nil {
+		return refused(err)
 	}
 	if err, _ := s.health.last(); err == nil && !s.ballast.dropped.Load() {
 		return nil

@@ -70,8 +70,8 @@ func (s *Store) makeBallast() {
 
 // relieve makes room on a full disk: the ballast goes, and retention runs in its place.
 func (s *Store) relieve(ctx context.Context) {
-	err, f := s.health.last()
-	if f != faultFull {
+	err := s.health.takeFull()
+	if err == nil {
 		return
 	}
 	dropped := s.ballast.drop()

@@ -11,10 +11,10 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// migrate brings the file to the newest schema, each step in one transaction. backup is called once before the first step on a file
+// migrate brings the file to the newest schema of all, each step in one transaction. backup is called once before the first step on a file
 // that holds anything.
-func migrate(ctx context.Context, db *sql.DB, backup func() error) error {
-	steps, err := fs.Glob(migrations, "migrations/*.sql") // sorted
+func migrate(ctx context.Context, db *sql.DB, all fs.FS, backup func() error) error {
+	steps, err := fs.Glob(all, "migrations/*.sql") // sorted
 	if err != nil {
 		return err
 	}
@@ -35,7 +35,7 @@ func migrate(ctx context.Context, db *sql.DB, backup func() error) error {
 		}
 	}
 	for ; version < len(steps); version++ {
-		if err := migrateStep(ctx, db, steps[version], version+1); faultOf(err) == faultRequest {
+		if err := migrateStep(ctx, db, all, steps[version], version+1); faultOf(err) == faultRequest {
 			return fmt.Errorf("%w: %s: %w", errCorrupt, steps[version], err) // a file that does not hold what its version says
 		} else if err != nil {
 			return fmt.Errorf("%s: %w", steps[version], err)
@@ -44,8 +44,8 @@ func migrate(ctx context.Context, db *sql.DB, backup func() error) error {
 	return nil
 }
 
-func migrateStep(ctx context.Context, db *sql.DB, name string, version int) error {
-	text, err := migrations.ReadFile(name)
+func migrateStep(ctx context.Context, db *sql.DB, all fs.FS, name string, version int) error {
+	text, err := fs.ReadFile(all, name)
 	if err != nil {
 		return err
 	}

@@ -200,8 +200,9 @@ func (q *queue) close() {
 	q.signal()
 }
 
-func (q *queue) full() bool {
+// open says why nothing can be queued now, or nil.
+func (q *queue) open() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.waiting >= queueLimit
+	return q.refuses()
 }

@@ -29,7 +29,7 @@ func (s *Store) openMigrated(ctx context.Context) (*handles, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := migrate(ctx, h.rw, func() error { return s.Backup(ctx) }); err != nil {
+	if err := migrate(ctx, h.rw, migrations, func() error { return s.Backup(ctx) }); err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
 	return h, nil

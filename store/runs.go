@@ -3,7 +3,6 @@ package store
 import (
 	"database/sql/driver"
 	"encoding/binary"
-	"errors"
 	"fmt"
 
 	"github.com/oncue/oncue/controller"
@@ -63,7 +62,11 @@ func (w *writer) load() (err error) {
 	}
 	cutoff := w.now().Add(-duplicateWindow).UnixMilli()
 	err = w.conn.query("SELECT first, newest, sums FROM runs WHERE newest >= ? ORDER BY first", []driver.Value{cutoff}, 3, func(row []driver.Value) error {
-		first, newest, sums := row[0].(int64), row[1].(int64), row[2].([]byte)
+		first, newest, _, err := integers(row, 2)
+		if err != nil {
+			return err
+		}
+		sums, _ := row[2].([]byte)
 		for i := 0; i+8 <= len(sums); i += 8 {
 			w.seen.add(binary.BigEndian.Uint64(sums[i:]), first+int64(i/8), newest)
 		}
@@ -76,7 +79,10 @@ func (w *writer) load() (err error) {
 		return fmt.Errorf("load the runs: %w", err)
 	}
 	err = w.conn.query("SELECT seq, received, sum FROM journal WHERE seq > ? ORDER BY seq", []driver.Value{w.seq}, 3, func(row []driver.Value) error {
-		seq, received := row[0].(int64), row[1].(int64)
+		seq, received, _, err := integers(row, 2)
+		if err != nil {
+			return err
+		}
 		var key uint64
 		if sum, ok := row[2].([]byte); ok && len(sum) == 32 {
 			key = keyOf((*[32]byte)(sum))
@@ -118,24 +124,24 @@ func (w *writer) findDuplicate(r *controller.Record) (int64, error) {
 func (w *writer) sameBody(seq int64, r *controller.Record, received int64) (same bool, err error) {
 	window := duplicateWindow.Milliseconds()
 	gone := true
-	err = w.conn.query("SELECT sum, received FROM journal WHERE seq = ?", []driver.Value{seq}, 2, func(row []driver.Value) error {
+	err = w.conn.query("SELECT received, sum FROM journal WHERE seq = ?", []driver.Value{seq}, 2, func(row []driver.Value) error {
 		gone = false
-		sum, _ := row[0].([]byte)
-		at, ok := row[1].(int64)
-		if !ok {
-			return errors.New("a row without a time")
-		}
+		at, _, _, err := integers(row, 1)
+		sum, _ := row[1].([]byte)
 		same = string(sum) == string(r.Sum[:]) && received-at < window && at-received < window
-		return nil
+		return err
 	})
 	if err != nil || !gone {
 		return same, err
 	}
-	err = w.conn.query("SELECT first, newest, sums FROM runs WHERE first <= ? ORDER BY first DESC LIMIT 1", []driver.Value{seq}, 3, func(row []driver.Value) error {
-		first, newest, sums := row[0].(int64), row[1].(int64), row[2].([]byte)
-		at := (seq - first) * 8
-		same = at+8 <= int64(len(sums)) && binary.BigEndian.Uint64(sums[at:]) == keyOf(&r.Sum) && received-newest < window
-		return nil
-	})
-	return same, err
+	of := w.run
+	if len(of.sums) == 0 || seq < of.first {
+		err = w.conn.query("SELECT first, newest, sums FROM runs WHERE first <= ? ORDER BY first DESC LIMIT 1", []driver.Value{seq}, 3, func(row []driver.Value) error {
+			of.first, of.newest, _, err = integers(row, 2)
+			of.sums, _ = row[2].([]byte)
+			return err
+		})
+	}
+	at := (seq - of.first) * 8
+	return at >= 0 && at+8 <= int64(len(of.sums)) && binary.BigEndian.Uint64(of.sums[at:]) == keyOf(&r.Sum) && received-of.newest < window, err
 }

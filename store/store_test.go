@@ -2,72 +2,381 @@ package store
 
 import (
 	"context"
-	"crypto/sha256"
+	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/oncue/oncue/controller"
 )
 
-func open(t testing.TB, dir string) *Store {
-	t.Helper()
-	s, err := Open(t.Context(), Options{Dir: dir})
-	if err != nil {
-		t.Fatal(err)
+func seqs(records []controller.Record) (all []int64) {
+	for _, r := range records {
+		all = append(all, r.Seq)
 	}
-	t.Cleanup(func() { s.Close() })
-	return s
+	return all
 }
 
-func hook(n int) controller.Record {
-	body := fmt.Appendf(nil, `{"type":"viewerConnection","event":"ViewerAttempt","n":%d}`, n)
-	return controller.Record{
-		Received: time.Now(), Sent: time.Now().Add(-time.Second),
-		Account: "ABC", Stream: fmt.Sprintf("ABC/cam-%d", n%10), Type: "viewerConnection", Event: "ViewerAttempt",
-		Verdict: controller.Accepted, Size: len(body), Sum: sha256.Sum256(body), Body: body,
-	}
-}
-
-func TestAppend(t *testing.T) {
+func TestDuplicates(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
-	ctx := context.Background()
 	for n := range 40 {
-		seq, dup, err := s.Append(ctx, hook(n))
-		if err != nil || dup || seq != int64(n+1) {
-			t.Fatal(seq, dup, err)
+		if seq, duplicate, err := s.Append(t.Context(), hook(n)); err != nil || duplicate || seq != int64(n+1) {
+			t.Fatal(seq, duplicate, err)
 		}
 	}
-	seq, dup, err := s.Append(ctx, hook(7))
-	if err != nil || !dup || seq != 8 {
-		t.Fatal(seq, dup, err)
+	for range 2 {
+		if seq, duplicate, err := s.Append(t.Context(), hook(7)); err != nil || !duplicate || seq != 8 {
+			t.Fatal(seq, duplicate, err)
+		}
+		closeStore(t, s)
+		s = open(t, dir) // it is remembered by the file
 	}
-	r, err := s.Records(ctx, controller.RecordFilter{Stream: "ABC/cam-3", Type: "VIEWERattempt", Limit: 3})
-	if err != nil || len(r) != 3 || r[0].Seq != 34 {
-		t.Fatal(r, err)
+	late := hook(7)
+	late.Received = late.Received.Add(duplicateWindow + time.Second)
+	if seq, duplicate, err := s.Append(t.Context(), late); err != nil || duplicate || seq != 41 {
+		t.Fatal("a day later it is stored again:", seq, duplicate, err)
 	}
-	n := 0
-	if err := s.Replay(ctx, time.Now().Add(-time.Minute), func(r controller.Record) error { n++; return nil }); err != nil || n != 40 {
-		t.Fatal(n, err)
+	for range 2 {
+		if _, duplicate, err := s.Append(t.Context(), controller.Record{Received: time.Now()}); err != nil || duplicate {
+			t.Fatal("without a sum nothing is a duplicate:", duplicate, err)
+		}
 	}
-	err = s.SaveStream(ctx, controller.Saved{ID: "ABC/x", At: time.Now(), State: []byte("{}")}, []controller.Transition{{Stream: "ABC/x", Reason: "a"}, {Stream: "ABC/x", Reason: "b"}})
-	if err != nil {
+	plain := controller.Record{Received: time.Now(), Body: []byte("x")}
+	for _, want := range []bool{false, true} {
+		if _, duplicate, err := s.Append(t.Context(), plain); err != nil || duplicate != want {
+			t.Fatal("the sum is computed where it is missing:", duplicate, err)
+		}
+	}
+}
+
+// TestDuplicatesInOneBatch sends the same hook from many sides at once.
+func TestDuplicatesInOneBatch(t *testing.T) {
+	s := open(t, t.TempDir())
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	fresh := map[int64]int{}
+	for n := range 400 {
+		wg.Go(func() {
+			seq, duplicate, err := s.Append(context.Background(), hook(n%20))
+			if err != nil {
+				t.Error(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if !duplicate {
+				fresh[seq]++
+			}
+		})
+	}
+	wg.Wait()
+	if len(fresh) != 20 || number(t, s, "SELECT count(*) FROM journal") != 20 {
+		t.Fatal(fresh)
+	}
+}
+
+// TestRuns goes over the ends of runs and generations, and opens again at each.
+func TestRuns(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	const rows = 3*runLength + 100
+	var wg sync.WaitGroup
+	for worker := range 64 {
+		wg.Go(func() {
+			for n := worker; n < rows; n += 64 {
+				if _, duplicate, err := s.Append(context.Background(), hook(n)); err != nil || duplicate {
+					t.Error(duplicate, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	closeStore(t, s)
+	s = open(t, dir)
+	if n := number(t, s, "SELECT count(*) FROM runs"); n != 3 {
+		t.Fatalf("%d runs, want 3", n)
+	}
+	for n := 0; n < rows; n += 17 {
+		if _, duplicate, err := s.Append(t.Context(), hook(n)); err != nil || !duplicate {
+			t.Fatal(n, duplicate, err)
+		}
+	}
+	if seq, _, err := s.Append(t.Context(), hook(rows)); err != nil || seq != rows+1 {
+		t.Fatal(seq, err)
+	}
+}
+
+func TestRecords(t *testing.T) {
+	s := open(t, t.TempDir())
+	mustAppend(t, s, 0, 2000)
+	other := hook(2000)
+	other.Type, other.Event, other.Stream, other.Verdict = "thumbnail", "", "", controller.Ignored
+	if _, _, err := s.Append(t.Context(), other); err != nil {
 		t.Fatal(err)
 	}
-	h, err := s.History(ctx, "ABC/x", 10, 0)
-	if err != nil || len(h) != 2 || h[0].Reason != "b" || h[0].Seq != 2 {
-		t.Fatal(h, err)
+	check := func(name string) {
+		t.Helper()
+		for _, c := range []struct {
+			filter controller.RecordFilter
+			want   []int64
+		}{
+			{controller.RecordFilter{Limit: 3}, []int64{2001, 2000, 1999}},
+			{controller.RecordFilter{Limit: 3, Before: 10}, []int64{9, 8, 7}},
+			{controller.RecordFilter{Stream: "ABC/cam-3", Limit: 3}, []int64{1994, 1984, 1974}},
+			{controller.RecordFilter{Stream: "ABC/cam-3", Limit: 3, Before: 1984}, []int64{1974, 1964, 1954}},
+			{controller.RecordFilter{Stream: "ABC/cam-3", Before: 4}, nil},
+			{controller.RecordFilter{Stream: "abc/cam-3"}, nil},
+			{controller.RecordFilter{Type: "THUMBNAIL"}, []int64{2001}},
+			{controller.RecordFilter{Type: "viewerattempt", Limit: 2}, []int64{2000, 1999}},
+			{controller.RecordFilter{Type: "ViewerConnection", Stream: "ABC/cam-9", Limit: 2}, []int64{2000, 1990}},
+			{controller.RecordFilter{Type: "thumbnail", Stream: "ABC/cam-9"}, nil},
+		} {
+			got, err := s.Records(t.Context(), c.filter)
+			if diff := cmp.Diff(c.want, seqs(got)); diff != "" || err != nil {
+				t.Errorf("%s: %+v: %v\n%s", name, c.filter, err, diff)
+			}
+		}
 	}
-	s.Close()
+	check("as it comes")
+	eventually(t, "digested", func() bool {
+		return number(t, s, "SELECT coalesce((SELECT value FROM marks WHERE name = 'digested'), 0)") == 2001
+	})
+	check("digested")
+	if all, err := s.Records(t.Context(), controller.RecordFilter{}); err != nil || len(all) != 100 {
+		t.Error(len(all), err)
+	}
+	got, err := s.Records(t.Context(), controller.RecordFilter{Limit: 1, Type: "thumbnail"})
+	other.Seq, other.Body = 2001, nil
+	other.Received, other.Sent = other.Received.UTC().Truncate(time.Millisecond), other.Sent.UTC().Truncate(time.Millisecond)
+	if diff := cmp.Diff([]controller.Record{other}, got); diff != "" || err != nil {
+		t.Error(err, diff)
+	}
+}
+
+func TestReplay(t *testing.T) {
+	s := open(t, t.TempDir())
+	start := time.Now()
+	for n := range 1200 {
+		r := hook(n)
+		r.Received = start.Add(time.Duration(n) * time.Second)
+		if n%3 == 0 {
+			r.Verdict = controller.Stale
+		}
+		if _, _, err := s.Append(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	next := int64(0)
+	err := s.Replay(t.Context(), start.Add(100*time.Second), func(r controller.Record) error {
+		if r.Seq <= next || r.Verdict != controller.Accepted || string(r.Body) != string(hook(int(r.Seq)-1).Body) {
+			t.Errorf("row %d after %d: %+v", r.Seq, next, r)
+		}
+		if next == 0 && r.Seq != 101 {
+			t.Errorf("the first is %d, want 101", r.Seq)
+		}
+		next = r.Seq
+		return nil
+	})
+	if err != nil || next != 1200 {
+		t.Fatal(next, err)
+	}
+	enough := errors.New("enough")
+	if err := s.Replay(t.Context(), time.Time{}, func(controller.Record) error { return enough }); !errors.Is(err, enough) {
+		t.Fatal(err)
+	}
+}
+
+func TestStreams(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	at := time.Now().UTC().Round(0)
+	story := func(reason string) []controller.Transition {
+		return []controller.Transition{{Stream: "ABC/a/b", At: controller.Time{Time: at}, From: controller.PhaseIdle, To: controller.PhaseStarting, Reason: reason}}
+	}
+	for n := range 30 {
+		if err := s.SaveStream(t.Context(), controller.Saved{ID: "ABC/a/b", At: at, State: fmt.Append(nil, n)}, story(fmt.Sprint(n))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.SaveStream(t.Context(), controller.Saved{ID: "ABC/c"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	closeStore(t, s)
 	s = open(t, dir)
-	if _, dup, err := s.Append(ctx, hook(7)); err != nil || !dup {
-		t.Fatal(dup, err)
+	all, err := s.LoadStreams(t.Context())
+	if diff := cmp.Diff([]controller.Saved{{ID: "ABC/a/b", At: at, State: []byte("29")}, {ID: "ABC/c", State: []byte{}}}, all); diff != "" || err != nil {
+		t.Fatal(err, diff)
 	}
-	if seq, dup, err := s.Append(ctx, hook(77)); err != nil || dup || seq != 41 {
-		t.Fatal(seq, dup, err)
+	page, err := s.History(t.Context(), "ABC/a/b", 2, 0)
+	if err != nil || len(page) != 2 || page[0].Reason != "29" || page[1].Reason != "28" {
+		t.Fatal(page, err)
 	}
-	if l, err := s.LoadStreams(ctx); err != nil || len(l) != 1 {
-		t.Fatal(l, err)
+	page, err = s.History(t.Context(), "ABC/a/b", 2, page[1].Seq)
+	if err != nil || len(page) != 2 || page[0].Reason != "27" {
+		t.Fatal(page, err)
+	}
+	if err := s.ForgetStream(t.Context(), "ABC/a/b"); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := s.LoadStreams(t.Context()); err != nil || len(all) != 1 {
+		t.Fatal(all, err)
+	}
+	if page, err := s.History(t.Context(), "ABC/a/b", 0, 0); err != nil || len(page) != 30 {
+		t.Fatal(len(page), err)
+	}
+	if err := s.SaveStream(t.Context(), controller.Saved{}, nil); !errors.Is(err, controller.ErrStore) {
+		t.Fatal(err)
+	}
+}
+
+// TestSavesOfOneStreamTogether has the saves of a stream wait in one batch: the last state wins, and every story is kept.
+func TestSavesOfOneStreamTogether(t *testing.T) {
+	s := open(t, t.TempDir())
+	release, held := make(chan struct{}), make(chan struct{})
+	go s.chore(context.Background(), func(*conn) error { close(held); <-release; return nil }) //nolint:errcheck // it returns nil
+	<-held
+	var wg sync.WaitGroup
+	for n := range 100 {
+		wg.Go(func() {
+			err := s.SaveStream(context.Background(), controller.Saved{ID: "ABC/x", State: fmt.Append(nil, n)},
+				[]controller.Transition{{Stream: "ABC/x", Reason: fmt.Sprint(n)}})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		eventually(t, "queued", func() bool { s.queue.mu.Lock(); defer s.queue.mu.Unlock(); return s.queue.waiting == n+1 })
+	}
+	close(release)
+	wg.Wait()
+	if all, err := s.LoadStreams(t.Context()); err != nil || len(all) != 1 || string(all[0].State) != "99" {
+		t.Fatal(all, err)
+	}
+	story, err := s.History(t.Context(), "ABC/x", 1000, 0)
+	if err != nil || len(story) != 100 || story[0].Reason != "99" || story[99].Reason != "0" {
+		t.Fatal(len(story), err)
+	}
+}
+
+func TestSettings(t *testing.T) {
+	s := open(t, t.TempDir())
+	for _, want := range []string{"", "a", "b", ""} {
+		if want != "" {
+			if err := s.SetSetting(t.Context(), "k", want); err != nil {
+				t.Fatal(err)
+			}
+		} else if err := s.SetSetting(t.Context(), "k", ""); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.Setting(t.Context(), "k"); err != nil || got != want {
+			t.Fatal(got, want, err)
+		}
+	}
+	if got, err := s.Setting(t.Context(), "missing"); err != nil || got != "" {
+		t.Fatal(got, err)
+	}
+}
+
+func TestClose(t *testing.T) {
+	s := open(t, t.TempDir())
+	closeStore(t, s)
+	closeStore(t, s)
+	if _, _, err := s.Append(t.Context(), hook(0)); !errors.Is(err, controller.ErrStore) {
+		t.Fatal(err)
+	}
+	if err := s.Ready(t.Context()); !errors.Is(err, controller.ErrStore) {
+		t.Fatal("a closed store is not ready:", err)
+	}
+}
+
+// TestSideBySide reads, writes, sweeps and backs up at the same time.
+func TestSideBySide(t *testing.T) {
+	s := open(t, t.TempDir())
+	var wg sync.WaitGroup
+	for worker := range 8 {
+		wg.Go(func() {
+			for n := range 200 {
+				if _, _, err := s.Append(context.Background(), hook(worker*1000+n)); err != nil {
+					t.Error(err)
+				}
+				id := fmt.Sprintf("ABC/cam-%d", n%10)
+				if err := s.SaveStream(context.Background(), controller.Saved{ID: id}, []controller.Transition{{Stream: id}}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		wg.Go(func() {
+			for range 50 {
+				_, err := s.Records(context.Background(), controller.RecordFilter{Stream: "ABC/cam-1"})
+				_, err2 := s.History(context.Background(), "ABC/cam-1", 10, 0)
+				_, err3 := s.LoadStreams(context.Background())
+				if err := errors.Join(err, err2, err3, s.Ready(context.Background())); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Go(func() {
+		for range 5 {
+			_, err := s.Sweep(context.Background(), Policy{Journal: time.Hour, MaxBytes: 100 << 20})
+			if err := errors.Join(err, s.Backup(context.Background())); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	wg.Wait()
+	if n := number(t, s, "SELECT count(*) FROM journal"); n != 1600 {
+		t.Errorf("%d hooks, want 1600", n)
+	}
+}
+
+func TestSweep(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	now := time.Now()
+	for n := range 3000 {
+		r := hook(n)
+		r.Received = now.Add(time.Duration(n-3000) * time.Minute)
+		if n == 100 {
+			r.Received = now.AddDate(1, 0, 0) // the clock was wrong
+		}
+		if _, _, err := s.Append(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		if n%100 == 0 {
+			at := controller.Time{Time: r.Received}
+			if err := s.SaveStream(t.Context(), controller.Saved{ID: "ABC/x"}, []controller.Transition{{Stream: "ABC/x", At: at}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	eventually(t, "digested", func() bool {
+		return number(t, s, "SELECT coalesce((SELECT value FROM marks WHERE name = 'digested'), 0)") == 3000
+	})
+	swept, err := s.Sweep(t.Context(), Policy{Journal: 1000*time.Minute + 30*time.Second, History: 1000*time.Minute + 30*time.Second})
+	if err != nil || swept.Hooks != 2000 || swept.Transitions != 20 {
+		t.Fatal(swept, err)
+	}
+	if n := number(t, s, "SELECT count(*) FROM terms WHERE seq <= 2000"); n != 0 {
+		t.Errorf("%d terms are left behind", n)
+	}
+	if n := number(t, s, "SELECT count(*) FROM terms"); n != 3000 {
+		t.Errorf("%d terms, want 3000", n)
+	}
+	if _, duplicate, err := s.Append(t.Context(), hook(1900)); err != nil || !duplicate {
+		t.Error("a hook that was swept is still a duplicate for a day:", duplicate, err)
+	}
+	before := number(t, s, "SELECT page_count FROM pragma_page_count")
+	swept, err = s.Sweep(t.Context(), Policy{MaxBytes: 1})
+	if err != nil || swept.Hooks != 999 || swept.Transitions != 9 {
+		t.Fatal(swept, err)
+	}
+	t.Logf("%d pages before, %d after", before, number(t, s, "SELECT page_count FROM pragma_page_count"))
+	closeStore(t, s)
+	s = open(t, dir)
+	if seq, duplicate, err := s.Append(t.Context(), hook(5000)); err != nil || duplicate || seq != 3001 {
+		t.Fatal("numbers never come twice:", seq, duplicate, err)
 	}
 }

@@ -110,12 +110,12 @@ func oldest(c *conn, query string, limit int, before int64, now time.Time) (last
 	future := now.Add(24 * time.Hour).UnixMilli()
 	stop := false
 	err = c.query(query, []driver.Value{int64(limit)}, 2, func(row []driver.Value) error {
-		seq, at := row[0].(int64), row[1].(int64)
+		seq, at, _, err := integers(row, 2)
 		stop = stop || at >= before && at <= future
 		if !stop {
 			last, n = seq, n+1
 		}
-		return nil
+		return err
 	})
 	return last, n, err
 }

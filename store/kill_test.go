@@ -1,0 +1,142 @@
+package store
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/oncue/oncue/controller"
+)
+
+const childDir = "ONCUE_STORE_TEST_CHILD"
+
+// child stores hooks and stream states as fast as it can, and prints a line for each that it was promised. It ends by being killed.
+func child(dir string) error {
+	s, err := Open(context.Background(), Options{Dir: dir, LockWait: time.Minute})
+	if err != nil {
+		return err
+	}
+	var mu sync.Mutex
+	say := func(format string, args ...any) {
+		mu.Lock()
+		defer mu.Unlock()
+		fmt.Fprintf(os.Stdout, format, args...) // one write, so a line is whole or not there
+	}
+	errs := make(chan error)
+	base := time.Now().UnixNano()
+	for worker := range 16 {
+		go func() {
+			for n := 0; ; n++ {
+				r := hook(n)
+				r.Note = fmt.Sprintf("%d-%d-%d", base, worker, n)
+				r.Body = []byte(r.Note)
+				r.Sum = sha256.Sum256(r.Body)
+				seq, _, err := s.Append(context.Background(), r)
+				if err != nil {
+					errs <- err
+					return
+				}
+				say("hook %d %s\n", seq, r.Note)
+				if n%4 != 0 {
+					continue
+				}
+				id := fmt.Sprintf("ABC/s-%d", worker)
+				state := binary.BigEndian.AppendUint64(nil, uint64(base)+uint64(n))
+				story := []controller.Transition{{Stream: id, Reason: r.Note}}
+				if err := s.SaveStream(context.Background(), controller.Saved{ID: id, State: state}, story); err != nil {
+					errs <- err
+					return
+				}
+				say("state %s %d\n", id, uint64(base)+uint64(n))
+			}
+		}()
+	}
+	return <-errs
+}
+
+// TestKill kills a process that stores, again and again, and holds every promise it made against the file.
+func TestKill(t *testing.T) {
+	kills := 20
+	if testing.Short() {
+		kills = 5
+	}
+	dir := t.TempDir()
+	random := rand.New(rand.NewPCG(1, 2))
+	hooks := map[string]string{}  // note → seq
+	states := map[string]uint64{} // stream → the last promised
+	for range kills {
+		killOne(t, dir, 50+random.IntN(2000), hooks, states)
+	}
+	s := open(t, dir)
+	missing := 0
+	for note, seq := range hooks {
+		if number(t, s, "SELECT count(*) FROM journal WHERE seq = ? AND note = ?", seq, note) != 1 {
+			missing++
+		}
+	}
+	saved, err := s.LoadStreams(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, one := range saved {
+		if binary.BigEndian.Uint64(one.State) < states[one.ID] {
+			missing++
+		}
+		delete(states, one.ID)
+	}
+	if err := quickCheck(t.Context(), s.reader(), ""); err != nil {
+		t.Error(err)
+	}
+	t.Logf("%d kills, %d hooks promised, %d promises broken", kills, len(hooks), missing+len(states))
+	if missing+len(states) > 0 {
+		t.Fail()
+	}
+}
+
+func killOne(t *testing.T, dir string, after int, hooks map[string]string, states map[string]uint64) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), childDir+"="+dir)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	n := 0
+	for ; lines.Scan(); n++ {
+		if n == after {
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		words := strings.Fields(lines.Text())
+		if len(words) != 3 {
+			continue // cut by the kill
+		}
+		if words[0] == "hook" {
+			hooks[words[2]] = words[1]
+			continue
+		}
+		var state uint64
+		if _, err := fmt.Sscan(words[2], &state); err != nil {
+			t.Fatal(err)
+		}
+		states[words[1]] = max(states[words[1]], state)
+	}
+	if err := cmd.Wait(); err == nil || n < after {
+		t.Fatalf("the child ended by itself after %d promises: %v", n, err)
+	}
+}
