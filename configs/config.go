@@ -137,5 +137,6 @@ func (c *Config) Encoder(name string) (*Encoder, bool) {
 	return e, ok
 }
 
-// Secrets returns every secret of the file and every value that came from a reference, for redaction. It is the caller's to keep.
+// Secrets returns every secret of the file and every value that came from a reference, for redaction; those shorter than 4 bytes are left
+// out, for they may be part of any word. The slice is the caller's to keep.
 func (c *Config) Secrets() []secret.Value { return append([]secret.Value(nil), c.secrets...) }

@@ -63,7 +63,7 @@ type httpSettings struct {
 	Password secret.Value      `yaml:"password" doc:"of the device"`
 	Headers  map[string]string `yaml:"headers" doc:"sent with each request"`
 	Start    *request          `yaml:"start" doc:"starts it"`
-	Stop     *request          `yaml:"stop" doc:"stops it"`
+	Stop     []request         `yaml:"stop" doc:"stops it"`
 	Status   request           `yaml:"status" doc:"asks it"`
 	Cap      Size              `yaml:"cap" doc:"largest answer"`
 }
@@ -79,9 +79,9 @@ type request struct {
 
 func (r *request) Prefill() { r.Method = "GET" }
 
-func (s httpSettings) Validate() error {
+func (s httpSettings) Validate() []error {
 	if s.Start != nil && !strings.HasPrefix(s.Start.Path, "/") {
-		return errors.New("start.path: must begin with /")
+		return []error{errors.New("start.path: must begin with /")}
 	}
 	return nil
 }

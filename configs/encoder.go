@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -62,8 +63,13 @@ func (d *decoder) encoder(n *yaml.Node, e *Encoder, path string, drivers map[str
 	d.note(path, *chosen)
 	d.value(d.preset(chosen.value, settings, path), v.Elem(), path, rule{hint: "; write " + chosen.name + ": {} when there is nothing to set"})
 	e.Driver, e.Settings = chosen.name, settings
-	if check, ok := settings.(Validator); ok && !d.bad[path] {
-		d.validate(check.Validate(), path, d.shape(v.Elem().Type()))
+	if !d.bad[path] && !d.bad[join(path, "preset")] { // half a preset lacks everything
+		switch check := settings.(type) {
+		case Validator:
+			d.validate(errors.Join(check.Validate()...), path, d.shape(v.Elem().Type()))
+		case JoinedValidator:
+			d.validate(check.Validate(), path, d.shape(v.Elem().Type()))
+		}
 	}
 	return true
 }

@@ -21,10 +21,10 @@ import (
 //
 // Settings of drivers are structs whose keys have a `yaml:"name"` tag; embedded structs stand inline, fields without the tag are no keys.
 // Types may be string, bool, numbers, [time.Duration] (which also reads days), [secret.Value], [netip.Prefix], any (free YAML), anything
-// with UnmarshalText, and slices, maps by string, structs and pointers of those. More tags: `doc:"…"` says what the key is for,
+// with UnmarshalText, and slices, maps by string, structs and pointers of those. For a list of structs one mapping may stand alone. More tags: `doc:"…"` says what the key is for,
 // `enum:"a,b"` lists the words that are allowed (of each element, for lists), `min:"1s"` and `max:"…"` bound numbers and durations
 // (durations are never negative without a min), `hint:"…"` is added when the kind of value is wrong. Struct values that implement
-// [Prefiller], [Presetter], [Validator], [Publisher] or [Box] are asked.
+// [Prefiller], [Presetter], [Validator], [JoinedValidator], [Publisher] or [Box] are asked.
 type Options struct {
 	Drivers map[string]func() any              // by driver key: a pointer to that driver's settings, defaults filled in
 	Env     func(name string) (string, bool)   // for ${NAME}; nil: os.LookupEnv
@@ -41,10 +41,13 @@ type Presetter interface {
 	PresetYAML(name string) ([]byte, error)
 }
 
-// Validator is implemented by settings that can be wrong in ways that tags cannot say. Validate returns all findings joined; one that reads
+// Validator is implemented by settings that can be wrong in ways that tags cannot say. Validate returns all findings; one that reads
 // "key: what is wrong, and what is allowed", such as "start.path: must begin with /", is shown at that key. It is asked even when
-// decoding found errors, and holds no secret.
-type Validator interface{ Validate() error }
+// decoding found errors. Texts hold no secret.
+type Validator interface{ Validate() []error }
+
+// JoinedValidator is a Validator that joins its findings, see [errors.Join].
+type JoinedValidator interface{ Validate() error }
 
 // Publisher is implemented by settings of encoders that may need the stream's `publish`.
 type Publisher interface{ NeedsPublish() bool }

@@ -19,6 +19,8 @@ accounts: {ACC: {webhook_secrets: [c2VjcmV0LWtleS1mb3ItdGVzdHM=]}}
 encoders: {bench: {fake: {}}, cam: {ffmpeg: {input: "rtsp://x/{1}"}}}
 `
 
+var sameSecret = cmp.Comparer(func(a, b secret.Value) bool { return a.Same(b) })
+
 func mustParse(t testing.TB, text string) *Config {
 	t.Helper()
 	c, _, err := testOptions().Parse("oncue.yaml", []byte(text))
@@ -126,7 +128,7 @@ encoders:
 			Start: &request{Method: "GET", Path: "/s", Codes: []int{200, 204},
 				JSON: map[string]any{"n": 1, "f": 1.5, "s": "canary-value", "t": true, "z": nil, "l": []any{"a", 2}}}},
 	} {
-		if d := cmp.Diff(want, settings(name), cmp.Comparer(func(a, b secret.Value) bool { return a == b })); d != "" {
+		if d := cmp.Diff(want, settings(name), sameSecret); d != "" {
 			t.Errorf("%s (-want +got):\n%s", name, d)
 		}
 	}
@@ -143,9 +145,9 @@ encoders:
 		Preset: "aja-helo", URL: "http://x", Cap: 64 << 10, Status: request{Method: "GET"},
 		Headers: map[string]string{"Accept": "application/json", "X": "y"},
 		Start:   &request{Method: "PUT", Path: "/config", JSON: map[string]any{"command": 9, "mode": "auto"}},
-		Stop:    &request{Method: "GET", Path: "/config"},
+		Stop:    []request{{Method: "GET", Path: "/config"}},
 	}
-	if d := cmp.Diff(want, e.Settings, cmp.Comparer(func(a, b secret.Value) bool { return a == b })); d != "" {
+	if d := cmp.Diff(want, e.Settings, sameSecret); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
 }

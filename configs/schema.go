@@ -84,7 +84,12 @@ func (g *generator) kind(v reflect.Value, r rule) object {
 	case reflect.Pointer:
 		return g.kind(prefilled(t.Elem()), r)
 	case reflect.Slice:
-		return object{"type": []string{"array", "null"}, "items": g.of(prefilled(t.Elem()), r.element())}
+		item := g.of(prefilled(t.Elem()), r.element())
+		list := object{"type": []string{"array", "null"}, "items": item}
+		if t.Elem().Kind() == reflect.Struct && t.Elem() != secretType && !isText(t.Elem()) {
+			return object{"anyOf": []any{list, item}} // one may stand alone
+		}
+		return list
 	case reflect.Map:
 		return object{"type": []string{"object", "null"}, "additionalProperties": g.of(prefilled(t.Elem()), r.element())}
 	case reflect.Struct:

@@ -1,0 +1,123 @@
+package configs
+
+import "go.yaml.in/yaml/v3"
+
+// follow returns what an alias stands for. leave must be called when the value is done with; ok is false when there is too much of it.
+func (d *decoder) follow(n *yaml.Node, path string) (target *yaml.Node, leave func(), ok bool) {
+	d.depth++
+	isAlias := n.Kind == yaml.AliasNode
+	if isAlias {
+		d.aliases++
+	}
+	leave = func() {
+		d.depth--
+		if isAlias {
+			d.aliases--
+		}
+	}
+	if d.depth > maxDepth {
+		d.fail(n, path, "is nested more than %d deep; does an anchor contain itself?", maxDepth)
+		return n, leave, false
+	}
+	if d.aliases > 0 {
+		if d.copied++; d.copied > maxCopies {
+			if d.copied == maxCopies+1 {
+				d.fail(n, path, "aliases stand for more than %d values; write them out, or use a pattern", maxCopies)
+			}
+			return n, leave, false
+		}
+	}
+	if isAlias {
+		return n.Alias, leave, true
+	}
+	return n, leave, true
+}
+
+// A field is one key of a mapping.
+type field struct {
+	name       string
+	key, value *yaml.Node
+}
+
+// fields lists a mapping in file order, with what << brings in after its own keys. ok is false when n is no mapping.
+func (d *decoder) fields(n *yaml.Node, path, hint string) (list []field, ok bool) {
+	n, leave, ok := d.follow(n, path)
+	defer leave()
+	if !ok {
+		return nil, false
+	}
+	if isNull(n) {
+		return nil, true
+	}
+	if n.Kind != yaml.MappingNode {
+		d.fail(n, path, "must be a mapping of keys, not %s%s", kindOf(n), hint)
+		return nil, false
+	}
+	seen := make(map[string]int, len(n.Content)/2)
+	var merges []*yaml.Node
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		if key.Kind == yaml.AliasNode {
+			key = key.Alias
+		}
+		if key.Kind != yaml.ScalarNode || isNull(key) {
+			d.fail(key, path, "a key must be a word, not %s", kindOf(key))
+			continue
+		}
+		if line, twice := seen[key.Value]; twice {
+			d.fail(key, join(path, key.Value), "is already set on line %d; remove one of them", line)
+			continue
+		}
+		seen[key.Value] = key.Line
+		if key.ShortTag() == "!!merge" {
+			merges = append(merges, value)
+			continue
+		}
+		list = append(list, field{key.Value, key, value})
+	}
+	for _, m := range merges {
+		for _, f := range d.merged(m, path) {
+			if _, set := seen[f.name]; !set {
+				seen[f.name] = f.key.Line
+				list = append(list, f)
+			}
+		}
+	}
+	return list, true
+}
+
+// merged lists what << brings in: a mapping, or several, of which the earlier win.
+func (d *decoder) merged(n *yaml.Node, path string) []field {
+	sources := []*yaml.Node{n}
+	if n.Kind == yaml.SequenceNode {
+		sources = n.Content
+	}
+	var list []field
+	for _, s := range sources {
+		fields, _ := d.fields(s, join(path, "<<"), "; << takes an alias such as *NAME, or a list of them")
+		list = append(list, fields...)
+	}
+	return list
+}
+
+func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
+
+func kindOf(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a mapping"
+	case yaml.SequenceNode:
+		return "a list"
+	case yaml.AliasNode:
+		return "an alias"
+	}
+	switch n.ShortTag() {
+	case "!!int", "!!float":
+		return "a number"
+	case "!!bool":
+		return n.Value
+	case "!!null":
+		return "nothing"
+	}
+	return "text"
+}
