@@ -199,7 +199,7 @@ func TestDashboard(t *testing.T) {
 		s.Since, s.Deadline, s.DeadlineDoes = controller.Time{Time: time.Now()}, &controller.Time{Time: time.Now().Add(90 * time.Second)}, &verb
 		f.put(s)
 		p.wait(row(s.ID) + `.querySelector(".phase").textContent === "live"`)
-		p.wait(`/^stops in 1:[0-9][0-9]$/.test(` + row(s.ID) + `.querySelector(".act").textContent)`)
+		p.wait(`/^\u2068stop\u2069 in 1:[0-9][0-9]$/.test(` + row(s.ID) + `.querySelector(".act").textContent)`)
 		before := value[string](p, row(s.ID)+`.querySelector(".act").textContent`)
 		p.wait(row(s.ID) + `.querySelector(".act").textContent !== ` + fmt.Sprintf("%q", before)) // it counts down
 		if !value[bool](p, `window.kept`) {
@@ -218,7 +218,7 @@ func TestDashboard(t *testing.T) {
 		p.do("fill in", chromedp.SendKeys(chromedp.CSS("#hold-why"), "maintenance"), chromedp.SendKeys(chromedp.CSS("#hold-by"), "mia"))
 		p.click("#hold-do")
 		p.wait(`!document.getElementById("hold").open`)
-		p.wait(`/^held off by mia for 1:59:[0-9][0-9]: maintenance$/.test(` + row("ABC123/chapel") + `.querySelector(".hold").textContent)`)
+		p.wait(`/^held off by \u2068mia\u2069 for 1:59:[0-9][0-9]: \u2068maintenance\u2069$/.test(` + row("ABC123/chapel") + `.querySelector(".hold").textContent)`)
 		f.mu.Lock()
 		last := f.requests[len(f.requests)-1]
 		f.mu.Unlock()
@@ -347,7 +347,7 @@ func TestHostileNamesAreText(t *testing.T) {
 		p.wait(fmt.Sprintf(`document.getElementById("detail-name").textContent === %s && document.getElementById("log").textContent.startsWith(%s) && document.querySelector("#history li").textContent.includes(%s)`, text, text, text))
 		value[bool](p, `document.getElementById("detail").close() || true`)
 		value[bool](p, fmt.Sprintf(`[...document.querySelectorAll(".row")].find(r => r.dataset.id === %s).querySelector("[data-mode=off]").click() || true`, id))
-		p.wait(fmt.Sprintf(`document.getElementById("hold-title").textContent === "Hold " + %s + " off"`, text))
+		p.wait(fmt.Sprintf(`document.getElementById("hold-title").textContent === "Hold \u2068" + %s + "\u2069 off"`, text))
 		value[bool](p, `document.getElementById("hold-do").click() || true`)
 		p.wait(`!document.getElementById("hold").open`)
 	}

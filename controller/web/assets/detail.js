@@ -2,7 +2,7 @@
 
 import { at, now, age, clock, hours, bitrate, el, put } from "./format.js";
 import { get, streamPath } from "./api.js";
-import { next, hold, tag, encoderText, viewersText } from "./rows.js";
+import { next, hold, tag, why, encoderText, viewersText } from "./rows.js";
 import { ask } from "./hold.js";
 import * as timeline from "./timeline.js";
 
@@ -55,7 +55,7 @@ function fill() {
   put(phase, s.phase);
   phase.className = `phase p-${s.phase}`;
   put(dialog.querySelector(".lead .tag"), tag(s));
-  put(dialog.querySelector(".lead .why"), s.waits_for ? `${s.reason} (waits for ${s.waits_for})` : s.reason);
+  put(dialog.querySelector(".lead .why"), why(s));
   for (const b of dialog.querySelectorAll(".lead [data-mode]")) {
     b.setAttribute("aria-pressed", String(b.dataset.mode === s.mode));
     b.setAttribute("aria-label", b.dataset.mode === "auto" ? `Hand ${s.name} back to auto` : `Hold ${s.name} ${b.dataset.mode}`);

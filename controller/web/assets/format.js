@@ -45,6 +45,9 @@ export function bitrate(bps) {
   return bps >= 1e6 ? `${(bps / 1e6).toFixed(1)}\u00a0Mb/s` : `${Math.round(bps / 1e3)}\u00a0kb/s`;
 }
 
+// isolate keeps the writing direction of a text of others inside it.
+export const isolate = (text) => `\u2068${text}\u2069`;
+
 export const plural = (n, one, many) => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
 
 // el makes an element: text is text, never markup.

@@ -1,6 +1,6 @@
 // The question before a hold: how long, why, and who asks.
 
-import { put } from "./format.js";
+import { isolate, put } from "./format.js";
 import { setMode } from "./api.js";
 
 const dialog = document.getElementById("hold");
@@ -32,14 +32,14 @@ export async function ask(s, wanted, done) {
   if (wanted === "auto") {
     try {
       done(await setMode(s.id, { mode: "auto", by: me() || "dashboard" }));
-      toast(`${s.name} is back to auto`);
+      toast(`${isolate(s.name)} is back to auto`);
     } catch (e) { toast(e.message, true); }
     return;
   }
   stream = s;
   mode = wanted;
   dialog.dataset.mode = wanted;
-  put(document.getElementById("hold-title"), `Hold ${s.name} ${wanted}`);
+  put(document.getElementById("hold-title"), `Hold ${isolate(s.name)} ${wanted}`);
   put(document.getElementById("hold-what"), wanted === "on" ? "It stays on, whoever watches." : "It stays off, whoever waits. If it is on, it stops now.");
   put(document.getElementById("hold-do"), `Hold ${wanted}`);
   by.value = me();
@@ -58,7 +58,7 @@ form.addEventListener("submit", async (e) => {
   try {
     dialog.done(await setMode(stream.id, request));
     dialog.close();
-    toast(`${stream.name} is held ${mode}${length ? ` for ${length}` : ""}`);
+    toast(`${isolate(stream.name)} is held ${mode}${length ? ` for ${length}` : ""}`);
   } catch (err) {
     wrong.hidden = false;
     put(wrong, err.message);

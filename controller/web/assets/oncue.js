@@ -1,6 +1,6 @@
 // The dashboard: rows for all streams, the totals, the platform, and the hooks as they come.
 
-import { at, now, setNow, age, clock, hours, el, put, plural } from "./format.js";
+import { at, now, setNow, age, clock, hours, el, isolate, put, plural } from "./format.js";
 import { get, follow } from "./api.js";
 import { Rows } from "./rows.js";
 import { ask } from "./hold.js";
@@ -43,9 +43,9 @@ async function load() {
   timeline.forget();
   for (const s of all.streams) streams.set(s.id, s);
   rows.reset(all.streams);
+  hookDelay(hooks[0]);
   glance(all);
   byID("hook-rows").replaceChildren(...hooks.map(hookRow));
-  hookDelay(hooks[0]);
   sum();
   if (detail.shown()) {
     const s = streams.get(detail.shown().id);
@@ -56,29 +56,38 @@ async function load() {
 function glance(all) {
   status = all;
   const v = all.savings, whole = v.run_s + v.avoided_s;
-  put(byID("total-avoided"), hours(v.avoided_s) + (whole > 0 ? ` · ${Math.round((100 * v.avoided_s) / whole)} %` : ""));
+  put(byID("total-avoided"), hours(v.avoided_s));
+  put(byID("share-avoided"), whole > 0 ? `${Math.round((100 * v.avoided_s) / whole)} %` : "");
   put(byID("total-run"), hours(v.run_s));
-  put(byID("total-watched"), hours(v.watched_s) + (v.run_s > 0 ? ` · ${Math.round((100 * v.watched_s) / v.run_s)} %` : ""));
+  put(byID("total-watched"), hours(v.watched_s));
+  put(byID("share-watched"), v.run_s > 0 ? `${Math.round((100 * v.watched_s) / v.run_s)} %` : "");
   put(byID("total-wasted"), `${v.wasted_starts.toLocaleString("en")} of ${v.starts.toLocaleString("en")}`);
   platform();
   alarm();
 }
 
+// platform says how the platform's side of each account is, and the clock. Its lines stay and their words change.
 function platform() {
   if (!status) return;
-  byID("platform").replaceChildren(...status.platform.map((a) => {
+  const box = byID("platform");
+  const lines = status.platform.map((a) => {
     const off = a.webhook && a.webhook.disabled;
-    const bad = off || a.poll_error;
     const facts = [`last hook ${a.last_hook ? `${age(now() - at(a.last_hook))} ago` : "never"}`];
     if (a.last_poll) facts.push(`asked ${age(now() - at(a.last_poll))} ago`);
     if (a.webhook && !off) facts.push("webhook on");
-    return el("li", { class: bad ? "bad" : "" },
-      el("strong", { textContent: a.account }), el("span", { class: "dim", textContent: facts.join(" · ") }),
-      off ? el("span", { class: "trouble", textContent: `webhook disabled: ${off}` }) : null,
-      a.poll_error ? el("span", { class: "trouble", textContent: `cannot ask the platform: ${a.poll_error}` }) : null);
-  }), el("li", { id: "clock", title: "How much later hooks arrive than they were sent, by both clocks" },
-    el("strong", { textContent: "clock" }), el("span", { class: "dim", textContent: delayText() })));
-  byID("clock").classList.toggle("bad", delay !== null && Math.abs(delay) > 30_000);
+    const trouble = [];
+    if (off) trouble.push(`webhook disabled: ${isolate(off)}`);
+    if (a.poll_error) trouble.push(`cannot ask the platform: ${isolate(a.poll_error)}`);
+    return [a.account, facts.join(" · "), trouble.join("; ")];
+  });
+  lines.push(["clock", delayText(), delay !== null && Math.abs(delay) > 30_000 ? "check the clocks" : ""]);
+  while (box.children.length > lines.length) box.lastElementChild.remove();
+  while (box.children.length < lines.length) box.append(el("li", {}, el("strong"), el("span", { class: "dim" }), el("span", { class: "trouble" })));
+  lines.forEach((words, i) => {
+    const line = box.children[i];
+    words.forEach((w, j) => put(line.children[j], w));
+    line.classList.toggle("bad", Boolean(words[2]));
+  });
 }
 
 let delay = null;
@@ -94,7 +103,7 @@ function delayText() {
 function alarm() {
   const words = [];
   if (lostSince !== null) words.push(`Disconnected from the daemon for ${age(Date.now() - lostSince)}. What is shown is old. Trying again.`);
-  else if (status && !status.ready) words.push(`Hooks cannot be taken: ${status.not_ready.join("; ")}`);
+  else if (status && !status.ready) words.push(`Hooks cannot be taken: ${status.not_ready.map(isolate).join("; ")}`);
   put(byID("alarm"), words.join(" "));
   byID("alarm").hidden = words.length === 0;
 }

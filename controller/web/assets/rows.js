@@ -1,26 +1,27 @@
 // One row for each stream.
 
-import { at, now, age, countdown, clock, bitrate, put } from "./format.js";
+import { at, now, age, countdown, clock, bitrate, isolate, put } from "./format.js";
 import { streamPath } from "./api.js";
 import * as timeline from "./timeline.js";
 
-const does = { stop: "stops", retry: "tries again", fail: "gives up", start: "starts", cool: "cools down until then", auto: "returns to auto" };
 export const rowHours = 6;
 
 // next says what happens by itself, and when.
 export function next(s) {
   if (!s.deadline) return "";
   const left = at(s.deadline) - now();
-  const word = does[s.deadline_does] || s.deadline_does || "changes";
+  const word = isolate(s.deadline_does || "change");
   return left > 0 ? `${word} in ${countdown(left)}` : `${word} now`;
 }
 
 export function hold(s) {
   if (s.mode === "auto") return "";
-  const by = s.mode_by ? ` by ${s.mode_by}` : "";
+  const by = s.mode_by ? ` by ${isolate(s.mode_by)}` : "";
   const until = s.mode_until ? ` for ${countdown(at(s.mode_until) - now())}` : "";
-  return `held ${s.mode}${by}${until}${s.mode_why ? `: ${s.mode_why}` : ""}`;
+  return `held ${s.mode}${by}${until}${s.mode_why ? `: ${isolate(s.mode_why)}` : ""}`;
 }
+
+export function why(s) { return s.waits_for ? `${isolate(s.reason)} (waits for ${isolate(s.waits_for)})` : s.reason; }
 
 export function tag(s) {
   if (s.draining) return "removed";
@@ -31,7 +32,7 @@ export function tag(s) {
 
 export function viewersText(s) { return s.viewers === null ? "–" : s.viewers.toLocaleString("en"); }
 
-// encoderText is the health of the encoder that matters: the first one that runs, or else that is wanted.
+// encoderOf is the encoder that matters: the first one that runs, or else that is wanted.
 function encoderOf(s) { return s.encoders.find((e) => e.state === "publishing") || s.encoders.find((e) => e.wanted) || s.encoders[0]; }
 
 export function encoderText(e) {
@@ -114,7 +115,7 @@ export class Rows {
     row.element.dataset.id = s.id;
     put(p.name, s.name);
     put(p.account, s.account);
-    put(p.why, s.waits_for ? `${s.reason} (waits for ${s.waits_for})` : s.reason);
+    put(p.why, why(s));
     put(p.phase, s.phase);
     p.phase.className = `phase p-${s.phase}`;
     put(p.tag, tag(s));
