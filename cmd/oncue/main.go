@@ -61,6 +61,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return hint(usageError{err}, fmt.Sprintf("%s --help lists the flags", cmd.CommandPath()))
 	})
+	adminFlag(root)
 	root.AddCommand(commands()...)
 	return root
 }
@@ -68,7 +69,10 @@ func newRoot() *cobra.Command {
 // commands lists the subcommands, in the order of the manual.
 func commands() []*cobra.Command {
 	return []*cobra.Command{
-		newServe(), newCheck(), newVersion(),
+		newServe(), newCheck(),
+		newStatus(), newOn(), newOff(), newAuto(), newHistory(), newLogs(), newEvents(),
+		newDemo(),
+		newVersion(), newCompletion(), newMan(),
 	}
 }
 

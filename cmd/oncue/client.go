@@ -1,0 +1,176 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/oncue/oncue/configs/secret"
+)
+
+// client asks the running daemon through its admin side. find.go says how it is found.
+type client struct {
+	base  string // http://host:port, without a slash at the end
+	shown string // as people know it: unix:/path for a socket
+	guess string // why the address is only the usual one; "" when somebody named it
+	token secret.Value
+	http  *http.Client
+}
+
+const (
+	answerLimit = 30 * time.Second // of one call
+	maxAnswer   = 64 << 20
+)
+
+// noDaemon is the error when nothing answers at the address.
+type noDaemon struct{ error }
+
+func (e noDaemon) Unwrap() error { return e.error }
+
+// refusal is a problem document of the daemon.
+type refusal struct {
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+	Hint   string `json:"hint"`
+}
+
+func (r *refusal) Error() string { return harmless(r.Detail) }
+
+// get fetches path and decodes the answer into out. A *[]byte gets the answer as it is.
+func (c *client) get(ctx context.Context, path string, out any) error {
+	return c.call(ctx, http.MethodGet, path, nil, out)
+}
+
+func (c *client) call(ctx context.Context, method, path string, body, out any) error {
+	ctx, cancel := context.WithTimeout(ctx, answerLimit)
+	defer cancel()
+	resp, err := c.send(ctx, method, path, nil, body)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return fmt.Errorf("read the answer of %s: %w", c.shown, plainCause(err))
+	}
+	if raw, ok := out.(*[]byte); ok {
+		*raw = answer
+		return nil
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.Unmarshal(answer, out); err != nil {
+		return hint(fmt.Errorf("%s answered to %s %s with something else than expected: %w", c.shown, method, path, err),
+			"is it the admin side of an oncue of this version? oncue version shows this one's")
+	}
+	return nil
+}
+
+// send makes a request; an answer that is no success becomes an error. The caller closes the body.
+func (c *client) send(ctx context.Context, method, path string, header http.Header, body any) (*http.Response, error) {
+	var sent io.Reader
+	if body != nil {
+		data, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		sent = bytes.NewReader(data)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, sent)
+	if err != nil {
+		return nil, err
+	}
+	for name, values := range header {
+		req.Header[name] = values
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.token.Set() {
+		req.Header.Set("Authorization", "Bearer "+c.token.Reveal())
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.unreachable(err)
+	}
+	if resp.StatusCode/100 != 2 {
+		defer resp.Body.Close()
+		return nil, c.refused(resp)
+	}
+	return resp, nil
+}
+
+func (c *client) unreachable(err error) error {
+	cause := plainCause(err)
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	failed := noDaemon{fmt.Errorf("the daemon does not answer at %s: %w", c.shown, cause)}
+	switch {
+	case errors.Is(cause, os.ErrPermission):
+		return hint(failed, "the socket is for its owner and its group: use sudo, or join the group")
+	case c.guess != "":
+		return hint(failed, c.guess+"; name the address with --admin URL, or the file with --config FILE")
+	case errors.Is(cause, syscall.ECONNREFUSED), errors.Is(cause, os.ErrNotExist):
+		return hint(failed, "is it running? systemctl status oncue tells; oncue serve starts it here")
+	}
+	return hint(failed, "is the address right? --admin URL, ONCUE_ADMIN or admin.listen of the configuration name it")
+}
+
+// plainCause takes the layers of net and url off, whose words repeat the address.
+func plainCause(err error) error {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
+		return errno
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op.Err
+	}
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return errors.New("no answer in time")
+	}
+	return err
+}
+
+// refused turns an answer that is no success into an error with the daemon's own words.
+func (c *client) refused(resp *http.Response) error {
+	r := &refusal{}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	kind := resp.Header.Get("Content-Type")
+	if err != nil || !strings.HasPrefix(kind, "application/problem+json") || json.Unmarshal(body, r) != nil || r.Detail == "" {
+		return hint(fmt.Errorf("%s answered %s, and not as a daemon of oncue does", c.shown, resp.Status), "is another program listening there? --admin URL names the admin side")
+	}
+	r.Status = resp.StatusCode
+	switch {
+	case r.Status == http.StatusUnauthorized && !c.token.Set():
+		return hint(fmt.Errorf("the daemon at %s: %w", c.shown, r), c.tokenHint("give it by ONCUE_ADMIN_TOKEN or --token-file FILE"))
+	case r.Status == http.StatusUnauthorized:
+		return hint(fmt.Errorf("the daemon at %s: %w", c.shown, r), c.tokenHint("it is admin.token of the configuration that the daemon started with"))
+	case r.Hint != "":
+		return hint(r, harmless(r.Hint))
+	}
+	return r
+}
+
+func (c *client) tokenHint(text string) string {
+	if c.guess != "" {
+		return text + " (" + c.guess + ")"
+	}
+	return text
+}
+
+// streamPath is the address of a stream below the API, whatever its name holds.
+func streamPath(id, rest string) string { return "/api/v1/streams/" + url.PathEscape(id) + rest }

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// completionPatience bounds how long a key press waits for the daemon.
+const completionPatience = 300 * time.Millisecond
+
+func newCompletion() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "completion bash|zsh|fish|powershell",
+		Short: "Print the completion script of a shell",
+		Long: "Print the completion script of a shell. It completes stream names, too, as long as the daemon answers.\n\n" +
+			"  bash:  oncue completion bash > /etc/bash_completion.d/oncue\n" +
+			"  zsh:   oncue completion zsh > \"${fpath[1]}/_oncue\"\n" +
+			"  fish:  oncue completion fish > ~/.config/fish/completions/oncue.fish",
+		Args:      argsBetween(1, 1),
+		ValidArgs: []string{"bash", "zsh", "fish", "powershell"},
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		root, out := cmd.Root(), cmd.OutOrStdout()
+		switch args[0] {
+		case "bash":
+			return root.GenBashCompletionV2(out, true)
+		case "zsh":
+			return root.GenZshCompletion(out)
+		case "fish":
+			return root.GenFishCompletion(out, true)
+		case "powershell":
+			return root.GenPowerShellCompletionWithDesc(out)
+		}
+		return hint(usageError{fmt.Errorf("there is no completion for the shell %q", args[0])}, "known are bash, zsh, fish, powershell")
+	}
+	return cmd
+}
+
+// completeStreams offers the ids and the names of the daemon's streams.
+func completeStreams(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	const nothing = cobra.ShellCompDirectiveNoFileComp
+	if len(args) > 0 {
+		return nil, nothing
+	}
+	c, err := findDaemon(cmd)
+	if err != nil {
+		return nil, nothing
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), completionPatience)
+	defer cancel()
+	var all atAGlance
+	if err := c.get(ctx, "/status", &all); err != nil {
+		return nil, nothing
+	}
+	var words []string
+	for _, s := range all.Streams {
+		if harmless(s.ID) != s.ID {
+			continue
+		}
+		about := "\t" + string(s.Phase)
+		words = append(words, s.ID+about)
+		if len(all.Platform) < 2 {
+			words = append(words, s.Name+about)
+		}
+	}
+	return words, nothing
+}

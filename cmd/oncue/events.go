@@ -1,0 +1,126 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/oncue/oncue/controller"
+)
+
+func newEvents() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "events",
+		Short: "Show the platform's hooks as they were received",
+		Long:  "Show the journal of hooks, the latest last. With --json they come as from the API, newest first; with --follow one a line.",
+		Args:  noArgs,
+	}
+	daemonFlags(cmd)
+	stream := cmd.Flags().String("stream", "", "only those of this `STREAM`")
+	kind := cmd.Flags().String("type", "", "only those of this `type` or event, such as ViewerAttempt or feeds")
+	limit := cmd.Flags().IntP("limit", "n", 50, "at most this `many` of the past, up to 1000")
+	follow := cmd.Flags().BoolP("follow", "f", false, "go on with those that come")
+	asJSON := cmd.Flags().Bool("json", false, "print what the API returns")
+	_ = cmd.RegisterFlagCompletionFunc("stream", completeStreams)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := findDaemon(cmd)
+		if err != nil {
+			return err
+		}
+		query := url.Values{"limit": {fmt.Sprint(*limit)}}
+		id := ""
+		if *stream != "" {
+			if id, err = c.streamID(cmd.Context(), *stream); err != nil {
+				return err
+			}
+			query.Set("stream", id)
+		}
+		if *kind != "" {
+			query.Set("type", *kind)
+		}
+		path := "/api/v1/events?" + query.Encode()
+		p := eventPrinter{screen: newScreen(cmd.OutOrStdout()), json: *asJSON}
+		past := func() error {
+			if *asJSON && !*follow {
+				return c.copyAnswer(cmd.Context(), path, cmd.OutOrStdout())
+			}
+			var records []json.RawMessage
+			if err := c.get(cmd.Context(), path, &records); err != nil {
+				return err
+			}
+			for _, raw := range slices.Backward(records) {
+				if err := p.print(raw); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		if !*follow {
+			return past()
+		}
+		return c.follow(cmd.Context(), past, func(ch change) error {
+			r := ch.Hook
+			if r == nil || id != "" && r.Stream != id || *kind != "" && !strings.EqualFold(r.Type, *kind) && !strings.EqualFold(r.Event, *kind) {
+				return nil
+			}
+			return p.print(ch.raw)
+		})
+	}
+	return cmd
+}
+
+// eventPrinter writes hooks in the order of the journal, each once.
+type eventPrinter struct {
+	screen
+	json bool
+	last int64
+}
+
+func (p *eventPrinter) print(raw []byte) error {
+	var r controller.Record
+	if err := json.Unmarshal(raw, &r); err != nil {
+		return fmt.Errorf("a hook of the journal cannot be read: %w", err)
+	}
+	if r.Seq <= p.last {
+		return nil
+	}
+	p.last = r.Seq
+	if p.json {
+		_, err := io.WriteString(p.out, string(raw)+"\n")
+		return err
+	}
+	p.eventLine(r)
+	return nil
+}
+
+func (s screen) eventLine(r controller.Record) {
+	what := r.Event
+	if what == "" {
+		what = r.Type
+	}
+	note := ""
+	if r.Note != "" {
+		note = ": " + harmless(r.Note)
+	}
+	stream := r.Stream
+	if stream == "" {
+		stream = r.Account
+	}
+	s.printf("%s  %-21s  %s  %s%s\n", s.paint(faint, r.Received.Local().Format(time.DateTime)), harmless(what), harmless(stream), s.paint(verdictStyle(r.Verdict), string(r.Verdict)), note)
+}
+
+func verdictStyle(v controller.Verdict) style {
+	switch v {
+	case controller.Accepted:
+		return green
+	case controller.Stale, controller.Quarantined:
+		return red
+	}
+	return faint
+}

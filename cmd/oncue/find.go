@@ -1,0 +1,148 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/oncue/oncue/configs"
+	"github.com/oncue/oncue/configs/secret"
+)
+
+const usualAdmin = "127.0.0.1:8081"
+
+// daemonFlags are those of every command that asks the daemon.
+func daemonFlags(cmd *cobra.Command) {
+	configFlag(cmd)
+	cmd.Flags().String("token-file", "", "`FILE` whose first line is the admin token (default: ONCUE_ADMIN_TOKEN, or the configuration's)")
+	_ = cmd.MarkFlagFilename("token-file")
+}
+
+// adminFlag is one for all commands, so that it may stand before them.
+func adminFlag(root *cobra.Command) {
+	root.PersistentFlags().String("admin", "", "`URL` of the daemon's admin side, or unix:/path (default: ONCUE_ADMIN, or the configuration's admin.listen)")
+}
+
+// findDaemon makes a client from the flags, the environment and the configuration, in this order. It does not connect.
+func findDaemon(cmd *cobra.Command) (*client, error) {
+	flag := func(name string) string {
+		if f := cmd.Flag(name); f != nil {
+			return f.Value.String()
+		}
+		return ""
+	}
+	file := flag("config")
+	configured, readErr := configs.ReadAdmin(file)
+	address, named := configured.Listen, cmp.Or(flag("admin"), os.Getenv("ONCUE_ADMIN"))
+	guess := ""
+	switch {
+	case named != "":
+		address = named
+	case readErr != nil && cmd.Flags().Changed("config"):
+		if errors.Is(readErr, fs.ErrNotExist) {
+			return nil, hint(readErr, "--config names the daemon's configuration; --admin URL names its admin side instead")
+		}
+		return nil, readErr
+	case readErr != nil:
+		address, guess = usualAdmin, fmt.Sprintf("the address is the usual one, because %s cannot be read (%v)", file, rootCause(readErr))
+	case address == "systemd":
+		address, guess = usualAdmin, "the address is the usual one, because admin.listen is a socket of systemd's"
+	}
+	c, err := newClient(address)
+	if err != nil {
+		return nil, err
+	}
+	c.guess = guess
+	c.token, err = findToken(flag("token-file"))
+	// The configured token is for the configured daemon, and not for any host that --admin names.
+	if own := named == "" || c.local() || cmd.Flags().Changed("config"); err == nil && !c.token.Set() && own {
+		c.token = configured.Token
+	}
+	return c, err
+}
+
+// rootCause is the last of a chain, the system's own words.
+func rootCause(err error) error {
+	for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(err) {
+		err = next
+	}
+	return err
+}
+
+func findToken(file string) (secret.Value, error) {
+	if file == "" {
+		return secret.New(os.Getenv("ONCUE_ADMIN_TOKEN")), nil
+	}
+	return secretFile(file)
+}
+
+// secretFile reads a secret from the first line of a file.
+func secretFile(path string) (secret.Value, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return secret.Value{}, fmt.Errorf("read a secret: %w", err)
+	}
+	line, _, _ := strings.Cut(string(data), "\n")
+	if line = strings.TrimSpace(line); line == "" {
+		return secret.Value{}, fmt.Errorf("read a secret: the first line of %s is empty", path)
+	}
+	return secret.New(line), nil
+}
+
+// newClient takes a URL, unix:/path, or an address to listen on.
+func newClient(address string) (*client, error) {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	c := &client{http: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		transport.Proxy = nil
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		}
+		c.base, c.shown = "http://localhost", address
+		return c, nil
+	}
+	if !strings.Contains(address, "://") {
+		address = "http://" + reachable(address)
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return nil, hint(usageError{fmt.Errorf("%q is not the address of an admin side", harmless(address))}, "write it like http://127.0.0.1:8081 or unix:/run/oncue/admin.sock")
+	}
+	c.base = strings.TrimRight(u.String(), "/")
+	c.shown = c.base
+	return c, nil
+}
+
+// local reports whether the daemon is on this machine.
+func (c *client) local() bool {
+	u, err := url.Parse(c.base)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// reachable turns an address to listen on into one to connect to.
+func reachable(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return listen
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+		if ip != nil && ip.To4() == nil {
+			host = "::1"
+		}
+	}
+	return net.JoinHostPort(host, port)
+}

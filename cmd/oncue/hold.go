@@ -1,0 +1,91 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"os/user"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/oncue/oncue/controller"
+)
+
+func newOn() *cobra.Command {
+	return newHold(controller.ModeOn, "Hold a stream on", "Hold a stream on, whoever watches, until oncue auto, or as long as --for says. It survives restarts.")
+}
+
+func newOff() *cobra.Command {
+	return newHold(controller.ModeOff, "Hold a stream off", "Hold a stream off, whoever wants to watch, until oncue auto, or as long as --for says. It survives restarts.")
+}
+
+func newAuto() *cobra.Command {
+	return newHold(controller.ModeAuto, "Hand a stream back to the viewers", "End a hold: from now on viewers start and stop the stream again.")
+}
+
+func newHold(mode controller.Mode, short, long string) *cobra.Command {
+	cmd := &cobra.Command{Use: string(mode) + " STREAM", Short: short, Long: long, Args: argsBetween(1, 1), ValidArgsFunction: completeStreams}
+	daemonFlags(cmd)
+	var lasts time.Duration
+	if mode != controller.ModeAuto {
+		cmd.Flags().DurationVar(&lasts, "for", 0, "for this `long`, such as 30m or 2h; then it is automatic again (default: until oncue auto)")
+	}
+	why := cmd.Flags().String("why", "", "the `reason`, for the history")
+	by := cmd.Flags().String("by", whoAmI(), "`who` says so")
+	asJSON := cmd.Flags().Bool("json", false, "print what the API returns")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		request := map[string]string{"mode": string(mode), "by": *by, "why": *why}
+		if cmd.Flags().Changed("for") {
+			if lasts <= 0 {
+				return usageError{fmt.Errorf("--for %s: it must be more than nothing", lasts)}
+			}
+			request["for"] = lasts.String()
+		}
+		c, err := findDaemon(cmd)
+		if err != nil {
+			return err
+		}
+		id, err := c.streamID(cmd.Context(), args[0])
+		if err != nil {
+			return err
+		}
+		path := streamPath(id, "/mode")
+		if *asJSON {
+			var answer []byte
+			if err := c.call(cmd.Context(), http.MethodPut, path, request, &answer); err != nil {
+				return err
+			}
+			_, err := cmd.OutOrStdout().Write(answer)
+			return err
+		}
+		var v controller.StreamView
+		if err := c.call(cmd.Context(), http.MethodPut, path, request, &v); err != nil {
+			return err
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "%s is %s; it is %s\n", harmless(v.ID), heldWords(v, time.Now()), phaseWords(v))
+		return nil
+	}
+	return cmd
+}
+
+// phaseWords is the phase, and why, where a hold does not say it already.
+func phaseWords(v controller.StreamView) string {
+	if v.Mode != controller.ModeAuto {
+		return string(v.Phase)
+	}
+	return string(v.Phase) + ": " + harmless(v.Reason)
+}
+
+// whoAmI names the person at the terminal, also behind sudo.
+func whoAmI() string {
+	for _, name := range []string{"SUDO_USER", "USER"} {
+		if who := os.Getenv(name); who != "" {
+			return who
+		}
+	}
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return ""
+}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/oncue/oncue/controller"
+)
+
+// atAGlance is the answer of GET /status.
+type atAGlance struct {
+	Version  string                   `json:"version"`
+	Started  controller.Time          `json:"started"`
+	Now      controller.Time          `json:"now"` // by the daemon's clock
+	Ready    bool                     `json:"ready"`
+	NotReady []string                 `json:"not_ready"`
+	Platform []controller.AccountView `json:"platform"`
+	Streams  []controller.StreamView  `json:"streams"`
+}
+
+// streamID finds the stream that a person means: an id, or a name alone when one account has it. What is not there is given back for the daemon to
+// refuse, for it knows the near names.
+func (c *client) streamID(ctx context.Context, given string) (string, error) {
+	var all atAGlance
+	if err := c.get(ctx, "/status", &all); err != nil {
+		return "", err
+	}
+	var named []string
+	for _, s := range all.Streams {
+		if s.ID == given {
+			return given, nil
+		}
+		if s.Name == given {
+			named = append(named, s.ID)
+		}
+	}
+	switch {
+	case len(named) == 1:
+		return named[0], nil
+	case len(named) > 1:
+		return "", hint(usageError{fmt.Errorf("%s is a stream of several accounts", harmless(given))}, "say which one: "+harmless(strings.Join(named, ", ")))
+	}
+	// A stream of a pattern is there once it was asked for.
+	account, _, _ := controller.SplitID(given)
+	for _, p := range all.Platform {
+		if p.Account == account {
+			return given, nil
+		}
+	}
+	if len(all.Platform) == 1 {
+		return all.Platform[0].Account + "/" + given, nil
+	}
+	return given, nil
+}
+
+// stream reads one stream as the API shows it.
+func (c *client) stream(ctx context.Context, id string) (s controller.StreamView, err error) {
+	err = c.get(ctx, streamPath(id, ""), &s)
+	return s, err
+}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"golang.org/x/term"
+)
+
+// pageWidth holds where no terminal says otherwise, cells.
+const pageWidth = 80
+
+// screen is where a command writes for people.
+type screen struct {
+	out    io.Writer
+	live   bool // a terminal: it can be redrawn
+	colour bool
+	size   int // cells of a line, when it is not the terminal's
+}
+
+func newScreen(out io.Writer) screen {
+	live := isTerminal(out)
+	return screen{out: out, live: live, colour: live && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
+}
+
+func (s screen) width() int {
+	if s.size > 0 {
+		return s.size
+	}
+	if f, ok := s.out.(*os.File); ok && s.live {
+		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
+			return w
+		}
+	}
+	return pageWidth
+}
+
+func (s screen) height() int {
+	if f, ok := s.out.(*os.File); ok && s.live {
+		if _, h, err := term.GetSize(int(f.Fd())); err == nil && h > 0 {
+			return h
+		}
+	}
+	return 24
+}
+
+// style is the parameter of an SGR sequence.
+type style string
+
+const (
+	plain  style = ""
+	bold   style = "1"
+	faint  style = "2"
+	red    style = "31"
+	green  style = "32"
+	yellow style = "33"
+	cyan   style = "36"
+)
+
+func (s screen) paint(st style, text string) string {
+	if !s.colour || st == plain || text == "" {
+		return text
+	}
+	return "\x1b[" + string(st) + "m" + text + "\x1b[0m"
+}
+
+func (s screen) printf(format string, args ...any) { fmt.Fprintf(s.out, format, args...) }
+
+// column is one of a table. What is wider than the page is taken from the columns that may be cut or wrapped, the last one first.
+type column struct {
+	name  string
+	fit   fit
+	least int // cells that stay when it is cut
+}
+
+type fit int
+
+const (
+	whole  fit = iota // never cut
+	ending            // cut at the end
+	middle            // cut in the middle
+	folded            // wrapped; only the last column may be
+)
+
+type cell struct {
+	text  string
+	style style
+}
+
+// table writes rows under aligned heads, within the width of the page. The texts are made harmless.
+func (s screen) table(columns []column, rows [][]cell) {
+	const gap = 2
+	widths := make([]int, len(columns))
+	total := -gap
+	for i, c := range columns {
+		widths[i] = width(c.name)
+		for _, row := range rows {
+			row[i].text = harmless(row[i].text)
+			widths[i] = max(widths[i], width(row[i].text))
+		}
+		total += widths[i] + gap
+	}
+	for i := len(columns) - 1; i >= 0; i-- {
+		if over := total - s.width(); over > 0 && columns[i].fit != whole {
+			less := min(over, widths[i]-max(columns[i].least, width(columns[i].name)))
+			widths[i], total = widths[i]-max(0, less), total-max(0, less)
+		}
+	}
+	line := func(cells []cell) {
+		var b strings.Builder
+		indent := 0
+		for i, c := range cells {
+			texts := columns[i].lay(c.text, widths[i])
+			pad := strings.Repeat(" ", max(0, widths[i]-width(texts[0]))+gap)
+			b.WriteString(s.paint(c.style, texts[0]) + pad)
+			for _, more := range texts[1:] {
+				b.WriteString("\n" + strings.Repeat(" ", indent) + s.paint(c.style, more))
+			}
+			indent += widths[i] + gap
+		}
+		fmt.Fprintln(s.out, strings.TrimRight(b.String(), " "))
+	}
+	heads := make([]cell, len(columns))
+	for i, c := range columns {
+		heads[i] = cell{c.name, bold}
+	}
+	line(heads)
+	for _, row := range rows {
+		line(row)
+	}
+}
+
+// lay returns the lines of one cell.
+func (c column) lay(text string, n int) []string {
+	switch c.fit {
+	case ending:
+		return []string{cutEnd(text, n)}
+	case middle:
+		return []string{cutMiddle(text, n)}
+	case folded:
+		return wrap(text, n)
+	}
+	return []string{text}
+}

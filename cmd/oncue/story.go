@@ -1,0 +1,222 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/oncue/oncue/controller"
+	"github.com/oncue/oncue/encoders"
+)
+
+// storySteps is how many transitions the story of one stream ends with.
+const storySteps = 8
+
+// copyAnswer prints an answer of the API as it is.
+func (c *client) copyAnswer(ctx context.Context, path string, out io.Writer) error {
+	var answer []byte
+	if err := c.get(ctx, path, &answer); err != nil {
+		return err
+	}
+	_, err := out.Write(answer)
+	return err
+}
+
+// showStatus prints the table, or with an id the story of one stream.
+func (c *client) showStatus(ctx context.Context, s screen, id string) error {
+	if id == "" {
+		var all atAGlance
+		if err := c.get(ctx, "/status", &all); err != nil {
+			return err
+		}
+		s.statusTable(all)
+		return nil
+	}
+	v, err := c.stream(ctx, id)
+	if err != nil {
+		return err
+	}
+	var all atAGlance
+	if err := c.get(ctx, "/status?streams=none", &all); err != nil {
+		return err
+	}
+	var steps []controller.Transition
+	if err := c.get(ctx, streamPath(id, fmt.Sprintf("/history?limit=%d", storySteps)), &steps); err != nil {
+		return err
+	}
+	s.story(v, steps, all.Now.Time)
+	s.complaints(all)
+	return nil
+}
+
+// story tells everything of one stream in plain words.
+func (s screen) story(v controller.StreamView, steps []controller.Transition, now time.Time) {
+	since := ""
+	if !v.Since.IsZero() {
+		since = fmt.Sprintf(" since %s (%s)", clock(v.Since.Time, now), span(now.Sub(v.Since.Time)))
+	}
+	s.printf("%s is %s%s\n\n", s.paint(bold, harmless(v.ID)), s.paint(phaseStyle(v.Phase), string(v.Phase)), since)
+	s.fact("why", v.Reason)
+	s.fact("next", nextStory(v, now))
+	s.fact("mode", heldWords(v, now))
+	if !v.Managed {
+		s.fact("managed", "no: what runs was started by somebody else, and is left alone")
+	}
+	if v.Unconfirmed {
+		s.fact("confirmed", "no: only the encoder says that it is live; the platform has not confirmed it")
+	}
+	if v.WaitsFor != nil {
+		s.fact("waits for", *v.WaitsFor)
+	}
+	if v.Draining {
+		s.fact("draining", "it is no longer in the configuration, and ends when it is off")
+	}
+	s.fact("viewers", viewersStory(v, now))
+	for i, line := range feedLines(v, now) {
+		s.fact(first("feeds", i), line)
+	}
+	for i, e := range v.Encoders {
+		s.fact(first("encoders", i), encoderStory(e, now))
+		if e.Error != nil {
+			s.fact("", "error: "+*e.Error)
+		}
+	}
+	s.fact("savings", savingsStory(v))
+	for i := range steps {
+		step := steps[len(steps)-1-i]
+		s.fact(first("history", i), fmt.Sprintf("%s  %-9s  %s", clock(step.At.Time, now), step.To, step.Reason))
+	}
+}
+
+// first labels the first of several lines.
+func first(label string, i int) string {
+	if i == 0 {
+		return label
+	}
+	return ""
+}
+
+func (s screen) fact(label, text string) {
+	const indent = 12
+	lines := wrapKeeping(harmless(text), max(20, s.width()-indent))
+	for i, line := range lines {
+		s.printf("%s%s\n", s.paint(faint, fmt.Sprintf("%-*s", indent, first(label, i))), line)
+	}
+}
+
+// wrapKeeping leaves a line that fits as it is, runs of spaces included.
+func wrapKeeping(text string, n int) []string {
+	if width(text) <= n {
+		return []string{text}
+	}
+	return wrap(text, n)
+}
+
+// nextStory says what the machine does by itself next, or what would make it.
+func nextStory(v controller.StreamView, now time.Time) string {
+	if v.Deadline != nil {
+		does := "the next step"
+		if v.DeadlineDoes != nil {
+			does = *v.DeadlineDoes
+		}
+		return fmt.Sprintf("%s at %s (in %s)", does, clock(v.Deadline.Time, now), span(v.Deadline.Sub(now)))
+	}
+	back := fmt.Sprintf("; oncue auto %s hands it back", v.Name)
+	switch {
+	case v.Mode == controller.ModeOn:
+		return "stays on until somebody says otherwise" + back
+	case v.Mode == controller.ModeOff:
+		return "stays off until somebody says otherwise" + back
+	case !v.Managed && v.Phase == controller.PhaseLive:
+		return "nothing: who started it stops it"
+	case v.Phase == controller.PhaseLive && v.Wanted:
+		return "nothing while somebody watches; it stops some time after the last viewer has left"
+	case v.Phase == controller.PhaseIdle:
+		return "the next viewer starts it"
+	case v.Phase == controller.PhaseFailed:
+		return "nothing by itself: repair the encoder, then oncue off and oncue auto " + v.Name
+	}
+	return "depends on what happens; no time is set"
+}
+
+func viewersStory(v controller.StreamView, now time.Time) string {
+	words := "not known: the platform has not been asked"
+	if v.Viewers != nil {
+		words = fmt.Sprint(*v.Viewers)
+	}
+	if v.LastAttempt != nil {
+		words += fmt.Sprintf("; the last attempt was at %s (%s ago)", clock(v.LastAttempt.Time, now), span(now.Sub(v.LastAttempt.Time)))
+	}
+	return words
+}
+
+func feedLines(v controller.StreamView, now time.Time) []string {
+	if len(v.Feeds) == 0 {
+		return []string{"none is open"}
+	}
+	lines := make([]string, len(v.Feeds))
+	for i, f := range v.Feeds {
+		lines[i] = f.ID
+		if !f.Started.IsZero() {
+			lines[i] += " since " + clock(f.Started, now)
+		}
+		if f.SourceID != "" {
+			lines[i] += ", source " + f.SourceID
+		}
+		if f.Priority != nil {
+			lines[i] += fmt.Sprintf(", priority %d", *f.Priority)
+		}
+	}
+	return lines
+}
+
+func encoderStory(e controller.EncoderView, now time.Time) string {
+	words := fmt.Sprintf("%s (%s) %s", e.Name, e.Driver, e.State)
+	if e.Since != nil {
+		words += " since " + clock(e.Since.Time, now)
+	}
+	if e.PID != nil {
+		words += fmt.Sprintf(", pid %d", *e.PID)
+	}
+	if e.Restarts > 0 {
+		words += ", " + plural(e.Restarts, "restart")
+	}
+	if h := healthWords(e.Health); h != "" {
+		words += ", " + h
+	}
+	return words
+}
+
+func healthWords(h *encoders.Health) string {
+	if h == nil {
+		return ""
+	}
+	var parts []string
+	if h.BitrateBPS != nil {
+		parts = append(parts, fmt.Sprintf("%.1f Mbit/s", *h.BitrateBPS/1e6))
+	}
+	if h.FPS != nil {
+		parts = append(parts, fmt.Sprintf("%.0f fps", *h.FPS))
+	}
+	if h.Dropped != nil {
+		parts = append(parts, fmt.Sprintf("%d dropped", *h.Dropped))
+	}
+	if h.Congestion != nil && *h.Congestion > 0 {
+		parts = append(parts, fmt.Sprintf("congestion %.0f %%", *h.Congestion*100))
+	}
+	if h.Speed != nil && *h.Speed < 0.97 {
+		parts = append(parts, fmt.Sprintf("%.2f of real time", *h.Speed))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func savingsStory(v controller.StreamView) string {
+	words := fmt.Sprintf("ran %s, watched %s, %s less than always on; %s", span(seconds(v.Savings.RunS)), span(seconds(v.Savings.WatchedS)),
+		span(seconds(v.Savings.AvoidedS)), plural(v.Starts, "start"))
+	if v.Savings.Wasted > 0 {
+		words += fmt.Sprintf(", %d that nobody joined", v.Savings.Wasted)
+	}
+	return words
+}
