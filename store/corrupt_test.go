@@ -105,7 +105,7 @@ func TestCorruptWhileOpen(t *testing.T) {
 	}
 	mustAppend(t, s, 100, 200)
 	s.suspect(errCorrupt)
-	if n := <-notices; n.Kind != "store_corrupt" || !strings.Contains(n.Text, "the backup oncue-") {
+	if n := wait(t, notices); n.Kind != "store_corrupt" || !strings.Contains(n.Text, "the backup oncue-") {
 		t.Fatal(n)
 	}
 	eventually(t, "ready", func() bool { return s.Ready(t.Context()) == nil })

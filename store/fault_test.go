@@ -99,10 +99,10 @@ func TestBallast(t *testing.T) {
 		return err == nil && info.Size() == walPages*frameSize
 	})
 	release := fill(t, dir, 64<<10)
-	if _, err := appendUntilRefused(t, s, 1000); !errors.Is(err, controller.ErrStore) {
-		t.Fatal("want ErrStore, got", err)
+	if _, err := appendUntilRefused(t, s, 1000); faultOf(err) != faultFull {
+		t.Fatal("want a full disk, got", err)
 	}
-	if n := <-notices; n.Kind != "disk_full" {
+	if n := wait(t, notices); n.Kind != "disk_full" {
 		t.Fatal(n)
 	}
 	eventually(t, "the ballast goes", func() bool { return s.ballast.dropped.Load() })

@@ -97,6 +97,18 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
+// wait takes the next of a channel.
+func wait[T any](t testing.TB, c <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(time.Minute):
+		t.Fatal("nothing came")
+		panic("unreachable")
+	}
+}
+
 // number asks the database for one number.
 func number(t testing.TB, s *Store, query string, args ...any) (n int64) {
 	t.Helper()

@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"github.com/mattn/go-sqlite3"
+	"golang.org/x/sys/unix"
 )
 
 // builtWithCgo tells a binary that can hold SQLite from one that cannot.
@@ -22,6 +23,9 @@ func driverFault(err error) fault {
 	var e sqlite3.Error
 	if err == nil || !errors.As(err, &e) {
 		return faultNone
+	}
+	if e.SystemErrno == unix.ENOSPC || e.SystemErrno == unix.EDQUOT {
+		return faultFull // comes as SQLITE_IOERR where it is the shared memory's file that cannot grow
 	}
 	switch e.Code {
 	case sqlite3.ErrFull:
