@@ -193,13 +193,17 @@ func (s *State) audience(p *Policy) (present bool, empty time.Time) {
 		case present:
 			empty = time.Time{}
 		case firstCounts:
-			empty = later(poll.ZeroSince, f.First.Seen)
+			empty = later(poll.ZeroSince, f.First.Seen).Add(p.patience())
 		case empty.IsZero() && s.Joined:
-			empty = poll.ZeroSince
+			empty = poll.ZeroSince.Add(p.patience())
 		}
 	}
 	return present, empty
 }
+
+// patience is how long the API has to say that nobody watches before it weighs as much as NoActiveViewers, which the platform sends after 60 s. Who has set a shorter
+// idle_timeout wants it sooner.
+func (p *Policy) patience() time.Duration { return min(time.Minute, p.IdleTimeout) }
 
 // later returns the later of two times.
 func later(a, b time.Time) time.Time {

@@ -45,6 +45,8 @@ type service struct {
 	plan     *plan
 	accounts map[string]*account
 
+	onStory func(controller.Transition)
+
 	hookAddr, adminAddr net.Addr // of the first listener, for those who started it on a free port
 }
 
@@ -59,7 +61,7 @@ func startDaemon(ctx context.Context, cfg *configs.Config, logTo io.Writer, opts
 	for _, opt := range opts {
 		opt(&o)
 	}
-	d := &service{level: new(slog.LevelVar), broken: make(chan error, 2), accounts: map[string]*account{}}
+	d := &service{level: new(slog.LevelVar), broken: make(chan error, 2), accounts: map[string]*account{}, onStory: o.onStory}
 	d.level.Set(levelOf(cfg.Log.Level))
 	d.log = newLogger(logTo, d.level, cfg.Log.Format)
 	defer func() {
@@ -292,8 +294,15 @@ func (d *service) notice(n controller.Notice) { d.people.Send(n) }
 func (d *service) observer() controller.Observer {
 	m := d.metrics
 	return controller.Observer{
-		AttemptToStart: m.ObserveAttemptToStart, AttemptToLive: m.ObserveAttemptToLive, Story: m.ObserveTransition,
+		AttemptToStart: m.ObserveAttemptToStart, AttemptToLive: m.ObserveAttemptToLive, Story: d.story,
 		Unconfirmed: m.ObserveUnconfirmedStop, Polled: m.ObservePoll,
+	}
+}
+
+func (d *service) story(t controller.Transition) {
+	d.metrics.ObserveTransition(t)
+	if d.onStory != nil {
+		d.onStory(t)
 	}
 }
 
