@@ -54,6 +54,23 @@ func TestStartBringsTheConnectionBackAtOnce(t *testing.T) {
 	r.awaitState(encoders.StatePublishing)
 }
 
+func TestHalfOpen(t *testing.T) {
+	t.Parallel()
+	l := fast()
+	l.pollOff = time.Hour // so that only the start can find out
+	server := obstest.NewServer(t, obstest.Settings{})
+	r := newRig(t, settingsFor(server), l)
+	r.awaitState(encoders.StateStopped)
+	server.Deafen()
+	r.start()
+	r.awaitState(encoders.StatePublishing)
+	server.Deafen()
+	r.awaitState(encoders.StateUnknown)
+	if s := r.awaitState(encoders.StatePublishing); server.Requests("StartStream") != 1 || s.Run != r.job.Run {
+		t.Errorf("%d times StartStream; status %+v", server.Requests("StartStream"), s)
+	}
+}
+
 func TestWrongPassword(t *testing.T) {
 	t.Parallel()
 	server := obstest.NewServer(t, obstest.Settings{Password: "right"})

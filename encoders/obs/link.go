@@ -230,13 +230,13 @@ func (e *Encoder) hold(by int) {
 	e.update(func(now time.Time) { e.holds, e.held = max(0, e.holds+by), now })
 }
 
-// disconnected notes the loss of the connection, or that there is still none. An outage is logged once.
+// disconnected notes the loss of the connection, or that there is still none. An outage is logged once, and a refused password in it too.
 func (e *Encoder) disconnected(err error) {
 	e.update(func(now time.Time) {
-		if e.lost.IsZero() {
+		if e.lost.IsZero() || isRefused(err) && !isRefused(e.lastErr) {
 			e.env.Log.Warn("no connection to obs", "error", err)
-			e.lost = now
 		}
+		e.lost, e.lastErr = orElse(e.lost, now), err
 		e.sess, e.ready, e.linkErr = nil, false, err
 		e.tries++
 	})

@@ -51,6 +51,7 @@ type Encoder struct {
 	events  int       // stream events seen on this connection
 	version version   // of the OBS that sess leads to
 	linkErr error     // why there is no connection; nil before the first attempt has ended
+	lastErr error     // why there was none last
 	lost    time.Time // when the connection was lost, or first failed; zero while there is one
 	tries   int       // attempts ended
 }

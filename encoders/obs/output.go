@@ -250,10 +250,11 @@ func (o *output) returned(l look, now time.Time) {
 }
 
 // isFresh reports whether this OBS is another process than the one before. OBS counts the frames it renders, also those it should have; a
-// process that has begun since has at most those of the time since, and the old one all of its earlier ones besides.
+// process that has begun since has at most those of the time since, and the old one all of its earlier ones besides. A second's worth is left
+// for clocks and rounding.
 func (o *output) isFresh(l look) bool {
-	since := l.stats.FPS * l.asked.Sub(o.counted).Seconds()
-	return o.exiting || o.rendered > 0 && float64(l.stats.Rendered) < since+float64(o.rendered)/2
+	since := l.stats.FPS * (l.asked.Sub(o.counted).Seconds() - 1)
+	return o.exiting || l.stats.Rendered < o.rendered || o.rendered > 0 && float64(l.stats.Rendered) < since+float64(o.rendered)/2
 }
 
 // endedUnseen: it is off now.
@@ -287,30 +288,30 @@ func (o *output) onUnseen(before phase, fresh bool, begun, now time.Time) {
 	o.move(phaseLive, now)
 }
 
-// state is the phase in the words of all encoders. A loss of the connection is told at once, and is a stall once it lasts.
-func (o *output) state(now time.Time) (s encoders.State, why string) {
+// state is the phase in the words of all encoders, and since when. A loss of the connection is told at once, and is a stall once it lasts.
+func (o *output) state(now time.Time) (s encoders.State, since time.Time, why string) {
 	switch o.phase {
 	case phaseStopped:
 		if o.failure != "" {
-			return encoders.StateFailed, o.failure
+			return encoders.StateFailed, o.since, o.failure
 		}
-		return encoders.StateStopped, ""
+		return encoders.StateStopped, o.since, ""
 	case phaseStarting:
-		return encoders.StateStarting, ""
+		return encoders.StateStarting, o.since, ""
 	case phaseStopping:
-		return encoders.StateStopping, ""
+		return encoders.StateStopping, o.since, ""
 	case phaseReconnecting:
-		if now.Sub(o.since) < o.stallAfter {
-			return encoders.StatePublishing, lostServer
+		if stalled := o.since.Add(o.stallAfter); !now.Before(stalled) {
+			return encoders.StateStalled, stalled, lostServer
 		}
-		return encoders.StateStalled, lostServer
+		return encoders.StatePublishing, o.since, lostServer
 	case phaseLive:
-		if now.Sub(o.meter.advanced) >= o.stallAfter {
-			return encoders.StateStalled, sendsNought
+		if stalled := o.meter.advanced.Add(o.stallAfter); !now.Before(stalled) {
+			return encoders.StateStalled, stalled, sendsNought
 		}
-		return encoders.StatePublishing, ""
+		return encoders.StatePublishing, o.since, ""
 	}
-	return encoders.StateUnknown, "obs was not asked yet"
+	return encoders.StateUnknown, o.since, "obs was not asked yet"
 }
 
 func orElse(t, otherwise time.Time) time.Time {

@@ -126,9 +126,36 @@ func operator(t *testing.T, o *obstest.OBS) *session {
 
 func (s *session) press(t *testing.T, kind string) {
 	t.Helper()
-	if err := s.do(t.Context(), patience, kind, nil, nil); err != nil {
+	if err := s.do(context.Background(), patience, kind, nil, nil); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// pressOnce is an operator who comes for one button.
+func pressOnce(t *testing.T, o *obstest.OBS, kind string) {
+	t.Helper()
+	s, err := dial(context.Background(), target{address: o.Address, password: o.Password}, patience, func(event) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	s.press(t, kind)
+}
+
+// switchOff leaves OBS off for the next part.
+func switchOff(t *testing.T, o *obstest.OBS) {
+	t.Helper()
+	pressOnce(t, o, "StopStream")
+	s, err := dial(context.Background(), target{address: o.Address, password: o.Password}, patience, func(event) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	await(t, "OBS is off", func() bool {
+		var st streamStatus
+		err := s.do(context.Background(), patience, "GetStreamStatus", nil, &st)
+		return err == nil && !st.Active
+	})
 }
 
 const realKey = "lobby?token=" + encodertest.Canary
@@ -402,4 +429,38 @@ func TestRealGivesUp(t *testing.T) {
 	r.start()
 	r.awaitState(encoders.StatePublishing)
 	r.stop()
+}
+
+// TestRealConformance is not parallel: the suite counts goroutines.
+func TestRealConformance(t *testing.T) {
+	in := newIngest(t)
+	o := obstest.Start(t, obstest.Config{Server: in.url, Key: realKey, NoReconnect: true})
+	encodertest.Run(t, encodertest.Harness{
+		New: func(t *testing.T) encodertest.Rig {
+			s := Defaults()
+			s.Address, s.Password = o.Address, o.Password
+			l := defaultLimits()
+			l.quiet = 100 * time.Millisecond
+			dir := t.TempDir()
+			open := func(t *testing.T) encoders.Encoder { return newRigIn(t, dir, s, l).Encoder }
+			return encodertest.Rig{
+				Encoder:     open(t),
+				Secrets:     []string{o.Password.Reveal()},
+				Copies:      in.feeds,
+				Reopen:      open,
+				Die:         func(*testing.T) { in.drop() },
+				Unreachable: func(t *testing.T) { o.Kill(); t.Cleanup(o.Open) },
+				Freeze:      func(t *testing.T) { o.Freeze(); t.Cleanup(func() { o.Thaw(); switchOff(t, o) }) },
+				Press: func(t *testing.T, _ encoders.Job, on bool) {
+					if on {
+						pressOnce(t, o, "StartStream")
+					} else {
+						pressOnce(t, o, "StopStream")
+					}
+				},
+			}
+		},
+		EchoesRun: true,
+		OneStream: true,
+	})
 }

@@ -65,10 +65,20 @@ func rtmpService(text string, u *url.URL) service {
 		key += "?" + query
 	}
 	return service{
-		kind: serviceCustom, shown: u.Scheme + "://" + u.Host + strings.TrimPrefix(server, u.Scheme+"://"+u.Host),
+		kind: serviceCustom, shown: u.Scheme + "://" + u.Host + afterHost(server),
 		values:  map[string]any{"server": server, "key": key, "use_auth": false},
 		secrets: map[string]string{"server": server, "key": key},
 	}
+}
+
+// afterHost is the path of a URL as it is written, with its slash.
+func afterHost(text string) string {
+	_, rest, _ := strings.Cut(text, "://")
+	_, path, found := strings.Cut(rest, "/")
+	if !found {
+		return ""
+	}
+	return "/" + path
 }
 
 // srtService gives the stream id as the key. In the server's URL, OBS would take it without undoing the percent-encoding, which cannot hold

@@ -20,6 +20,16 @@ func (e *Encoder) Start(ctx context.Context, job encoders.Job) error {
 		return err
 	}
 	defer release()
+	if err := e.start(ctx, job, wanted); !errors.Is(err, errDead) {
+		return err
+	}
+	return e.start(ctx, job, wanted) // on a new connection
+}
+
+// errDead says that a connection that seemed to be there was not.
+var errDead = errors.New("the connection was dead")
+
+func (e *Encoder) start(ctx context.Context, job encoders.Job, wanted service) error {
 	sess, err := e.connected(ctx, job)
 	if err != nil {
 		return fmt.Errorf("start: %w", err)
@@ -32,6 +42,9 @@ func (e *Encoder) Start(ctx context.Context, job encoders.Job) error {
 		if on {
 			return e.join(ctx, sess, job, wanted)
 		}
+		if err := e.probe(ctx, sess); err != nil {
+			return fmt.Errorf("start: %w", err)
+		}
 		if err := e.prepare(ctx, sess, job, wanted); err != nil {
 			return fmt.Errorf("start: %w", err)
 		}
@@ -40,6 +53,22 @@ func (e *Encoder) Start(ctx context.Context, job encoders.Job) error {
 			return err
 		}
 	}
+}
+
+// probe makes sure that the connection is alive, and ends a dead one. A StartStream whose answer is lost keeps OBS from being started for all
+// of startLimit, because it may have arrived.
+func (e *Encoder) probe(ctx context.Context, sess *session) error {
+	asking, done := context.WithTimeout(ctx, e.limits.look)
+	defer done()
+	err := e.poll(asking, sess)
+	if err != nil && ctx.Err() == nil {
+		sess.close()
+		if err := e.await(ctx, func(time.Time) (bool, time.Time) { return e.sess != sess, time.Time{} }); err != nil {
+			return err
+		}
+		return fmt.Errorf("%w: %w", errDead, err)
+	}
+	return err
 }
 
 // settled waits until it is certain what OBS does, and tells whether it is on or starting.

@@ -63,8 +63,8 @@ func (e *Encoder) status(now time.Time) encoders.Status {
 		}
 		return s
 	}
-	s.State, s.Error = e.out.state(now)
-	s.Since, s.ByHand = e.out.since, e.out.byHand
+	s.State, s.Since, s.Error = e.out.state(now)
+	s.ByHand = e.out.byHand
 	if e.out.phase == phaseLive || e.out.phase == phaseReconnecting {
 		s.Health = e.out.meter.health()
 	}

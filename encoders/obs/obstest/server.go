@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -138,6 +139,15 @@ func (s *Server) drop(code websocket.StatusCode) {
 	}
 }
 
+// Deafen makes the present connections half open: they stay, and nothing comes through them. New ones work.
+func (s *Server) Deafen() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		c.deaf.Store(true)
+	}
+}
+
 // Freeze stops OBS as SIGSTOP does: connections stay open, and new ones are taken by the kernel; nothing is answered.
 func (s *Server) Freeze() {
 	s.mu.Lock()
@@ -207,6 +217,7 @@ func encode(op int, d any) []byte {
 type conn struct {
 	ws    *websocket.Conn
 	queue chan outgoing
+	deaf  atomic.Bool
 }
 
 // outgoing is a message, or with a code the end.
@@ -230,6 +241,9 @@ func (s *Server) write(ctx context.Context, c *conn) {
 		select {
 		case o := <-c.queue:
 			s.whileFrozen()
+			if c.deaf.Load() {
+				continue
+			}
 			if o.code != 0 {
 				c.ws.Close(o.code, "")
 				return
@@ -278,7 +292,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		s.whileFrozen()
-		s.request(c, data)
+		if !c.deaf.Load() {
+			s.request(c, data)
+		}
 	}
 }
 
