@@ -39,6 +39,9 @@ func publish(t *testing.T, url string) (*exec.Cmd, *bytes.Buffer) {
 	t.Cleanup(func() {
 		cmd.Process.Kill()
 		cmd.Wait()
+		if t.Failed() {
+			t.Logf("ffmpeg to %s: %v\n%s", url, cmd.ProcessState, stderr)
+		}
 	})
 	return cmd, stderr
 }
@@ -112,7 +115,7 @@ func TestEndings(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			sim, rec := start(t, Settings{Silence: time.Second})
+			sim, rec := start(t, Settings{Silence: 4 * time.Second})
 			cmd, _ := publish(t, sim.RTMPURL("lobby"))
 			until(t, sim, "the first picture", func() bool { return !sim.Truth("lobby").FirstVideo.IsZero() })
 			v := sim.Join("lobby")

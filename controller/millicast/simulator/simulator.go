@@ -29,6 +29,7 @@ type Simulator struct {
 
 	apiFaults apiFaults
 	changed   signal
+	camera    sync.Mutex // held while a picture is made; taken before mu
 
 	mu        sync.Mutex // guards the rest; taken before hooks.mu and feed.mu
 	closed    bool

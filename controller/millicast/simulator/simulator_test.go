@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -102,6 +103,7 @@ func start(t *testing.T, set Settings) (*Simulator, *receiver) {
 	rec := &receiver{}
 	set.WebhookURL, set.Transport = testHook, rec
 	set.Secret = secret.New(testSecret)
+	set.Log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	sim, err := Start(t.Context(), set)
 	if err != nil {
 		t.Fatal(err)
@@ -116,6 +118,9 @@ func until(t *testing.T, sim *Simulator, what string, condition func() bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := sim.Wait(ctx, condition); err != nil {
+		for _, name := range sim.Streams() {
+			t.Logf("%s: %+v", name, sim.Truth(name))
+		}
 		t.Fatalf("waited %v for: %s", patience, what)
 	}
 }

@@ -17,36 +17,35 @@ import (
 	"github.com/oncue/oncue/controller/millicast/simulator/rtmp"
 )
 
-// snapshotTimeout is how long making one picture may take.
-const snapshotTimeout = 10 * time.Second
+// snapshotTimeout is how long making one picture may take, real time: starting an ffmpeg takes seconds on a busy machine.
+const snapshotTimeout = 30 * time.Second
 
 // scheduleThumbnail takes a thumbnail of an open feed each 30 s, if the settings say so. Called with mu held.
 func (s *Simulator) scheduleThumbnail(f *feed) {
-	if !s.set.Thumbnails || !slices.Contains(f.stream.feeds, f) {
+	if !s.set.Thumbnails || s.closed || !slices.Contains(f.stream.feeds, f) {
 		return
 	}
 	f.thumbnail = s.after(thumbnailPeriod, func() {
-		s.takeThumbnail(f)
-		s.scheduleThumbnail(f)
+		s.takeThumbnail(f, func() { s.scheduleThumbnail(f) }) // the next one waits for this: pictures must not pile up
 	})
 }
 
-// takeThumbnail makes a picture aside and sends it. Called with mu held and the simulator open.
-func (s *Simulator) takeThumbnail(f *feed) {
+// takeThumbnail makes a picture aside, one at a time, sends it, and calls then with mu held. Called with mu held and the simulator open.
+func (s *Simulator) takeThumbnail(f *feed, then func()) {
 	if !s.hooks.wanted(aboutThumbnails, f.stream.name) {
+		then()
 		return
 	}
 	s.work.Go(func() {
-		ctx, cancel := context.WithTimeout(s.ctx, snapshotTimeout)
-		defer cancel()
-		picture, err := s.picture(ctx, f)
-		if err != nil {
-			s.set.Log.Warn("simulator: no thumbnail", "stream", f.stream.name, "error", err)
-			return
-		}
+		picture, err := s.picture(f)
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if !s.closed {
+		defer then()
+		switch {
+		case s.closed:
+		case err != nil:
+			s.set.Log.Warn("simulator: no thumbnail", "stream", f.stream.name, "error", err)
+		default:
 			s.sendThumbnail(f.stream.name, f.id(), picture)
 		}
 	})
@@ -55,7 +54,11 @@ func (s *Simulator) takeThumbnail(f *feed) {
 var errNoKeyframe = errors.New("no keyframe has come yet")
 
 // picture makes a feed's picture; a feed without a publisher has a test card.
-func (s *Simulator) picture(ctx context.Context, f *feed) ([]byte, error) {
+func (s *Simulator) picture(f *feed) ([]byte, error) {
+	s.camera.Lock()
+	defer s.camera.Unlock()
+	ctx, cancel := context.WithTimeout(s.ctx, snapshotTimeout)
+	defer cancel()
 	if f.publisher == nil {
 		return testCard(ctx, nil)
 	}
@@ -114,7 +117,7 @@ func (s *Simulator) thumbnailNow(name string) error {
 	}
 	st.pictures = append(st.pictures, now)
 	if !s.closed {
-		s.takeThumbnail(st.feeds[0])
+		s.takeThumbnail(st.feeds[0], func() {})
 	}
 	return nil
 }

@@ -79,7 +79,7 @@ func TestKilledPublisherIsGone(t *testing.T) {
 func TestStoppedPublisherIsSilent(t *testing.T) {
 	t.Parallel()
 	r := newRecorder()
-	_, address := serve(t, Settings{Handler: r, Silence: time.Second})
+	_, address := serve(t, Settings{Handler: r, Silence: 4 * time.Second})
 	enc, p := started(t, r, address)
 	enc.cmd.Process.Signal(syscall.SIGSTOP)
 	r.until(t, "the end", func() bool { return len(r.ended) == 1 })
@@ -91,7 +91,7 @@ func TestStoppedPublisherIsSilent(t *testing.T) {
 func TestFrozenPublisherEndsButStaysConnected(t *testing.T) {
 	t.Parallel()
 	r := newRecorder()
-	s, address := serve(t, Settings{Handler: r, Silence: time.Second})
+	s, address := serve(t, Settings{Handler: r, Silence: 4 * time.Second})
 	enc, p := started(t, r, address)
 	p.Freeze()
 	r.until(t, "the end", func() bool { return len(r.ended) == 1 })
