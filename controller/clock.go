@@ -26,10 +26,11 @@ const minStep = 2 * time.Second
 
 // NewClock reads the host's clocks.
 func NewClock() *Clock {
-	return newClock(time.Now, sinceBoot)
+	return ClockOf(time.Now, sinceBoot)
 }
 
-func newClock(wall func() time.Time, up func() time.Duration) *Clock {
+// ClockOf makes a clock of any wall clock and any time that only goes on, for simulations.
+func ClockOf(wall func() time.Time, up func() time.Duration) *Clock {
 	return &Clock{base: wall().Round(0), from: up(), up: up, wall: wall, boot: bootID()}
 }
 

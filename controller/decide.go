@@ -251,7 +251,7 @@ func (m *machine) end(d demand) {
 	if d.capped {
 		m.do(Notify{"max_uptime", d.why})
 	}
-	if !m.Joined && m.ForViewers {
+	if !m.Joined && m.ForViewers && !m.ProofAfter.Before(m.Episode) { // it was started for viewers, and none came
 		m.Totals.Wasted++
 	}
 	m.Episode, m.FirstLive, m.SpentAt = time.Time{}, time.Time{}, m.now

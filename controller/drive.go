@@ -351,6 +351,9 @@ func (m *machine) startDone(e *Enc, ev StartDone) {
 
 func (m *machine) stop(e *Enc, then Step) {
 	e.Step, e.Since, e.StopAt, e.Calling, e.Then, e.Alarmed, e.Boot = StepStopping, m.now, m.now, true, then, false, false
+	if then == StepOff {
+		e.Error = ""
+	}
 	m.do(StopEncoder{e.Name, e.Run})
 }
 

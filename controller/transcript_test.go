@@ -26,7 +26,7 @@ var update = flag.Bool("update", false, "write the outcomes of testdata/*.txt an
 //	policy KEY=VALUE …          durations by their configuration keys; encoders=a,b several=failover ask force_stop confirm=encoder …
 //	+DURATION                   time passes; deadlines ring
 //	attempt | first | noviewers | started FEED | ended FEED   [sent=-5s] [source=S] [priority=N]   a hook
-//	box NAME KEY=VALUE …        how an encoder behaves: start=200ms|hang|fail:TEXT, stop=100ms|hang|fail:TEXT, permanent, silent (never says that it publishes)
+//	box NAME KEY=VALUE …        how an encoder behaves: start=200ms|hang|fail:TEXT, stop=100ms|hang|fail:TEXT, permanent, silent (never says that it publishes), gone (is off, and nobody has told)
 //	enc NAME STATE [byhand] [permanent] [configonly] [error:TEXT]   the encoder is seen so
 //	api live VIEWERS | off | down | refused     what the platform's API says when it is asked from now on
 //	poll live VIEWERS | off     the regular poll brings this
@@ -273,10 +273,12 @@ func (st *stage) prop(name string) *prop {
 
 func (st *stage) box(name string, args []string) {
 	b := st.prop(name)
+	b.permanent = b.permanent || slices.Contains(args, "permanent")
+	args = slices.DeleteFunc(slices.Clone(args), func(a string) bool { return a == "permanent" })
 	rest := strings.Join(args, " ")
 	for _, a := range args {
 		if v, ok := strings.CutPrefix(a, "start="); ok {
-			b.start, b.permanent = v, false
+			b.start = v
 			if strings.HasPrefix(v, "fail:") {
 				_, b.start, _ = strings.Cut(rest, "start=")
 				break
@@ -287,14 +289,14 @@ func (st *stage) box(name string, args []string) {
 				_, b.stop, _ = strings.Cut(rest, "stop=")
 				break
 			}
-		} else if a == "permanent" {
-			b.permanent = true
 		} else if a == "silent" {
 			b.silent = true
 		} else if a == "talks" {
 			b.silent = false
 		} else if a == "configonly" {
 			b.configOnly = true
+		} else if a == "gone" {
+			b.state = encoders.StateStopped
 		}
 	}
 }
