@@ -21,7 +21,11 @@ func (e *Encoder) Plan(job encoders.Job) []string {
 	if err != nil {
 		return []string{"cannot start: " + e.redactor().clean(err.Error())}
 	}
-	return c.shell(e.redactor())
+	lines := c.shell(e.redactor())
+	if e.settings.Standby == "warm" && c.progress {
+		lines = append(lines, "kept warm between runs: one process, loaded and waiting, about 10 MB of memory of its own and no processor time")
+	}
+	return lines
 }
 
 // checkTime bounds each program that a check runs.
@@ -50,6 +54,11 @@ func (e *Encoder) Check(ctx context.Context, job encoders.Job) []encoders.Findin
 	if e.inputShows() {
 		add(encoders.Warn, "the password in the input's URL can be seen in the process list of this machine", "let only trusted users log in, or mount /proc with hidepid=2")
 	}
+	if e.settings.Standby == "warm" {
+		if cost := e.standbyCosts(); cost != "" {
+			add(encoders.OK, cost, "")
+		}
+	}
 	if !e.settings.isFFmpeg() {
 		add(encoders.OK, path+" is there; what it can do is not known", "")
 		return found
@@ -64,6 +73,19 @@ func (e *Encoder) Check(ctx context.Context, job encoders.Job) []encoders.Findin
 		}
 	}
 	return found
+}
+
+// standbyCosts tells of the process that is kept warm; "" when there is none, or a start or stop is under way.
+func (e *Encoder) standbyCosts() string {
+	select {
+	case <-e.turn:
+		defer e.leave()
+		if e.standby != nil && e.standby.handle != nil && !e.standby.gone() {
+			return e.standby.costs()
+		}
+	default:
+	}
+	return ""
 }
 
 // inputShows reports whether the input's URL carries a password: FFmpeg takes input URLs from the command line alone.

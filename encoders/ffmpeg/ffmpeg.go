@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,6 +22,9 @@ type Encoder struct {
 	closed    chan struct{}
 	shut      sync.Once
 	followers sync.WaitGroup
+
+	// for who has the turn
+	standby *standby // nil when no process is kept warm
 
 	mu        sync.Mutex
 	running   *process // nil when there is none
@@ -53,6 +57,7 @@ func New(settings Settings, env encoders.Env) (*Encoder, error) {
 	}
 	e.turn <- struct{}{}
 	if env.Dir != "" {
+		e.clearGate()
 		if err := e.adopt(); err != nil {
 			return nil, err
 		}
@@ -65,6 +70,7 @@ func (e *Encoder) Close() error {
 	e.shut.Do(func() {
 		close(e.closed)
 		<-e.turn // and nobody gets it again
+		e.cool()
 		e.mu.Lock()
 		p := e.running
 		e.mu.Unlock()
@@ -150,8 +156,35 @@ func (e *Encoder) Start(ctx context.Context, job encoders.Job) error {
 			return err
 		}
 	}
+	woken, err := e.wake(c, job)
+	if err != nil {
+		e.env.Log.Warn("the process that was kept warm is of no use", "encoder", e.env.Name, "error", err)
+	}
+	if woken != nil {
+		return nil
+	}
+	e.cool()
 	_, err = e.spawn(c, job)
 	return err
+}
+
+// keepWarm makes a standby if there is nothing else to do.
+func (e *Encoder) keepWarm(job encoders.Job) {
+	if e.settings.Standby != "warm" || e.env.Dir == "" {
+		return
+	}
+	select {
+	case <-e.closed:
+	case <-e.turn:
+		defer e.leave()
+		e.mu.Lock()
+		idle := e.running == nil
+		e.mu.Unlock()
+		if idle {
+			e.warm(job)
+		}
+	default: // a start or stop is under way
+	}
 }
 
 // present returns the process that runs, adopting one that somebody else has started.
@@ -221,6 +254,9 @@ func (e *Encoder) takeOver(h *handle, st state) error {
 // adoptHolder takes over a process that is known by its lock alone. Its environment tells what it is for.
 func (e *Encoder) adoptHolder() error {
 	who := holders(filepath.Join(e.env.Dir, lockFile))
+	if e.standby != nil { // it has the file open, and not the lock
+		who = slices.DeleteFunc(who, func(pid int) bool { return pid == e.standby.PID })
+	}
 	h, id, err := findByCookie(who)
 	if err != nil {
 		return fmt.Errorf("%w: processes %v hold the lock in its folder, and none of them is known", errLocked, who)
@@ -256,6 +292,7 @@ func differs(a, b encoders.Status) bool {
 // Status tells what is known; the process is watched all the time.
 func (e *Encoder) Status(ctx context.Context, job encoders.Job) (encoders.Status, error) {
 	e.note(job)
+	e.keepWarm(job)
 	s, _ := e.now()
 	return s, ctx.Err()
 }
@@ -277,6 +314,7 @@ const healthEvery = 2 * time.Second
 // Watch reports what the process does as soon as it is seen.
 func (e *Encoder) Watch(ctx context.Context, job encoders.Job, report func(encoders.Status)) error {
 	e.note(job)
+	e.keepWarm(job)
 	timer := time.NewTimer(healthEvery)
 	defer timer.Stop()
 	for {

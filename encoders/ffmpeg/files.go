@@ -118,18 +118,34 @@ var errLocked = errors.New("an encoder process of an earlier start still runs")
 
 // takeLock locks the folder. The lock is on the open file, so whoever inherits the descriptor holds it too.
 func takeLock(dir string) (*os.File, error) {
+	f, err := openLock(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := lockOpen(f); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func openLock(dir string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the lock file: %w", err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, errLocked
-		}
-		return nil, fmt.Errorf("lock the encoder's folder: %w", err)
-	}
 	return f, nil
+}
+
+func lockOpen(f *os.File) error {
+	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.EWOULDBLOCK):
+		return errLocked
+	}
+	return fmt.Errorf("lock the encoder's folder: %w", err)
 }
 
 // locked reports whether a process of the encoder lives.

@@ -15,17 +15,28 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// play is the test binary in another role. A controller starts the encoder in a folder, says the pid, and waits to be killed.
+// play is the test binary in another role. A controller starts the encoder in a folder, or keeps it warm, says the
+// pid, and waits to be killed.
 func play(role string) int {
 	if role != "controller" {
 		return 2
 	}
-	e, err := New(small(), encoders.Env{Name: "cam", Dir: os.Getenv("ONCUE_TEST_DIR"), Log: slog.New(slog.DiscardHandler)})
+	settings := small()
+	if standby := os.Getenv("ONCUE_TEST_STANDBY"); standby != "" {
+		settings.Standby = standby
+	}
+	e, err := New(settings, encoders.Env{Name: "cam", Dir: os.Getenv("ONCUE_TEST_DIR"), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		fmt.Println(err)
 		return 1
 	}
-	if err := e.Start(context.Background(), roleJob(os.Getenv("ONCUE_TEST_PUBLISH"))); err != nil {
+	job := roleJob(os.Getenv("ONCUE_TEST_PUBLISH"))
+	if settings.Standby == "warm" {
+		e.keepWarm(job)
+		fmt.Println(e.standby.PID)
+		select {}
+	}
+	if err := e.Start(context.Background(), job); err != nil {
 		fmt.Println(err)
 		return 1
 	}

@@ -81,6 +81,13 @@ func (s *sink) pictures() int {
 	return s.frames
 }
 
+// forget counts from nothing again.
+func (s *sink) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.frames = 0
+}
+
 // publisher returns the one that publishes.
 func (s *sink) publisher(t testing.TB) *rtmp.Publisher {
 	s.mu.Lock()

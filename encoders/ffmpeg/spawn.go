@@ -25,7 +25,13 @@ func (e *Encoder) spawn(c command, job encoders.Job) (*process, error) {
 	}
 	defer lock.Close() // the child has it
 	st := state{Stream: job.ID(), Run: job.Run, Started: time.Now(), Progress: c.progress, Fast: c.fast, Input: inputMark(e.settings, job)}
-	child := launch{binary: binary, args: c.args, options: c.options, cookie: newCookie(job.Run), lock: lock}
+	child := launch{binary: binary, args: c.args, cookie: newCookie(job.Run), lock: lock}
+	if c.options != "" {
+		if child.options, err = pipeOf(c.options); err != nil {
+			return nil, fmt.Errorf("hand over the key: %w", err)
+		}
+		defer child.options.Close()
+	}
 	if st.LogFrom, err = child.openFiles(e.env.Dir, e.settings.LogSize); err != nil {
 		return nil, fmt.Errorf("open the encoder's output files: %w", err)
 	}
@@ -41,13 +47,18 @@ func (e *Encoder) spawn(c command, job encoders.Job) (*process, error) {
 		err = st.save(e.env.Dir)
 	}
 	if err != nil { // nobody could find it again
-		_ = h.signal(syscall.SIGKILL, pid)
-		_, _ = h.wait(time.Now().Add(time.Second))
-		h.status(0)
-		h.close()
+		abandon(h, pid)
 		return nil, err
 	}
 	return e.open(newProcess(e.settings, st), h), nil
+}
+
+// abandon ends a child of ours that has no name yet.
+func abandon(h *handle, pid int) {
+	_ = h.signal(syscall.SIGKILL, pid)
+	_, _ = h.wait(time.Now().Add(5 * time.Second))
+	h.status(0)
+	h.close()
 }
 
 // lookUp finds the binary. A name without a slash is searched for in PATH.
@@ -69,7 +80,7 @@ func lookUp(binary string) (string, error) {
 type launch struct {
 	binary         string
 	args           []string
-	options        string // for descriptor optionFD
+	options        *os.File // for descriptor optionFD; nil when it has none
 	cookie         string
 	lock           *os.File
 	output, errors *os.File
@@ -113,13 +124,8 @@ func (l *launch) start(job encoders.Job) (*handle, int, error) {
 	}
 	defer null.Close()
 	files := []*os.File{null, l.output, l.errors, l.lock}
-	if l.options != "" {
-		options, err := pipeOf(l.options)
-		if err != nil {
-			return nil, 0, fmt.Errorf("hand over the key: %w", err)
-		}
-		defer options.Close()
-		files = append(files, options)
+	if l.options != nil {
+		files = append(files, l.options)
 	}
 	pidfd := -1
 	p, err := os.StartProcess(l.binary, append([]string{l.binary}, l.args...), &os.ProcAttr{

@@ -31,6 +31,7 @@ func (e *Encoder) Stop(ctx context.Context, job encoders.Job) error {
 	}
 	if p == nil {
 		e.stopped()
+		e.warm(job)
 		return nil
 	}
 	if err := ctx.Err(); err != nil {
@@ -46,6 +47,7 @@ func (e *Encoder) Stop(ctx context.Context, job encoders.Job) error {
 		return err
 	}
 	e.stopped() // also when it had failed just before
+	e.warm(job)
 	return nil
 }
 

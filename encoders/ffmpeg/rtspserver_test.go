@@ -1,0 +1,222 @@
+package ffmpeg
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// camera is an RTSP server that plays a picture for ever, at its own pace: who comes late comes in the middle of a group of pictures.
+type camera struct {
+	addr  string
+	units [][][]byte // NAL units of each picture, parameter sets left out
+	keys  []bool
+	sdp   string
+	began time.Time
+}
+
+const (
+	cameraFPS = 30
+	cameraGOP = 60 // pictures
+)
+
+// newCamera plays on loopback until the test ends.
+func newCamera(t testing.TB) *camera {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "camera.h264")
+	out, err := exec.Command("ffmpeg", "-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", fmt.Sprintf("testsrc2=size=640x360:rate=%d", cameraFPS),
+		"-t", "4", "-c:v", "libx264", "-preset", "ultrafast", "-g", fmt.Sprint(cameraGOP), "-keyint_min", fmt.Sprint(cameraGOP), "-sc_threshold", "0", "-bf", "0", "-x264-params", "slices=1:threads=1",
+		"-bsf:v", "h264_metadata=aud=insert", "-f", "h264", path).CombinedOutput()
+	if err != nil {
+		t.Fatalf("make the camera's pictures: %v: %s", err, out)
+	}
+	body, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &camera{began: time.Now()}
+	c.read(body)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.addr = l.Addr().String()
+	var work sync.WaitGroup
+	var mu sync.Mutex
+	conns := map[net.Conn]bool{}
+	work.Go(func() {
+		for {
+			nc, err := l.Accept()
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			conns[nc] = true
+			mu.Unlock()
+			work.Go(func() { defer nc.Close(); c.serve(nc) })
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		mu.Lock()
+		for nc := range conns {
+			nc.Close()
+		}
+		mu.Unlock()
+		work.Wait()
+	})
+	return c
+}
+
+func (c *camera) url() string { return "rtsp://admin:" + canary + "@" + c.addr + "/cam" }
+
+// read cuts an H.264 byte stream at its access unit delimiters.
+func (c *camera) read(stream []byte) {
+	var sps, pps []byte
+	for _, nal := range bytes.Split(stream, []byte{0, 0, 1}) {
+		nal = bytes.TrimRight(nal, "\x00")
+		if len(nal) == 0 {
+			continue
+		}
+		switch nal[0] & 31 {
+		case 9:
+			c.units, c.keys = append(c.units, nil), append(c.keys, false)
+		case 7:
+			sps = nal
+		case 8:
+			pps = nal
+		case 6:
+		default:
+			n := len(c.units) - 1
+			c.units[n] = append(c.units[n], nal)
+			c.keys[n] = c.keys[n] || nal[0]&31 == 5
+		}
+	}
+	b64 := base64.StdEncoding.EncodeToString
+	c.sdp = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=cam\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n" +
+		"a=fmtp:96 packetization-mode=1;sprop-parameter-sets=" + b64(sps) + "," + b64(pps) + "\r\na=control:track1\r\n"
+}
+
+// serve answers one player, TCP-interleaved.
+func (c *camera) serve(nc net.Conn) {
+	in := bufio.NewReader(nc)
+	for {
+		head, err := in.ReadString('\n')
+		if err != nil {
+			return
+		}
+		method, cseq, overTCP := strings.Fields(head + " x")[0], "", false
+		for {
+			line, err := in.ReadString('\n')
+			if err != nil {
+				return
+			}
+			if line = strings.TrimSpace(line); line == "" {
+				break
+			}
+			if v, ok := strings.CutPrefix(line, "CSeq:"); ok {
+				cseq = strings.TrimSpace(v)
+			}
+			overTCP = overTCP || strings.Contains(line, "interleaved")
+		}
+		answer := "RTSP/1.0 200 OK\r\nCSeq: " + cseq + "\r\n"
+		if method == "SETUP" && !overTCP {
+			method, answer = "", strings.Replace(answer, "200 OK", "461 Unsupported Transport", 1)
+		}
+		switch method {
+		case "OPTIONS":
+			answer += "Public: DESCRIBE, SETUP, PLAY, TEARDOWN\r\n\r\n"
+		case "DESCRIBE":
+			answer += fmt.Sprintf("Content-Type: application/sdp\r\nContent-Length: %d\r\n\r\n%s", len(c.sdp), c.sdp)
+		case "SETUP":
+			answer += "Session: 1\r\nTransport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n\r\n"
+		default:
+			answer += "Session: 1\r\n\r\n"
+		}
+		if _, err := nc.Write([]byte(answer)); err != nil || method == "TEARDOWN" {
+			return
+		}
+		if method == "PLAY" {
+			go func() { _, _ = in.WriteTo(new(bytes.Buffer)) }() // what the player still says; ends with the connection
+			c.play(nc)
+			return
+		}
+	}
+}
+
+// play sends the picture of the moment, at each moment.
+func (c *camera) play(nc net.Conn) {
+	var seq uint16
+	for n := int(time.Since(c.began).Seconds() * cameraFPS); ; n++ {
+		due := c.began.Add(time.Duration(n) * time.Second / cameraFPS)
+		<-time.After(time.Until(due))
+		units := c.units[n%len(c.units)]
+		for i, nal := range units {
+			for _, packet := range packets(nal, i == len(units)-1) {
+				seq++
+				if _, err := nc.Write(frame(packet, seq, uint32(n*90000/cameraFPS))); err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+// nextKey is when the next picture comes that a player can begin with.
+func (c *camera) nextKey(from time.Time) time.Time {
+	for n := int(from.Sub(c.began).Seconds()*cameraFPS) + 1; ; n++ {
+		if c.keys[n%len(c.keys)] {
+			return c.began.Add(time.Duration(n) * time.Second / cameraFPS)
+		}
+	}
+}
+
+type rtpPacket struct {
+	body []byte
+	last bool
+}
+
+// packets cuts a NAL unit into RTP payloads (RFC 6184, FU-A).
+func packets(nal []byte, last bool) []rtpPacket {
+	const size = 1400
+	if len(nal) <= size {
+		return []rtpPacket{{nal, last}}
+	}
+	var out []rtpPacket
+	for at := 1; at < len(nal); at += size {
+		end := min(at+size, len(nal))
+		header := nal[0] & 31
+		if at == 1 {
+			header |= 0x80
+		}
+		if end == len(nal) {
+			header |= 0x40
+		}
+		out = append(out, rtpPacket{append([]byte{nal[0]&0x60 | 28, header}, nal[at:end]...), last && end == len(nal)})
+	}
+	return out
+}
+
+// frame puts an RTP packet into the RTSP connection (RFC 2326, 10.12).
+func frame(p rtpPacket, seq uint16, timestamp uint32) []byte {
+	b := []byte{'$', 0, 0, 0, 0x80, 96}
+	if p.last {
+		b[5] |= 0x80
+	}
+	b = binary.BigEndian.AppendUint16(b, seq)
+	b = binary.BigEndian.AppendUint32(b, timestamp)
+	b = binary.BigEndian.AppendUint32(b, 1)
+	b = append(b, p.body...)
+	binary.BigEndian.PutUint16(b[2:], uint16(len(b)-4))
+	return b
+}
