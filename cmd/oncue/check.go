@@ -1,18 +1,185 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/oncue/oncue/configs"
+	"github.com/oncue/oncue/controller/millicast"
+	"github.com/oncue/oncue/encoders"
 )
 
 func newCheck() *cobra.Command {
-	cmd := &cobra.Command{Use: "check", Short: "Validate the configuration; print what would run", Args: noArgs}
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Validate the configuration; print what would run",
+		Long: "Read the configuration and report every problem as FILE:LINE:COL: key: what is wrong.\n" +
+			"A good one is printed as it would run: each stream, its encoders with their command lines (secrets masked), and the times that are not built in with the line that sets them.",
+		Args: noArgs,
+	}
 	path := configFlag(cmd)
+	schema := cmd.Flags().Bool("schema", false, "print the JSON Schema of the configuration, for editors")
+	verbose := cmd.Flags().BoolP("verbose", "v", false, "print all times, the built-in ones as well")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		_, err := loadConfig(*path, cmd.ErrOrStderr(), nil)
-		fmt.Fprintln(cmd.OutOrStdout(), "ok")
-		return err
+		if *schema {
+			_, err := cmd.OutOrStdout().Write(configs.Schema(driverSettings()))
+			return err
+		}
+		cfg, err := readConfig(*path, cmd.ErrOrStderr(), true)
+		if err != nil {
+			return err
+		}
+		return newScreen(cmd.OutOrStdout()).plan(cfg, *verbose)
 	}
 	return cmd
+}
+
+// readConfig is loadConfig for commands that start nothing. Warnings are printed where they are the matter.
+func readConfig(path string, errs io.Writer, warnings bool) (*configs.Config, error) {
+	cfg, err := loadConfig(path, io.Discard, func(p configs.Problem) {
+		if warnings {
+			fmt.Fprintln(errs, p)
+		}
+	})
+	var problems configs.Problems
+	if !errors.As(err, &problems) {
+		return cfg, err
+	}
+	for _, p := range problems {
+		fmt.Fprintln(errs, p)
+	}
+	fmt.Fprintf(errs, "error: %s has %s\n", path, plural(len(problems), "problem"))
+	return nil, saidError{err}
+}
+
+// plan prints what would run. It returns an error when an encoder cannot be opened.
+func (s screen) plan(cfg *configs.Config, verbose bool) error {
+	s.printf("%s is good: %s, %s, %s\n\n", cfg.File, plural(len(cfg.Streams), "stream"), plural(len(cfg.Encoders), "encoder"), plural(len(cfg.Accounts), "account"))
+	s.planHost(cfg)
+	for _, id := range slices.Sorted(maps.Keys(cfg.Accounts)) {
+		s.planAccount(cfg, cfg.Accounts[id])
+	}
+	var failed []error
+	for i, p := range cfg.Plan() {
+		if err := s.planStream(cfg, cfg.Streams[i], p, verbose); err != nil {
+			failed = append(failed, err)
+		}
+	}
+	return errors.Join(failed...)
+}
+
+func (s screen) item(key, format string, args ...any) {
+	s.printf("  %-22s %s\n", key, harmless(fmt.Sprintf(format, args...)))
+}
+
+func (s screen) planHost(cfg *configs.Config) {
+	s.printf("%s\n", s.paint(bold, "host"))
+	scheme := "plain HTTP, for a proxy or tunnel in front"
+	switch {
+	case len(cfg.TLS.ACME.Domains) > 0:
+		scheme = "HTTPS, certificate by ACME for " + strings.Join(cfg.TLS.ACME.Domains, ", ")
+	case cfg.TLS.On():
+		scheme = "HTTPS, certificate " + cfg.TLS.CertFile
+	}
+	s.item("listen", "%s (%s)", cfg.Listen, scheme)
+	token := "no token"
+	if cfg.Admin.Token.Set() {
+		token = "with a token"
+	}
+	s.item("admin", "%s (%s)", cfg.Admin.Listen, token)
+	s.item("data_dir", "%s", cfg.DataDir)
+	s.item("on_exit", "%s", cfg.OnExit)
+	if cfg.PublicURL == "" {
+		s.item("webhook", "public_url is not set; enter https://YOUR-HOST%s at the platform", millicast.HookPath)
+	} else {
+		s.item("webhook", "%s", millicast.HookURL(cfg.PublicURL))
+	}
+	if n := cfg.Limits.Running; n > 0 {
+		s.item("limits.running", "%d", n)
+	}
+	s.printf("\n")
+}
+
+func (s screen) planAccount(cfg *configs.Config, a *configs.Account) {
+	s.printf("%s\n", s.paint(bold, "account "+harmless(a.ID)))
+	s.item("webhook_secrets", "%d", len(a.WebhookSecrets))
+	if a.APISecret.Set() {
+		s.item("api", "%s, asked every %s", a.APIURL, span(a.PollInterval))
+		care := "left to people (manage_webhook: false)"
+		if a.ManageWebhook {
+			care = "created and repaired by oncue"
+		}
+		s.item("webhook", "%s", care)
+	} else {
+		s.item("api", "none, for there is no api_secret: what is live is known by hooks alone")
+		if byFeed(cfg, a.ID) {
+			s.item("note", "confirm: feed needs feed hooks: the webhook must send them beside viewer hooks")
+		}
+	}
+	s.printf("\n")
+}
+
+// byFeed reports whether a stream of the account counts as live when the platform says so.
+func byFeed(cfg *configs.Config, account string) bool {
+	return slices.ContainsFunc(cfg.Streams, func(st *configs.Stream) bool { return st.Account == account && st.Timing.Confirm == "feed" })
+}
+
+func (s screen) planStream(cfg *configs.Config, st *configs.Stream, p configs.StreamPlan, verbose bool) error {
+	kind := "stream "
+	if p.Pattern {
+		kind = "pattern "
+	}
+	s.printf("%s (line %d)\n", s.paint(bold, kind+harmless(p.ID)), p.Line)
+	if p.Publish != "" {
+		s.item("publish", "%s", p.Publish)
+	}
+	job := exampleJob(st)
+	var failed []error
+	for _, e := range p.Encoders {
+		s.item("encoder", "%s (%s, line %d)", e.Name, e.Driver, e.Line)
+		lines, err := planEncoder(cfg, e.Name, job)
+		if err != nil {
+			failed = append(failed, fmt.Errorf("stream %s: encoder %s: %w", p.ID, e.Name, err))
+		}
+		for _, line := range lines {
+			s.printf("    %s\n", harmless(line))
+		}
+	}
+	for _, k := range p.Keys {
+		if verbose || k.Origin.Line > 0 {
+			s.item(k.Key, "%-10s %s", k.Value, k.Origin)
+		}
+	}
+	s.printf("\n")
+	return errors.Join(failed...)
+}
+
+// exampleJob is a job of the stream, or of a pattern's the one whose wildcards matched an x each.
+func exampleJob(st *configs.Stream) encoders.Job {
+	job := encoders.Job{Account: st.Account, Name: st.Name, Grace: st.Timing.StopTimeout}
+	if st.IsPattern {
+		job.Name = strings.NewReplacer("*", "x", "?", "x").Replace(st.Name)
+		job.Matches, _ = st.Match(st.Account, job.Name)
+	}
+	job.Publish = job.FillSecret(st.Publish)
+	return job
+}
+
+// planEncoder is what a start would do.
+func planEncoder(cfg *configs.Config, name string, job encoders.Job) ([]string, error) {
+	enc, done, err := openOnly(cfg, name, "")
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	if p, ok := enc.(encoders.Planner); ok {
+		return p.Plan(job), nil
+	}
+	return nil, nil
 }

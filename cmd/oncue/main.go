@@ -59,6 +59,9 @@ func newRoot() *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if !cmd.HasParent() && cmd.Flags().NArg() > 0 { // a mistyped command, whose flags the root does not know
+			return noArgs(cmd, cmd.Flags().Args())
+		}
 		return hint(usageError{err}, fmt.Sprintf("%s --help lists the flags", cmd.CommandPath()))
 	})
 	adminFlag(root)
@@ -72,6 +75,7 @@ func commands() []*cobra.Command {
 		newServe(), newCheck(),
 		newStatus(), newOn(), newOff(), newAuto(), newHistory(), newLogs(), newEvents(),
 		newDemo(),
+		newHook(), newDoctor(), newWebhook(), newPresets(),
 		newVersion(), newCompletion(), newMan(),
 	}
 }
@@ -111,6 +115,7 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	}
 	if cmd.HasSubCommands() {
 		text := fmt.Errorf("%q is no command of %s", args[0], cmd.CommandPath())
+		cmd.SuggestionsMinimumDistance = 2
 		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 			return hint(usageError{text}, fmt.Sprintf("did you mean %s %s?", cmd.CommandPath(), near[0]))
 		}

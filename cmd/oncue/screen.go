@@ -120,7 +120,9 @@ func (s screen) table(columns []column, rows [][]cell) {
 			}
 			indent += widths[i] + gap
 		}
-		fmt.Fprintln(s.out, strings.TrimRight(b.String(), " "))
+		for line := range strings.Lines(b.String()) {
+			fmt.Fprintln(s.out, strings.TrimRight(line, " \n"))
+		}
 	}
 	heads := make([]cell, len(columns))
 	for i, c := range columns {

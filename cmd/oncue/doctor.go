@@ -1,0 +1,233 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/oncue/oncue/configs"
+	"github.com/oncue/oncue/controller/millicast"
+	"github.com/oncue/oncue/encoders"
+)
+
+// examineLimit bounds one examination. The round trip through the platform has longer.
+const (
+	examineLimit   = 20 * time.Second
+	roundTripLimit = 40 * time.Second
+)
+
+func newDoctor() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Try everything: encoders, ffmpeg, API secret, webhook, clock, round trip",
+		Long: "Try everything that has to work, and say how to repair what does not. Nothing goes live.\n" +
+			"✓ is good, ! is worth a look, ✗ is broken; the exit code is 1 when something is broken.",
+		Args: noArgs,
+	}
+	daemonFlags(cmd)
+	asJSON := cmd.Flags().Bool("json", false, "print the findings as JSON")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		d := doctor{config: cmd.Flag("config").Value.String()}
+		d.daemon, d.noDaemon = findDaemon(cmd)
+		return d.run(cmd.Context(), newScreen(cmd.OutOrStdout()), *asJSON)
+	}
+	return cmd
+}
+
+// doctor examines an installation.
+type doctor struct {
+	config   string
+	daemon   *client
+	noDaemon error // why daemon is nil
+	cfg      *configs.Config
+}
+
+// finding is one result, and of which examination.
+type finding struct {
+	Check string `json:"check"`
+	encoders.Finding
+}
+
+// exam is one examination. Exams do not depend on each other and run at once.
+type exam struct {
+	name  string
+	limit time.Duration // 0: examineLimit
+	do    func(context.Context) []encoders.Finding
+}
+
+func (d *doctor) run(ctx context.Context, s screen, asJSON bool) error {
+	var all []finding
+	err := d.examine(ctx, func(f finding) {
+		all = append(all, f)
+		if !asJSON {
+			s.finding(f)
+		}
+	})
+	broken := 0
+	for _, f := range all {
+		if f.Level == encoders.Bad {
+			broken++
+		}
+	}
+	if asJSON {
+		out, jsonErr := json.MarshalIndent(map[string]any{"ok": broken == 0, "findings": all}, "", "  ")
+		if jsonErr != nil {
+			return jsonErr
+		}
+		if _, jsonErr := fmt.Fprintf(s.out, "%s\n", out); jsonErr != nil {
+			return jsonErr
+		}
+	}
+	switch {
+	case err != nil:
+		return err
+	case broken == 1:
+		return errors.New("1 thing is broken")
+	case broken > 1:
+		return fmt.Errorf("%d things are broken", broken)
+	}
+	return nil
+}
+
+func (s screen) finding(f finding) {
+	mark, st := "✓", green
+	switch f.Level {
+	case encoders.Warn:
+		mark, st = "!", yellow
+	case encoders.Bad:
+		mark, st = "✗", red
+	}
+	s.printf("%s %s: %s\n", s.paint(st, mark), harmless(f.Check), harmless(f.What))
+	if f.Hint != "" {
+		s.printf("  hint: %s\n", harmless(f.Hint))
+	}
+}
+
+// examine runs all exams at once and tells of their findings in order. Its error is that of ctx.
+func (d *doctor) examine(ctx context.Context, tell func(finding)) error {
+	for _, f := range d.examineConfig() {
+		tell(finding{"config", f})
+	}
+	if d.cfg == nil {
+		return nil
+	}
+	exams := d.exams()
+	results := make([]chan []encoders.Finding, len(exams))
+	for i, e := range exams {
+		results[i] = make(chan []encoders.Finding, 1)
+		go func() {
+			ctx, cancel := context.WithTimeout(ctx, cmp.Or(e.limit, examineLimit))
+			defer cancel()
+			results[i] <- e.do(ctx)
+		}()
+	}
+	for i, e := range exams {
+		select {
+		case found := <-results[i]:
+			for _, f := range found {
+				tell(finding{e.name, f})
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (d *doctor) exams() []exam {
+	list := []exam{
+		{name: "data dir", do: d.examineDataDir},
+		{name: "disk", do: d.examineDisk},
+	}
+	for _, id := range slices.Sorted(maps.Keys(d.cfg.Accounts)) {
+		a := d.cfg.Accounts[id]
+		list = append(list, exam{name: "account " + id, do: func(ctx context.Context) []encoders.Finding { return d.examineAccount(ctx, a) }})
+	}
+	for _, e := range d.cfg.Encoders {
+		list = append(list, exam{name: "encoder " + e.Name, do: func(ctx context.Context) []encoders.Finding { return d.examineEncoder(ctx, e.Name) }})
+	}
+	list = append(list, exam{name: "public url", do: d.examinePublicURL}, exam{name: "daemon", do: d.examineDaemon})
+	for _, id := range slices.Sorted(maps.Keys(d.cfg.Accounts)) {
+		if a := d.cfg.Accounts[id]; a.APISecret.Set() {
+			list = append(list, exam{"round trip " + id, roundTripLimit, func(ctx context.Context) []encoders.Finding { return d.examineRoundTrip(ctx, a) }})
+		}
+	}
+	return list
+}
+
+func good(format string, args ...any) encoders.Finding {
+	return encoders.Finding{Level: encoders.OK, What: fmt.Sprintf(format, args...)}
+}
+
+func odd(what, hint string) encoders.Finding {
+	return encoders.Finding{Level: encoders.Warn, What: what, Hint: hint}
+}
+
+func bad(what, hint string) encoders.Finding {
+	return encoders.Finding{Level: encoders.Bad, What: what, Hint: hint}
+}
+
+func (d *doctor) examineConfig() []encoders.Finding {
+	var warnings []encoders.Finding
+	cfg, err := loadConfig(d.config, io.Discard, func(p configs.Problem) { warnings = append(warnings, odd(p.String(), "")) })
+	var problems configs.Problems
+	switch {
+	case errors.As(err, &problems):
+		found := make([]encoders.Finding, len(problems))
+		for i, p := range problems {
+			found[i] = bad(p.String(), "")
+		}
+		return found
+	case err != nil:
+		return []encoders.Finding{bad(err.Error(), hintFor(err))}
+	}
+	d.cfg = cfg
+	return append([]encoders.Finding{good("%s is good: %s, %s", d.config, plural(len(cfg.Streams), "stream"), plural(len(cfg.Encoders), "encoder"))}, warnings...)
+}
+
+// examineEncoder has the driver try itself, for the first stream that uses the encoder.
+func (d *doctor) examineEncoder(ctx context.Context, name string) []encoders.Finding {
+	enc, done, err := openOnly(d.cfg, name, "")
+	if err != nil {
+		return []encoders.Finding{bad(err.Error(), "")}
+	}
+	defer done()
+	var job encoders.Job
+	user := slices.IndexFunc(d.cfg.Streams, func(st *configs.Stream) bool { return slices.Contains(st.Encoders, name) })
+	if user >= 0 {
+		job = exampleJob(d.cfg.Streams[user])
+	}
+	checker, ok := enc.(encoders.Checker)
+	if !ok {
+		return []encoders.Finding{good("there is nothing to try")}
+	}
+	found := checker.Check(ctx, job)
+	if user < 0 {
+		found = append(found, odd("no stream uses it", ""))
+	} else if d.cfg.Streams[user].IsPattern { // the example may name a channel that is not there
+		for i := range found {
+			if found[i].Level == encoders.Bad {
+				found[i].Level, found[i].What = encoders.Warn, fmt.Sprintf("for the example %s: %s", job.ID(), found[i].What)
+			}
+		}
+	}
+	return found
+}
+
+// platformOf makes a client for the account's API.
+func platformOf(a *configs.Account) (*millicast.Client, error) {
+	c, err := millicast.NewClient(millicast.ClientOptions{Account: a.ID, URL: a.APIURL, Secret: a.APISecret, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, fmt.Errorf("account %s: %w", a.ID, err)
+	}
+	return c, nil
+}

@@ -1,0 +1,31 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/oncue/oncue/configs"
+	"github.com/oncue/oncue/encoders"
+)
+
+// openOnly opens a configured encoder outside the daemon, with files in dir, or with none when it is only planned or checked. Done lets go of it.
+func openOnly(cfg *configs.Config, name, dir string) (_ encoders.Encoder, done func(), err error) {
+	e, ok := cfg.Encoder(name)
+	if !ok {
+		names := make([]string, len(cfg.Encoders))
+		for i, e := range cfg.Encoders {
+			names[i] = e.Name
+		}
+		return nil, nil, hint(fmt.Errorf("%s has no encoder %q", cfg.File, name), "it has "+strings.Join(names, ", "))
+	}
+	enc, err := drivers[e.Driver].open(e.Settings, encoders.Env{Name: e.Name, Dir: dir, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, nil, err
+	}
+	return enc, func() {
+		if c, ok := enc.(encoders.Closer); ok {
+			_ = c.Close()
+		}
+	}, nil
+}

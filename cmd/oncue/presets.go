@@ -1,0 +1,45 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/oncue/oncue/configs/presets"
+)
+
+func newPresets() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "presets",
+		Short: "List the devices that the http driver knows by name",
+		Long:  "List the devices that the http driver knows by name. In the configuration: encoders: {stage: {http: {preset: NAME, url: http://10.0.0.9}}}.",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var rows [][]cell
+			for _, name := range presets.Names() {
+				about, err := presets.About(name)
+				if err != nil {
+					return err
+				}
+				rows = append(rows, []cell{{text: name}, {text: about}})
+			}
+			newScreen(cmd.OutOrStdout()).table([]column{{name: "PRESET"}, {name: "DEVICES", fit: folded, least: 30}}, rows)
+			return nil
+		},
+	}
+	cmd.AddCommand(&cobra.Command{
+		Use:       "show NAME",
+		Short:     "Print a preset, to learn from it or to change a copy",
+		Args:      argsBetween(1, 1),
+		ValidArgs: presets.Names(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			text, err := presets.Get(args[0])
+			if err != nil {
+				return usageError{err}
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s", text)
+			return err
+		},
+	})
+	return cmd
+}

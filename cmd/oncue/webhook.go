@@ -1,0 +1,242 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/oncue/oncue/configs"
+	"github.com/oncue/oncue/controller/millicast"
+)
+
+func newWebhook() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "webhook",
+		Short: "Look after the account's webhooks at the platform",
+		Long: "Look after the account's webhooks at the platform, through its API.\n" +
+			"Commands that take an ID mean the webhook with public_url + /hooks/millicast when there is none. Secrets are shown with --show-secret only.",
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newWebhookList(), newWebhookCreate(), newWebhookUpdate(), newWebhookRotate(), newWebhookEnable(), newWebhookDelete(), newWebhookTest())
+	return cmd
+}
+
+// desk is where the subcommands of webhook work: an account, its API, and how to show what comes.
+type desk struct {
+	cmd     *cobra.Command
+	cfg     *configs.Config
+	account *configs.Account
+	client  *millicast.Client
+	json    bool
+	secrets bool
+}
+
+// atDesk makes a subcommand whose work is done with a desk.
+func atDesk(cmd *cobra.Command, do func(ctx context.Context, d *desk, args []string) error) *cobra.Command {
+	daemonFlags(cmd)
+	account := cmd.Flags().String("account", "", "account `ID` (default: the only one with an api_secret)")
+	asJSON := cmd.Flags().Bool("json", false, "print the platform's answer as JSON")
+	secrets := cmd.Flags().Bool("show-secret", false, "show webhook secrets instead of a mask")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		cfg, err := readConfig(cmd.Flag("config").Value.String(), cmd.ErrOrStderr(), false)
+		if err != nil {
+			return err
+		}
+		d := &desk{cmd: cmd, cfg: cfg, json: *asJSON, secrets: *secrets}
+		if d.account, err = apiAccount(cfg, *account); err != nil {
+			return err
+		}
+		if d.client, err = platformOf(d.account); err != nil {
+			return err
+		}
+		defer d.client.Close()
+		return d.explain(do(cmd.Context(), d, args))
+	}
+	return cmd
+}
+
+// apiAccount is the named account, or the only one whose API can be used.
+func apiAccount(cfg *configs.Config, id string) (*configs.Account, error) {
+	able := slices.DeleteFunc(slices.Sorted(maps.Keys(cfg.Accounts)), func(id string) bool { return !cfg.Accounts[id].APISecret.Set() })
+	switch a := cfg.Accounts[id]; {
+	case id != "" && a == nil:
+		return nil, fmt.Errorf("%s has no account %q", cfg.File, id)
+	case id != "" && !a.APISecret.Set():
+		return nil, hint(fmt.Errorf("account %s has no api_secret", id), "take one from the platform's settings and set accounts."+id+".api_secret")
+	case id != "":
+		return a, nil
+	case len(able) == 0:
+		return nil, hint(fmt.Errorf("no account in %s has an api_secret", cfg.File), "take one from the platform's settings and set accounts.ID.api_secret")
+	case len(able) > 1:
+		return nil, hint(usageError{errors.New("several accounts have an api_secret")}, "--account says which: "+strings.Join(able, ", "))
+	}
+	return cfg.Accounts[able[0]], nil
+}
+
+// explain adds the likely fix to the platform's refusals.
+func (d *desk) explain(err error) error {
+	switch {
+	case errors.Is(err, millicast.ErrUnauthorized):
+		return hint(err, "take the API secret of account "+d.account.ID+" anew from the platform's settings")
+	case errors.Is(err, millicast.ErrNotFound):
+		return hint(err, "oncue webhook list shows those that are there")
+	}
+	return err
+}
+
+// ownURL is the URL of our webhook.
+func (d *desk) ownURL() (string, error) {
+	if d.cfg.PublicURL == "" {
+		return "", hint(fmt.Errorf("%s has no public_url, so our webhook is not known", d.cfg.File), "set public_url, or give the ID or the --url of the webhook")
+	}
+	return millicast.HookURL(d.cfg.PublicURL), nil
+}
+
+// webhook is the one that args name by its id, or ours.
+func (d *desk) webhook(ctx context.Context, args []string) (millicast.Webhook, error) {
+	if len(args) > 0 {
+		id, err := strconv.Atoi(args[0])
+		if err != nil {
+			return millicast.Webhook{}, usageError{fmt.Errorf("%q is not the id of a webhook, which is a number", args[0])}
+		}
+		return d.client.Webhook(ctx, id)
+	}
+	url, err := d.ownURL()
+	if err != nil {
+		return millicast.Webhook{}, err
+	}
+	all, err := d.client.ListWebhooks(ctx)
+	if err != nil {
+		return millicast.Webhook{}, err
+	}
+	switch ours := webhooksAt(all, url); len(ours) {
+	case 0:
+		return millicast.Webhook{}, hint(fmt.Errorf("no webhook of account %s has the URL %s", d.account.ID, url), "oncue webhook create makes it")
+	case 1:
+		return d.client.Webhook(ctx, ours[0].ID)
+	default:
+		ids := make([]string, len(ours))
+		for i, w := range ours {
+			ids[i] = strconv.Itoa(w.ID)
+		}
+		return millicast.Webhook{}, hint(usageError{fmt.Errorf("%d webhooks have the URL %s", len(ours), url)}, "say which one: "+strings.Join(ids, ", "))
+	}
+}
+
+// webhookJSON is a webhook as --json shows it. Its secret is a mask, or the secret itself.
+type webhookJSON struct {
+	millicast.Webhook
+	Secret   string  `json:"secret"`
+	Disabled *string `json:"disabled"`
+}
+
+func (d *desk) jsonOf(w millicast.Webhook) webhookJSON {
+	out := webhookJSON{Webhook: w, Secret: d.secretOf(w)}
+	if w.Disabled != nil {
+		words := w.Disabled.String()
+		out.Disabled = &words
+	}
+	return out
+}
+
+func (d *desk) secretOf(w millicast.Webhook) string {
+	if d.secrets {
+		return w.Secret.Reveal()
+	}
+	return w.Secret.String()
+}
+
+// show prints one webhook after what was done with it.
+func (d *desk) show(done string, w millicast.Webhook) error {
+	out := d.cmd.OutOrStdout()
+	if d.json {
+		return writeJSON(out, d.jsonOf(w))
+	}
+	fmt.Fprintf(out, "webhook %d %s: %s\n", w.ID, done, harmless(w.URL))
+	if d.secrets {
+		fmt.Fprintf(out, "secret: %s\n", w.Secret.Reveal())
+	}
+	return nil
+}
+
+func writeJSON(out io.Writer, v any) error {
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "%s\n", text)
+	return err
+}
+
+func newWebhookList() *cobra.Command {
+	return atDesk(&cobra.Command{Use: "list", Short: "List the account's webhooks", Args: noArgs}, func(ctx context.Context, d *desk, _ []string) error {
+		all, err := d.client.ListWebhooks(ctx)
+		if err != nil {
+			return err
+		}
+		if d.json {
+			list := make([]webhookJSON, len(all))
+			for i, w := range all {
+				list[i] = d.jsonOf(w)
+			}
+			return writeJSON(d.cmd.OutOrStdout(), list)
+		}
+		s := newScreen(d.cmd.OutOrStdout())
+		if len(all) == 0 {
+			s.printf("account %s has no webhook\n", d.account.ID)
+			return nil
+		}
+		columns := []column{{name: "ID"}, {name: "OURS"}, {name: "STATE"}, {name: "SENDS", fit: ending, least: 14}, {name: "URL", fit: middle, least: 24}}
+		if d.secrets {
+			columns = append(columns, column{name: "SECRET"})
+		}
+		own, _ := d.ownURL()
+		rows := make([][]cell, len(all))
+		for i, w := range all {
+			rows[i] = d.row(w, own)
+		}
+		s.table(columns, rows)
+		return nil
+	})
+}
+
+func (d *desk) row(w millicast.Webhook, own string) []cell {
+	ours, state := "no", cell{"on", green}
+	if w.URL == own {
+		ours = "yes"
+	}
+	if w.Disabled != nil {
+		state = cell{"disabled: " + w.Disabled.String(), red}
+	}
+	row := []cell{{text: strconv.Itoa(w.ID)}, {text: ours}, state, {text: sends(w)}, {text: w.URL}}
+	if d.secrets {
+		row = append(row, cell{text: d.secretOf(w)})
+	}
+	return row
+}
+
+// sends lists the kinds of hooks that a webhook sends.
+func sends(w millicast.Webhook) string {
+	var kinds []string
+	for _, k := range []struct {
+		on   bool
+		name string
+	}{{w.Viewers, "viewers"}, {w.Feeds, "feeds"}, {w.Thumbnails, "thumbnails"}, {w.Transcoder, "transcoder"}, {w.Media, "media"}, {w.Recording, "recording"}} {
+		if k.on {
+			kinds = append(kinds, k.name)
+		}
+	}
+	if len(kinds) == 0 {
+		return "nothing"
+	}
+	return strings.Join(kinds, ", ")
+}
