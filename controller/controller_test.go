@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,7 +24,7 @@ type rig struct {
 	t     *testing.T
 	dir   string
 	begun time.Time
-	wall  time.Duration // how far the wall clock was set away
+	wall  atomic.Int64 // how far the wall clock was set away, in nanoseconds
 
 	specs    []controller.StreamSpec
 	accounts map[string]controller.AccountSpec
@@ -78,7 +79,7 @@ func (r *rig) boot() {
 	r.boxes = map[string]*fake.Encoder{}
 	r.c = controller.New(controller.Config{
 		Find: r.find, Streams: r.specs, Accounts: r.accounts, Running: r.running, Store: flaky{r.store, r},
-		Clock: controller.ClockOf(func() time.Time { return time.Now().Add(r.wall) }, func() time.Duration { return time.Since(r.begun) }),
+		Clock: controller.ClockOf(func() time.Time { return time.Now().Add(time.Duration(r.wall.Load())) }, func() time.Duration { return time.Since(r.begun) }),
 		Open:  r.open, Notify: func(n controller.Notice) { r.mu.Lock(); r.notices = append(r.notices, n); r.mu.Unlock() },
 	})
 	if err := r.c.Start(context.Background()); err != nil {
@@ -130,7 +131,7 @@ func (r *rig) end(stop bool) {
 
 func (r *rig) hook(kind controller.HookKind, name string, feed ...string) {
 	r.pass(time.Millisecond) // no two hooks are sent at the same time
-	now := time.Now().Add(r.wall)
+	now := time.Now().Add(time.Duration(r.wall.Load()))
 	h := controller.Hook{Kind: kind, Account: "ACC", Name: name, At: now, Received: now}
 	if len(feed) > 0 {
 		h.Feed = controller.Feed{ID: feed[0], Started: now}
@@ -420,7 +421,7 @@ func TestClockStep(t *testing.T) {
 				r.live("lobby", "F1")
 				r.hook(controller.HookNoViewers, "lobby")
 				r.pass(5 * time.Second)
-				r.wall = by
+				r.wall.Store(int64(by))
 				r.pass(5 * time.Second)
 				if v := r.view("lobby"); v.Phase != controller.PhaseLingering || time.Until(v.Deadline.Time.Add(-by)) != 10*time.Second {
 					t.Fatalf("%s until %v", v.Phase, v.Deadline)

@@ -149,7 +149,7 @@ func (s *stream) decide(ev Event, spec *StreamSpec, now time.Time, acts []Action
 func (s *stream) onlyHealth(seen EncoderSeen) bool {
 	e := s.state.enc(seen.Encoder)
 	if e == nil || !e.Known {
-		return e == nil
+		return false
 	}
 	was, is := e.Seen, seen.Status
 	was.Health, was.At, is.Health, is.At = nil, time.Time{}, nil, time.Time{}

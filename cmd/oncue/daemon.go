@@ -76,7 +76,8 @@ func startDaemon(ctx context.Context, cfg *configs.Config, logTo io.Writer, opts
 	if err != nil {
 		return nil, err
 	}
-	if d.store, err = store.Open(ctx, store.Options{Dir: cfg.DataDir, Log: d.log, LockWait: lockWait}); err != nil {
+	d.people = notify.New(d.log)
+	if d.store, err = store.Open(ctx, store.Options{Dir: cfg.DataDir, Log: d.log, LockWait: lockWait, Notice: d.notice}); err != nil {
 		return nil, err
 	}
 	if d.thumbs, err = millicast.OpenThumbnails(cfg.DataDir); err != nil {
@@ -84,7 +85,6 @@ func startDaemon(ctx context.Context, cfg *configs.Config, logTo io.Writer, opts
 	}
 	v, _, _ := build()
 	d.metrics = web.NewMetrics(v, d.log)
-	d.people = notify.New(d.log)
 	if err := d.makeController(newPlan(cfg, nil)); err != nil {
 		return nil, err
 	}

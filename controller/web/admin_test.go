@@ -132,6 +132,7 @@ func TestStatus(t *testing.T) {
   "watched_s": 0
  },
  "started": "2026-03-04T05:06:07.890Z",
+ "stream_count": 1,
  "streams": [
   {
    "account": "ABC123",
@@ -270,6 +271,8 @@ func TestMistakesAreNamed(t *testing.T) {
 	if len(f.requests) != 0 {
 		t.Errorf("a mistake set a mode: %+v", f.requests)
 	}
+	f.failWith = errors.New("ffmpeg log: it is gone")
+	mustProblem(t, "log", call(t, "GET", stream+"/log", ""), 502, "ffmpeg log: it is gone", "")
 	for _, tt := range []struct {
 		err    error
 		status int
@@ -617,7 +620,7 @@ func TestDemoIsMounted(t *testing.T) {
 	}
 }
 
-// The goal is 50 ms for 1,000 streams on a two-core machine; the bound here leaves room for a busy one.
+// The goal is 50 ms for 1,000 streams on a quiet two-core machine; the bound here leaves room for a busy one and the race detector.
 func TestStatusOfAThousandStreams(t *testing.T) {
 	a, err := NewAdmin(AdminOptions{Controller: manyStreams(1000), Log: quiet()})
 	if err != nil {
@@ -631,12 +634,12 @@ func TestStatusOfAThousandStreams(t *testing.T) {
 		if took := time.Since(began); took < best {
 			best = took
 		}
-		if w.Code != 401 && w.Code != 200 {
+		if w.Code != 200 {
 			t.Fatalf("%d %s", w.Code, w.Body)
 		}
 	}
 	t.Logf("1,000 streams: %v", best)
-	if best > 50*time.Millisecond {
+	if best > 500*time.Millisecond {
 		t.Errorf("took %v", best)
 	}
 }

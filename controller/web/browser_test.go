@@ -383,6 +383,10 @@ func TestDashboardOfAThousandStreams(t *testing.T) {
 	s.ID, s.Name = "ABC123/camera-0500b", "camera-0500b"
 	f.put(s)
 	p.wait(row("ABC123/camera-0500") + `.nextElementSibling.dataset.id === "ABC123/camera-0500b"`)
+	f.mu.Lock()
+	delete(f.streams, s.ID)
+	f.mu.Unlock()
+	p.wait(`document.querySelectorAll(".row").length === 1000`) // at the next look at the status
 	p.shot("thousand")
 	p.clean()
 }

@@ -19,6 +19,7 @@ type statusJSON struct {
 	NotReady []string                 `json:"not_ready"` // why
 	Platform []controller.AccountView `json:"platform"`
 	Savings  savingsJSON              `json:"savings"`
+	Count    int                      `json:"stream_count"`
 	Streams  []streamJSON             `json:"streams"`
 }
 
@@ -123,6 +124,7 @@ func (a *Admin) status(c echo.Context) error {
 		NotReady: reasons,
 		Platform: accounts,
 		Savings:  sumSavings(streams),
+		Count:    len(streams),
 		Streams:  streamsJSON(shown),
 	})
 }

@@ -189,7 +189,10 @@ func (a *Admin) encoderLog(c echo.Context) error {
 	defer cancel()
 	text, err := a.opts.Controller.Log(ctx, s.ID, encoder, int(lines))
 	if err != nil {
-		return err
+		if p, known := asProblem(err); known {
+			return p
+		}
+		return newProblem(http.StatusBadGateway, err.Error(), "") // a driver's words are meant for people
 	}
 	if len(text) > 0 {
 		text = append(text, "")

@@ -23,8 +23,8 @@ const hiddenFor = 60_000; // a page that nobody sees gives its connection back a
 const retryAfter = 3_000;
 const checkEvery = 10_000;
 
-// follow keeps the page up to date: load() when connected, stream(s) and hook(h) for what changes, glance() now and then, and state(word) for the
-// connection: "live" or "lost".
+// follow keeps the page up to date: load() when connected, stream(s) and hook(h) for what changes, glance(status) now and then, which says false when
+// all must be loaded again, and state(word) for the connection: "live" or "lost".
 export function follow({ load, stream, hook, glance, state }) {
   let source = null, waiting = null, timer = null, generation = 0;
 
@@ -72,7 +72,9 @@ export function follow({ load, stream, hook, glance, state }) {
     if (!source || waiting || document.hidden) return;
     const mine = generation;
     try {
-      glance(await get("/status?streams=none", { signal: AbortSignal.timeout(checkEvery) }));
+      const status = await get("/status?streams=none", { signal: AbortSignal.timeout(checkEvery) });
+      if (mine !== generation) return;
+      if (!glance(status)) opened(mine);
     } catch {
       if (mine === generation) lost();
     }

@@ -1,6 +1,6 @@
 // One stream in full.
 
-import { at, now, age, clock, hours, bitrate, el, put } from "./format.js";
+import { at, now, age, clock, hours, el, put } from "./format.js";
 import { get, streamPath } from "./api.js";
 import { next, hold, tag, why, encoderText, viewersText } from "./rows.js";
 import { ask } from "./hold.js";
@@ -99,7 +99,6 @@ function encoders() {
     const more = [
       `driver ${e.driver}`,
       e.pid ? `process ${e.pid}` : null,
-      h.bitrate_bps ? bitrate(h.bitrate_bps) : null,
       h.frames ? `${h.frames.toLocaleString("en")} frames` : null,
       h.speed ? `speed ${h.speed.toFixed(2)}×` : null,
       h.congestion ? `congestion ${Math.round(h.congestion * 100)} %` : null,

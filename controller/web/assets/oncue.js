@@ -64,6 +64,7 @@ function glance(all) {
   put(byID("total-wasted"), `${v.wasted_starts.toLocaleString("en")} of ${v.starts.toLocaleString("en")}`);
   platform();
   alarm();
+  return all.stream_count === streams.size; // a stream that left the configuration is not told of by the feed
 }
 
 // platform says how the platform's side of each account is, and the clock. Its lines stay and their words change.

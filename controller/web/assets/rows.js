@@ -4,7 +4,6 @@ import { at, now, age, countdown, clock, bitrate, isolate, put } from "./format.
 import { streamPath } from "./api.js";
 import * as timeline from "./timeline.js";
 
-export const rowHours = 6;
 
 // next says what happens by itself, and when.
 export function next(s) {
@@ -168,11 +167,11 @@ export class Rows {
       const row = this.queue.pop();
       if (!this.inView.has(row)) continue;
       this.loading++;
-      timeline.load(row.s, rowHours).then(() => this.drawLine(row), () => {}).finally(() => { this.loading--; this.work(); });
+      timeline.load(row.s, timeline.rowHours).then(() => this.drawLine(row), () => {}).finally(() => { this.loading--; this.work(); });
     }
   }
 
-  drawLine(row) { timeline.draw(row.parts.timeline, row.s.id, rowHours, true); }
+  drawLine(row) { timeline.draw(row.parts.timeline, row.s.id, timeline.rowHours, true); }
 
   freshPicture(row) {
     if (now() - row.pictureAt < 5_000) return;

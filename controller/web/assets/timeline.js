@@ -6,6 +6,7 @@ import { at, now, age, clock } from "./format.js";
 export const phaseOrder = ["idle", "waiting", "starting", "live", "lingering", "stopping", "backoff", "failed"];
 const ns = "http://www.w3.org/2000/svg";
 const hour = 3600_000;
+export const rowHours = 6; // what a row shows
 const stories = new Map(); // id → [{at, phase}] oldest first, complete since `from`
 
 // remember adds a stream's present phase to its story, when it is known.
@@ -20,10 +21,11 @@ export function remember(s) {
 export async function load(s, hours) {
   const known = stories.get(s.id), from = now() - hours * hour;
   if (known && known.from <= from) return false;
-  const history = await get(`${streamPath(s.id)}/history?limit=${hours > 6 ? 1000 : 200}`);
+  const limit = hours > rowHours ? 1000 : 300;
+  const history = await get(`${streamPath(s.id)}/history?limit=${limit}`);
   const steps = history.filter((t) => t.from !== t.to).map((t) => ({ at: at(t.at), phase: t.to })).reverse();
   const oldest = history.at(-1);
-  if (oldest && oldest.from !== oldest.to) steps.unshift({ at: history.length < 200 ? 0 : at(oldest.at), phase: oldest.from });
+  if (oldest && oldest.from !== oldest.to) steps.unshift({ at: history.length < limit ? 0 : at(oldest.at), phase: oldest.from });
   const last = steps.at(-1);
   if (!last || last.phase !== s.phase) steps.push({ at: at(s.since), phase: s.phase });
   stories.set(s.id, { steps, from: Math.min(from, known ? known.from : from) });
