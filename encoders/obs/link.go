@@ -94,7 +94,7 @@ func (e *Encoder) learn(sess *session) error {
 			return err
 		}
 		e.update(func(now time.Time) {
-			if e.events == seen {
+			if e.events == seen || e.out.phase == phaseUnseen {
 				e.out.returned(l, now)
 			} else {
 				e.out.looked(l, now) // the events since are newer

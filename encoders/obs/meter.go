@@ -15,24 +15,21 @@ type meter struct {
 	advanced time.Time // when bytes or frames grew last
 }
 
+// minSpan is how far apart two polls must be to make a rate of them.
+const minSpan = 200 * time.Millisecond
+
 // measure takes a poll in. sending says that the output should be delivering.
 func (m *meter) measure(l look, sending bool, now time.Time) {
-	before, dt := m.last.stream, now.Sub(m.at).Seconds()
-	grew := l.stream.Bytes != before.Bytes || l.stream.Frames != before.Frames
-	switch {
-	case !sending:
-		m.rated = false
-	case m.at.IsZero():
-	case grew && l.stream.Bytes >= before.Bytes && dt >= 0.2:
-		m.bitrate, m.rated = float64(l.stream.Bytes-before.Bytes)*8/dt, true
-	case dt < 0.2 && grew: // too close to make a rate of
+	before, span := m.last.stream, now.Sub(m.at)
+	if sending && (l.stream.Bytes != before.Bytes || l.stream.Frames != before.Frames) {
 		m.advanced = now
-		return
-	case !grew:
-		m.bitrate = 0
 	}
-	if sending && grew {
-		m.advanced = now
+	if span < minSpan {
+		return
+	}
+	m.rated = sending && !m.at.IsZero() && l.stream.Bytes >= before.Bytes
+	if m.rated {
+		m.bitrate = float64(l.stream.Bytes-before.Bytes) * 8 / span.Seconds()
 	}
 	m.last, m.at = l, now
 }

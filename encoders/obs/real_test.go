@@ -1,162 +1,19 @@
 package obs
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/oncue/oncue/configs/secret"
-	"github.com/oncue/oncue/controller/millicast/simulator/rtmp"
 	"github.com/oncue/oncue/encoders"
 	"github.com/oncue/oncue/encoders/encodertest"
 	"github.com/oncue/oncue/encoders/obs/obstest"
 )
-
-// ingest is the platform's RTMP side, for one stream.
-type ingest struct {
-	t   *testing.T
-	url string // without the stream
-
-	server *rtmp.Server
-
-	mu    sync.Mutex
-	open  map[*rtmp.Publisher]bool
-	most  int // publishers at once, ever
-	names []string
-	tags  int
-}
-
-func newIngest(t *testing.T) *ingest {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	i := &ingest{t: t, url: "rtmp://" + l.Addr().String() + "/v2/pub", open: map[*rtmp.Publisher]bool{}}
-	i.server = rtmp.NewServer(rtmp.Settings{Handler: i})
-	var serving sync.WaitGroup
-	serving.Go(func() { i.server.Serve(l) })
-	t.Cleanup(func() { i.server.Close(); serving.Wait() })
-	return i
-}
-
-func (i *ingest) Publish(p *rtmp.Publisher) error {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.open[p] = true
-	i.most = max(i.most, len(i.open))
-	i.names = append(i.names, p.Name)
-	return nil
-}
-
-func (i *ingest) Tag(*rtmp.Publisher, rtmp.Tag) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.tags++
-}
-
-func (i *ingest) Unpublish(p *rtmp.Publisher, _ error) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	delete(i.open, p)
-}
-
-func (i *ingest) feeds() int {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return len(i.open)
-}
-
-// drop ends all feeds, as a lost network does.
-func (i *ingest) drop() {
-	i.mu.Lock()
-	var all []*rtmp.Publisher
-	for p := range i.open {
-		all = append(all, p)
-	}
-	i.mu.Unlock()
-	for _, p := range all {
-		p.Drop(true, rtmp.ErrGone)
-	}
-}
-
-func (r *rig) awaitFeeds(i *ingest, n int) {
-	r.t.Helper()
-	await(r.t, "the ingest has as many feeds as it should", func() bool { return i.feeds() == n })
-}
-
-func (i *ingest) published(name string) bool {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return slices.Contains(i.names, name)
-}
-
-// realRig is an encoder for a real OBS. Its times are the driver's own but for those that would only make the test wait.
-func realRig(t *testing.T, o *obstest.OBS, change func(*Settings)) *rig {
-	t.Helper()
-	s := Defaults()
-	s.Address, s.Password = o.Address, o.Password
-	if change != nil {
-		change(&s)
-	}
-	l := defaultLimits()
-	l.dial, l.request, l.look = 2*time.Second, 2*time.Second, time.Second
-	l.pollOff, l.quiet, l.backoffMax = 2*time.Second, 500*time.Millisecond, 2*time.Second
-	return newRig(t, s, l)
-}
-
-// operator is a person at OBS, as another client of its websocket server.
-func operator(t *testing.T, o *obstest.OBS) *session {
-	t.Helper()
-	s, err := dial(t.Context(), target{address: o.Address, password: o.Password}, patience, func(event) {})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.close)
-	return s
-}
-
-func (s *session) press(t *testing.T, kind string) {
-	t.Helper()
-	if err := s.do(context.Background(), patience, kind, nil, nil); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// pressOnce is an operator who comes for one button.
-func pressOnce(t *testing.T, o *obstest.OBS, kind string) {
-	t.Helper()
-	s, err := dial(context.Background(), target{address: o.Address, password: o.Password}, patience, func(event) {})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.close()
-	s.press(t, kind)
-}
-
-// switchOff leaves OBS off for the next part.
-func switchOff(t *testing.T, o *obstest.OBS) {
-	t.Helper()
-	pressOnce(t, o, "StopStream")
-	s, err := dial(context.Background(), target{address: o.Address, password: o.Password}, patience, func(event) {})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.close()
-	await(t, "OBS is off", func() bool {
-		var st streamStatus
-		err := s.do(context.Background(), patience, "GetStreamStatus", nil, &st)
-		return err == nil && !st.Active
-	})
-}
 
 const realKey = "lobby?token=" + encodertest.Canary
 
@@ -192,9 +49,7 @@ func realStartStop(t *testing.T, o *obstest.OBS, in *ingest) {
 	r.start()
 	r.awaitState(encoders.StatePublishing)
 	r.awaitFeeds(in, 1)
-	s := r.awaitStatus("measured", func(s encoders.Status) bool {
-		return s.Health != nil && s.Health.BitrateBPS != nil && *s.Health.BitrateBPS > 0 && *s.Health.Frames > 0 && *s.Health.Bytes > 0
-	})
+	s := r.awaitMeasured()
 	if fps := *s.Health.FPS; fps < 1 || fps > 31 {
 		t.Errorf("OBS renders %v frames a second; it is set to 30", fps)
 	}
@@ -369,6 +224,7 @@ func realClosed(t *testing.T, o *obstest.OBS, in *ingest) {
 	r := realRig(t, o, nil)
 	r.start()
 	r.awaitState(encoders.StatePublishing)
+	r.awaitMeasured() // OBS 29 sometimes hangs when it is closed within 100 ms of going live
 	o.Quit()
 	r.awaitState(encoders.StateUnknown)
 	r.stop()
@@ -396,71 +252,4 @@ func realSetService(t *testing.T, o *obstest.OBS, in *ingest) {
 	if err := r.Start(r.within(patience), r.job); r.version.major() < whipSince && !encoders.IsPermanent(err) {
 		t.Errorf("start over WHIP with OBS %s: %v; want a permanent error", r.version.OBS, err)
 	}
-}
-
-// TestRealGivesUp is about starts and streams that OBS ends by itself. OBS waits 32 s for a server that accepts and never answers.
-func TestRealGivesUp(t *testing.T) {
-	t.Parallel()
-	in := newIngest(t)
-	o := obstest.Start(t, obstest.Config{Server: in.url, Key: realKey, NoReconnect: true})
-	r := realRig(t, o, nil)
-	r.start()
-	r.awaitState(encoders.StatePublishing)
-	r.awaitFeeds(in, 1)
-	in.drop()
-	if s := r.awaitState(encoders.StateFailed); s.Error != endedItself || s.ByHand {
-		t.Errorf("after OBS gave up it is %+v", s)
-	}
-	in.server.Mute(true)
-	r.start()
-	r.awaitState(encoders.StateStarting)
-	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
-	defer cancel()
-	var s encoders.Status
-	r.Watch(ctx, r.job, func(now encoders.Status) {
-		if s = now; s.State != encoders.StateStarting {
-			cancel()
-		}
-	})
-	if s.State != encoders.StateFailed || s.Error != startFailed {
-		t.Errorf("after a start that nobody answered it is %+v", s)
-	}
-	in.server.Mute(false)
-	r.start()
-	r.awaitState(encoders.StatePublishing)
-	r.stop()
-}
-
-// TestRealConformance is not parallel: the suite counts goroutines.
-func TestRealConformance(t *testing.T) {
-	in := newIngest(t)
-	o := obstest.Start(t, obstest.Config{Server: in.url, Key: realKey, NoReconnect: true})
-	encodertest.Run(t, encodertest.Harness{
-		New: func(t *testing.T) encodertest.Rig {
-			s := Defaults()
-			s.Address, s.Password = o.Address, o.Password
-			l := defaultLimits()
-			l.quiet = 100 * time.Millisecond
-			dir := t.TempDir()
-			open := func(t *testing.T) encoders.Encoder { return newRigIn(t, dir, s, l).Encoder }
-			return encodertest.Rig{
-				Encoder:     open(t),
-				Secrets:     []string{o.Password.Reveal()},
-				Copies:      in.feeds,
-				Reopen:      open,
-				Die:         func(*testing.T) { in.drop() },
-				Unreachable: func(t *testing.T) { o.Kill(); t.Cleanup(o.Open) },
-				Freeze:      func(t *testing.T) { o.Freeze(); t.Cleanup(func() { o.Thaw(); switchOff(t, o) }) },
-				Press: func(t *testing.T, _ encoders.Job, on bool) {
-					if on {
-						pressOnce(t, o, "StartStream")
-					} else {
-						pressOnce(t, o, "StopStream")
-					}
-				},
-			}
-		},
-		EchoesRun: true,
-		OneStream: true,
-	})
 }

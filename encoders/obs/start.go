@@ -127,15 +127,14 @@ func claimOf(job encoders.Job, now time.Time) claim {
 	return claim{Stream: job.ID(), Run: job.Run, At: now.Round(0)}
 }
 
-// sendStart sends the one StartStream. It was not taken when OBS is not ready, or was started by somebody else meanwhile. Without an answer
-// OBS counts as starting until it tells.
+// sendStart sends the one StartStream. It is not taken when somebody else was quicker. Without an answer OBS counts as starting until it tells.
 func (e *Encoder) sendStart(ctx context.Context, sess *session, job encoders.Job) (taken bool, err error) {
 	if err := ctx.Err(); err != nil {
 		return false, fmt.Errorf("start: %w", err)
 	}
-	mine := false
+	mine, seen := false, 0
 	e.update(func(now time.Time) {
-		mine = e.sess == sess && e.out.certain(now)
+		mine, seen = e.sess == sess && e.out.certain(now), e.events
 		if mine {
 			e.out.startAsked(claimOf(job, now), now)
 		}
@@ -143,24 +142,33 @@ func (e *Encoder) sendStart(ctx context.Context, sess *session, job encoders.Job
 	if !mine {
 		return false, nil
 	}
-	err = sess.do(ctx, e.limits.request, "StartStream", nil, nil)
-	var refusal *requestError
-	switch {
-	case err == nil:
-		return true, nil
-	case !errors.As(err, &refusal):
-		return false, fmt.Errorf("start: %w", err)
-	}
-	e.update(func(now time.Time) { e.out.startRefused(now) })
-	switch refusal.Code {
-	case codeOutputRunning:
-		e.update(func(now time.Time) { e.out.begun(now) })
-	case codeNotReady:
+	for {
+		err = sess.do(ctx, e.limits.request, "StartStream", nil, nil)
+		switch {
+		case err == nil:
+			return true, nil
+		case !isRequestError(err):
+			return false, fmt.Errorf("start: %w", err)
+		case isCode(err, codeOutputRunning):
+			e.update(func(now time.Time) { e.out.startRefused(now); e.out.begun(now) })
+			return false, nil
+		case !isCode(err, codeNotReady):
+			e.update(func(now time.Time) { e.out.startRefused(now) })
+			return false, fmt.Errorf("start: %w", err)
+		}
 		if err := e.pause(ctx, sess.done, time.Now().Add(e.limits.retry)); err != nil {
+			e.update(func(now time.Time) { e.out.startRefused(now) })
 			return false, fmt.Errorf("start: obs at %s is not ready: %w", e.target.address, err)
 		}
-	default:
-		return false, fmt.Errorf("start: %w", refusal)
+		if e.started(seen) {
+			return true, nil
+		}
 	}
-	return false, nil
+}
+
+// started reports whether OBS has told of its output since seen: it is on its way, and must not be sent another start.
+func (e *Encoder) started(seen int) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.events != seen
 }

@@ -1,8 +1,6 @@
 package obs
 
 import (
-	"context"
-	"errors"
 	"net"
 	"strings"
 	"testing"
@@ -105,128 +103,6 @@ func TestPasswordIsTriedAgainLater(t *testing.T) {
 	r.awaitState(encoders.StateStopped)
 }
 
-func TestNotReady(t *testing.T) {
-	t.Parallel()
-	busy := []int{207, 207, 207}
-	server, r := played(t, obstest.Settings{Refuse: map[string][]int{"GetVersion": busy, "GetStreamStatus": busy, "StartStream": busy, "StopStream": busy}})
-	r.start()
-	r.awaitState(encoders.StatePublishing)
-	r.stop()
-	if n := server.Requests("StartStream"); n != 4 {
-		t.Errorf("%d times StartStream; want 3 that OBS was not ready for, and one", n)
-	}
-}
-
-func TestStartRefused(t *testing.T) {
-	t.Parallel()
-	_, r := played(t, obstest.Settings{Refuse: map[string][]int{"StartStream": {702}}})
-	err := r.Start(r.within(patience), r.job)
-	if err == nil || !strings.Contains(err.Error(), "StartStream with code 702") {
-		t.Errorf("start: %v", err)
-	}
-	if s := r.status(); s.State != encoders.StateStopped {
-		t.Errorf("after a refused start it is %+v", s)
-	}
-	r.start()
-	r.awaitState(encoders.StatePublishing)
-}
-
-func TestStartedBySomebodyElseMeanwhile(t *testing.T) {
-	t.Parallel()
-	server, r := played(t, obstest.Settings{Refuse: map[string][]int{"StartStream": {500}}})
-	r.status()
-	server.Set(func(s *obstest.Settings) { s.StartTakes = 0 })
-	r.start() // 500 means that it is on, which is what was wanted
-	if s := r.status(); s.State.Gone() {
-		t.Errorf("it is %+v", s)
-	}
-}
-
-func TestStopWhileStarting(t *testing.T) {
-	t.Parallel()
-	server, r := played(t, obstest.Settings{StartTakes: 400 * time.Millisecond})
-	r.start()
-	r.awaitState(encoders.StateStarting)
-	r.stop()
-	if s := r.status(); s.State != encoders.StateStopped || s.ByHand || server.Active() {
-		t.Errorf("after the stop it is %+v", s)
-	}
-}
-
-func TestStopOutlivesItsContext(t *testing.T) {
-	t.Parallel()
-	server, r := played(t, obstest.Settings{StartTakes: 500 * time.Millisecond})
-	r.start()
-	if err := r.Stop(r.within(50*time.Millisecond), r.job); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("stop: %v; want it unconfirmed", err)
-	}
-	await(t, "the stop is sent once OBS is live", func() bool { return server.Requests("StopStream") > 0 && !server.Active() })
-	if s := r.awaitState(encoders.StateStopped); s.ByHand {
-		t.Errorf("the remembered stop seems to be by hand: %+v", s)
-	}
-}
-
-func TestStartCancelsARememberedStop(t *testing.T) {
-	t.Parallel()
-	server, r := played(t, obstest.Settings{StartTakes: 500 * time.Millisecond})
-	r.start()
-	if err := r.Stop(r.within(50*time.Millisecond), r.job); err == nil {
-		t.Fatal("stop is confirmed while OBS is starting")
-	}
-	r.start()
-	r.awaitState(encoders.StatePublishing)
-	if server.Requests("StopStream") != 0 || server.Requests("StartStream") != 1 {
-		t.Errorf("%d times StopStream, %d times StartStream; want 0 and 1", server.Requests("StopStream"), server.Requests("StartStream"))
-	}
-}
-
-func TestStartFails(t *testing.T) {
-	t.Parallel()
-	server, r := played(t, obstest.Settings{StartTakes: 20 * time.Millisecond, StartFails: true})
-	r.start()
-	if s := r.awaitState(encoders.StateFailed); s.Error != startFailed || s.Run != r.job.Run {
-		t.Errorf("the failure is %+v", s)
-	}
-	server.Set(func(s *obstest.Settings) { s.StartFails = false })
-	r.start()
-	r.awaitState(encoders.StatePublishing)
-}
-
-func TestAnswerToStartIsLost(t *testing.T) {
-	t.Parallel()
-	server, r := played(t, obstest.Settings{StartTakes: 3 * time.Second, Ignore: map[string]bool{"StartStream": true}})
-	r.status()
-	if err := r.Start(r.within(100*time.Millisecond), r.job); err == nil {
-		t.Fatal("start is confirmed without an answer")
-	}
-	server.Set(func(s *obstest.Settings) { s.Ignore = nil })
-	server.PressStart() // that is: OBS did take the start
-	r.start()           // while it may be starting: it must not be sent again
-	server.Drop(0)
-	r.start()
-	if s := r.awaitState(encoders.StatePublishing); server.Requests("StartStream") != 1 || s.Run != r.job.Run || s.ByHand {
-		t.Errorf("%d times StartStream; status %+v", server.Requests("StartStream"), s)
-	}
-}
-
-func TestReconnecting(t *testing.T) {
-	t.Parallel()
-	server := obstest.NewServer(t, obstest.Settings{})
-	s := settingsFor(server)
-	s.StallTimeout = time.Second
-	r := newRig(t, s, fast())
-	r.start()
-	r.awaitState(encoders.StatePublishing)
-	server.LoseIngest()
-	r.awaitStatus("publishing with an error", func(s encoders.Status) bool { return s.State == encoders.StatePublishing && s.Error == lostServer })
-	r.awaitStatus("stalled", func(s encoders.Status) bool { return s.State == encoders.StateStalled && s.Error == lostServer })
-	server.ReturnIngest()
-	r.awaitStatus("publishing again", func(s encoders.Status) bool { return s.State == encoders.StatePublishing && s.Error == "" })
-	server.Set(func(s *obstest.Settings) { s.Stuck = true })
-	r.awaitStatus("stalled", func(s encoders.Status) bool { return s.State == encoders.StateStalled && s.Error == sendsNought })
-	r.stop()
-}
-
 func TestConnectionLost(t *testing.T) {
 	t.Parallel()
 	for name, lose := range map[string]func(*obstest.Server){
@@ -305,42 +181,6 @@ func TestClosedOBSIsStopped(t *testing.T) {
 	r.stop() // it said good-bye
 }
 
-func TestByHand(t *testing.T) {
-	t.Parallel()
-	server, r := played(t, obstest.Settings{StartTakes: 10 * time.Millisecond})
-	r.awaitState(encoders.StateStopped)
-	server.PressStart()
-	if s := r.awaitState(encoders.StatePublishing); !s.ByHand || s.Run != "" {
-		t.Errorf("started by hand, it is %+v", s)
-	}
-	server.PressStop()
-	if s := r.awaitState(encoders.StateStopped); !s.ByHand {
-		t.Errorf("stopped by hand, it is %+v", s)
-	}
-	r.start()
-	if s := r.awaitState(encoders.StatePublishing); s.ByHand || s.Run != r.job.Run {
-		t.Errorf("started from here, it is %+v", s)
-	}
-}
-
-func TestControllerKilledWhileStarting(t *testing.T) {
-	t.Parallel()
-	server := obstest.NewServer(t, obstest.Settings{StartTakes: 700 * time.Millisecond})
-	dir := t.TempDir()
-	first := newRigIn(t, dir, settingsFor(server), fast())
-	first.start()
-	first.Close()
-	second := newRigIn(t, dir, settingsFor(server), fast())
-	if s := second.status(); s.State != encoders.StateStarting || s.Run != second.job.Run {
-		t.Errorf("after the controller's restart it is %+v", s)
-	}
-	second.start()
-	if s := second.awaitState(encoders.StatePublishing); s.Run != second.job.Run || s.ByHand || server.Requests("StartStream") != 1 {
-		t.Errorf("it is %+v, with %d times StartStream", s, server.Requests("StartStream"))
-	}
-}
-
-// TestListenStrangers connects to what is no OBS of today.
 func TestListenStrangers(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
