@@ -43,15 +43,11 @@ func (e *Encoder) status(ctx context.Context, job encoders.Job) (encoders.Status
 // of our acts it has seen.
 func (c *call) look(ctx context.Context) (look, int, error) {
 	host, leave, err := c.turn(ctx)
-	if ctx.Err() != nil {
-		return look{}, 0, ctx.Err()
-	}
 	_, number := c.e.claimed()
 	if err != nil {
-		return look{at: time.Now(), state: encoders.StateUnknown, text: err.Error()}, number, nil
+		return look{at: time.Now(), state: encoders.StateUnknown, text: err.Error()}, number, ctx.Err()
 	}
 	defer leave()
-	_, number = c.e.claimed()
 	l := c.lookInTurn(ctx, host)
 	if l.answer == nil && ctx.Err() != nil {
 		return look{}, number, ctx.Err()
