@@ -75,7 +75,7 @@ func commands() []*cobra.Command {
 		newServe(), newCheck(),
 		newStatus(), newOn(), newOff(), newAuto(), newHistory(), newLogs(), newEvents(),
 		newDemo(),
-		newHook(), newDoctor(), newWebhook(), newPresets(),
+		newHook(), newDoctor(), newWebhook(), newTry(), newPresets(), newBundle(), newInit(),
 		newVersion(), newCompletion(), newMan(),
 	}
 }

@@ -1,0 +1,248 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/oncue/oncue/configs"
+	"github.com/oncue/oncue/configs/secret"
+)
+
+const (
+	bundleSteps = 300 // transitions of each stream
+	bundleLines = 500 // lines of each encoder's output
+	bundleHooks = 500
+)
+
+func newBundle() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "bundle",
+		Short: "Write a support archive: status, history, logs, config; secrets removed",
+		Long: "Write an archive for whoever helps: status, history, encoder logs, hooks, metrics, configuration, versions and what oncue doctor finds.\n" +
+			"Every secret of the configuration is removed from every file. It works without the daemon, too, with what is there then.",
+		Args: noArgs,
+	}
+	daemonFlags(cmd)
+	output := cmd.Flags().StringP("output", "o", "", "`FILE` to write, or - for the standard output (default: oncue-bundle-HOST-TIME.tar.gz)")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		name := *output
+		if name == "" {
+			host, _ := os.Hostname()
+			name = fmt.Sprintf("oncue-bundle-%s-%s.tar.gz", deviceDir(host), time.Now().UTC().Format("20060102T150405Z"))
+		}
+		var archive bytes.Buffer
+		b := newBundler(cmd, &archive)
+		if err := b.fill(cmd.Context()); err != nil {
+			return fmt.Errorf("make the bundle: %w", err)
+		}
+		if name == "-" {
+			_, err := cmd.OutOrStdout().Write(archive.Bytes())
+			return err
+		}
+		if err := writeNew(name, archive.Bytes(), true); err != nil {
+			return err
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, secrets removed; look through it before you give it away\n", name, plural(b.files, "file"))
+		for _, m := range b.missing {
+			fmt.Fprintf(cmd.ErrOrStderr(), "missing: %s\n", m)
+		}
+		return nil
+	}
+	return cmd
+}
+
+// writeNew writes a file that only its owner can read. One that is there is replaced, when that is wanted.
+func writeNew(name string, data []byte, replace bool) error {
+	flags := os.O_WRONLY | os.O_CREATE | os.O_EXCL
+	target := name
+	if replace {
+		target = fmt.Sprintf("%s.%d.tmp", name, os.Getpid())
+	}
+	f, err := os.OpenFile(target, flags, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil && replace {
+		err = os.Rename(target, name)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(target))
+	}
+	return nil
+}
+
+// bundler gathers files. What cannot be had is noted and left out.
+type bundler struct {
+	cmd     *cobra.Command
+	config  string
+	daemon  *client
+	cfg     *configs.Config // nil when it has problems
+	masker  *masker
+	archive *tar.Writer
+	gzip    *gzip.Writer
+	began   time.Time
+	files   int
+	missing []string
+}
+
+func newBundler(cmd *cobra.Command, out io.Writer) *bundler {
+	b := &bundler{cmd: cmd, config: cmd.Flag("config").Value.String(), gzip: gzip.NewWriter(out), began: time.Now()}
+	b.archive = tar.NewWriter(b.gzip)
+	b.cfg, _, _ = configs.Load(b.config, driverSettings())
+	var secrets []secret.Value
+	if b.cfg != nil {
+		secrets = b.cfg.Secrets()
+	}
+	var err error
+	if b.daemon, err = findDaemon(cmd); err != nil {
+		b.lack("the daemon", err)
+	} else {
+		secrets = append(secrets, b.daemon.token)
+	}
+	b.masker = newMasker(secrets)
+	return b
+}
+
+func (b *bundler) lack(what string, err error) {
+	b.missing = append(b.missing, fmt.Sprintf("%s: %s", what, b.masker.maskText(err.Error())))
+}
+
+// add is the only way into the archive, and masks.
+func (b *bundler) add(name string, data []byte) error {
+	data = b.masker.mask(data)
+	b.files++
+	if err := b.archive.WriteHeader(&tar.Header{Name: path.Join("oncue-bundle", name), Mode: 0o600, Size: int64(len(data)), ModTime: b.began, Typeflag: tar.TypeReg}); err != nil {
+		return err
+	}
+	_, err := b.archive.Write(data)
+	return err
+}
+
+func (b *bundler) fill(ctx context.Context) error {
+	steps := []func(context.Context) error{b.addVersions, b.addConfig, b.addDoctor}
+	if b.daemon != nil {
+		steps = append(steps, b.addDaemon)
+	}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	if len(b.missing) > 0 {
+		if err := b.add("missing.txt", []byte(strings.Join(b.missing, "\n")+"\n")); err != nil {
+			return err
+		}
+	}
+	return errors.Join(b.archive.Close(), b.gzip.Close())
+}
+
+func (b *bundler) addVersions(context.Context) error {
+	v, c, d := build()
+	host, _ := os.Hostname()
+	system, _ := os.ReadFile("/etc/os-release")
+	kernel, _ := os.ReadFile("/proc/version")
+	return b.add("version.txt", fmt.Appendf(nil, "oncue %s\ncommit %s\ndate %s\n%s %s/%s\nhost %s\nmade %s\n\n%s\n%s", v, c, d,
+		runtime.Version(), runtime.GOOS, runtime.GOARCH, host, b.began.UTC().Format(time.RFC3339), kernel, system))
+}
+
+// addConfig adds the file as it is written when its secrets are known, else only what is wrong with it.
+func (b *bundler) addConfig(context.Context) error {
+	if b.cfg == nil {
+		_, _, err := configs.Load(b.config, driverSettings())
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+			b.lack("config.yaml", err)
+			return nil
+		}
+		b.lack("config.yaml", errors.New("it has problems, so its secrets are not known; see check.txt"))
+		if err != nil {
+			return b.add("check.txt", []byte(err.Error()+"\n"))
+		}
+		return nil
+	}
+	text, err := os.ReadFile(b.config)
+	if err != nil {
+		b.lack("config.yaml", err)
+		return nil
+	}
+	var plan bytes.Buffer
+	if err := (screen{out: &plan, size: 200}).plan(b.cfg, true); err != nil {
+		fmt.Fprintf(&plan, "error: %v\n", err)
+	}
+	return errors.Join(b.add("config.yaml", text), b.add("check.txt", plan.Bytes()))
+}
+
+func (b *bundler) addDoctor(ctx context.Context) error {
+	var text bytes.Buffer
+	d := doctor{config: b.config, daemon: b.daemon, quick: true}
+	if b.daemon == nil {
+		d.noDaemon = errors.New("the daemon's address is not known")
+	}
+	if err := d.run(ctx, screen{out: &text}, false); err != nil {
+		fmt.Fprintf(&text, "error: %v\n", err)
+	}
+	return b.add("doctor.txt", text.Bytes())
+}
+
+// addDaemon adds what the daemon tells.
+func (b *bundler) addDaemon(ctx context.Context) error {
+	var all atAGlance
+	if err := b.daemon.get(ctx, "/status", &all); err != nil {
+		b.lack("status, history, logs, events, metrics", err)
+		return nil
+	}
+	var table bytes.Buffer
+	screen{out: &table, size: 160}.statusTable(all)
+	if err := b.add("status.txt", table.Bytes()); err != nil {
+		return err
+	}
+	for _, f := range [][2]string{{"status.json", "/status"}, {"events.json", fmt.Sprintf("/api/v1/events?limit=%d", bundleHooks)}, {"metrics.txt", "/metrics"}} {
+		if err := b.addAnswer(ctx, f[0], f[1]); err != nil {
+			return err
+		}
+	}
+	for _, s := range all.Streams {
+		dir := path.Join("streams", url.PathEscape(s.ID))
+		if err := b.addAnswer(ctx, path.Join(dir, "history.json"), streamPath(s.ID, fmt.Sprintf("/history?limit=%d", bundleSteps))); err != nil {
+			return err
+		}
+		for _, e := range s.Encoders {
+			address := streamPath(s.ID, fmt.Sprintf("/log?lines=%d&encoder=%s", bundleLines, url.QueryEscape(e.Name)))
+			if err := b.addAnswer(ctx, path.Join(dir, e.Name+".log"), address); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// addAnswer adds an answer of the daemon as it is, unless it is empty.
+func (b *bundler) addAnswer(ctx context.Context, name, address string) error {
+	var answer []byte
+	if err := b.daemon.get(ctx, address, &answer); err != nil {
+		b.lack(name, err)
+		return nil
+	}
+	if len(answer) == 0 {
+		return nil
+	}
+	return b.add(name, answer)
+}

@@ -1,0 +1,300 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/oncue/oncue/configs"
+	"github.com/oncue/oncue/configs/secret"
+	"github.com/oncue/oncue/controller/millicast"
+)
+
+func newInit() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "Ask the few things needed, write a configuration, try it",
+		Long: "Ask the few things needed, write a commented configuration that only its owner can read, try it, and print the webhook's URL.\n" +
+			"What a flag or the environment says is not asked. Secrets may be given as @FILE.",
+		Args: noArgs,
+	}
+	path := configFlag(cmd)
+	var a answers
+	flags := cmd.Flags()
+	flags.StringVar(&a.account, "account", "", "account `ID` at the platform")
+	webhookSecret := flags.String("webhook-secret", "", "the webhook's `SECRET`, or @FILE (or ONCUE_WEBHOOK_SECRET)")
+	apiSecret := flags.String("api-secret", "", "the account's API `SECRET`, or @FILE (or ONCUE_API_SECRET); none: the platform is never asked")
+	flags.StringVar(&a.publicURL, "public-url", "", "https `URL` by which the platform reaches this host")
+	flags.StringVar(&a.stream, "stream", "", "`NAME` of the first stream")
+	publish := flags.String("publish", "", "publishing `TOKEN` or whole URL of the stream, or @FILE (or ONCUE_PUBLISH)")
+	flags.StringVar(&a.input, "input", "", "what FFmpeg reads: a `URL`, file or device; test for a test picture, obs for an OBS on this host")
+	flags.StringVar(&a.dataDir, "data-dir", configs.Default().DataDir, "`DIR` for the database and logs")
+	force := flags.Bool("force", false, "replace a configuration that is there")
+	try := flags.Bool("doctor", false, "run oncue doctor at the end")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if _, err := os.Stat(*path); err == nil && !*force {
+			return hint(fmt.Errorf("%s is there already", *path), "--force replaces it, --config FILE writes another one")
+		}
+		for _, s := range []struct {
+			to         *secret.Value
+			given, env string
+		}{{&a.webhookSecret, *webhookSecret, "ONCUE_WEBHOOK_SECRET"}, {&a.apiSecret, *apiSecret, "ONCUE_API_SECRET"}, {&a.publish, *publish, "ONCUE_PUBLISH"}} {
+			var err error
+			if *s.to, err = givenSecret(s.given, s.env); err != nil {
+				return err
+			}
+		}
+		if err := a.ask(newAsker(cmd), flags.Changed); err != nil {
+			return err
+		}
+		if err := a.write(*path, *force, cmd.ErrOrStderr()); err != nil {
+			return err
+		}
+		a.farewell(cmd.OutOrStdout(), *path)
+		if !*try {
+			return nil
+		}
+		d := doctor{config: *path}
+		if c, err := newClient(configs.Default().Admin.Listen); err == nil {
+			d.daemon = c
+		}
+		return d.run(cmd.Context(), newScreen(cmd.OutOrStdout()), false)
+	}
+	return cmd
+}
+
+// answers are what a configuration needs at least.
+type answers struct {
+	account, publicURL, stream, input, dataDir string
+	webhookSecret, apiSecret, publish          secret.Value
+}
+
+// ask asks for what is not known yet. Given reports whether a flag was set, be it to nothing.
+func (a *answers) ask(q *asker, given func(flag string) bool) error {
+	ask := func(to *string, flag, question, otherwise string, check func(string) error) error {
+		if *to != "" || given(flag) {
+			return check(*to)
+		}
+		return q.ask(to, flag, question, otherwise, check)
+	}
+	if err := ask(&a.account, "account", "Account id at the platform", "", needed); err != nil {
+		return err
+	}
+	if !a.webhookSecret.Set() {
+		if err := q.askSecret(&a.webhookSecret, "webhook-secret", "Secret of the webhook, as the platform shows it", millicast.CheckSecret); err != nil {
+			return err
+		}
+	} else if err := millicast.CheckSecret(a.webhookSecret); err != nil {
+		return err
+	}
+	if !a.apiSecret.Set() && !given("api-secret") {
+		if err := q.askSecret(&a.apiSecret, "api-secret", "API secret of the account (Enter for none)", nil); err != nil {
+			return err
+		}
+	}
+	if err := ask(&a.publicURL, "public-url", "https URL by which the platform reaches this host (Enter if not known yet)", "", anything); err != nil {
+		return err
+	}
+	if err := ask(&a.stream, "stream", "Name of the first stream", "", needed); err != nil {
+		return err
+	}
+	if err := ask(&a.input, "input", "What FFmpeg reads: URL, file or device; test for a test picture; obs for an OBS on this host", "test", anything); err != nil {
+		return err
+	}
+	if !a.publish.Set() && a.input != "obs" && !given("publish") {
+		return q.askSecret(&a.publish, "publish", "Publishing token of the stream, or its whole publishing URL", func(v secret.Value) error { return needed(v.Reveal()) })
+	}
+	return nil
+}
+
+func needed(s string) error {
+	if strings.TrimSpace(s) == "" {
+		return errors.New("it must not be empty")
+	}
+	return nil
+}
+
+func anything(string) error { return nil }
+
+// publishURL makes a URL of a token.
+func (a *answers) publishURL() string {
+	p := a.publish.Reveal()
+	if p == "" || strings.Contains(p, "://") {
+		return p
+	}
+	return "rtmps://rtmp-auto.millicast.com:443/v2/pub/{stream}?token=" + p
+}
+
+// write makes the file, tries it, and only then puts it in place.
+func (a *answers) write(path string, replace bool, errs io.Writer) error {
+	text := a.yaml()
+	_, _, err := configs.Options{Drivers: driverSettings()}.Parse(path, text)
+	var problems configs.Problems
+	if errors.As(err, &problems) {
+		for _, p := range problems {
+			fmt.Fprintln(errs, p)
+		}
+		return hint(errors.New("these answers make no good configuration; nothing was written"), "the keys in the lines above say which answer is meant")
+	}
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("write the configuration: %w", err)
+	}
+	if err := writeNew(path, text, replace); err != nil {
+		if errors.Is(err, fs.ErrPermission) {
+			return hint(fmt.Errorf("write the configuration: %w", err), "use sudo, or --config FILE for another place")
+		}
+		return fmt.Errorf("write the configuration: %w", err)
+	}
+	return nil
+}
+
+// yaml is the configuration, with what a newcomer wants to know beside it.
+func (a *answers) yaml() []byte {
+	var b bytes.Buffer
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line("# oncue: written by oncue init. oncue check tells what it means; all keys: oncue check --schema.")
+	line("# ${NAME} is the environment, ${file:PATH} the first line of a file, $$ a dollar sign: better places for secrets than this file.")
+	line("")
+	line("listen: \":8080\"                   # for the platform's webhooks")
+	line("admin: {listen: \"127.0.0.1:8081\"} # status, dashboard, oncue's own commands")
+	line("data_dir: %s", quoteYAML(a.dataDir))
+	if a.publicURL != "" {
+		line("public_url: %s   # the webhook is this + %s", quoteYAML(a.publicURL), millicast.HookPath)
+	} else {
+		line("# public_url: https://hooks.example.com   # by which the platform reaches listen")
+	}
+	line("\naccounts:\n  %s:", quoteKey(a.account))
+	line("    webhook_secrets: [%s]", quoteYAML(a.webhookSecret.Reveal()))
+	if a.apiSecret.Set() {
+		line("    api_secret: %s", quoteYAML(a.apiSecret.Reveal()))
+		if a.publicURL != "" {
+			line("    manage_webhook: true      # make and repair the webhook")
+		}
+	} else {
+		line("    # api_secret: ...         # lets oncue ask the platform what is live, and look after the webhook")
+	}
+	line("\nencoders:\n  main:")
+	switch a.input {
+	case "obs":
+		line("    obs: {address: \"127.0.0.1:4455\", password: \"\", set_service: %t}   # Tools > WebSocket Server Settings", a.publish.Set())
+	case "test":
+		line("    ffmpeg:                   # a test picture; replace it by input: rtsp://...")
+		line("      args: [-re, -f, lavfi, -i, \"testsrc2=size=1280x720:rate=30\", -f, lavfi, -i, \"sine=frequency=440\",")
+		line("             -c:v, libx264, -preset, veryfast, -tune, zerolatency, -bf, \"0\", -g, \"60\", -b:v, 2500k, -pix_fmt, yuv420p,")
+		line("             -c:a, aac, -b:a, 128k, -f, flv, \"{publish}\"]")
+	default:
+		line("    ffmpeg: {input: %s}", quoteYAML(a.input))
+	}
+	line("\nstreams:\n  %s:", quoteKey(a.stream))
+	line("    encoder: main")
+	if a.publish.Set() {
+		line("    publish: %s", quoteYAML(a.publishURL()))
+	}
+	line("    idle_timeout: 60s         # how long to stay on when nobody watches, after the platform's own 60 s")
+	return b.Bytes()
+}
+
+// quoteYAML writes a value so that YAML reads it as it is, and no reference is seen in it.
+func quoteYAML(s string) string { return quoteKey(strings.ReplaceAll(s, "$", "$$")) }
+
+// quoteKey is quoteYAML for keys, where no reference is looked for.
+func quoteKey(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\t", `\t`).Replace(s) + `"`
+}
+
+// farewell says what to do next.
+func (a *answers) farewell(out io.Writer, path string) {
+	fmt.Fprintf(out, "%s is written, and good.\n\n", path)
+	url := "https://YOUR-HOST" + millicast.HookPath
+	if a.publicURL != "" {
+		url = millicast.HookURL(a.publicURL)
+	}
+	fmt.Fprintf(out, "the webhook: %s\n", url)
+	if a.apiSecret.Set() && a.publicURL != "" {
+		fmt.Fprintf(out, "  the daemon makes it by itself (manage_webhook: true)\n")
+	} else {
+		fmt.Fprintf(out, "  enter it at the platform, with viewer hooks and feed hooks\n")
+	}
+	where := ""
+	if path != defaultConfig {
+		where = " --config " + path
+	}
+	fmt.Fprintf(out, "\nnext: oncue doctor%s\n      oncue serve%s   (or: systemctl enable --now oncue)\n", where, where)
+}
+
+// asker asks a person, on a terminal or line by line.
+type asker struct {
+	lines    *bufio.Reader
+	out      io.Writer
+	terminal *os.File // nil: not one
+}
+
+func newAsker(cmd *cobra.Command) *asker {
+	q := &asker{lines: bufio.NewReader(cmd.InOrStdin()), out: cmd.ErrOrStderr()}
+	if f, ok := cmd.InOrStdin().(*os.File); ok && isTerminal(f) {
+		q.terminal = f
+	}
+	return q
+}
+
+// ask asks until the answer passes check; without a terminal the first one must. An empty answer means otherwise.
+func (q *asker) ask(to *string, flag, question, otherwise string, check func(string) error) error {
+	for {
+		prompt := question
+		if otherwise != "" {
+			prompt += " [" + otherwise + "]"
+		}
+		fmt.Fprintf(q.out, "%s: ", prompt)
+		line, err := q.lines.ReadString('\n')
+		*to = cmp.Or(strings.TrimSpace(line), otherwise)
+		if wrong := check(*to); wrong == nil && (err == nil || err == io.EOF) {
+			return nil
+		} else if err != nil || q.terminal == nil {
+			fmt.Fprintln(q.out)
+			return hint(usageError{fmt.Errorf("%s: no answer that can be used: %w", strings.ToLower(question[:1])+question[1:], cmp.Or(wrong, err))}, "--"+flag+" gives it without being asked")
+		} else {
+			fmt.Fprintf(q.out, "  %v\n", wrong)
+		}
+	}
+}
+
+// askSecret is ask without an echo. Check nil: nothing is good, too.
+func (q *asker) askSecret(to *secret.Value, flag, question string, check func(secret.Value) error) error {
+	if check == nil {
+		check = func(secret.Value) error { return nil }
+	}
+	checked := func(s string) error { return check(secret.New(s)) }
+	if q.terminal == nil {
+		var text string
+		err := q.ask(&text, flag, question, "", checked)
+		*to = secret.New(text)
+		return err
+	}
+	for {
+		fmt.Fprintf(q.out, "%s (not shown): ", question)
+		text, err := term.ReadPassword(int(q.terminal.Fd()))
+		fmt.Fprintln(q.out)
+		if err != nil {
+			return fmt.Errorf("read the answer: %w", err)
+		}
+		*to = secret.New(strings.TrimSpace(string(text)))
+		if wrong := check(*to); wrong == nil {
+			return nil
+		} else {
+			fmt.Fprintf(q.out, "  %v\n", wrong)
+		}
+	}
+}

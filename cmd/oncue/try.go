@@ -1,0 +1,278 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/oncue/oncue/configs"
+	"github.com/oncue/oncue/encoders"
+)
+
+const (
+	tryAskDaemon = time.Second      // how long the daemon has to say whether it uses the encoder
+	tryRun       = "try"            // id of the run
+	tryLook      = 10 * time.Second // for one look
+)
+
+func newTry() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "try ENCODER start|stop|status",
+		Short: "Start, stop or look at one encoder by hand, without the daemon",
+		Long: "Start, stop or look at one encoder of the configuration by hand, without the daemon, to see whether its settings are right.\n" +
+			"start really publishes, and leaves the encoder on until oncue try ENCODER stop.",
+		Example:           "  oncue try stage-helo status --verbose\n  oncue try lobby-cam start --stream lobby",
+		Args:              argsBetween(2, 2),
+		ValidArgsFunction: completeEncoders,
+	}
+	daemonFlags(cmd)
+	stream := cmd.Flags().String("stream", "", "`NAME` of the stream to publish (default: the first that uses the encoder)")
+	verbose := cmd.Flags().BoolP("verbose", "v", false, "show what is sent to the box and what it answers, secrets masked")
+	force := cmd.Flags().Bool("force", false, "go on although the daemon uses the encoder")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if !slices.Contains([]string{"start", "stop", "status"}, args[1]) {
+			return hint(usageError{fmt.Errorf("%q is none of start, stop, status", args[1])}, "usage: "+cmd.UseLine())
+		}
+		cfg, err := readConfig(cmd.Flag("config").Value.String(), cmd.ErrOrStderr(), false)
+		if err != nil {
+			return err
+		}
+		t := trial{cmd: cmd, cfg: cfg, name: args[0], screen: newScreen(cmd.OutOrStdout())}
+		if t.job, err = tryJob(cfg, args[0], *stream); err != nil {
+			return err
+		}
+		if args[1] != "status" && !*force {
+			if err := t.leftAlone(cmd.Context()); err != nil {
+				return err
+			}
+		}
+		return t.run(cmd.Context(), args[1], *verbose)
+	}
+	return cmd
+}
+
+// trial is one encoder in the hands of a person.
+type trial struct {
+	cmd  *cobra.Command
+	cfg  *configs.Config
+	name string
+	job  encoders.Job
+	enc  encoders.Encoder
+	screen
+}
+
+// tryJob is what the encoder is to publish: the named stream, or the first of the configuration that uses it.
+func tryJob(cfg *configs.Config, encoder, stream string) (encoders.Job, error) {
+	var st *configs.Stream
+	var job encoders.Job
+	if stream == "" {
+		i := slices.IndexFunc(cfg.Streams, func(st *configs.Stream) bool { return slices.Contains(st.Encoders, encoder) })
+		if i < 0 {
+			return encoders.Job{Name: "try", Run: tryRun, Grace: 10 * time.Second}, nil
+		}
+		st = cfg.Streams[i]
+		job = exampleJob(st)
+	} else {
+		account, name, ok := strings.Cut(stream, "/")
+		if !ok {
+			var err error
+			if account, err = onlyAccount(cfg); err != nil {
+				return job, err
+			}
+			name = stream
+		}
+		found, matches, ok := cfg.Lookup(account, name)
+		if !ok {
+			return job, fmt.Errorf("%s has no stream %s/%s", cfg.File, account, name)
+		}
+		st = found
+		job = encoders.Job{Account: account, Name: name, Matches: matches, Grace: st.Timing.StopTimeout}
+		job.Publish = job.FillSecret(st.Publish)
+	}
+	job.Run = tryRun
+	return job, nil
+}
+
+// leftAlone makes sure that the daemon does not use the encoder now.
+func (t *trial) leftAlone(ctx context.Context) error {
+	c, err := findDaemon(t.cmd)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, tryAskDaemon)
+	defer cancel()
+	var all atAGlance
+	if err := c.get(ctx, "/status", &all); err != nil {
+		return nil // no daemon, or none that lets us ask: then the driver itself says whether the box is busy
+	}
+	for _, s := range all.Streams {
+		for _, e := range s.Encoders {
+			if e.Name == t.name && !e.State.Gone() {
+				return hint(fmt.Errorf("the daemon uses %s for %s (%s)", t.name, s.ID, e.State), fmt.Sprintf("oncue off %s makes it free; --force goes on nevertheless", s.Name))
+			}
+		}
+	}
+	return nil
+}
+
+func (t *trial) run(ctx context.Context, what string, verbose bool) error {
+	dir, err := tryDir(t.name)
+	if err != nil {
+		return err
+	}
+	var done func()
+	if t.enc, done, err = openOnly(t.cfg, t.name, dir); err != nil {
+		return err
+	}
+	defer done()
+	if verbose {
+		t.showPlan()
+		trace(t.enc, t.screen)
+	}
+	switch what {
+	case "start":
+		return t.start(ctx)
+	case "stop":
+		return t.stop(ctx)
+	}
+	st, err := t.look(ctx)
+	if err != nil {
+		return err
+	}
+	t.showStatus(st)
+	if st.State == encoders.StateUnknown {
+		return errors.New("the encoder cannot be asked")
+	}
+	return nil
+}
+
+// tryDir is where an encoder under trial keeps its files, so that a stop finds what a start left. It is private to the person.
+func tryDir(name string) (string, error) {
+	base, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("a folder for the trial: %w", err)
+	}
+	dir := filepath.Join(base, "oncue", "try", deviceDir(name))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("a folder for the trial: %w", err)
+	}
+	return dir, nil
+}
+
+func (t *trial) showPlan() {
+	if p, ok := t.enc.(encoders.Planner); ok {
+		for _, line := range p.Plan(t.job) {
+			t.printf("%s\n", t.paint(faint, "plan: "+harmless(line)))
+		}
+	}
+}
+
+// start hands the start over and waits until the encoder publishes, or fails.
+func (t *trial) start(ctx context.Context) error {
+	limit := configs.Default().Defaults.StartTimeout
+	if st, _, ok := t.cfg.Lookup(t.job.Account, t.job.Name); ok {
+		limit = st.Timing.StartTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	if err := t.enc.Start(ctx, t.job); err != nil {
+		return fmt.Errorf("start %s: %w", t.name, err)
+	}
+	t.printf("the start is handed over; waiting until it publishes\n")
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		st, err := t.look(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return hint(fmt.Errorf("%s does not publish after %s; it is left as it is", t.name, span(limit)), fmt.Sprintf("oncue try %s status --verbose looks at it, oncue try %s stop stops it", t.name, t.name))
+		case err != nil:
+			return err
+		case st.State == encoders.StatePublishing:
+			t.showStatus(st)
+			t.printf("it stays on until oncue try %s stop\n", t.name)
+			return nil
+		case st.State == encoders.StateFailed:
+			t.showStatus(st)
+			t.showLog(ctx)
+			return fmt.Errorf("%s failed: %s", t.name, harmless(st.Error))
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (t *trial) stop(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, max(t.job.Grace, time.Second))
+	defer cancel()
+	if err := t.enc.Stop(ctx, t.job); err != nil {
+		return fmt.Errorf("stop %s: %w", t.name, err)
+	}
+	t.printf("%s is stopped\n", t.name)
+	return nil
+}
+
+func (t *trial) look(ctx context.Context) (encoders.Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, tryLook)
+	defer cancel()
+	st, err := t.enc.Status(ctx, t.job)
+	if err != nil {
+		return st, fmt.Errorf("look at %s: %w", t.name, err)
+	}
+	return st, nil
+}
+
+func (t *trial) showStatus(st encoders.Status) {
+	words := fmt.Sprintf("%s is %s", t.name, st.State)
+	if !st.Since.IsZero() {
+		words += " since " + clock(st.Since, time.Now())
+	}
+	if h := healthWords(st.Health); h != "" {
+		words += ", " + h
+	}
+	if st.Error != "" {
+		words += ": " + st.Error
+	}
+	t.printf("%s\n", harmless(words))
+}
+
+// showLog prints the last lines that the encoder wrote.
+func (t *trial) showLog(ctx context.Context) {
+	l, ok := t.enc.(encoders.Logger)
+	if !ok {
+		return
+	}
+	lines, err := l.Log(ctx, 10)
+	if err != nil {
+		return // it is an extra
+	}
+	for _, line := range lines {
+		t.printf("  %s\n", harmless(line))
+	}
+}
+
+// completeEncoders offers the encoders of the configuration, then what to do.
+func completeEncoders(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	const nothing = cobra.ShellCompDirectiveNoFileComp
+	if len(args) == 1 {
+		return []string{"start", "stop", "status"}, nothing
+	}
+	cfg, _, err := configs.Load(cmd.Flag("config").Value.String(), driverSettings())
+	if err != nil || len(args) > 1 {
+		return nil, nothing
+	}
+	var names []string
+	for _, e := range cfg.Encoders {
+		names = append(names, e.Name+"\t"+e.Driver)
+	}
+	return names, nothing
+}
