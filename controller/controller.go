@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,9 +27,10 @@ type Controller struct {
 
 	mu      sync.RWMutex
 	streams map[string]*stream
-	shares  map[string]int     // device → streams of the configuration that use it
-	drivers map[string]*opened // device → driver
-	polls   map[string]*poller // account → its poll
+	exact   map[string]*StreamSpec // by id: the streams that are named without a pattern
+	shares  map[string]int         // device → streams of the configuration that use it
+	drivers map[string]*opened     // device → driver
+	polls   map[string]*poller     // account → its poll
 
 	alarms  *alarms
 	claims  *claims
@@ -65,7 +67,7 @@ func New(cfg Config) *Controller {
 		}
 	})
 	c.claims.setLimit(cfg.Running)
-	c.countShares()
+	c.index()
 	return c
 }
 
@@ -138,7 +140,7 @@ func (c *Controller) stopEncoders(ctx context.Context) {
 			if !e.on() {
 				continue
 			}
-			b, job := s.box(e.Name, &s.spec), s.job(e.Run, &s.spec)
+			b, job := s.box(e.Name, s.spec), s.job(e.Run, s.spec)
 			wg.Go(func() {
 				enc, err := c.driver(b.spec, job)
 				if err == nil {
@@ -157,13 +159,22 @@ func (c *Controller) stopEncoders(ctx context.Context) {
 
 func (c *Controller) restore(sv Saved) error {
 	account, name, _ := SplitID(sv.ID)
-	spec, known := c.cfg.Find(account, name)
+	c.mu.RLock()
+	spec := c.look(account, name)
+	c.mu.RUnlock()
+	known := spec != nil
 	if !known {
-		spec = StreamSpec{Account: account, Name: name}
+		spec = &StreamSpec{Account: account, Name: name}
 	}
 	s := newStream(c, spec)
 	if err := json.Unmarshal(sv.State, &s.state); err != nil {
 		return err
+	}
+	if !known { // what still runs of it must be found to be stopped
+		for _, e := range s.state.Encoders {
+			spec.Encoders = append(spec.Encoders, EncoderSpec{Name: e.Name, Driver: e.Driver, Device: cmp.Or(e.Device, e.Name)})
+		}
+		spec.Policy = Policy{StopTimeout: 10 * time.Second, IdleTimeout: time.Minute, JoinTimeout: time.Minute}
 	}
 	if by := c.cfg.Clock.SteppedSince(s.state.Anchor); by != 0 {
 		s.state.shift(by)
@@ -239,8 +250,11 @@ func (c *Controller) replay(ctx context.Context) error {
 func (c *Controller) Knows(account, name string) bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	_, ok := c.cfg.Find(account, name)
-	return ok
+	id := account + "/" + name
+	if s := c.streams[id]; s != nil || c.exact[id] != nil {
+		return true
+	}
+	return c.look(account, name) != nil
 }
 
 // Deliver hands a hook that is stored to its stream. It never blocks. A hook for a stream that the configuration does not have is dropped.
@@ -270,8 +284,8 @@ func (c *Controller) stream(account, name string) *stream {
 	if s = c.streams[id]; s != nil {
 		return s
 	}
-	spec, ok := c.cfg.Find(account, name)
-	if !ok {
+	spec := c.look(account, name)
+	if spec == nil {
 		return nil
 	}
 	s = newStream(c, spec)
@@ -290,14 +304,17 @@ func (c *Controller) all() []*stream {
 	return all
 }
 
-func (c *Controller) countShares() {
-	shares := map[string]int{}
+// index makes the look-ups for the streams of the configuration.
+func (c *Controller) index() {
+	exact, shares := make(map[string]*StreamSpec, len(c.cfg.Streams)), map[string]int{}
 	for i := range c.cfg.Streams {
-		for _, e := range c.cfg.Streams[i].Encoders {
+		spec := &c.cfg.Streams[i]
+		exact[spec.ID()] = spec
+		for _, e := range spec.Encoders {
 			shares[e.Device]++
 		}
 	}
-	c.shares = shares
+	c.exact, c.shares = exact, shares
 }
 
 // shared reports whether several streams of the configuration use the device.
@@ -363,12 +380,14 @@ func (c *Controller) settle(s *stream, spec *StreamSpec) {
 func (c *Controller) Reload(cfg Config) error {
 	c.mu.Lock()
 	c.cfg.Find, c.cfg.Streams, c.cfg.Accounts, c.cfg.Running = cfg.Find, cfg.Streams, cfg.Accounts, cfg.Running
-	c.countShares()
+	c.index()
 	c.mu.Unlock()
 	c.claims.setLimit(cfg.Running)
 	for _, s := range c.all() {
-		spec, ok := cfg.Find(s.account, s.name)
-		if !ok {
+		c.mu.RLock()
+		spec := c.look(s.account, s.name)
+		c.mu.RUnlock()
+		if spec == nil {
 			s.post(Drained{})
 			continue
 		}
@@ -423,8 +442,10 @@ func (c *Controller) Records(ctx context.Context, f RecordFilter) ([]Record, err
 // Log returns the last lines of an encoder's output, secrets redacted. Without a name it is the stream's first encoder.
 func (c *Controller) Log(ctx context.Context, id, encoder string, lines int) ([]string, error) {
 	account, name, _ := SplitID(id)
-	spec, ok := c.find(account, name)
-	if !ok {
+	c.mu.RLock()
+	spec := c.look(account, name)
+	c.mu.RUnlock()
+	if spec == nil {
 		return nil, fmt.Errorf("%w: %s", ErrUnknownStream, id)
 	}
 	if encoder == "" && len(spec.Encoders) > 0 {
@@ -445,10 +466,15 @@ func (c *Controller) Log(ctx context.Context, id, encoder string, lines int) ([]
 	return logger.Log(ctx, lines)
 }
 
-func (c *Controller) find(account, name string) (StreamSpec, bool) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return c.cfg.Find(account, name)
+// look finds what the configuration says of a stream, by name or by pattern; nil when it says nothing. The caller holds mu.
+func (c *Controller) look(account, name string) *StreamSpec {
+	if spec := c.exact[account+"/"+name]; spec != nil {
+		return spec
+	}
+	if spec, ok := c.cfg.Find(account, name); ok {
+		return &spec
+	}
+	return nil
 }
 
 // Watch tells changes of streams and hooks as they come, those after the given id first as far as they are remembered. The channel is closed when ctx ends or
@@ -512,6 +538,7 @@ func (c *Controller) CheckClock() {
 	c.cfg.Clock.Move(by)
 	streams := c.all()
 	for _, s := range streams {
+		s.state = s.state.clone() // readers have the one before
 		s.state.shift(by)
 		s.mu.Lock()
 		for i := range s.inbox {

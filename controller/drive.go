@@ -331,6 +331,11 @@ func (m *machine) start(e *Enc) {
 		e.Restarts++
 	}
 	m.Starts++
+	for _, ref := range m.p.Encoders {
+		if ref.Name == e.Name {
+			e.Driver, e.Device = ref.Driver, ref.Device
+		}
+	}
 	e.Step, e.Since, e.StartedAt, e.OnSince, e.Calling, e.Boot, e.Holder, e.Doubt = StepStarting, m.now, m.now, time.Time{}, true, false, "", false
 	e.Run = strconv.FormatInt(m.now.UnixMilli(), 36) + "x" + strconv.Itoa(m.Starts)
 	e.Seen = encoders.Status{}

@@ -35,6 +35,7 @@ type Policy struct {
 type EncoderRef struct {
 	Name   string
 	Driver string
+	Device string // the instance; see EncoderSpec
 }
 
 // Confirm says whose word makes a stream live.

@@ -6,66 +6,61 @@ import (
 	"time"
 )
 
-// published is what readers get of a stream, with what the figures that grow by themselves are made from.
+// published is what readers get of a stream: a state that nobody changes any more, and what the configuration says. The view is made when it is read: hooks come
+// far more often than readers.
 type published struct {
-	view    StreamView
-	live    time.Time // since when it is live; zero: it is not
-	running int       // encoders that run
-	watched bool
-	totals  Totals
-	matters bool // the platform's word may matter to it now
+	state State
+	spec  *StreamSpec
 }
 
-// publish makes the view that readers get, and tells those who watch.
+// publish lets readers see the state, and tells those who watch when there is something new to see.
 func (s *stream) publish(spec *StreamSpec, now time.Time) {
-	p := &published{view: viewOf(&s.state, spec), live: s.state.LiveSince, totals: s.state.Totals}
-	for i := range s.state.Encoders {
-		if s.state.Encoders[i].on() {
-			p.running++
-		}
-	}
-	present, _ := s.state.audience(&spec.Policy)
-	p.watched = present && !s.state.LiveSince.IsZero()
-	p.matters = s.state.Phase != PhaseIdle || s.state.Facts.Poll.Live || len(p.view.Feeds) > 0
+	p := &published{s.state, spec}
 	old := s.view.Swap(p)
-	if f := s.c.cfg.Observe.AttemptToLive; f != nil && s.state.ForViewers && !p.live.IsZero() && s.state.Facts.Attempt.Seen.After(s.lived) {
+	if f := s.c.cfg.Observe.AttemptToLive; f != nil && s.state.ForViewers && !s.state.LiveSince.IsZero() && s.state.Facts.Attempt.Seen.After(s.lived) {
 		s.lived = s.state.Facts.Attempt.Seen
-		if d := p.live.Sub(s.lived); d >= 0 {
+		if d := s.state.LiveSince.Sub(s.lived); d >= 0 {
 			f(d)
 		}
 	}
-	v := p.at(now)
-	if old != nil && old.same(p) {
+	if old != nil && old.spec == spec && same(&old.state, &s.state) {
 		return
 	}
+	v := p.at(now)
 	s.c.hub.publish(Change{Stream: &v})
 }
 
-// same reports whether nothing changed that a reader could not work out by himself.
-func (p *published) same(q *published) bool {
-	a, b := p.view, q.view
-	if !slices.EqualFunc(a.Feeds, b.Feeds, func(x, y Feed) bool { return x.ID == y.ID }) || !slices.EqualFunc(a.Encoders, b.Encoders, func(x, y EncoderView) bool {
-		return x.State == y.State && x.Wanted == y.Wanted && x.Restarts == y.Restarts && equal(x.Error, y.Error) && equal(x.PID, y.PID) && x.Health == y.Health
-	}) {
-		return false
-	}
-	return a.Phase == b.Phase && a.Mode == b.Mode && a.Reason == b.Reason && a.Wanted == b.Wanted && a.Managed == b.Managed && a.Starts == b.Starts &&
-		equal(a.Deadline, b.Deadline) && equal(a.Viewers, b.Viewers) && equal(a.ModeUntil, b.ModeUntil) && equal(a.LastAttempt, b.LastAttempt)
+// same reports whether two states look the same to a reader, but for figures that grow by themselves and the time of the last attempt.
+func same(a, b *State) bool {
+	return a.Phase == b.Phase && a.Reason == b.Reason && a.Wanted == b.Wanted && a.Managed == b.Managed && a.Hold == b.Hold && a.Deadline.Equal(b.Deadline) &&
+		a.Starts == b.Starts && a.Unconfirmed == b.Unconfirmed && a.Draining == b.Draining && a.Facts.Poll.Viewers == b.Facts.Poll.Viewers &&
+		slices.EqualFunc(a.Facts.Feeds, b.Facts.Feeds, func(x, y FeedFact) bool { return x.ID == y.ID && x.open() == y.open() }) &&
+		slices.EqualFunc(a.Encoders, b.Encoders, func(x, y Enc) bool {
+			return x.Step == y.Step && x.Seen.State == y.Seen.State && x.Seen.Error == y.Seen.Error && x.Seen.PID == y.Seen.PID && x.Seen.Health == y.Seen.Health &&
+				x.Restarts == y.Restarts && x.Error == y.Error
+		})
 }
 
-func equal[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
+// matters reports whether the platform's word may matter to the stream now.
+func (p *published) matters() bool {
+	return p.state.Phase != PhaseIdle || p.state.Facts.Poll.Live || slices.ContainsFunc(p.state.Facts.Feeds, func(f FeedFact) bool { return f.open() })
+}
 
-// at brings the figures up to now.
+// at is the view, with figures brought up to now.
 func (p *published) at(now time.Time) StreamView {
-	v := p.view
-	v.Feeds, v.Encoders = slices.Clone(v.Feeds), slices.Clone(v.Encoders)
-	if !p.live.IsZero() {
-		v.UptimeS = seconds(now.Sub(p.live))
+	s := &p.state
+	v := viewOf(s, p.spec)
+	if !s.LiveSince.IsZero() {
+		v.UptimeS = seconds(now.Sub(s.LiveSince))
 	}
-	t := p.totals
+	t := s.Totals
 	if d := now.Sub(t.At); d > 0 && !t.At.IsZero() {
-		t.Run += time.Duration(p.running) * d
-		if p.watched {
+		for i := range s.Encoders {
+			if s.Encoders[i].on() {
+				t.Run += d
+			}
+		}
+		if present, _ := s.audience(&p.spec.Policy); present && !s.LiveSince.IsZero() {
 			t.Watched += d
 		}
 	}
@@ -174,7 +169,7 @@ func (s *stream) now(now time.Time) StreamView {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return viewOf(&State{}, &s.spec)
+	return viewOf(&State{}, s.spec)
 }
 
 // Stream is one of Streams.
@@ -182,13 +177,10 @@ func (c *Controller) Stream(id string) (StreamView, bool) {
 	if s := c.known(id); s != nil {
 		return s.now(c.cfg.Clock.Now()), true
 	}
-	account, name, _ := SplitID(id)
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	for i := range c.cfg.Streams {
-		if spec := &c.cfg.Streams[i]; spec.Account == account && spec.Name == name {
-			return viewOf(&State{}, spec), true
-		}
+	if spec := c.exact[id]; spec != nil {
+		return viewOf(&State{}, spec), true
 	}
 	return StreamView{}, false
 }

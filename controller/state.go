@@ -96,6 +96,8 @@ const (
 // Enc is one encoder of a stream in the machine's hands.
 type Enc struct {
 	Name      string    `json:"name"`
+	Driver    string    `json:"driver,omitempty"` // of the last start: with Device it finds the encoder also when the stream is gone from the configuration
+	Device    string    `json:"device,omitempty"`
 	Step      Step      `json:"step"`
 	Since     time.Time `json:"since,omitzero"`
 	Run       string    `json:"run,omitempty"`

@@ -21,8 +21,8 @@ type stream struct {
 	mu     sync.Mutex
 	inbox  []posted
 	atWork bool
-	spec   StreamSpec // replaced by a reload
-	idle   *sync.Cond // signalled when the goroutine ends
+	spec   *StreamSpec // never changed, replaced by a reload
+	idle   *sync.Cond  // signalled when the goroutine ends
 
 	// owned by the goroutine at work
 	state   State
@@ -45,7 +45,7 @@ type posted struct {
 // lazySave is how long facts that change nothing may stay out of the store; the journal has their hooks until then.
 const lazySave = 5 * time.Second
 
-func newStream(c *Controller, spec StreamSpec) *stream {
+func newStream(c *Controller, spec *StreamSpec) *stream {
 	s := &stream{c: c, id: spec.ID(), account: spec.Account, name: spec.Name, spec: spec, boxes: map[string]*box{}}
 	s.idle = sync.NewCond(&s.mu)
 	return s
@@ -83,7 +83,7 @@ func (s *stream) work() {
 			return
 		}
 		s.mu.Unlock()
-		s.step(batch, &spec)
+		s.step(batch, spec)
 	}
 }
 
@@ -156,7 +156,8 @@ func (s *stream) onlyHealth(seen EncoderSeen) bool {
 	if was != is {
 		return false
 	}
-	e.Seen = seen.Status
+	s.state = s.state.clone() // readers have the one before
+	s.state.enc(seen.Encoder).Seen = seen.Status
 	return true
 }
 

@@ -96,7 +96,7 @@ func play(t *testing.T, script string) string {
 	st := &stage{t: t, begin: begin, now: begin, boxes: map[string]*prop{}, p: Policy{
 		AttemptHold: 45 * time.Second, StartTimeout: 30 * time.Second, JoinTimeout: 90 * time.Second, IdleTimeout: time.Minute, StopTimeout: 10 * time.Second,
 		Confirm: ConfirmFeed, Unmanaged: Observe, Several: AllEncoders, FailoverAfter: 3,
-		Restart: Restart{Initial: time.Second, Max: time.Minute, Factor: 2, ResetAfter: time.Minute}, Encoders: []EncoderRef{{"cam", "fake"}},
+		Restart: Restart{Initial: time.Second, Max: time.Minute, Factor: 2, ResetAfter: time.Minute}, Encoders: []EncoderRef{{Name: "cam"}},
 	}}
 	st.api = func() Event { return AskFailed{Text: "no answer"} }
 	lines := bufio.NewScanner(strings.NewReader(script))
@@ -245,7 +245,7 @@ func (st *stage) policy(a string) {
 	case key == "encoders":
 		st.p.Encoders = nil
 		for _, name := range strings.Split(value, ",") {
-			st.p.Encoders = append(st.p.Encoders, EncoderRef{name, "fake"})
+			st.p.Encoders = append(st.p.Encoders, EncoderRef{Name: name})
 		}
 	case key == "several":
 		st.p.Several = Several(value)

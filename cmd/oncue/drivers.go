@@ -6,7 +6,7 @@ import (
 	"github.com/oncue/oncue/encoders"
 	"github.com/oncue/oncue/encoders/fake"
 	"github.com/oncue/oncue/encoders/ffmpeg"
-	//"github.com/oncue/oncue/encoders/httpapi"
+	"github.com/oncue/oncue/encoders/httpapi"
 	"github.com/oncue/oncue/encoders/obs"
 )
 
@@ -21,7 +21,7 @@ type driver struct {
 var drivers = map[string]driver{
 	"ffmpeg": of(ffmpeg.Defaults, ffmpeg.New, false),
 	"obs":    of(obs.Defaults, obs.New, true),
-	//"http":   of(httpapi.Defaults, httpapi.New, true),
+	"http":   of(httpapi.Defaults, httpapi.New, true),
 	"fake":   of(fake.Defaults, fake.New, false),
 }
 

@@ -8,7 +8,6 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/configs/secret"
@@ -41,7 +40,7 @@ func findStream(p *plan) func(account, name string) (controller.StreamSpec, bool
 
 func streamSpec(p *plan, s *configs.Stream, name string, matches []string) controller.StreamSpec {
 	spec := controller.StreamSpec{
-		Account: s.Account, Name: name, Publish: s.Publish, Matches: matches, Zone: zoneOf(s.Timing.TimeZone),
+		Account: s.Account, Name: name, Publish: s.Publish, Matches: matches, Zone: s.Timing.Location(),
 		Policy: policyOf(s.Timing),
 	}
 	spec.Policy.SourceID, spec.Policy.Priority, spec.Policy.AnySource = source(s.Publish)
@@ -61,7 +60,7 @@ func streamSpec(p *plan, s *configs.Stream, name string, matches []string) contr
 			device += "@" + s.Account + "/" + name
 		}
 		spec.Encoders = append(spec.Encoders, controller.EncoderSpec{Name: e.Name, Driver: e.Driver, Device: device, Version: strconv.Itoa(p.version[e.Name]), ByHand: drivers[e.Driver].byHand})
-		spec.Policy.Encoders = append(spec.Policy.Encoders, controller.EncoderRef{Name: e.Name, Driver: e.Driver})
+		spec.Policy.Encoders = append(spec.Policy.Encoders, controller.EncoderRef{Name: e.Name, Driver: e.Driver, Device: device})
 	}
 	return spec
 }
@@ -73,18 +72,6 @@ func policyOf(t configs.Timing) controller.Policy {
 		Confirm: controller.Confirm(t.Confirm), Unmanaged: controller.Unmanaged(t.Unmanaged), Several: controller.Several(t.Mode),
 		FailoverAfter: t.FailoverAfter, MaxStartsPerHour: t.MaxStartsPerHour, Restart: controller.Restart(t.Restart),
 	}
-}
-
-// zoneOf loads a zone that the loader has already tried; nil is the host's.
-func zoneOf(name string) *time.Location {
-	if name == "" {
-		return nil
-	}
-	loc, err := time.LoadLocation(name)
-	if err != nil {
-		return nil
-	}
-	return loc
 }
 
 // source reads from the publishing URL which of the platform's feeds will be ours. Without a URL the encoder's own settings say where it publishes, and any may be.
