@@ -29,6 +29,7 @@ const (
 	hintEnable   = "is OBS open, and its server on? In OBS: Tools → WebSocket Server Settings → Enable WebSocket server"
 	hintPassword = "the password is in OBS under Tools → WebSocket Server Settings → Show Connect Info"
 	hintVersion  = "obs-websocket 5 comes with OBS 28 and newer; version 4 (port 4444) speaks another protocol"
+	hintFrozen   = "OBS may be frozen; look at its window"
 	hintNetwork  = "check the address, the firewall between here and there, and that the machine is on"
 )
 
@@ -43,7 +44,7 @@ func dialError(address string, connected bool, after time.Duration, resp *http.R
 		e.hint = "something else than OBS listens there; OBS's usual port is 4455"
 	case connected && isTimeout(err):
 		e.what = fmt.Sprintf("takes the connection, but does not answer within %v", after)
-		e.hint = "OBS may be frozen; look at its window"
+		e.hint = hintFrozen
 	case connected:
 		e.what = "takes the connection, but closes it before it is a websocket"
 		e.hint = "something else than OBS may listen there; OBS's usual port is 4455"

@@ -160,9 +160,14 @@ func (e *Encoder) ended(sess *session, err error) error {
 	default:
 	}
 	if isTimeout(err) {
-		return &linkError{address: e.target.address, what: fmt.Sprintf("does not answer within %v", e.limits.request), hint: "OBS may be frozen; look at its window", err: err}
+		return e.silent(e.limits.request, err)
 	}
 	return err
+}
+
+// silent is an OBS that did not answer a request in time.
+func (e *Encoder) silent(limit time.Duration, err error) error {
+	return &linkError{address: e.target.address, what: fmt.Sprintf("does not answer within %v", limit), hint: hintFrozen, err: err}
 }
 
 // next says when to poll next, and whether a remembered stop is due now.

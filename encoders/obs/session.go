@@ -103,7 +103,7 @@ func (s *session) identify(ctx context.Context, password secret.Value) error {
 	m, err = s.receive(ctx)
 	switch {
 	case err != nil && isTimeout(err):
-		return &linkError{address: s.address, what: "does not answer the hand-shake", hint: "OBS may be frozen; look at its window", err: err}
+		return &linkError{address: s.address, what: "does not answer the hand-shake", hint: hintFrozen, err: err}
 	case err != nil:
 		return closedError(s.address, err)
 	case m.identified == nil || m.identified.NegotiatedRPCVersion != rpcVersion:

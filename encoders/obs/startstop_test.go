@@ -7,7 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/encodertest"
 	"github.com/oncue/oncue/encoders/obs/obstest"
 )
 
@@ -169,3 +173,34 @@ func TestControllerKilledWhileStarting(t *testing.T) {
 }
 
 // TestListenStrangers connects to what is no OBS of today.
+
+func TestSetService(t *testing.T) {
+	t.Parallel()
+	server := obstest.NewServer(t, obstest.Settings{})
+	s := settingsFor(server)
+	r := newRig(t, s, fast())
+	r.start()
+	r.stop()
+	if n := server.Requests("SetStreamServiceSettings"); n != 0 {
+		t.Errorf("without set_service the stream settings were set %d times", n)
+	}
+	s.SetService = true
+	r = newRig(t, s, fast())
+	r.job.Publish = secret.New("rtmps://h/v2/pub/lobby?token=" + encodertest.Canary)
+	server.Set(func(s *obstest.Settings) { s.Refuse = map[string][]int{"SetStreamServiceSettings": {207, 500}} })
+	if err := r.Start(r.within(patience), r.job); err == nil || !strings.Contains(err.Error(), "put the stream settings into obs") {
+		t.Errorf("start: %v", err)
+	}
+	r.start()
+	want := map[string]any{"streamServiceType": "rtmp_custom",
+		"streamServiceSettings": map[string]any{"server": "rtmps://h/v2/pub", "key": "lobby?token=" + encodertest.Canary, "use_auth": false}}
+	if diff := cmp.Diff(want, server.Service()); diff != "" {
+		t.Error(diff)
+	}
+	r.awaitState(encoders.StatePublishing)
+	r.stop()
+	server.Set(func(s *obstest.Settings) { s.Ignore = map[string]bool{"GetStreamServiceSettings": true} })
+	if err := r.Start(r.within(patience), r.job); err == nil || server.Requests("StartStream") != 2 {
+		t.Errorf("start with stream settings that cannot be read back: %v", err)
+	}
+}

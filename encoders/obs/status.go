@@ -28,6 +28,9 @@ func (e *Encoder) Status(ctx context.Context, job encoders.Job) (encoders.Status
 		asking, done := context.WithTimeout(ctx, e.limits.look)
 		defer done()
 		if err := e.poll(asking, sess); err != nil && ctx.Err() == nil {
+			if isTimeout(err) {
+				err = e.silent(e.limits.look, err)
+			}
 			s := e.now()
 			if s.State != encoders.StateUnknown {
 				s.State, s.Error, s.Health = encoders.StateUnknown, err.Error(), nil

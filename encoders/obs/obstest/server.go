@@ -28,24 +28,23 @@ type Server struct {
 	conns    map[*conn]bool
 	frozen   chan struct{} // closed when it thaws; nil when it is not frozen
 	stream   stream
-	requests map[string]int
+	requests map[string]int    // by type
+	current  map[string]string // profile, scene collection and scene, by the request that lists them
 	down     bool
 }
 
 // Settings is how the server behaves. [Server.Set] changes them at any time.
 type Settings struct {
 	Password   string
-	OBS        string            // version of OBS
-	StartTakes time.Duration     // from StartStream to its end
-	StartFails bool              // that end is STOPPED
-	Silent     bool              // takes StartStream, and no event ever follows
-	StopTakes  time.Duration     // from StopStream to STOPPED
-	Closes     time.Duration     // from STOPPED to the end of the output
-	Lists      map[string]string // what is current, by request: GetProfileList, GetSceneCollectionList, GetSceneList
-	Refuse     map[string][]int  // codes to refuse the next requests of a type with, in order
-	Ignore     map[string]bool   // request types that are never answered
-	Stuck      bool              // streams, but delivers nothing
-	Greeting   string            // sent in place of the real greeting
+	OBS        string           // version of OBS
+	StartTakes time.Duration    // from StartStream to its end
+	StartFails bool             // that end is STOPPED
+	StopTakes  time.Duration    // from StopStream to STOPPED
+	Closes     time.Duration    // from STOPPED to the end of the output
+	Refuse     map[string][]int // codes to refuse the next requests of a type with, in order
+	Ignore     map[string]bool  // request types that are never answered
+	Stuck      bool             // streams, but delivers nothing
+	Greeting   string           // sent in place of the real greeting
 }
 
 // NewServer starts a server on a loopback port, and ends it with the test.
@@ -54,10 +53,8 @@ func NewServer(t testing.TB, settings Settings) *Server {
 	if settings.OBS == "" {
 		settings.OBS = "29.0.2"
 	}
-	if settings.Lists == nil {
-		settings.Lists = map[string]string{"GetProfileList": "ci", "GetSceneCollectionList": "ci", "GetSceneList": "ci"}
-	}
 	s := &Server{t: t, settings: settings, conns: map[*conn]bool{}, requests: map[string]int{}, down: true}
+	s.current = map[string]string{"GetProfileList": "ci", "GetSceneCollectionList": "ci", "GetSceneList": "ci"}
 	s.stream.service = map[string]any{"streamServiceType": "rtmp_custom",
 		"streamServiceSettings": map[string]any{"server": "rtmp://127.0.0.1/live", "key": "own", "use_auth": false}}
 	s.Open()
@@ -100,7 +97,9 @@ func (s *Server) Crash() { s.end(websocket.StatusCode(0)) }
 
 // Exit closes OBS as its window's close button does.
 func (s *Server) Exit() {
-	s.Event("ExitStarted", nil)
+	s.mu.Lock()
+	s.event("ExitStarted", nil)
+	s.mu.Unlock()
 	s.end(websocket.StatusGoingAway)
 }
 
@@ -170,13 +169,6 @@ func (s *Server) Requests(kind string) int {
 	return s.requests[kind]
 }
 
-// Connections tells how many clients are identified.
-func (s *Server) Connections() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.conns)
-}
-
 // Raw sends text as it is to all clients.
 func (s *Server) Raw(text []byte) {
 	s.mu.Lock()
@@ -190,13 +182,7 @@ func (s *Server) raw(text []byte) {
 	}
 }
 
-// Event sends an event to all clients.
-func (s *Server) Event(kind string, data any) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.event(kind, data)
-}
-
+// event sends an event to all clients.
 func (s *Server) event(kind string, data any) {
 	s.raw(encode(5, map[string]any{"eventType": kind, "eventIntent": 64, "eventData": data}))
 }

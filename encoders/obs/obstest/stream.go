@@ -91,7 +91,7 @@ func (s *Server) start() {
 	if s.stream.starting {
 		s.t.Error("a second StartStream came while OBS was starting: a real OBS crashes")
 	}
-	if s.settings.Silent || s.closing() {
+	if s.closing() {
 		return
 	}
 	s.stream.starting, s.stream.sent = true, 0
@@ -220,7 +220,7 @@ func (s *Server) status() map[string]any {
 // lists answers what is about profiles, scene collections and scenes. There are two of each: ci and other.
 func (s *Server) lists(r request) (code int, answer any) {
 	names := []string{"ci", "other"}
-	current := s.settings.Lists
+	current := s.current
 	switch r.D.Type {
 	case "GetProfileList":
 		return 100, map[string]any{"currentProfileName": current[r.D.Type], "profiles": names}
