@@ -163,7 +163,8 @@ func (a *answer) facts(v *values) facts {
 
 // facts is what rules see before there is an answer.
 func (v *values) facts() facts {
-	return facts{Vars: v.rendered(), Stream: v.job.Name, Account: v.job.Account, XPath: (&answer{}).xpath}
+	scheme, _, _ := strings.Cut(v.job.Publish.Reveal(), "://")
+	return facts{Vars: v.rendered(), Stream: v.job.Name, Account: v.job.Account, Scheme: scheme, XPath: (&answer{}).xpath}
 }
 
 // show is the answer for an error: its status and the beginning of its text.

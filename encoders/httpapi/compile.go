@@ -123,7 +123,7 @@ func (c *compiler) varName(key, name string) {
 	if !varName.MatchString(name) {
 		c.fail(key, "a name here is lower-case letters, digits and _, and begins with a letter")
 	}
-	if slices.Contains([]string{"stream", "account", "username", "password"}, name) || strings.HasPrefix(name, "publish") && slices.Contains(publishNames, name) {
+	if slices.Contains([]string{"stream", "account", "username", "password"}, name) || slices.Contains(publishNames, name) {
 		c.fail(key, "this name is taken")
 	}
 }

@@ -16,6 +16,7 @@ var kinds = []kind{
 	{settings: ownBox, handler: ownHandler, dies: true, hand: true},
 	{preset: "aja-helo", settings: "password: " + password, handler: helo, dies: true, hand: true},
 	{preset: "epiphan-pearl", settings: "username: admin\npassword: " + password, handler: pearl, harmless: true, dies: true, hand: true},
+	{preset: "epiphan-pearl", settings: "vars: {publisher: 0}\nusername: admin\npassword: " + password, handler: pearl, harmless: true, dies: true, hand: true},
 	{preset: "magewell-ultra", settings: "password: " + password, handler: magewell, hand: true},
 	{preset: "vmix", handler: vmix, hand: true},
 	{preset: "blackmagic", handler: blackmagic, hand: true},
@@ -272,7 +273,7 @@ func mediamtx(b *box) http.HandlerFunc {
 		switch r.Method + " " + r.URL.Path {
 		case "PATCH /v3/config/paths/patch/cam":
 			switch body := bodyOfRequest(r); {
-			case has(body, `{"forward":[{"dest":"rtmp`, "token="+password):
+			case body == `{"forward":[{"dest":"rtmps://127.0.0.1:1/v2/pub#lobby?token=`+password+`"}]}`:
 				b.start()
 			case body == `{"forward":[]}`:
 				b.stop()

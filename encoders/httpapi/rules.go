@@ -27,6 +27,7 @@ type facts struct {
 	Vars      map[string]any            `expr:"vars"`
 	Stream    string                    `expr:"stream"`
 	Account   string                    `expr:"account"`
+	Scheme    string                    `expr:"publish_scheme"`
 	XPath     func(string) (any, error) `expr:"xpath"`
 }
 

@@ -1,7 +1,7 @@
 package httpapi
 
 import (
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/oncue/oncue/configs/presets"
@@ -14,8 +14,8 @@ import (
 // lower and upper. Values are escaped for the place where they stand.
 //
 // Conditions and rules are expr-lang expressions over the answer: status (HTTP status), headers (names in lower case), body (parsed JSON or
-// XML, else nil), text (as it came), latency_ms, vars, stream and account. Beside expr's own functions there are xpath("/a/@b") (nil when
-// there is no such node), bit(x, mask), num(x), str(x), truthy(x) and matches(text, "regexp").
+// XML, else nil), text (as it came), latency_ms, vars, stream, account and publish_scheme (rtmps, srt …). Beside expr's own functions there
+// are xpath("/a/@b") (nil when there is no such node), bit(x, mask), num(x), str(x), truthy(x) and matches(text, "regexp").
 type Settings struct {
 	Preset   string       `yaml:"preset" doc:"a known device; your keys are laid over those of the preset (see: oncue presets)"`
 	URL      string       `yaml:"url" doc:"base address of the box, such as http://10.0.0.9"`
@@ -81,7 +81,7 @@ type Request struct {
 
 // Step is one request of a start or stop.
 type Step struct {
-	When  string        `yaml:"when" doc:"condition over vars, stream and account: send it only then"`
+	When  string        `yaml:"when" doc:"condition over vars, stream, account and publish_scheme: send it only then"`
 	Delay time.Duration `yaml:"delay" doc:"wait before it"`
 	Request
 }
@@ -173,7 +173,7 @@ func (s *Settings) Address() string {
 func (s *Settings) NeedsPublish() bool {
 	p, _ := compile(*s)
 	for name := range p.used {
-		if strings.HasPrefix(name, "publish") {
+		if slices.Contains(publishNames, name) {
 			return true
 		}
 	}

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -49,7 +50,7 @@ func (v *values) value(name string) (value any, hidden bool, err error) {
 		}
 		return v.job.Matches[n-1], false, nil
 	}
-	if strings.HasPrefix(name, "publish") {
+	if slices.Contains(publishNames, name) {
 		part, ok := splitPublish(v.job.Publish.Reveal())[name]
 		if !ok || part == "" {
 			return nil, false, fmt.Errorf("{%s}: the stream's publish does not give it", name)
@@ -75,7 +76,7 @@ func (v *values) value(name string) (value any, hidden bool, err error) {
 // hidden reports whether the text holds a secret. Cycles were refused before.
 func (t template) hidden(p *plan) bool {
 	for _, piece := range t {
-		if piece.name == "password" || strings.HasPrefix(piece.name, "publish") {
+		if piece.name == "password" || slices.Contains(publishNames, piece.name) {
 			return true
 		}
 		if _, ok := p.settings.Secrets[piece.name]; ok {

@@ -1,0 +1,297 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/oncue/oncue/controller/millicast/simulator"
+	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/encodertest"
+)
+
+// These tests drive real programs where they are installed.
+
+// program starts a program and ends it with the test. Its output is shown when the test fails.
+func program(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	var out strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.WaitDelay = 5 * time.Second
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("%s said:\n%s", filepath.Base(cmd.Path), out.String())
+		}
+	})
+}
+
+func find(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Skipf("%s is not installed", name)
+	}
+	return path
+}
+
+// freePort returns a port of loopback that nobody listens on now.
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// awaitPort waits until a program listens.
+func awaitPort(t *testing.T, port int) {
+	t.Helper()
+	end := time.After(30 * time.Second)
+	for {
+		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			_ = conn.Close()
+			return
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-end:
+			t.Fatalf("nothing listens on port %d", port)
+		}
+	}
+}
+
+func TestRealVLC(t *testing.T) {
+	vlc := find(t, "vlc")
+	dir, err := os.MkdirTemp("", "oncue-vlc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	tune := filepath.Join(dir, "tune.wav")
+	if err := os.WriteFile(tune, silentWAV(120), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	port := freePort(t)
+	args := []string{"-I", "http", "--http-host", "127.0.0.1", "--http-port", fmt.Sprint(port), "--http-password", password,
+		"--aout", "adummy", "--no-playlist-autostart", "--no-one-instance", tune}
+	if os.Geteuid() == 0 { // VLC refuses to run as root
+		args = append([]string{"--reuid=65534", "--regid=65534", "--clear-groups", vlc}, args...)
+		vlc = find(t, "setpriv")
+	}
+	cmd := exec.Command(vlc, args...)
+	cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_RUNTIME_DIR="+dir, "XDG_CONFIG_HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CACHE_HOME="+dir, "DISPLAY=")
+	cmd.Dir = dir
+	program(t, cmd)
+	awaitPort(t, port)
+
+	settings := fmt.Sprintf("preset: vlc\nurl: http://127.0.0.1:%d\n%s", port, quick)
+	e := open(t, settings+"password: "+password)
+	job := encodertest.NewJob("")
+	await(t, e, encoders.StateStopped)
+	for range 2 {
+		if err := e.Start(within(t, 10*time.Second), job); err != nil {
+			t.Fatal(err)
+		}
+		if s := await(t, e, encoders.StatePublishing); !s.ConfigOnly {
+			t.Errorf("VLC's word counts as delivery: %+v", s)
+		}
+		if err := e.Start(within(t, 10*time.Second), job); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Stop(within(t, 10*time.Second), job); err != nil {
+			t.Fatal(err)
+		}
+		await(t, e, encoders.StateStopped)
+	}
+	err = open(t, settings+"password: wrong-one").Start(within(t, 10*time.Second), job)
+	if !encoders.IsPermanent(err) {
+		t.Errorf("start with a wrong password: %v; want a permanent error", err)
+	}
+}
+
+// silentWAV is a WAV file of so many seconds.
+func silentWAV(seconds int) []byte {
+	const rate = 8000
+	n := uint32(seconds * rate)
+	le := func(v uint32) []byte { return []byte{byte(v), byte(v >> 8), byte(v >> 16), byte(v >> 24)} }
+	var b []byte
+	b = append(append(append(b, "RIFF"...), le(36+n)...), "WAVEfmt "...)
+	b = append(b, 16, 0, 0, 0, 1, 0, 1, 0)
+	b = append(append(append(b, le(rate)...), le(rate)...), 1, 0, 8, 0)
+	b = append(append(b, "data"...), le(n)...)
+	for range n {
+		b = append(b, 0x80)
+	}
+	return b
+}
+
+const mediamtxVersion = "v1.20.1"
+
+// mediamtxProgram finds MediaMTX: on the path, built by an earlier run, or, where ONCUE_TEST_MEDIAMTX is set, built now.
+func mediamtxProgram(t *testing.T) string {
+	t.Helper()
+	if path, err := exec.LookPath("mediamtx"); err == nil {
+		return path
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Skipf("there is no folder to build MediaMTX in: %v", err)
+	}
+	path := filepath.Join(cache, "oncue-test", "mediamtx-"+mediamtxVersion)
+	if _, err := os.Stat(path); err == nil {
+		return path
+	}
+	if os.Getenv("ONCUE_TEST_MEDIAMTX") == "" {
+		t.Skip("mediamtx is not installed; with ONCUE_TEST_MEDIAMTX=1 this test builds it, once, in some minutes")
+	}
+	if err := buildMediaMTX(t.TempDir(), path); err != nil {
+		t.Skipf("MediaMTX cannot be built: %v", err)
+	}
+	return path
+}
+
+// buildMediaMTX builds from the module in a copy, because the module lacks two files that its own build makes: a version and a browser
+// script, which nothing here uses.
+func buildMediaMTX(dir, path string) error {
+	run := func(name string, args ...string) ([]byte, error) {
+		cmd := exec.Command(name, args...)
+		cmd.Dir, cmd.Stderr = dir, nil
+		cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOWORK=off")
+		out, err := cmd.Output()
+		var failed *exec.ExitError
+		if errors.As(err, &failed) {
+			err = fmt.Errorf("%s %s: %w: %s", name, args[0], err, failed.Stderr)
+		}
+		return out, err
+	}
+	out, err := run("go", "mod", "download", "-json", "github.com/bluenviron/mediamtx@"+mediamtxVersion)
+	if err != nil {
+		return err
+	}
+	var module struct{ Dir string }
+	if err := json.Unmarshal(out, &module); err != nil {
+		return err
+	}
+	dir = filepath.Join(dir, "mediamtx")
+	if err := os.CopyFS(dir, os.DirFS(module.Dir)); err != nil {
+		return err
+	}
+	for name, text := range map[string]string{"internal/core/VERSION": mediamtxVersion, "internal/servers/hls/hls.min.js": "\n"} {
+		name = filepath.Join(dir, name)
+		if err := os.Chmod(filepath.Dir(name), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	_, err = run("go", "build", "-o", path, ".")
+	return err
+}
+
+// TestRealMediaMTX forwards a real picture from a real MediaMTX to the simulated platform.
+func TestRealMediaMTX(t *testing.T) {
+	mediamtx, ffmpeg := mediamtxProgram(t), find(t, "ffmpeg")
+	sim, err := simulator.Start(context.Background(), simulator.Settings{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = sim.Close() })
+	api, rtmp := freePort(t), freePort(t)
+	config := filepath.Join(t.TempDir(), "mediamtx.yml")
+	text := fmt.Sprintf("logLevel: info\napi: yes\napiAddress: 127.0.0.1:%d\nrtmp: yes\nrtmpAddress: 127.0.0.1:%d\n"+
+		"rtsp: no\nhls: no\nwebrtc: no\nsrt: no\npaths:\n  cam: {}\n", api, rtmp)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	program(t, exec.Command(mediamtx, config))
+	awaitPort(t, api)
+	awaitPort(t, rtmp)
+	program(t, exec.Command(ffmpeg, "-nostdin", "-loglevel", "error", "-re", "-f", "lavfi", "-i", "testsrc2=size=160x90:rate=10",
+		"-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "10", "-pix_fmt", "yuv420p", "-f", "flv", fmt.Sprintf("rtmp://127.0.0.1:%d/cam", rtmp)))
+	awaitPublisher(t, api)
+
+	e := open(t, fmt.Sprintf("preset: mediamtx-forward\nurl: http://127.0.0.1:%d\nvars: {path: cam}\n%s", api, quick))
+	job := encodertest.NewJob(sim.RTMPURL("lobby") + "?token=" + password)
+	await(t, e, encoders.StateStopped)
+	live := func() bool { return sim.Truth("lobby").Live }
+	for range 2 {
+		if err := e.Start(within(t, 10*time.Second), job); err != nil {
+			t.Fatal(err)
+		}
+		if err := sim.Wait(within(t, 20*time.Second), live); err != nil {
+			t.Fatalf("the platform sees nothing: %v; the encoder is %+v", err, status(t, e))
+		}
+		if feeds := sim.Truth("lobby").Feeds; len(feeds) != 1 || !feeds[0].KeyIs("lobby?token="+password) {
+			t.Errorf("the platform has %d feeds, or the key did not arrive as it was", len(feeds))
+		}
+		s := await(t, e, encoders.StatePublishing)
+		if s.Health == nil || s.Health.Bytes == nil {
+			t.Errorf("there are no figures: %+v", s)
+		}
+		if err := e.Stop(within(t, 10*time.Second), job); err != nil {
+			t.Fatal(err)
+		}
+		if err := sim.Wait(within(t, 20*time.Second), func() bool { return !live() }); err != nil {
+			t.Fatalf("the platform still sees it: %v", err)
+		}
+	}
+	sim.Refuse("", "wrong publishing token")
+	if err := e.Start(within(t, 10*time.Second), job); err != nil {
+		t.Fatal(err)
+	}
+	s := await(t, e, encoders.StateStalled)
+	if s.Error == "" {
+		t.Errorf("it does not say why: %+v", s)
+	}
+	if err := e.Stop(within(t, 10*time.Second), job); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// awaitPublisher waits until MediaMTX has the camera's picture.
+func awaitPublisher(t *testing.T, api int) {
+	t.Helper()
+	end := time.After(30 * time.Second)
+	for {
+		res, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/v3/paths/get/cam", api))
+		if err == nil {
+			var path struct{ Ready bool }
+			err = json.NewDecoder(res.Body).Decode(&path)
+			_ = res.Body.Close()
+			if err == nil && path.Ready {
+				return
+			}
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-end:
+			t.Fatal("MediaMTX does not get the picture")
+		}
+	}
+}

@@ -1,0 +1,181 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/encodertest"
+)
+
+func TestMistakesAreFound(t *testing.T) {
+	const good = "url: http://10.0.0.9\nstart: {method: POST, path: /on}\nstop: {method: POST, path: /off}\n"
+	const rules = "status: {path: /s, live: 'body.on', stopped: '!body.on'}\n"
+	for text, want := range map[string]string{
+		good + "status: {path: /s, live: 'boddy.on', stopped: 'true'}":                                    "status.live: unknown name boddy",
+		good + "status: {path: /s, live: 'body.on ==', stopped: 'true'}":                                  "status.live: unexpected token EOF",
+		good + "status: {path: /s, live: 'status', stopped: 'true'}":                                      "status.live: expected bool, but got int",
+		good + "status: {path: /s, live: 'xpath(\"/a[\") == \"x\"', stopped: 'true'}":                     "status.live: xpath(\"/a[\")",
+		good + "status: {path: /s, stopped: 'true'}":                                                      "status.live: must be a condition",
+		good + "status: {live: 'true', stopped: 'true'}":                                                  "status.path: must be set",
+		good + rules + "vars: {channel: null}":                                                            "vars.channel: must be set",
+		good + rules + "vars: {a: '{b}', b: '{a}'}":                                                       "is made of itself",
+		good + rules + "vars: {stream: x}":                                                                "vars.stream: this name is taken",
+		"start: {path: /on}\nstop: {path: /off}\n" + rules:                                                "url: must be set",
+		"url: ftp://x\nstart: {path: /on}\nstop: {path: /off}\n" + rules:                                  "url: must be the address",
+		"url: http://a:b@x\nstart: {path: /on}\nstop: {path: /off}\n" + rules:                             "url: must hold no user name",
+		"url: http://x\nstop: {path: /off}\n" + rules:                                                     "start: must be a request",
+		"url: http://x\nstart: {path: '/on/{chanel}'}\nstop: {path: /off}\n" + rules:                      "start.path: {chanel} is not known",
+		"url: http://x\nstart: [{path: /a}, {path: '/{password|md6}'}]\nstop: {path: /off}\n" + rules:     `start[1].path: {password|md6} calls "md6"`,
+		"url: http://x\nstart: {method: POST, path: /a, json: {}, body: x}\nstop: {path: /off}\n" + rules: "start: has json and body; a request has one body",
+		"url: http://x\nstart: {path: /a, json: {a: 1}}\nstop: {path: /off}\n" + rules:                    "start.method: must be POST",
+		"url: http://x\nstart: {method: FETCH, path: /a}\nstop: {path: /off}\n" + rules:                   `start.method: is "FETCH"`,
+		good + rules + "auth: header\npassword: x":                                                        "auth_name: must name the header",
+		good + rules + "auth: login":                                                                      "login.path: must be set",
+		good + rules + "tls: {pin: abc}":                                                                  "tls.pin: must be a SHA-256",
+	} {
+		s := settingsOf(t, text)
+		var all []string
+		for _, err := range s.Validate() {
+			all = append(all, err.Error())
+		}
+		if got := strings.Join(all, "\n"); !strings.Contains(got, want) {
+			t.Errorf("%s\nreports %q; want %q", text, got, want)
+		}
+	}
+}
+
+func TestStepsTakeOneOrMany(t *testing.T) {
+	var s Steps
+	if err := s.DecodeAny(map[string]any{"method": "POST", "path": "/on", "delay": "2s", "query": map[string]any{"n": 3}}); err != nil {
+		t.Fatal(err)
+	}
+	if len(s) != 1 || s[0].Path != "/on" || s[0].Delay != 2*time.Second || s[0].Query["n"] != 3 {
+		t.Errorf("one request is %+v", s)
+	}
+	if err := s.DecodeAny([]any{map[string]any{"path": "/a"}, map[string]any{"path": "/b"}}); err != nil || len(s) != 2 || s[1].Path != "/b" {
+		t.Errorf("two requests are %+v, %v", s, err)
+	}
+	err := s.DecodeAny([]any{map[string]any{"pth": "/a"}, "x", map[string]any{"timeout": 5}})
+	if err == nil {
+		t.Fatal("wrong requests are taken")
+	}
+	mustSay(t, err.Error(), "[0].pth: unknown key; allowed: when, delay, method", "[1]: must be a request", "[2].timeout: must be a duration")
+}
+
+// TestEscaping sends a stream's name to every place of a request.
+func TestEscaping(t *testing.T) {
+	const name = `a/b ?&="<ü>`
+	var path, query, form, jsonBody, xmlBody, header string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.HasPrefix(r.URL.Path, "/json"):
+			path, query, header = r.URL.EscapedPath(), r.URL.Query().Get("q"), r.Header.Get("X-Name")
+			jsonBody = bodyOfRequest(r)
+		case r.URL.Path == "/form":
+			form = r.FormValue("n")
+		case r.URL.Path == "/xml":
+			xmlBody = bodyOfRequest(r)
+		}
+		reply(w, `{"on":false}`)
+	}))
+	t.Cleanup(server.Close)
+	e := open(t, "url: "+server.URL+`
+vars: {number: 5}
+start:
+  - {method: POST, path: "/json/{stream}/x?q={stream}", headers: {X-Name: "n {account}"}, json: {n: "{stream}", i: "{number}", t: "no {number}"}}
+  - {method: POST, path: /form, form: {n: "{stream}"}}
+  - {method: POST, path: /xml, xml: "<a>{stream}</a>"}
+stop: {path: /off}
+status: {path: /s, live: body.on, stopped: "!body.on"}
+`)
+	job := encodertest.NewJob("")
+	job.Name = name
+	if err := e.Start(within(t, 5*time.Second), job); err != nil {
+		t.Fatal(err)
+	}
+	var decoded map[string]any
+	if err := json.Unmarshal([]byte(jsonBody), &decoded); err != nil || decoded["n"] != name || decoded["i"] != 5.0 || decoded["t"] != "no 5" {
+		t.Errorf("the JSON body is %s (%v)", jsonBody, err)
+	}
+	if path != "/json/a%2Fb%20%3F&=%22%3C%C3%BC%3E/x" || query != name || form != name || header != "n ABC123" {
+		t.Errorf("path %q, query %q, form %q, header %q", path, query, form, header)
+	}
+	if xmlBody != `<a>a/b ?&amp;=&#34;&lt;ü&gt;</a>` {
+		t.Errorf("the XML body is %s", xmlBody)
+	}
+	job.Name = ".."
+	if err := e.Start(within(t, 5*time.Second), job); !encoders.IsPermanent(err) {
+		t.Errorf("a name that climbs out of its path: %v; want a permanent error", err)
+	}
+}
+
+func TestAuthKinds(t *testing.T) {
+	for auth, want := range map[string]string{
+		"auth: bearer":                                  "Authorization: Bearer " + password,
+		"auth: header\nauth_name: X-Api-Key":            "X-Api-Key: " + password,
+		"auth: query\nauth_name: key":                   "key=" + password,
+		"auth: bearer\nauth_value: '{password|md5hex}'": "Bearer 8",
+		"username: ''":                                  "Authorization: Basic OmNhbmFyeTBkOWY1MXNlY3JldA==",
+	} {
+		var got strings.Builder
+		e, _ := serveHandler(t, auth+"\npassword: "+password+"\n"+ownBox, func(w http.ResponseWriter, r *http.Request) {
+			_ = r.Header.Write(&got)
+			got.WriteString(r.URL.RawQuery)
+			w.WriteHeader(http.StatusForbidden)
+		})
+		s := status(t, e)
+		if want == "Bearer 8" {
+			if strings.Contains(got.String(), password) {
+				t.Errorf("%s sends the password itself", auth)
+			}
+			continue
+		}
+		if !strings.Contains(got.String(), want) {
+			t.Errorf("%s sends %q", auth, got.String())
+		}
+		mustSay(t, s.Error, "403 Forbidden")
+	}
+}
+
+func TestTLS(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { reply(w, `{"state":"off"}`) }))
+	t.Cleanup(server.Close)
+	base := "url: " + server.URL + "\nretries: 0\n" + ownBox
+	s := status(t, open(t, base))
+	if s.State != encoders.StateUnknown {
+		t.Fatalf("an unknown certificate is trusted: %+v", s)
+	}
+	_, pin, found := strings.Cut(s.Error, "tls: {pin: ")
+	if !found {
+		t.Fatalf("%q does not say how to trust it", s.Error)
+	}
+	pin, _, _ = strings.Cut(pin, "}")
+	if s := status(t, open(t, base+"\ntls: {pin: '"+pin+"'}")); s.State != encoders.StateStopped {
+		t.Errorf("with its pin it is %+v", s)
+	}
+	if s := status(t, open(t, base+"\ntls: {insecure: true}")); s.State != encoders.StateStopped {
+		t.Errorf("without checks it is %+v", s)
+	}
+	s = status(t, open(t, base+"\ntls: {pin: '"+strings.Repeat("ab", 32)+"'}"))
+	if s.State != encoders.StateUnknown {
+		t.Errorf("with another pin it is %+v", s)
+	}
+	mustSay(t, s.Error, "not the pinned one")
+}
+
+func TestAddressesTellStreamsApart(t *testing.T) {
+	one := settingsOf(t, "preset: epiphan-pearl\nurl: http://10.0.0.9\nvars: {channel: 1}")
+	two := settingsOf(t, "preset: epiphan-pearl\nurl: http://10.0.0.9\nvars: {channel: 2}")
+	if one.Address() == two.Address() {
+		t.Errorf("both are %q", one.Address())
+	}
+	forward := settingsOf(t, "preset: mediamtx-forward\nurl: http://10.0.0.9\nvars: {path: cam}")
+	if one.NeedsPublish() || !forward.NeedsPublish() {
+		t.Error("only a forward needs the publishing address")
+	}
+}
