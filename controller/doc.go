@@ -1,0 +1,23 @@
+// Package controller decides when encoders run.
+//
+// It holds the domain: hooks become facts ([Facts]), facts, holds, schedule and policy make demand (demand.go), and [Decide] moves each encoder one step
+// towards what is wanted. Decide is pure. Around it, one goroutine owns each stream while there is something to do (stream.go): it decides, saves, publishes,
+// and only then acts; whatever it sets off comes back to it as an [Event]. [Controller] holds the streams together.
+//
+// Begin with Decide, then read the stories in testdata: each is a transcript of what happens to a stream, with what the machine makes of it.
+//
+// The phases, as they are seen from outside:
+//
+//	            ┌────────────► waiting ───────────┐
+//	            │ (encoder held, limit)           ▼
+//	idle ───────┴──────────────────────────► starting ──────► live ◄────► lingering
+//	 ▲  ▲            somebody comes            │   ▲            │  nobody's    │
+//	 │  │                                      │   │            │  there       │
+//	 │  │                              failure │   │ retry      │ failure      │ idle_timeout
+//	 │  │                                      ▼   │            │              │
+//	 │  └───── nobody waits any more ───── backoff ◄┴────────────┘              │
+//	 │                                         │ given up                       │
+//	 │                                         ▼                                │
+//	 │                                       failed                             │
+//	 └──────── encoder and feed are gone ──── stopping ◄────────────────────────┘
+package controller
