@@ -23,6 +23,7 @@ type source struct {
 	video string
 	plain []string                  // FFmpeg's plainest command line, without the output
 	serve []string                  // FFmpeg's arguments to serve one reader; nil when it needs no server
+	port  string                    // where that listens
 	key   func(time.Time) time.Time // when its next key frame comes; nil when it begins with one
 }
 
@@ -38,9 +39,9 @@ func sources(b *testing.B) []source {
 		{name: "testsrc", input: "lavfi:" + picture, video: "h264", plain: []string{"-re", "-f", "lavfi", "-i", picture, "-c:v", "libx264"}},
 		{name: "file", input: file, video: "copy", plain: []string{"-re", "-i", file, "-c", "copy"}},
 		{name: "rtsp", input: cam.url(), video: "copy", plain: []string{"-rtsp_transport", "tcp", "-i", cam.url(), "-c", "copy"}, key: cam.nextKey},
-		{name: "rtmp", input: rtmpURL, video: "copy", plain: []string{"-i", rtmpURL, "-c", "copy"},
+		{name: "rtmp", port: rtmp, input: rtmpURL, video: "copy", plain: []string{"-i", rtmpURL, "-c", "copy"},
 			serve: append(loop[:len(loop):len(loop)], "-tcp_nodelay", "1", "-listen", "1", "-f", "flv", rtmpURL)},
-		{name: "srt", input: srtURL, video: "copy", plain: []string{"-i", srtURL, "-c", "copy"},
+		{name: "srt", port: srt, input: srtURL, video: "copy", plain: []string{"-i", srtURL, "-c", "copy"},
 			serve: append(loop[:len(loop):len(loop)], "-muxdelay", "0", "-muxpreload", "0", "-f", "mpegts", srtURL+"?mode=listener")},
 	}
 }
@@ -92,7 +93,7 @@ func measure(b *testing.B, src source, begin func(*sink) (stop func()), before f
 		var unserve func()
 		if src.serve != nil {
 			unserve = run(b, append([]string{"-nostdin", "-loglevel", "error"}, src.serve...)...)
-			<-time.After(700 * time.Millisecond) // until it listens; asking would use up its one reader
+			await(b, "it listens", func() bool { return listens(b, src.port) })
 		}
 		if before != nil {
 			before(box)
@@ -115,6 +116,26 @@ func measure(b *testing.B, src source, begin func(*sink) (stop func()), before f
 		b.ReportMetric(float64(over.Milliseconds())/float64(b.N), "ms-over-floor")
 	}
 	b.ReportMetric(0, "ns/op")
+}
+
+// listens looks a port up in the kernel's tables: connecting would use up the server's one reader.
+func listens(b testing.TB, port string) bool {
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for table, state := range map[string]string{"tcp": "0A", "udp": "07"} {
+		body, err := os.ReadFile("/proc/net/" + table)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for line := range strings.Lines(string(body)) {
+			if f := strings.Fields(line); strings.HasSuffix(f[1], fmt.Sprintf(":%04X", n)) && f[3] == state {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // BenchmarkStart measures how long Start takes to have the process running, beside a bare fork and exec of the same program.

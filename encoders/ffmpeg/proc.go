@@ -19,11 +19,33 @@ type procStat struct {
 }
 
 func readStat(pid int) (procStat, error) {
-	body, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	var buf [1024]byte
+	n, err := readProc(pid, "stat", buf[:])
 	if err != nil {
 		return procStat{}, err
 	}
-	return parseStat(body)
+	return parseStat(buf[:n])
+}
+
+// readProc reads the beginning of a file of /proc/PID. It does without os.File: looking at all processes of a machine is done with it.
+func readProc(pid int, name string, buf []byte) (n int, err error) {
+	path := "/proc/" + strconv.Itoa(pid) + "/" + name
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return 0, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd)
+	for n < len(buf) {
+		m, err := unix.Read(fd, buf[n:])
+		if err != nil && err != unix.EINTR {
+			return n, &os.PathError{Op: "read", Path: path, Err: err}
+		}
+		if m <= 0 && err == nil {
+			break
+		}
+		n += max(m, 0)
+	}
+	return n, nil
 }
 
 // parseStat reads from behind the last bracket: the name before it may hold anything.
@@ -46,13 +68,19 @@ func (s procStat) gone() bool { return s.state == 'Z' || s.state == 'X' }
 
 // environ returns the value of a variable in a process's environment as it was at its exec; "" when it is not there or cannot be read.
 func environ(pid int, name string) string {
-	body, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+	var small [4096]byte
+	body := small[:]
+	n, err := readProc(pid, "environ", body)
+	if n == len(body) { // a shell in between may have put ours behind others
+		body = make([]byte, 256<<10)
+		n, err = readProc(pid, "environ", body)
+	}
 	if err != nil {
 		return ""
 	}
-	for pair := range bytes.SplitSeq(body, []byte{0}) {
-		if value, ok := bytes.CutPrefix(pair, []byte(name+"=")); ok {
-			return string(value)
+	for pair := range bytes.SplitSeq(body[:n], []byte{0}) {
+		if value, ok := bytes.CutPrefix(pair, []byte(name)); ok && len(value) > 0 && value[0] == '=' {
+			return string(value[1:])
 		}
 	}
 	return ""
@@ -83,7 +111,7 @@ func family(id identity) []int {
 	var found []int
 	for _, p := range pids() {
 		st, err := readStat(p)
-		if err != nil || st.gone() {
+		if err != nil || st.gone() || st.sid == 0 { // the kernel's own threads have no session
 			continue
 		}
 		if !another && (st.sid == id.PID || st.pgrp == id.PID) || environ(p, cookieName) == id.Cookie {
