@@ -2,17 +2,11 @@ package httpapi
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
@@ -218,101 +212,4 @@ func (c *call) client(r *request, once func(context.Context) error) *retryableht
 		client.PrepareRetry = func(req *http.Request) error { return once(req.Context()) }
 	}
 	return client
-}
-
-// worthRepeating tells whether the box may take a request at another time soon.
-func (c *call) worthRepeating(ctx context.Context, res *http.Response, err error) bool {
-	if ctx.Err() != nil {
-		return false
-	}
-	if err != nil {
-		var timeout net.Error
-		switch {
-		case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, errTooLarge), errors.Is(err, syscall.ECONNREFUSED), isCertificate(err):
-			return false
-		}
-		return true
-	}
-	wait, told := retryAfter(res)
-	if told {
-		c.e.devices.box(strings.ToLower(res.Request.URL.Host)).leaveAlone(wait)
-	}
-	switch res.StatusCode {
-	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-	default:
-		return false
-	}
-	end, bounded := ctx.Deadline()
-	return !bounded || time.Until(end) > wait
-}
-
-func backoff(least, most time.Duration, attempt int, res *http.Response) time.Duration {
-	if wait, told := retryAfter(res); told {
-		return wait
-	}
-	return min(least<<attempt, most)
-}
-
-// maxRetryAfter bounds what a box may ask for.
-const maxRetryAfter = 5 * time.Minute
-
-// retryAfter is how long the box asks to be left alone; told is false when it does not.
-func retryAfter(res *http.Response) (wait time.Duration, told bool) {
-	if res == nil || res.StatusCode != http.StatusTooManyRequests && res.StatusCode != http.StatusServiceUnavailable {
-		return 0, false
-	}
-	text := res.Header.Get("Retry-After")
-	if n, err := strconv.Atoi(text); err == nil && n >= 0 {
-		return min(time.Duration(min(n, 1<<20))*time.Second, maxRetryAfter), true
-	}
-	if at, err := http.ParseTime(text); err == nil {
-		return min(max(time.Until(at), 0), maxRetryAfter), true
-	}
-	return 0, false
-}
-
-// silence is no answer, or none that can be read: whether the box has done it is not known.
-type silence struct {
-	text  string
-	cause error
-}
-
-func (s *silence) Error() string { return s.text }
-
-// Unwrap gives only the errors that callers ask for: others may hold addresses with secrets.
-func (s *silence) Unwrap() error {
-	for _, known := range []error{context.Canceled, context.DeadlineExceeded} {
-		if errors.Is(s.cause, known) {
-			return known
-		}
-	}
-	return nil
-}
-
-func isCertificate(err error) bool {
-	var c *tls.CertificateVerificationError
-	return errors.As(err, &c) || strings.Contains(err.Error(), "pinned")
-}
-
-// reason says in words why there was no answer.
-func (c *call) reason(err error) string {
-	var ue *url.Error
-	if errors.As(err, &ue) {
-		err = ue.Err
-	}
-	var cert *tls.CertificateVerificationError
-	var timeout net.Error
-	switch {
-	case errors.As(err, &cert) && len(cert.UnverifiedCertificates) > 0:
-		return fmt.Sprintf("the box's certificate is not trusted (%s); to trust it write tls: {pin: %x}", cert.Err, sha256.Sum256(cert.UnverifiedCertificates[0].Raw))
-	case errors.Is(err, context.Canceled):
-		return "cancelled"
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return "connection refused: nothing listens there"
-	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
-		return "no answer in time"
-	case strings.Contains(err.Error(), "malformed HTTP"):
-		return "the answer is not HTTP"
-	}
-	return err.Error()
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/oncue/oncue/encoders/encodertest"
@@ -23,6 +24,7 @@ var kinds = []kind{
 	{preset: "datarhei-core", settings: "vars: {process: cam}\nusername: admin\npassword: " + password, handler: core, harmless: true, hand: true},
 	{preset: "mediamtx-forward", settings: "vars: {path: cam}", handler: mediamtx, harmless: true, hand: true},
 	{preset: "gstd", settings: "vars: {pipeline: cam}", handler: gstd, harmless: true, dies: true},
+	{preset: "gstd", settings: "vars: {pipeline: cam, description: 'videotestsrc ! rtmpsink location={publish}'}", handler: gstd, harmless: true, dies: true},
 	{preset: "vlc", settings: "password: " + password, handler: vlc, harmless: true, dies: true},
 	{preset: "haivision-makito-x4", settings: "min_gap: 50ms\nvars: {stream_id: 3}\nusername: admin\npassword: " + password, handler: makito, dies: true, hand: true},
 	{preset: "kiloview-e", settings: "username: admin\npassword: " + password, handler: kiloviewE, harmless: true, hand: true},
@@ -300,8 +302,24 @@ func mediamtx(b *box) http.HandlerFunc {
 }
 
 func gstd(b *box) http.HandlerFunc {
+	var created atomic.Bool
 	return func(w http.ResponseWriter, r *http.Request) {
 		value := ""
+		if r.Method == http.MethodPost && r.URL.Path == "/pipelines" {
+			q := r.URL.Query()
+			if q.Get("name") != "cam" || q.Get("description") != "videotestsrc ! rtmpsink location=rtmps://127.0.0.1:1/v2/pub/lobby?token="+password {
+				w.WriteHeader(http.StatusBadRequest)
+				reply(w, `{"code":6,"description":"Bad description","response":null}`)
+				return
+			}
+			if !created.CompareAndSwap(false, true) {
+				w.WriteHeader(http.StatusConflict)
+				reply(w, `{"code":3,"description":"Resource already exists","response":null}`)
+				return
+			}
+			reply(w, `{"code":0,"description":"Success","response":null}`)
+			return
+		}
 		switch r.Method + " " + r.URL.RequestURI() {
 		case "PUT /pipelines/cam/state?name=playing":
 			b.start()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -282,6 +283,62 @@ func TestLostStartRequest(t *testing.T) {
 	}
 }
 
+// TestFailingBox has devices that are on and do not deliver.
+func TestFailingBox(t *testing.T) {
+	for _, k := range kinds {
+		switch k.preset {
+		case "", "vmix", "kiloview-e", "kiloview-e3", "wowza-target":
+			continue // these cannot tell
+		}
+		t.Run(k.preset, func(t *testing.T) {
+			rig, b, _ := k.rig(t)
+			e := rig.Encoder.(*Encoder)
+			t.Cleanup(func() { _ = e.Close() })
+			job := encodertest.NewJob("")
+			if err := e.Start(within(t, 5*time.Second), job); err != nil {
+				t.Fatal(err)
+			}
+			await(t, e, encoders.StatePublishing)
+			b.set(failing)
+			if s := await(t, e, encoders.StateStalled); s.Error == "" || s.Run != job.Run {
+				t.Errorf("it is %+v; want to know why", s)
+			}
+			b.set(on)
+			await(t, e, encoders.StatePublishing)
+			b.set(failing)
+			if err := e.Stop(within(t, 5*time.Second), job); err != nil {
+				t.Fatal(err)
+			}
+			await(t, e, encoders.StateStopped)
+		})
+	}
+}
+
+// TestWrongPassword has devices without a login of their own.
+func TestWrongPassword(t *testing.T) {
+	for _, k := range kinds {
+		switch k.preset {
+		case "epiphan-pearl", "vlc", "kiloview-e", "wowza-target":
+		default:
+			continue
+		}
+		t.Run(k.preset, func(t *testing.T) {
+			k.settings = strings.Replace(k.settings, password, "wrong-one", 1)
+			rig, b, _ := k.rig(t)
+			e := rig.Encoder.(*Encoder)
+			t.Cleanup(func() { _ = e.Close() })
+			err := e.Start(within(t, 5*time.Second), encodertest.NewJob(""))
+			if !encoders.IsPermanent(err) || b.starts > 0 {
+				t.Fatalf("start with a wrong password: %v; want a permanent error", err)
+			}
+			mustSay(t, err.Error(), "401 Unauthorized")
+			if f := e.Check(within(t, 5*time.Second), encodertest.NewJob("")); f[0].Level != encoders.Bad || !strings.Contains(f[0].Hint, "password") {
+				t.Errorf("found %+v", f)
+			}
+		})
+	}
+}
+
 func TestSessions(t *testing.T) {
 	for _, k := range kinds {
 		switch k.preset {
@@ -335,7 +392,9 @@ func TestOneAtATime(t *testing.T) {
 		defer inside.Add(-1)
 		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 		}
-		time.Sleep(time.Millisecond)
+		for range 50 {
+			runtime.Gosched()
+		}
 		reply(w, `{"state":"off"}`)
 	}))
 	t.Cleanup(server.Close)

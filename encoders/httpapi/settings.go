@@ -86,6 +86,9 @@ type Step struct {
 	Request
 }
 
+// Steps are the requests of a start or a stop. In a file, one mapping stands for a list of one.
+type Steps []Step
+
 // Login opens a session. Cookies that the box sets are sent back in any case.
 type Login struct {
 	Request

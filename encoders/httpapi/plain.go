@@ -1,0 +1,39 @@
+package httpapi
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+)
+
+// keyError is what is wrong with one key; key is a path inside the settings, or inside what is decoded.
+type keyError struct{ key, text string }
+
+func (e keyError) Error() string {
+	if e.key == "" {
+		return e.text
+	}
+	return e.key + ": " + e.text
+}
+
+// scalar writes a plain value as the file has it. ok is false for mappings, lists and nothing.
+func scalar(v any) (text string, ok bool) {
+	switch v := v.(type) {
+	case string:
+		return v, true
+	case bool, int, int64, uint64:
+		return fmt.Sprint(v), true
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64), true
+	}
+	return "", false
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
