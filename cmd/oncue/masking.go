@@ -59,11 +59,14 @@ func urlSecrets(text string) []string {
 	if password, ok := u.User.Password(); ok {
 		parts = append(parts, password)
 	}
-	for _, values := range u.Query() {
-		for _, v := range values {
-			if len(v) >= shortSecret {
-				parts = append(parts, v)
-			}
+	for pair := range strings.SplitSeq(u.RawQuery, "&") {
+		_, value, _ := strings.Cut(pair, "=")
+		if len(value) < shortSecret {
+			continue // a number or a flag
+		}
+		parts = append(parts, value)
+		if decoded, err := url.QueryUnescape(value); err == nil {
+			parts = append(parts, decoded)
 		}
 	}
 	return parts

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"bytes"
+
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/oncue/oncue/configs/secret"
+	"github.com/oncue/oncue/controller"
+)
+
+func TestHarmless(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"plain":              "plain",
+		"Ünïcødé 🎥 日本":       "Ünïcødé 🎥 日本",
+		"\x1b[31mred\x1b[0m": "�[31mred�[0m",
+		"a\r\nb\tc":          "a  b c",
+		"\u202egnp.exe":      "�gnp.exe",
+		"bad \xff byte":      "bad � byte",
+		"\u009b31m":          "�31m",
+	} {
+		if got := harmless(in); got != want {
+			t.Errorf("harmless(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestCut(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ got, want string }{
+		{cutMiddle("ABC123/lobby", 12), "ABC123/lobby"},
+		{cutMiddle("ABC123/camera-north-entrance-17", 15), "ABC123/…ance-17"},
+		{cutEnd("a viewer is waiting", 10), "a viewer…"},
+		{cutEnd("日本語の名前", 5), "日本…"},
+		{cutMiddle("日本語の名前", 7), "日…名前"},
+	} {
+		if c.got != c.want {
+			t.Errorf("got %q, want %q", c.got, c.want)
+		}
+	}
+}
+
+func TestSpan(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[time.Duration]string{
+		-time.Second: "0s", 0: "0s", 43 * time.Second: "43s", 59*time.Second + 900*time.Millisecond: "1m00s", 125 * time.Second: "2m05s",
+		2*time.Hour - time.Millisecond: "2h00m", 51 * time.Hour: "2d03h",
+	} {
+		if got := span(in); got != want {
+			t.Errorf("span(%s) = %s, want %s", in, got, want)
+		}
+	}
+}
+
+func TestWrap(t *testing.T) {
+	t.Parallel()
+	got := wrap("live, and waiting for the first viewer to join averyveryverylongwordindeed", 20)
+	want := []string{"live, and waiting", "for the first viewer", "to join", "averyveryverylongwor", "dindeed"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Whatever the names, the table fits the page and each row is a line.
+func TestStatusTableFits(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 1, 20, 0, 0, 0, time.UTC)
+	does := "end of the scheduled window"
+	all := atAGlance{Now: controller.Time{Time: now}, Ready: true}
+	for i, name := range []string{"a", strings.Repeat("long-", 25), "日本語" + strings.Repeat("の", 60), "\x1b[2J\n\n", ""} {
+		all.Streams = append(all.Streams, controller.StreamView{
+			ID: "ABC123/" + name, Name: name, Phase: controller.Phases[i], Wanted: i%2 == 0, Reason: strings.Repeat("words and ", i*5),
+			Since: controller.Time{Time: now.Add(-50 * time.Hour)}, Deadline: &controller.Time{Time: now.Add(30 * time.Hour)}, DeadlineDoes: &does,
+		})
+	}
+	var out bytes.Buffer
+	screen{out: &out}.statusTable(all)
+	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
+	if len(lines) != len(all.Streams)+1 {
+		t.Errorf("%d lines for %d streams:\n%s", len(lines), len(all.Streams), out.String())
+	}
+	for _, l := range lines {
+		if width(l) > pageWidth || strings.Contains(l, "\x1b") {
+			t.Errorf("%d cells: %q", width(l), l)
+		}
+	}
+}
+
+func TestOverlap(t *testing.T) {
+	t.Parallel()
+	words := func(s string) []string { return strings.Fields(s) }
+	for _, c := range []struct {
+		before, now string
+		want        int
+	}{
+		{"", "a b", 0}, {"a b", "a b", 2}, {"a b", "a b c", 2}, {"a b c", "b c d", 2}, {"a b", "c d", 0}, {"x x", "x x x", 2}, {"a b c d", "d e", 1},
+	} {
+		if got := overlap(words(c.before), words(c.now)); got != c.want {
+			t.Errorf("overlap(%s; %s) = %d, want %d", c.before, c.now, got, c.want)
+		}
+	}
+}
+
+func TestMasker(t *testing.T) {
+	t.Parallel()
+	m := newMasker([]secret.Value{
+		secret.New("rtmps://host/app/{stream}?token=tok/en+1234"), secret.New(`quo"ted-secret`), secret.New("abc"), secret.New("MDEyMzQ1Njc4OWFiY2RlZg=="),
+	})
+	for in, want := range map[string]string{
+		"publish: rtmps://host/app/{stream}?token=tok/en+1234": "publish: ********",
+		"sent tok%2Fen%2B1234 and tok/en+1234":                 "sent ******** and ********",
+		`{"v":"quo\"ted-secret"}`:                              `{"v":"********"}`,
+		"abc abcd xabc (abc)":                                  "******** abcd xabc (********)",
+		"key MDEyMzQ1Njc4OWFiY2RlZg==.":                        "key ********.",
+		"https://user:pw@host/x?api_key=unknown&a=1":           "https://user:********@host/x?api_key=********&a=1",
+		"nothing here":                                         "nothing here",
+	} {
+		if got := m.maskText(in); got != want {
+			t.Errorf("mask(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestMessage(t *testing.T) {
+	t.Parallel()
+	var m message
+	for _, line := range []string{": a comment", "id: 17", "event: stream", `data: {"id":"A/x",`, `data:"phase":"live"}`} {
+		m.add(line)
+	}
+	ch, ok := m.change()
+	if !ok || ch.Stream == nil || ch.Stream.ID != "A/x" || ch.Stream.Phase != controller.PhaseLive || m.id != "17" {
+		t.Errorf("got %+v, %t", ch, ok)
+	}
+	for _, bad := range []message{{event: "stream", data: "{"}, {event: "stream", data: "null"}, {event: "other", data: "{}"}, {}} {
+		if _, ok := bad.change(); ok {
+			t.Errorf("%+v is taken", bad)
+		}
+	}
+}
