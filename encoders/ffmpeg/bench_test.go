@@ -174,12 +174,16 @@ func BenchmarkChildren(b *testing.B) {
 	s := Defaults()
 	s.Input, s.Preset, s.Bitrate, s.Audio, s.FPS = "lavfi:testsrc2=size=64x64:rate=1", "ultrafast", "50k", "none", 1
 	dir, rss := b.TempDir(), ownRSS(b)
+	var started []*Encoder
 	for n := range children {
 		e := openIn(b, s, mkdir(b, dir, n))
 		defer end(b, e)
 		j := job
 		j.Publish = secret.New("file:" + filepath.Join(mkdir(b, dir, n), "out.flv"))
 		start(b, e, j)
+		started = append(started, e)
+	}
+	for _, e := range started {
 		awaitState(b, e, "publishing")
 	}
 	const window = 10 * time.Second

@@ -124,3 +124,10 @@ func await(t testing.TB, what string, ok func() bool) {
 		}
 	}
 }
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}

@@ -1,0 +1,124 @@
+package ffmpeg
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/oncue/oncue/configs/secret"
+	"github.com/oncue/oncue/encoders"
+)
+
+// film makes a transport stream of 8 s with one key frame, in its first picture.
+func film(t *testing.T) []byte {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "film.ts")
+	out, err := exec.Command("ffmpeg", "-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=15", "-f", "lavfi", "-i", "sine=sample_rate=48000", "-t", "8",
+		"-c:v", "libx264", "-preset", "ultrafast", "-g", "1000", "-bf", "0", "-b:v", "800k", "-c:a", "aac", path).CombinedOutput()
+	if err != nil {
+		t.Fatalf("make a film: %v: %s", err, out)
+	}
+	return []byte(read(t, path))
+}
+
+// broadcast serves a film for ever over HTTP, from the middle of it on, at twice its pace.
+func broadcast(t *testing.T, film []byte) string {
+	const packet = 188
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "video/mp2t")
+		for at := len(film) / packet / 4 * packet; ; at = 0 {
+			for at < len(film) {
+				end := min(at+40*packet, len(film))
+				if _, err := w.Write(film[at:end]); err != nil {
+					return
+				}
+				w.(http.Flusher).Flush()
+				pause := 4 * time.Second * time.Duration(end-at) / time.Duration(len(film))
+				select {
+				case <-r.Context().Done():
+					return
+				case <-time.After(pause):
+				}
+				at = end
+			}
+		}
+	}))
+	t.Cleanup(server.Close)
+	return server.URL + "/live.ts"
+}
+
+// TestProbing gives an input that cannot be understood from its first 32 kB. The start after that takes its time.
+func TestProbing(t *testing.T) {
+	needFFmpeg(t)
+	box, s := newSink(t), small()
+	s.Input, s.Video, s.Audio = broadcast(t, film(t)), "copy", "copy"
+	e := opened(t, s)
+	j := job
+	j.Publish = secret.New(box.url("lobby"))
+	start(t, e, j)
+	st := awaitState(t, e, encoders.StateFailed)
+	if !strings.Contains(st.Error, "it was probed briefly, the next start takes the time it needs") || st.Permanent {
+		t.Fatalf("it is %+v", st)
+	}
+	start(t, e, j)
+	awaitState(t, e, encoders.StatePublishing)
+	await(t, "pictures come", func() bool { return box.pictures() > 0 })
+}
+
+// TestInputEnds takes an input away that had been there: FFmpeg ends with success, and that is a failure.
+func TestInputEnds(t *testing.T) {
+	needFFmpeg(t)
+	body := film(t)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body) }))
+	defer server.Close()
+	box, s := newSink(t), small()
+	s.Input, s.InputArgs = server.URL+"/live.ts", []string{"-reconnect", "0", "-re"}
+	e := opened(t, s)
+	j := job
+	j.Publish = secret.New(box.url("lobby"))
+	start(t, e, j)
+	awaitState(t, e, encoders.StatePublishing)
+	if st := awaitState(t, e, encoders.StateFailed); !strings.HasPrefix(st.Error, "the input ended (exit status 0)") {
+		t.Errorf("it is %+v", st)
+	}
+}
+
+// TestInputs publishes what people have, from its real first picture on.
+func TestInputs(t *testing.T) {
+	needFFmpeg(t)
+	path := filepath.Join(t.TempDir(), "-film.ts")
+	if err := os.WriteFile(path, film(t), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cam := newCamera(t)
+	for name, settings := range map[string]func(*Settings){
+		"a camera, copied":     func(s *Settings) { s.Input, s.Video, s.Audio = cam.url(), "copy", "aac" },
+		"a camera, re-encoded": func(s *Settings) { s.Input, s.Width = cam.url(), 320 },
+		"a file":               func(s *Settings) { s.Input, s.Video = path, "copy" },
+		"a picture and a tone": func(s *Settings) { s.Input, s.Width, s.Height, s.FPS = "testsrc", 160, 120, 10 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			box, s := newSink(t), small()
+			settings(&s)
+			e := opened(t, s)
+			j := job
+			j.Publish = secret.New(box.url("lobby"))
+			start(t, e, j)
+			await(t, "pictures come", func() bool { return box.pictures() > 2 })
+			if st := awaitState(t, e, encoders.StatePublishing); st.Health == nil || st.Health.Frames == nil {
+				t.Errorf("it is %+v", st)
+			}
+			for what, text := range map[string]any{"log": must(e.Log(t.Context(), 500)), "plan": e.Plan(j), "check": e.Check(t.Context(), j)} {
+				if body := strings.Join(strings.Fields(fmt.Sprint(text)), " "); strings.Contains(body, canary) {
+					t.Errorf("the %s shows the camera's password: %s", what, body)
+				}
+			}
+		})
+	}
+}
