@@ -48,6 +48,7 @@ type AdminOptions struct {
 	AllowedHosts []string     // further Host names (without port) that are right on a loopback listener, for a proxy in front
 	Metrics      http.Handler // GET /metrics; nil: none
 	Demo         http.Handler // everything under /demo/; nil: none
+	Rotate       Rotate       // POST /api/v1/accounts/{id}/webhook/rotate; nil: none
 }
 
 // Admin is the admin side.
@@ -112,6 +113,9 @@ func (a *Admin) routes(e *echo.Echo) {
 	api.GET("/streams/:id/thumbnail", a.thumbnail)
 	api.GET("/events", a.events)
 	api.GET("/watch", a.watch)
+	if a.opts.Rotate != nil {
+		api.POST("/accounts/:id/webhook/rotate", a.rotateWebhook)
+	}
 
 	if a.opts.Metrics != nil {
 		e.GET("/metrics", echo.WrapHandler(a.opts.Metrics))

@@ -74,6 +74,7 @@ func NewMetrics(version string, log *slog.Logger) *Metrics {
 		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()},
 	})
 	build.Set(1)
+	m.ObserveReload(time.Now(), nil) // a daemon that runs has read a good file
 	m.registry.MustRegister(
 		m.hooks, m.hookSeconds, m.toStart, m.toLive, m.starts, m.stops, m.unconfirmed, m.failures, m.polls, m.pollErrors,
 		m.storeTime, m.storeErrors, m.reloadOK, m.reloadAt, build,
@@ -158,7 +159,7 @@ func (m *Metrics) ObserveStore(operation string, took time.Duration, err error) 
 	}
 }
 
-// ObserveReload notes how a reading of the configuration went, the first one included.
+// ObserveReload notes how reading the configuration again went.
 func (m *Metrics) ObserveReload(at time.Time, err error) {
 	if err != nil {
 		m.reloadOK.Set(0)

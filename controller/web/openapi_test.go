@@ -36,9 +36,16 @@ func loadAPI(t *testing.T) *openapi3.T {
 	return doc
 }
 
+func rotated(_ context.Context, account string) (Rotation, error) {
+	if account != "ABC123" {
+		return Rotation{}, fmt.Errorf("%w: no API secret for %s", controller.ErrInvalid, account)
+	}
+	return Rotation{Webhook: controller.WebhookView{ID: 7, URL: "https://x/hooks/millicast"}, Secret: secret.New("fresh")}, nil
+}
+
 // The document names every route, and only those.
 func TestAPIDocumentNamesEveryRoute(t *testing.T) {
-	a, err := NewAdmin(AdminOptions{Controller: newFake(), Log: quiet(), Metrics: http.NotFoundHandler()})
+	a, err := NewAdmin(AdminOptions{Controller: newFake(), Log: quiet(), Metrics: http.NotFoundHandler(), Rotate: rotated})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +88,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	f.pictures["ABC123/full"] = []byte("\xff\xd8\xff")
 	const token = "a token"
 	m := NewMetrics("v1.2.3", quiet())
-	_, base := startAdmin(t, f, func(o *AdminOptions) { o.Token, o.Metrics = secret.New(token), m.Handler() })
+	_, base := startAdmin(t, f, func(o *AdminOptions) { o.Token, o.Metrics, o.Rotate = secret.New(token), m.Handler(), rotated })
 
 	doc := loadAPI(t)
 	doc.Servers = openapi3.Servers{{URL: base}}
@@ -111,6 +118,9 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"GET", "/api/v1/streams/ABC123%2Flobby/thumbnail", "", 404},
 		{"GET", "/api/v1/events?limit=5", "", 200},
 		{"GET", "/api/v1/watch", "", 200},
+		{"POST", "/api/v1/accounts/ABC123/webhook/rotate", "", 200},
+		{"POST", "/api/v1/accounts/ABC123/webhook/rotate?show_secret=true", "", 200},
+		{"POST", "/api/v1/accounts/nobody/webhook/rotate", "", 422},
 		{"GET", "/api/v1/openapi.yaml", "", 200},
 		{"GET", "/metrics", "", 200},
 		{"GET", "/readyz", "", 200},

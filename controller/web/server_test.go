@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -39,7 +40,7 @@ func TestRestartsLoseNoHook(t *testing.T) {
 		taken.Add(1)
 		return controller.Accepted, nil
 	})
-	stop := make(chan struct{})
+	stop, progress := make(chan struct{}), make(chan struct{}, 1)
 	var load sync.WaitGroup
 	for i := range senders {
 		load.Go(func() {
@@ -55,6 +56,10 @@ func TestRestartsLoseNoHook(t *testing.T) {
 					return
 				}
 				answered.Add(1)
+				select {
+				case progress <- struct{}{}:
+				default:
+				}
 			}
 		})
 	}
@@ -68,7 +73,11 @@ func TestRestartsLoseNoHook(t *testing.T) {
 		go func() { served <- h.Serve(l) }()
 		before := answered.Load()
 		for answered.Load() < before+100 && failed.Load() == 0 {
-			time.Sleep(0) // yields; the senders make the progress
+			select {
+			case <-progress:
+			case <-time.After(patience):
+				t.Fatal("the senders do not get on")
+			}
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		if err := h.Drain(ctx); err != nil {
@@ -122,7 +131,7 @@ func TestDrainEndsInTimeThoughPeersAreSilent(t *testing.T) {
 	c := dial(t, addr)
 	send(t, c, "POST ")
 	for h.openConns() == 0 {
-		time.Sleep(0)
+		runtime.Gosched()
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()

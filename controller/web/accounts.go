@@ -1,0 +1,39 @@
+package web
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/oncue/oncue/configs/secret"
+	"github.com/oncue/oncue/controller"
+)
+
+// Rotation is a webhook's new secret, and the webhook as it is now.
+type Rotation struct {
+	Webhook controller.WebhookView
+	Secret  secret.Value
+}
+
+// Rotate gives the account's webhook a new secret and accepts both from then on. ErrInvalid is in the chain of a person's mistakes.
+type Rotate func(ctx context.Context, account string) (Rotation, error)
+
+// rotateWebhook answers with the secret itself only when it is asked for.
+func (a *Admin) rotateWebhook(c echo.Context) error {
+	ctx, cancel := context.WithTimeout(c.Request().Context(), callLimit)
+	defer cancel()
+	r, err := a.opts.Rotate(ctx, c.Param("id"))
+	if err != nil {
+		return err
+	}
+	answer := struct {
+		Webhook controller.WebhookView `json:"webhook"`
+		Secret  string                 `json:"secret,omitempty"`
+	}{Webhook: r.Webhook}
+	if c.QueryParam("show_secret") == "true" {
+		answer.Secret = r.Secret.Reveal()
+	}
+	c.Response().Header().Set("Cache-Control", "no-store")
+	return c.JSON(http.StatusOK, answer)
+}
