@@ -11,6 +11,7 @@ import (
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/controller"
 	"github.com/oncue/oncue/controller/millicast"
+	"github.com/oncue/oncue/controller/web"
 )
 
 // account is the platform's side of one account: the API, where there is a secret for it, and the care for the webhook, where it is asked for.
@@ -31,9 +32,12 @@ func (a *account) close() {
 func (d *service) openAccounts(p *plan) (map[string]controller.AccountSpec, error) {
 	specs := map[string]controller.AccountSpec{}
 	next := map[string]*account{}
+	url := ""
+	if p.PublicURL != "" {
+		url = millicast.HookURL(p.PublicURL)
+	}
 	for id, cfg := range p.Accounts {
 		a := d.accounts[id]
-		url := millicast.HookURL(p.PublicURL)
 		if a == nil || a.url != url || a.cfg.APIURL != cfg.APIURL || !a.cfg.APISecret.Same(cfg.APISecret) || a.cfg.ManageWebhook != cfg.ManageWebhook {
 			var err error
 			if a, err = d.openAccount(cfg, url); err != nil {
@@ -160,4 +164,37 @@ func (d *service) setSecrets(ctx context.Context) error {
 		all[id] = list
 	}
 	return d.inbox.SetSecrets(ctx, all)
+}
+
+// rotate gives the account's webhook a new secret; hooks signed with the old one are still taken.
+func (d *service) rotate(ctx context.Context, id string) (web.Rotation, error) {
+	d.mu.Lock()
+	a := d.accounts[id]
+	d.mu.Unlock()
+	if a == nil || a.client == nil || a.url == "" {
+		return web.Rotation{}, fmt.Errorf("%w: account %q has no api_secret here, or public_url is not set", controller.ErrInvalid, id)
+	}
+	care := a.care
+	if care == nil {
+		care = millicast.NewCaretaker(millicast.CaretakerOptions{Client: a.client, URL: a.url, Notify: d.notice, Log: d.log})
+	}
+	before, after, err := care.Rotate(ctx)
+	if err != nil {
+		return web.Rotation{}, err
+	}
+	if err := d.keepSecrets(ctx, id, []secret.Value{after, before}); err != nil {
+		return web.Rotation{}, err
+	}
+	all, err := a.client.ListWebhooks(ctx)
+	if err != nil {
+		return web.Rotation{}, err
+	}
+	r := web.Rotation{Secret: after}
+	for _, w := range all {
+		if w.URL == a.url {
+			r.Webhook = millicast.WebhookState{Webhook: w}.View()
+			break
+		}
+	}
+	return r, nil
 }

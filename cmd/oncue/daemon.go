@@ -173,7 +173,7 @@ func (d *service) open(sockets *web.Sockets, cfg *configs.Config, o serviceOptio
 	v, _, _ := build()
 	ao := web.AdminOptions{
 		Controller: shown{d.control, d.thumbs}, Log: d.log, Version: v, Started: time.Now(),
-		Token: cfg.Admin.Token, AllowedHosts: cfg.Admin.AllowedHosts, Metrics: d.metrics.Handler(),
+		Token: cfg.Admin.Token, AllowedHosts: cfg.Admin.AllowedHosts, Metrics: d.metrics.Handler(), Rotate: d.rotate,
 	}
 	if o.demo != nil {
 		ao.Demo = o.demo(d)
