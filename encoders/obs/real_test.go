@@ -209,7 +209,7 @@ func realKilled(t *testing.T, o *obstest.OBS, in *ingest) {
 	if s := r.awaitState(encoders.StateUnknown); !strings.Contains(s.Error, "not reachable") {
 		t.Errorf("a killed OBS is said to be %q", s.Error)
 	}
-	o.Open()
+	o.Open(t)
 	if s := r.awaitState(encoders.StateFailed); s.Error != obsGone || s.ByHand {
 		t.Errorf("after OBS came back it is %+v", s)
 	}
@@ -229,7 +229,7 @@ func realClosed(t *testing.T, o *obstest.OBS, in *ingest) {
 	r.awaitState(encoders.StateUnknown)
 	r.stop()
 	r.awaitFeeds(in, 0)
-	o.Open()
+	o.Open(t)
 	r.awaitStatus("gone", func(s encoders.Status) bool { return s.State.Gone() })
 }
 

@@ -89,7 +89,7 @@ func settingsFor(server *obstest.Server) Settings {
 	return s
 }
 
-const patience = 20 * time.Second // far beyond what a busy machine needs
+const patience = time.Minute // far beyond what a busy machine needs
 
 func (r *rig) within(d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(r.t.Context(), d)

@@ -19,7 +19,7 @@ import (
 )
 
 // patience is how long a real OBS may take to listen, or to end, on a busy machine.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // OBS is a real OBS Studio on a screen of its own that nobody sees. It has two profiles, scene collections and scenes, "ci" and "other", and
 // streams by the settings it was started with.
@@ -63,8 +63,8 @@ func Start(t testing.TB, c Config) *OBS {
 	if err := o.configure(port, c); err != nil {
 		t.Fatalf("obs: write its configuration: %v", err)
 	}
-	o.screen()
-	o.Open()
+	o.screen(t)
+	o.Open(t)
 	t.Cleanup(o.Kill)
 	return o
 }
@@ -80,35 +80,37 @@ func freePort() (string, error) {
 }
 
 // screen starts an X server that chooses a free display itself.
-func (o *OBS) screen() {
-	o.t.Helper()
+func (o *OBS) screen(t testing.TB) {
+	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
-		o.t.Fatal(err)
+		t.Fatal(err)
 	}
 	defer r.Close()
 	x := exec.Command("Xvfb", "-displayfd", "3", "-screen", "0", "1280x720x24", "-nolisten", "tcp", "-noreset")
 	x.ExtraFiles = []*os.File{w}
+	x.SysProcAttr = withTheTest()
 	err = x.Start()
 	w.Close()
 	if err != nil {
-		o.t.Fatalf("xvfb: %v", err)
+		t.Fatalf("xvfb: %v", err)
 	}
-	o.t.Cleanup(func() { x.Process.Kill(); x.Wait() })
+	t.Cleanup(func() { x.Process.Kill(); x.Wait() })
 	r.SetReadDeadline(time.Now().Add(patience))
 	number, err := bufio.NewReader(r).ReadString('\n')
 	if err != nil {
-		o.t.Fatalf("xvfb names no display: %v", err)
+		t.Fatalf("xvfb names no display: %v", err)
 	}
 	o.display = ":" + strings.TrimSpace(number)
 }
 
-// Open runs OBS, after Kill or Quit again, and returns when its websocket server listens.
-func (o *OBS) Open() {
-	o.t.Helper()
+// Open runs OBS, after Kill or Quit again, and returns when its websocket server listens. t is the test that needs it, which may be a part
+// of the one that OBS lives for.
+func (o *OBS) Open(t testing.TB) {
+	t.Helper()
 	log, err := os.Create(filepath.Join(o.home, "obs.log"))
 	if err != nil {
-		o.t.Fatal(err)
+		t.Fatal(err)
 	}
 	defer log.Close()
 	_, port, _ := net.SplitHostPort(o.Address)
@@ -117,16 +119,20 @@ func (o *OBS) Open() {
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + o.home, "XDG_CONFIG_HOME=" + filepath.Join(o.home, ".config"),
 		"XDG_RUNTIME_DIR=" + filepath.Join(o.home, "run"), "DISPLAY=" + o.display, "QT_QPA_PLATFORM=xcb", "LIBGL_ALWAYS_SOFTWARE=1", "LANG=C.UTF-8"}
 	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = withTheTest()
 	if err := cmd.Start(); err != nil {
-		o.t.Fatalf("obs: %v", err)
+		t.Fatalf("obs: %v", err)
 	}
 	end := make(chan struct{})
 	o.mu.Lock()
 	o.cmd, o.end, o.err, o.may = cmd, end, nil, false
 	o.mu.Unlock()
 	go o.reap(cmd, end)
-	o.awaitListening(end)
+	o.awaitListening(t, end)
 }
+
+// withTheTest ends a child when the test program dies, such as in a panic or at its time limit.
+func withTheTest() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
 
 func (o *OBS) reap(cmd *exec.Cmd, end chan struct{}) {
 	err := cmd.Wait()
@@ -139,8 +145,8 @@ func (o *OBS) reap(cmd *exec.Cmd, end chan struct{}) {
 	close(end)
 }
 
-func (o *OBS) awaitListening(end <-chan struct{}) {
-	o.t.Helper()
+func (o *OBS) awaitListening(t testing.TB, end <-chan struct{}) {
+	t.Helper()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	limit := time.After(patience)
@@ -152,9 +158,9 @@ func (o *OBS) awaitListening(end <-chan struct{}) {
 				return
 			}
 		case <-end:
-			o.t.Fatal("obs: it ended before it listened")
+			t.Fatal("obs: it ended before it listened")
 		case <-limit:
-			o.t.Fatalf("obs: it does not listen at %s within %v\n%s", o.Address, patience, o.tail())
+			t.Fatalf("obs: it does not listen at %s within %v\n%s", o.Address, patience, o.tail())
 		}
 	}
 }
