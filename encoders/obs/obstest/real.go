@@ -34,7 +34,6 @@ type OBS struct {
 	mu  sync.Mutex
 	cmd *exec.Cmd
 	end chan struct{} // closed when cmd is reaped
-	err error         // of cmd, once end is closed
 	may bool          // cmd may end: the test wants it
 }
 
@@ -125,7 +124,7 @@ func (o *OBS) Open(t testing.TB) {
 	}
 	end := make(chan struct{})
 	o.mu.Lock()
-	o.cmd, o.end, o.err, o.may = cmd, end, nil, false
+	o.cmd, o.end, o.may = cmd, end, false
 	o.mu.Unlock()
 	go o.reap(cmd, end)
 	o.awaitListening(t, end)
@@ -138,7 +137,6 @@ func (o *OBS) reap(cmd *exec.Cmd, end chan struct{}) {
 	err := cmd.Wait()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.err = err
 	if !o.may {
 		o.t.Errorf("obs ended by itself, as in a crash: %v\n%s", err, o.tail())
 	}
