@@ -3,7 +3,6 @@ package ffmpeg
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -141,8 +140,17 @@ func TestStrangerHoldsLock(t *testing.T) {
 	if err := e.Stop(t.Context(), encoders.Job{}); !errors.Is(err, errLocked) {
 		t.Errorf("stop: %v", err)
 	}
-	if _, err := New(small(), encoders.Env{Name: "cam", Dir: dir, Log: slog.New(slog.DiscardHandler)}); !errors.Is(err, errLocked) {
-		t.Errorf("New: %v", err)
+	again := openIn(t, small(), dir)
+	defer func() { _ = again.Close() }()
+	if s, _ := again.now(); s.State != encoders.StateUnknown || !strings.Contains(s.Error, "hold the lock") {
+		t.Errorf("opened again, it is %+v", s)
+	}
+	lock.Close()
+	if err := again.Stop(t.Context(), encoders.Job{}); err != nil {
+		t.Errorf("stop, with the lock free: %v", err)
+	}
+	if s, _ := again.now(); s.State != encoders.StateStopped {
+		t.Errorf("with the lock free, it is %+v", s)
 	}
 }
 

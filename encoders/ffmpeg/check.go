@@ -218,3 +218,27 @@ func checkInput(in input) (encoders.Finding, bool) {
 	}
 	return encoders.Finding{Level: encoders.Bad, What: "the input cannot be read: " + err.Error(), Hint: hint}, true
 }
+
+// costs says what a standby takes, for people.
+func (s *standby) costs() string {
+	text := fmt.Sprintf("process %d is kept warm for the next start, neither its input nor its output open", s.PID)
+	if kilobytes := privateMemory(s.PID); kilobytes > 0 {
+		text += fmt.Sprintf(", at %.0f MB of memory of its own", float64(kilobytes)/1000)
+	}
+	return text
+}
+
+// privateMemory returns RssAnon of /proc/PID/status, in kB; 0 when it cannot be told.
+func privateMemory(pid int) int {
+	body, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(body)) {
+		if rest, ok := strings.CutPrefix(line, "RssAnon:"); ok {
+			n, _ := strconv.Atoi(strings.Fields(rest + " 0")[0])
+			return n
+		}
+	}
+	return 0
+}

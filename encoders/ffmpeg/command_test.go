@@ -84,6 +84,11 @@ log_size: is 1, must be 4096 bytes or more`
 	if err := s.Validate(); err == nil || err.Error() != want {
 		t.Errorf("\n got %v\nwant %s", err, want)
 	}
+	for want, args := range map[bool][]string{true: {"-f", "flv", "{publish}"}, false: {"-f", "null", "-"}} {
+		if s := (Settings{Args: args}); s.NeedsPublish() != want {
+			t.Errorf("args %q need a publishing URL: %v", args, !want)
+		}
+	}
 	if err := Defaults().Validate(); err == nil || err.Error() != "input: is missing: say what to publish, or write args for the whole command line" {
 		t.Errorf("of the defaults: %v", err)
 	}

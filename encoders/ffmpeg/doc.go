@@ -4,6 +4,7 @@
 //
 //	command.go, input.go, output.go, video.go   what to run, and how the key stays out of its command line
 //	spawn.go, state.go, files.go                the start: lock, output files, process, state file
+//	adopt.go, standby.go                        processes of an earlier controller, and one kept warm
 //	watch.go, progress.go, watchdog.go          the one goroutine per process: exits, progress, stalls
 //	stop.go                                     TERM, TERM, KILL, until nothing of it is left
 //	failure.go, redact.go                       why it ended, in words people understand

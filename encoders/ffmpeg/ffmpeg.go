@@ -4,11 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
-	"path/filepath"
-	"slices"
 	"sync"
-	"time"
 
 	"github.com/oncue/oncue/encoders"
 )
@@ -58,7 +54,9 @@ func New(settings Settings, env encoders.Env) (*Encoder, error) {
 	e.turn <- struct{}{}
 	if env.Dir != "" {
 		e.clearGate()
-		if err := e.adopt(); err != nil {
+		if err := e.adopt(); errors.Is(err, errLocked) {
+			e.status = encoders.Status{State: encoders.StateUnknown, Error: err.Error()} // a start or stop will look again
+		} else if err != nil {
 			return nil, err
 		}
 	}
@@ -110,9 +108,9 @@ func (e *Encoder) leave() { e.turn <- struct{}{} }
 // note remembers what must not be shown.
 func (e *Encoder) note(job encoders.Job) {
 	e.mu.Lock()
-	same := e.noted.Publish == job.Publish && e.noted.Name == job.Name
+	known := !job.Publish.Set() || e.noted.Publish == job.Publish && e.noted.Name == job.Name
 	e.mu.Unlock()
-	if same {
+	if known {
 		return
 	}
 	r := newRedactor(e.settings, job)
@@ -185,175 +183,4 @@ func (e *Encoder) keepWarm(job encoders.Job) {
 		}
 	default: // a start or stop is under way
 	}
-}
-
-// present returns the process that runs, adopting one that somebody else has started.
-func (e *Encoder) present() (*process, error) {
-	e.mu.Lock()
-	p := e.running
-	e.mu.Unlock()
-	if p != nil {
-		return p, nil
-	}
-	alive, err := locked(e.env.Dir)
-	if err != nil || !alive {
-		return nil, err
-	}
-	if err := e.adopt(); err != nil {
-		return nil, err
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.running == nil {
-		return nil, errLocked
-	}
-	return e.running, nil
-}
-
-// adopt finds the process of an earlier controller, by the state file or, when that is lost, by who holds the lock.
-func (e *Encoder) adopt() error {
-	alive, err := locked(e.env.Dir)
-	if err != nil {
-		return err
-	}
-	st, written, err := loadState(e.env.Dir)
-	if err != nil {
-		e.env.Log.Warn("the state file is of no use", "encoder", e.env.Name, "error", err)
-		written = false
-	}
-	if written {
-		if h, err := find(st.identity); err == nil {
-			return e.takeOver(h, st)
-		}
-	}
-	if alive {
-		return e.adoptHolder()
-	}
-	if written { // it ended while nobody looked
-		f := e.explain(newProcess(e.settings, st), exit{})
-		e.change(func(s *encoders.Status) {
-			*s = encoders.Status{State: encoders.StateFailed, Since: time.Now(), Run: st.Run, Permanent: f.permanent,
-				Error: "it ended while the controller was away: " + f.text}
-		})
-		return dropState(e.env.Dir)
-	}
-	return nil
-}
-
-// takeOver opens a process with what it reported last.
-func (e *Encoder) takeOver(h *handle, st state) error {
-	p := newProcess(e.settings, st)
-	if err := e.catchUp(p); err != nil {
-		e.env.Log.Warn("the progress of an adopted process cannot be read", "encoder", e.env.Name, "pid", st.PID, "error", err)
-	}
-	e.env.Log.Info("ffmpeg adopted", "encoder", e.env.Name, "pid", st.PID, "run", st.Run)
-	e.open(p, h)
-	return nil
-}
-
-// adoptHolder takes over a process that is known by its lock alone. Its environment tells what it is for.
-func (e *Encoder) adoptHolder() error {
-	who := holders(filepath.Join(e.env.Dir, lockFile))
-	if e.standby != nil { // it has the file open, and not the lock
-		who = slices.DeleteFunc(who, func(pid int) bool { return pid == e.standby.PID })
-	}
-	h, id, err := findByCookie(who)
-	if err != nil {
-		return fmt.Errorf("%w: processes %v hold the lock in its folder, and none of them is known", errLocked, who)
-	}
-	stream, err := url.PathUnescape(environ(id.PID, streamName))
-	if err != nil {
-		stream = ""
-	}
-	st := state{identity: id, Stream: stream, Run: runOf(id.Cookie), Started: time.Now(), Progress: true}
-	if err := st.save(e.env.Dir); err != nil {
-		h.close()
-		return err
-	}
-	return e.takeOver(h, st)
-}
-
-// change lets f change the status, and wakes who watches if it says anything new then.
-func (e *Encoder) change(f func(*encoders.Status)) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	old := e.status
-	f(&e.status)
-	if differs(old, e.status) {
-		close(e.changed)
-		e.changed = make(chan struct{})
-	}
-}
-
-func differs(a, b encoders.Status) bool {
-	return a.State != b.State || a.Run != b.Run || a.PID != b.PID || a.Error != b.Error || a.ConfigOnly != b.ConfigOnly
-}
-
-// Status tells what is known; the process is watched all the time.
-func (e *Encoder) Status(ctx context.Context, job encoders.Job) (encoders.Status, error) {
-	e.note(job)
-	e.keepWarm(job)
-	s, _ := e.now()
-	return s, ctx.Err()
-}
-
-// now returns the status, and what is closed when it changes.
-func (e *Encoder) now() (encoders.Status, <-chan struct{}) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	s := e.status
-	s.At = time.Now()
-	if !s.State.Gone() && e.lastBlock.outTime >= 0 {
-		s.Health = e.lastBlock.health()
-	}
-	return s, e.changed
-}
-
-const healthEvery = 2 * time.Second
-
-// Watch reports what the process does as soon as it is seen.
-func (e *Encoder) Watch(ctx context.Context, job encoders.Job, report func(encoders.Status)) error {
-	e.note(job)
-	e.keepWarm(job)
-	timer := time.NewTimer(healthEvery)
-	defer timer.Stop()
-	for {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		s, changed := e.now()
-		report(s)
-		var due <-chan time.Time
-		if s.Health != nil {
-			timer.Reset(healthEvery)
-			due = timer.C
-		}
-		select {
-		case <-ctx.Done():
-		case <-changed:
-		case <-due:
-		}
-	}
-}
-
-// Log returns the last lines of output, of earlier runs too.
-func (e *Encoder) Log(_ context.Context, n int) ([]string, error) {
-	if e.env.Dir == "" || n <= 0 {
-		return nil, nil
-	}
-	path := filepath.Join(e.env.Dir, logFile)
-	var out []string
-	for _, part := range []string{path + ".1", path} {
-		body, err := lastBytes(part, 0, e.settings.LogSize)
-		if err != nil {
-			return nil, fmt.Errorf("read the encoder's output: %w", err)
-		}
-		out = append(out, lines(body)...)
-	}
-	out = out[max(0, len(out)-n):]
-	r := e.redactor()
-	for i, line := range out {
-		out[i] = r.clean(line)
-	}
-	return out, nil
 }

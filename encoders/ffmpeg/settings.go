@@ -110,3 +110,8 @@ func (s Settings) Validate() error {
 // isFFmpeg reports whether the binary takes FFmpeg's options, going by its name: ffmpeg, ffmpeg-7, /opt/bin/ffmpeg.static. Any other
 // program gets its Args as they are.
 func (s Settings) isFFmpeg() bool { return strings.HasPrefix(filepath.Base(s.Binary), "ffmpeg") }
+
+// NeedsPublish reports whether a start needs a publishing URL: not when Args say themselves where to publish.
+func (s Settings) NeedsPublish() bool {
+	return len(s.Args) == 0 || strings.Contains(strings.Join(s.Args, "\n"), placeholder)
+}

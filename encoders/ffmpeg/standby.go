@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -102,8 +101,8 @@ func (e *Encoder) ready(c command, job encoders.Job) (*standby, error) {
 	if err != nil {
 		return s, fmt.Errorf("start %s: %w", c.binary, err)
 	}
-	if s.watch, err = openHandle(pid); err == nil {
-		s.identity, err = identify(h, pid, child.cookie)
+	if s.identity, err = identify(h, pid, child.cookie); err == nil {
+		s.watch, err = openHandle(pid)
 	}
 	if err != nil {
 		abandon(h, pid)
@@ -227,28 +226,4 @@ func (e *Encoder) endWaiting(pid int) {
 		_ = h.signalOne(unix.SIGKILL)
 		_, _ = h.wait(time.Now().Add(time.Second))
 	}
-}
-
-// costs says what a standby takes, for people.
-func (s *standby) costs() string {
-	text := fmt.Sprintf("process %d is kept warm for the next start, neither its input nor its output open", s.PID)
-	if kilobytes := privateMemory(s.PID); kilobytes > 0 {
-		text += fmt.Sprintf(", at %.0f MB of memory of its own", float64(kilobytes)/1000)
-	}
-	return text
-}
-
-// privateMemory returns RssAnon of /proc/PID/status, in kB; 0 when it cannot be told.
-func privateMemory(pid int) int {
-	body, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(body)) {
-		if rest, ok := strings.CutPrefix(line, "RssAnon:"); ok {
-			n, _ := strconv.Atoi(strings.Fields(rest + " 0")[0])
-			return n
-		}
-	}
-	return 0
 }

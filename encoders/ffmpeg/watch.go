@@ -234,7 +234,7 @@ func (p *process) signalFamily(pids []int, sig unix.Signal) {
 	}
 }
 
-// signal signals the whole family: the group at once, and whoever has left it.
+// signal signals the process's group, stopped members too. Whoever has left it is dealt with when the process has ended.
 func (p *process) signal(sig unix.Signal) error {
 	err := p.handle.signal(sig, p.PID)
 	if cont := p.handle.signal(unix.SIGCONT, p.PID); err == nil {

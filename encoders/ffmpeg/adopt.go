@@ -1,0 +1,97 @@
+package ffmpeg
+
+import (
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/oncue/oncue/encoders"
+)
+
+// present returns the process that runs, adopting one that somebody else has started.
+func (e *Encoder) present() (*process, error) {
+	e.mu.Lock()
+	p := e.running
+	e.mu.Unlock()
+	if p != nil {
+		return p, nil
+	}
+	alive, err := locked(e.env.Dir)
+	if err != nil || !alive {
+		return nil, err
+	}
+	if err := e.adopt(); err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.running == nil {
+		return nil, errLocked
+	}
+	return e.running, nil
+}
+
+// adopt finds the process of an earlier controller, by the state file or, when that is lost, by who holds the lock.
+func (e *Encoder) adopt() error {
+	alive, err := locked(e.env.Dir)
+	if err != nil {
+		return err
+	}
+	st, written, err := loadState(e.env.Dir)
+	if err != nil {
+		e.env.Log.Warn("the state file is of no use", "encoder", e.env.Name, "error", err)
+		written = false
+	}
+	if written {
+		if h, err := find(st.identity); err == nil {
+			return e.takeOver(h, st)
+		}
+	}
+	if alive {
+		return e.adoptHolder()
+	}
+	if written { // it ended while nobody looked
+		f := e.explain(newProcess(e.settings, st), exit{})
+		e.change(func(s *encoders.Status) {
+			*s = encoders.Status{State: encoders.StateFailed, Since: time.Now(), Run: st.Run, Permanent: f.permanent,
+				Error: "it ended while the controller was away: " + f.text}
+		})
+		return dropState(e.env.Dir)
+	}
+	return nil
+}
+
+// takeOver opens a process with what it reported last.
+func (e *Encoder) takeOver(h *handle, st state) error {
+	p := newProcess(e.settings, st)
+	if err := e.catchUp(p); err != nil {
+		e.env.Log.Warn("the progress of an adopted process cannot be read", "encoder", e.env.Name, "pid", st.PID, "error", err)
+	}
+	e.env.Log.Info("ffmpeg adopted", "encoder", e.env.Name, "pid", st.PID, "run", st.Run)
+	e.open(p, h)
+	return nil
+}
+
+// adoptHolder takes over a process that is known by its lock alone. Its environment tells what it is for.
+func (e *Encoder) adoptHolder() error {
+	who := holders(filepath.Join(e.env.Dir, lockFile))
+	if e.standby != nil { // it has the file open, and not the lock
+		who = slices.DeleteFunc(who, func(pid int) bool { return pid == e.standby.PID })
+	}
+	h, id, err := findByCookie(who)
+	if err != nil {
+		return fmt.Errorf("%w: processes %v hold the lock in its folder, and none of them is known", errLocked, who)
+	}
+	stream, err := url.PathUnescape(environ(id.PID, streamName))
+	if err != nil {
+		stream = ""
+	}
+	st := state{identity: id, Stream: stream, Run: runOf(id.Cookie), Started: time.Now(), Progress: true}
+	if err := st.save(e.env.Dir); err != nil {
+		h.close()
+		return err
+	}
+	return e.takeOver(h, st)
+}

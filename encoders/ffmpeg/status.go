@@ -1,0 +1,95 @@
+package ffmpeg
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/oncue/oncue/encoders"
+)
+
+// change lets f change the status, and wakes who watches if it says anything new then.
+func (e *Encoder) change(f func(*encoders.Status)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	old := e.status
+	f(&e.status)
+	if differs(old, e.status) {
+		close(e.changed)
+		e.changed = make(chan struct{})
+	}
+}
+
+func differs(a, b encoders.Status) bool {
+	return a.State != b.State || a.Run != b.Run || a.PID != b.PID || a.Error != b.Error || a.ConfigOnly != b.ConfigOnly
+}
+
+// Status tells what is known; the process is watched all the time.
+func (e *Encoder) Status(ctx context.Context, job encoders.Job) (encoders.Status, error) {
+	e.note(job)
+	e.keepWarm(job)
+	s, _ := e.now()
+	return s, ctx.Err()
+}
+
+// now returns the status, and what is closed when it changes.
+func (e *Encoder) now() (encoders.Status, <-chan struct{}) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s := e.status
+	s.At = time.Now()
+	if !s.State.Gone() && e.lastBlock.outTime >= 0 {
+		s.Health = e.lastBlock.health()
+	}
+	return s, e.changed
+}
+
+const healthEvery = 2 * time.Second
+
+// Watch reports what the process does as soon as it is seen.
+func (e *Encoder) Watch(ctx context.Context, job encoders.Job, report func(encoders.Status)) error {
+	e.note(job)
+	e.keepWarm(job)
+	timer := time.NewTimer(healthEvery)
+	defer timer.Stop()
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		s, changed := e.now()
+		report(s)
+		var due <-chan time.Time
+		if s.Health != nil {
+			timer.Reset(healthEvery)
+			due = timer.C
+		}
+		select {
+		case <-ctx.Done():
+		case <-changed:
+		case <-due:
+		}
+	}
+}
+
+// Log returns the last lines of output, of earlier runs too.
+func (e *Encoder) Log(_ context.Context, n int) ([]string, error) {
+	if e.env.Dir == "" || n <= 0 {
+		return nil, nil
+	}
+	path := filepath.Join(e.env.Dir, logFile)
+	var out []string
+	for _, part := range []string{path + ".1", path} {
+		body, err := lastBytes(part, 0, e.settings.LogSize)
+		if err != nil {
+			return nil, fmt.Errorf("read the encoder's output: %w", err)
+		}
+		out = append(out, lines(body)...)
+	}
+	out = out[max(0, len(out)-n):]
+	r := e.redactor()
+	for i, line := range out {
+		out[i] = r.clean(line)
+	}
+	return out, nil
+}
