@@ -2,7 +2,10 @@
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
 
-VERSION ?= $(shell git describe --tags --match 'v*' --always 2>/dev/null | sed 's/^v//' || echo devel)
+# Of the commit: a release is the same whoever makes it, whenever.
+VERSION ?= $(shell git describe --tags --match 'v[0-9]*' 2>/dev/null | sed 's/^v//; s/-/+/' | grep . || git log -1 --date=format:%Y%m%d --format=0.0.0~%cd.%h)
+COMMIT := $(shell git rev-parse HEAD)
+DATE := $(shell TZ=UTC git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd)
 
 # What the tests use beside Go: PROGRAM=DEBIAN-PACKAGES. A test whose program is missing skips itself and says so.
 NEEDS := gcc=gcc,libc6-dev ffmpeg,ffprobe=ffmpeg obs=obs-studio,obs-plugins Xvfb=xvfb chromium-headless-shell=chromium-headless-shell \
@@ -11,7 +14,7 @@ NEEDS := gcc=gcc,libc6-dev ffmpeg,ffprobe=ffmpeg obs=obs-studio,obs-plugins Xvfb
 .PHONY: help test needs demo build man bench chaos release deb clean
 
 help: ## this list
-	@sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/p' Makefile | expand -t 16
+	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 16
 
 test: needs ## install what the tests need (apt), and run every check and every test
 	@{ .ci/check gofmt gofmt -l . ; \
@@ -31,8 +34,42 @@ needs:
 demo: ## the whole thing on this machine: a simulated platform, a real FFmpeg, a dashboard
 	go run ./cmd/oncue demo --install
 
-build: ## ./oncue
+build: ## ./oncue, for this machine
 	go build -o oncue ./cmd/oncue
+
+# A release is dist/: for each architecture that a compiler is there for, a binary, a Debian package and a bill of materials, and SHA256SUMS.
+DIST ?= dist
+HOST := $(shell go env GOARCH)
+ARCHES := $(HOST) $(if $(shell command -v aarch64-linux-gnu-gcc),$(filter-out $(HOST),arm64))
+CC_arm64 := $(if $(filter-out arm64,$(HOST)),aarch64-linux-gnu-gcc,gcc)
+NFPM := go run github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
+CYCLONEDX := go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
+
+release: deb ## what is published: binaries, packages, bills of materials, checksums, the same bytes each time
+	@cd $(DIST) && find . -maxdepth 1 -type f ! -name SHA256SUMS -printf '%P\n' | LC_ALL=C sort | xargs sha256sum > SHA256SUMS && cat SHA256SUMS
+
+deb: $(ARCHES:%=deb-%) ## the Debian packages
+
+deb-%: binary-% man
+	@stage=$(DIST)/stage/$*; mkdir -p $$stage; cp -r $(DIST)/stage/man $(DIST)/stage/completion $$stage/
+	@cp $(DIST)/oncue-$(VERSION)-linux-$* $(DIST)/stage/$*/oncue
+	@cp $(DIST)/oncue-$(VERSION)-linux-$*.cdx.json $(DIST)/stage/$*/sbom.cdx.json
+	@git log -1 --date='format:%a, %d %b %Y %H:%M:%S %z' --format='oncue ($(VERSION)) stable; urgency=medium%n%n  * Built from commit %H.%n%n -- The oncue authors <oncue@users.noreply.github.com>  %cd' | \
+		gzip -9n > $(DIST)/stage/$*/changelog.gz
+	@ARCH=$* VERSION='$(VERSION)' DATE=$(DATE) STAGE=$(DIST)/stage/$* SOURCE_DATE_EPOCH=$$(date -d $(DATE) +%s) \
+		$(NFPM) package --config systemd/nfpm.yaml --packager deb --target '$(DIST)/oncue_$(VERSION)_$*.deb'
+
+binary-%:
+	@mkdir -p $(DIST)
+	CGO_ENABLED=1 GOOS=linux GOARCH=$* CC=$(or $(CC_$*),gcc) CGO_CFLAGS='-O2 -fstack-protector-strong -D_FORTIFY_SOURCE=2' \
+		go build -trimpath -buildvcs=true -buildmode=pie -tags sqlite_omit_load_extension -o $(DIST)/oncue-$(VERSION)-linux-$* \
+		-ldflags "-s -w -buildid= -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE) -linkmode=external -extldflags '-Wl,-z,relro,-z,now,--build-id=none'" ./cmd/oncue
+	@$(CYCLONEDX) bin -json -noserial -notimestamp -version '$(VERSION)' -output $(DIST)/oncue-$(VERSION)-linux-$*.cdx.json $(DIST)/oncue-$(VERSION)-linux-$* 2>/dev/null
+
+man: binary-$(HOST) ## manual pages and completions, in dist/stage
+	@rm -rf $(DIST)/stage/man && mkdir -p $(DIST)/stage/man $(DIST)/stage/completion
+	@SOURCE_DATE_EPOCH=$$(date -d $(DATE) +%s) $(DIST)/oncue-$(VERSION)-linux-$(HOST) man $(DIST)/stage/man && gzip -9n $(DIST)/stage/man/*.1
+	@for shell in bash zsh fish; do $(DIST)/oncue-$(VERSION)-linux-$(HOST) completion $$shell > $(DIST)/stage/completion/$$shell; done
 
 bench: needs ## measure: hooks, starts, decisions
 	go test ./cmd/oncue -count 1 -timeout 30m -run TestBenchTable -v -bench-table
