@@ -36,8 +36,6 @@ func (e *Encoder) call(job encoders.Job, step string) *call {
 	return &call{values: v, e: e, step: step}
 }
 
-func (c *call) stepName() string { return c.step }
-
 // during names what the call does for a while; the returned func takes it back.
 func (c *call) during(step string) func() {
 	before := c.step

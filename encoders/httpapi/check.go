@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -14,7 +15,11 @@ func (e *Encoder) Check(ctx context.Context, job encoders.Job) []encoders.Findin
 	c := e.call(job, "status")
 	var found []encoders.Finding
 	for _, r := range append(append([]*request{}, e.plan.start...), e.plan.stop...) {
-		if _, err := r.render(c.values, nil); err != nil && !strings.Contains(err.Error(), "before the login") {
+		wanted, err := c.wants(r)
+		if err == nil && wanted {
+			_, err = r.render(c.values, nil)
+		}
+		if err != nil && !errors.Is(err, errBeforeLogin) {
 			found = append(found, encoders.Finding{Level: encoders.Bad, What: c.mask.clean(err.Error()), Hint: "set it with the stream or in vars"})
 		}
 	}
@@ -55,10 +60,8 @@ func (e *Encoder) Plan(job encoders.Job) []string {
 	c := e.call(job, "plan")
 	var lines []string
 	add := func(step string, r *request) {
-		if r.when.set() {
-			if send, err := r.when.holds(c.facts()); err != nil || !send {
-				return
-			}
+		if wanted, err := c.wants(r); err != nil || !wanted {
+			return
 		}
 		line := step + ": " + r.method + " "
 		shown, err := r.address(c.values, nil, true)

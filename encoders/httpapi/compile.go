@@ -165,7 +165,7 @@ func (c *compiler) anyRule(key, source string, value bool) rule {
 func (c *compiler) address() {
 	s := &c.plan.settings
 	c.plan.url = c.template("url", s.URL)
-	filled := placeholder.ReplaceAllString(s.URL, "x")
+	filled := placeholder.ReplaceAllString(s.URL, "1")
 	u, err := url.Parse(filled)
 	switch {
 	case s.URL == "":

@@ -178,7 +178,7 @@ func buildMediaMTX(dir, path string) error {
 	run := func(name string, args ...string) ([]byte, error) {
 		cmd := exec.Command(name, args...)
 		cmd.Dir, cmd.Stderr = dir, nil
-		cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOWORK=off")
+		cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off")
 		out, err := cmd.Output()
 		var failed *exec.ExitError
 		if errors.As(err, &failed) {

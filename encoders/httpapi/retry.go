@@ -87,7 +87,7 @@ func (s *silence) Unwrap() error {
 
 func isCertificate(err error) bool {
 	var c *tls.CertificateVerificationError
-	return errors.As(err, &c) || strings.Contains(err.Error(), "pinned")
+	return errors.As(err, &c) || errors.Is(err, errPin)
 }
 
 // reason says in words why there was no answer.

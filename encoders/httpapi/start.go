@@ -127,14 +127,10 @@ func (c *call) run(ctx context.Context, steps []*request, idempotent bool) error
 	}
 	defer leave()
 	for _, r := range steps {
-		if r.when.set() {
-			send, err := r.when.holds(c.facts())
-			if err != nil {
-				return encoders.Permanent(fmt.Errorf("%s.when: %w", r.key, err))
-			}
-			if !send {
-				continue
-			}
+		if wanted, err := c.wants(r); err != nil {
+			return encoders.Permanent(err)
+		} else if !wanted {
+			continue
 		}
 		if err := sleep(ctx, r.delay); err != nil {
 			return err
@@ -155,6 +151,18 @@ func (c *call) run(ctx context.Context, steps []*request, idempotent bool) error
 		}
 	}
 	return nil
+}
+
+// wants reports whether a request is to be sent for this job.
+func (c *call) wants(r *request) (bool, error) {
+	if !r.when.set() {
+		return true, nil
+	}
+	wanted, err := r.when.holds(c.facts())
+	if err != nil {
+		return false, fmt.Errorf("%s.when: %w", r.key, err)
+	}
+	return wanted, nil
 }
 
 // beforeRepeat reads the state before a request that must not be done twice is sent again.

@@ -28,7 +28,7 @@ func (e *Encoder) Stop(ctx context.Context, job encoders.Job) error {
 	if err != nil {
 		return fmt.Errorf("stop: not confirmed: %w", err)
 	}
-	if before.Stream == "" && l.state == encoders.StateStopped {
+	if before == (claim{}) && l.state == encoders.StateStopped {
 		return nil
 	}
 	if l.state == encoders.StateUnknown && !e.plan.settings.StopIdempotent {

@@ -32,7 +32,7 @@ func (c *call) trace(req *http.Request, res *http.Response, body []byte, err err
 	if show == nil {
 		return
 	}
-	t := TraceEntry{At: began, Step: c.stepName(), Took: time.Since(began), Request: req.Method + " " + c.mask.clean(req.URL.String())}
+	t := TraceEntry{At: began, Step: c.step, Took: time.Since(began), Request: req.Method + " " + c.mask.clean(req.URL.String())}
 	for _, name := range slices.Sorted(maps.Keys(req.Header)) {
 		value := c.mask.clean(strings.Join(req.Header[name], ", "))
 		if secretKeys.MatchString(name) {

@@ -21,7 +21,10 @@ import (
 // maxAnswer bounds what is read of an answer, bytes.
 const maxAnswer = 1 << 20
 
-var errTooLarge = errors.New("the answer is larger than 1 MiB")
+var (
+	errTooLarge = errors.New("the answer is larger than 1 MiB")
+	errPin      = errors.New("the box's certificate is not the pinned one")
+)
 
 // newTransport makes the way to a box: no proxy, HTTP/1.1, connections kept only for bursts of requests, because embedded servers close
 // idle ones without a word.
@@ -59,7 +62,7 @@ func tlsConfig(p *plan) (*tls.Config, error) {
 		config.VerifyConnection = func(state tls.ConnectionState) error {
 			sum := sha256.Sum256(state.PeerCertificates[0].Raw)
 			if subtle.ConstantTimeCompare(sum[:], p.pin) != 1 {
-				return fmt.Errorf("the box's certificate is not the pinned one: it has SHA-256 %x", sum)
+				return fmt.Errorf("%w: it has SHA-256 %x", errPin, sum)
 			}
 			return nil
 		}

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -17,6 +18,9 @@ type values struct {
 	captured map[string]string // from the login
 	mask     *masker
 }
+
+// errBeforeLogin is in the chain when a value comes only with a login.
+var errBeforeLogin = errors.New("is not known before the login")
 
 // text returns the value of a name as text, and whether it must be hidden.
 func (v *values) text(name string) (value string, hidden bool, err error) {
@@ -70,7 +74,7 @@ func (v *values) value(name string) (value any, hidden bool, err error) {
 	if value, ok := v.captured[name]; ok {
 		return value, true, nil
 	}
-	return nil, false, fmt.Errorf("{%s} is not known before the login", name)
+	return nil, false, fmt.Errorf("{%s}: %w", name, errBeforeLogin)
 }
 
 // hidden reports whether the text holds a secret. Cycles were refused before.
