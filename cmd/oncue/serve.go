@@ -141,6 +141,9 @@ func (d *service) reloadFrom(path string) error {
 		}
 		return err
 	}
+	if bare(cfg) && !bare(d.plan.Config) {
+		return fmt.Errorf("%s names no account, no encoder and no stream: it looks cut off", path)
+	}
 	for _, w := range warnings {
 		d.log.Warn("configuration", "problem", w.String())
 	}
@@ -160,6 +163,11 @@ func (d *service) reloadFrom(path string) error {
 	}
 	d.log.Info("the configuration was reloaded", "file", path)
 	return nil
+}
+
+// bare reports whether nothing can run by the configuration. An empty file is valid, but it is also what a reader finds while somebody writes it.
+func bare(c *configs.Config) bool {
+	return len(c.Accounts) == 0 && len(c.Encoders) == 0 && len(c.Streams) == 0
 }
 
 // fixedChanges lists changed keys that only a restart can bring into force.
