@@ -34,7 +34,11 @@ func newLogs() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		l := logTail{c: c, out: cmd.OutOrStdout(), path: streamPath(id, "/log?encoder="+url.QueryEscape(*encoder)+"&lines=")}
+		window := *lines
+		if *follow {
+			window = max(window, logWindow)
+		}
+		l := logTail{c: c, out: cmd.OutOrStdout(), path: streamPath(id, fmt.Sprintf("/log?encoder=%s&lines=%d", url.QueryEscape(*encoder), window))}
 		if err := l.print(cmd.Context(), *lines); err != nil || !*follow {
 			return err
 		}
@@ -46,7 +50,7 @@ func newLogs() *cobra.Command {
 				return nil
 			case <-tick.C:
 			}
-			if err := l.print(cmd.Context(), logWindow); err != nil && cmd.Context().Err() == nil {
+			if err := l.print(cmd.Context(), window); err != nil && cmd.Context().Err() == nil {
 				return err
 			}
 		}
@@ -57,7 +61,7 @@ func newLogs() *cobra.Command {
 // logWindow is how many lines are read to find what is new, lines.
 const logWindow = 1000
 
-// logTail prints a log that is read again and again.
+// logTail prints a log that is read again and again, always as many lines of it, so that what is new shows.
 type logTail struct {
 	c    *client
 	out  io.Writer
@@ -65,16 +69,18 @@ type logTail struct {
 	seen []string // what was read last
 }
 
+// print writes what is new, at most so many lines.
 func (l *logTail) print(ctx context.Context, lines int) error {
 	var answer []byte
-	if err := l.c.get(ctx, l.path+fmt.Sprint(lines), &answer); err != nil {
+	if err := l.c.get(ctx, l.path, &answer); err != nil {
 		return err
 	}
 	if len(answer) == 0 {
 		return nil
 	}
 	now := strings.Split(strings.TrimSuffix(string(answer), "\n"), "\n")
-	for _, line := range now[overlap(l.seen, now):] {
+	fresh := now[overlap(l.seen, now):]
+	for _, line := range fresh[max(0, len(fresh)-lines):] {
 		fmt.Fprintln(l.out, harmless(line))
 	}
 	l.seen = now

@@ -57,7 +57,7 @@ func (s screen) story(v controller.StreamView, steps []controller.Transition, no
 	if !v.Since.IsZero() {
 		since = fmt.Sprintf(" since %s (%s)", clock(v.Since.Time, now), span(now.Sub(v.Since.Time)))
 	}
-	s.printf("%s is %s%s\n\n", s.paint(bold, harmless(v.ID)), s.paint(phaseStyle(v.Phase), string(v.Phase)), since)
+	s.printf("%s: %s%s\n\n", s.paint(bold, harmless(v.ID)), s.paint(phaseStyle(v.Phase), string(v.Phase)), since)
 	s.fact("why", v.Reason)
 	s.fact("next", nextStory(v, now))
 	s.fact("mode", heldWords(v, now))
@@ -86,7 +86,8 @@ func (s screen) story(v controller.StreamView, steps []controller.Transition, no
 	s.fact("savings", savingsStory(v))
 	for i := range steps {
 		step := steps[len(steps)-1-i]
-		s.fact(first("history", i), fmt.Sprintf("%s  %-9s  %s", clock(step.At.Time, now), step.To, step.Reason))
+		line := harmless(fmt.Sprintf("%s  %-9s  %s", clock(step.At.Time, now), step.To, step.Reason))
+		s.fact(first("history", i), cutEnd(line, max(factLeast, s.width()-factIndent)))
 	}
 }
 
@@ -98,11 +99,16 @@ func first(label string, i int) string {
 	return ""
 }
 
+// A fact stands beside its label, cells.
+const (
+	factIndent = 12
+	factLeast  = 20
+)
+
 func (s screen) fact(label, text string) {
-	const indent = 12
-	lines := wrapKeeping(harmless(text), max(20, s.width()-indent))
+	lines := wrapKeeping(harmless(text), max(factLeast, s.width()-factIndent))
 	for i, line := range lines {
-		s.printf("%s%s\n", s.paint(faint, fmt.Sprintf("%-*s", indent, first(label, i))), line)
+		s.printf("%s%s\n", s.paint(faint, fmt.Sprintf("%-*s", factIndent, first(label, i))), line)
 	}
 }
 
