@@ -1,0 +1,149 @@
+package main
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/oncue/oncue/"
+
+// arrows says which packages of the house each one may import. What is not listed may import none, and cmd may import all.
+var arrows = map[string][]string{
+	"configs":          {"configs/secret"},
+	"configs/presets":  {},
+	"configs/secret":   {},
+	"encoders":         {"configs/secret"},
+	"encoders/fake":    {"encoders", "configs/secret"},
+	"encoders/ffmpeg":  {"encoders", "configs/secret"},
+	"encoders/obs":     {"encoders", "configs/secret"},
+	"encoders/httpapi": {"encoders", "configs/secret", "configs/presets"},
+
+	"controller":                          {"encoders", "configs/secret"},
+	"controller/millicast":                {"controller", "configs/secret"},
+	"controller/millicast/simulator":      {"controller", "controller/millicast", "controller/millicast/simulator/rtmp", "configs/secret"},
+	"controller/millicast/simulator/rtmp": {"configs/secret"},
+	"controller/notify":                   {"controller", "configs/secret"},
+	"controller/web":                      {"controller", "controller/millicast", "configs/secret"},
+	"store":                               {"controller"},
+
+	// Helpers of tests.
+	"encoders/encodertest": {"encoders", "configs/secret"},
+	"encoders/obs/obstest": {"configs/secret"},
+}
+
+// homes says where a technology lives, and nowhere else.
+var homes = map[string][]string{
+	"github.com/labstack/echo/":    {"controller/web"},
+	"database/sql":                 {"store"},
+	"github.com/mattn/go-sqlite3":  {"store"},
+	"go.yaml.in/yaml/":             {"configs"},
+	"os/exec":                      {"encoders/ffmpeg", "cmd/oncue", "encoders/obs/obstest"},
+	"github.com/spf13/cobra":       {"cmd/oncue"},
+	"github.com/coder/websocket":   {"encoders/obs", "encoders/obs/obstest"},
+	"github.com/expr-lang/expr":    {"encoders/httpapi"},
+	"github.com/prometheus/":       {"controller/web"},
+	"github.com/nicholas-fedor/":   {"controller/notify"},
+	"github.com/hashicorp/":        {"controller/millicast", "encoders/httpapi"},
+	"github.com/go-co-op/gocron/":  {"controller", "cmd/oncue"},
+	"github.com/coreos/go-systemd": {"controller/web", "cmd/oncue"},
+}
+
+// TestHouse holds the arrows between the packages.
+func TestHouse(t *testing.T) {
+	for folder, imports := range houseImports(t) {
+		for _, name := range imports {
+			if own, ok := strings.CutPrefix(name, module); ok {
+				allowed, listed := arrows[folder]
+				if folder == "cmd/oncue" {
+					continue
+				}
+				if !listed {
+					t.Errorf("%s is not in the plan of the house", folder)
+				}
+				if !slices.Contains(allowed, own) {
+					t.Errorf("%s imports %s; it may import %v", folder, own, allowed)
+				}
+				continue
+			}
+			for what, where := range homes {
+				if strings.HasPrefix(name+"/", what) && !slices.Contains(where, folder) {
+					t.Errorf("%s imports %s, which belongs in %v", folder, name, where)
+				}
+			}
+		}
+	}
+}
+
+// houseImports lists what each folder imports, its tests left out.
+func houseImports(t *testing.T) map[string][]string {
+	t.Helper()
+	const root = "../.."
+	found := map[string][]string{}
+	err := filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && file != root && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata") {
+			return filepath.SkipDir
+		}
+		if !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {
+			return nil
+		}
+		source, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		folder, err := filepath.Rel(root, filepath.Dir(file))
+		if err != nil {
+			return err
+		}
+		for _, spec := range source.Imports {
+			name, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			found[folder] = append(found[folder], name)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, folder := range []string{"cmd/oncue", "controller", "store"} {
+		if len(found[folder]) == 0 {
+			t.Errorf("no imports of %s were found: has it moved?", folder)
+		}
+	}
+	return found
+}
+
+// TestDependenciesAreExplained wants a word in the README about each module that the house takes from outside.
+func TestDependenciesAreExplained(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Skip("there is no README yet: ", err)
+	}
+	section := regexp.MustCompile(`(?is)\n#+ [^\n]*dependencies[^\n]*\n(.*?)(\n# |\n## |$)`).FindSubmatch(readme)
+	if section == nil {
+		t.Skip("README.md has no section on dependencies yet")
+	}
+	text, err := os.ReadFile("../../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range regexp.MustCompile(`(?m)^\t(\S+) v\S+$`).FindAllSubmatch(text, -1) {
+		name := string(line[1])
+		words := strings.Split(regexp.MustCompile(`/v[0-9]+$`).ReplaceAllString(name, ""), "/")
+		if !slices.ContainsFunc(words[len(words)/2:], func(w string) bool { return strings.Contains(string(section[1]), w) }) {
+			t.Errorf("README.md does not say what %s is for", name)
+		}
+	}
+}
