@@ -36,9 +36,7 @@ func TestScript(t *testing.T) {
 		UpdateScripts:       *update,
 		Setup: func(env *testscript.Env) error {
 			home := filepath.Join(env.WorkDir, "home")
-			for _, kv := range []string{"HOME=" + home, "XDG_CACHE_HOME=" + filepath.Join(home, ".cache"), "USER=tester", "TZ=UTC"} {
-				env.Vars = append(env.Vars, kv)
-			}
+			env.Vars = append(env.Vars, "HOME="+home, "XDG_CACHE_HOME="+filepath.Join(home, ".cache"), "USER=tester", "TZ=UTC")
 			env.Values["platform"] = &platformOfScript{}
 			return os.MkdirAll(home, 0o700)
 		},
