@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -237,12 +238,14 @@ func threads(b *testing.B) int {
 }
 
 // run starts an FFmpeg of the test's own, and returns what ends it.
-func run(b *testing.B, args ...string) func() {
+func run(b testing.TB, args ...string) func() {
 	cmd := exec.Command("ffmpeg", args...)
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
-	return func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }
+	end := sync.OnceFunc(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	b.Cleanup(end)
+	return end
 }
 
 // sample makes a short film: 30 pictures a second, a key frame every second, a tone.

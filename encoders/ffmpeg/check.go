@@ -51,7 +51,7 @@ func (e *Encoder) Check(ctx context.Context, job encoders.Job) []encoders.Findin
 	if c.visible != "" {
 		add(encoders.Warn, "the key can be seen in the process list of this machine: "+c.visible, "end the args with -f flv {publish} or -f mpegts {publish}")
 	}
-	if e.inputShows() {
+	if c.showsInput() {
 		add(encoders.Warn, "the password in the input's URL can be seen in the process list of this machine", "let only trusted users log in, or mount /proc with hidepid=2")
 	}
 	if e.settings.Standby == "warm" {
@@ -88,10 +88,10 @@ func (e *Encoder) standbyCosts() string {
 	return ""
 }
 
-// inputShows reports whether the input's URL carries a password: FFmpeg takes input URLs from the command line alone.
-func (e *Encoder) inputShows() bool {
-	for _, text := range append([]string{e.settings.Input}, e.settings.Args...) {
-		if userinfo.MatchString(text) && !strings.Contains(text, placeholder) {
+// showsInput reports whether a password of an input stands in the command line.
+func (c command) showsInput() bool {
+	for i := 1; i < len(c.args); i++ {
+		if c.args[i-1] == "-i" && showsSecret(c.args[i]) {
 			return true
 		}
 	}

@@ -14,6 +14,7 @@ type command struct {
 	binary   string
 	args     []string
 	options  string // the option file, "" when there is none; it is read from descriptor optionFD
+	list     string // the input as a list, "" when the command line names it; it is read from descriptor listFD
 	progress bool   // it is asked to report progress on its standard output
 	fast     bool   // probing of the input is cut short
 	whip     bool
@@ -24,6 +25,7 @@ type command struct {
 const (
 	lockFD   = 3
 	optionFD = 4
+	listFD   = 5
 )
 
 // reporting makes FFmpeg say what it does in a form that can be read while it goes on for weeks: plain lines, a block twice a second.
@@ -61,7 +63,12 @@ func madeCommand(s Settings, job encoders.Job, fast bool) (command, error) {
 	}
 	c := command{options: out.file(), progress: true, fast: fast && in.brief(), whip: out.format == "whip", visible: out.visible}
 	c.args = append(c.args, reporting...)
-	c.args = append(c.args, in.options(s, fast)...)
+	inputArgs := in.options(s, fast)
+	if outer, list, hidden := hideInput(in, inputArgs); hidden {
+		c.args, c.list = append(c.args, outer...), list
+	} else {
+		c.args = append(append(c.args, inputArgs...), "-i", in.source(s))
+	}
 	c.args = append(c.args, without(codecs(s, in, out.format), s.OutputArgs)...)
 	c.args = append(c.args, s.OutputArgs...)
 	c.args = append(c.args, without(out.arguments(), s.OutputArgs)...)
@@ -142,6 +149,11 @@ func (c command) shell(r redactor) []string {
 				value = secret.Mask
 			}
 			lines = append(lines, fmt.Sprintf("by descriptor %d, out of sight: %s=%s", optionFD, name, value))
+		}
+	}
+	for line := range strings.Lines(c.list) {
+		if strings.HasPrefix(line, "file ") {
+			lines = append(lines, fmt.Sprintf("by descriptor %d, out of sight: %s", listFD, r.clean(strings.TrimSpace(line))))
 		}
 	}
 	if c.visible != "" {

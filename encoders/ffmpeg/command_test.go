@@ -26,7 +26,8 @@ func TestPlan(t *testing.T) {
 		want    string
 	}{
 		{"RTSP", func(s *Settings) { s.Input = "rtsp://u:canary-6b1f@10.0.0.7/1" }, whole,
-			fast + "-protocol_whitelist rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,crypto -rtsp_transport tcp -timeout 10000000 -i 'rtsp://********@10.0.0.7/1'" + h264 + aac + rtmp},
+			"-f concat -safe 0 -protocol_whitelist pipe,rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,crypto " + fast + "-i pipe:5" + h264 + aac + rtmp +
+				"\nby descriptor 5, out of sight: file 'rtsp://********@10.0.0.7/1'"},
 		{"the user's options win", func(s *Settings) {
 			s.Input, s.InputArgs, s.OutputArgs = "rtsp://10.0.0.7/1", []string{"-rtsp_transport", "udp", "-probesize", "5M"}, []string{"-b:v", "1M", "-tcp_nodelay", "0"}
 		}, whole,

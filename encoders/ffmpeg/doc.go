@@ -2,7 +2,8 @@
 //
 // Read [Settings] for what a user can say, then [Encoder]. The rest follows one run of the process:
 //
-//	command.go, input.go, output.go, video.go   what to run, and how the key stays out of its command line
+//	command.go, input.go, output.go, video.go   what to run
+//	output.go, inputlist.go                     how keys and passwords stay out of its command line
 //	spawn.go, state.go, files.go                the start: lock, output files, process, state file
 //	adopt.go, standby.go                        processes of an earlier controller, and one kept warm
 //	watch.go, progress.go, watchdog.go          the one goroutine per process: exits, progress, stalls

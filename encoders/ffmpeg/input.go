@@ -95,7 +95,7 @@ func webPath(address string) string {
 // brief reports whether the input may be probed briefly: it is live, and shows what it is within its first packets.
 func (in input) brief() bool { return in.live && !in.list }
 
-// options returns the input's options, -i last. fast asks for the shortest probing that is safe for the input.
+// options returns the input's options, without -i. fast asks for the shortest probing that is safe for the input.
 func (in input) options(s Settings, fast bool) []string {
 	var o []string
 	if fast && in.brief() {
@@ -135,7 +135,7 @@ func (in input) options(s Settings, fast bool) []string {
 	case inputTest:
 		o = append(o, "-re", "-f", "lavfi")
 	}
-	return append(without(o, s.InputArgs), append(s.InputArgs, "-i", in.source(s))...)
+	return append(without(o, s.InputArgs), s.InputArgs...)
 }
 
 // source is what -i gets. A bare test picture is given a size, a rate and a tone.

@@ -97,9 +97,17 @@ func TestInputs(t *testing.T) {
 		t.Fatal(err)
 	}
 	cam := newCamera(t)
+	rtmp, srt := freePort(t), freePort(t)
+	rtmpURL, srtURL := "rtmp://127.0.0.1:"+rtmp+"/live/cam?token="+canary, "srt://127.0.0.1:"+srt+"?passphrase="+canary
+	loop := []string{"-nostdin", "-loglevel", "error", "-re", "-stream_loop", "-1", "-i", path, "-c", "copy"}
+	defer run(t, append(loop[:len(loop):len(loop)], "-listen", "1", "-f", "flv", rtmpURL)...)()
+	defer run(t, append(loop[:len(loop):len(loop)], "-f", "mpegts", srtURL+"&mode=listener")...)()
+	await(t, "the senders listen", func() bool { return listens(t, rtmp) && listens(t, srt) })
 	for name, settings := range map[string]func(*Settings){
 		"a camera, copied":     func(s *Settings) { s.Input, s.Video, s.Audio = cam.url(), "copy", "aac" },
 		"a camera, re-encoded": func(s *Settings) { s.Input, s.Width = cam.url(), 320 },
+		"an RTMP sender":       func(s *Settings) { s.Input, s.Video, s.Audio = rtmpURL, "copy", "copy" },
+		"an SRT sender":        func(s *Settings) { s.Input, s.Video, s.Audio = srtURL, "copy", "copy" },
 		"a file":               func(s *Settings) { s.Input, s.Video = path, "copy" },
 		"a picture and a tone": func(s *Settings) { s.Input, s.Width, s.Height, s.FPS = "testsrc", 160, 120, 10 },
 	} {
@@ -113,6 +121,9 @@ func TestInputs(t *testing.T) {
 			await(t, "pictures come", func() bool { return box.pictures() > 2 })
 			if st := awaitState(t, e, encoders.StatePublishing); st.Health == nil || st.Health.Frames == nil {
 				t.Errorf("it is %+v", st)
+			}
+			if argv := read(t, fmt.Sprintf("/proc/%d/cmdline", e.running.PID)); strings.Contains(argv, canary) {
+				t.Errorf("the process list shows the camera's password: %q", argv)
 			}
 			for what, text := range map[string]any{"log": must(e.Log(t.Context(), 500)), "plan": e.Plan(j), "check": e.Check(t.Context(), j)} {
 				if body := strings.Join(strings.Fields(fmt.Sprint(text)), " "); strings.Contains(body, canary) {

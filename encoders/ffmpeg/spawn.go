@@ -30,12 +30,14 @@ func (e *Encoder) spawn(c command, job encoders.Job) (*process, error) {
 		if child.options, err = pipeOf(c.options); err != nil {
 			return nil, fmt.Errorf("hand over the key: %w", err)
 		}
-		defer child.options.Close()
 	}
+	if child.list, err = listOf(c); err != nil {
+		return nil, err
+	}
+	defer child.closeFiles()
 	if st.LogFrom, err = child.openFiles(e.env.Dir, e.settings.LogSize); err != nil {
 		return nil, fmt.Errorf("open the encoder's output files: %w", err)
 	}
-	defer child.closeFiles()
 	h, pid, err := child.start(job)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENOEXEC) {
@@ -81,6 +83,7 @@ type launch struct {
 	binary         string
 	args           []string
 	options        *os.File // for descriptor optionFD; nil when it has none
+	list           *os.File // for descriptor listFD, likewise
 	cookie         string
 	lock           *os.File
 	output, errors *os.File
@@ -103,17 +106,30 @@ func (l *launch) openFiles(dir string, logSize int64) (logFrom int64, err error)
 		err = l.output.Truncate(0)
 	}
 	if err != nil {
-		l.closeFiles()
 		return 0, err
 	}
 	return info.Size(), nil
 }
 
+// closeFiles closes our ends of what the child has.
 func (l *launch) closeFiles() {
-	l.errors.Close()
-	if l.output != nil {
-		l.output.Close()
+	for _, f := range []*os.File{l.output, l.errors, l.options, l.list} {
+		if f != nil {
+			f.Close()
+		}
 	}
+}
+
+// listOf returns the pipe for a command's list, nil when it has none.
+func listOf(c command) (*os.File, error) {
+	if c.list == "" {
+		return nil, nil
+	}
+	f, err := pipeOf(c.list)
+	if err != nil {
+		return nil, fmt.Errorf("hand over the input: %w", err)
+	}
+	return f, nil
 }
 
 // start forks and executes. The child leads a session of its own, reads nothing, and gets no descriptor but the ones named here.
@@ -124,8 +140,11 @@ func (l *launch) start(job encoders.Job) (*handle, int, error) {
 	}
 	defer null.Close()
 	files := []*os.File{null, l.output, l.errors, l.lock}
-	if l.options != nil {
-		files = append(files, l.options)
+	if l.options != nil || l.list != nil {
+		files = append(files, or(l.options, null))
+	}
+	if l.list != nil {
+		files = append(files, l.list)
 	}
 	pidfd := -1
 	p, err := os.StartProcess(l.binary, append([]string{l.binary}, l.args...), &os.ProcAttr{
@@ -144,6 +163,13 @@ func (l *launch) start(job encoders.Job) (*handle, int, error) {
 	// When memory runs out, an encoder goes before the one that would start it again.
 	_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte("300"), 0)
 	return h, pid, p.Release() // it is waited for by its pidfd
+}
+
+func or(f, otherwise *os.File) *os.File {
+	if f != nil {
+		return f
+	}
+	return otherwise
 }
 
 func waitFor(p *os.Process) error {

@@ -57,7 +57,7 @@ func (e *Encoder) warm(job encoders.Job) {
 }
 
 func (s *standby) fits(c command, job encoders.Job) bool {
-	return s.stream == job.ID() && s.command.binary == c.binary && s.command.options == c.options && slices.Equal(s.command.args, c.args)
+	return s.stream == job.ID() && s.command.binary == c.binary && s.command.options == c.options && s.command.list == c.list && slices.Equal(s.command.args, c.args)
 }
 
 func (s *standby) gone() bool {
@@ -87,16 +87,18 @@ func (e *Encoder) ready(c command, job encoders.Job) (*standby, error) {
 		return s, err
 	}
 	child := launch{binary: binary, args: append([]string{"-progress", "file:" + gate}, c.args...), cookie: newCookie(standbyRun), lock: s.lock}
+	defer child.closeFiles()
 	if c.options != "" {
 		if child.options, s.key, err = os.Pipe(); err != nil {
 			return s, fmt.Errorf("hand over the key: %w", err)
 		}
-		defer child.options.Close()
+	}
+	if child.list, err = listOf(c); err != nil {
+		return s, err
 	}
 	if s.logFrom, err = child.openFiles(e.env.Dir, e.settings.LogSize); err != nil {
 		return s, fmt.Errorf("open the encoder's output files: %w", err)
 	}
-	defer child.closeFiles()
 	h, pid, err := child.start(job)
 	if err != nil {
 		return s, fmt.Errorf("start %s: %w", c.binary, err)
