@@ -56,7 +56,7 @@ deb-%: binary-% man
 	@cp $(DIST)/oncue-$(VERSION)-linux-$*.cdx.json $(DIST)/stage/$*/sbom.cdx.json
 	@git log -1 --date='format:%a, %d %b %Y %H:%M:%S %z' --format='oncue ($(VERSION)) stable; urgency=medium%n%n  * Built from commit %H.%n%n -- The oncue authors <oncue@users.noreply.github.com>  %cd' | \
 		gzip -9n > $(DIST)/stage/$*/changelog.gz
-	@ARCH=$* VERSION='$(VERSION)' DATE=$(DATE) STAGE=$(DIST)/stage/$* SOURCE_DATE_EPOCH=$$(date -d $(DATE) +%s) \
+	@ARCH=$* VERSION='$(VERSION)' STAGE=$(DIST)/stage/$* SOURCE_DATE_EPOCH=$$(date -d $(DATE) +%s) \
 		$(NFPM) package --config systemd/nfpm.yaml --packager deb --target '$(DIST)/oncue_$(VERSION)_$*.deb'
 
 binary-%:
