@@ -21,7 +21,7 @@ type driver struct {
 var drivers = map[string]driver{
 	"ffmpeg": of(ffmpeg.Defaults, ffmpeg.New, false),
 	"obs":    of(obs.Defaults, obs.New, true),
-	"http":   of(httpapi.Defaults, httpapi.New, true),
+	"http":   of(httpapi.Defaults, new(httpapi.Devices).New, true),
 	"fake":   of(fake.Defaults, fake.New, false),
 }
 

@@ -26,7 +26,7 @@ func New(settings Settings, env encoders.Env) (*Encoder, error) {
 	if err := settings.Validate(); err != nil {
 		return nil, err
 	}
-	st, err := load(env.Dir)
+	st, err := encoders.Recall[state](env.Dir, stateFile)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func (e *Encoder) tryStart(job encoders.Job) (wait func(context.Context) error, 
 		if e.settings.Permanent {
 			err = encoders.Permanent(err)
 		}
-		return nil, errors.Join(err, e.st.save(e.env.Dir))
+		return nil, errors.Join(err, encoders.Remember(e.env.Dir, stateFile, e.st))
 	}
 	e.st = state{Stream: job.ID(), Run: job.Run, Started: now, Starts: e.st.Starts, Stops: e.st.Stops}
 	return nil, e.commit()
@@ -118,7 +118,7 @@ func (e *Encoder) tryStop() (wait func(context.Context) error, err error) {
 	}
 	e.st.Stops++
 	if text := e.settings.stopRefused(e.st.Stops); text != "" {
-		return nil, errors.Join(errors.New(text), e.st.save(e.env.Dir))
+		return nil, errors.Join(errors.New(text), encoders.Remember(e.env.Dir, stateFile, e.st))
 	}
 	e.st.Stopped, e.st.ByHand = now, false
 	if err := e.commit(); err != nil {
@@ -134,7 +134,7 @@ func (e *Encoder) tryStop() (wait func(context.Context) error, err error) {
 func (e *Encoder) commit() error {
 	close(e.changed)
 	e.changed = make(chan struct{})
-	return e.st.save(e.env.Dir)
+	return encoders.Remember(e.env.Dir, stateFile, e.st)
 }
 
 // wait returns a wait for the next change: a press, or the time when the box changes by itself. The caller holds mu.

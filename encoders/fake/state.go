@@ -1,12 +1,7 @@
 package fake
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/oncue/oncue/encoders"
@@ -94,40 +89,3 @@ const (
 	stateFile = "fake.json"
 	pressFile = "press"
 )
-
-func load(dir string) (state, error) {
-	var st state
-	if dir == "" {
-		return st, nil
-	}
-	body, err := os.ReadFile(filepath.Join(dir, stateFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return st, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(body, &st)
-	}
-	if err != nil {
-		return st, fmt.Errorf("fake box: read its state: %w", err)
-	}
-	return st, nil
-}
-
-// save replaces the file in one step: a killed controller leaves the old state or the new one.
-func (st state) save(dir string) error {
-	if dir == "" {
-		return nil
-	}
-	body, err := json.Marshal(st)
-	if err != nil {
-		return fmt.Errorf("fake box: %w", err)
-	}
-	path := filepath.Join(dir, stateFile)
-	if err = os.WriteFile(path+".new", body, 0o600); err == nil {
-		err = os.Rename(path+".new", path)
-	}
-	if err != nil {
-		return fmt.Errorf("fake box: keep its state: %w", err)
-	}
-	return nil
-}

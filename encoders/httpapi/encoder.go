@@ -46,7 +46,7 @@ func (d *Devices) New(settings Settings, env encoders.Env) (*Encoder, error) {
 	if err != nil {
 		return nil, encoders.Permanent(err)
 	}
-	c, err := loadClaim(env.Dir)
+	c, err := encoders.Recall[claim](env.Dir, claimFile)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ func (e *Encoder) keep(c claim) error {
 	if c == e.claim {
 		return nil
 	}
-	if err := saveClaim(e.env.Dir, c); err != nil {
+	if err := c.keep(e.env.Dir); err != nil {
 		return err
 	}
 	e.claim = c

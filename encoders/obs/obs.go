@@ -112,7 +112,7 @@ var errClosed = errors.New("the encoder is closed")
 func (e *Encoder) open(job encoders.Job) {
 	e.opening.Do(func() {
 		e.target = e.targetFor(job)
-		c, err := loadClaim(e.env.Dir)
+		c, err := encoders.Recall[claim](e.env.Dir, claimFile)
 		if err != nil {
 			e.env.Log.Warn("cannot tell whether OBS was started from here", "error", err)
 		}
@@ -134,15 +134,15 @@ func (e *Encoder) update(change func(now time.Time)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	change(time.Now())
-	keep := e.out.owner
+	owner := e.out.owner
 	if e.out.phase == phaseStopped {
-		keep = claim{}
+		owner = claim{}
 	}
-	if keep != e.saved && e.out.phase != phaseUnseen {
-		if err := saveClaim(e.env.Dir, keep); err != nil {
+	if owner != e.saved && e.out.phase != phaseUnseen {
+		if err := owner.keep(e.env.Dir); err != nil {
 			e.env.Log.Warn("a restart of the controller may take this OBS's stream for somebody else's", "error", err)
 		}
-		e.saved = keep
+		e.saved = owner
 	}
 	close(e.changed)
 	e.changed = make(chan struct{})
