@@ -1,0 +1,101 @@
+package systemd
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// chroot runs a command line in a root.
+func chroot(t *testing.T, root, line string) string {
+	t.Helper()
+	return run(t, "chroot", root, "/bin/sh", "-c", line)
+}
+
+// TestLifeOfPackage installs, upgrades, removes and purges the package in a Debian without systemd, as in a container or an image being built.
+func TestLifeOfPackage(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	p := needPackages(t)
+	root := layer(t, cleanDebian(t))
+	for name, path := range map[string]string{"older.deb": p.older, "newer.deb": p.newer} {
+		copyFile(t, path, filepath.Join(root, name), 0o644)
+	}
+	before := chroot(t, root, "find / -xdev | sort")
+
+	chroot(t, root, "dpkg --install /older.deb")
+	if out := chroot(t, root, "oncue version"); !strings.HasPrefix(out, "oncue 1.0.0\ncommit ") {
+		t.Errorf("the version is %q", out)
+	}
+	if out := chroot(t, root, "oncue check && stat -c '%U:%G %a' /etc/oncue/oncue.yaml && id -un oncue && dpkg --verify oncue"); !strings.Contains(out, "is good") || !strings.Contains(out, "root:oncue 640") {
+		t.Errorf("as installed:\n%s", out)
+	}
+	for _, path := range []string{
+		"/usr/share/man/man1/oncue.1.gz", "/usr/share/man/man1/oncue-serve.1.gz", "/usr/share/bash-completion/completions/oncue", "/usr/share/doc/oncue/copyright",
+		"/usr/share/doc/oncue/README.md", "/usr/share/doc/oncue/sbom.cdx.json", "/usr/share/doc/oncue/examples/cameras.conf", "/lib/systemd/system/oncue.socket",
+		"/etc/systemd/system/sockets.target.wants/oncue.socket", "/etc/systemd/system/multi-user.target.wants/oncue.service",
+	} {
+		if _, err := os.Lstat(filepath.Join(root, path)); err != nil {
+			t.Errorf("installed, but: %v", err)
+		}
+	}
+
+	chroot(t, root, "echo '# mine' >> /etc/oncue/oncue.yaml && install -d /var/lib/oncue && touch /var/lib/oncue/oncue.db /etc/oncue/oncue.env")
+	chroot(t, root, "dpkg --install /newer.deb")
+	if out := chroot(t, root, "oncue version && tail -n 1 /etc/oncue/oncue.yaml"); !strings.HasPrefix(out, "oncue 1.1.0\n") || !strings.HasSuffix(out, "# mine\n") {
+		t.Errorf("upgraded, it says:\n%s", out)
+	}
+
+	chroot(t, root, "dpkg --remove oncue")
+	if out := chroot(t, root, "ls /etc/oncue/oncue.yaml /var/lib/oncue/oncue.db && ! ls /usr/bin/oncue /lib/systemd/system/oncue.service 2>&1 && getent passwd oncue"); !strings.Contains(out, "oncue.db") {
+		t.Errorf("removed, it says:\n%s", out)
+	}
+	chroot(t, root, "dpkg --install /older.deb && dpkg --remove oncue && dpkg --purge oncue")
+	chroot(t, root, "! getent passwd oncue && ! getent group oncue")
+	if left := added(before, chroot(t, root, "find / -xdev | sort")); len(left) > 0 {
+		t.Errorf("purged, but still there:\n%s", strings.Join(left, "\n"))
+	}
+}
+
+// added lists the paths of the second listing that are not in the first, but for what any package leaves behind.
+func added(before, after string) []string {
+	known := map[string]bool{}
+	for path := range strings.Lines(before) {
+		known[path] = true
+	}
+	var found []string
+	for path := range strings.Lines(after) {
+		path := strings.TrimSpace(path)
+		usual := strings.HasPrefix(path, "/var/lib/dpkg/") || strings.HasPrefix(path, "/var/log/") || strings.HasPrefix(path, "/etc/passwd") || strings.HasPrefix(path, "/etc/group") ||
+			strings.HasPrefix(path, "/etc/shadow") || strings.HasPrefix(path, "/etc/gshadow") || strings.HasPrefix(path, "/etc/sub") || strings.HasPrefix(path, "/var/lib/systemd") || strings.HasPrefix(path, "/etc/systemd") || strings.HasPrefix(path, "/proc/") || strings.HasPrefix(path, "/dev/")
+		if !known[path+"\n"] && !usual {
+			found = append(found, path)
+		}
+	}
+	return found
+}
+
+// TestPackageIsSound looks at the package from outside.
+func TestPackageIsSound(t *testing.T) {
+	t.Parallel()
+	p := needPackages(t)
+	if out := run(t, "dpkg-deb", "--field", p.newer); !strings.Contains(out, "Version: 1.1.0\n") || !strings.Contains(out, "Depends: libc6 (>= 2.34), adduser") {
+		t.Error(out)
+	}
+	if out := run(t, "dpkg-deb", "--info", p.newer, "conffiles"); strings.TrimSpace(out) != "/etc/oncue/oncue.yaml" {
+		t.Errorf("conffiles: %q", out)
+	}
+	for line := range strings.Lines(run(t, "dpkg-deb", "--contents", p.newer)) {
+		if f := strings.Fields(line); f[1] != "root/root" || strings.Contains(f[0][1:], "s") || strings.HasSuffix(f[0], "w-") || strings.HasSuffix(f[0], "wx") {
+			t.Errorf("owner or mode: %s", line)
+		}
+	}
+	need(t, "lintian")
+	// The changelog is the commit's, nothing is built by Debian's tools, and the program is linked by Go.
+	out, err := try(t, "lintian", "--allow-root", "--fail-on", "error", "--suppress-tags", "bad-distribution-in-changes-file,no-changelog,wrong-name-for-changelog-of-native-package", p.newer)
+	t.Log(out)
+	if err != nil {
+		t.Error(err)
+	}
+}
