@@ -203,8 +203,6 @@ func (d *decoder) checkWebhookSecret(path string, s secret.Value) {
 		d.wrong(path, "is empty; write the webhook's secret as the platform shows it (base64)")
 	case err != nil || strings.ContainsAny(s.Reveal(), "\r\n"):
 		d.wrong(path, "is not base64; write the webhook's secret exactly as the platform shows it, with any = at the end")
-	case len(raw) < 8:
-		d.wrong(path, "decodes to %d bytes; a webhook's secret has at least 8", len(raw))
 	case len(raw) < 16:
 		d.warn(path, "decodes to %d bytes only; 16 and more are hard to guess", len(raw))
 	}

@@ -20,7 +20,7 @@ func newLogger(w io.Writer, level *slog.LevelVar, format string) *slog.Logger {
 	case os.Getenv("JOURNAL_STREAM") != "":
 		return slog.New(newJournald(w, level))
 	case isTerminal(w):
-		return slog.New(tint.NewHandler(w, &tint.Options{Level: level, TimeFormat: "15:04:05.000"}))
+		return slog.New(tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: "15:04:05.000"}))
 	}
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
 }

@@ -70,7 +70,7 @@ func TestCheckSecretNamesTheMistakeAndNotTheSecret(t *testing.T) {
 		{"", "webhook secret: it is empty"},
 		{"not-base64-at-all!", "webhook secret: it is not base64; copy it as the platform shows it"},
 		{"c2VjcmV0LWtleS1mb3ItdGVzdHM", "webhook secret: it is not base64; copy it as the platform shows it"}, // padding lost
-		{"c2hvcnQ=", "webhook secret: it holds 5 bytes, at least 16 are needed"},
+		{"c2hvcnQ=", ""}, // how long a secret is, is the platform's choice
 	} {
 		got := ""
 		if err := CheckSecret(secret.New(c.secret)); err != nil {

@@ -69,7 +69,7 @@ type modeBody struct {
 }
 
 func (a *Admin) setMode(c echo.Context) error {
-	s, err := a.found(c)
+	id, err := streamID(c)
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,10 @@ func (a *Admin) setMode(c echo.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), callLimit)
 	defer cancel()
-	s, err = a.opts.Controller.SetMode(ctx, s.ID, request)
+	s, err := a.opts.Controller.SetMode(ctx, id, request) // which also makes a stream of a pattern
+	if errors.Is(err, controller.ErrUnknownStream) {
+		return unknownStream(id, a.opts.Controller.Streams())
+	}
 	if err != nil {
 		return err
 	}
