@@ -15,29 +15,29 @@ import (
 
 // Settings says how the fake behaves. Delays of 0 mean at once; the other zero values mean: never, or no such fault.
 type Settings struct {
-	StartDelay time.Duration `yaml:"start_delay"` // from a start to publishing
-	StopDelay  time.Duration `yaml:"stop_delay"`  // from a stop to gone
+	StartDelay time.Duration `yaml:"start_delay" doc:"from a start to publishing; 0 = at once"`
+	StopDelay  time.Duration `yaml:"stop_delay" doc:"from a stop to gone; 0 = at once"`
 
-	StartError string `yaml:"start_error"` // what a refused start says; alone, it refuses every start
-	FailStarts int    `yaml:"fail_starts"` // refuse this many starts, then take them
-	StopError  string `yaml:"stop_error"`  // what a refused stop says; alone, it refuses every stop
-	FailStops  int    `yaml:"fail_stops"`  // refuse this many stops, then take them
-	Permanent  bool   `yaml:"permanent"`   // refused starts and deaths are ones that trying again cannot cure
+	StartError string `yaml:"start_error" doc:"what a refused start says; alone, it refuses every start"`
+	FailStarts int    `yaml:"fail_starts" min:"0" doc:"refuse this many starts, then take them"`
+	StopError  string `yaml:"stop_error" doc:"what a refused stop says; alone, it refuses every stop"`
+	FailStops  int    `yaml:"fail_stops" min:"0" doc:"refuse this many stops, then take them"`
+	Permanent  bool   `yaml:"permanent" doc:"refused starts and deaths are ones that trying again cannot cure"`
 
-	DieAfter   time.Duration `yaml:"die_after"`   // ends by itself after publishing this long
-	DieError   string        `yaml:"die_error"`   // what it says of that
-	StallAfter time.Duration `yaml:"stall_after"` // stops delivering after publishing this long, and goes on running
+	DieAfter   time.Duration `yaml:"die_after" doc:"ends by itself after publishing this long; 0 = never"`
+	DieError   string        `yaml:"die_error" doc:"what it says of that"`
+	StallAfter time.Duration `yaml:"stall_after" doc:"stops delivering after publishing this long, and goes on running; 0 = never"`
 
-	HangStart   bool          `yaml:"hang_start"`   // a start does not return before its context ends
-	IgnoreStop  bool          `yaml:"ignore_stop"`  // a stop is taken and never followed
-	StatusDelay time.Duration `yaml:"status_delay"` // a look at the box takes this long
-	Unreachable bool          `yaml:"unreachable"`  // the box cannot be asked
-	ConfigOnly  bool          `yaml:"config_only"`  // publishing says "switched on", not "delivering"
+	HangStart   bool          `yaml:"hang_start" doc:"a start gets no answer before the controller gives it up"`
+	IgnoreStop  bool          `yaml:"ignore_stop" doc:"a stop is taken and never followed"`
+	StatusDelay time.Duration `yaml:"status_delay" doc:"a look at the box takes this long"`
+	Unreachable bool          `yaml:"unreachable" doc:"the box cannot be asked"`
+	ConfigOnly  bool          `yaml:"config_only" doc:"live says that the box is switched on, not that it delivers"`
 
-	BitrateBPS float64 `yaml:"bitrate_bps"` // measured while publishing, bits per second
-	FPS        float64 `yaml:"fps"`         // measured while publishing
-	Dropped    int64   `yaml:"dropped"`     // frames, of every run
-	Congestion float64 `yaml:"congestion"`  // 0 to 1
+	BitrateBPS float64 `yaml:"bitrate_bps" min:"0" doc:"measured while publishing, bits per second"`
+	FPS        float64 `yaml:"fps" min:"0" doc:"measured while publishing, frames per second"`
+	Dropped    int64   `yaml:"dropped" min:"0" doc:"frames that each run drops"`
+	Congestion float64 `yaml:"congestion" min:"0" max:"1" doc:"of the line, from 0 to 1"`
 }
 
 // Defaults returns the settings of a box without faults.

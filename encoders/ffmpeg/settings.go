@@ -14,27 +14,27 @@ type Settings struct {
 	// Input is a URL (rtsp, rtsps, rtmp, rtmps, srt, http, https, udp, rtp, tcp), a file, which is looped, a /dev/video device, or a test
 	// picture: testsrc, or lavfi: and a filter graph. Time-outs, probing and pacing are set as fits each of them. Passwords in rtsp, rtmp and
 	// srt URLs stay out of the process list, unless InputArgs has options that FFmpeg cannot take from a file; those in web addresses do not.
-	Input      string   `yaml:"input"`
-	InputArgs  []string `yaml:"input_args"`  // options for the input; they win over the ones set here
-	OutputArgs []string `yaml:"output_args"` // the same for the output
+	Input      string   `yaml:"input" doc:"what to publish: a URL (rtsp, rtmp, srt, http, udp ...), a file, which is looped, a /dev/video device, or testsrc, a test picture"`
+	InputArgs  []string `yaml:"input_args" doc:"FFmpeg's options before the input; they win over the ones set here"`
+	OutputArgs []string `yaml:"output_args" doc:"FFmpeg's options before the output; they win over the ones set here"`
 	// Args is the whole command line instead, without the binary. {publish} as its last argument, after -f flv or -f mpegts, keeps the key
 	// hidden from the process list; anywhere else the key can be seen there.
-	Args []string `yaml:"args"`
+	Args []string `yaml:"args" doc:"the whole command line instead, without the binary; {publish} as the last argument, after -f flv or -f mpegts, keeps the key out of the process list"`
 
-	Video        string        `yaml:"video"`   // h264: re-encoded, safe for the platform; copy: as it comes; none
-	Audio        string        `yaml:"audio"`   // aac: 48 kHz stereo; copy; none. An input without audio is fine
-	Bitrate      string        `yaml:"bitrate"` // of h264, bits per second: 3000k, 3M
-	AudioBitrate string        `yaml:"audio_bitrate"`
-	Width        int           `yaml:"width"` // of h264, pixels; 0: as it comes. One of the two keeps the aspect
-	Height       int           `yaml:"height"`
-	FPS          float64       `yaml:"fps"`    // of h264, and asked of a device; 0: as it comes
-	GOP          time.Duration `yaml:"gop"`    // from key frame to key frame, of h264
-	Preset       string        `yaml:"preset"` // of x264: faster presets cost bitrate, slower ones the viewer's time
+	Video        string        `yaml:"video" enum:"h264,copy,none" doc:"h264 is encoded anew, safe for the platform; copy sends it as it comes"`
+	Audio        string        `yaml:"audio" enum:"aac,copy,none" doc:"aac is encoded anew, 48 kHz stereo; copy sends it as it comes; an input without audio is fine"`
+	Bitrate      string        `yaml:"bitrate" doc:"of h264, bits per second, such as 3000k or 3M"`
+	AudioBitrate string        `yaml:"audio_bitrate" doc:"of aac, bits per second, such as 128k"`
+	Width        int           `yaml:"width" min:"0" doc:"of h264, pixels, even; 0 = as it comes, or as height and the aspect want it"`
+	Height       int           `yaml:"height" min:"0" doc:"of h264, pixels, even; 0 = as it comes, or as width and the aspect want it"`
+	FPS          float64       `yaml:"fps" min:"0" max:"240" doc:"frames per second, of h264 and asked of a device; 0 = as it comes"`
+	GOP          time.Duration `yaml:"gop" min:"100ms" max:"20s" doc:"from key frame to key frame, of h264"`
+	Preset       string        `yaml:"preset" enum:"ultrafast,superfast,veryfast,faster,fast,medium,slow,slower,veryslow" doc:"of x264: faster ones cost bitrate, slower ones the viewer's time"`
 
-	Binary       string        `yaml:"binary"`        // a path, or a name in PATH
-	StallTimeout time.Duration `yaml:"stall_timeout"` // no progress for this long is a stall; 0: never
-	Standby      string        `yaml:"standby"`       // none; warm: keep a process loaded and stopped, for a quicker start
-	LogSize      int64         `yaml:"log_size"`      // bytes of output kept; as much again of what came before
+	Binary       string        `yaml:"binary" doc:"FFmpeg, or with args any program: a path, or a name in PATH"`
+	StallTimeout time.Duration `yaml:"stall_timeout" doc:"no progress for this long is a stall, and it is started anew; 0 = never"`
+	Standby      string        `yaml:"standby" enum:"none,warm" doc:"warm keeps a process loaded and stopped, for a quicker start"`
+	LogSize      int64         `yaml:"log_size" min:"4096" doc:"bytes of output kept; as much again of what came before"`
 }
 
 // Defaults returns the settings of an encoder that says nothing but its input.

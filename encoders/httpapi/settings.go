@@ -37,12 +37,12 @@ type Settings struct {
 	StartIdempotent    bool   `yaml:"start_idempotent" doc:"a second start does no harm; without it the state is read before each start"`
 	StopIdempotent     bool   `yaml:"stop_idempotent" doc:"a second stop does no harm; without it the state is read before each stop"`
 	StatusIsConfigOnly bool   `yaml:"status_is_config_only" doc:"live says that the box is switched on, not that it delivers"`
-	FoundOff           string `yaml:"found_off" enum:"hand,failure" doc:"what it means when a box that was on is found stopped: somebody stopped it, or it failed"`
+	FoundOff           string `yaml:"found_off" enum:"hand,failure" doc:"what it means when a box that was on is found stopped: somebody stopped it (hand), or it failed"`
 
 	Interval      time.Duration `yaml:"interval" min:"100ms" doc:"how often the state is read"`
 	QuickInterval time.Duration `yaml:"quick_interval" min:"10ms" doc:"how often while it is changing"`
 	Settle        time.Duration `yaml:"settle" doc:"how long the box may still say stopped after it took a start"`
-	MinGap        time.Duration `yaml:"min_gap" doc:"least time between a stop and the next start"`
+	MinGap        time.Duration `yaml:"min_gap" doc:"least time between a stop and the next start; 0 = none"`
 	Confirmations int           `yaml:"confirmations" min:"1" doc:"how many looks in a row must say stopped before a stop is confirmed"`
 
 	Timeout time.Duration `yaml:"timeout" min:"100ms" doc:"for one request and its answer"`
@@ -59,7 +59,7 @@ type TLS struct {
 
 // Request is one HTTP request and how its answer is judged. At most one of form, json, xml and body is set.
 type Request struct {
-	Method  string            `yaml:"method" doc:"GET when left out"`
+	Method  string            `yaml:"method" doc:"GET, HEAD, POST, PUT, PATCH or DELETE; GET when left out"`
 	Path    string            `yaml:"path" doc:"below url; may hold a query"`
 	Query   map[string]any    `yaml:"query" doc:"query parameters; null leaves one out"`
 	Headers map[string]string `yaml:"headers" doc:"request headers"`
@@ -70,7 +70,7 @@ type Request struct {
 	Body        string         `yaml:"body" doc:"body as it is"`
 	ContentType string         `yaml:"content_type" doc:"of the body, when it is not the usual one"`
 
-	Timeout time.Duration `yaml:"timeout" doc:"for this request, instead of the general one"`
+	Timeout time.Duration `yaml:"timeout" doc:"for this request; 0 = the general one"`
 
 	Success   string `yaml:"success" doc:"condition: the box has done it; status 200 to 299 when left out"`
 	Already   string `yaml:"already" doc:"condition: it was so before, which is as good"`
@@ -134,7 +134,7 @@ type Status struct {
 	Bytes      string        `yaml:"bytes" doc:"expression: bytes sent since the start"`
 	Duration   string        `yaml:"duration" doc:"expression: seconds since the start"`
 	Progress   string        `yaml:"progress" doc:"expression: a value that changes while the box delivers"`
-	StallAfter time.Duration `yaml:"stall_after" doc:"live, but progress unchanged for this long is a stall"`
+	StallAfter time.Duration `yaml:"stall_after" doc:"live, but progress unchanged for this long is a stall; 0 = never"`
 }
 
 // Defaults returns settings for a box of which nothing is known.

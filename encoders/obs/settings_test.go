@@ -35,6 +35,9 @@ func TestSettings(t *testing.T) {
 			t.Errorf("%q: %v; want %s", address, err, want)
 		}
 	}
+	if (Settings{}).NeedsPublish() || !(Settings{SetService: true}).NeedsPublish() {
+		t.Error("a publishing URL is needed exactly when it is put into OBS")
+	}
 	if _, err := New(Settings{}, encoders.Env{}); err == nil {
 		t.Error("impossible settings make an encoder")
 	}
