@@ -46,7 +46,7 @@ NFPM := go run github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
 CYCLONEDX := go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 
 release: deb ## what is published: binaries, packages, bills of materials, checksums, the same bytes each time
-	@cd $(DIST) && find . -maxdepth 1 -type f ! -name SHA256SUMS -printf '%P\n' | LC_ALL=C sort | xargs sha256sum > SHA256SUMS && cat SHA256SUMS
+	@cd $(DIST) && find . -maxdepth 1 -type f -name 'oncue*$(VERSION)*' -printf '%P\n' | LC_ALL=C sort | xargs sha256sum > SHA256SUMS && cat SHA256SUMS
 
 deb: $(ARCHES:%=deb-%) ## the Debian packages
 

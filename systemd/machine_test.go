@@ -1,0 +1,87 @@
+package systemd
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// machine is this Debian once more, in a container with a systemd of its own and changes that vanish with it.
+type machine struct {
+	t    *testing.T
+	init string // pid of its systemd
+}
+
+func boot(t *testing.T, files map[string]string) *machine {
+	t.Helper()
+	needRoot(t)
+	need(t, "systemd-nspawn", "nsenter", "ffmpeg", "dpkg")
+	if _, err := os.Stat("/lib/systemd/systemd"); err != nil {
+		t.Skip("this machine has no systemd to run in a container")
+	}
+	root := layer(t, "/")
+	for to, from := range files {
+		copyFile(t, from, filepath.Join(root, to), 0o644)
+	}
+	said := &output{}
+	cmd := exec.Command("systemd-nspawn", "--directory="+root, "--boot", "--register=no", "--keep-unit", "--private-network", "--link-journal=no", "--console=pipe",
+		"--machine=oncue-test", "--", "--unit=basic.target")
+	cmd.Stdout, cmd.Stderr = said, said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(ended) }()
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		for i := 0; ; i++ {
+			select {
+			case <-ended:
+				return
+			case <-time.After(20 * time.Second):
+				_ = cmd.Process.Signal([]syscall.Signal{syscall.SIGTERM, syscall.SIGKILL}[min(i, 1)])
+			}
+		}
+	})
+	m := &machine{t: t}
+	await(t, "the container's systemd runs", func() (string, bool) {
+		select {
+		case <-ended:
+			t.Skipf("systemd cannot run in a container here:\n%s", said)
+		default:
+		}
+		children, _ := os.ReadFile("/proc/" + strconv.Itoa(cmd.Process.Pid) + "/task/" + strconv.Itoa(cmd.Process.Pid) + "/children")
+		if m.init = strings.TrimSpace(string(children)); m.init == "" || strings.Contains(m.init, " ") {
+			return said.String(), false
+		}
+		out, err := m.try("systemctl is-active basic.target")
+		return said.String() + out, err == nil
+	})
+	return m
+}
+
+func (m *machine) try(line string) (string, error) {
+	m.t.Helper()
+	return try(m.t, "nsenter", "--target="+m.init, "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd=/", "/bin/sh", "-c", line)
+}
+
+func (m *machine) run(line string) string {
+	m.t.Helper()
+	out, err := m.try(line)
+	if err != nil {
+		log, _ := m.try("systemctl status --no-pager --full oncue.service oncue.socket; journalctl --no-pager --unit oncue | tail -n 40")
+		m.t.Fatalf("%s: %v\n%s\n%s", line, err, out, log)
+	}
+	return strings.TrimSpace(out)
+}
+
+// show asks systemd for one property of the service.
+func (m *machine) show(property string) string {
+	m.t.Helper()
+	return m.run("systemctl show --value --property=" + property + " oncue.service")
+}

@@ -1,0 +1,138 @@
+package systemd
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const (
+	testSecret = "dGhpcyBpcyBub3QgYSByZWFsIHNlY3JldA=="
+	testConfig = `listen: systemd
+accounts:
+  ABC123: {webhook_secrets: ["${file:/run/credentials/oncue.service/webhook}"]}
+defaults: {confirm: encoder}
+encoders:
+  pattern: {ffmpeg: {input: "lavfi:testsrc2=size=320x240:rate=25", audio: none, bitrate: 300k}}
+streams:
+  lobby: {encoder: pattern, publish: "rtmp://127.0.0.1:1935/live/{stream}?token=canary"}
+`
+	testDropIn = "[Service]\nLoadCredential=webhook:/etc/oncue/secrets/webhook\n"
+)
+
+// seen is what of oncue's status the test looks at.
+type seen struct {
+	Version string
+	Streams []struct {
+		Phase    string
+		Encoders []struct {
+			State string
+			PID   int
+		}
+	}
+}
+
+func (m *machine) status() (seen, string) {
+	var s seen
+	out, err := m.try("oncue status --json")
+	if err == nil {
+		_ = json.Unmarshal([]byte(out), &s)
+	}
+	return s, out
+}
+
+// publishing waits until the stream's encoder publishes, and returns its pid inside the machine.
+func (m *machine) publishing(what string) int {
+	m.t.Helper()
+	pid := 0
+	await(m.t, what, func() (string, bool) {
+		s, out := m.status()
+		if len(s.Streams) != 1 || len(s.Streams[0].Encoders) != 1 || s.Streams[0].Encoders[0].State != "publishing" {
+			return out, false
+		}
+		pid = s.Streams[0].Encoders[0].PID
+		return out, pid > 0
+	})
+	return pid
+}
+
+// TestService installs the package on a machine that runs systemd and goes through what an administrator does: the unit with its sandbox as shipped,
+// FFmpeg in it, an upgrade under load, a crash, a removal.
+func TestService(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	p := needPackages(t)
+	m := boot(t, map[string]string{"/opt/older.deb": p.older, "/opt/newer.deb": p.newer})
+
+	m.run("dpkg --install --force-depends /opt/older.deb")
+	if got := m.run("systemctl is-active oncue.service oncue.socket; systemctl is-enabled oncue.service oncue.socket"); got != "active\nactive\nenabled\nenabled" {
+		t.Fatalf("installed, the units are:\n%s", got)
+	}
+	if got := m.run("journalctl --unit oncue --output json --output-fields PRIORITY,MESSAGE"); !strings.Contains(got, `"PRIORITY":"4"`) || !strings.Contains(got, `"PRIORITY":"6"`) {
+		t.Errorf("the journal does not know levels of:\n%s", got)
+	}
+
+	// A viewer's stream, with the secret handed over by systemd and FFmpeg as the ingest.
+	m.run("install -d -m 700 /etc/oncue/secrets /etc/systemd/system/oncue.service.d")
+	m.run(fmt.Sprintf("echo %s > /etc/oncue/secrets/webhook; cat > /etc/oncue/oncue.yaml <<'END'\n%sEND\ncat > /etc/systemd/system/oncue.service.d/credentials.conf <<'END'\n%sEND", testSecret, testConfig, testDropIn))
+	m.run("systemd-run --quiet --unit=ingest ffmpeg -nostdin -loglevel error -listen 1 -i rtmp://127.0.0.1:1935/live/lobby -c copy -f null -")
+	m.run("systemctl daemon-reload && systemctl restart oncue")
+	m.run("oncue on lobby --why 'a test'")
+	pid := m.publishing("FFmpeg publishes inside the sandbox")
+	for _, want := range []string{"Seccomp:\t2", "NoNewPrivs:\t1", "CapEff:\t0000000000000000"} {
+		if got := m.run(fmt.Sprintf("cat /proc/%d/status", pid)); !strings.Contains(got, want) {
+			t.Errorf("FFmpeg is not in the sandbox: want %q in\n%s", want, got)
+		}
+	}
+	if got := m.show("WatchdogTimestampMonotonic"); got == "0" {
+		t.Error("the watchdog is not fed")
+	}
+
+	// Hooks keep coming, one after the other, while the package is upgraded. Each must be taken.
+	m.run("systemd-run --quiet --unit=hooks --property=Type=oneshot --property=RemainAfterExit=yes --no-block /bin/sh -c '" +
+		"i=0; while [ ! -e /opt/enough ]; do oncue hook ViewerAttempt --account ABC123 --stream lobby --url http://127.0.0.1:8080/hooks/millicast --secret " + testSecret +
+		" >>/opt/hooks 2>&1 || echo LOST >>/opt/hooks; done'")
+	await(t, "hooks come", func() (string, bool) { out, _ := m.try("cat /opt/hooks"); return out, strings.Count(out, "\n") > 3 })
+	main := m.show("MainPID")
+	m.run("dpkg --install --force-depends --force-confold /opt/newer.deb")
+	await(t, "the new version serves", func() (string, bool) { s, out := m.status(); return out, s.Version == "1.1.0" })
+	came := strings.Count(m.run("cat /opt/hooks"), "\n")
+	await(t, "hooks come after the upgrade", func() (string, bool) {
+		out, _ := m.try("cat /opt/hooks")
+		return out, strings.Count(out, "\n") > came+3
+	})
+	m.run("touch /opt/enough")
+	if got := m.run("cat /opt/hooks"); strings.Contains(got, "LOST") {
+		t.Errorf("hooks were lost in the upgrade:\n%s", got)
+	}
+	if got := m.show("MainPID"); got == main {
+		t.Error("the upgrade did not replace the controller")
+	}
+	if got := m.publishing("the encoder is adopted after the upgrade"); got != pid {
+		t.Errorf("the encoder was process %d before the upgrade and is %d after it", pid, got)
+	}
+
+	main = m.show("MainPID")
+	m.run("kill -KILL " + main)
+	await(t, "systemd starts it again", func() (string, bool) {
+		now := m.show("MainPID")
+		s, out := m.status()
+		return out, now != "0" && now != main && s.Version != ""
+	})
+	if got := m.publishing("the encoder is adopted after a crash"); got != pid {
+		t.Errorf("the encoder was process %d before the crash and is %d after it", pid, got)
+	}
+	m.run("systemctl reload oncue")
+
+	m.run("dpkg --remove oncue")
+	await(t, "the encoder ends with the package", func() (string, bool) {
+		out, err := m.try(fmt.Sprintf("cat /proc/%d/cmdline", pid))
+		return out, err != nil || out == ""
+	})
+	if got, _ := m.try("systemctl is-active oncue.socket oncue.service"); slices.Contains(strings.Fields(got), "active") {
+		t.Errorf("removed, the units are %s", got)
+	}
+	m.run("dpkg --purge oncue && ! ls -d /etc/oncue /var/lib/oncue /etc/systemd/system/*.wants/oncue.* 2>/dev/null && ! getent passwd oncue")
+}
