@@ -40,7 +40,7 @@ func asJSON(t *testing.T, text []byte) any {
 
 func TestSchemaTakesGoodFiles(t *testing.T) {
 	s := compiledSchema(t)
-	for name, text := range map[string][]byte{"example": Example, "plan": []byte(planned), "empty sections": []byte("admin:\nstreams:\nlimits: {running: \"${N}\"}\n")} {
+	for name, text := range map[string][]byte{"plan": []byte(planned), "empty sections": []byte("admin:\nstreams:\nlimits: {running: \"${N}\"}\n")} {
 		if err := s.Validate(asJSON(t, text)); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
