@@ -81,6 +81,8 @@ type site struct {
 
 	sim *simulator.Simulator // nil without platform
 
+	notify *net.UnixConn // gets the daemon's words for systemd; nil: nobody listens
+
 	proc *exec.Cmd
 	end  chan struct{} // closed when proc is reaped
 }

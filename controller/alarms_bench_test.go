@@ -1,0 +1,60 @@
+package controller
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// BenchmarkAlarms lets 100,000 deadlines come due at once, and measures how late the last of them rings. Beside it stand as many timers of
+// the runtime.
+func BenchmarkAlarms(b *testing.B) {
+	const count = 100_000
+	streams := make([]*stream, count)
+	for i := range streams {
+		streams[i] = &stream{}
+	}
+	// lead is how long before their time all of them are set.
+	lead := 500 * time.Millisecond
+	b.Run("heap", func(b *testing.B) {
+		var worst, setting time.Duration
+		for b.Loop() {
+			var rung atomic.Int64
+			done := make(chan time.Time, 1)
+			a := newAlarms(time.Now, func(*stream) {
+				if rung.Add(1) == count {
+					done <- time.Now()
+				}
+			})
+			begun := time.Now()
+			due := begun.Add(lead)
+			for _, s := range streams {
+				a.set(s, due)
+			}
+			setting = max(setting, time.Since(begun))
+			worst = max(worst, (<-done).Sub(due))
+			a.close()
+		}
+		b.ReportMetric(0, "ns/op")
+		b.ReportMetric(float64(setting.Nanoseconds())/count, "ns-to-set")
+		b.ReportMetric(float64(worst.Microseconds())/1000, "ms-late")
+	})
+	b.Run("timers", func(b *testing.B) {
+		var worst time.Duration
+		for b.Loop() {
+			var rung atomic.Int64
+			done := make(chan time.Time, 1)
+			due := time.Now().Add(lead)
+			for range streams {
+				time.AfterFunc(time.Until(due), func() {
+					if rung.Add(1) == count {
+						done <- time.Now()
+					}
+				})
+			}
+			worst = max(worst, (<-done).Sub(due))
+		}
+		b.ReportMetric(0, "ns/op")
+		b.ReportMetric(float64(worst.Microseconds())/1000, "ms-late")
+	})
+}
