@@ -28,6 +28,7 @@ func boot(t *testing.T, files map[string]string) *machine {
 	for to, from := range files {
 		copyFile(t, from, filepath.Join(root, to), 0o644)
 	}
+	_ = os.Remove(filepath.Join(root, "usr/sbin/policy-rc.d")) // images for building forbid services to start
 	said := &output{}
 	cmd := exec.Command("systemd-nspawn", "--directory="+root, "--boot", "--register=no", "--keep-unit", "--private-network", "--link-journal=no", "--console=pipe",
 		"--machine=oncue-test", "--", "--unit=basic.target")
@@ -67,7 +68,7 @@ func boot(t *testing.T, files map[string]string) *machine {
 
 func (m *machine) try(line string) (string, error) {
 	m.t.Helper()
-	return try(m.t, "nsenter", "--target="+m.init, "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd=/", "/bin/sh", "-c", line)
+	return try(m.t, "nsenter", "--target="+m.init, "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "/bin/sh", "-c", "cd / && "+line)
 }
 
 func (m *machine) run(line string) string {

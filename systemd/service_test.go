@@ -70,9 +70,12 @@ func TestService(t *testing.T) {
 	if got := m.run("systemctl is-active oncue.service oncue.socket; systemctl is-enabled oncue.service oncue.socket"); got != "active\nactive\nenabled\nenabled" {
 		t.Fatalf("installed, the units are:\n%s", got)
 	}
-	if got := m.run("journalctl --unit oncue --output json --output-fields PRIORITY,MESSAGE"); !strings.Contains(got, `"PRIORITY":"4"`) || !strings.Contains(got, `"PRIORITY":"6"`) {
-		t.Errorf("the journal does not know levels of:\n%s", got)
-	}
+	m.run("cp -p /etc/oncue/oncue.yaml /opt/ && echo 'lisen: 1' >> /etc/oncue/oncue.yaml && systemctl reload oncue")
+	await(t, "the journal has the refusal of a bad file as an error", func() (string, bool) {
+		out, _ := m.try("journalctl --unit oncue --priority err --output cat")
+		return out, strings.Contains(out, "lisen") && !strings.Contains(out, "oncue is ready")
+	})
+	m.run("mv /opt/oncue.yaml /etc/oncue/")
 
 	// A viewer's stream, with the secret handed over by systemd and FFmpeg as the ingest.
 	m.run("install -d -m 700 /etc/oncue/secrets /etc/systemd/system/oncue.service.d")
