@@ -9,7 +9,7 @@ DATE := $(shell TZ=UTC git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --forma
 
 # What the tests use beside Go: PROGRAM=DEBIAN-PACKAGES. A test whose program is missing skips itself and says so.
 NEEDS := gcc=gcc,libc6-dev ffmpeg,ffprobe=ffmpeg obs=obs-studio,obs-plugins Xvfb=xvfb chromium-headless-shell=chromium-headless-shell \
-	cvlc=vlc-bin,vlc-plugin-base systemd-analyze=systemd debootstrap=debootstrap
+	cvlc=vlc-bin,vlc-plugin-base systemd-analyze=systemd systemd-nspawn=systemd-container debootstrap=debootstrap lintian=lintian
 
 .PHONY: help test needs demo build man bench chaos release deb clean
 
@@ -20,7 +20,7 @@ test: needs ## install what the tests need (apt), and run every check and every 
 	@{ .ci/check gofmt gofmt -l . ; \
 	   .ci/check vet go vet ./... ; \
 	   .ci/check staticcheck go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./... ; \
-	   go test -json -race -timeout 10m ./... ; \
+	   go test -json -race -timeout 15m ./... ; \
 	   go test -json -timeout 10m -run '$(PROPERTIES)' ./controller -args -rapid.checks=$(CASES) ; \
 	 } 2>&1 | go run .ci/tally.go
 
