@@ -140,7 +140,7 @@ func (d *decoder) numbersOf(e *Encoder) []numbered {
 		return list
 	}
 	var list []numbered
-	walk(reflect.ValueOf(e.Settings), join(join("encoders", e.Name), e.Driver), func(path, text string) {
+	d.walk(reflect.ValueOf(e.Settings), join(join("encoders", e.Name), e.Driver), func(path, text string) {
 		for _, m := range placeholder.FindAllStringSubmatch(text, -1) {
 			if isNumber(m[1]) {
 				list = append(list, numbered{path, m[1]})
@@ -183,7 +183,7 @@ func boxOf(e *Encoder) string {
 }
 
 // walk calls fn with every text in settings and the path of its key.
-func walk(v reflect.Value, path string, fn func(path, text string)) {
+func (d *decoder) walk(v reflect.Value, path string, fn func(path, text string)) {
 	switch {
 	case !v.IsValid():
 		return
@@ -193,20 +193,20 @@ func walk(v reflect.Value, path string, fn func(path, text string)) {
 	}
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Interface:
-		walk(v.Elem(), path, fn)
+		d.walk(v.Elem(), path, fn)
 	case reflect.String:
 		fn(path, v.String())
 	case reflect.Struct:
-		for _, k := range shapeOf(v.Type()).keys {
-			walk(v.FieldByIndex(k.index), join(path, k.name), fn)
+		for _, k := range d.shape(v.Type()).keys {
+			d.walk(v.FieldByIndex(k.index), join(path, k.name), fn)
 		}
 	case reflect.Map:
 		for _, k := range v.MapKeys() {
-			walk(v.MapIndex(k), join(path, k.String()), fn)
+			d.walk(v.MapIndex(k), join(path, k.String()), fn)
 		}
 	case reflect.Slice:
 		for i := range v.Len() {
-			walk(v.Index(i), fmt.Sprintf("%s[%d]", path, i), fn)
+			d.walk(v.Index(i), fmt.Sprintf("%s[%d]", path, i), fn)
 		}
 	}
 }
