@@ -197,17 +197,11 @@ func (e *Encoder) look() (encoders.Status, time.Time, <-chan struct{}) {
 
 const (
 	healthEvery = 2 * time.Second
-	pressEvery  = 200 * time.Millisecond // how soon a press by file is seen
+	pressEvery  = time.Second // how soon a press by file is seen
 )
 
-// Watch reports the box as it changes.
+// Watch reports the box as it changes. All boxes of a process look at the same instants, so that a thousand of them wake it as seldom as one.
 func (e *Encoder) Watch(ctx context.Context, _ encoders.Job, report func(encoders.Status)) error {
-	var press <-chan time.Time
-	if e.env.Dir != "" {
-		ticker := time.NewTicker(pressEvery)
-		defer ticker.Stop()
-		press = ticker.C
-	}
 	timer := time.NewTimer(healthEvery)
 	defer timer.Stop()
 	var last encoders.Status
@@ -217,26 +211,31 @@ func (e *Encoder) Watch(ctx context.Context, _ encoders.Job, report func(encoder
 		}
 		e.takePress()
 		s, next, changed := e.look()
-		if last.At.IsZero() || differs(last, s) || s.Health != nil && s.At.Sub(last.At) >= healthEvery {
+		if last.At.IsZero() || differs(last, s) || s.Health != nil && s.At.Truncate(healthEvery).After(last.At) {
 			report(s)
 			last = s
 		}
-		if due := time.Now().Add(healthEvery); s.Health != nil && (next.IsZero() || due.Before(next)) {
-			next = due
+		wait := untilNext(pressEvery)
+		switch {
+		case e.env.Dir == "" && s.Health == nil:
+			wait = time.Hour
+		case e.env.Dir == "":
+			wait = untilNext(healthEvery)
 		}
-		var due <-chan time.Time
 		if !next.IsZero() {
-			timer.Reset(time.Until(next))
-			due = timer.C
+			wait = min(wait, time.Until(next))
 		}
+		timer.Reset(wait)
 		select {
 		case <-ctx.Done():
 		case <-changed:
-		case <-press:
-		case <-due:
+		case <-timer.C:
 		}
 	}
 }
+
+// untilNext is how long it is until a whole multiple of d.
+func untilNext(d time.Duration) time.Duration { return d - time.Duration(time.Now().UnixNano())%d }
 
 func differs(a, b encoders.Status) bool {
 	return a.State != b.State || a.Run != b.Run || a.Error != b.Error || a.ByHand != b.ByHand
