@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -116,11 +117,14 @@ func addrOf(a net.Addr) string {
 }
 
 func (d *service) makeController(p *plan) error {
-	var err error
 	d.plan = p
+	left, err := traces(p)
+	if err != nil {
+		return err
+	}
 	d.control = controller.New(controller.Config{
-		Find: findStream(p), Streams: streamSpecs(p), Running: p.Limits.Running,
-		Store: journal{d.store, d}, Open: d.openEncoder, Traces: d.traces, ParseRecord: millicast.HookOf,
+		Find: findStream(p), Running: p.Limits.Running, // apply brings the streams
+		Store: journal{d.store, d}, Open: d.openEncoder, Traces: left, ParseRecord: millicast.HookOf,
 		Notify: d.notice, Observe: d.observer(), Log: d.log,
 	})
 	d.inbox, err = millicast.NewReceiver(millicast.Options{Journal: journal{d.store, d}, Machine: d.control, Thumbnails: d.thumbs, Log: d.log})
@@ -275,18 +279,17 @@ func (d *service) encoderDir(p *plan, device string) string {
 	return filepath.Join(p.DataDir, "encoders", deviceDir(device))
 }
 
-// traces is the controller's Traces: an encoder that ran once has left files.
-func (d *service) traces(device string) bool {
-	d.mu.Lock()
-	dir := d.encoderDir(d.plan, device)
-	d.mu.Unlock()
-	f, err := os.Open(dir)
-	if err != nil {
-		return false
+// traces makes the controller's Traces: an encoder that ran once has left a folder. They are listed once, for there can be thousands of encoders.
+func traces(p *plan) (func(device string) bool, error) {
+	folders, err := os.ReadDir(filepath.Join(p.DataDir, "encoders"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("look for encoders of an earlier run: %w", err)
 	}
-	defer f.Close()
-	names, _ := f.Readdirnames(1)
-	return len(names) > 0
+	there := make(map[string]bool, len(folders))
+	for _, f := range folders {
+		there[f.Name()] = true
+	}
+	return func(device string) bool { return there[deviceDir(device)] }, nil
 }
 
 func (d *service) notice(n controller.Notice) { d.people.Send(n) }
