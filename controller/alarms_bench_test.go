@@ -1,13 +1,14 @@
 package controller
 
 import (
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
 )
 
-// BenchmarkAlarms lets 100,000 deadlines come due at once, and measures how late the last of them rings. Beside it stand as many timers of
-// the runtime.
+// BenchmarkAlarms lets 100,000 deadlines come due at once, and measures how late the last of them rings; medians count. Beside it stand as many
+// timers of the runtime.
 func BenchmarkAlarms(b *testing.B) {
 	const count = 100_000
 	streams := make([]*stream, count)
@@ -17,7 +18,7 @@ func BenchmarkAlarms(b *testing.B) {
 	// lead is how long before their time all of them are set.
 	lead := 500 * time.Millisecond
 	b.Run("heap", func(b *testing.B) {
-		var worst, setting time.Duration
+		var late, setting []time.Duration
 		for b.Loop() {
 			var rung atomic.Int64
 			done := make(chan time.Time, 1)
@@ -31,16 +32,16 @@ func BenchmarkAlarms(b *testing.B) {
 			for _, s := range streams {
 				a.set(s, due)
 			}
-			setting = max(setting, time.Since(begun))
-			worst = max(worst, (<-done).Sub(due))
+			setting = append(setting, time.Since(begun))
+			late = append(late, (<-done).Sub(due))
 			a.close()
 		}
 		b.ReportMetric(0, "ns/op")
-		b.ReportMetric(float64(setting.Nanoseconds())/count, "ns-to-set")
-		b.ReportMetric(float64(worst.Microseconds())/1000, "ms-late")
+		b.ReportMetric(float64(middle(setting).Nanoseconds())/count, "ns-to-set")
+		b.ReportMetric(float64(middle(late).Microseconds())/1000, "ms-late")
 	})
 	b.Run("timers", func(b *testing.B) {
-		var worst time.Duration
+		var late []time.Duration
 		for b.Loop() {
 			var rung atomic.Int64
 			done := make(chan time.Time, 1)
@@ -52,9 +53,14 @@ func BenchmarkAlarms(b *testing.B) {
 					}
 				})
 			}
-			worst = max(worst, (<-done).Sub(due))
+			late = append(late, (<-done).Sub(due))
 		}
 		b.ReportMetric(0, "ns/op")
-		b.ReportMetric(float64(worst.Microseconds())/1000, "ms-late")
+		b.ReportMetric(float64(middle(late).Microseconds())/1000, "ms-late")
 	})
+}
+
+func middle(v []time.Duration) time.Duration {
+	slices.Sort(v)
+	return v[len(v)/2]
 }
