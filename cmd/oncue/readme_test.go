@@ -1,0 +1,311 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"go.yaml.in/yaml/v3"
+)
+
+func readme(t *testing.T) string {
+	t.Helper()
+	return sourceText(t, "README.md")
+}
+
+// sourceText reads a file by its path in the repository.
+func sourceText(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("../..", path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// blocks lists the fenced blocks of a kind.
+func blocks(text, kind string) []string {
+	var out []string
+	for _, m := range regexp.MustCompile("(?ms)^```"+kind+"\n(.*?)^```$").FindAllStringSubmatch(text, -1) {
+		out = append(out, m[1])
+	}
+	return out
+}
+
+// elsewhere are the README's commands that need root, apt or systemd. They run in the tests of .ci and systemd; here, what they name is looked for.
+var elsewhere = map[string]struct{ file, has string }{
+	"bash .ci/run":                       {".ci/run", "exec make test"},
+	"make deb":                           {"Makefile", "\ndeb: "},
+	"apt-get install ./dist/oncue_*.deb": {"Makefile", "'$(DIST)/oncue_$(VERSION)_"},
+	"systemctl reload-or-restart oncue":  {"systemd/oncue.service", "\nExecReload="},
+}
+
+// readmeConfig is for the daemon that the README's commands ask: its streams and encoders have the README's names.
+const readmeConfig = `listen: "@HOOKS@"
+admin: {listen: "@ADMIN@"}
+data_dir: data
+on_exit: stop
+public_url: http://@HOOKS@
+accounts:
+  ABC123: {api_secret: "@API_SECRET@", api_url: "@API_URL@", manage_webhook: true}
+encoders:
+  lobby-cam: {fake: {start_delay: 200ms}}
+  words: {ffmpeg: {binary: /bin/sh, args: ["-c", "echo on air >&2; exec sleep 600"]}}
+  stage:
+    http:
+      url: http://@BOX@
+      start: {method: POST, path: /api/start}
+      stop: {method: POST, path: /api/stop}
+      status: {path: /api/state, live: body.on, stopped: not body.on}
+streams:
+  lobby: {encoders: [words, lobby-cam]}
+  stage: {encoder: stage}
+`
+
+const readmeBegin = `freeport HOOKS ADMIN
+platform
+box BOX
+expand c.yaml
+env ONCUE_ADMIN=http://$ADMIN
+exec oncue serve --config c.yaml &daemon&
+waitfor '^ABC123/lobby' oncue status
+waitfor ' yes +on ' oncue webhook list --config c.yaml
+exec oncue webhook test ViewerConnection --config c.yaml
+exec oncue on lobby
+waitfor 'on air' oncue logs lobby
+exec oncue auto lobby
+waitfor '^ABC123/lobby +idle' oncue status
+`
+
+const readmeEnd = `kill -INT daemon
+wait daemon
+-- answers.txt --
+ABC123
+MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3
+
+
+stage
+test
+rtmp://127.0.0.1:1935/v2/pub/{stream}?token=x
+-- c.yaml --
+` + readmeConfig
+
+// TestReadmeCommands runs the commands that the README shows, in its order, as they are printed but for --config.
+func TestReadmeCommands(t *testing.T) {
+	t.Parallel()
+	var script, demos strings.Builder
+	for _, block := range blocks(readme(t), "sh") {
+		for line := range strings.Lines(block) {
+			line = strings.TrimSpace(line)
+			if place, ok := elsewhere[line]; ok {
+				if !strings.Contains(sourceText(t, place.file), place.has) {
+					t.Errorf("%s: %s has no %q", line, place.file, place.has)
+				}
+				continue
+			}
+			args := wordsOf(line)
+			rest, fromSource := strings.CutPrefix(line, "go run ./cmd/oncue ")
+			if fromSource {
+				args = append([]string{"oncue"}, wordsOf(rest)...)
+			}
+			switch {
+			case args[0] != "oncue":
+				t.Errorf("%q is neither run here nor listed as run elsewhere", line)
+			case args[1] == "demo":
+				fmt.Fprintf(&demos, "until 'is off; the encoder ran' %s\n", quoted(args))
+			case line == "oncue serve": // is what all others ask
+			case args[1] == "init":
+				fmt.Fprintf(&script, "stdin answers.txt\nexec %s --config made/oncue.yaml\n", quoted(args))
+			case slices.Contains(args, "--follow"):
+				fmt.Fprintf(&script, "until . %s\n", quoted(append(args, takesConfig(t, args)...)))
+			default:
+				fmt.Fprintf(&script, "exec %s\n", quoted(append(args, takesConfig(t, args)...)))
+			}
+		}
+	}
+	if strings.Count(script.String(), "\n") < 15 || demos.Len() == 0 {
+		t.Fatalf("the README shows few commands:\n%s%s", script.String(), demos.String())
+	}
+	dir := t.TempDir()
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("commands.txt", readmeBegin+script.String()+readmeEnd)
+	if have("ffmpeg") {
+		write("demo.txt", demos.String())
+	} else {
+		t.Run("demo", func(t *testing.T) { t.Skip("ffmpeg is missing, and the demo would install it") })
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:                 dir,
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			home := filepath.Join(env.WorkDir, "home")
+			env.Vars = append(env.Vars, "HOME="+home, "XDG_CACHE_HOME="+filepath.Join(home, ".cache"), "USER=tester", "TZ=UTC")
+			env.Values["platform"] = &platformOfScript{}
+			return os.MkdirAll(home, 0o700)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"freeport": freePorts, "expand": expand, "waitfor": waitFor, "platform": startPlatform, "box": startBox, "until": untilPrinted,
+		},
+	})
+}
+
+// wordsOf splits a command as a shell does, as far as the README needs it.
+func wordsOf(line string) []string {
+	var out []string
+	for _, m := range regexp.MustCompile(`"([^"]*)"|\S+`).FindAllStringSubmatch(line, -1) {
+		if strings.HasPrefix(m[0], `"`) {
+			out = append(out, m[1])
+		} else {
+			out = append(out, m[0])
+		}
+	}
+	return out
+}
+
+func quoted(args []string) string {
+	out := make([]string, len(args))
+	for i, a := range args {
+		out[i] = "'" + strings.ReplaceAll(a, "'", "''") + "'"
+	}
+	return strings.Join(out, " ")
+}
+
+// takesConfig is the flag that stands for the file in /etc, for a command that reads it.
+func takesConfig(t *testing.T, args []string) []string {
+	t.Helper()
+	cmd, _, err := newRoot().Find(args[1:])
+	if err != nil {
+		t.Fatalf("%q: %v", args, err)
+	}
+	if cmd.Flag("config") == nil {
+		return nil
+	}
+	return []string{"--config", "c.yaml"}
+}
+
+// untilPrinted runs a command that would go on for ever, and ends it as Ctrl-C does once it has printed a line: until PATTERN COMMAND ARG...
+func untilPrinted(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until PATTERN COMMAND ARG...")
+	}
+	pattern, err := regexp.Compile(args[0])
+	ts.Check(err)
+	var errs bytes.Buffer
+	cmd := exec.Command(args[1], args[2:]...)
+	cmd.Dir, cmd.Stderr = ts.MkAbs("."), &errs
+	for _, name := range []string{"HOME", "PATH", "TMPDIR", "ONCUE_ADMIN", "TZ"} {
+		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
+	}
+	out, err := cmd.StdoutPipe()
+	ts.Check(err)
+	ts.Check(cmd.Start())
+	limit := time.AfterFunc(waitLimit, func() { _ = cmd.Process.Kill() })
+	defer limit.Stop()
+	var printed strings.Builder
+	found := false
+	for lines := bufio.NewScanner(out); !found && lines.Scan(); {
+		fmt.Fprintln(&printed, lines.Text())
+		found = pattern.MatchString(lines.Text())
+	}
+	if found {
+		if err := cmd.Process.Signal(os.Interrupt); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			ts.Fatalf("%v", err)
+		}
+	}
+	_, _ = io.Copy(io.Discard, out) // until it has ended
+	err = cmd.Wait()
+	ts.Logf("%s%s", printed.String(), errs.String())
+	if !found || err != nil {
+		ts.Fatalf("%s: printed %q: %v, then %v", strings.Join(args[1:], " "), args[0], found, err)
+	}
+}
+
+// TestReadmeConfigurations loads every YAML block. Parts are completed by what a whole file needs.
+func TestReadmeConfigurations(t *testing.T) {
+	t.Parallel()
+	all := blocks(readme(t), "yaml")
+	if len(all) < 4 {
+		t.Errorf("the README has %d configurations only", len(all))
+	}
+	for _, text := range all {
+		var parts map[string]map[string]yaml.Node
+		var top map[string]yaml.Node
+		if err := yaml.Unmarshal([]byte(text), &top); err != nil {
+			t.Errorf("%v\n%s", err, text)
+			continue
+		}
+		whole := text
+		add := func(part, format string, args ...any) {
+			if _, ok := top[part]; !ok {
+				whole += part + ":\n" + fmt.Sprintf(format, args...)
+			}
+		}
+		add("accounts", "  ABC123: {webhook_secrets: [%s]}\n", testSecret.Reveal())
+		add("encoders", "  lobby-cam: {fake: {}}\n")
+		_ = yaml.Unmarshal([]byte(whole), &parts) // only mappings of mappings are wanted
+		streams := ""
+		for name := range parts["encoders"] {
+			streams += fmt.Sprintf("  of-%s: {encoder: %s, publish: \"rtmps://example.com/app/{stream}\"}\n", name, name)
+		}
+		add("streams", "%s", streams)
+		if _, warnings, err := suppliedOptions().Parse("README.md", []byte(whole)); err != nil || len(warnings) > 0 {
+			t.Errorf("%v %v\n%s", err, warnings, whole)
+		}
+	}
+}
+
+// TestReadmeMetrics holds the README's metrics against those of the code.
+func TestReadmeMetrics(t *testing.T) {
+	t.Parallel()
+	named, real := map[string]bool{}, map[string]bool{}
+	for _, m := range regexp.MustCompile("`(oncue_[a-z_]+)(?:\\{[a-z,]+\\})?`").FindAllStringSubmatch(readme(t), -1) {
+		named[m[1]] = true
+	}
+	for _, file := range []string{"controller/web/metrics.go", "controller/web/collector.go"} {
+		for _, m := range regexp.MustCompile(`"(oncue_[a-z_]+)"`).FindAllStringSubmatch(sourceText(t, file), -1) {
+			real[m[1]] = true
+		}
+	}
+	if len(real) < 25 {
+		t.Errorf("only %d metrics were found: have they moved?", len(real))
+	}
+	for name := range named {
+		if !real[name] {
+			t.Errorf("the README names %s, which is no metric", name)
+		}
+	}
+	for name := range real {
+		if !named[name] {
+			t.Errorf("the README does not name the metric %s", name)
+		}
+	}
+}
+
+// TestReadmeLinks wants a file or folder at the end of every link into the repository, and the README short.
+func TestReadmeLinks(t *testing.T) {
+	t.Parallel()
+	text := readme(t)
+	for _, m := range regexp.MustCompile(`\]\(([^)#:]+)\)`).FindAllStringSubmatch(text, -1) {
+		if _, err := os.Stat(filepath.Join("../..", m[1])); err != nil {
+			t.Errorf("a link leads nowhere: %v", err)
+		}
+	}
+	if n := strings.Count(text, "\n"); n > 330 {
+		t.Errorf("the README has %d lines; who shall read that?", n)
+	}
+}
