@@ -68,7 +68,9 @@ func (b *box) stop(job encoders.Job, limit time.Duration) {
 		b.slot <- struct{}{}
 		ev := StopDone{Encoder: b.spec.Name, Run: job.Run}
 		enc, err := b.s.c.driver(b.spec, job)
-		if err == nil {
+		if err != nil {
+			ev.Hopeless = true
+		} else {
 			err = enc.Stop(ctx, job)
 		}
 		<-b.slot

@@ -40,6 +40,7 @@ type Controller struct {
 	closing atomic.Bool
 	cron    gocron.Scheduler
 	booted  atomic.Bool
+	begun   time.Time // when it was made
 }
 
 type opened struct {
@@ -66,6 +67,7 @@ func New(cfg Config) *Controller {
 			s.post(ev)
 		}
 	})
+	c.begun = c.cfg.Clock.Now()
 	c.claims.setLimit(cfg.Running)
 	c.index()
 	return c
@@ -171,10 +173,12 @@ func (c *Controller) restore(sv Saved) error {
 		return err
 	}
 	if !known { // what still runs of it must be found to be stopped
+		spec.Policy = Policy{StartTimeout: 30 * time.Second, StopTimeout: 10 * time.Second, IdleTimeout: time.Minute, JoinTimeout: time.Minute, AnySource: true}
 		for _, e := range s.state.Encoders {
-			spec.Encoders = append(spec.Encoders, EncoderSpec{Name: e.Name, Driver: e.Driver, Device: cmp.Or(e.Device, e.Name)})
+			device := cmp.Or(e.Device, e.Name)
+			spec.Encoders = append(spec.Encoders, EncoderSpec{Name: e.Name, Driver: e.Driver, Device: device})
+			spec.Policy.Encoders = append(spec.Policy.Encoders, EncoderRef{Name: e.Name, Driver: e.Driver, Device: device})
 		}
-		spec.Policy = Policy{StopTimeout: 10 * time.Second, IdleTimeout: time.Minute, JoinTimeout: time.Minute}
 	}
 	if by := c.cfg.Clock.SteppedSince(s.state.Anchor); by != 0 {
 		s.state.shift(by)
@@ -189,10 +193,10 @@ func (c *Controller) restore(sv Saved) error {
 	c.mu.Lock()
 	c.streams[sv.ID] = s
 	c.mu.Unlock()
-	s.post(Booted{})
 	if !known {
 		s.post(Drained{})
 	}
+	s.post(Booted{})
 	return nil
 }
 

@@ -21,6 +21,12 @@ func Decide(s State, ev Event, p *Policy, now time.Time, dice float64) (State, [
 	if m.Phase != before {
 		m.tell(before, "", m.Reason)
 	}
+	for i, a := range m.acts {
+		if t, ok := a.(Tell); ok && !m.Deadline.IsZero() {
+			t.Deadline = &Time{m.Deadline}
+			m.acts[i] = t
+		}
+	}
 	return m.State, m.acts
 }
 
@@ -49,11 +55,12 @@ func (m *machine) do(a Action) { m.acts = append(m.acts, a) }
 
 // tell writes a line of history.
 func (m *machine) tell(from Phase, encoder, reason string) {
-	t := Transition{At: Time{m.now}, From: from, To: m.Phase, Event: m.label, Reason: reason, Encoder: encoder}
-	if !m.Deadline.IsZero() {
-		t.Deadline = &Time{m.Deadline}
-	}
-	m.do(Tell{t})
+	m.do(Tell{Transition{At: Time{m.now}, From: from, To: m.Phase, Event: m.label, Reason: reason, Encoder: encoder}})
+}
+
+// warn writes one that is a warning in the log.
+func (m *machine) warn(encoder, reason string) {
+	m.do(Tell{Transition{At: Time{m.now}, From: m.Phase, To: m.Phase, Event: m.label, Reason: reason, Encoder: encoder, Warning: true}})
 }
 
 // count brings the sums up to now.
@@ -79,13 +86,14 @@ func (m *machine) count() {
 func (m *machine) merge(ev Event) {
 	switch ev := ev.(type) {
 	case Hook:
+		before := m.Facts.Attempt
 		m.Facts.hook(ev)
-		m.hooked(ev)
+		m.hooked(ev, before)
 	case Polled:
 		m.Facts.polled(ev)
 		m.answered(ev)
 	case AskFailed:
-		m.unanswered(ev)
+		m.noAnswer(ev)
 	case EncoderSeen:
 		if e := m.enc(ev.Encoder); e != nil {
 			m.seen(e, ev.Status)
@@ -125,10 +133,13 @@ func (m *machine) merge(ev Event) {
 	m.Facts.forget(m.now)
 }
 
-func (m *machine) hooked(h Hook) {
+func (m *machine) hooked(h Hook, before Mark) {
 	switch h.Kind {
 	case HookAttempt:
-		if !m.FirstLive.IsZero() && m.attemptCounts() && m.Facts.Attempt.Seen.Equal(h.Received) {
+		if m.Facts.Attempt != before && m.blockedBy(m.Facts.Attempt) != nil {
+			m.contradicted(before)
+		}
+		if !m.FirstLive.IsZero() && m.attemptCounts() && m.unanswered() && m.Facts.Attempt.Seen.Equal(h.Received) {
 			m.JoinUntil = later(m.JoinUntil, h.Received.Add(m.p.JoinTimeout))
 		}
 	case HookNoViewers:
@@ -136,6 +147,29 @@ func (m *machine) hooked(h Hook) {
 			m.Joined, m.JoinUntil = true, time.Time{} // they left, so they had come, whatever was lost
 		}
 	}
+}
+
+// contradicted is called when a viewer finds a stream off that somebody else's open feed says is on. The platform is asked; where it cannot be, viewers who go on finding
+// it off for as long as attempt_hold are believed.
+func (m *machine) contradicted(before Mark) {
+	if m.Blocked.IsZero() || m.now.Sub(before.Seen) > 2*m.p.AttemptHold {
+		m.Blocked = m.now
+	}
+	if m.p.CanAsk && m.Asking.Why == "" {
+		m.Asking = Question{"blocked", m.now}
+		m.do(Ask{})
+	} else if !m.p.CanAsk && m.now.Sub(m.Blocked) >= m.p.AttemptHold {
+		m.unblock("viewers keep finding it off")
+	}
+}
+
+// unblock takes the feeds for closed that viewers contradict.
+func (m *machine) unblock(why string) {
+	for f := m.blockedBy(m.Facts.Attempt); f != nil; f = m.blockedBy(m.Facts.Attempt) {
+		f.close(m.now)
+		m.warn("", fmt.Sprintf("feed %s is taken for closed: %s", f.ID, why))
+	}
+	m.Blocked = time.Time{}
 }
 
 func (m *machine) setMode(ev ModeSet) {
@@ -193,7 +227,7 @@ func (m *machine) settle() {
 		m.Window = Window{}
 	}
 	if m.Asking.Why != "" && m.now.Sub(m.Asking.Since) > askTimeout {
-		m.unanswered(AskFailed{})
+		m.noAnswer(AskFailed{})
 	}
 	m.observe()
 	m.prove()
@@ -208,8 +242,8 @@ func (m *machine) settle() {
 // want is what is demanded, after the platform was asked, another stream's need was weighed, and an episode was begun or ended.
 func (m *machine) want() demand {
 	d := m.demanded(m.p, m.now)
-	if m.Draining && m.Episode.IsZero() {
-		return demand{why: "no longer in the configuration"}
+	if m.Draining && !m.anyOn() {
+		d = demand{why: "no longer in the configuration"}
 	}
 	if d.on && d.empty && m.ContendedBy != "" {
 		d = demand{why: "given up early for " + m.ContendedBy}
@@ -232,7 +266,7 @@ func (m *machine) want() demand {
 }
 
 func (m *machine) begin(d demand) {
-	m.Episode, m.ForViewers = m.now, !d.word
+	m.Episode, m.ForViewers, m.Blocked = m.now, !d.word, time.Time{}
 	m.FirstLive, m.Joined, m.JoinUntil, m.IdleFrom = time.Time{}, false, time.Time{}, time.Time{}
 	if !d.word {
 		m.Wakes = slices.DeleteFunc(append(m.Wakes, m.now), func(t time.Time) bool { return m.now.Sub(t) >= time.Hour })
@@ -279,7 +313,7 @@ func (m *machine) askBeforeStop(d demand) (kept demand, ok bool) {
 	return kept, true
 }
 
-// answered and unanswered end the question that was open. A question of the regular poll answers as well.
+// answered and noAnswer end the question that was open. A question of the regular poll answers as well.
 func (m *machine) answered(a Polled) {
 	if !m.AskedStop.IsZero() && !a.Asked.Before(m.AskedStop) && (a.Viewers == 0 || !a.Live) {
 		m.StopOK = m.now
@@ -287,18 +321,26 @@ func (m *machine) answered(a Polled) {
 	if m.Asking.Why == "start" && !a.Asked.Before(m.Asking.Since) && !a.Live {
 		m.startTimedOut("not live at the platform")
 	}
+	if m.Asking.Why == "blocked" && !a.Asked.Before(m.Asking.Since) && !a.Live {
+		m.unblock("the platform says that the stream is off")
+	}
 	if !a.Asked.Before(m.Asking.Since) {
 		m.Asking = Question{}
 	}
 }
 
-func (m *machine) unanswered(a AskFailed) {
+func (m *machine) noAnswer(a AskFailed) {
 	if m.Asking.Why == "" {
 		return
 	}
-	if m.Asking.Why == "start" {
+	switch why := m.Asking.Why; why {
+	case "start", "blocked":
 		m.Asking = Question{}
-		m.evidence()
+		if why == "start" {
+			m.evidence()
+		} else if m.now.Sub(m.Blocked) >= m.p.AttemptHold {
+			m.unblock("viewers keep finding it off, and the platform cannot be asked")
+		}
 		return
 	}
 	m.Asking = Question{Since: m.now.Add(askAgain)}
@@ -380,7 +422,11 @@ func (m *machine) phase() (Phase, string) {
 		return PhaseStarting, d.why
 	case m.foreign() || m.liveElsewhere():
 		m.Managed = false
-		return PhaseLive, "somebody else's broadcast, left alone"
+		why := "somebody else's broadcast, left alone"
+		if m.blockedBy(m.Facts.Attempt) != nil && !m.Blocked.IsZero() {
+			why += "; viewers find the stream off, though"
+		}
+		return PhaseLive, why
 	case m.feedPending():
 		return PhaseStopping, "the encoder is gone; waiting for the platform to close its feed"
 	}

@@ -118,11 +118,31 @@ func (s *State) viewersWant(p *Policy, now time.Time, running bool) demand {
 	return demand{on: true, why: "a viewer is waiting", until: end, ends: "stop"}
 }
 
-// attemptCounts reports whether the latest attempt is one that nothing has answered yet: neither the end of an audience nor a stop of ours came after it.
-// An attempt says that the stream is off, so it counts also when a feed is believed to be open: the word of its end may be lost.
+// attemptCounts reports whether the latest attempt asks for a start: it came after our last stop, and nobody else's broadcast is in its way.
 func (s *State) attemptCounts() bool {
+	a := s.Facts.Attempt
+	return !a.At.IsZero() && !a.Seen.Before(s.SpentAt) && s.blockedBy(a) == nil
+}
+
+// unanswered reports whether no end of an audience was told after the attempt: whoever tried may still come in.
+func (s *State) unanswered() bool {
 	f := &s.Facts
-	return !f.Attempt.At.IsZero() && !f.Attempt.Seen.Before(s.SpentAt) && (f.Attempt.At.After(f.NoViewers.At) || f.someoneIn())
+	return f.Attempt.At.After(f.NoViewers.At) || f.someoneIn()
+}
+
+// blockedBy is somebody else's feed that was up before the viewer tried. An attempt says that the stream is off, so one of the two words is wrong: the feed's end was lost,
+// or the platform also reports viewers that it refuses (it is not known whether it does). The feed is believed, for a broadcast must not be cut for a guess; but not
+// for ever: see believe.
+func (s *State) blockedBy(a Mark) *FeedFact {
+	if !s.Episode.IsZero() || s.anyOn() {
+		return nil
+	}
+	for i := range s.Facts.Feeds {
+		if f := &s.Facts.Feeds[i]; f.open() && (s.GoneAt.IsZero() || f.Seen.After(s.GoneAt)) && f.Started.Before(a.At) {
+			return f
+		}
+	}
+	return nil
 }
 
 // someoneIn reports whether the latest word of hooks is that somebody is in.
@@ -170,7 +190,7 @@ func (s *State) lingers(p *Policy, now time.Time) demand {
 	}
 	keep(s.FirstLive.Add(p.MinUptime), fmt.Sprintf("nobody is watching; min_uptime of %s is not over", short(p.MinUptime)))
 	from := s.IdleFrom
-	if _, empty := s.audience(p); empty.After(s.Episode) || s.Joined {
+	if _, empty := s.audience(p); empty.After(s.Episode.Add(-p.AttemptHold)) || s.Joined {
 		from = later(from, empty)
 	}
 	if !from.IsZero() {

@@ -15,10 +15,13 @@ import (
 // seen takes a look at an encoder. Looks that are older than the call in flight say nothing.
 func (m *machine) seen(e *Enc, st encoders.Status) {
 	wasForeign := e.foreign()
-	if e.Calling && st.State.Gone() && e.Step == StepStarting {
+	if e.Calling && st.State.Gone() && (e.Step == StepStarting || e.Step == StepOn) {
 		return
 	}
 	e.Seen, e.Known = st, true
+	if e.on() && !st.State.Gone() && st.State != encoders.StateUnknown {
+		e.Shown = true
+	}
 	if wasForeign && e.Seen.State.Gone() && !e.on() && e.Seen.ByHand {
 		m.SpentAt = m.now // the person who had started it has stopped it: what viewers asked for before is answered
 	}
@@ -66,7 +69,8 @@ func (m *machine) observeRunning(e *Enc) {
 		m.tell(m.Phase, e.Name, "stopped at the encoder by a person; viewers who come later start it again")
 	case st.State == encoders.StateFailed:
 		m.fail(e, text(st.Error, "it ended"), st.Permanent, false)
-	case e.Step == StepOn: // a box that was just told to start may say "stopped" for a while; one that was on may not
+	case e.Step == StepOn && (e.Shown || !m.now.Before(e.StartedAt.Add(m.p.StartTimeout))):
+		// A box that was just told to start may say "stopped" for a while, even after the platform has seen it. One that was seen on may not.
 		m.fail(e, text(st.Error, "it was found off"), false, false)
 	}
 }
@@ -82,8 +86,8 @@ func (m *machine) observeIdle(e *Enc) {
 	if m.Hold.Mode == ModeOff && !ours {
 		return
 	}
-	e.Step, e.Since, e.Boot = StepStarting, m.now, false
-	e.StartedAt = m.now
+	e.Step, e.Since, e.StartedAt, e.Boot, e.Shown = StepStarting, m.now, m.now, false, true
+	m.GoneAt = time.Time{} // what is open now is its feed
 	if ours {
 		e.Run = e.Seen.Run
 	}
@@ -150,7 +154,7 @@ func (m *machine) air(e *Enc) {
 	m.LiveSince = m.now
 	if m.FirstLive.IsZero() {
 		m.FirstLive = m.now
-		if m.attemptCounts() {
+		if m.attemptCounts() && m.unanswered() {
 			m.JoinUntil = later(m.now, m.Facts.Attempt.Seen).Add(m.p.JoinTimeout)
 		}
 	}
@@ -186,7 +190,7 @@ func (m *machine) evidence() {
 		if e.Known && e.Seen.State == encoders.StatePublishing && !e.Seen.ConfigOnly {
 			m.Unconfirmed = !m.proof()
 			m.air(e)
-			m.tell(m.Phase, e.Name, "taken for live: the encoder delivers, but the platform has sent no word of it (are feed webhooks enabled?)")
+			m.warn(e.Name, "taken for live: the encoder delivers, but the platform has sent no word of it (are feed webhooks enabled?)")
 			continue
 		}
 		m.fail(e, text(e.Seen.Error, fmt.Sprintf("not live within start_timeout of %s", short(m.p.StartTimeout))), false, true)
@@ -336,7 +340,7 @@ func (m *machine) start(e *Enc) {
 			e.Driver, e.Device = ref.Driver, ref.Device
 		}
 	}
-	e.Step, e.Since, e.StartedAt, e.OnSince, e.Calling, e.Boot, e.Holder, e.Doubt = StepStarting, m.now, m.now, time.Time{}, true, false, "", false
+	e.Step, e.Since, e.StartedAt, e.OnSince, e.Calling, e.Boot, e.Holder, e.Doubt, e.Shown = StepStarting, m.now, m.now, time.Time{}, true, false, "", false, false
 	e.Run = strconv.FormatInt(m.now.UnixMilli(), 36) + "x" + strconv.Itoa(m.Starts)
 	e.Seen = encoders.Status{}
 	m.do(StartEncoder{e.Name, e.Run})
@@ -371,7 +375,7 @@ func (m *machine) overdueStop(e *Enc) {
 		e.Alarmed = true
 		e.Error = text(e.Error, "no confirmation")
 		m.do(Notify{"stop_unconfirmed", fmt.Sprintf("%s is not confirmed stopped after %s: %s", e.Name, short(m.now.Sub(e.StopAt)), e.Error)})
-		m.tell(m.Phase, e.Name, "the stop is not confirmed; trying on")
+		m.warn(e.Name, "the stop is not confirmed; trying on")
 	}
 	if !e.Calling && !m.now.Before(e.StopNext) {
 		e.Calling = true
@@ -384,6 +388,12 @@ func (m *machine) stopDone(e *Enc, ev StopDone) {
 		return
 	}
 	e.Calling = false
+	if ev.Hopeless {
+		m.do(Notify{"stop_unconfirmed", fmt.Sprintf("%s cannot be stopped any more: %s", e.Name, ev.Err)})
+		m.warn(e.Name, "given up, as it cannot be stopped any more: "+ev.Err)
+		m.gone(e)
+		return
+	}
 	if ev.Err != "" {
 		e.Error = ev.Err
 		e.StopNext = m.now.Add(max(min(m.p.StopTimeout, 5*time.Second), 100*time.Millisecond))
@@ -422,7 +432,7 @@ func (m *machine) fail(e *Enc, why string, permanent, running bool) {
 	if e.Failures == 1 || giveUp {
 		m.do(Notify{"failed", fmt.Sprintf("%s: %s", e.Name, why)})
 	}
-	m.tell(m.Phase, e.Name, "failed: "+why)
+	m.warn(e.Name, "failed: "+why)
 	m.failover(e, wasOn, giveUp)
 	then, doubt := StepBackoff, e.Doubt
 	if giveUp {
@@ -465,7 +475,7 @@ func (m *machine) closeFeeds() {
 			continue
 		}
 		f.close(m.now)
-		m.tell(m.Phase, "", "the platform has sent no end of feed "+f.ID+" though its encoder is gone: taken for closed")
+		m.warn("", "the platform has sent no end of feed "+f.ID+" though its encoder is gone: taken for closed")
 		if m.p.ForceStop && !m.anyOn() {
 			m.do(Disconnect{})
 		}

@@ -41,6 +41,7 @@ type (
 	StopDone struct {
 		Encoder, Run string
 		Err          string
+		Hopeless     bool // it can never be stopped: the encoder is no longer known
 	}
 	// Claimed answers a Claim: the encoder is ours to use, or Holder has it and another Claimed will follow when it is free.
 	Claimed struct {

@@ -11,11 +11,12 @@ import (
 type published struct {
 	state State
 	spec  *StreamSpec
+	begun time.Time
 }
 
 // publish lets readers see the state, and tells those who watch when there is something new to see.
 func (s *stream) publish(spec *StreamSpec, now time.Time) {
-	p := &published{s.state, spec}
+	p := &published{s.state, spec, s.c.begun}
 	old := s.view.Swap(p)
 	if f := s.c.cfg.Observe.AttemptToLive; f != nil && s.state.ForViewers && !s.state.LiveSince.IsZero() && s.state.Facts.Attempt.Seen.After(s.lived) {
 		s.lived = s.state.Facts.Attempt.Seen
@@ -49,7 +50,7 @@ func (p *published) matters() bool {
 // at is the view, with figures brought up to now.
 func (p *published) at(now time.Time) StreamView {
 	s := &p.state
-	v := viewOf(s, p.spec)
+	v := viewOf(s, p.spec, p.begun)
 	if !s.LiveSince.IsZero() {
 		v.UptimeS = seconds(now.Sub(s.LiveSince))
 	}
@@ -73,7 +74,8 @@ func (p *published) at(now time.Time) StreamView {
 
 func seconds(d time.Duration) float64 { return float64(d.Milliseconds()) / 1000 }
 
-func viewOf(s *State, spec *StreamSpec) StreamView {
+// viewOf is the view; begun is since when a stream has been idle to which nothing has happened.
+func viewOf(s *State, spec *StreamSpec, begun time.Time) StreamView {
 	v := StreamView{
 		ID: spec.ID(), Account: spec.Account, Name: spec.Name, Phase: s.Phase, Mode: ModeAuto, Wanted: s.Wanted, Managed: s.Managed, Reason: s.Reason,
 		Since: Time{s.Since}, Deadline: timeOrNil(s.Deadline), Unconfirmed: s.Unconfirmed, Feeds: []Feed{}, Starts: s.Starts,
@@ -82,6 +84,10 @@ func viewOf(s *State, spec *StreamSpec) StreamView {
 	if s.Phase == "" {
 		v.Phase, v.Reason, v.Managed = PhaseIdle, "nobody has asked for it yet", true
 	}
+	if s.Since.IsZero() {
+		v.Since = Time{begun}
+	}
+	v.Savings.Since = v.Since
 	if !s.Deadline.IsZero() {
 		v.DeadlineDoes = &s.Does
 	}
@@ -151,7 +157,7 @@ func (c *Controller) Streams() []StreamView {
 	views := make([]StreamView, 0, len(c.cfg.Streams)+len(c.streams))
 	for i := range c.cfg.Streams {
 		if spec := &c.cfg.Streams[i]; c.streams[spec.ID()] == nil {
-			views = append(views, viewOf(&State{}, spec))
+			views = append(views, viewOf(&State{}, spec, c.begun))
 		}
 	}
 	for _, s := range c.streams {
@@ -169,7 +175,7 @@ func (s *stream) now(now time.Time) StreamView {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return viewOf(&State{}, s.spec)
+	return viewOf(&State{}, s.spec, s.c.begun)
 }
 
 // Stream is one of Streams.
@@ -180,7 +186,7 @@ func (c *Controller) Stream(id string) (StreamView, bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	if spec := c.exact[id]; spec != nil {
-		return viewOf(&State{}, spec), true
+		return viewOf(&State{}, spec, c.begun), true
 	}
 	return StreamView{}, false
 }

@@ -32,6 +32,9 @@ func (c *Controller) plan() error {
 		if err := c.planWindows(&streams[i]); err != nil {
 			return err
 		}
+		if slices.ContainsFunc(streams[i].Encoders, func(e EncoderSpec) bool { return e.ByHand && !c.shared(e.Device) }) {
+			c.stream(streams[i].Account, streams[i].Name).post(Timer{}) // its boxes are watched from now on
+		}
 	}
 	return nil
 }

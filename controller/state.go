@@ -35,6 +35,7 @@ type State struct {
 	FeedLost    time.Time   `json:"feed_lost,omitzero"`    // our last feed ended while the encoder says it publishes
 	GoneAt      time.Time   `json:"gone_at,omitzero"`      // when our last encoder was last known to be gone
 	SpentAt     time.Time   `json:"spent_at,omitzero"`     // demand from before this is spent: a cap, or a person at the encoder
+	Blocked     time.Time   `json:"blocked,omitzero"`      // since when viewers have been finding the stream off while somebody else's feed is believed to be open
 	Wakes       []time.Time `json:"wakes,omitempty"`       // starts for viewers within the last hour
 
 	Encoders []Enc `json:"encoders"`
@@ -114,6 +115,8 @@ type Enc struct {
 	Claimed   bool      `json:"claimed,omitempty"`
 	Error     string    `json:"error,omitempty"` // why it failed last
 
+	Shown bool `json:"shown,omitempty"` // this run was seen on
+
 	Known    bool            `json:"-"` // looked at since boot
 	Calling  bool            `json:"-"` // a Start or Stop is in flight
 	Boot     bool            `json:"-"` // Step is from before the controller's restart and not yet compared with the box
@@ -180,7 +183,7 @@ func (s *State) fit(p *Policy) {
 // shift moves every time that was read off the machine's clock.
 func (s *State) shift(by time.Duration) {
 	for _, t := range []*time.Time{&s.Since, &s.Deadline, &s.Episode, &s.ProofAfter, &s.LiveSince, &s.FirstLive, &s.JoinUntil, &s.IdleFrom, &s.FeedLost, &s.GoneAt,
-		&s.SpentAt, &s.Hold.Until, &s.Totals.From, &s.Totals.At, &s.Asking.Since, &s.AskedStop, &s.StopOK,
+		&s.SpentAt, &s.Blocked, &s.Hold.Until, &s.Totals.From, &s.Totals.At, &s.Asking.Since, &s.AskedStop, &s.StopOK,
 		&s.Facts.Attempt.Seen, &s.Facts.First.Seen, &s.Facts.NoViewers.Seen, &s.Facts.Poll.Asked, &s.Facts.Poll.ZeroSince, &s.Facts.Poll.OfflineSince} {
 		move(t, by)
 	}

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -188,7 +189,11 @@ func (s *stream) save(now time.Time, story []Transition) {
 		if f := s.c.cfg.Observe.Story; f != nil {
 			f(story[i])
 		}
-		s.c.cfg.Log.Info(story[i].Reason, "stream", s.id, "from", story[i].From, "to", story[i].To, "event", story[i].Event, "encoder", story[i].Encoder)
+		level := slog.LevelInfo
+		if story[i].Warning {
+			level = slog.LevelWarn
+		}
+		s.c.cfg.Log.Log(context.Background(), level, story[i].Reason, "stream", s.id, "from", story[i].From, "to", story[i].To, "event", story[i].Event, "encoder", story[i].Encoder)
 	}
 	data, err := json.Marshal(s.state)
 	if err == nil {

@@ -83,6 +83,7 @@ type Transition struct {
 	Reason   string `json:"reason"` // plain words
 	Encoder  string `json:"encoder"`
 	Deadline *Time  `json:"deadline"`
+	Warning  bool   `json:"-"` // for the log
 }
 
 // A Change is one message of the live feed: exactly one of the pointers is set.

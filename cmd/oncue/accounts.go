@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/configs/secret"
@@ -44,20 +45,25 @@ func (d *service) openAccounts(p *plan) (map[string]controller.AccountSpec, erro
 				return nil, err
 			}
 		}
-		a.cfg = *cfg
+		kept := *a // the upkeep may be reading the one before
+		kept.cfg = *cfg
+		a = &kept
 		next[id] = a
 		spec := controller.AccountSpec{PollInterval: cfg.PollInterval}
 		if a.client != nil {
-			spec.Platform = platform{a.client}
+			spec.Platform = platform{a.client, new(atomic.Bool)}
 		}
 		specs[id] = spec
 	}
-	for id, a := range d.accounts {
-		if next[id] != a {
+	d.mu.Lock()
+	before := d.accounts
+	d.accounts = next
+	d.mu.Unlock()
+	for id, a := range before {
+		if next[id] == nil || next[id].client != a.client {
 			a.close()
 		}
 	}
-	d.accounts = next
 	return specs, nil
 }
 
@@ -76,21 +82,43 @@ func (d *service) openAccount(cfg *configs.Account, url string) (*account, error
 	return a, nil
 }
 
-// platform says the client's refusal in the controller's words.
-type platform struct{ *millicast.Client }
+// platform says the client's refusal in the controller's words, and asks once whose secret it has: with another account's it would hear of other streams.
+type platform struct {
+	*millicast.Client
+	own *atomic.Bool // the secret is known to be this account's
+}
 
 func (p platform) Live(ctx context.Context) ([]controller.LiveStream, error) {
+	if err := p.checkOwner(ctx); err != nil {
+		return nil, refused(err)
+	}
 	live, err := p.Client.Live(ctx)
 	return live, refused(err)
 }
 
 func (p platform) LiveStream(ctx context.Context, name string) (controller.LiveStream, error) {
+	if err := p.checkOwner(ctx); err != nil {
+		return controller.LiveStream{}, refused(err)
+	}
 	live, err := p.Client.LiveStream(ctx, name)
 	return live, refused(err)
 }
 
+// checkOwner lets doubt pass: only a clear answer refuses.
+func (p platform) checkOwner(ctx context.Context) error {
+	if p.own.Load() {
+		return nil
+	}
+	err := p.Client.CheckAccount(ctx)
+	if errors.Is(err, millicast.ErrWrongAccount) {
+		return err
+	}
+	p.own.Store(err == nil)
+	return nil
+}
+
 func refused(err error) error {
-	if errors.Is(err, millicast.ErrUnauthorized) {
+	if errors.Is(err, millicast.ErrUnauthorized) || errors.Is(err, millicast.ErrWrongAccount) {
 		return fmt.Errorf("%w: %w", controller.ErrRefused, err)
 	}
 	return err

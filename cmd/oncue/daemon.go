@@ -46,6 +46,8 @@ type service struct {
 	plan     *plan
 	accounts map[string]*account
 
+	cared map[string]time.Time // when each account's webhook was looked at; owned by careForWebhooks
+
 	onStory func(controller.Transition)
 
 	hookAddr, adminAddr net.Addr // of the first listener, for those who started it on a free port
@@ -62,7 +64,7 @@ func startDaemon(ctx context.Context, cfg *configs.Config, logTo io.Writer, opts
 	for _, opt := range opts {
 		opt(&o)
 	}
-	d := &service{level: new(slog.LevelVar), broken: make(chan error, 2), accounts: map[string]*account{}, onStory: o.onStory}
+	d := &service{level: new(slog.LevelVar), broken: make(chan error, 2), accounts: map[string]*account{}, cared: map[string]time.Time{}, onStory: o.onStory}
 	d.level.Set(levelOf(cfg.Log.Level))
 	d.log = newLogger(logTo, d.level, cfg.Log.Format)
 	defer func() {
@@ -265,8 +267,12 @@ func (d *service) openEncoder(e controller.EncoderSpec, _ encoders.Job) (encoder
 	p := d.plan
 	d.mu.Unlock()
 	settings, ok := p.Encoder(e.Name)
-	if !ok {
-		return nil, fmt.Errorf("encoder %s is no longer in the configuration", e.Name)
+	if !ok { // it may have been left running when it was removed
+		d := drivers[e.Driver]
+		if d.orphan == nil {
+			return nil, fmt.Errorf("encoder %s is no longer in the configuration", e.Name)
+		}
+		settings = &configs.Encoder{Name: e.Name, Driver: e.Driver, Settings: d.orphan()}
 	}
 	dir := d.encoderDir(p, e.Device)
 	if err := os.MkdirAll(dir, 0o700); err != nil {

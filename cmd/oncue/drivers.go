@@ -14,15 +14,21 @@ import (
 type driver struct {
 	settings func() any // a pointer to the driver's settings, defaults filled in
 	open     func(settings any, env encoders.Env) (encoders.Encoder, error)
-	byHand   bool // people switch such a box on and off at the box: it is watched when it is idle, too
+	byHand   bool       // people switch such a box on and off at the box: it is watched when it is idle, too
+	orphan   func() any // settings with which what an encoder left in its folder can be found and stopped, when its own are gone; nil: that needs its own
 }
 
 // drivers is the registry: a new driver is a line here and a folder in encoders/.
 var drivers = map[string]driver{
-	"ffmpeg": of(ffmpeg.Defaults, ffmpeg.New, false),
+	"ffmpeg": of(ffmpeg.Defaults, ffmpeg.New, false).orphans(func() any { s := ffmpeg.Defaults(); s.Input = "testsrc"; return &s }),
 	"obs":    of(obs.Defaults, obs.New, true),
 	"http":   of(httpapi.Defaults, new(httpapi.Devices).New, true),
-	"fake":   of(fake.Defaults, fake.New, false),
+	"fake":   of(fake.Defaults, fake.New, false).orphans(func() any { s := fake.Defaults(); return &s }),
+}
+
+func (d driver) orphans(settings func() any) driver {
+	d.orphan = settings
+	return d
 }
 
 func of[S any, E encoders.Encoder](defaults func() S, open func(S, encoders.Env) (E, error), byHand bool) driver {

@@ -14,7 +14,7 @@ import (
 // This file is what the daemon does by the clock beside its streams.
 
 const (
-	careEvery   = 5 * time.Minute
+	careEvery   = 5 * time.Second // at most; each account is looked at every poll_interval
 	sweepEvery  = time.Hour
 	backupEvery = 6 * time.Hour
 	pruneEvery  = 24 * time.Hour
@@ -65,11 +65,12 @@ func (d *service) careForWebhooks(ctx context.Context) {
 	accounts := d.accounts
 	d.mu.Unlock()
 	for id, a := range accounts {
-		if a.care == nil {
+		if a.care == nil || time.Since(d.cared[id]) < a.cfg.PollInterval {
 			continue
 		}
-		ctx, cancel := context.WithTimeout(ctx, time.Minute)
-		state, err := a.care.Ensure(ctx)
+		d.cared[id] = time.Now()
+		caring, cancel := context.WithTimeout(ctx, time.Minute)
+		state, err := a.care.Ensure(caring)
 		cancel()
 		if err != nil {
 			d.log.Error("the webhook could not be looked after", "account", id, "error", err)

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,9 +25,15 @@ import (
 	"github.com/oncue/oncue/controller"
 )
 
+// Check says why a receiver cannot be told, or nil. It connects to nothing. Its errors hold no part of the URL beyond its scheme.
+func Check(r Receiver) error {
+	_, err := senderFor(r)
+	return err
+}
+
 func senderFor(r Receiver) (sender, error) {
 	u, err := url.Parse(r.URL.Reveal())
-	if err != nil {
+	if err != nil || u.Scheme == "" {
 		return nil, errors.New("is not a URL")
 	}
 	switch u.Scheme {
@@ -38,11 +45,29 @@ func senderFor(r Receiver) (sender, error) {
 		}
 		return newHook(r)
 	}
-	s, err := shoutrrr.CreateSender(r.URL.Reveal())
-	if err != nil {
-		return nil, fmt.Errorf("%s is not a service that can be told, or its URL is incomplete", u.Scheme)
+	return newChat(u)
+}
+
+// newChat makes the sender for a service that shoutrrr knows.
+func newChat(u *url.URL) (chat, error) {
+	service, _, _ := strings.Cut(u.Scheme, "+")
+	if known := new(router.ServiceRouter).ListServices(); !slices.Contains(known, service) {
+		slices.Sort(known)
+		return chat{}, fmt.Errorf("%s:// is no service that can be told; allowed: https, %s", u.Scheme, strings.Join(known, ", "))
 	}
-	return chat{s, u.Scheme}, nil
+	full, checked := u.String(), *u
+	if service == "matrix" { // which logs a user in as soon as its sender is made
+		checked.User = url.UserPassword("", "token")
+	}
+	s, err := shoutrrr.CreateSender(checked.String())
+	if err != nil {
+		return chat{}, fmt.Errorf("the %s:// URL is incomplete or wrong; shoutrrr's documentation shows how it is written", u.Scheme)
+	}
+	c := chat{scheme: u.Scheme, open: func() (*router.ServiceRouter, error) { return s, nil }}
+	if service == "matrix" {
+		c.open = func() (*router.ServiceRouter, error) { return shoutrrr.CreateSender(full) }
+	}
+	return c, nil
 }
 
 // hook is a plain webhook, signed by the Standard Webhooks scheme 1.0.0 where a secret is set.
@@ -117,8 +142,8 @@ func (h *hook) sign(header http.Header, id string, body []byte, now time.Time) {
 
 // chat is a service that shoutrrr knows. Its Send takes no context, so it runs aside and is left behind when time is up.
 type chat struct {
-	router *router.ServiceRouter
 	scheme string
+	open   func() (*router.ServiceRouter, error) // may connect
 }
 
 func (c chat) send(ctx context.Context, n controller.Notice, _ string) error {
@@ -128,9 +153,14 @@ func (c chat) send(ctx context.Context, n controller.Notice, _ string) error {
 	}
 	done := make(chan error, 1)
 	go func() {
-		for _, err := range c.router.Send(text, nil) {
+		service, err := c.open()
+		if err != nil {
+			done <- fmt.Errorf("%s cannot be reached", c.scheme) // its own words may hold the URL
+			return
+		}
+		for _, err := range service.Send(text, nil) {
 			if err != nil {
-				done <- fmt.Errorf("%s did not take it", c.scheme) // its own words may hold the URL
+				done <- fmt.Errorf("%s did not take it", c.scheme)
 				return
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,6 +31,26 @@ func CertFiles(certFile, keyFile string, log *slog.Logger) (*tls.Config, error) 
 			return f.current(time.Now()), nil
 		},
 	}, nil
+}
+
+// CheckCertFiles says why the daemon could not serve the certificate of two PEM files, as "tls.cert_file: …" or "tls.key_file: …"; nil when it can.
+func CheckCertFiles(certFile, keyFile string) error {
+	var pems [2][]byte
+	for i, f := range []struct{ key, path string }{{"tls.cert_file", certFile}, {"tls.key_file", keyFile}} {
+		text, err := os.ReadFile(f.path)
+		if err != nil {
+			return fmt.Errorf("%s: cannot be read: %w; allowed: a PEM file that the daemon may read", f.key, err)
+		}
+		pems[i] = text
+	}
+	if _, err := tls.X509KeyPair(pems[0], pems[1]); err != nil {
+		text := strings.TrimPrefix(err.Error(), "tls: ")
+		if strings.Contains(text, "certificate") && !strings.Contains(text, "private key") {
+			return fmt.Errorf("tls.cert_file: holds no certificate: %s; allowed: a PEM certificate chain", text)
+		}
+		return fmt.Errorf("tls.key_file: does not go with cert_file: %s; allowed: the PEM private key of that certificate", text)
+	}
+	return nil
 }
 
 type certFiles struct {
