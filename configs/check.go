@@ -24,6 +24,7 @@ func (d *decoder) check(c *Config) {
 		d.checkNotify(fmt.Sprintf("notify[%d]", i), n)
 	}
 	for _, s := range c.Streams {
+		d.checkName(c, s)
 		d.checkStream(c, s)
 	}
 	d.checkUse(c)
@@ -205,6 +206,14 @@ func (d *decoder) checkWebhookSecret(path string, s secret.Value) {
 		d.wrong(path, "is not base64; write the webhook's secret exactly as the platform shows it, with any = at the end")
 	case len(raw) < 16:
 		d.warn(path, "decodes to %d bytes only; 16 and more are hard to guess", len(raw))
+	}
+}
+
+// checkName warns of a name that looks like ACCOUNT/NAME of an account that is not there. Names may hold slashes, so it can be meant so.
+func (d *decoder) checkName(c *Config, s *Stream) {
+	account, _, slash := strings.Cut(s.Name, "/")
+	if slash && s.key == join("streams", s.Name) { // without the account before it
+		d.warn(s.key, "%s is not a configured account; taken as part of the stream's name. Accounts: %s", account, strings.Join(accountIDs(c), ", "))
 	}
 }
 

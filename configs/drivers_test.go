@@ -139,5 +139,16 @@ func testOptions() Options {
 		Drivers: testDrivers(),
 		Env:     func(name string) (string, bool) { v, ok := testEnv[name]; return v, ok },
 		Open:    func(path string) (fs.File, error) { return files.Open(strings.TrimPrefix(path, "/")) },
+		Also: func(c *Config) (found []error) {
+			for i, n := range c.Notify {
+				if strings.HasPrefix(n.URL.Reveal(), "zzz:") {
+					found = append(found, fmt.Errorf("notify[%d].url: zzz:// is no service that can be told; allowed: https, slack", i))
+				}
+			}
+			if c.TLS.CertFile == "/missing.pem" {
+				found = append(found, errors.New("tls.cert_file: cannot be read; allowed: a PEM file"), errors.New("tls.key_file: cannot be read; allowed: a PEM file"))
+			}
+			return found
+		},
 	}
 }

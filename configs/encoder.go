@@ -76,7 +76,7 @@ func (d *decoder) encoder(n *yaml.Node, e *Encoder, path string, drivers map[str
 
 var keyed = regexp.MustCompile(`^(([a-z][a-z0-9_]*)(?:[.\[][^: ]*)?): (.+)$`)
 
-// validate reports what a driver says of its own settings, each finding at the key it begins with.
+// validate reports what somebody else says of the settings at path, each finding at the key it begins with.
 func (d *decoder) validate(err error, path string, s shape) {
 	if err == nil {
 		return
@@ -90,7 +90,10 @@ func (d *decoder) validate(err error, path string, s shape) {
 	key, text := path, err.Error()
 	if m := keyed.FindStringSubmatch(text); m != nil {
 		if _, known := s.byName[m[2]]; known {
-			key, text = path+"."+m[1], m[3]
+			key, text = m[1], m[3]
+			if path != "" {
+				key = path + "." + key
+			}
 		}
 	}
 	if d.isSet(key) {

@@ -29,6 +29,11 @@ type Options struct {
 	Drivers map[string]func() any              // by driver key: a pointer to that driver's settings, defaults filled in
 	Env     func(name string) (string, bool)   // for ${NAME}; nil: os.LookupEnv
 	Open    func(path string) (fs.File, error) // for ${file:PATH}; nil: the file system
+
+	// Also looks at what the loader cannot know of, such as files and services that are used later; nil: nothing. Each of its errors reads
+	// "path.of.key: what is wrong, and what is allowed" and is shown at that key, unless the key has an error already. The configuration that
+	// it gets may have errors, so it must expect any value. Texts hold no secret.
+	Also func(*Config) []error
 }
 
 // Prefiller is implemented (on the pointer) by structs inside settings that have defaults of their own: elements of lists and maps, and
@@ -102,6 +107,9 @@ func (o Options) Parse(file string, data []byte) (*Config, []Problem, error) {
 	d.encoders(c, o.Drivers)
 	d.streams(c)
 	d.check(c)
+	if o.Also != nil {
+		d.validate(errors.Join(o.Also(c)...), "", d.shape(reflect.TypeFor[Config]()))
+	}
 	return d.finish(c)
 }
 

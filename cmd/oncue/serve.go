@@ -42,7 +42,7 @@ func newServe() *cobra.Command {
 
 // loadConfig reads the configuration. Problems are printed as the contract has them, one a line; warnings go to warn.
 func loadConfig(path string, errs io.Writer, warn func(configs.Problem)) (*configs.Config, error) {
-	cfg, warnings, err := configs.Load(path, driverSettings())
+	cfg, warnings, err := loadWhole(path)
 	for _, w := range warnings {
 		warn(w)
 	}
@@ -130,7 +130,7 @@ func (d *service) reload(path string) {
 }
 
 func (d *service) reloadFrom(path string) error {
-	cfg, warnings, err := configs.Load(path, driverSettings())
+	cfg, warnings, err := loadWhole(path)
 	if err != nil {
 		var problems configs.Problems
 		if errors.As(err, &problems) {

@@ -33,22 +33,25 @@ func CertFiles(certFile, keyFile string, log *slog.Logger) (*tls.Config, error) 
 	}, nil
 }
 
-// CheckCertFiles says why the daemon could not serve the certificate of two PEM files, as "tls.cert_file: …" or "tls.key_file: …"; nil when it can.
-func CheckCertFiles(certFile, keyFile string) error {
-	var pems [2][]byte
-	for i, f := range []struct{ key, path string }{{"tls.cert_file", certFile}, {"tls.key_file", keyFile}} {
-		text, err := os.ReadFile(f.path)
+// CheckCertFiles says why the daemon could not serve the certificate of two PEM files, each reason as "tls.cert_file: …" or "tls.key_file: …".
+func CheckCertFiles(certFile, keyFile string) (wrong []error) {
+	read := func(key, path string) []byte {
+		text, err := os.ReadFile(path)
 		if err != nil {
-			return fmt.Errorf("%s: cannot be read: %w; allowed: a PEM file that the daemon may read", f.key, err)
+			wrong = append(wrong, fmt.Errorf("%s: cannot be read: %w; allowed: a PEM file that the daemon may read", key, err))
 		}
-		pems[i] = text
+		return text
 	}
-	if _, err := tls.X509KeyPair(pems[0], pems[1]); err != nil {
+	cert, key := read("tls.cert_file", certFile), read("tls.key_file", keyFile)
+	if len(wrong) > 0 {
+		return wrong
+	}
+	if _, err := tls.X509KeyPair(cert, key); err != nil {
 		text := strings.TrimPrefix(err.Error(), "tls: ")
-		if strings.Contains(text, "certificate") && !strings.Contains(text, "private key") {
-			return fmt.Errorf("tls.cert_file: holds no certificate: %s; allowed: a PEM certificate chain", text)
+		if strings.Contains(text, "certificate input") || strings.HasPrefix(text, "x509: ") {
+			return []error{fmt.Errorf("tls.cert_file: holds no certificate that can be used: %s; allowed: a PEM certificate chain", text)}
 		}
-		return fmt.Errorf("tls.key_file: does not go with cert_file: %s; allowed: the PEM private key of that certificate", text)
+		return []error{fmt.Errorf("tls.key_file: does not go with cert_file: %s; allowed: the PEM private key of that certificate", text)}
 	}
 	return nil
 }
