@@ -130,15 +130,18 @@ func (s *State) unanswered() bool {
 	return f.Attempt.At.After(f.NoViewers.At) || f.someoneIn()
 }
 
+// racing is how close an attempt and the start of a feed may be without a contradiction: hooks are stamped when they are sent, not when it happened.
+const racing = time.Second
+
 // blockedBy is somebody else's feed that was up before the viewer tried. An attempt says that the stream is off, so one of the two words is wrong: the feed's end was lost,
 // or the platform also reports viewers that it refuses (it is not known whether it does). The feed is believed, for a broadcast must not be cut for a guess; but not
-// for ever: see believe.
+// for ever: see contradicted.
 func (s *State) blockedBy(a Mark) *FeedFact {
 	if !s.Episode.IsZero() || s.anyOn() {
 		return nil
 	}
 	for i := range s.Facts.Feeds {
-		if f := &s.Facts.Feeds[i]; f.open() && (s.GoneAt.IsZero() || f.Seen.After(s.GoneAt)) && f.Started.Before(a.At) {
+		if f := &s.Facts.Feeds[i]; f.open() && (s.GoneAt.IsZero() || f.Seen.After(s.GoneAt)) && !f.Told.IsZero() && f.Told.Add(racing).Before(a.At) {
 			return f
 		}
 	}

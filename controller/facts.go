@@ -32,6 +32,7 @@ func (m Mark) merge(at, seen time.Time) Mark {
 // FeedFact is one feed as it was told.
 type FeedFact struct {
 	Feed
+	Told    time.Time `json:"told,omitzero"`     // when the platform sent word of its start, by its clock
 	Seen    time.Time `json:"seen"`              // when it was first heard of
 	EndSeen time.Time `json:"end_seen,omitzero"` // when its end was heard of
 	Closed  bool      `json:"closed,omitempty"`  // EndSeen is our guess, not the platform's word
@@ -87,7 +88,7 @@ func (f *Facts) feed(h Hook) {
 		g.Priority = h.Feed.Priority
 	}
 	if h.Kind == HookFeedStarted {
-		g.Started = earlier(g.Started, cmp.Or(h.Feed.Started, h.At))
+		g.Started, g.Told = earlier(g.Started, cmp.Or(h.Feed.Started, h.At)), earlier(g.Told, h.At)
 		if g.Closed && h.Received.After(g.EndSeen) { // told again: it was taken for gone too early
 			g.reopen(h.Received)
 		}

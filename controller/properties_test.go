@@ -51,8 +51,11 @@ func TestConfluence(t *testing.T) {
 		kinds := []HookKind{HookAttempt, HookFirstViewer, HookNoViewers, HookFeedStarted, HookFeedEnded}
 		hooks := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Hook {
 			at := base.Add(time.Duration(rapid.IntRange(0, 9).Draw(t, "at")) * time.Second)
-			return Hook{Kind: rapid.SampledFrom(kinds).Draw(t, "kind"), At: at, Received: base.Add(10 * time.Second),
-				Feed: Feed{ID: rapid.SampledFrom([]string{"F1", "F2"}).Draw(t, "feed"), Started: base.Add(10 * time.Second)}} // after the attempts: it is off when they are made
+			kind := rapid.SampledFrom(kinds).Draw(t, "kind")
+			if kind == HookFeedStarted {
+				at = base.Add(10 * time.Second) // after the attempts: the stream is off when they are made
+			}
+			return Hook{Kind: kind, At: at, Received: base.Add(10 * time.Second), Feed: Feed{ID: rapid.SampledFrom([]string{"F1", "F2"}).Draw(t, "feed"), Started: at}}
 		}), 1, 7).Draw(t, "hooks")
 		other := rapid.Permutation(hooks).Draw(t, "order")
 		other = append(other, rapid.SliceOfN(rapid.SampledFrom(hooks), 0, 4).Draw(t, "again")...)

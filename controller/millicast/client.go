@@ -172,7 +172,7 @@ func (c *Client) decode(what string, resp *http.Response, body []byte, out any) 
 			return fmt.Errorf("platform: %s: the answer has no data", what)
 		}
 		if err := json.Unmarshal(envelope.Data, out); err != nil {
-			return fmt.Errorf("platform: %s: the answer's data has another shape than expected: %w", what, err)
+			return fmt.Errorf("platform: %s: the answer's data has another shape than expected: %s", what, Misfit(err))
 		}
 		return nil
 	}

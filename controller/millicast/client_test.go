@@ -295,7 +295,7 @@ func TestTroubleThatStays(t *testing.T) {
 		{"nothing", text(200, "application/json", ""), nil, "platform: look at a stream: answered 200 OK: an empty answer"},
 		{"other JSON", text(200, "application/json", `{"ok":true}`), nil, "platform: look at a stream: answered 200 OK: JSON that is no answer of this API"},
 		{"no data", text(200, "application/json", `{"status":"success"}`), nil, "platform: look at a stream: the answer has no data"},
-		{"data of another shape", text(200, "application/json", `{"status":"success","data":[1]}`), nil, "platform: look at a stream: the answer's data has another shape than expected: json: cannot unmarshal array into Go value of type millicast.summary"},
+		{"data of another shape", text(200, "application/json", `{"status":"success","data":[1]}`), nil, "platform: look at a stream: the answer's data has another shape than expected: it must be an object, not a list"},
 		{"an empty object", text(200, "application/json", `{"status":"success","data":{}}`), nil, "platform: look at a stream: a stream has no name"},
 		{"no word on live", text(200, "application/json", `{"status":"success","data":{"streamName":"x"}}`), nil, `platform: look at a stream: the answer does not say whether "x" is live`},
 		{"no word on viewers", text(200, "application/json", `{"status":"success","data":{"streamName":"x","live":true}}`), nil, `platform: look at a stream: the answer does not say who watches "x"`},

@@ -230,7 +230,7 @@ func TestStreamNamesOfAnyKind(t *testing.T) {
 }
 
 func TestMistakesAreNamed(t *testing.T) {
-	f := newFake("ABC123/lobby", "ABC123/stage")
+	f := newFake("ABC123/lobby", "ABC123/lobbz", "ABC123/stage")
 	_, base := startAdmin(t, f, nil)
 	stream := base + "/api/v1/streams/ABC123%2Flobby"
 	const sample = `send {"mode":"on","for":"2h","by":"…","why":"…"}; all but mode may be left out`
@@ -239,12 +239,15 @@ func TestMistakesAreNamed(t *testing.T) {
 		status                int
 		detail, hint          string
 	}{
-		{"GET", base + "/api/v1/streams/ABC123%2Floby", "", 404, `no stream "ABC123/loby"`, `did you mean "ABC123/lobby"?`},
+		{"GET", base + "/api/v1/streams/ABC123%2Floby", "", 404, `no stream "ABC123/loby"`, `did you mean "ABC123/lobby", "ABC123/lobbz"?`},
+		{"GET", base + "/api/v1/streams/lobbx", "", 404, `no stream "lobbx"`, `did you mean "ABC123/lobby", "ABC123/lobbz"?`},
 		{"GET", base + "/api/v1/streams/Stage", "", 404, `no stream "Stage"`, `did you mean "ABC123/stage"?`},
-		{"GET", base + "/api/v1/streams/entirely%20other/history", "", 404, `no stream "entirely other"`, ""},
-		{"PUT", base + "/api/v1/streams/x%0Ay/mode", `{"mode":"on"}`, 404, `no stream "x\ny"`, ""},
-		{"PUT", stream + "/mode", `{"mode":"on"`, 400, "the body cannot be read: unexpected EOF", sample},
-		{"PUT", stream + "/mode", `{"mode":"on","fur":"2h"}`, 400, `the body cannot be read: unknown field "fur"`, sample},
+		{"GET", base + "/api/v1/streams/entirely%20other/history", "", 404, `no stream "entirely other"`, "oncue status lists the streams"},
+		{"PUT", base + "/api/v1/streams/x%0Ay/mode", `{"mode":"on"}`, 404, `no stream "x\ny"`, "oncue status lists the streams"},
+		{"PUT", stream + "/mode", `{"mode":"on"`, 400, "the body cannot be read: it breaks off, and is no whole JSON", sample},
+		{"PUT", stream + "/mode", `{"mode":"on","fur":"2h"}`, 400, `the body cannot be read: "fur" is not one of its fields`, sample},
+		{"PUT", stream + "/mode", `{"mode":"on","for":5}`, 400, "the body cannot be read: for must be text, not a number", sample},
+		{"PUT", stream + "/mode", `[]`, 400, "the body cannot be read: it must be an object, not a list", sample},
 		{"PUT", stream + "/mode", `{"mode":"on"} {}`, 400, "the body cannot be read: something follows the object", sample},
 		{"PUT", stream + "/mode", `{}`, 422, "mode is missing: on, off or auto", ""},
 		{"PUT", stream + "/mode", `{"mode":"maybe"}`, 422, `mode: "maybe" is not on, off or auto`, ""},
@@ -252,7 +255,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		{"PUT", stream + "/mode", `{"mode":"on","for":"-2h"}`, 422, `for: "-2h" is not between 0 and 8784h`, ""},
 		{"PUT", stream + "/mode", `{"mode":"auto","for":"2h"}`, 422, "for: auto has no end; leave it out", ""},
 		{"PUT", stream + "/mode", `{"mode":"on","why":"` + strings.Repeat("x", 201) + `"}`, 422, "by and why: at most 200 characters each", ""},
-		{"PUT", stream + "/mode", `{"mode":"on","why":"` + strings.Repeat("x", 20000) + `"}`, 413, "http: request body too large", ""},
+		{"PUT", stream + "/mode", `{"mode":"on","why":"` + strings.Repeat("x", 20000) + `"}`, 413, "the body is larger than 16384 bytes", ""},
 		{"GET", stream + "/history?limit=0", "", 400, `limit: "0" is not a whole number from 1 to 1000`, ""},
 		{"GET", stream + "/history?before=x", "", 400, `before: "x" is not a whole number from 0 to 9223372036854775807`, ""},
 		{"GET", stream + "/log?lines=1e3", "", 400, `lines: "1e3" is not a whole number from 1 to 10000`, ""},
@@ -278,7 +281,7 @@ func TestMistakesAreNamed(t *testing.T) {
 	}{
 		{fmt.Errorf("mode on: %w: the schedule forbids it", controller.ErrInvalid), 422, "mode on: invalid request: the schedule forbids it", ""},
 		{fmt.Errorf("save: %w: disk full", controller.ErrStore), 503, "save: the store cannot take it: disk full", ""},
-		{context.DeadlineExceeded, 504, "context deadline exceeded", ""},
+		{context.DeadlineExceeded, 504, "no answer in time", ""},
 		{errors.New("secret internals"), 500, "something went wrong inside the controller", "see its log"},
 	} {
 		f.failWith = tt.err

@@ -9,9 +9,9 @@ import (
 
 // unknownStream says that there is no such stream, and names those that may have been meant.
 func unknownStream(id string, streams []controller.StreamView) *problem {
-	p := newProblem(404, "no stream "+quote(id), "")
+	p := newProblem(404, "no stream "+quote(id), "oncue status lists the streams")
 	if near := nearest(id, streams); len(near) > 0 {
-		p.Hint = "did you mean " + strings.Join(near, " or ") + "?"
+		p.Hint = "did you mean " + strings.Join(near, ", ") + "?"
 	}
 	return p
 }

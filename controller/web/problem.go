@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -43,7 +45,7 @@ func asProblem(err error) (p *problem, known bool) {
 		return routeProblem(he.Code), true
 	}
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return newProblem(http.StatusRequestEntityTooLarge, tooLarge.Error(), ""), true
+		return newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", tooLarge.Limit), ""), true
 	}
 	for _, row := range []struct {
 		sentinel error
@@ -55,7 +57,8 @@ func asProblem(err error) (p *problem, known bool) {
 		{context.DeadlineExceeded, http.StatusGatewayTimeout},
 	} {
 		if errors.Is(err, row.sentinel) {
-			return newProblem(row.status, err.Error(), ""), true
+			text := strings.ReplaceAll(err.Error(), context.DeadlineExceeded.Error(), "no answer in time")
+			return newProblem(row.status, text, ""), true
 		}
 	}
 	return newProblem(http.StatusInternalServerError, "something went wrong inside the controller", "see its log"), false

@@ -18,6 +18,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/oncue/oncue/controller"
+	"github.com/oncue/oncue/controller/millicast"
 )
 
 const (
@@ -97,6 +98,8 @@ func (a *Admin) setMode(c echo.Context) error {
 	return sendJSON(c, newStreamJSON(s))
 }
 
+const modeSample = `send {"mode":"on","for":"2h","by":"…","why":"…"}; all but mode may be left out`
+
 func readMode(c echo.Context) (modeBody, error) {
 	var body modeBody
 	if kind, _, err := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType)); err != nil || kind != echo.MIMEApplicationJSON {
@@ -106,14 +109,13 @@ func readMode(c echo.Context) (modeBody, error) {
 	decoder.DisallowUnknownFields()
 	err := decoder.Decode(&body)
 	if err == nil && decoder.Decode(new(json.RawMessage)) != io.EOF {
-		err = errors.New("something follows the object")
+		return body, newProblem(http.StatusBadRequest, "the body cannot be read: something follows the object", modeSample)
 	}
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return body, err
 	}
 	if err != nil {
-		return body, newProblem(http.StatusBadRequest, "the body cannot be read: "+strings.TrimPrefix(err.Error(), "json: "),
-			`send {"mode":"on","for":"2h","by":"…","why":"…"}; all but mode may be left out`)
+		return body, newProblem(http.StatusBadRequest, "the body cannot be read: "+millicast.Misfit(err), modeSample)
 	}
 	return body, nil
 }
