@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/oncue/oncue/configs/secret"
+	"github.com/oncue/oncue/controller/millicast"
 )
 
 // client asks the running daemon through its admin side. find.go says how it is found.
@@ -71,7 +72,7 @@ func (c *client) call(ctx context.Context, method, path string, body, out any) e
 		return nil
 	}
 	if err := json.Unmarshal(answer, out); err != nil {
-		return hint(fmt.Errorf("%s answered to %s %s with something else than expected: %w", c.shown, method, path, err),
+		return hint(fmt.Errorf("%s answered to %s %s with something else than expected: %s", c.shown, method, path, millicast.Misfit(err)),
 			"is it the admin side of an oncue of this version? oncue version shows this one's")
 	}
 	return nil
