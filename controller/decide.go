@@ -120,7 +120,7 @@ func (m *machine) merge(ev Event) {
 		}
 		m.Window = Window{}
 		if ev.Do != ModeAuto {
-			m.Window = Window{ev.Do, ev.Until}
+			m.Window = Window(ev)
 		}
 	case Booted:
 		m.boot()
@@ -174,7 +174,7 @@ func (m *machine) unblock(why string) {
 
 func (m *machine) setMode(ev ModeSet) {
 	was := m.Hold.Mode
-	m.Hold = Hold{Mode: ev.Mode, Until: ev.Until, By: ev.By, Why: ev.Why}
+	m.Hold = Hold(ev)
 	if ev.Mode == ModeAuto {
 		m.Hold = Hold{}
 	}

@@ -32,14 +32,13 @@ type world struct {
 	toldEmpty bool
 	attempt   time.Time // last hook of that kind
 
-	starts    int
-	log       []string
-	liveFrom  time.Time
-	longest   time.Duration
-	steps     int
-	killAt    int  // step at which the controller is killed; 0: never
-	loseActs  bool // and does not do what it had saved
-	ratioHeld bool
+	starts   int
+	log      []string
+	liveFrom time.Time
+	longest  time.Duration
+	steps    int
+	killAt   int  // step at which the controller is killed; 0: never
+	loseActs bool // and does not do what it had saved
 }
 
 type faults struct {

@@ -118,10 +118,10 @@ func (h *health) corrupt() bool {
 	return h.sick
 }
 
-func (h *health) last() (error, fault) {
+func (h *health) last() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.err, h.fault
+	return h.err
 }
 
 // Ready says in plain words why hooks cannot be stored now, or nil. After a failed write it tries one, so it clears by itself.
@@ -129,7 +129,7 @@ func (s *Store) Ready(ctx context.Context) error {
 	if err := s.queue.open(); err != nil {
 		return refused(err)
 	}
-	if err, _ := s.health.last(); err == nil && !s.ballast.dropped.Load() {
+	if err := s.health.last(); err == nil && !s.ballast.dropped.Load() {
 		return nil
 	}
 	roomy := false

@@ -28,7 +28,7 @@ func (s *Store) keep(ctx context.Context) {
 		case <-s.health.failed:
 			s.relieve(ctx)
 		case <-probe.C:
-			if err, _ := s.health.last(); err != nil {
+			if err := s.health.last(); err != nil {
 				limited, cancel := context.WithTimeout(ctx, 2*lockedWait)
 				s.Ready(limited) //nolint:errcheck // it takes note itself
 				cancel()
@@ -59,7 +59,7 @@ func (s *Store) check(ctx context.Context) {
 }
 
 func (s *Store) makeBallast() {
-	if err, _ := s.health.last(); err != nil {
+	if err := s.health.last(); err != nil {
 		return
 	}
 	if err := s.ballast.make(); err != nil {

@@ -314,7 +314,7 @@ func TestHostileNamesAreText(t *testing.T) {
 	browser := startBrowser(t)
 	names := []string{
 		`<script>window.hit=1</script>`, `"><img src=x onerror="window.hit=1">`, `'"` + "`" + `><svg onload=window.hit=1>`, `javascript:window.hit=1`,
-		`{{.Version}}`, `${window.hit=1}`, `</template><script>window.hit=1</script>`, `</title><b>bold</b>`, `&lt;b&gt;`, "emoji 😀 é", "‮right to left", `a/b?c=d#e`,
+		`{{.Version}}`, `${window.hit=1}`, `</template><script>window.hit=1</script>`, `</title><b>bold</b>`, `&lt;b&gt;`, "emoji 😀 é", "\u202eright to left", `a/b?c=d#e`,
 		"__proto__", "constructor", `x" data-mode="on`, `*{display:none}`, `%2e%2e%2f`, `..`, "tab\there", strings.Repeat("long ", 25),
 	}
 	f := newFake()

@@ -64,10 +64,9 @@ type statusRequest struct {
 
 // compiler collects everything that is wrong.
 type compiler struct {
-	plan     *plan
-	names    []string // of placeholders that may be used
-	captured []string // those that only the login gives
-	errs     []error
+	plan  *plan
+	names []string // of placeholders that may be used
+	errs  []error
 }
 
 func (c *compiler) fail(key, format string, args ...any) {

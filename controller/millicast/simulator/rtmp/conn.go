@@ -64,7 +64,7 @@ func (c *conn) run() {
 	err := c.serve()
 	c.end(err)
 	switch {
-	case err == nil, errors.Is(err, io.EOF), c.ending.Load() != 0, errors.Is(err, net.ErrClosed):
+	case errors.Is(err, io.EOF), c.ending.Load() != 0, errors.Is(err, net.ErrClosed):
 		log.Debug("rtmp connection ended")
 	default:
 		log.Debug("rtmp connection ended", "error", err)
