@@ -58,7 +58,7 @@ data_dir: data
 on_exit: stop
 public_url: http://@HOOKS@
 accounts:
-  ABC123: {api_secret: "@API_SECRET@", api_url: "@API_URL@", manage_webhook: true}
+  ABC123: {webhook_secrets: ["@HOOK_SECRET@"], api_secret: "@API_SECRET@", api_url: "@API_URL@"}
 encoders:
   lobby-cam: {fake: {start_delay: 200ms}}
   words: {ffmpeg: {binary: /bin/sh, args: ["-c", "echo on air >&2; exec sleep 600"]}}
@@ -74,7 +74,7 @@ streams:
 `
 
 const readmeBegin = `freeport HOOKS ADMIN
-platform
+platform http://$HOOKS/hooks/millicast
 box BOX
 expand c.yaml
 env ONCUE_ADMIN=http://$ADMIN
