@@ -79,7 +79,7 @@ func NewAdmin(o AdminOptions) (*Admin, error) {
 		watchers: make(chan struct{}, maxWatchers), ending: ending,
 	}
 	a.Server = newServer(a.guard(a.router()), serverOptions{
-		log: o.Log, keepAlive: true, writeTimeout: adminWriteTimeout, check: a.mayServe, end: end,
+		log: o.Log, keepAlive: true, writeTimeout: adminWriteTimeout, check: a.mayServe, end: end, refusal: unreadable,
 	})
 	return a, nil
 }
@@ -93,32 +93,33 @@ func (a *Admin) router() http.Handler {
 }
 
 func (a *Admin) routes(e *echo.Echo) {
-	e.GET("/", a.dashboard)
-	e.GET("/login", a.loginPage)
+	get := func(path string, h echo.HandlerFunc) { e.Match([]string{http.MethodGet, http.MethodHead}, path, h) }
+	get("/", a.dashboard)
+	get("/login", a.loginPage)
 	e.POST("/login", a.login)
 	e.POST("/logout", a.logout)
-	e.GET("/assets/:file", a.asset)
+	get("/assets/:file", a.asset)
 
-	e.GET("/status", a.status)
-	e.GET("/readyz", a.readyz)
-	e.GET("/healthz", a.healthz)
+	get("/status", a.status)
+	get("/readyz", a.readyz)
+	get("/healthz", a.healthz)
 
-	api := e.Group("/api/v1")
-	api.GET("/openapi.yaml", a.openapi)
-	api.GET("/streams", a.streams)
-	api.GET("/streams/:id", a.stream)
-	api.PUT("/streams/:id/mode", a.setMode)
-	api.GET("/streams/:id/history", a.history)
-	api.GET("/streams/:id/log", a.encoderLog)
-	api.GET("/streams/:id/thumbnail", a.thumbnail)
-	api.GET("/events", a.events)
-	api.GET("/watch", a.watch)
+	const api = "/api/v1"
+	get(api+"/openapi.yaml", a.openapi)
+	get(api+"/streams", a.streams)
+	get(api+"/streams/:id", a.stream)
+	e.PUT(api+"/streams/:id/mode", a.setMode)
+	get(api+"/streams/:id/history", a.history)
+	get(api+"/streams/:id/log", a.encoderLog)
+	get(api+"/streams/:id/thumbnail", a.thumbnail)
+	get(api+"/events", a.events)
+	e.GET(api+"/watch", a.watch)
 	if a.opts.Rotate != nil {
-		api.POST("/accounts/:id/webhook/rotate", a.rotateWebhook)
+		e.POST(api+"/accounts/:id/webhook/rotate", a.rotateWebhook)
 	}
 
 	if a.opts.Metrics != nil {
-		e.GET("/metrics", echo.WrapHandler(a.opts.Metrics))
+		get("/metrics", echo.WrapHandler(a.opts.Metrics))
 	}
 	if a.opts.Demo != nil {
 		e.Any("/demo/*", echo.WrapHandler(a.opts.Demo))

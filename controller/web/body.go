@@ -18,6 +18,8 @@ const (
 
 	lingerTime = 2 * time.Second // how long an unwanted body is read and dropped after the answer
 	lingerSize = 16 << 20
+
+	lingerAsked = 200 * time.Millisecond // likewise, of a sender that asked before it sends (Expect: 100-continue)
 )
 
 // contentOf gives the content type of a delivery and the size that it may have. A content encoding is never accepted, and so no compressed

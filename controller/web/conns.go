@@ -13,7 +13,8 @@ import (
 // conns bounds a server's open connections. A connection waits until its request is read whole; when the bound is reached, the one that has
 // waited longest is closed to make room. So silent and slow peers lose their place to those who have something to say, whatever their number.
 type conns struct {
-	max int
+	max     int
+	refusal func(status int) (kind string, body []byte) // nil, or the answer to what net/http cannot read
 
 	mu      sync.Mutex
 	changed sync.Cond // on mu; open or idle fell, or closing began

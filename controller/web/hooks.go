@@ -81,6 +81,9 @@ func NewHooks(o HookOptions) *Hooks {
 	h.SetHooksPerSecond(o.HooksPerSecond)
 	h.Server = newServer(h.router(), serverOptions{
 		log: o.Log, tls: o.TLS, keepAlive: o.KeepAlive, writeTimeout: hookWriteTimeout, maxConns: o.MaxConns,
+		refusal: func(status int) (string, []byte) {
+			return echo.MIMEApplicationJSON, refusalBody(http.StatusText(status))
+		},
 	})
 	return h
 }
@@ -107,7 +110,7 @@ func (h *Hooks) router() http.Handler {
 			status = he.Code
 		}
 		if refuse(c, status, http.StatusText(status)) == nil {
-			linger(c)
+			linger(c.Response(), c.Request())
 		}
 	}
 	wrongMethod := func(c echo.Context) error {
@@ -135,7 +138,7 @@ func (h *Hooks) hook(c echo.Context) error {
 	h.observe(result, time.Since(began))
 	h.logRefusal(c, result, cause)
 	if err == nil {
-		linger(c)
+		linger(c.Response(), c.Request())
 	}
 	return err
 }
@@ -220,21 +223,27 @@ func clientName(c echo.Context) string {
 func refuse(c echo.Context, status int, words string) error {
 	w := c.Response()
 	_ = http.NewResponseController(w).EnableFullDuplex() // answer first, whatever of the body is still to come
-	body := []byte(`{"status":"error","error":"` + words + `"}`)
+	body := refusalBody(words)
 	w.Header().Set("Connection", "close")
 	w.Header().Set(echo.HeaderContentLength, strconv.Itoa(len(body)))
 	return c.Blob(status, echo.MIMEApplicationJSON, body)
 }
 
+func refusalBody(words string) []byte { return []byte(`{"status":"error","error":"` + words + `"}`) }
+
 // linger reads and drops what the sender still sends after a refusal, for a moment: a sender that writes its whole body before it reads
-// would otherwise see a reset instead of the answer.
-func linger(c echo.Context) {
-	r := c.Request()
-	if r.ContentLength == 0 || r.Header.Get("Expect") != "" {
+// would otherwise see a reset instead of the answer. One that asked before it sends has its answer first, and most likely sends nothing:
+// without the deadline net/http would wait for its body as long as for any.
+func linger(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength == 0 {
 		return
 	}
-	control := http.NewResponseController(c.Response())
-	if control.Flush() == nil && control.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
+	patience := lingerTime
+	if r.Header.Get("Expect") != "" {
+		patience = lingerAsked
+	}
+	control := http.NewResponseController(w)
+	if control.Flush() == nil && control.SetReadDeadline(time.Now().Add(patience)) == nil {
 		_, _ = io.CopyN(io.Discard, r.Body, lingerSize)
 	}
 }

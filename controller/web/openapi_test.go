@@ -54,6 +54,9 @@ func TestAPIDocumentNamesEveryRoute(t *testing.T) {
 	a.routes(e)
 	var served, described []string
 	for _, r := range e.Routes() {
+		if r.Method == http.MethodHead { // goes with every GET but the feed's
+			continue
+		}
 		served = append(served, r.Method+" "+regexp.MustCompile(`:(\w+)`).ReplaceAllString(r.Path, "{$1}"))
 	}
 	for path, item := range loadAPI(t).Paths.Map() {

@@ -22,6 +22,8 @@ type problem struct {
 	Hint   string `json:"hint,omitempty"`
 }
 
+const problemKind = "application/problem+json"
+
 func newProblem(status int, detail, hint string) *problem {
 	return &problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail, Hint: hint}
 }
@@ -30,7 +32,7 @@ func (p *problem) Error() string { return p.Detail }
 
 // write sends the problem.
 func (p *problem) write(w http.ResponseWriter) {
-	w.Header().Set(echo.HeaderContentType, "application/problem+json")
+	w.Header().Set(echo.HeaderContentType, problemKind)
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p) // the reader has gone if this fails
@@ -62,6 +64,16 @@ func asProblem(err error) (p *problem, known bool) {
 		}
 	}
 	return newProblem(http.StatusInternalServerError, "something went wrong inside the controller", "see its log"), false
+}
+
+// unreadable is the answer to a request that is not HTTP as it must be.
+func unreadable(status int) (kind string, body []byte) {
+	p := newProblem(status, "the request cannot be read: its address or a header is not as HTTP wants it", "in addresses a stream's id is percent-encoded: / is %2F, % is %25")
+	if status != http.StatusBadRequest {
+		p = routeProblem(status)
+	}
+	body, _ = json.Marshal(p) // it holds nothing that does not marshal
+	return problemKind, append(body, '\n')
 }
 
 func routeProblem(status int) *problem {

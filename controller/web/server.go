@@ -45,10 +45,12 @@ type serverOptions struct {
 	maxConns     int
 	check        func(net.Listener) error
 	end          func()
+	refusal      func(status int) (kind string, body []byte)
 }
 
 func newServer(h http.Handler, o serverOptions) *Server {
 	s := &Server{log: o.log, tls: o.tls, conns: newConns(roomFor(o.maxConns)), check: o.check, end: o.end}
+	s.conns.refusal = o.refusal
 	s.http = &http.Server{
 		Handler:                      h,
 		ReadHeaderTimeout:            readHeaderTimeout,

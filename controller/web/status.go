@@ -3,6 +3,8 @@ package web
 import (
 	"context"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -162,17 +164,47 @@ func (a *Admin) events(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	id, known, err := a.meant(c.QueryParam("stream"))
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), callLimit)
 	defer cancel()
 	records, err := a.opts.Controller.Records(ctx, controller.RecordFilter{
-		Stream: c.QueryParam("stream"), Type: c.QueryParam("type"), Limit: int(limit), Before: before,
+		Stream: id, Type: c.QueryParam("type"), Limit: int(limit), Before: before,
 	})
 	if err != nil {
 		return err
+	}
+	if len(records) == 0 && !known {
+		return unknownStream(id, a.opts.Controller.Streams())
 	}
 	out := make([]eventJSON, len(records))
 	for i, r := range records {
 		out[i] = newEventJSON(r)
 	}
 	return sendJSON(c, out)
+}
+
+// meant is the id of the stream that a person means by an id, or by a name alone that one stream has; "" means all. The journal also has
+// streams that are not configured: known says whether an empty answer about the id can be true.
+func (a *Admin) meant(given string) (id string, known bool, err error) {
+	if _, ok := a.opts.Controller.Stream(given); ok || given == "" {
+		return given, true, nil
+	}
+	var named []string
+	for _, s := range a.opts.Controller.Streams() {
+		if s.Name == given {
+			named = append(named, s.ID)
+		}
+	}
+	switch len(named) {
+	case 0:
+		account, _, whole := controller.SplitID(given)
+		known = whole && slices.ContainsFunc(a.opts.Controller.Accounts(), func(v controller.AccountView) bool { return v.Account == account })
+		return given, known, nil
+	case 1:
+		return named[0], true, nil
+	}
+	return "", false, newProblem(http.StatusNotFound, quote(given)+" is a stream of several accounts", "say which one: "+strings.Join(named, ", "))
 }

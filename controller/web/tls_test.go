@@ -92,6 +92,33 @@ func TestCertFilesFollowAChange(t *testing.T) {
 	}
 }
 
+func TestCheckCertFiles(t *testing.T) {
+	dir := t.TempDir()
+	cert, key, other := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), filepath.Join(dir, "other.pem")
+	writeCert(t, cert, key, "first")
+	writeCert(t, filepath.Join(dir, "cert2.pem"), other, "second")
+	for _, c := range []struct {
+		cert, key string
+		want      []string // how each begins
+	}{
+		{cert, key, nil},
+		{cert, other, []string{"tls.key_file: does not go with cert_file: private key does not match public key; allowed: "}},
+		{cert, cert, []string{"tls.key_file: does not go with cert_file: found a certificate rather than a key"}},
+		{key, key, []string{"tls.cert_file: holds no certificate that can be used: "}},
+		{filepath.Join(dir, "none"), filepath.Join(dir, "nor this"), []string{"tls.cert_file: cannot be read: ", "tls.key_file: cannot be read: "}},
+		{cert, dir, []string{"tls.key_file: cannot be read: "}},
+	} {
+		got := CheckCertFiles(c.cert, c.key)
+		ok := len(got) == len(c.want)
+		for i := range got {
+			ok = ok && strings.HasPrefix(got[i].Error(), c.want[i])
+		}
+		if !ok {
+			t.Errorf("%s and %s: %v, want %q", c.cert, c.key, got, c.want)
+		}
+	}
+}
+
 func TestHooksOverTLS(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
