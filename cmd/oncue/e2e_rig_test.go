@@ -74,6 +74,7 @@ type site struct {
 	env    []string
 	wrap   []string // a command line that oncue's follows, such as a shell that sets limits
 	files  []*os.File
+	stderr *os.File // instead of the log file; nil: the log file
 	client *http.Client
 	token  string // of the admin side
 
@@ -155,6 +156,9 @@ func (s *site) launch() {
 	line := slices.Concat(s.wrap, []string{s.binary, "serve", "--config", s.config()}, s.args)
 	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = log, log, s.files
+	if s.stderr != nil {
+		cmd.Stderr = s.stderr
+	}
 	cmd.Env = append(os.Environ(), s.env...)
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
