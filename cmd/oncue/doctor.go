@@ -107,9 +107,9 @@ func (s screen) finding(f finding) {
 	case encoders.Bad:
 		mark, st = "✗", red
 	}
-	s.printf("%s %s: %s\n", s.paint(st, mark), harmless(f.Check), harmless(f.What))
+	s.paragraph(s.paint(st, mark)+" ", plain, f.Check+": "+f.What)
 	if f.Hint != "" {
-		s.printf("  hint: %s\n", harmless(f.Hint))
+		s.paragraph("  ", plain, "hint: "+f.Hint)
 	}
 }
 

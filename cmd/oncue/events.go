@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -23,8 +24,8 @@ func newEvents() *cobra.Command {
 	}
 	daemonFlags(cmd)
 	stream := cmd.Flags().String("stream", "", "only those of this `STREAM`")
-	kind := cmd.Flags().String("type", "", "only those of this `type` or event, such as ViewerAttempt or feeds")
-	limit := cmd.Flags().IntP("limit", "n", 50, "at most this `many` of the past, up to 1000")
+	kind := cmd.Flags().String("type", "", "only those of this `TYPE` or event, such as ViewerAttempt or feeds")
+	limit := cmd.Flags().IntP("limit", "n", 50, "at most `N` of the past, up to 1000")
 	follow := cmd.Flags().BoolP("follow", "f", false, "go on with those that come")
 	asJSON := cmd.Flags().Bool("json", false, "print what the API returns")
 	_ = cmd.RegisterFlagCompletionFunc("stream", completeStreams)
@@ -54,12 +55,8 @@ func newEvents() *cobra.Command {
 			if err := c.get(cmd.Context(), path, &records); err != nil {
 				return err
 			}
-			for _, raw := range slices.Backward(records) {
-				if err := p.print(raw); err != nil {
-					return err
-				}
-			}
-			return nil
+			slices.Reverse(records)
+			return p.printAll(records, *follow)
 		}
 		if !*follow {
 			return past()
@@ -78,8 +75,41 @@ func newEvents() *cobra.Command {
 // eventPrinter writes hooks in the order of the journal, each once.
 type eventPrinter struct {
 	screen
-	json bool
-	last int64
+	json   bool
+	last   int64
+	widths []int // of eventColumns; nil before the head was written
+}
+
+var eventColumns = []column{
+	{name: "TIME"}, {name: "EVENT", fit: ending, least: 15}, {name: "STREAM", fit: middle, least: 12}, {name: "VERDICT"}, {name: "NOTE", fit: folded, least: 15},
+}
+
+// printAll writes hooks of the past. When more are to come the columns have room for what is usual.
+func (p *eventPrinter) printAll(records []json.RawMessage, more bool) error {
+	if !p.json && p.widths == nil {
+		var rows [][]cell
+		for _, raw := range records {
+			var r controller.Record
+			if json.Unmarshal(raw, &r) == nil { // print says what is wrong with it
+				rows = append(rows, eventRow(r))
+			}
+		}
+		if len(rows) == 0 && !more {
+			return nil
+		}
+		if more {
+			usual := controller.Record{Stream: strings.Repeat("x", 24), Event: "NoActiveViewers", Verdict: controller.Quarantined, Note: strings.Repeat("x", p.width())}
+			rows = append(rows, eventRow(usual))
+		}
+		p.widths = p.screen.widths(eventColumns, rows)
+		p.heads(eventColumns, p.widths)
+	}
+	for _, raw := range records {
+		if err := p.print(raw); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (p *eventPrinter) print(raw []byte) error {
@@ -95,24 +125,15 @@ func (p *eventPrinter) print(raw []byte) error {
 		_, err := io.WriteString(p.out, string(raw)+"\n")
 		return err
 	}
-	p.eventLine(r)
+	p.row(eventColumns, p.widths, eventRow(r))
 	return nil
 }
 
-func (s screen) eventLine(r controller.Record) {
-	what := r.Event
-	if what == "" {
-		what = r.Type
+func eventRow(r controller.Record) []cell {
+	return []cell{
+		{r.Received.Local().Format(time.DateTime), faint}, {text: cmp.Or(r.Event, r.Type)}, {text: cmp.Or(r.Stream, r.Account)},
+		{string(r.Verdict), verdictStyle(r.Verdict)}, {text: r.Note},
 	}
-	note := ""
-	if r.Note != "" {
-		note = ": " + harmless(r.Note)
-	}
-	stream := r.Stream
-	if stream == "" {
-		stream = r.Account
-	}
-	s.printf("%s  %-21s  %s  %s%s\n", s.paint(faint, r.Received.Local().Format(time.DateTime)), harmless(what), harmless(stream), s.paint(verdictStyle(r.Verdict), string(r.Verdict)), note)
 }
 
 func verdictStyle(v controller.Verdict) style {

@@ -19,7 +19,7 @@ func newHistory() *cobra.Command {
 		ValidArgsFunction: completeStreams,
 	}
 	daemonFlags(cmd)
-	limit := cmd.Flags().IntP("limit", "n", 50, "at most this `many` steps, up to 1000")
+	limit := cmd.Flags().IntP("limit", "n", 50, "at most `N` steps, up to 1000")
 	asJSON := cmd.Flags().Bool("json", false, "print what the API returns")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, err := findDaemon(cmd)
@@ -58,7 +58,7 @@ func (s screen) historyTable(id string, steps []controller.Transition, now time.
 		}
 		rows[i] = []cell{{step.At.Local().Format(timeLayout(steps[0].At.Time, now)), faint}, {string(step.To), phaseStyle(step.To)}, {text: step.Event}, {text: why}}
 	}
-	s.table([]column{{name: "TIME"}, {name: "PHASE"}, {name: "EVENT"}, {name: "WHY", fit: folded, least: 24}}, rows)
+	s.table([]column{{name: "TIME"}, {name: "PHASE"}, {name: "EVENT", fit: ending, least: 12}, {name: "WHY", fit: folded, least: 24}}, rows)
 }
 
 // timeLayout leaves the day out when everything since oldest was today.

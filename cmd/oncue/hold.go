@@ -29,10 +29,10 @@ func newHold(mode controller.Mode, short, long string) *cobra.Command {
 	daemonFlags(cmd)
 	var lasts time.Duration
 	if mode != controller.ModeAuto {
-		cmd.Flags().DurationVar(&lasts, "for", 0, "for this `long`, such as 30m or 2h; then it is automatic again (default: until oncue auto)")
+		cmd.Flags().DurationVar(&lasts, "for", 0, "for this `DURATION`, such as 30m or 2h; then it is automatic again (default: until oncue auto)")
 	}
-	why := cmd.Flags().String("why", "", "the `reason`, for the history")
-	by := cmd.Flags().String("by", whoAmI(), "`who` says so")
+	why := cmd.Flags().String("why", "", "the `REASON`, for the history")
+	by := cmd.Flags().String("by", whoAmI(), "`WHO` says so")
 	asJSON := cmd.Flags().Bool("json", false, "print what the API returns")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		request := map[string]string{"mode": string(mode), "by": *by, "why": *why}

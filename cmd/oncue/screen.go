@@ -89,16 +89,26 @@ type cell struct {
 	style style
 }
 
+// gap is between two columns, cells.
+const gap = 2
+
 // table writes rows under aligned heads, within the width of the page. The texts are made harmless.
 func (s screen) table(columns []column, rows [][]cell) {
-	const gap = 2
+	widths := s.widths(columns, rows)
+	s.heads(columns, widths)
+	for _, r := range rows {
+		s.row(columns, widths, r)
+	}
+}
+
+// widths are those of the columns, in cells, so that the rows fit the page.
+func (s screen) widths(columns []column, rows [][]cell) []int {
 	widths := make([]int, len(columns))
 	total := -gap
 	for i, c := range columns {
 		widths[i] = width(c.name)
 		for _, row := range rows {
-			row[i].text = harmless(row[i].text)
-			widths[i] = max(widths[i], width(row[i].text))
+			widths[i] = max(widths[i], width(harmless(row[i].text)))
 		}
 		total += widths[i] + gap
 	}
@@ -108,30 +118,52 @@ func (s screen) table(columns []column, rows [][]cell) {
 			widths[i], total = widths[i]-max(0, less), total-max(0, less)
 		}
 	}
-	line := func(cells []cell) {
-		var b strings.Builder
-		indent := 0
-		for i, c := range cells {
-			texts := columns[i].lay(c.text, widths[i])
-			pad := strings.Repeat(" ", max(0, widths[i]-width(texts[0]))+gap)
-			b.WriteString(s.paint(c.style, texts[0]) + pad)
-			for _, more := range texts[1:] {
-				b.WriteString("\n" + strings.Repeat(" ", indent) + s.paint(c.style, more))
-			}
-			indent += widths[i] + gap
-		}
-		for line := range strings.Lines(b.String()) {
-			fmt.Fprintln(s.out, strings.TrimRight(line, " \n"))
-		}
-	}
+	return widths
+}
+
+func (s screen) heads(columns []column, widths []int) {
 	heads := make([]cell, len(columns))
 	for i, c := range columns {
 		heads[i] = cell{c.name, bold}
 	}
-	line(heads)
-	for _, row := range rows {
-		line(row)
+	s.row(columns, widths, heads)
+}
+
+func (s screen) row(columns []column, widths []int, cells []cell) {
+	var b strings.Builder
+	indent := 0
+	for i, c := range cells {
+		texts := columns[i].lay(harmless(c.text), widths[i])
+		pad := strings.Repeat(" ", max(0, widths[i]-width(texts[0]))+gap)
+		b.WriteString(s.paint(c.style, texts[0]) + pad)
+		for _, more := range texts[1:] {
+			b.WriteString("\n" + strings.Repeat(" ", indent) + s.paint(c.style, more))
+		}
+		indent += widths[i] + gap
 	}
+	for line := range strings.Lines(b.String()) {
+		fmt.Fprintln(s.out, strings.TrimRight(line, " \n"))
+	}
+}
+
+// paragraph writes a text after what it begins with, which takes two cells, over as many lines as it needs; they stand below each other. A
+// word that is longer than a line, such as an address to copy, is left whole.
+func (s screen) paragraph(begin string, st style, text string) {
+	line := ""
+	end := func() {
+		s.printf("%s%s\n", begin, s.paint(st, line))
+		begin, line = "  ", ""
+	}
+	for _, word := range strings.Fields(harmless(text)) {
+		if line != "" && 2+width(line)+1+width(word) > s.width() {
+			end()
+		}
+		if line != "" {
+			line += " "
+		}
+		line += word
+	}
+	end()
 }
 
 // lay returns the lines of one cell.

@@ -51,7 +51,7 @@ func newHook() *cobra.Command {
 	cmd.Flags().StringVar(&f.account, "account", "", "account `ID` (default: the configuration's only one)")
 	cmd.Flags().StringVar(&f.feed, "feed", "feed-1", "`ID` of the feed, clip or recording")
 	cmd.Flags().StringVar(&f.at, "at", "", "`TIME` it was sent, RFC 3339 (default: now)")
-	cmd.Flags().DurationVar(&f.ago, "ago", 0, "how `long` ago it was sent")
+	cmd.Flags().DurationVar(&f.ago, "ago", 0, "how long ago it was sent, a `DURATION` such as 15m")
 	cmd.MarkFlagsMutuallyExclusive("at", "ago")
 	_ = cmd.RegisterFlagCompletionFunc("stream", completeStreams)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

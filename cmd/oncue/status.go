@@ -70,14 +70,14 @@ func (s screen) statusTable(all atAGlance) {
 // complaints are the lines below the table: what is wrong beside the streams.
 func (s screen) complaints(all atAGlance) {
 	for _, why := range all.NotReady {
-		s.printf("%s\n", s.paint(red, "not ready: "+harmless(why)))
+		s.paragraph("! ", red, "not ready: "+why)
 	}
 	for _, a := range all.Platform {
 		if a.PollError != nil {
-			s.printf("%s\n", s.paint(yellow, harmless(a.Account)+": the platform cannot be asked: "+text(a.PollError)))
+			s.paragraph("! ", yellow, a.Account+": the platform cannot be asked: "+text(a.PollError))
 		}
 		if a.Webhook != nil && a.Webhook.Disabled != nil {
-			s.printf("%s\n", s.paint(red, harmless(a.Account)+": the platform has disabled the webhook: "+text(a.Webhook.Disabled)))
+			s.paragraph("! ", red, a.Account+": the platform has disabled the webhook: "+text(a.Webhook.Disabled))
 		}
 	}
 }

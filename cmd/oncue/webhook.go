@@ -195,7 +195,7 @@ func newWebhookList() *cobra.Command {
 			s.printf("account %s has no webhook\n", d.account.ID)
 			return nil
 		}
-		columns := []column{{name: "ID"}, {name: "OURS"}, {name: "STATE"}, {name: "SENDS", fit: ending, least: 14}, {name: "URL", fit: middle, least: 24}}
+		columns := []column{{name: "ID"}, {name: "OURS"}, {name: "STATE", fit: ending, least: 12}, {name: "SENDS", fit: ending, least: 14}, {name: "URL", fit: middle, least: 24}}
 		if d.secrets {
 			columns = append(columns, column{name: "SECRET"})
 		}

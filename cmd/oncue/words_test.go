@@ -2,7 +2,7 @@ package main
 
 import (
 	"bytes"
-
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +11,7 @@ import (
 
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/controller"
+	"github.com/oncue/oncue/encoders"
 )
 
 func TestHarmless(t *testing.T) {
@@ -139,6 +140,57 @@ func TestMessage(t *testing.T) {
 	for _, bad := range []message{{event: "stream", data: "{"}, {event: "stream", data: "null"}, {event: "other", data: "{}"}, {}} {
 		if _, ok := bad.change(); ok {
 			t.Errorf("%+v is taken", bad)
+		}
+	}
+}
+
+// Whatever comes, the lines of the journal, of a history and of the doctor fit the page, and columns stand below each other.
+func TestLinesFitThePage(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 3, 1, 20, 0, 0, 0, time.UTC)
+	long := strings.Repeat("many words ", 20)
+	var past []json.RawMessage
+	for i, name := range []string{"lobby", strings.Repeat("camera-", 15)} {
+		raw, err := json.Marshal(controller.Record{Seq: int64(i + 1), Received: at, Stream: "ABC123/" + name, Event: strings.Repeat("NoActiveViewers", i+1), Verdict: controller.Quarantined, Note: long})
+		if err != nil {
+			t.Fatal(err)
+		}
+		past = append(past, raw)
+	}
+	for what, write := range map[string]func(s screen) error{
+		"events":           func(s screen) error { return (&eventPrinter{screen: s}).printAll(past, false) },
+		"events to follow": func(s screen) error { return (&eventPrinter{screen: s}).printAll(past, true) },
+		"none so far": func(s screen) error {
+			p := eventPrinter{screen: s}
+			if err := p.printAll(nil, true); err != nil {
+				return err
+			}
+			return p.print(past[1])
+		},
+		"history": func(s screen) error {
+			s.historyTable("ABC123/lobby", []controller.Transition{{At: controller.Time{Time: at}, To: controller.PhaseLingering, Event: strings.Repeat("long ", 9), Reason: long, Encoder: "cam"}}, at.Add(72*time.Hour))
+			return nil
+		},
+		"doctor": func(s screen) error {
+			s.finding(finding{"encoder lobby-cam", encoders.Finding{Level: encoders.Warn, What: long, Hint: long}})
+			return nil
+		},
+		"complaints": func(s screen) error {
+			s.complaints(atAGlance{NotReady: []string{long}, Platform: []controller.AccountView{{Account: "ABC123", PollError: &long}}})
+			return nil
+		},
+	} {
+		var out bytes.Buffer
+		if err := write(screen{out: &out}); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		for line := range strings.Lines(out.String()) {
+			if l := strings.TrimRight(line, "\n"); width(l) > pageWidth {
+				t.Errorf("%s: %d cells: %q", what, width(l), l)
+			}
+		}
+		if strings.HasPrefix(what, "events") && (strings.Count(out.String(), " quarantined ") != len(past) || !strings.HasPrefix(out.String(), "TIME ")) {
+			t.Errorf("%s:\n%s", what, out.String())
 		}
 	}
 }
