@@ -8,10 +8,12 @@ import (
 	"net/http"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // conns bounds a server's open connections. A connection waits until its request is read whole; when the bound is reached, the one that has
-// waited longest is closed to make room. So silent and slow peers lose their place to those who have something to say, whatever their number.
+// waited longest is closed to make room, once it has had its chance. So silent and slow peers lose their place to those who have something to
+// say, whatever their number.
 type conns struct {
 	max     int
 	refusal func(status int) (kind string, body []byte) // nil, or the answer to what net/http cannot read
@@ -29,6 +31,10 @@ func newConns(max int) *conns {
 	c.changed.L = &c.mu
 	return c
 }
+
+// chance is how long a connection may wait in any case: a peer who comes among many silent ones needs it to say what it wants. Meanwhile the
+// others queue in the kernel.
+const chance = 100 * time.Millisecond
 
 // listener counts what it accepts.
 type listener struct {
@@ -57,6 +63,7 @@ type conn struct {
 	net.Conn
 	conns  *conns
 	place  *list.Element // in waiting; nil while a request is answered
+	since  time.Time     // when it began to wait
 	idle   bool
 	closed bool
 }
@@ -66,19 +73,35 @@ type conn struct {
 func (s *conns) add(c net.Conn) *conn {
 	s.mu.Lock()
 	for s.open >= s.max && !s.closing {
-		if oldest := s.oldest(); oldest != nil {
-			s.mu.Unlock()
-			_ = oldest.Close()
-			s.mu.Lock()
+		oldest := s.oldest()
+		if oldest == nil {
+			s.changed.Wait()
 			continue
 		}
-		s.changed.Wait()
+		if left := chance - time.Since(oldest.since); left > 0 {
+			s.waitFor(left)
+			continue
+		}
+		s.mu.Unlock()
+		_ = oldest.Close()
+		s.mu.Lock()
 	}
-	counted := &conn{Conn: c, conns: s}
+	counted := &conn{Conn: c, conns: s, since: time.Now()}
 	counted.place = s.waiting.PushBack(counted)
 	s.open++
 	s.mu.Unlock()
 	return counted
+}
+
+// waitFor waits for a change, under mu, but not longer than d.
+func (s *conns) waitFor(d time.Duration) {
+	timer := time.AfterFunc(d, func() {
+		s.mu.Lock()
+		s.changed.Broadcast()
+		s.mu.Unlock()
+	})
+	s.changed.Wait()
+	timer.Stop()
 }
 
 // shed closes the longest waiting connection, and says whether there was one.
@@ -155,7 +178,7 @@ func (c *conn) between() {
 	s.mu.Lock()
 	if !c.closed && !c.idle {
 		c.leaveLocked()
-		c.place = s.waiting.PushBack(c)
+		c.place, c.since = s.waiting.PushBack(c), time.Now()
 		c.idle = true
 		s.idle++
 		s.changed.Broadcast()
