@@ -85,7 +85,13 @@ func (c *Controller) Start(ctx context.Context) error {
 			c.cfg.Log.Error("the saved state of a stream cannot be read; it starts anew", "stream", sv.ID, "error", err)
 		}
 	}
-	c.adoptTraces()
+	c.adoptTraces() // reads the states, which the streams own once they are at work
+	for _, s := range c.all() {
+		if s.drain {
+			s.post(Drained{})
+		}
+		s.post(Booted{})
+	}
 	if err := c.replay(ctx); err != nil {
 		return fmt.Errorf("replay the journal: %w", err)
 	}
@@ -193,10 +199,7 @@ func (c *Controller) restore(sv Saved) error {
 	c.mu.Lock()
 	c.streams[sv.ID] = s
 	c.mu.Unlock()
-	if !known {
-		s.post(Drained{})
-	}
-	s.post(Booted{})
+	s.drain = !known
 	return nil
 }
 

@@ -18,6 +18,7 @@ type stream struct {
 	c             *Controller
 	id            string
 	account, name string
+	drain         bool // restored, and gone from the configuration
 
 	mu     sync.Mutex
 	inbox  []posted

@@ -9,7 +9,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -137,7 +139,8 @@ func (a *answers) publishURL() string {
 
 // write makes the file, tries it, and only then puts it in place.
 func (a *answers) write(path string, replace bool, errs io.Writer) error {
-	text := a.yaml()
+	_, socket := packaged(path)
+	text := a.yaml(socket)
 	_, _, err := configs.Options{Drivers: driverSettings()}.Parse(path, text)
 	var problems configs.Problems
 	if errors.As(err, &problems) {
@@ -158,17 +161,44 @@ func (a *answers) write(path string, replace bool, errs io.Writer) error {
 		}
 		return fmt.Errorf("write the configuration: %w", err)
 	}
+	if gid, ok := packaged(path); ok { // the daemon runs as a user of its own, which must read the file
+		if err := errors.Join(os.Chown(path, -1, gid), os.Chmod(path, 0o640)); err != nil {
+			return fmt.Errorf("let the group oncue read the configuration: %w", err)
+		}
+	}
 	return nil
 }
 
+// packaged reports whether the file is the one of the installed package, whose socket unit holds the port, and the group that must read it.
+func packaged(path string) (gid int, ok bool) {
+	if path != defaultConfig {
+		return 0, false
+	}
+	if _, err := os.Stat(socketUnit); err != nil {
+		return 0, false
+	}
+	group, err := user.LookupGroup("oncue")
+	if err != nil {
+		return 0, false
+	}
+	gid, err = strconv.Atoi(group.Gid)
+	return gid, err == nil
+}
+
+const socketUnit = "/lib/systemd/system/oncue.socket"
+
 // yaml is the configuration, with what a newcomer wants to know beside it.
-func (a *answers) yaml() []byte {
+func (a *answers) yaml(socket bool) []byte {
 	var b bytes.Buffer
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("# oncue: written by oncue init. oncue check tells what it means; all keys: oncue check --schema.")
 	line("# ${NAME} is the environment, ${file:PATH} the first line of a file, $$ a dollar sign: better places for secrets than this file.")
 	line("")
-	line("listen: \":8080\"                   # for the platform's webhooks")
+	if socket {
+		line("listen: systemd                   # for the platform's webhooks: oncue.socket holds the port (:8080)")
+	} else {
+		line("listen: \":8080\"                   # for the platform's webhooks")
+	}
 	line("admin: {listen: \"127.0.0.1:8081\"} # status, dashboard, oncue's own commands")
 	line("data_dir: %s", quoteYAML(a.dataDir))
 	if a.publicURL != "" {

@@ -189,13 +189,13 @@ func TestListenStrangers(t *testing.T) {
 	}
 	defer l.Close()
 	mute := Defaults()
-	mute.Address = l.Addr().String() // takes connections, as the kernel does for a frozen OBS
+	mute.Addr = l.Addr().String() // takes connections, as the kernel does for a frozen OBS
 	old := settingsFor(obstest.NewServer(t, obstest.Settings{Greeting: `{"update-type":"Heartbeat"}`}))
 	for want, s := range map[string]Settings{
 		"does not answer within 1s":             mute,
 		"does not greet as obs-websocket 5":     old,
-		"is not reachable: no address is known": {Address: "no.such.host.invalid:4455", StallTimeout: time.Second},
-		"is not reachable: connection refused":  {Address: "127.0.0.1:1", StallTimeout: time.Second},
+		"is not reachable: no address is known": {Addr: "no.such.host.invalid:4455", StallTimeout: time.Second},
+		"is not reachable: connection refused":  {Addr: "127.0.0.1:1", StallTimeout: time.Second},
 	} {
 		t.Run(want, func(t *testing.T) {
 			r := newRig(t, s, fast())

@@ -126,7 +126,7 @@ func (e *Encoder) open(job encoders.Job) {
 }
 
 func (e *Encoder) targetFor(job encoders.Job) target {
-	return target{address: job.Fill(e.settings.Address), tls: e.settings.TLS, password: e.settings.Password}
+	return target{address: job.Fill(e.settings.Addr), tls: e.settings.TLS, password: e.settings.Password}
 }
 
 // update changes what is known, keeps the claim on disk in step, and wakes all who wait.

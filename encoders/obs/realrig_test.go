@@ -14,7 +14,7 @@ import (
 func realRig(t *testing.T, o *obstest.OBS, change func(*Settings)) *rig {
 	t.Helper()
 	s := Defaults()
-	s.Address, s.Password = o.Address, o.Password
+	s.Addr, s.Password = o.Address, o.Password
 	if change != nil {
 		change(&s)
 	}
@@ -117,7 +117,7 @@ func TestRealConformance(t *testing.T) {
 	encodertest.Run(t, encodertest.Harness{
 		New: func(t *testing.T) encodertest.Rig {
 			s := Defaults()
-			s.Address, s.Password = o.Address, o.Password
+			s.Addr, s.Password = o.Address, o.Password
 			l := defaultLimits()
 			l.quiet = 100 * time.Millisecond
 			dir := t.TempDir()

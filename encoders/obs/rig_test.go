@@ -85,7 +85,7 @@ func played(t *testing.T, s obstest.Settings) (*obstest.Server, *rig) {
 
 func settingsFor(server *obstest.Server) Settings {
 	s := Defaults()
-	s.Address, s.Password = server.Address, secret.New(encodertest.Canary)
+	s.Addr, s.Password = server.Address, secret.New(encodertest.Canary)
 	return s
 }
 

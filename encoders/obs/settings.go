@@ -11,10 +11,10 @@ import (
 	"github.com/oncue/oncue/configs/secret"
 )
 
-// Settings says where OBS is and what is to be chosen in it before a start. Address, Profile, SceneCollection and Scene may hold the
+// Settings says where OBS is and what is to be chosen in it before a start. Addr, Profile, SceneCollection and Scene may hold the
 // placeholders of [encoders.Job.Fill].
 type Settings struct {
-	Address         string        `yaml:"address" doc:"host:port of OBS's websocket server (Tools > WebSocket Server Settings)"`
+	Addr            string        `yaml:"address" doc:"host:port of OBS's websocket server (Tools > WebSocket Server Settings)"`
 	Password        secret.Value  `yaml:"password" doc:"of the websocket server; empty when it asks for none"`
 	TLS             bool          `yaml:"tls" doc:"speak wss, for a proxy in front of OBS; OBS itself has no TLS"`
 	SetService      bool          `yaml:"set_service" doc:"put server and key of the stream's publish into OBS before each start; else its own stream settings are left alone"`
@@ -25,7 +25,7 @@ type Settings struct {
 }
 
 // Defaults returns the settings of an OBS on this machine.
-func Defaults() Settings { return Settings{Address: "127.0.0.1:4455", StallTimeout: 10 * time.Second} }
+func Defaults() Settings { return Settings{Addr: "127.0.0.1:4455", StallTimeout: 10 * time.Second} }
 
 // NeedsPublish reports whether a start needs a publishing URL: else OBS's own stream settings say where to publish.
 func (s Settings) NeedsPublish() bool { return s.SetService }
@@ -33,7 +33,7 @@ func (s Settings) NeedsPublish() bool { return s.SetService }
 // Validate reports every impossible value.
 func (s Settings) Validate() error {
 	var errs []error
-	if err := checkAddress(s.Address); err != nil {
+	if err := checkAddress(s.Addr); err != nil {
 		errs = append(errs, err)
 	}
 	if s.StallTimeout < time.Second {
@@ -55,3 +55,6 @@ func checkAddress(address string) error {
 	}
 	return nil
 }
+
+// Address tells this OBS apart from others, for the loader's checks.
+func (s Settings) Address() string { return "obs " + s.Addr }

@@ -18,7 +18,7 @@ func TestSettings(t *testing.T) {
 		t.Errorf("the defaults: %v", err)
 	}
 	for _, address := range []string{"studio:4455", "[::1]:4455", "10.0.0.{1}:4455", "studio:4{1}"} {
-		if err := (Settings{Address: address, StallTimeout: time.Second}).Validate(); err != nil {
+		if err := (Settings{Addr: address, StallTimeout: time.Second}).Validate(); err != nil {
 			t.Errorf("%s: %v", address, err)
 		}
 	}
@@ -30,7 +30,7 @@ func TestSettings(t *testing.T) {
 		"studio:0":         `address: has the port "0", must be 1 to 65535`,
 		"studio:obs":       `address: has the port "obs", must be 1 to 65535`,
 	} {
-		err := (Settings{Address: address}).Validate()
+		err := (Settings{Addr: address}).Validate()
 		if want += "\nstall_timeout: is 0s, must be 1s or more"; err == nil || err.Error() != want {
 			t.Errorf("%q: %v; want %s", address, err, want)
 		}
@@ -44,7 +44,7 @@ func TestSettings(t *testing.T) {
 }
 
 func TestPlan(t *testing.T) {
-	s := Settings{Address: "10.0.0.{1}:4455", Password: secret.New(encodertest.Canary), SetService: true, Profile: "live", Scene: "{stream}", StallTimeout: time.Second}
+	s := Settings{Addr: "10.0.0.{1}:4455", Password: secret.New(encodertest.Canary), SetService: true, Profile: "live", Scene: "{stream}", StallTimeout: time.Second}
 	r := newRig(t, s, fast())
 	r.job.Matches = []string{"7"}
 	want := []string{
