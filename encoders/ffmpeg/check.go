@@ -17,7 +17,7 @@ import (
 // Plan returns the command line of a start, secrets masked.
 func (e *Encoder) Plan(job encoders.Job) []string {
 	e.note(job)
-	c, err := build(e.settings, job, e.env.Dir == "" || !e.probesFully(job))
+	c, err := build(e.known(context.Background()), job, e.env.Dir == "" || !e.probesFully(job))
 	if err != nil {
 		return []string{"cannot start: " + e.redactor().clean(err.Error())}
 	}
@@ -38,7 +38,8 @@ func (e *Encoder) Check(ctx context.Context, job encoders.Job) []encoders.Findin
 	add := func(level encoders.Level, what, hint string) {
 		found = append(found, encoders.Finding{Level: level, What: e.redactor().clean(what), Hint: hint})
 	}
-	c, err := build(e.settings, job, true)
+	settings := e.known(ctx)
+	c, err := build(settings, job, true)
 	if err != nil {
 		add(encoders.Bad, err.Error(), "")
 		c = command{binary: e.settings.Binary}
@@ -51,15 +52,15 @@ func (e *Encoder) Check(ctx context.Context, job encoders.Job) []encoders.Findin
 	if c.visible != "" {
 		add(encoders.Warn, "the key can be seen in the process list of this machine: "+c.visible, "end the args with -f flv {publish} or -f mpegts {publish}")
 	}
-	if c.showsInput() {
-		add(encoders.Warn, "the password in the input's URL can be seen in the process list of this machine", "let only trusted users log in, or mount /proc with hidepid=2")
+	if c.shown != "" {
+		add(encoders.Warn, c.shown+" can be seen in the process list of this machine", "let only trusted users log in, or mount /proc with hidepid=2")
 	}
 	if e.settings.Standby == "warm" {
 		if cost := e.standbyCosts(); cost != "" {
 			add(encoders.OK, cost, "")
 		}
 	}
-	if !e.settings.isFFmpeg() {
+	if !settings.isFFmpeg() {
 		add(encoders.OK, path+" is there; what it can do is not known", "")
 		return found
 	}
@@ -86,16 +87,6 @@ func (e *Encoder) standbyCosts() string {
 	default:
 	}
 	return ""
-}
-
-// showsInput reports whether a password of an input stands in the command line.
-func (c command) showsInput() bool {
-	for i := 1; i < len(c.args); i++ {
-		if c.args[i-1] == "-i" && showsSecret(c.args[i]) {
-			return true
-		}
-	}
-	return false
 }
 
 var versionPattern = regexp.MustCompile(`^ffmpeg version (?:n)?((\d+)\.\d+\S*|\S+)`)

@@ -19,6 +19,7 @@ type command struct {
 	fast     bool   // probing of the input is cut short
 	whip     bool
 	visible  string // why the key can be seen in the process list; "" when it cannot
+	shown    string // which other secret can be seen there; "" when none can
 }
 
 // The descriptors of a child beside 0, 1 and 2.
@@ -69,8 +70,12 @@ func madeCommand(s Settings, job encoders.Job, fast bool) (command, error) {
 	} else {
 		c.args = append(append(c.args, inputArgs...), "-i", in.source(s))
 	}
+	c.shown = shownSecret(c.args)
 	c.args = append(c.args, without(codecs(s, in, out.format), s.OutputArgs)...)
 	c.args = append(c.args, s.OutputArgs...)
+	if c.shown == "" {
+		c.shown = shownSecret(s.OutputArgs)
+	}
 	c.args = append(c.args, without(out.arguments(), s.OutputArgs)...)
 	c.args = append(c.args, out.url)
 	return c, nil
@@ -78,35 +83,48 @@ func madeCommand(s Settings, job encoders.Job, fast bool) (command, error) {
 
 // arguments are the options for the command line, the option file's among them, without the URL.
 func (o output) arguments() []string {
-	args := append([]string{"-f", o.format}, o.options...)
-	if len(o.hidden) > 0 {
-		args = append(args, "-fpre", fmt.Sprintf("/dev/fd/%d", optionFD))
+	return append(append([]string{"-f", o.format}, o.options...), o.preset()...)
+}
+
+// preset makes FFmpeg read the option file, if there is one.
+func (o output) preset() []string {
+	if len(o.hidden) == 0 {
+		return nil
 	}
-	return args
+	return []string{"-fpre", fmt.Sprintf("/dev/fd/%d", optionFD)}
 }
 
 const placeholder = "{publish}"
 
 // rawCommand is the user's own. Where FFmpeg's last argument is {publish} and its container is told, the key goes by the option file.
 func rawCommand(s Settings, job encoders.Job) (command, error) {
-	var c command
+	c := command{shown: shownSecret(fillAll(job, s.Args))}
 	publish := job.Publish.Reveal()
 	last := len(s.Args) - 1
 	for i, arg := range s.Args {
-		if i == last && arg == placeholder && s.isFFmpeg() {
-			if out, err := readOutput(publish); err == nil && out.network && out.visible == "" && containerOf(s.Args[:last]) == out.format {
-				c.args = append(c.args, "-fpre", fmt.Sprintf("/dev/fd/%d", optionFD), out.url)
-				c.options = out.file()
-				continue
-			}
+		if !strings.Contains(arg, placeholder) {
+			c.args = append(c.args, job.Fill(arg))
+			continue
 		}
-		if strings.Contains(arg, placeholder) {
-			if publish == "" {
-				return command{}, errors.New("args want {publish}, and the stream has no publishing URL")
-			}
+		if publish == "" {
+			return command{}, errors.New("args want {publish}, and the stream has no publishing URL")
+		}
+		out, err := readOutput(publish)
+		switch fits := i == last && arg == placeholder; {
+		case err == nil && !out.network: // a file has no key
+		case !s.isFFmpeg():
+			c.visible = s.Binary + " is no ffmpeg, and none behind it was found, so it gets {publish} in its args"
+		case err == nil && out.visible != "":
+			c.visible = out.visible
+		case err == nil && fits && containerOf(s.Args[:last]) == out.format:
+			c.options = out.file()
+			c.args = append(c.args, out.preset()...)
+			c.args = append(c.args, out.url)
+			continue
+		default:
 			c.visible = "{publish} is not the last of its args after -f flv or -f mpegts"
-			if !s.isFFmpeg() {
-				c.visible = s.Binary + " is no ffmpeg, so it gets {publish} in its args"
+			if err == nil && fits {
+				c.visible = "{publish} does not follow -f " + out.format + ", which its kind of URL needs"
 			}
 		}
 		c.args = append(c.args, strings.ReplaceAll(job.Fill(arg), placeholder, publish))
@@ -158,6 +176,9 @@ func (c command) shell(r redactor) []string {
 	}
 	if c.visible != "" {
 		lines = append(lines, "the key can be seen in the process list: "+c.visible)
+	}
+	if c.shown != "" {
+		lines = append(lines, c.shown+" can be seen in the process list")
 	}
 	return lines
 }

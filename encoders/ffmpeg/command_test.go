@@ -45,8 +45,9 @@ func TestPlan(t *testing.T) {
 			"-re -f lavfi -i 'testsrc2=size=1280x720:rate=30[out0];sine=frequency=440:sample_rate=48000[out1]'" +
 				strings.Replace(h264, "-g 600 -force_key_frames 'expr:gte(t,n_forced*2)'", "-g 60 -keyint_min 60", 1) + aac + rtmp},
 		{"a list from the web", func(s *Settings) { s.Input, s.Video = "https://x.example/live.m3u8?t=canary-6b1f", "none" }, whole,
-			"-protocol_whitelist http,https,tcp,tls,crypto,data,httpproxy -rw_timeout 10000000 -reconnect 1 -reconnect_streamed 1 -reconnect_delay_max 4" +
-				" -i 'https://x.example/live.m3u8?t=********' -vn" + strings.Replace(aac, "'0:a:0?'", "0:a:0", 1) + rtmp},
+			fast + "-protocol_whitelist http,https,tcp,tls,crypto,data,httpproxy -rw_timeout 10000000 -reconnect 1 -reconnect_streamed 1 -reconnect_delay_max 4" +
+				" -i 'https://x.example/live.m3u8?t=********' -vn" + strings.Replace(aac, "'0:a:0?'", "0:a:0", 1) + rtmp +
+				"\nthe password in the input's URL can be seen in the process list"},
 		{"SRT in and out", func(s *Settings) { s.Input, s.Video, s.Audio = "srt://10.0.0.7:9000?mode=caller", "copy", "none" },
 			"srt://srt-auto.millicast.com:10000?streamid=lobby%3Ft%3Dcanary-6b1f&passphrase=canary-6b1f&latency=300000",
 			fast + "-protocol_whitelist srt,udp -connect_timeout 5000 -timeout 10000000 -i 'srt://10.0.0.7:9000?mode=caller' -map 0:v:0 -c:v copy -an" +
@@ -57,6 +58,21 @@ func TestPlan(t *testing.T) {
 				"by descriptor 4, out of sight: rtmp_app=v2/pub\nby descriptor 4, out of sight: rtmp_playpath=********"},
 		{"args that show the key", func(s *Settings) { s.Args = []string{"-i", "x", "-f", "tee", "[f=flv]{publish}"} }, whole,
 			"-i x -f tee '[f=flv]********'\nthe key can be seen in the process list: {publish} is not the last of its args after -f flv or -f mpegts"},
+		{"args whose container does not fit", func(s *Settings) { s.Args = []string{"-i", "x", "-f", "mpegts", "{publish}"} }, whole,
+			"-i x -f mpegts '********'\nthe key can be seen in the process list: {publish} does not follow -f flv, which its kind of URL needs"},
+		{"args to a server without a hiding place", func(s *Settings) { s.Args = []string{"-i", "x", "-f", "flv", "{publish}"} }, "rtmp://u:canary-6b1f@h/app/lobby",
+			"-i x -f flv '********'\nthe key can be seen in the process list: FFmpeg takes the user and password of an RTMP URL from the command line alone"},
+		{"args with a password", func(s *Settings) { s.Args = []string{"-i", "rtsp://u:canary-6b1f@h/1", "-f", "null", "-"} }, "",
+			"-i 'rtsp://********@h/1' -f null -\nthe password in the input's URL can be seen in the process list"},
+		{"args with a secret option", func(s *Settings) {
+			s.Args = []string{"-passphrase", "canary-6b1f", "-i", "srt://h:1", "-f", "null", "-"}
+		}, "",
+			"-passphrase '********' -i srt://h:1 -f null -\nthe value of -passphrase can be seen in the process list"},
+		{"an authorization before the input", func(s *Settings) {
+			s.Input, s.Video, s.Audio, s.InputArgs = "https://h/a.ts", "copy", "none", []string{"-headers", "Authorization: Bearer canary-6b1f"}
+		}, whole,
+			fast + "-protocol_whitelist http,https,tcp,tls,crypto,data,httpproxy -rw_timeout 10000000 -reconnect 1 -reconnect_streamed 1 -reconnect_delay_max 4" +
+				" -headers 'Authorization: Bearer ********' -i https://h/a.ts -map 0:v:0 -c:v copy -an" + rtmp + "\nthe authorization in -headers can be seen in the process list"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := Defaults()

@@ -29,6 +29,7 @@ type Encoder struct {
 	changed   chan struct{} // closed and replaced when status changes
 	redact    redactor      // for the job noted
 	noted     encoders.Job
+	tried     *bool // whether the binary hands its args on to FFmpeg; nil before it was tried
 }
 
 // The driver is all that an encoder can be.
@@ -145,7 +146,7 @@ func (e *Encoder) Start(ctx context.Context, job encoders.Job) error {
 	case p != nil:
 		return fmt.Errorf("ffmpeg publishes %s as process %d: %w", p.Stream, p.PID, encoders.ErrBusy)
 	}
-	c, err := build(e.settings, job, !e.probesFully(job))
+	c, err := build(e.known(ctx), job, !e.probesFully(job))
 	if err != nil {
 		return err
 	}

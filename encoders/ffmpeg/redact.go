@@ -40,6 +40,11 @@ func newRedactor(s Settings, job encoders.Job) redactor {
 			note(url.QueryEscape(password))
 		}
 	}
+	for _, args := range [][]string{s.Args, s.InputArgs, s.OutputArgs} {
+		for _, value := range secretValues(fillAll(job, args)) {
+			note(value)
+		}
+	}
 	var r redactor
 	for text := range found {
 		r.known = append(r.known, text)

@@ -18,7 +18,7 @@ type Settings struct {
 	InputArgs  []string `yaml:"input_args" doc:"FFmpeg's options before the input; they win over the ones set here"`
 	OutputArgs []string `yaml:"output_args" doc:"FFmpeg's options before the output; they win over the ones set here"`
 	// Args is the whole command line instead, without the binary. {publish} as its last argument, after -f flv or -f mpegts, keeps the key
-	// hidden from the process list; anywhere else the key can be seen there.
+	// hidden from the process list; anywhere else the key can be seen there. Binary may then be a program that executes FFmpeg with its args.
 	Args []string `yaml:"args" doc:"the whole command line instead, without the binary; {publish} as the last argument, after -f flv or -f mpegts, keeps the key out of the process list"`
 
 	Video        string        `yaml:"video" enum:"h264,copy,none" doc:"h264 is encoded anew, safe for the platform; copy sends it as it comes"`
@@ -35,6 +35,8 @@ type Settings struct {
 	StallTimeout time.Duration `yaml:"stall_timeout" doc:"no progress for this long is a stall, and it is started anew; 0 = never"`
 	Standby      string        `yaml:"standby" enum:"none,warm" doc:"warm keeps a process loaded and stopped, for a quicker start"`
 	LogSize      int64         `yaml:"log_size" min:"4096" doc:"bytes of output kept; as much again of what came before"`
+
+	wrapper bool // Binary was seen to hand its args on to FFmpeg
 }
 
 // Defaults returns the settings of an encoder that says nothing but its input.
@@ -108,9 +110,11 @@ func (s Settings) Validate() error {
 	return errors.Join(errs...)
 }
 
-// isFFmpeg reports whether the binary takes FFmpeg's options, going by its name: ffmpeg, ffmpeg-7, /opt/bin/ffmpeg.static. Any other
-// program gets its Args as they are.
-func (s Settings) isFFmpeg() bool { return strings.HasPrefix(filepath.Base(s.Binary), "ffmpeg") }
+// isFFmpeg reports whether the binary takes FFmpeg's options, going by its name: ffmpeg, ffmpeg-7, /opt/bin/ffmpeg.static, or by a try, see
+// Encoder.known. Any other program gets its Args as they are.
+func (s Settings) isFFmpeg() bool {
+	return s.wrapper || strings.HasPrefix(filepath.Base(s.Binary), "ffmpeg")
+}
 
 // NeedsPublish reports whether a start needs a publishing URL: not when Args say themselves where to publish.
 func (s Settings) NeedsPublish() bool {
