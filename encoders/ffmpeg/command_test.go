@@ -45,7 +45,7 @@ func TestPlan(t *testing.T) {
 			"-re -f lavfi -i 'testsrc2=size=1280x720:rate=30[out0];sine=frequency=440:sample_rate=48000[out1]'" +
 				strings.Replace(h264, "-g 600 -force_key_frames 'expr:gte(t,n_forced*2)'", "-g 60 -keyint_min 60", 1) + aac + rtmp},
 		{"a list from the web", func(s *Settings) { s.Input, s.Video = "https://x.example/live.m3u8?t=canary-6b1f", "none" }, whole,
-			fast + "-protocol_whitelist http,https,tcp,tls,crypto,data,httpproxy -rw_timeout 10000000 -reconnect 1 -reconnect_streamed 1 -reconnect_delay_max 4" +
+			"-protocol_whitelist http,https,tcp,tls,crypto,data,httpproxy -rw_timeout 10000000 -reconnect 1 -reconnect_streamed 1 -reconnect_delay_max 4" +
 				" -i 'https://x.example/live.m3u8?t=********' -vn" + strings.Replace(aac, "'0:a:0?'", "0:a:0", 1) + rtmp +
 				"\nthe password in the input's URL can be seen in the process list"},
 		{"SRT in and out", func(s *Settings) { s.Input, s.Video, s.Audio = "srt://10.0.0.7:9000?mode=caller", "copy", "none" },
