@@ -68,7 +68,7 @@ func boot(t *testing.T, files map[string]string) *machine {
 
 func (m *machine) try(line string) (string, error) {
 	m.t.Helper()
-	return try(m.t, "nsenter", "--target="+m.init, "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "/bin/sh", "-c", "cd / && "+line)
+	return try(m.t, "nsenter", "--target="+m.init, "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd", "/bin/sh", "-c", line)
 }
 
 func (m *machine) run(line string) string {

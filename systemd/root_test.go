@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// patience bounds each program that a test runs; a clean Debian takes minutes on a busy machine.
-const patience = 8 * time.Minute
+// patience bounds each program that a test runs; a clean Debian, or a build from nothing, takes minutes on a busy machine.
+const patience = 15 * time.Minute
 
 // run runs a program to its end and returns what it said.
 func run(t *testing.T, name string, args ...string) string {
