@@ -22,7 +22,7 @@ func (e *Encoder) change(f func(*encoders.Status)) {
 }
 
 func differs(a, b encoders.Status) bool {
-	return a.State != b.State || a.Run != b.Run || a.PID != b.PID || a.Error != b.Error || a.ConfigOnly != b.ConfigOnly
+	return a.State != b.State || a.Run != b.Run || a.PID != b.PID || a.Error != b.Error
 }
 
 // Status tells what is known; the process is watched all the time.

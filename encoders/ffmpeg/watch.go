@@ -54,7 +54,7 @@ func (e *Encoder) open(p *process, h *handle) *process {
 	e.running, e.lastBlock = p, p.watchdog.last
 	e.mu.Unlock()
 	e.change(func(s *encoders.Status) {
-		*s = encoders.Status{State: seen, Since: p.Started, Run: p.Run, PID: p.PID, Error: why, ConfigOnly: p.watchdog.guesses(seen)}
+		*s = encoders.Status{State: seen, Since: p.Started, Run: p.Run, PID: p.PID, Error: why}
 	})
 	e.followers.Go(func() { e.follow(p) })
 	return p
@@ -143,7 +143,7 @@ func (e *Encoder) publishVerdict(p *process, now time.Time) {
 		if s.State != seen {
 			s.Since = now
 		}
-		s.State, s.Error, s.ConfigOnly = seen, why, p.watchdog.guesses(seen)
+		s.State, s.Error = seen, why
 	})
 }
 

@@ -92,8 +92,3 @@ func (w *watchdog) verdict(now time.Time) (state encoders.State, why string) {
 	}
 	return encoders.StatePublishing, ""
 }
-
-// guesses reports whether a verdict of publishing rests on the process being alive alone.
-func (w *watchdog) guesses(seen encoders.State) bool {
-	return seen == encoders.StatePublishing && w.blocks == 0
-}
