@@ -21,6 +21,7 @@ test: needs ## install what the tests need (apt), and run every check and every 
 	   .ci/check vet go vet ./... ; \
 	   .ci/check staticcheck go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./... ; \
 	   go test -json -race -timeout 25m ./... ; \
+	   ONCUE_CHAOS=1 go test -json -timeout 15m -run '^TestChaos$$' ./cmd/oncue ; \
 	   go test -json -timeout 10m -run '$(PROPERTIES)' ./controller -args -rapid.checks=$(CASES) ; \
 	 } 2>&1 | go run .ci/tally.go
 
