@@ -94,6 +94,14 @@ func TestCorruptBytes(t *testing.T) {
 	t.Logf("%d of %d damaged files were replaced", replaced, seeds)
 }
 
+// TestCloseWhileCorrupt closes a store whose writer finds the damage as it is told of the end.
+func TestCloseWhileCorrupt(t *testing.T) {
+	s := open(t, t.TempDir())
+	mustAppend(t, s, 0, 10)
+	s.health.wrote(errCorrupt)
+	closeStore(t, s)
+}
+
 // TestCorruptWhileOpen damages the file under an open store that has a backup.
 func TestCorruptWhileOpen(t *testing.T) {
 	dir := t.TempDir()

@@ -98,9 +98,11 @@ func (w *writer) stretch() error {
 	if free, total, err := freeSpace(w.walPath); err != nil || free < reserveMinFree || free < total/reserveShare {
 		return err
 	}
-	zeros := make([]byte, walPages*frameSize-info.Size())
-	if _, err := f.WriteAt(zeros, info.Size()); err != nil {
-		return errors.Join(fmt.Errorf("stretch the write-ahead log: %w", err), f.Truncate(info.Size()))
+	zeros := make([]byte, 64*frameSize)
+	for at := info.Size(); at < walPages*frameSize; at += int64(len(zeros)) {
+		if _, err := f.WriteAt(zeros[:min(int64(len(zeros)), walPages*frameSize-at)], at); err != nil {
+			return errors.Join(fmt.Errorf("stretch the write-ahead log: %w", err), f.Truncate(info.Size()))
+		}
 	}
 	return f.Sync()
 }

@@ -79,6 +79,7 @@ func (w *writer) serve(rw *sql.DB) error {
 var errCorrupt = errors.New("the database is corrupt")
 
 func (w *writer) loop() error {
+	w.queue.signal() // the word of the last request, or of the end, may have woken the writer of a file before
 	timer := time.NewTimer(quiet)
 	defer timer.Stop()
 	for {
