@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/oncue/oncue/controller"
 	"github.com/oncue/oncue/controller/millicast/simulator"
 )
@@ -38,16 +40,24 @@ streams: {hangs: {encoder: stuck, start_timeout: 2s, restart: {initial: 10m, max
 	}
 }
 
+// watched brings a stream live whose encoder says nothing of itself: the platform's word is the proof.
+func (s *site) watched(name string) {
+	s.t.Helper()
+	s.hook(controller.HookAttempt, name)
+	s.awaitPID(name)
+	s.hook(controller.HookFirstViewer, name)
+	s.awaitPhase(name, controller.PhaseLive)
+}
+
 // chaosStubborn has an encoder, and a child of it, that ignore every polite word.
 func chaosStubborn(c *chaos) {
 	s := c.site
 	script := c.script("trap '' TERM INT HUP\nsh -c 'trap \"\" TERM INT HUP; while :; do sleep 0.1; done' &\nwhile :; do sleep 0.1; done")
-	s.configure(fmt.Sprintf("encoders: {cam: {ffmpeg: {binary: %q, args: [run]}}}\ndefaults: {confirm: encoder, stop_timeout: 3s}\nstreams: {lobby: {encoder: cam}}\n", script))
+	s.configure(fmt.Sprintf("encoders: {cam: {ffmpeg: {binary: %q, args: [run]}}}\ndefaults: {stop_timeout: 3s}\nstreams: {lobby: {encoder: cam}}\n", script))
 	s.start()
 	var slowest time.Duration
 	for range c.times(1, 5) {
-		s.hook(controller.HookAttempt, "lobby")
-		s.awaitPhase("lobby", controller.PhaseLive)
+		s.watched("lobby")
 		s.await("the encoder has a child", func() bool { return len(s.encoders()) >= 2 })
 		at := time.Now()
 		s.mode("lobby", controller.ModeOff)
@@ -124,6 +134,9 @@ func chaosLogBlocked(c *chaos) {
 		c.Fatal(err)
 	}
 	defer r.Close()
+	if _, err := unix.FcntlInt(w.Fd(), unix.F_SETPIPE_SZ, 4096); err != nil {
+		c.Fatal(err)
+	}
 	s.stderr = w
 	s.start()
 	w.Close()
@@ -192,6 +205,7 @@ func chaosPartition(c *chaos) {
 			break
 		}
 		sim.Mute(false)
+		sim.Thaw("")
 		sim.Refuse("", "")
 		sim.SetAPIFaults(simulator.APIFaults{})
 		healed := time.Now()

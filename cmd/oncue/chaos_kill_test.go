@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"syscall"
 	"time"
 
 	"github.com/oncue/oncue/controller"
@@ -114,7 +116,7 @@ func chaosEncoderBoundaries(c *chaos) {
 [ -e %[1]q.start ] && rm %[1]q.start && kill -9 $PPID
 trap '[ -e %[1]q.stop ] && rm %[1]q.stop && kill -9 $(cat %[1]q.daemon); exit 0' TERM
 while :; do sleep 0.05; done`, runs))
-	s.configure(fmt.Sprintf("encoders: {cam: {ffmpeg: {binary: %q, args: [run]}}}\ndefaults: {confirm: encoder, idle_timeout: 100ms, stop_timeout: 5s}\nstreams: {lobby: {encoder: cam}}\n", script))
+	s.configure(fmt.Sprintf("encoders: {cam: {ffmpeg: {binary: %q, args: [run]}}}\ndefaults: {idle_timeout: 100ms, stop_timeout: 5s}\nstreams: {lobby: {encoder: cam}}\n", script))
 	touch := func(name, text string) {
 		if err := os.WriteFile(runs+name, []byte(text), 0o600); err != nil {
 			c.Fatal(err)
@@ -129,9 +131,12 @@ while :; do sleep 0.05; done`, runs))
 		s.gone() // killed by its own encoder
 		kills++
 		s.start()
+		s.awaitPID("lobby")
+		s.hook(controller.HookFirstViewer, "lobby")
 		s.awaitPhase("lobby", controller.PhaseLive)
-		if n := len(s.encoders()); n != 1 {
-			c.Errorf("%d encoder processes after a kill at the start", n)
+		leaders := slices.DeleteFunc(s.encoders(), func(pid int) bool { group, err := syscall.Getpgid(pid); return err != nil || group != pid })
+		if len(leaders) != 1 {
+			c.Errorf("encoders %v after a kill at the start", leaders)
 		}
 		touch(".daemon", fmt.Sprint(s.proc.Process.Pid))
 		touch(".stop", "")
