@@ -160,6 +160,14 @@ func chaosLogBlocked(c *chaos) {
 		}
 	}
 	s.await("pictures come", func() bool { return sim.Truth("lobby").Feeds[0].Pictures > seen+20 })
+	r.Close() // and now there is no log at all
+	for range 20 {
+		s.mode("lobby", controller.ModeOn)
+		s.mode("lobby", controller.ModeAuto)
+	}
+	if !s.running() {
+		c.Error("the daemon ended with its log")
+	}
 	fps := float64(sim.Truth("lobby").Feeds[0].Pictures-seen) / time.Since(at).Seconds()
 	c.says("%d hooks answered, the slowest after %v, %.1f of 10 pictures a second", answered, slowest.Round(time.Millisecond), fps)
 }

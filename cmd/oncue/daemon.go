@@ -66,7 +66,7 @@ func startDaemon(ctx context.Context, cfg *configs.Config, logTo io.Writer, opts
 	}
 	d := &service{level: new(slog.LevelVar), broken: make(chan error, 2), accounts: map[string]*account{}, cared: map[string]time.Time{}, onStory: o.onStory}
 	d.level.Set(levelOf(cfg.Log.Level))
-	d.log = newLogger(logTo, d.level, cfg.Log.Format)
+	d.log = newLogger(&logSink{to: logTo}, d.level, cfg.Log.Format)
 	defer func() {
 		if err != nil {
 			d.release()

@@ -26,6 +26,9 @@ func newLogger(w io.Writer, level *slog.LevelVar, format string) *slog.Logger {
 }
 
 func isTerminal(w any) bool {
+	if s, ok := w.(*logSink); ok {
+		w = s.to
+	}
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }

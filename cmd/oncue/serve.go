@@ -75,9 +75,11 @@ func serve(ctx context.Context, path string, watch bool, errs io.Writer) error {
 	if err != nil {
 		return err
 	}
-	hup := make(chan os.Signal, 1)
+	hup, pipe := make(chan os.Signal, 1), make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
+	signal.Notify(pipe, syscall.SIGPIPE) // a log that nobody reads any more would end the process
+	defer signal.Stop(pipe)
 	var changed <-chan time.Time
 	if watch {
 		tick := time.NewTicker(time.Second)
