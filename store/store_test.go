@@ -1,7 +1,9 @@
 package store
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"sync"
@@ -379,4 +381,22 @@ func TestSweep(t *testing.T) {
 	if seq, duplicate, err := s.Append(t.Context(), hook(5000)); err != nil || duplicate || seq != 3001 {
 		t.Fatal("numbers never come twice:", seq, duplicate, err)
 	}
+}
+
+// TestSweepShrinksTheFile frees more pages than the file keeps to spare.
+func TestSweepShrinksTheFile(t *testing.T) {
+	s := open(t, t.TempDir())
+	for n := range 400 {
+		r := hook(n)
+		r.Body = bytes.Repeat([]byte{byte(n)}, 16<<10)
+		r.Sum = sha256.Sum256(fmt.Append(nil, n))
+		if _, _, err := s.Append(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	swept, err := s.Sweep(t.Context(), Policy{Journal: time.Nanosecond})
+	if err != nil || swept.Hooks < 399 || swept.Pages < 256 {
+		t.Fatalf("swept %+v, %v", swept, err)
+	}
+	mustAppend(t, s, 1000, 1010)
 }

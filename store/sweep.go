@@ -155,8 +155,8 @@ func (s *Store) vacuum(ctx context.Context) (total int, err error) {
 			if given = min(free-sparePages, vacuumPages); err != nil || given <= 0 {
 				return err
 			}
-			_, err = c.number(fmt.Sprintf("PRAGMA incremental_vacuum(%d)", given))
-			return err
+			// It gives a row for each page, and a row has no columns.
+			return c.query(fmt.Sprintf("PRAGMA incremental_vacuum(%d)", given), nil, 0, func([]driver.Value) error { return nil })
 		})
 		if err != nil || given <= 0 {
 			return total, err
