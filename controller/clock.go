@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -26,7 +27,7 @@ const minStep = 2 * time.Second
 
 // NewClock reads the host's clocks.
 func NewClock() *Clock {
-	return ClockOf(time.Now, sinceBoot)
+	return ClockOf(time.Now, newUptime().now)
 }
 
 // ClockOf makes a clock of any wall clock and any time that only goes on, for simulations.
@@ -90,8 +91,36 @@ func bootID() string {
 	return strings.TrimSpace(string(id))
 }
 
-func sinceBoot() time.Duration {
+// uptime tells the time since boot, suspension included. Asking the kernel for it is a system call, so only what suspension adds to the monotonic clock is asked
+// for, and not for every hook.
+type uptime struct {
+	start   time.Time
+	asked   atomic.Int64 // of the monotonic clock since start, ns
+	suspend atomic.Int64 // boot time less monotonic time since start, ns
+}
+
+// askEvery is how long a suspension may go unnoticed after its end.
+const askEvery = 100 * time.Millisecond
+
+func newUptime() *uptime {
+	u := &uptime{start: time.Now()}
+	u.suspend.Store(sinceBoot() - int64(time.Since(u.start)))
+	return u
+}
+
+func (u *uptime) now() time.Duration {
+	passed := int64(time.Since(u.start))
+	if passed-u.asked.Load() >= int64(askEvery) {
+		u.asked.Store(passed)
+		if by := sinceBoot() - int64(time.Since(u.start)); by-u.suspend.Load() > int64(time.Millisecond) { // less is the two clocks being read one after the other
+			u.suspend.Store(by)
+		}
+	}
+	return time.Duration(passed + u.suspend.Load())
+}
+
+func sinceBoot() int64 {
 	var ts unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) // there since Linux 2.6.39
-	return time.Duration(ts.Nano())
+	return ts.Nano()
 }

@@ -32,6 +32,7 @@ type Controller struct {
 	drivers map[string]*opened     // device → driver
 	polls   map[string]*poller     // account → its poll
 
+	workers workers
 	alarms  *alarms
 	claims  *claims
 	hub     *hub
@@ -58,6 +59,7 @@ func New(cfg Config) *Controller {
 		c.cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	c.ctx, c.stopCtx = context.WithCancel(context.Background())
+	c.workers = newWorkers(c.ctx)
 	c.alarms = newAlarms(c.cfg.Clock.Now, func(s *stream) { s.post(Timer{}) })
 	c.claims = newClaims(func(id, _ string, ev Event) {
 		c.mu.RLock()

@@ -68,7 +68,7 @@ func (s *stream) put(p posted) {
 	s.inbox = append(s.inbox, p)
 	if !s.atWork {
 		s.atWork = true
-		go s.work()
+		s.c.workers.run(s)
 	}
 }
 
