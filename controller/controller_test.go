@@ -29,6 +29,7 @@ type rig struct {
 	specs    []controller.StreamSpec
 	accounts map[string]controller.AccountSpec
 	running  int
+	traces   bool                     // files of encoders are found on the host
 	settings map[string]fake.Settings // by encoder
 
 	store *store.Store
@@ -79,8 +80,9 @@ func (r *rig) boot() {
 	r.boxes = map[string]*fake.Encoder{}
 	r.c = controller.New(controller.Config{
 		Find: r.find, Streams: r.specs, Accounts: r.accounts, Running: r.running, Store: flaky{r.store, r},
-		Clock: controller.ClockOf(func() time.Time { return time.Now().Add(time.Duration(r.wall.Load())) }, func() time.Duration { return time.Since(r.begun) }),
-		Open:  r.open, Notify: func(n controller.Notice) { r.mu.Lock(); r.notices = append(r.notices, n); r.mu.Unlock() },
+		Clock:  controller.ClockOf(func() time.Time { return time.Now().Add(time.Duration(r.wall.Load())) }, func() time.Duration { return time.Since(r.begun) }),
+		Traces: func(string) bool { return r.traces },
+		Open:   r.open, Notify: func(n controller.Notice) { r.mu.Lock(); r.notices = append(r.notices, n); r.mu.Unlock() },
 	})
 	if err := r.c.Start(context.Background()); err != nil {
 		r.t.Fatal(err)
@@ -580,7 +582,8 @@ func TestOrphan(t *testing.T) {
 		r.live("lobby", "F1")
 		r.end(false)
 		r.loseStore(t)
-		r.bootWithTraces()
+		r.traces = true
+		r.boot()
 		r.pass(time.Second)
 		if v := r.view("lobby"); !v.Managed || v.Starts != 0 || v.Encoders[0].State != encoders.StatePublishing {
 			t.Errorf("%+v", v)

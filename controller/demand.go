@@ -50,7 +50,7 @@ func (s *State) demanded(p *Policy, now time.Time) demand {
 func (s *State) commanded() (demand, bool) {
 	switch s.Hold.Mode {
 	case ModeOff:
-		return demand{why: "held off" + s.Hold.words(), wake: time.Time{}}, true
+		return demand{why: "held off" + s.Hold.words()}, true
 	case ModeOn:
 		return demand{on: true, word: true, why: "held on" + s.Hold.words(), until: s.Hold.Until, ends: "return to auto"}, true
 	}

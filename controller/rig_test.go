@@ -1,17 +1,10 @@
 package controller_test
 
 import (
-	"context"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
-	"testing/synctest"
-	"time"
-
-	"github.com/oncue/oncue/controller"
-	"github.com/oncue/oncue/encoders/fake"
-	"github.com/oncue/oncue/store"
 )
 
 var nolog = slog.New(slog.DiscardHandler)
@@ -30,22 +23,4 @@ func (r *rig) loseStore(t *testing.T) {
 	if err := os.Rename(filepath.Join(r.dir, "data"), filepath.Join(r.dir, "lost")); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// bootWithTraces is boot for a host on which files of encoders are found.
-func (r *rig) bootWithTraces() {
-	r.t.Helper()
-	var err error
-	if r.store, err = store.Open(context.Background(), store.Options{Dir: filepath.Join(r.dir, "data")}); err != nil {
-		r.t.Fatal(err)
-	}
-	r.boxes = map[string]*fake.Encoder{}
-	r.c = controller.New(controller.Config{
-		Find: r.find, Streams: r.specs, Accounts: r.accounts, Store: r.store, Open: r.open, Traces: func(string) bool { return true },
-		Clock: controller.ClockOf(time.Now, func() time.Duration { return time.Since(r.begun) }),
-	})
-	if err := r.c.Start(context.Background()); err != nil {
-		r.t.Fatal(err)
-	}
-	synctest.Wait()
 }
