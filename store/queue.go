@@ -91,16 +91,18 @@ type chore struct {
 // synced to disk, the next one gathers.
 type queue struct {
 	wake chan struct{} // holds one token while there may be something to take
+	here chan struct{} // holds one token when what expect was called for is there
 
 	mu      sync.Mutex
 	hooks   *batch   // gathering
 	changes []*batch // gathering in the last
 	chores  []*chore
 	waiting int // requests in hooks and changes
+	wanted  int // hooks that the writer waits for; 0 when it does not
 	closed  bool
 }
 
-func newQueue() *queue { return &queue{wake: make(chan struct{}, 1)} }
+func newQueue() *queue { return &queue{wake: make(chan struct{}, 1), here: make(chan struct{}, 1)} }
 
 // addHook queues r and returns the batch that answers it.
 func (q *queue) addHook(r *hookRequest) (*batch, error) {
@@ -116,6 +118,9 @@ func (q *queue) addHook(r *hookRequest) (*batch, error) {
 	b := q.hooks
 	b.hooks = append(b.hooks, r)
 	first := len(b.hooks) == 1
+	if q.wanted > 0 && len(b.hooks) >= q.wanted {
+		q.arrived()
+	}
 	q.mu.Unlock()
 	if first {
 		q.signal()
@@ -137,6 +142,9 @@ func (q *queue) addChange(c *change) (*batch, error) {
 	}
 	b := q.changes[n-1]
 	b.changes = append(b.changes, c)
+	if q.wanted > 0 {
+		q.arrived()
+	}
 	q.signal()
 	return b, nil
 }
@@ -168,6 +176,34 @@ func (q *queue) signal() {
 	case q.wake <- struct{}{}:
 	default:
 	}
+}
+
+// expect returns a channel that has a token once so many hooks wait, or a change does; nil when that is so now, or nothing waits at all. 0 calls it off.
+func (q *queue) expect(hooks int) <-chan struct{} {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	select {
+	case <-q.here:
+	default:
+	}
+	q.wanted = 0
+	if q.hooks == nil || len(q.hooks.hooks) >= hooks || len(q.changes) > 0 || q.closed {
+		return nil
+	}
+	q.wanted = hooks
+	return q.here
+}
+
+// arrived tells who waits for hooks that they are there. The caller holds the lock.
+func (q *queue) arrived() {
+	q.wanted = 0
+	q.here <- struct{}{}
+}
+
+func (q *queue) hooksWaiting() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.hooks.hookList())
 }
 
 // take returns what is to be done next: hooks, a batch of changes and a chore, each nil when there is none. last is true when nothing

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"runtime"
 	"time"
 
 	"github.com/oncue/oncue/controller"
@@ -17,6 +16,7 @@ const (
 
 	// duplicateWindow is how long a body is remembered.
 	duplicateWindow = 24 * time.Hour
+
 )
 
 // writer is the one goroutine that changes the database.
@@ -38,6 +38,7 @@ type writer struct {
 	runWritten   bool  // in the transaction under way
 	stretched    bool  // the log was stretched
 	checkpointed int64 // pages that a checkpoint left in the log
+	gathering    gathering
 
 	// scratch of one batch
 	inserted []*hookRequest
@@ -91,11 +92,11 @@ func (w *writer) loop() error {
 			}
 			continue
 		}
-		// The callers that were just answered are about to come with their next hooks: let them, and they share one sync.
-		runtime.Gosched()
+		w.gathering.wait(w.queue)
 		hooks, changes, chore, last := w.queue.take()
 		if hooks != nil || changes != nil {
 			w.commit(hooks, changes)
+			w.gathering.answered(len(hooks.hookList()), w.queue)
 		}
 		if chore != nil {
 			chore.err = chore.do(w.conn)
