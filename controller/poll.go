@@ -100,7 +100,7 @@ func (c *Controller) active(account string) map[string]*stream {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	for _, s := range c.streams {
-		if v := s.view.Load(); s.account == account && v != nil && v.matters() {
+		if s.account == account && s.matters() {
 			found[s.name] = s
 		}
 	}

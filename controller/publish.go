@@ -16,19 +16,20 @@ type published struct {
 
 // publish lets readers see the state, and tells those who watch when there is something new to see.
 func (s *stream) publish(spec *StreamSpec, now time.Time) {
-	p := &published{s.state, spec, s.c.begun}
-	old := s.view.Swap(p)
+	s.viewMu.Lock()
+	news := s.view.spec != spec || !same(&s.view.state, &s.state)
+	s.view = published{s.state, spec, s.c.begun}
+	s.viewMu.Unlock()
 	if f := s.c.cfg.Observe.AttemptToLive; f != nil && s.state.ForViewers && !s.state.LiveSince.IsZero() && s.state.Facts.Attempt.Seen.After(s.lived) {
 		s.lived = s.state.Facts.Attempt.Seen
 		if d := s.state.LiveSince.Sub(s.lived); d >= 0 {
 			f(d)
 		}
 	}
-	if old != nil && old.spec == spec && same(&old.state, &s.state) {
-		return
+	if news {
+		v := s.now(now)
+		s.c.hub.publish(Change{Stream: &v})
 	}
-	v := p.at(now)
-	s.c.hub.publish(Change{Stream: &v})
 }
 
 // same reports whether two states look the same to a reader, but for figures that grow by themselves and the time of the last attempt.
@@ -43,8 +44,11 @@ func same(a, b *State) bool {
 }
 
 // matters reports whether the platform's word may matter to the stream now.
-func (p *published) matters() bool {
-	return p.state.Phase != PhaseIdle || p.state.Facts.Poll.Live || slices.ContainsFunc(p.state.Facts.Feeds, func(f FeedFact) bool { return f.open() })
+func (s *stream) matters() bool {
+	s.viewMu.Lock()
+	defer s.viewMu.Unlock()
+	p := &s.view
+	return p.spec != nil && (p.state.Phase != PhaseIdle || p.state.Facts.Poll.Live || slices.ContainsFunc(p.state.Facts.Feeds, func(f FeedFact) bool { return f.open() }))
 }
 
 // at is the view, with figures brought up to now.
@@ -168,9 +172,17 @@ func (c *Controller) Streams() []StreamView {
 	return views
 }
 
+// published returns what was published last; its spec is nil when the stream has not worked yet.
+func (s *stream) published() *published {
+	s.viewMu.Lock()
+	defer s.viewMu.Unlock()
+	p := s.view
+	return &p
+}
+
 // now is the stream's view; one that has not worked yet shows its configuration.
 func (s *stream) now(now time.Time) StreamView {
-	if p := s.view.Load(); p != nil {
+	if p := s.published(); p.spec != nil {
 		return p.at(now)
 	}
 	s.mu.Lock()

@@ -161,8 +161,17 @@ func (s *State) fit(p *Policy) {
 	if s.Phase == "" {
 		s.Phase = PhaseIdle
 	}
-	next := make([]Enc, 0, len(p.Encoders))
-	for _, ref := range p.Encoders {
+	if !slices.EqualFunc(s.Encoders, p.Encoders, func(e Enc, r EncoderRef) bool { return e.Name == r.Name }) {
+		s.Encoders = s.fitted(p.Encoders)
+	}
+	if s.Active >= max(len(p.Encoders), 1) {
+		s.Active = 0
+	}
+}
+
+func (s *State) fitted(policy []EncoderRef) []Enc {
+	next := make([]Enc, 0, len(policy))
+	for _, ref := range policy {
 		if e := s.enc(ref.Name); e != nil {
 			next = append(next, *e)
 		} else {
@@ -170,14 +179,11 @@ func (s *State) fit(p *Policy) {
 		}
 	}
 	for _, e := range s.Encoders {
-		if !slices.ContainsFunc(p.Encoders, func(r EncoderRef) bool { return r.Name == e.Name }) && (e.on() || e.Claimed) {
+		if !slices.ContainsFunc(policy, func(r EncoderRef) bool { return r.Name == e.Name }) && (e.on() || e.Claimed) {
 			next = append(next, e)
 		}
 	}
-	s.Encoders = next
-	if s.Active >= max(len(p.Encoders), 1) {
-		s.Active = 0
-	}
+	return next
 }
 
 // shift moves every time that was read off the machine's clock.

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/oncue/oncue/encoders"
@@ -36,7 +35,8 @@ type stream struct {
 
 	alarm *alarm // owned by alarms
 
-	view atomic.Pointer[published]
+	viewMu sync.Mutex
+	view   published
 }
 
 type posted struct {

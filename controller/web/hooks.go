@@ -130,7 +130,9 @@ func (h *Hooks) hook(c echo.Context) error {
 	began := time.Now()
 	result, status, words, cause := h.take(c.Request(), began)
 	if status == http.StatusOK {
-		err := c.Blob(http.StatusOK, echo.MIMEApplicationJSON, accepted(result))
+		c.Response().Header()[echo.HeaderContentType] = contentJSON // a Set for each hook would make it anew
+		c.Response().WriteHeader(http.StatusOK)
+		_, err := c.Response().Write(accepted(result))
 		h.observe(result, time.Since(began))
 		return err
 	}
@@ -248,9 +250,14 @@ func linger(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+var (
+	contentJSON    = []string{echo.MIMEApplicationJSON}
+	answerAccepted = []byte(`{"status":"accepted"}`)
+)
+
 func accepted(result HookResult) []byte {
 	if result == HookResult(controller.Accepted) {
-		return []byte(`{"status":"accepted"}`)
+		return answerAccepted
 	}
 	return []byte(`{"status":"` + string(result) + `"}`)
 }
