@@ -28,7 +28,7 @@ func (g *gathering) answered(hooks int, q *queue) { g.expected = hooks + q.hooks
 
 // wait returns when all are back whom the last commit answered, when a change waits, or when it has been long enough.
 func (g *gathering) wait(q *queue) {
-	runtime.Gosched()
+	runtime.Gosched() // those who were just answered may be about to come at once
 	if g.expected < 2 {
 		return
 	}

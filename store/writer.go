@@ -16,7 +16,6 @@ const (
 
 	// duplicateWindow is how long a body is remembered.
 	duplicateWindow = 24 * time.Hour
-
 )
 
 // writer is the one goroutine that changes the database.

@@ -30,7 +30,8 @@ const (
 // ReservedPrefix starts the names of streams that exist for a round-trip test only. Hooks for them are stored and never acted on.
 const ReservedPrefix = "oncue-roundtrip-"
 
-// Errors of Receive. A delivery that one of them answers has changed nothing; what the store could not take has controller.ErrStore in its chain.
+// Errors of Receive. A delivery that one of them answers has changed nothing. What the store could not take has controller.ErrStore in its chain; when only the
+// caller's time ran out, it may still be taken, and the machine hears of it then.
 var (
 	ErrSignature   = errors.New("the signature is missing, wrong or another account's")
 	ErrContentType = errors.New("the content type is neither JSON nor JPEG")
@@ -180,12 +181,36 @@ func (r *Receiver) take(ctx context.Context, d Delivery, keys []*key) (controlle
 	}
 	rec.Verdict, rec.Note = r.judge(rec, hook, err, now)
 	rec.Body = d.Body
+	hook.Received = d.Received
+	late := rec
 	verdict, err := r.append(ctx, &rec, d, key)
 	if verdict == controller.Accepted {
-		hook.Received = d.Received
 		r.machine.Deliver(hook)
 	}
+	if err != nil && ctx.Err() != nil {
+		go r.takeUnanswered(late, hook, d, key)
+	}
 	return verdict, err
+}
+
+// unansweredLimit is how long the journal may take to tell what became of a delivery that could not wait for it.
+const unansweredLimit = time.Minute
+
+// takeUnanswered follows a delivery whose sender was told that it is not stored because storing took too long. It may be stored all the same, and then the
+// machine must hear of it now, not after the next start. To append it again tells: it waits in line behind the first try, and finds it or stores the
+// delivery after all.
+func (r *Receiver) takeUnanswered(rec controller.Record, hook controller.Hook, d Delivery, key *key) {
+	ctx, cancel := context.WithTimeout(context.Background(), unansweredLimit)
+	defer cancel()
+	accepted := rec.Verdict == controller.Accepted
+	if _, err := r.append(ctx, &rec, d, key); err != nil {
+		r.log.Error("a signed hook is lost: the store did not take it in time", "stream", rec.Stream, "event", rec.Event, "received", d.Received, "error", err)
+		return
+	}
+	if accepted {
+		r.machine.Deliver(hook) // hooks may come twice
+	}
+	r.log.Warn("a hook was stored after its sender was told otherwise", "stream", rec.Stream, "event", rec.Event, "received", d.Received, "took", r.now().Sub(d.Received))
 }
 
 // keyOf picks the key of the account that the body names, or the first when it names none. It is nil when the account is not among them.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -162,6 +163,72 @@ func TestReceiveSaysWhenTheStoreFails(t *testing.T) {
 		if g.Stats().Results["store"] != 1 {
 			t.Errorf("%v: not counted", cause)
 		}
+	}
+}
+
+// stuckJournal takes nothing before it is let go, like a disk that does not answer; callers whose time is up leave, and what they brought stays in line.
+type stuckJournal struct {
+	*rig
+	free chan struct{}
+}
+
+func (j stuckJournal) Append(ctx context.Context, r controller.Record) (int64, bool, error) {
+	select {
+	case <-j.free:
+		return j.rig.Append(ctx, r)
+	case <-ctx.Done():
+		go func() {
+			<-j.free
+			_, _, _ = j.rig.Append(context.Background(), r)
+		}()
+		return 0, false, ctx.Err()
+	}
+}
+
+func TestReceiveActsOnWhatIsStoredTooLate(t *testing.T) {
+	for _, c := range []struct {
+		what     string
+		recovers bool
+		heard    int
+		word     string
+	}{
+		{"the disk answers again", true, 1, "a hook was stored after its sender was told otherwise"},
+		{"the disk stays away", false, 0, "a signed hook is lost"},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := newBareRig(t, oneAccount(), nil)
+				j := stuckJournal{g, make(chan struct{})}
+				g.Receiver.journal = j
+				ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+				defer cancel()
+				body := []byte(vectorBody)
+				_, err := g.Receive(ctx, delivery(ContentJSON, body, Sign(secret.New(vectorSecret), body)))
+				if !errors.Is(err, controller.ErrStore) || !errors.Is(err, context.DeadlineExceeded) {
+					t.Fatalf("a hook that is not stored in time: %v", err)
+				}
+				synctest.Wait()
+				if n := len(g.delivered()); n != 0 {
+					t.Fatalf("the machine heard of %d hooks that are not stored", n)
+				}
+				if c.recovers {
+					close(j.free)
+				} else {
+					time.Sleep(unansweredLimit + time.Second)
+					close(j.free)
+				}
+				synctest.Wait()
+				if n := len(g.delivered()); n != c.heard {
+					t.Errorf("the machine heard of %d hooks, want %d", n, c.heard)
+				}
+				if n := len(g.journaled()); n != 1 {
+					t.Errorf("the journal has %d hooks", n)
+				}
+				if !strings.Contains(g.logged(), c.word) {
+					t.Errorf("the log does not say %q:\n%s", c.word, g.logged())
+				}
+			})
+		})
 	}
 }
 
