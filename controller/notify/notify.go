@@ -39,10 +39,11 @@ type Notifier struct {
 
 const (
 	queueLength = 64
-	// The same thing about the same stream is told once in this time: a flapping encoder must not wake a town.
-	quiet     = 10 * time.Minute
+	// The same thing about the same stream is told once in this time, unless it was over in between.
+	quiet = 10 * time.Minute
+	// A notice is tried this often, 1, 4, 16 and 64 s after the try before, and given up then.
 	tries     = 5
-	sendLimit = 15 * time.Second
+	sendLimit = 15 * time.Second // for one try
 )
 
 // New makes a notifier that tells nobody yet.
@@ -70,9 +71,13 @@ type note struct {
 }
 
 // Set replaces the receivers. Those that stay the same keep what they have queued. An unusable URL is an error, and nothing changes then.
+// After Close it does nothing.
 func (n *Notifier) Set(list []Receiver) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.closed {
+		return nil
+	}
 	var next []*outlet
 	for i, r := range list {
 		if at := slices.IndexFunc(n.outs, func(o *outlet) bool { return o.URL.Same(r.URL) && o.Secret.Same(r.Secret) && slices.Equal(o.On, r.On) }); at >= 0 && !slices.Contains(next, n.outs[at]) {
@@ -145,10 +150,9 @@ func (n *Notifier) repeated(notice controller.Notice) bool {
 }
 
 func (n *Notifier) serve(ctx context.Context, o *outlet) {
-	for {
+	for ctx.Err() == nil { // who is gone gets nothing of what is still queued
 		select {
 		case <-ctx.Done():
-			return
 		case item := <-o.queue:
 			n.deliver(ctx, o, item)
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -16,10 +17,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
-	"github.com/nicholas-fedor/shoutrrr"
 	"github.com/nicholas-fedor/shoutrrr/pkg/router"
+	"github.com/nicholas-fedor/shoutrrr/pkg/types"
 
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/controller"
@@ -38,6 +40,9 @@ func senderFor(r Receiver) (sender, error) {
 	}
 	switch u.Scheme {
 	case "https":
+		if u.Hostname() == "" {
+			return nil, errors.New("names no host")
+		}
 		return newHook(r)
 	case "http":
 		if ip := net.ParseIP(u.Hostname()); u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback()) {
@@ -55,17 +60,18 @@ func newChat(u *url.URL) (chat, error) {
 		slices.Sort(known)
 		return chat{}, fmt.Errorf("%s:// is no service that can be told; allowed: https, %s", u.Scheme, strings.Join(known, ", "))
 	}
+	c := chat{scheme: u.Scheme, spare: make(chan types.Service, 1), aside: make(chan struct{}, leftBehind)}
 	full, checked := u.String(), *u
+	c.open = func() (types.Service, error) { return new(router.ServiceRouter).Locate(full) }
 	if service == "matrix" { // which logs a user in as soon as its sender is made
 		checked.User = url.UserPassword("", "token")
 	}
-	s, err := shoutrrr.CreateSender(checked.String())
+	s, err := new(router.ServiceRouter).Locate(checked.String())
 	if err != nil {
 		return chat{}, fmt.Errorf("the %s:// URL is incomplete or wrong; shoutrrr's documentation shows how it is written", u.Scheme)
 	}
-	c := chat{scheme: u.Scheme, open: func() (*router.ServiceRouter, error) { return s, nil }}
-	if service == "matrix" {
-		c.open = func() (*router.ServiceRouter, error) { return shoutrrr.CreateSender(full) }
+	if service != "matrix" {
+		c.spare <- s
 	}
 	return c, nil
 }
@@ -81,7 +87,7 @@ func newHook(r Receiver) (*hook, error) {
 	h := &hook{url: r.URL, client: &http.Client{Timeout: sendLimit, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	if r.Secret.Set() {
 		key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(r.Secret.Reveal(), "whsec_"))
-		if err != nil {
+		if err != nil || len(key) == 0 {
 			return nil, errors.New("its secret is not base64")
 		}
 		h.key = key
@@ -117,18 +123,34 @@ func (h *hook) send(ctx context.Context, n controller.Notice, id string) error {
 	}
 	res, err := h.client.Do(req)
 	if err != nil {
-		var u *url.Error
-		if errors.As(err, &u) {
-			err = u.Err // without the URL
-		}
-		return err
+		return cause(err)
 	}
 	defer res.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 1<<16))
 	if res.StatusCode/100 != 2 {
-		return fmt.Errorf("the receiver answered %s", res.Status)
+		return fmt.Errorf("the receiver answered %d %s", res.StatusCode, http.StatusText(res.StatusCode)) // not in its own words
 	}
 	return nil
+}
+
+// cause says in words of ours why a request failed: those of the libraries hold the host, or what the receiver sent.
+func cause(err error) error {
+	if name, ok := errors.AsType[*net.DNSError](err); ok {
+		return fmt.Errorf("the receiver's name is not found: %s", name.Err)
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return errors.New("the receiver's certificate is of no use: expired, for another name, or of an unknown authority")
+	}
+	if slow, ok := errors.AsType[net.Error](err); ok && slow.Timeout() {
+		return errors.New("the receiver did not answer in time")
+	}
+	if number, ok := errors.AsType[syscall.Errno](err); ok {
+		return fmt.Errorf("the receiver cannot be reached: %w", number)
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return errors.New("the receiver hung up")
+	}
+	return errors.New("the receiver's answer cannot be read")
 }
 
 func (h *hook) sign(header http.Header, id string, body []byte, now time.Time) {
@@ -140,31 +162,32 @@ func (h *hook) sign(header http.Header, id string, body []byte, now time.Time) {
 	header.Set("webhook-signature", "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))
 }
 
-// chat is a service that shoutrrr knows. Its Send takes no context, so it runs aside and is left behind when time is up.
+// chat is a service that shoutrrr knows. Its Send takes no context, and mail, among others, waits for ever; so it runs aside and is left behind when time is up.
 type chat struct {
 	scheme string
-	open   func() (*router.ServiceRouter, error) // may connect
+	open   func() (types.Service, error) // may connect
+	spare  chan types.Service            // the one that sent last; not every one can do two things at a time
+	aside  chan struct{}                 // holds one for each Send at work, also of those left behind
 }
+
+// leftBehind is how many Sends to one receiver may hang. Each costs a connection, of which encoders must not run short.
+const leftBehind = 4
 
 func (c chat) send(ctx context.Context, n controller.Notice, _ string) error {
 	text := "oncue: " + n.Text
 	if n.Stream != "" {
 		text = "oncue: " + n.Stream + ": " + n.Text
 	}
+	select {
+	case c.aside <- struct{}{}:
+	default:
+		return fmt.Errorf("%s hangs: it still has to answer to %d notices", c.scheme, leftBehind)
+	}
 	done := make(chan error, 1)
 	go func() {
-		service, err := c.open()
-		if err != nil {
-			done <- fmt.Errorf("%s cannot be reached", c.scheme) // its own words may hold the URL
-			return
-		}
-		for _, err := range service.Send(text, nil) {
-			if err != nil {
-				done <- fmt.Errorf("%s did not take it", c.scheme)
-				return
-			}
-		}
-		done <- nil
+		err := c.tell(text)
+		<-c.aside
+		done <- err
 	}()
 	select {
 	case err := <-done:
@@ -172,4 +195,29 @@ func (c chat) send(ctx context.Context, n controller.Notice, _ string) error {
 	case <-ctx.Done():
 		return fmt.Errorf("%s: %w", c.scheme, ctx.Err())
 	}
+}
+
+// tell does the sending. Its errors have none of the service's words, which may hold the URL.
+func (c chat) tell(text string) (err error) {
+	defer func() {
+		if recover() != nil { // no notice is worth the encoders
+			err = fmt.Errorf("the sender for %s failed", c.scheme)
+		}
+	}()
+	var s types.Service
+	select {
+	case s = <-c.spare:
+	default:
+		if s, err = c.open(); err != nil {
+			return fmt.Errorf("%s cannot be reached", c.scheme)
+		}
+	}
+	if s.Send(text, &types.Params{}) != nil {
+		return fmt.Errorf("%s did not take it", c.scheme)
+	}
+	select {
+	case c.spare <- s:
+	default:
+	}
+	return nil
 }
