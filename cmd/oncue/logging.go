@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 
+	systemd "github.com/coreos/go-systemd/v22/journal"
 	"github.com/lmittmann/tint"
 	"golang.org/x/term"
 )
@@ -17,12 +18,21 @@ func newLogger(w io.Writer, level *slog.LevelVar, format string) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
 	case format == "text":
 		return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
-	case os.Getenv("JOURNAL_STREAM") != "":
+	case readByJournald(w):
 		return slog.New(newJournald(w, level))
 	case isTerminal(w):
 		return slog.New(tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: "15:04:05.000"}))
 	}
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
+}
+
+// readByJournald reports whether what is written here goes to journald. That the variable is set is not enough: terminals hand it down from the desktop.
+func readByJournald(w io.Writer) bool {
+	if s, ok := w.(*logSink); ok {
+		w = s.to
+	}
+	is, err := systemd.StderrIsJournalStream()
+	return w == os.Stderr && err == nil && is
 }
 
 func isTerminal(w any) bool {
@@ -33,7 +43,40 @@ func isTerminal(w any) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// journald turns each line's level into the syslog priority that journald strips and files (sd-daemon(3)). The time is left out: journald has its own.
+// Priorities that journald takes off the beginning of a line, and files the line under (sd-daemon(3)).
+const (
+	priorityError = "<3>"
+	priorityWarn  = "<4>"
+	priorityInfo  = "<6>"
+	priorityDebug = "<7>"
+)
+
+// graded is for what people are told beside the log. Where journald reads it, each line carries its priority; elsewhere its words say how bad it is.
+func graded(w io.Writer, priority string) io.Writer {
+	if !readByJournald(w) {
+		return w
+	}
+	return grader{w, priority}
+}
+
+type grader struct {
+	w        io.Writer
+	priority string
+}
+
+// Write gets whole lines.
+func (g grader) Write(text []byte) (int, error) {
+	var out []byte
+	for line := range bytes.Lines(text) {
+		out = append(append(out, g.priority...), line...)
+	}
+	if _, err := g.w.Write(out); err != nil {
+		return 0, err
+	}
+	return len(text), nil
+}
+
+// journald turns each line's level into its priority. The time is left out: journald has its own.
 type journald struct{ w io.Writer }
 
 func newJournald(w io.Writer, level *slog.LevelVar) slog.Handler {
@@ -47,7 +90,7 @@ func newJournald(w io.Writer, level *slog.LevelVar) slog.Handler {
 
 // Write gets one whole record, which begins with its level.
 func (j journald) Write(line []byte) (int, error) {
-	for level, priority := range map[string]string{"level=ERROR ": "<3>", "level=WARN ": "<4>", "level=INFO ": "<6>", "level=DEBUG ": "<7>"} {
+	for level, priority := range map[string]string{"level=ERROR ": priorityError, "level=WARN ": priorityWarn, "level=INFO ": priorityInfo, "level=DEBUG ": priorityDebug} {
 		if rest, ok := bytes.CutPrefix(line, []byte(level)); ok {
 			if _, err := j.w.Write(append([]byte(priority), rest...)); err != nil {
 				return 0, err

@@ -23,8 +23,11 @@ const atomicWrite = 4096
 func (s *logSink) Write(line []byte) (int, error) {
 	if s.dropped > 0 {
 		form := "time=%s level=WARN msg=%q lines=%d\n"
-		if line[0] == '{' {
+		switch line[0] {
+		case '{':
 			form = `{"time":"%s","level":"WARN","msg":%q,"lines":%d}` + "\n"
+		case '<': // journald's form, which has no time
+			form = priorityWarn + "msg=%[2]q lines=%[3]d\n"
 		}
 		if !s.put(fmt.Appendf(nil, form, time.Now().UTC().Format(time.RFC3339Nano), "log lines were dropped: nobody took them", s.dropped)) {
 			s.dropped++

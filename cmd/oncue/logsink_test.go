@@ -42,4 +42,11 @@ func TestLogSinkDoesNotWait(t *testing.T) {
 	if got, err := in.ReadString('\n'); err != nil || got != "{}\n" {
 		t.Fatal(got, err)
 	}
+	s.dropped = 7
+	if _, err := s.Write([]byte("<6>msg=x\n")); err != nil {
+		t.Fatal(err)
+	}
+	if note, err := in.ReadString('\n'); err != nil || note != "<4>msg=\"log lines were dropped: nobody took them\" lines=7\n" {
+		t.Fatalf("for journald it says %q, %v", note, err)
+	}
 }

@@ -35,9 +35,10 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	}
 	var said saidError
 	if !errors.As(err, &said) {
-		fmt.Fprintf(errs, "error: %v\n", err)
+		to := graded(errs, priorityError)
+		fmt.Fprintf(to, "error: %v\n", err)
 		if h := hintFor(err); h != "" {
-			fmt.Fprintf(errs, "hint: %s\n", h)
+			fmt.Fprintf(to, "hint: %s\n", h)
 		}
 	}
 	var usage usageError

@@ -67,7 +67,8 @@ func loadConfig(path string, errs io.Writer, warn func(configs.Problem)) (*confi
 }
 
 func serve(ctx context.Context, path string, watch bool, errs io.Writer) error {
-	cfg, err := loadConfig(path, errs, func(p configs.Problem) { fmt.Fprintln(errs, p) })
+	warnings := graded(errs, priorityWarn)
+	cfg, err := loadConfig(path, graded(errs, priorityError), func(p configs.Problem) { fmt.Fprintln(warnings, p) })
 	if err != nil {
 		return err
 	}
