@@ -80,6 +80,9 @@ func startDaemon(ctx context.Context, cfg *configs.Config, logTo io.Writer, opts
 		return nil, err
 	}
 	d.people = notify.New(d.log)
+	if err := d.people.Set(receivers(cfg.Notify)); err != nil { // before the store opens, which may have something to tell
+		return nil, err
+	}
 	if d.store, err = store.Open(ctx, store.Options{Dir: cfg.DataDir, Log: d.log, LockWait: lockWait, Notice: d.notice}); err != nil {
 		return nil, err
 	}
