@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 )
 
 const (
@@ -18,27 +19,40 @@ const (
 	digestRows  = 1024    // journal rows for one digest, which must not hold the writer for long
 	digestLimit = 512_000 // undigested rows at which digests go between batches
 
+	// A digest is followed by a pause, of so many times what it took, so that after a flood it does not take a core for minutes: until it has caught
+	// up, readers read through what it has not covered.
+	digestPause    = 100
+	digestPauseMin = time.Second
+	digestPauseMax = 5 * time.Second
+
 	frameSize = pageSize + 24 // a page in the log and its header: https://sqlite.org/fileformat2.html#the_write_ahead_log
 )
 
-// idle does a piece of what can wait, and reports whether there is more.
-func (w *writer) idle() bool {
+// idle does a piece of what can wait, and tells when to do the next if there is more.
+func (w *writer) idle() (wait time.Duration, more bool) {
 	var err error
-	more := false
 	switch pages, _ := w.logged(); {
 	case !w.stretched:
 		w.stretched, more = true, true
 		err = w.stretch()
-	case w.digested < w.seq:
+	case w.olderThan != 0:
 		more = true
+		err = w.loadOlder(runsAtOnce)
+	case w.digested < w.seq && time.Until(w.digestAt) <= 0:
+		more = true
+		began := time.Now()
 		err = w.digest()
+		w.digestAt = time.Now().Add(min(max(digestPause*time.Since(began), digestPauseMin), digestPauseMax))
 	case pages >= checkpointIdle && pages != w.checkpointed:
 		err = w.checkpoint()
-	case w.seen.old(w.windowStart()):
+	case w.seen.old(w.windowStart()) || w.older.old(w.windowStart()):
 		err = w.forget()
 	}
+	if !more && w.digested < w.seq {
+		wait, more = max(time.Until(w.digestAt), quiet), true
+	}
 	w.health.chore(err)
-	return more && err == nil && !w.health.corrupt()
+	return wait, more && err == nil && !w.health.corrupt()
 }
 
 // busy does what cannot wait any longer, between two batches.
@@ -131,6 +145,7 @@ func (w *writer) digest() error {
 func (w *writer) forget() error {
 	before := w.windowStart()
 	w.seen.forget(before)
+	w.older.forget(before)
 	err := w.conn.transaction(func() error {
 		return w.conn.exec("UPDATE runs SET sums = x'' WHERE newest < ? AND sums <> x''", before)
 	})

@@ -16,8 +16,8 @@ const (
 
 // keep looks after the file beside the writer, until ctx ends: it checks it once, keeps the ballast, and finds out when a fault has passed.
 func (s *Store) keep(ctx context.Context) {
-	s.makeBallast()
-	s.check(ctx)
+	settled := time.NewTimer(s.options.Settle)
+	defer settled.Stop()
 	probe, ballast := time.NewTicker(probeEvery), time.NewTicker(ballastEvery)
 	defer probe.Stop()
 	defer ballast.Stop()
@@ -25,6 +25,9 @@ func (s *Store) keep(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-settled.C:
+			s.makeBallast()
+			s.check(ctx)
 		case <-s.health.failed:
 			s.relieve(ctx)
 		case <-probe.C:

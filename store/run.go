@@ -8,7 +8,7 @@ import (
 func (s *Store) write() {
 	defer close(s.stopped)
 	w := newWriter(s.queue, s.health, s.now, s.path)
-	w.room = s.room
+	w.room, w.settle = s.room, s.options.Settle
 	for {
 		err := errCorrupt
 		if s.aside == "" {

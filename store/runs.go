@@ -4,6 +4,7 @@ import (
 	"database/sql/driver"
 	"encoding/binary"
 	"fmt"
+	"time"
 
 	"github.com/oncue/oncue/controller"
 )
@@ -44,9 +45,22 @@ func (w *writer) writeRun() error {
 	return nil
 }
 
-// load reads what the writer must know of the file: the last numbers, and the sums of the last day.
+const (
+	// recent is how far back the writer knows the sums before it serves. The rest of the day is read when there is time, or when a hook comes that
+	// may be a duplicate of one from back then.
+	recent = time.Hour
+
+	// ahead is how far a sender's clock may be ahead of this one.
+	ahead = 15 * time.Minute
+
+	// runsAtOnce is how many runs are read in one piece of idle work.
+	runsAtOnce = 4
+)
+
+// load reads what the writer must know of the file: the last numbers, and the latest sums.
 func (w *writer) load() (err error) {
 	w.seen, w.run, w.runWritten = seen{}, run{}, false
+	w.older, w.olderThan, w.olderRead = seen{}, w.now().Add(-recent).UnixMilli(), 0
 	w.stretched, w.checkpointed = false, 0
 	if _, err := w.conn.number("PRAGMA wal_autocheckpoint = 0"); err != nil {
 		return err
@@ -60,17 +74,9 @@ func (w *writer) load() (err error) {
 	if w.digested, err = w.conn.number("SELECT value FROM marks WHERE name = 'digested'"); err != nil {
 		return fmt.Errorf("load the marks: %w", err)
 	}
-	cutoff := w.now().Add(-duplicateWindow).UnixMilli()
-	err = w.conn.query("SELECT first, newest, sums FROM runs WHERE newest >= ? ORDER BY first", []driver.Value{cutoff}, 3, func(row []driver.Value) error {
-		first, newest, _, err := integers(row, 2)
-		if err != nil {
-			return err
-		}
-		sums, _ := row[2].([]byte)
-		for i := 0; i+8 <= len(sums); i += 8 {
-			w.seen.add(binary.BigEndian.Uint64(sums[i:]), first+int64(i/8), newest)
-		}
-		return nil
+	err = w.conn.query("SELECT first, newest, sums FROM runs WHERE newest >= ? ORDER BY first", []driver.Value{w.olderThan}, 3, func(row []driver.Value) error {
+		_, err := w.seen.addRun(row)
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("load the runs: %w", err)
@@ -98,12 +104,56 @@ func (w *writer) load() (err error) {
 	return nil
 }
 
+// loadOlder reads the next runs from before what load has read.
+func (w *writer) loadOlder(limit int) error {
+	n := 0
+	err := w.conn.query("SELECT first, newest, sums FROM runs WHERE newest >= ? AND newest < ? AND first > ? ORDER BY first LIMIT ?",
+		[]driver.Value{w.windowStart(), w.olderThan, w.olderRead, int64(limit)}, 3, func(row []driver.Value) (err error) {
+			n++
+			w.olderRead, err = w.older.addRun(row)
+			return err
+		})
+	if err != nil {
+		return fmt.Errorf("load the older runs: %w", err)
+	}
+	if n < limit {
+		w.olderThan = 0
+	}
+	return nil
+}
+
+// addRun adds the sums of a row of runs, which is first, newest, sums, and returns first.
+func (s *seen) addRun(row []driver.Value) (int64, error) {
+	first, newest, _, err := integers(row, 2)
+	if err != nil {
+		return 0, err
+	}
+	sums, _ := row[2].([]byte)
+	for i := 0; i+8 <= len(sums); i += 8 {
+		s.add(binary.BigEndian.Uint64(sums[i:]), first+int64(i/8), newest)
+	}
+	return first, nil
+}
+
+// lookBack reads all older runs if r may be a duplicate of a hook in them. One that says when it was sent was not received long before.
+func (w *writer) lookBack(r *controller.Record) error {
+	for w.olderThan != 0 && (r.Sent.IsZero() || r.Sent.Add(-ahead).UnixMilli() < w.olderThan) {
+		if err := w.loadOlder(runsAtOnce); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // findDuplicate returns the seq of the hook with the same body that was received within the window, 0 if none.
 func (w *writer) findDuplicate(r *controller.Record) (int64, error) {
+	if err := w.lookBack(r); err != nil {
+		return 0, err
+	}
 	var failed error
 	var found int64
 	received := millis(r.Received)
-	w.seen.find(keyOf(&r.Sum), func(seq int64) bool {
+	match := func(seq int64) bool {
 		same, err := w.sameBody(seq, r, received)
 		if err != nil {
 			failed = err
@@ -113,7 +163,10 @@ func (w *writer) findDuplicate(r *controller.Record) (int64, error) {
 			found = seq
 		}
 		return same
-	})
+	}
+	if key := keyOf(&r.Sum); !w.seen.find(key, match) {
+		w.older.find(key, match)
+	}
 	if failed != nil {
 		return 0, fmt.Errorf("look for a duplicate: %w", failed)
 	}

@@ -51,6 +51,7 @@ type Options struct {
 	Dir      string        // the data directory; made when missing, private to its owner
 	Log      *slog.Logger  // nil: discard
 	LockWait time.Duration // how long to wait for another oncue to let go of Dir
+	Settle   time.Duration // how long checks and upkeep wait after Open, so that a start has the machine to itself
 
 	// Notice is told what people want to know: store_corrupt, disk_full. It is called from the store's goroutines and returns soon. May be nil.
 	Notice func(controller.Notice)

@@ -55,6 +55,60 @@ func TestDuplicates(t *testing.T) {
 	}
 }
 
+// TestDuplicatesOfTheDay opens a journal whose older half the writer has not read yet when hooks come that are in it.
+func TestDuplicatesOfTheDay(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	const rows = 3 * runLength
+	for from := 0; from < rows; from += 512 {
+		var wg sync.WaitGroup
+		for n := from; n < from+512; n++ {
+			wg.Go(func() {
+				r := hook(n)
+				r.Received = r.Received.Add(-5 * time.Hour)
+				r.Sent = r.Received
+				if _, _, err := s.Append(context.Background(), r); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	if n := number(t, s, "SELECT count(*) FROM runs"); n < 2 {
+		t.Fatalf("%d runs", n)
+	}
+	closeStore(t, s)
+	for _, c := range []struct {
+		what string
+		sent time.Duration // before now; negative: does not say
+		all  bool          // the writer must have read all of the day
+	}{
+		{"one of now needs no look back", 0, false},
+		{"one that was sent long ago", 5 * time.Hour, true},
+		{"one that does not say when", -1, true},
+	} {
+		s := openWith(t, Options{Dir: dir, Settle: time.Hour})
+		if c.all {
+			r := hook(7)
+			if r.Sent = time.Now().Add(-c.sent); c.sent < 0 {
+				r.Sent = time.Time{}
+			}
+			if _, duplicate, err := s.Append(t.Context(), r); err != nil || !duplicate {
+				t.Errorf("%s: duplicate %v, error %v", c.what, duplicate, err)
+			}
+		} else {
+			mustAppend(t, s, rows, rows+1)
+		}
+		closeStore(t, s)
+	}
+	s = open(t, dir) // and it reads all of them when there is time
+	eventually(t, "all read", func() bool {
+		r := hook(9)
+		_, duplicate, err := s.Append(t.Context(), r)
+		return err == nil && duplicate
+	})
+}
+
 // TestDuplicatesInOneBatch sends the same hook from many sides at once.
 func TestDuplicatesInOneBatch(t *testing.T) {
 	s := open(t, t.TempDir())

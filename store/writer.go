@@ -25,14 +25,19 @@ type writer struct {
 	health  *health
 	now     func() time.Time
 	walPath string
+	settle  time.Duration             // how long work that can wait does wait after the file was opened
 	room    func(*conn) (bool, error) // whether hooks may use what is free
 
 	// owned by the goroutine, valid while one file is open
 	conn         *conn
-	seq          int64 // of the last journal row
-	story        int64 // seq of the last history row
-	digested     int64 // the last journal row that terms covers
+	seq          int64     // of the last journal row
+	story        int64     // seq of the last history row
+	digested     int64     // the last journal row that terms covers
+	digestAt     time.Time // not before then again
 	seen         seen
+	older        seen  // of rows from before what load has read
+	olderThan    int64 // they were received before then, ms; 0 when all of them are read
+	olderRead    int64 // first of the last run of them that is read
 	run          run
 	runWritten   bool  // in the transaction under way
 	stretched    bool  // the log was stretched
@@ -80,14 +85,15 @@ var errCorrupt = errors.New("the database is corrupt")
 
 func (w *writer) loop() error {
 	w.queue.signal() // the word of the last request, or of the end, may have woken the writer of a file before
-	timer := time.NewTimer(quiet)
+	settled := time.Now().Add(w.settle)
+	timer := time.NewTimer(max(w.settle, quiet))
 	defer timer.Stop()
 	for {
 		select {
 		case <-w.queue.wake:
 		case <-timer.C:
-			if again := w.idle(); again {
-				timer.Reset(0)
+			if wait, more := w.idle(); more {
+				timer.Reset(wait)
 			}
 			continue
 		}
@@ -109,7 +115,7 @@ func (w *writer) loop() error {
 			return nil
 		}
 		w.busy()
-		timer.Reset(quiet)
+		timer.Reset(max(time.Until(settled), quiet))
 	}
 }
 

@@ -56,6 +56,9 @@ type service struct {
 // lockWait is how long a starting daemon waits for the one before to let go of the data directory: a planned restart overlaps.
 const lockWait = 15 * time.Second
 
+// settle is how long the store's upkeep leaves a starting daemon alone.
+const settle = 3 * time.Second
+
 // drainLimit bounds how long the end of the process waits for requests and calls in flight.
 const drainLimit = 20 * time.Second
 
@@ -83,7 +86,7 @@ func startDaemon(ctx context.Context, cfg *configs.Config, logTo io.Writer, opts
 	if err := d.people.Set(receivers(cfg.Notify)); err != nil { // before the store opens, which may have something to tell
 		return nil, err
 	}
-	if d.store, err = store.Open(ctx, store.Options{Dir: cfg.DataDir, Log: d.log, LockWait: lockWait, Notice: d.notice}); err != nil {
+	if d.store, err = store.Open(ctx, store.Options{Dir: cfg.DataDir, Log: d.log, LockWait: lockWait, Settle: settle, Notice: d.notice}); err != nil {
 		return nil, err
 	}
 	if d.thumbs, err = millicast.OpenThumbnails(cfg.DataDir); err != nil {
