@@ -27,7 +27,7 @@ func ReadAdmin(path string) (Admin, error) {
 	if root == nil {
 		return admin, nil
 	}
-	d := newDecoder(path, Options{})
+	d := newDecoder(path, Options{}, 0)
 	fields, _ := d.fields(root, "", "")
 	for _, f := range fields {
 		if f.name == "admin" {

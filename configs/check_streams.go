@@ -19,7 +19,6 @@ func (d *decoder) checkStream(c *Config, s *Stream) {
 		d.checkTiming(path, s.Timing)
 	}
 	d.checkPublish(c, s, path+".publish")
-	seen := map[string]bool{}
 	for i, name := range s.Encoders {
 		p := path + ".encoder"
 		if len(s.Encoders) > 1 || d.isSet(path+".encoders") {
@@ -28,7 +27,7 @@ func (d *decoder) checkStream(c *Config, s *Stream) {
 		switch e := c.encoders[name]; {
 		case name == "":
 			d.wrong(p, "is empty; write the name of an encoder")
-		case seen[name]:
+		case slices.Contains(s.Encoders[:i], name):
 			d.wrong(p, "%q is listed twice", name)
 		case e == nil:
 			if len(c.encoders) == 0 {
@@ -39,7 +38,6 @@ func (d *decoder) checkStream(c *Config, s *Stream) {
 		default:
 			d.checkInstance(s, e, p)
 		}
-		seen[name] = true
 	}
 	if s.Timing.Mode == "failover" && len(s.Encoders) == 1 && d.isSet(path+".mode") {
 		d.warn(path+".mode", "failover with one encoder has nothing to fall back to; list several under encoders")
@@ -140,7 +138,7 @@ func (d *decoder) numbersOf(e *Encoder) []numbered {
 		return list
 	}
 	var list []numbered
-	d.walk(reflect.ValueOf(e.Settings), join(join("encoders", e.Name), e.Driver), func(path, text string) {
+	d.walk(reflect.ValueOf(e.Settings), join("encoders", e.Name)+"."+e.Driver, func(path, text string) {
 		for _, m := range placeholder.FindAllStringSubmatch(text, -1) {
 			if isNumber(m[1]) {
 				list = append(list, numbered{path, m[1]})
@@ -182,7 +180,7 @@ func boxOf(e *Encoder) string {
 	return ""
 }
 
-// walk calls fn with every text in settings and the path of its key.
+// walk calls fn with every text in settings that is not empty, and the path of its key.
 func (d *decoder) walk(v reflect.Value, path string, fn func(path, text string)) {
 	switch {
 	case !v.IsValid():
@@ -198,7 +196,9 @@ func (d *decoder) walk(v reflect.Value, path string, fn func(path, text string))
 		fn(path, v.String())
 	case reflect.Struct:
 		for _, k := range d.shape(v.Type()).keys {
-			d.walk(v.FieldByIndex(k.index), join(path, k.name), fn)
+			if f := v.FieldByIndex(k.index); !f.IsZero() {
+				d.walk(f, join(path, k.name), fn)
+			}
 		}
 	case reflect.Map:
 		for _, k := range v.MapKeys() {

@@ -66,13 +66,23 @@ func (d *decoder) report(at place, path string, warning bool, format string, arg
 
 // join appends a key to a path. Keys that could be mistaken for a path are quoted.
 func join(path, key string) string {
-	if key == "" || strings.ContainsAny(key, ".: \"\\[]\t\r\n") || !strconv.CanBackquote(key) {
+	if !simple(key) && (key == "" || strings.ContainsAny(key, ".: \"\\[]\t\r\n") || !strconv.CanBackquote(key)) {
 		key = strconv.Quote(key)
 	}
 	if path == "" {
 		return key
 	}
 	return path + "." + key
+}
+
+// simple reports whether a key is one of the many that need no second look.
+func simple(key string) bool {
+	for i := range len(key) {
+		if c := key[i]; !isWord(c) && c != '-' {
+			return false
+		}
+	}
+	return key != ""
 }
 
 // note remembers where a key stands.

@@ -14,13 +14,14 @@ import (
 
 // encoders decodes `encoders:`, each by the driver that its one key names.
 func (d *decoder) encoders(c *Config, drivers map[string]func() any) {
-	c.encoders = map[string]*Encoder{}
 	n, ok := d.own["encoders"]
 	if !ok {
 		return
 	}
 	known := slices.Sorted(maps.Keys(drivers))
 	fields, _ := d.fields(n, "encoders", "; each encoder is NAME: {DRIVER: {...}}")
+	c.encoders = make(map[string]*Encoder, len(fields))
+	c.Encoders = make([]*Encoder, 0, len(fields))
 	for _, f := range fields {
 		path := join("encoders", f.name)
 		d.note(path, f)
@@ -36,8 +37,12 @@ func (d *decoder) encoders(c *Config, drivers map[string]func() any) {
 }
 
 func (d *decoder) encoder(n *yaml.Node, e *Encoder, path string, drivers map[string]func() any, known []string) bool {
-	one := "write exactly one of " + strings.Join(known, ", ")
-	keys, ok := d.fields(n, path, fmt.Sprintf("; %s, such as %s: {%s: {}}", one, e.Name, first(known)))
+	one := func() string { return "write exactly one of " + strings.Join(known, ", ") }
+	hint := ""
+	if n.Kind != yaml.MappingNode {
+		hint = fmt.Sprintf("; %s, such as %s: {%s: {}}", one(), e.Name, first(known))
+	}
+	keys, ok := d.fields(n, path, hint)
 	if !ok {
 		return false
 	}
@@ -48,13 +53,13 @@ func (d *decoder) encoder(n *yaml.Node, e *Encoder, path string, drivers map[str
 			return false
 		}
 		if chosen != nil {
-			d.fail(k.key, join(path, k.name), "this encoder already is of driver %s (line %d); %s", chosen.name, d.placeOf(chosen.key).line, one)
+			d.fail(k.key, join(path, k.name), "this encoder already is of driver %s (line %d); %s", chosen.name, d.placeOf(chosen.key).line, one())
 			return false
 		}
 		chosen = &keys[i]
 	}
 	if chosen == nil {
-		d.fail(n, path, "names no driver; %s", one)
+		d.fail(n, path, "names no driver; %s", one())
 		return false
 	}
 	settings := drivers[chosen.name]()

@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -89,7 +90,7 @@ func (o Options) Load(path string) (*Config, []Problem, error) {
 
 // Parse is Load for a text that was read already. File is what problems name, and its folder is where relative ${file:PATH} start.
 func (o Options) Parse(file string, data []byte) (*Config, []Problem, error) {
-	d := newDecoder(file, o)
+	d := newDecoder(file, o, bytes.Count(data, []byte{':'}))
 	c := Default()
 	c.File = file
 	root, err := parseYAML(data)
@@ -113,7 +114,8 @@ func (o Options) Parse(file string, data []byte) (*Config, []Problem, error) {
 	return d.finish(c)
 }
 
-func newDecoder(file string, o Options) *decoder {
+// newDecoder makes a decoder for a file of about so many keys.
+func newDecoder(file string, o Options, keys int) *decoder {
 	if o.Env == nil {
 		o.Env = os.LookupEnv
 	}
@@ -123,7 +125,8 @@ func newDecoder(file string, o Options) *decoder {
 	return &decoder{
 		file:    file,
 		refs:    references{dir: filepath.Dir(file), env: o.Env, open: o.Open, seen: map[string]lookup{}},
-		at:      map[string]keyPlace{},
+		at:      make(map[string]keyPlace, keys),
+		noted:   make([]string, 0, keys),
 		bad:     map[string]bool{},
 		own:     map[string]*yaml.Node{},
 		foreign: map[*yaml.Node]place{},

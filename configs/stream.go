@@ -59,13 +59,14 @@ type streamKeys struct {
 
 // streams decodes `streams:` over the defaults.
 func (d *decoder) streams(c *Config) {
-	c.exact = map[string]*Stream{}
 	n, ok := d.own["streams"]
 	if !ok {
 		return
 	}
 	fields, _ := d.fields(n, "streams", "; each stream is NAME: {encoder: ..., publish: ...}")
 	d.streamsWritten = len(fields)
+	c.exact = make(map[string]*Stream, len(fields))
+	c.Streams = make([]*Stream, 0, len(fields))
 	defaults := d.origins("defaults", d.noted)
 	for _, f := range fields {
 		path := join("streams", f.name)
@@ -87,16 +88,16 @@ func (d *decoder) streams(c *Config) {
 
 // named is the stream's encoders, from whichever of the two keys has them.
 func (d *decoder) named(keys streamKeys, path string) []string {
-	_, one := d.at[join(path, "encoder")]
-	several, many := d.at[join(path, "encoders")]
+	_, one := d.at[path+".encoder"]
+	several, many := d.at[path+".encoders"]
 	switch {
 	case one && many:
-		d.report(several.key, join(path, "encoders"), false, "encoder is set too; keep one of encoder and encoders")
+		d.report(several.key, path+".encoders", false, "encoder is set too; keep one of encoder and encoders")
 	case many && len(keys.Encoders) > 0:
 		return keys.Encoders
 	case one && keys.Encoder != "":
 		return []string{keys.Encoder}
-	case !d.bad[path] && !d.bad[join(path, "encoder")] && !d.bad[join(path, "encoders")]:
+	case !d.bad[path] && !d.bad[path+".encoder"] && !d.bad[path+".encoders"]:
 		d.report(d.find(path).key, path, false, "names no encoder; write encoder: NAME, or encoders: [NAME, NAME]")
 	}
 	return nil

@@ -2,6 +2,7 @@ package configs
 
 import (
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -70,14 +71,21 @@ func (t Timing) clone() Timing {
 	return t
 }
 
+// locations holds the time zones in use by name: to load one is to read a file, and ten thousand streams may name the same.
+var locations sync.Map
+
 // Location is the time zone of the schedule. The loader has checked that it exists.
 func (t Timing) Location() *time.Location {
 	if t.TimeZone == "" {
 		return time.Local
 	}
+	if loc, ok := locations.Load(t.TimeZone); ok {
+		return loc.(*time.Location)
+	}
 	loc, err := time.LoadLocation(t.TimeZone)
 	if err != nil {
 		return time.Local
 	}
+	locations.Store(t.TimeZone, loc)
 	return loc
 }

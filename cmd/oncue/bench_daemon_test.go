@@ -254,11 +254,12 @@ func growJournal(t *testing.T, dir string, rows int) {
 		t.Fatal(err)
 	}
 	defer st.Close()
-	begin := time.Now().Add(-23 * time.Hour)
+	const span = 23 * time.Hour
+	begin := time.Now().Add(-span)
 	var next atomic.Int64
 	many(512, func(int) {
 		for n := next.Add(1); n <= int64(rows); n = next.Add(1) {
-			at := begin.Add(time.Duration(n) * 23 * time.Hour / time.Duration(rows))
+			at := begin.Add(span / time.Duration(rows) * time.Duration(n))
 			if _, _, err := st.Append(context.Background(), benchRecord(n, at)); err != nil {
 				t.Error(err)
 				return

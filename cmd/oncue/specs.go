@@ -18,7 +18,7 @@ import (
 
 // streamSpecs lists the streams that are named without a pattern.
 func streamSpecs(p *plan) []controller.StreamSpec {
-	var specs []controller.StreamSpec
+	specs := make([]controller.StreamSpec, 0, len(p.Streams))
 	for _, s := range p.Streams {
 		if !s.IsPattern {
 			specs = append(specs, streamSpec(p, s, s.Name, nil))
@@ -76,8 +76,11 @@ func policyOf(t configs.Timing) controller.Policy {
 
 // source reads from the publishing URL which of the platform's feeds will be ours. Without a URL the encoder's own settings say where it publishes, and any may be.
 func source(publish secret.Value) (id string, priority *int, any bool) {
+	if !publish.Set() {
+		return "", nil, true
+	}
 	u, err := url.Parse(publish.Reveal())
-	if err != nil || !publish.Set() {
+	if err != nil {
 		return "", nil, true
 	}
 	q := u.Query()
