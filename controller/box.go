@@ -116,7 +116,7 @@ func (b *box) rest() {
 func (b *box) look(ctx context.Context, job encoders.Job) {
 	report := func(st encoders.Status) {
 		if ctx.Err() == nil {
-			b.s.post(EncoderSeen{Encoder: b.spec.Name, Status: st})
+			b.s.saw(b.spec.Name, st)
 		}
 	}
 	enc, err := b.s.c.driver(b.spec, job)

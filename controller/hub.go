@@ -39,6 +39,13 @@ func (h *hub) publish(ch Change) {
 	}
 }
 
+// watched reports whether anybody would see a change now.
+func (h *hub) watched() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.subs) > 0
+}
+
 // watch sends the changes with an ID above after that are still known, then all that follow, until ctx ends or the reader falls behind.
 func (h *hub) watch(ctx context.Context, after uint64) <-chan Change {
 	h.mu.Lock()

@@ -38,7 +38,7 @@ func same(a, b *State) bool {
 		a.Starts == b.Starts && a.Unconfirmed == b.Unconfirmed && a.Draining == b.Draining && a.Facts.Poll.Viewers == b.Facts.Poll.Viewers &&
 		slices.EqualFunc(a.Facts.Feeds, b.Facts.Feeds, func(x, y FeedFact) bool { return x.ID == y.ID && x.open() == y.open() }) &&
 		slices.EqualFunc(a.Encoders, b.Encoders, func(x, y Enc) bool {
-			return x.Step == y.Step && x.Seen.State == y.Seen.State && x.Seen.Error == y.Seen.Error && x.Seen.PID == y.Seen.PID && x.Seen.Health == y.Seen.Health &&
+			return x.Step == y.Step && x.Seen.State == y.Seen.State && x.Seen.Error == y.Seen.Error && x.Seen.PID == y.Seen.PID &&
 				x.Restarts == y.Restarts && x.Error == y.Error
 		})
 }
@@ -172,11 +172,20 @@ func (c *Controller) Streams() []StreamView {
 	return views
 }
 
-// published returns what was published last; its spec is nil when the stream has not worked yet.
+// published returns what was published last, with the latest figures; its spec is nil when the stream has not worked yet.
 func (s *stream) published() *published {
 	s.viewMu.Lock()
 	defer s.viewMu.Unlock()
 	p := s.view
+	if len(s.figures) > 0 {
+		p.state.Encoders = slices.Clone(p.state.Encoders)
+		for i := range p.state.Encoders {
+			e := &p.state.Encoders[i]
+			if f, ok := s.figures[e.Name]; ok && f.At.After(e.Seen.At) && alike(f, e.Seen) {
+				e.Seen = f
+			}
+		}
+	}
 	return &p
 }
 

@@ -35,8 +35,9 @@ type stream struct {
 
 	alarm *alarm // owned by alarms
 
-	viewMu sync.Mutex
-	view   published
+	viewMu  sync.Mutex
+	view    published
+	figures map[string]encoders.Status // the latest looks of encoders that went past the machine
 }
 
 type posted struct {
@@ -129,9 +130,6 @@ func (s *stream) step(batch []posted, spec *StreamSpec) {
 
 // decide runs the machine on one event, and on the answers to the claims that it makes.
 func (s *stream) decide(ev Event, spec *StreamSpec, now time.Time, acts []Action) []Action {
-	if seen, ok := ev.(EncoderSeen); ok && s.onlyHealth(seen) {
-		return acts
-	}
 	next, more := Decide(s.state, ev, &spec.Policy, now, rand.Float64())
 	s.state, s.unsaved = next, true
 	for _, a := range more {
@@ -147,20 +145,40 @@ func (s *stream) decide(ev Event, spec *StreamSpec, now time.Time, acts []Action
 	return acts
 }
 
-// onlyHealth takes a look that tells nothing new but figures past the machine.
-func (s *stream) onlyHealth(seen EncoderSeen) bool {
-	e := s.state.enc(seen.Encoder)
-	if e == nil || !e.Known {
+// saw hands a look over, past the machine when it tells nothing new but figures: of a thousand encoders that run, five hundred do so every second.
+func (s *stream) saw(encoder string, status encoders.Status) {
+	if !s.tookFigures(encoder, status) {
+		s.post(EncoderSeen{Encoder: encoder, Status: status})
+	} else if s.c.hub.watched() {
+		v := s.now(s.c.cfg.Clock.Now())
+		s.c.hub.publish(Change{Stream: &v})
+	}
+}
+
+// tookFigures keeps a look for readers if it tells the machine nothing. While the stream is at work nobody can say so.
+func (s *stream) tookFigures(encoder string, status encoders.Status) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.atWork || s.c.closing.Load() {
 		return false
 	}
-	was, is := e.Seen, seen.Status
-	was.Health, was.At, is.Health, is.At = nil, time.Time{}, nil, time.Time{}
-	if was != is {
+	s.viewMu.Lock()
+	defer s.viewMu.Unlock()
+	e := s.view.state.enc(encoder)
+	if e == nil || !e.Known || !alike(e.Seen, status) {
 		return false
 	}
-	s.state = s.state.clone() // readers have the one before
-	s.state.enc(seen.Encoder).Seen = seen.Status
+	if s.figures == nil {
+		s.figures = map[string]encoders.Status{}
+	}
+	s.figures[encoder] = status
 	return true
+}
+
+// alike reports whether two looks say the same but for figures.
+func alike(a, b encoders.Status) bool {
+	a.Health, a.At, b.Health, b.At = nil, time.Time{}, nil, time.Time{}
+	return a == b
 }
 
 // wakeAt is when the stream has to be woken: at its deadline, or to bring the store up to date.

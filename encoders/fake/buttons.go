@@ -73,7 +73,7 @@ func (e *Encoder) takePress() {
 		return
 	}
 	path := e.env.Dir + "/" + pressFile
-	if syscall.Access(path, 0) != nil { // far cheaper than a failing open: every box asks every second
+	if syscall.Access(path, 0) != nil { // far cheaper than a failing open, and every box asks again and again
 		return
 	}
 	body, err := os.ReadFile(path)

@@ -196,8 +196,8 @@ func (e *Encoder) look() (encoders.Status, time.Time, <-chan struct{}) {
 }
 
 const (
-	healthEvery = 2 * time.Second
-	pressEvery  = time.Second // how soon a press by file is seen
+	healthEvery = 2 * time.Second // how often figures move
+	pressEvery  = 4 * time.Second // how soon a press by file is seen: to look for it is most of what a box at rest costs
 )
 
 // Watch reports the box as it changes. All boxes of a process look at the same instants, so that a thousand of them wake it as seldom as one.
@@ -205,22 +205,23 @@ func (e *Encoder) Watch(ctx context.Context, _ encoders.Job, report func(encoder
 	timer := time.NewTimer(healthEvery)
 	defer timer.Stop()
 	var last encoders.Status
+	var pressAt time.Time
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		e.takePress()
+		if time.Until(pressAt) <= 0 {
+			e.takePress()
+			pressAt = time.Now().Add(untilNext(pressEvery))
+		}
 		s, next, changed := e.look()
 		if last.At.IsZero() || differs(last, s) || s.Health != nil && s.At.Truncate(healthEvery).After(last.At) {
 			report(s)
 			last = s
 		}
-		wait := untilNext(pressEvery)
-		switch {
-		case e.env.Dir == "" && s.Health == nil:
+		wait := untilNext(healthEvery)
+		if e.env.Dir == "" && s.Health == nil {
 			wait = time.Hour
-		case e.env.Dir == "":
-			wait = untilNext(healthEvery)
 		}
 		if !next.IsZero() {
 			wait = min(wait, time.Until(next))
