@@ -18,7 +18,7 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// Controller runs the machine for all streams. New makes one, Run brings back what an earlier process left and works until its context ends.
+// Controller runs the machine for all streams. New makes one, Start brings back what an earlier process left, Stop ends its work.
 // All methods may be called from any goroutine.
 type Controller struct {
 	cfg     Config // the streams, accounts and limits are read under mu and replaced by Reload; the rest stays
@@ -49,7 +49,7 @@ type opened struct {
 	version string
 }
 
-// New makes a controller. Nothing happens before Run.
+// New makes a controller. Nothing happens before Start.
 func New(cfg Config) *Controller {
 	c := &Controller{cfg: cfg, streams: map[string]*stream{}, drivers: map[string]*opened{}, polls: map[string]*poller{}, hub: newHub()}
 	if c.cfg.Clock == nil {
@@ -75,8 +75,8 @@ func New(cfg Config) *Controller {
 	return c
 }
 
-// Start brings back every stream that the store knows, replays the hooks that came after its last word, and begins schedules and polls. Encoders found running
-// go on. It returns as soon as hooks can be taken; looking at encoders goes on aside.
+// Start brings back every stream that the store knows, and begins schedules and polls. It returns as soon as hooks can be taken; aside, encoders found running are
+// looked at and go on, and the hooks that came after a stream's last word are replayed.
 func (c *Controller) Start(ctx context.Context) error {
 	saved, err := c.cfg.Store.LoadStreams(ctx)
 	if err != nil {
@@ -87,15 +87,12 @@ func (c *Controller) Start(ctx context.Context) error {
 			c.cfg.Log.Error("the saved state of a stream cannot be read; it starts anew", "stream", sv.ID, "error", err)
 		}
 	}
-	c.adoptTraces() // reads the states, which the streams own once they are at work
-	for _, s := range c.all() {
+	restored := c.all()
+	for _, s := range restored { // before any hook
 		if s.drain {
-			s.post(Drained{})
+			s.inbox = append(s.inbox, posted{ev: Drained{}})
 		}
-		s.post(Booted{})
-	}
-	if err := c.replay(ctx); err != nil {
-		return fmt.Errorf("replay the journal: %w", err)
+		s.inbox = append(s.inbox, posted{ev: Booted{}})
 	}
 	if c.cron, err = gocron.NewScheduler(gocron.WithLocation(time.UTC)); err != nil {
 		return fmt.Errorf("make the scheduler: %w", err)
@@ -104,8 +101,28 @@ func (c *Controller) Start(ctx context.Context) error {
 		return err
 	}
 	c.cron.Start()
+	c.calls.Go(func() { c.resume(restored) })
 	c.booted.Store(true)
 	return nil
+}
+
+// resume sets the restored streams to work and replays the journal. It runs aside, for a viewer should not wait for a thousand looks at encoders.
+func (c *Controller) resume(restored []*stream) {
+	c.adoptTraces()
+	for _, s := range restored {
+		s.resume()
+	}
+	for {
+		err := c.replay(c.ctx)
+		if err == nil || c.ctx.Err() != nil {
+			return
+		}
+		c.cfg.Log.Error("the journal cannot be replayed; trying again", "error", err)
+		select {
+		case <-time.After(time.Second):
+		case <-c.ctx.Done():
+		}
+	}
 }
 
 // Stop ends the controller's work and leaves encoders as they are; with stopEncoders it stops them first. The store must still be open.
@@ -192,6 +209,7 @@ func (c *Controller) restore(sv Saved) error {
 		s.state.shift(by)
 	}
 	s.savedAt = sv.At
+	s.view = published{s.state, spec, c.begun}
 	for i := range s.state.Encoders {
 		e := &s.state.Encoders[i]
 		if es, ok := spec.encoder(e.Name); ok && e.Claimed {
@@ -220,7 +238,7 @@ func (c *Controller) adoptTraces() {
 				continue
 			}
 			if s != nil {
-				if seen := s.state.enc(e.Name); seen != nil && seen.on() {
+				if seen := s.published().state.enc(e.Name); seen != nil && seen.on() {
 					continue
 				}
 			}
@@ -251,7 +269,7 @@ func (c *Controller) replay(ctx context.Context) error {
 		if h, ok := c.cfg.ParseRecord(r); ok {
 			c.Deliver(h)
 		}
-		return nil
+		return ctx.Err()
 	})
 }
 

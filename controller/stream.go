@@ -73,6 +73,16 @@ func (s *stream) put(p posted) {
 	}
 }
 
+// resume sets a stream to work that has something in its inbox.
+func (s *stream) resume() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.atWork && len(s.inbox) > 0 && !s.c.closing.Load() {
+		s.atWork = true
+		s.c.workers.run(s)
+	}
+}
+
 func (s *stream) work() {
 	for {
 		s.mu.Lock()
