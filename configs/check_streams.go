@@ -152,7 +152,7 @@ func (d *decoder) numbersOf(e *Encoder) []numbered {
 // checkUse warns about encoders that are idle for ever, or the same box as another.
 func (d *decoder) checkUse(c *Config) {
 	brokenStreams := slices.ContainsFunc(slices.Collect(maps.Keys(d.bad)), func(path string) bool { return strings.HasPrefix(path, "streams") })
-	used := map[string]bool{}
+	used := make(map[string]bool, len(c.Encoders))
 	for _, s := range c.Streams {
 		for _, name := range s.Encoders {
 			used[name] = true

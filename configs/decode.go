@@ -19,7 +19,7 @@ type decoder struct {
 	problems []Problem
 
 	at      map[string]keyPlace    // every key that the file sets
-	noted   []string               // the paths of at, as they were found
+	noted   []string               // the paths of at, as they were found; those inside encoders and streams are dropped when those are done
 	bad     map[string]bool        // paths with an error
 	own     map[string]*yaml.Node  // values that the loader decodes itself, by path
 	foreign map[*yaml.Node]place   // nodes of presets, and where the file names the preset
@@ -116,8 +116,8 @@ func cutLast(path string) (parent, key string, ok bool) {
 
 // value fills v, which must be settable, from n.
 func (d *decoder) value(n *yaml.Node, v reflect.Value, path string, r rule) {
-	n, leave, ok := d.follow(n, path)
-	defer leave()
+	defer d.leave(n)
+	n, ok := d.follow(n, path)
 	if !ok || d.scalar(n, v, path, r) {
 		return
 	}
@@ -269,8 +269,8 @@ var (
 
 // free is n as plain Go values: map[string]any, []any, string, int, float64, bool, nil.
 func (d *decoder) free(n *yaml.Node, path string) any {
-	n, leave, ok := d.follow(n, path)
-	defer leave()
+	defer d.leave(n)
+	n, ok := d.follow(n, path)
 	if !ok {
 		return nil
 	}

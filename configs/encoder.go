@@ -22,8 +22,10 @@ func (d *decoder) encoders(c *Config, drivers map[string]func() any) {
 	fields, _ := d.fields(n, "encoders", "; each encoder is NAME: {DRIVER: {...}}")
 	c.encoders = make(map[string]*Encoder, len(fields))
 	c.Encoders = make([]*Encoder, 0, len(fields))
+	d.numbers = make(map[*Encoder][]numbered, len(fields))
 	for _, f := range fields {
 		path := join("encoders", f.name)
+		before := len(d.noted)
 		d.note(path, f)
 		if !plain(f.name) {
 			d.fail(f.key, path, "an encoder's name may hold letters, digits, dot, _ and -, at most 128, and begins with a letter or digit")
@@ -33,6 +35,7 @@ func (d *decoder) encoders(c *Config, drivers map[string]func() any) {
 			c.Encoders = append(c.Encoders, e)
 		}
 		c.encoders[f.name] = e
+		d.noted = d.noted[:before]
 	}
 }
 

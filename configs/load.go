@@ -78,10 +78,14 @@ func (o Options) Load(path string) (*Config, []Problem, error) {
 		return nil, nil, fmt.Errorf("read the configuration: %w", err)
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
+	var text bytes.Buffer
+	if info, err := f.Stat(); err == nil && info.Size() <= maxFile {
+		text.Grow(int(info.Size()) + bytes.MinRead)
+	}
+	if _, err := text.ReadFrom(io.LimitReader(f, maxFile+1)); err != nil {
 		return nil, nil, fmt.Errorf("read the configuration: %w", err)
 	}
+	data := text.Bytes()
 	if len(data) > maxFile {
 		return nil, nil, fmt.Errorf("read the configuration: %s is larger than %s", path, Size(maxFile))
 	}
@@ -126,13 +130,11 @@ func newDecoder(file string, o Options, keys int) *decoder {
 		file:    file,
 		refs:    references{dir: filepath.Dir(file), env: o.Env, open: o.Open, seen: map[string]lookup{}},
 		at:      make(map[string]keyPlace, keys),
-		noted:   make([]string, 0, keys),
 		bad:     map[string]bool{},
 		own:     map[string]*yaml.Node{},
 		foreign: map[*yaml.Node]place{},
 		shapes:  map[reflect.Type]shape{},
 		hidden:  map[string]string{},
-		numbers: map[*Encoder][]numbered{},
 	}
 }
 

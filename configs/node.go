@@ -2,35 +2,36 @@ package configs
 
 import "go.yaml.in/yaml/v3"
 
-// follow returns what an alias stands for. leave must be called when the value is done with; ok is false when there is too much of it.
-func (d *decoder) follow(n *yaml.Node, path string) (target *yaml.Node, leave func(), ok bool) {
+// follow returns what an alias stands for; ok is false when there is too much of it. leave must be called with n when the value is done with.
+func (d *decoder) follow(n *yaml.Node, path string) (target *yaml.Node, ok bool) {
 	d.depth++
 	isAlias := n.Kind == yaml.AliasNode
 	if isAlias {
 		d.aliases++
 	}
-	leave = func() {
-		d.depth--
-		if isAlias {
-			d.aliases--
-		}
-	}
 	if d.depth > maxDepth {
 		d.fail(n, path, "is nested more than %d deep; does an anchor contain itself?", maxDepth)
-		return n, leave, false
+		return n, false
 	}
 	if d.aliases > 0 {
 		if d.copied++; d.copied > maxCopies {
 			if d.copied == maxCopies+1 {
 				d.fail(n, path, "aliases stand for more than %d values; write them out, or use a pattern", maxCopies)
 			}
-			return n, leave, false
+			return n, false
 		}
 	}
 	if isAlias {
-		return n.Alias, leave, true
+		return n.Alias, true
 	}
-	return n, leave, true
+	return n, true
+}
+
+func (d *decoder) leave(n *yaml.Node) {
+	d.depth--
+	if n.Kind == yaml.AliasNode {
+		d.aliases--
+	}
 }
 
 // A field is one key of a mapping.
@@ -41,8 +42,8 @@ type field struct {
 
 // fields lists a mapping in file order, with what << brings in after its own keys. ok is false when n is no mapping.
 func (d *decoder) fields(n *yaml.Node, path, hint string) (list []field, ok bool) {
-	n, leave, ok := d.follow(n, path)
-	defer leave()
+	defer d.leave(n)
+	n, ok = d.follow(n, path)
 	if !ok {
 		return nil, false
 	}
@@ -54,6 +55,7 @@ func (d *decoder) fields(n *yaml.Node, path, hint string) (list []field, ok bool
 		return nil, false
 	}
 	seen := make(map[string]int, len(n.Content)/2)
+	list = make([]field, 0, len(n.Content)/2)
 	var merges []*yaml.Node
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]

@@ -68,11 +68,12 @@ func (d *decoder) streams(c *Config) {
 	c.exact = make(map[string]*Stream, len(fields))
 	c.Streams = make([]*Stream, 0, len(fields))
 	defaults := d.origins("defaults", d.noted)
+	var keys streamKeys
 	for _, f := range fields {
 		path := join("streams", f.name)
 		d.note(path, f)
 		before := len(d.noted)
-		keys := streamKeys{Timing: c.Defaults.clone()}
+		keys = streamKeys{Timing: c.Defaults.clone()}
 		d.value(f.value, reflect.ValueOf(&keys).Elem(), path,
 			rule{hint: "; a source URL belongs to an encoder (encoders: NAME: ffmpeg: input: URL), which the stream names by encoder: NAME"})
 		s := &Stream{
@@ -83,6 +84,7 @@ func (d *decoder) streams(c *Config) {
 		if d.identify(s, f, path, c) {
 			c.Streams = append(c.Streams, s)
 		}
+		d.noted = d.noted[:before]
 	}
 }
 
