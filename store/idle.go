@@ -19,11 +19,12 @@ const (
 	digestRows  = 1024    // journal rows for one digest, which must not hold the writer for long
 	digestLimit = 512_000 // undigested rows at which digests go between batches
 
-	// A digest is followed by a pause, of so many times what it took, so that after a flood it does not take a core for minutes: until it has caught
-	// up, readers read through what it has not covered.
-	digestPause    = 100
-	digestPauseMin = time.Second
-	digestPauseMax = 5 * time.Second
+	// A digest is followed by a pause. Where a flood has left more than digestFew pieces it is of so many times what the digest took, so that it does
+	// not take a core for minutes: until it has caught up, readers read through what it has not covered.
+	digestFew       = 16
+	digestPause     = time.Second
+	digestPauseLong = 400
+	digestPauseMax  = 10 * time.Second
 
 	frameSize = pageSize + 24 // a page in the log and its header: https://sqlite.org/fileformat2.html#the_write_ahead_log
 )
@@ -40,9 +41,12 @@ func (w *writer) idle() (wait time.Duration, more bool) {
 		err = w.loadOlder(runsAtOnce)
 	case w.digested < w.seq && time.Until(w.digestAt) <= 0:
 		more = true
-		began := time.Now()
+		pause, began := digestPause, time.Now()
 		err = w.digest()
-		w.digestAt = time.Now().Add(min(max(digestPause*time.Since(began), digestPauseMin), digestPauseMax))
+		if w.seq-w.digested > digestFew*digestRows {
+			pause = min(max(digestPauseLong*time.Since(began), digestPause), digestPauseMax)
+		}
+		w.digestAt = time.Now().Add(pause)
 	case pages >= checkpointIdle && pages != w.checkpointed:
 		err = w.checkpoint()
 	case w.seen.old(w.windowStart()) || w.older.old(w.windowStart()):

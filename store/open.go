@@ -63,7 +63,7 @@ func openHandles(ctx context.Context, path string) (*handles, error) {
 		"_synchronous":  {"FULL"},
 		"_txlock":       {"immediate"},
 		"_foreign_keys": {"on"},
-		"_cache_size":   {"-16384"},
+		"_cache_size":   {"-8192"},
 	})); err != nil {
 		return nil, err
 	}

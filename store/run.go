@@ -9,6 +9,8 @@ func (s *Store) write() {
 	defer close(s.stopped)
 	w := newWriter(s.queue, s.health, s.now, s.path)
 	w.room, w.settle = s.room, s.options.Settle
+	defer w.seen.clear()
+	defer w.older.clear()
 	for {
 		err := errCorrupt
 		if s.aside == "" {

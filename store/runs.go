@@ -59,8 +59,10 @@ const (
 
 // load reads what the writer must know of the file: the last numbers, and the latest sums.
 func (w *writer) load() (err error) {
-	w.seen, w.run, w.runWritten = seen{}, run{}, false
-	w.older, w.olderThan, w.olderRead = seen{}, w.now().Add(-recent).UnixMilli(), 0
+	w.seen.clear()
+	w.older.clear()
+	w.run, w.runWritten = run{}, false
+	w.olderThan, w.olderRead = w.now().Add(-recent).UnixMilli(), 0
 	w.stretched, w.checkpointed = false, 0
 	if _, err := w.conn.number("PRAGMA wal_autocheckpoint = 0"); err != nil {
 		return err

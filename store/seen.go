@@ -1,6 +1,11 @@
 package store
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
 
 // seen finds the journal row with a given sum without touching the file. It holds about eleven bytes a row and forgets in whole
 // generations. It says where to look; the journal says whether it is true.
@@ -12,6 +17,7 @@ type seen struct {
 // generation is one open-addressing table over rows that arrived together.
 type generation struct {
 	slots  []uint64 // 40 bits of the sum's key, 24 bits of seq-base+1; 0 is empty
+	memory []byte   // that the slots are in; nil when they are in the heap
 	rows   int
 	base   int64 // seq of its first row
 	newest int64 // received, ms
@@ -54,9 +60,28 @@ func (s *seen) open(seq int64) *generation {
 	for slots < s.rows/3 && slots < seenMaxSlots {
 		slots *= 2
 	}
-	g := &generation{slots: make([]uint64, slots), base: seq}
+	g := newGeneration(slots, seq)
 	s.generations = append(s.generations, g)
 	return g
+}
+
+// newGeneration makes an empty one. Its slots are outside the collector's heap: it would let as much garbage gather as they take, and they live for a day.
+func newGeneration(slots int, base int64) *generation {
+	g := &generation{base: base}
+	if memory, err := unix.Mmap(-1, 0, slots*8, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE); err == nil {
+		g.memory, g.slots = memory, unsafe.Slice((*uint64)(unsafe.Pointer(&memory[0])), slots)
+	} else {
+		g.slots = make([]uint64, slots)
+	}
+	return g
+}
+
+// free gives the slots back.
+func (g *generation) free() {
+	if g.memory != nil {
+		_ = unix.Munmap(g.memory)
+	}
+	g.memory, g.slots = nil, nil
 }
 
 // find calls match with each row that may have the key, newest generation first, until it returns true.
@@ -85,7 +110,16 @@ func (s *seen) old(before int64) bool {
 func (s *seen) forget(before int64) {
 	for s.old(before) {
 		s.rows -= s.generations[0].rows
+		s.generations[0].free()
 		s.generations[0] = nil
 		s.generations = s.generations[1:]
 	}
+}
+
+// clear forgets everything.
+func (s *seen) clear() {
+	for _, g := range s.generations {
+		g.free()
+	}
+	*s = seen{}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -22,6 +23,9 @@ const (
 	upkeepLimit = 10 * time.Minute
 )
 
+// giveBackMemory returns to the system what a start, a reload or a flood took and nobody needs any more: the collector would keep most of it.
+func giveBackMemory(context.Context) { debug.FreeOSMemory() }
+
 func (d *service) beginUpkeep() error {
 	var err error
 	if d.upkeep, err = gocron.NewScheduler(); err != nil {
@@ -34,6 +38,7 @@ func (d *service) beginUpkeep() error {
 		opts  []gocron.JobOption
 	}{
 		{careEvery, d.careForWebhooks, []gocron.JobOption{at}},
+		{time.Hour, giveBackMemory, []gocron.JobOption{gocron.WithStartAt(gocron.WithStartDateTime(time.Now().Add(settle)))}},
 		{sweepEvery, d.sweep, nil},
 		{backupEvery, d.backup, nil},
 		{pruneEvery, d.prune, nil},
