@@ -72,7 +72,7 @@ func (c *Controller) planPolls() error {
 func (c *Controller) planWindows(spec *StreamSpec) error {
 	s := c.known(spec.ID())
 	if len(spec.Schedule) == 0 {
-		if s != nil {
+		if s != nil && (c.booted.Load() || s.published().state.Window.Do != "") { // a start does not wake who has nothing to forget
 			s.post(WindowSet{Do: ModeAuto})
 		}
 		return nil

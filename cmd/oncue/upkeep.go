@@ -23,7 +23,7 @@ const (
 	upkeepLimit = 10 * time.Minute
 )
 
-// giveBackMemory returns to the system what a start, a reload or a flood took and nobody needs any more: the collector would keep most of it.
+// giveBackMemory returns to the system what a start and its checks, a reload or a flood took and nobody needs any more: the collector would keep most of it.
 func giveBackMemory(context.Context) { debug.FreeOSMemory() }
 
 func (d *service) beginUpkeep() error {
@@ -38,7 +38,7 @@ func (d *service) beginUpkeep() error {
 		opts  []gocron.JobOption
 	}{
 		{careEvery, d.careForWebhooks, []gocron.JobOption{at}},
-		{time.Hour, giveBackMemory, []gocron.JobOption{gocron.WithStartAt(gocron.WithStartDateTime(time.Now().Add(settle)))}},
+		{time.Hour, giveBackMemory, []gocron.JobOption{gocron.WithStartAt(gocron.WithStartDateTime(time.Now().Add(4*settle)))}},
 		{sweepEvery, d.sweep, nil},
 		{backupEvery, d.backup, nil},
 		{pruneEvery, d.prune, nil},
