@@ -62,6 +62,9 @@ func BenchmarkFirstFrame(b *testing.B) {
 			b.Run(src.name+"/"+map[string]string{"none": "ours", "warm": "warm"}[standby], func(b *testing.B) {
 				s := Defaults()
 				s.Input, s.Video, s.Standby = src.input, src.video, standby
+				if src.video == "copy" {
+					s.Audio = "copy" // as the plain line does
+				}
 				e := openIn(b, s, b.TempDir())
 				defer func() { _ = e.Close() }()
 				j := job
