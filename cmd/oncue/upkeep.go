@@ -38,7 +38,7 @@ func (d *service) beginUpkeep() error {
 		opts  []gocron.JobOption
 	}{
 		{careEvery, d.careForWebhooks, []gocron.JobOption{at}},
-		{time.Hour, giveBackMemory, []gocron.JobOption{gocron.WithStartAt(gocron.WithStartDateTime(time.Now().Add(4*settle)))}},
+		{time.Hour, giveBackMemory, []gocron.JobOption{gocron.WithStartAt(gocron.WithStartDateTime(time.Now().Add(4 * settle)))}},
 		{sweepEvery, d.sweep, nil},
 		{backupEvery, d.backup, nil},
 		{pruneEvery, d.prune, nil},
