@@ -100,6 +100,7 @@ func chaosForged(c *chaos) {
 		})
 		real = append(real, body)
 	}
+	s.await("the start that the hooks ask for", func() bool { return s.box("box").Starts == 1 })
 	s.awaitPhase("lobby", controller.PhaseIdle)
 	starts := s.box("box").Starts
 	key := secret.New("bm90LXRoZS1yaWdodC1zZWNyZXQtYXQtYWxs")
