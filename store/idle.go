@@ -24,7 +24,7 @@ const (
 	digestFew       = 16
 	digestPause     = time.Second
 	digestPauseLong = 400
-	digestPauseMax  = 10 * time.Second
+	digestPauseMax  = 30 * time.Second
 
 	frameSize = pageSize + 24 // a page in the log and its header: https://sqlite.org/fileformat2.html#the_write_ahead_log
 )
