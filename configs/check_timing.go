@@ -26,7 +26,7 @@ func (d *decoder) checkTiming(path string, t Timing) {
 		d.wrong(p, "restart.initial (%s) is longer than restart.max (%s)", formatDuration(t.Restart.Initial), formatDuration(t.Restart.Max))
 	}
 	if p, ok := set("time_zone"); ok && t.TimeZone != "" {
-		if _, err := time.LoadLocation(t.TimeZone); err != nil {
+		if _, err := location(t.TimeZone); err != nil {
 			d.wrong(p, "%q is not a time zone of this host; allowed: IANA names such as Europe/Berlin, UTC, or empty for the host's", t.TimeZone)
 		}
 	}

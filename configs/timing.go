@@ -74,18 +74,26 @@ func (t Timing) clone() Timing {
 // locations holds the time zones in use by name: to load one is to read a file, and ten thousand streams may name the same.
 var locations sync.Map
 
+// location is time.LoadLocation, but reads a zone once.
+func location(name string) (*time.Location, error) {
+	if loc, ok := locations.Load(name); ok {
+		return loc.(*time.Location), nil
+	}
+	loc, err := time.LoadLocation(name)
+	if err == nil {
+		locations.Store(name, loc)
+	}
+	return loc, err
+}
+
 // Location is the time zone of the schedule. The loader has checked that it exists.
 func (t Timing) Location() *time.Location {
 	if t.TimeZone == "" {
 		return time.Local
 	}
-	if loc, ok := locations.Load(t.TimeZone); ok {
-		return loc.(*time.Location)
-	}
-	loc, err := time.LoadLocation(t.TimeZone)
+	loc, err := location(t.TimeZone)
 	if err != nil {
 		return time.Local
 	}
-	locations.Store(t.TimeZone, loc)
 	return loc
 }

@@ -87,13 +87,6 @@ func (c *Controller) Start(ctx context.Context) error {
 			c.cfg.Log.Error("the saved state of a stream cannot be read; it starts anew", "stream", sv.ID, "error", err)
 		}
 	}
-	restored := c.all()
-	for _, s := range restored { // before any hook
-		if s.drain {
-			s.inbox = append(s.inbox, posted{ev: Drained{}})
-		}
-		s.inbox = append(s.inbox, posted{ev: Booted{}})
-	}
 	if c.cron, err = gocron.NewScheduler(gocron.WithLocation(time.UTC)); err != nil {
 		return fmt.Errorf("make the scheduler: %w", err)
 	}
@@ -101,15 +94,15 @@ func (c *Controller) Start(ctx context.Context) error {
 		return err
 	}
 	c.cron.Start()
-	c.calls.Go(func() { c.resume(restored) })
+	c.calls.Go(c.resume)
 	c.booted.Store(true)
 	return nil
 }
 
 // resume sets the restored streams to work and replays the journal. It runs aside, for a viewer should not wait for a thousand looks at encoders.
-func (c *Controller) resume(restored []*stream) {
+func (c *Controller) resume() {
 	c.adoptTraces()
-	for _, s := range restored {
+	for _, s := range c.all() {
 		s.resume()
 	}
 	for {
@@ -184,6 +177,7 @@ func (c *Controller) stopEncoders(ctx context.Context) {
 	wg.Wait()
 }
 
+// restore brings a stream back, with its first events in its inbox; resume sets it to work.
 func (c *Controller) restore(sv Saved) error {
 	account, name, _ := SplitID(sv.ID)
 	c.mu.RLock()
@@ -216,10 +210,13 @@ func (c *Controller) restore(sv Saved) error {
 			c.claims.restore(es.Device, s.id)
 		}
 	}
+	if !known {
+		s.inbox = append(s.inbox, posted{ev: Drained{}})
+	}
+	s.inbox = append(s.inbox, posted{ev: Booted{}}) // before any hook
 	c.mu.Lock()
 	c.streams[sv.ID] = s
 	c.mu.Unlock()
-	s.drain = !known
 	return nil
 }
 

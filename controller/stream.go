@@ -17,7 +17,6 @@ type stream struct {
 	c             *Controller
 	id            string
 	account, name string
-	drain         bool // restored, and gone from the configuration
 
 	mu     sync.Mutex
 	inbox  []posted
@@ -67,6 +66,11 @@ func (s *stream) put(p posted) {
 		return
 	}
 	s.inbox = append(s.inbox, p)
+	s.begin()
+}
+
+// begin sets the stream to work unless it is. The caller holds mu.
+func (s *stream) begin() {
 	if !s.atWork {
 		s.atWork = true
 		s.c.workers.run(s)
@@ -77,9 +81,8 @@ func (s *stream) put(p posted) {
 func (s *stream) resume() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.atWork && len(s.inbox) > 0 && !s.c.closing.Load() {
-		s.atWork = true
-		s.c.workers.run(s)
+	if len(s.inbox) > 0 && !s.c.closing.Load() {
+		s.begin()
 	}
 }
 
