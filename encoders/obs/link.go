@@ -17,6 +17,9 @@ import (
 func (e *Encoder) run() {
 	wait := e.limits.backoffMin
 	for {
+		e.mu.Lock()
+		e.begun++
+		e.mu.Unlock()
 		served, err := e.connection()
 		if e.ctx.Err() != nil {
 			return
@@ -247,18 +250,20 @@ func (e *Encoder) disconnected(err error) {
 	})
 }
 
-// connected returns the session. With none it asks for an attempt at once and waits for it to end.
+// connected returns the session. With none it asks for an attempt at once and waits for it to end. One that had begun before does not count when it fails:
+// OBS may have come up since.
 func (e *Encoder) connected(ctx context.Context, job encoders.Job) (*session, error) {
 	e.open(job)
 	var sess *session
 	var failed error
-	from := -1
+	from, asked := -1, false
 	err := e.await(ctx, func(time.Time) (bool, time.Time) {
 		if from < 0 {
-			from = e.tries
-			if e.sess == nil && e.linkErr != nil && !isRefused(e.linkErr) {
-				e.wantAttempt()
-			}
+			from = e.begun
+		}
+		if e.tries == from && !asked && e.sess == nil && e.linkErr != nil && !isRefused(e.linkErr) {
+			asked = true
+			e.wantAttempt()
 		}
 		switch {
 		case e.ready:

@@ -53,6 +53,7 @@ type Encoder struct {
 	linkErr error     // why there is no connection; nil before the first attempt has ended
 	lastErr error     // why there was none last
 	lost    time.Time // when the connection was lost, or first failed; zero while there is one
+	begun   int       // attempts begun
 	tries   int       // attempts ended
 }
 

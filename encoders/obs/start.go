@@ -80,7 +80,7 @@ func (e *Encoder) settled(ctx context.Context, sess *session) (on bool, err erro
 		return lost || on || e.out.certain(now), e.out.clear
 	})
 	if lost {
-		return false, e.lostError(sess)
+		return false, fmt.Errorf("%w: %w", errDead, e.lostError(sess))
 	}
 	if err != nil {
 		return false, fmt.Errorf("obs at %s is %s: %w", e.target.address, e.phase(), err)
