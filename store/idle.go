@@ -16,22 +16,13 @@ const (
 	checkpointIdle = 512              // pages in the log that are worth a checkpoint when nothing else is to be done
 	checkpointBusy = walPages * 7 / 8 // and when something is
 
-	digestRows  = 1024    // journal rows for one digest, which must not hold the writer for long
-	digestLimit = 512_000 // undigested rows at which digests go between batches
-
-	// A digest is followed by a pause. Where a flood has left more than digestFew pieces it is of so many times what the digest took, so that it does
-	// not take a core for minutes: until it has caught up, readers read through what it has not covered.
-	digestFew       = 16
-	digestPause     = time.Second
-	digestPauseLong = 400
-	digestPauseMax  = 30 * time.Second
-
 	frameSize = pageSize + 24 // a page in the log and its header: https://sqlite.org/fileformat2.html#the_write_ahead_log
 )
 
 // idle does a piece of what can wait, and tells when to do the next if there is more.
 func (w *writer) idle() (wait time.Duration, more bool) {
 	var err error
+	began := time.Now()
 	switch pages, _ := w.logged(); {
 	case !w.stretched:
 		w.stretched, more = true, true
@@ -39,21 +30,18 @@ func (w *writer) idle() (wait time.Duration, more bool) {
 	case w.olderThan != 0:
 		more = true
 		err = w.loadOlder(runsAtOnce)
-	case w.digested < w.seq && time.Until(w.digestAt) <= 0:
+	case w.digest.covered < w.seq && time.Until(w.digest.at) <= 0:
 		more = true
-		pause, began := digestPause, time.Now()
-		err = w.digest()
-		if w.seq-w.digested > digestFew*digestRows {
-			pause = min(max(digestPauseLong*time.Since(began), digestPause), digestPauseMax)
-		}
-		w.digestAt = time.Now().Add(pause)
+		err = w.digestPiece()
+		w.rest(time.Since(began))
 	case pages >= checkpointIdle && pages != w.checkpointed:
 		err = w.checkpoint()
+		w.rest(time.Since(began)) // for the most part it moves what a digest has written
 	case w.seen.old(w.windowStart()) || w.older.old(w.windowStart()):
 		err = w.forget()
 	}
-	if !more && w.digested < w.seq {
-		wait, more = max(time.Until(w.digestAt), quiet), true
+	if !more && w.digest.covered < w.seq {
+		wait, more = max(time.Until(w.digest.at), quiet), true
 	}
 	w.health.chore(err)
 	return wait, more && err == nil && !w.health.corrupt()
@@ -61,8 +49,8 @@ func (w *writer) idle() (wait time.Duration, more bool) {
 
 // busy does what cannot wait any longer, between two batches.
 func (w *writer) busy() {
-	if w.seq-w.digested > digestLimit {
-		w.health.chore(w.digest())
+	if w.seq-w.digest.covered > digestLimit {
+		w.health.chore(w.digestPiece())
 	}
 	if pages, err := w.logged(); err != nil {
 		w.health.chore(err)
@@ -123,26 +111,6 @@ func (w *writer) stretch() error {
 		}
 	}
 	return f.Sync()
-}
-
-// digest adds the terms of the next rows.
-func (w *writer) digest() error {
-	upto := min(w.digested+digestRows, w.seq)
-	err := w.conn.transaction(func() error {
-		err := w.conn.exec("INSERT OR IGNORE INTO terms (term, seq) SELECT * FROM ("+
-			"SELECT 's/' || stream, seq FROM journal WHERE seq > ?1 AND seq <= ?2 AND stream <> '' UNION ALL "+
-			"SELECT 't/' || lower(type), seq FROM journal WHERE seq > ?1 AND seq <= ?2 AND type <> '' UNION ALL "+
-			"SELECT 't/' || lower(event), seq FROM journal WHERE seq > ?1 AND seq <= ?2 AND event <> '') ORDER BY 1, 2", w.digested, upto)
-		if err != nil {
-			return err
-		}
-		return setMark(w.conn, "digested", upto)
-	})
-	if err != nil {
-		return fmt.Errorf("digest the journal: %w", err)
-	}
-	w.digested = upto
-	return nil
 }
 
 // forget drops the sums that no hook can be a duplicate of any more.

@@ -67,14 +67,17 @@ func (w *writer) load() (err error) {
 	if _, err := w.conn.number("PRAGMA wal_autocheckpoint = 0"); err != nil {
 		return err
 	}
+	if _, err := w.conn.number("PRAGMA temp_store = MEMORY"); err != nil {
+		return err
+	}
 	if _, err := w.conn.number(fmt.Sprintf("PRAGMA journal_size_limit = %d", 4*walPages*frameSize)); err != nil {
 		return err
 	}
 	if w.story, err = w.conn.number("SELECT max(seq) FROM history"); err != nil {
 		return fmt.Errorf("load the history: %w", err)
 	}
-	if w.digested, err = w.conn.number("SELECT value FROM marks WHERE name = 'digested'"); err != nil {
-		return fmt.Errorf("load the marks: %w", err)
+	if err := w.loadDigest(); err != nil {
+		return err
 	}
 	err = w.conn.query("SELECT first, newest, sums FROM runs WHERE newest >= ? ORDER BY first", []driver.Value{w.olderThan}, 3, func(row []driver.Value) error {
 		_, err := w.seen.addRun(row)

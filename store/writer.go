@@ -30,10 +30,9 @@ type writer struct {
 
 	// owned by the goroutine, valid while one file is open
 	conn         *conn
-	seq          int64     // of the last journal row
-	story        int64     // seq of the last history row
-	digested     int64     // the last journal row that terms covers
-	digestAt     time.Time // not before then again
+	seq          int64 // of the last journal row
+	story        int64 // seq of the last history row
+	digest       digest
 	seen         seen
 	older        seen  // of rows from before what load has read
 	olderThan    int64 // they were received before then, ms; 0 when all of them are read
