@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"runtime/debug"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -16,15 +15,13 @@ import (
 
 const (
 	careEvery   = 5 * time.Second // at most; each account is looked at every poll_interval
+	tidyEvery   = time.Minute
 	sweepEvery  = time.Hour
 	backupEvery = 6 * time.Hour
 	pruneEvery  = 24 * time.Hour
 	keepPicture = 7 * 24 * time.Hour
 	upkeepLimit = 10 * time.Minute
 )
-
-// giveBackMemory returns to the system what a start and its checks, a reload or a flood took and nobody needs any more: the collector would keep most of it.
-func giveBackMemory(context.Context) { debug.FreeOSMemory() }
 
 func (d *service) beginUpkeep() error {
 	var err error
@@ -38,7 +35,7 @@ func (d *service) beginUpkeep() error {
 		opts  []gocron.JobOption
 	}{
 		{careEvery, d.careForWebhooks, []gocron.JobOption{at}},
-		{time.Hour, giveBackMemory, []gocron.JobOption{gocron.WithStartAt(gocron.WithStartDateTime(time.Now().Add(4 * settle)))}},
+		{tidyEvery, giveBackMemory, []gocron.JobOption{gocron.WithStartAt(gocron.WithStartDateTime(time.Now().Add(4 * settle)))}},
 		{sweepEvery, d.sweep, nil},
 		{backupEvery, d.backup, nil},
 		{pruneEvery, d.prune, nil},

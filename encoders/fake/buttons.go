@@ -69,18 +69,14 @@ func (e *Encoder) press(button func(now time.Time, p phase)) {
 
 // takePress follows the press file, if there is one, and removes it.
 func (e *Encoder) takePress() {
-	if e.env.Dir == "" {
+	if e.pressPath == "" || syscall.Access(e.pressPath, 0) != nil { // far cheaper than a failing open, and every box asks again and again
 		return
 	}
-	path := e.env.Dir + "/" + pressFile
-	if syscall.Access(path, 0) != nil { // far cheaper than a failing open, and every box asks again and again
-		return
-	}
-	body, err := os.ReadFile(path)
+	body, err := os.ReadFile(e.pressPath)
 	if err != nil || len(body) == 0 { // empty: the shell has made it and not written yet
 		return
 	}
-	if os.Remove(path) != nil { // somebody else took it
+	if os.Remove(e.pressPath) != nil { // somebody else took it
 		return
 	}
 	switch button := strings.TrimSpace(string(body)); button {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -12,8 +13,9 @@ import (
 
 // Encoder is a fake box and its driver in one. It has no goroutine of its own.
 type Encoder struct {
-	settings Settings
-	env      encoders.Env
+	settings  Settings
+	env       encoders.Env
+	pressPath string // "" without a Dir
 
 	mu          sync.Mutex
 	st          state
@@ -30,7 +32,11 @@ func New(settings Settings, env encoders.Env) (*Encoder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Encoder{settings: settings, env: env, st: st, unreachable: settings.Unreachable, changed: make(chan struct{})}, nil
+	e := &Encoder{settings: settings, env: env, st: st, unreachable: settings.Unreachable, changed: make(chan struct{})}
+	if env.Dir != "" {
+		e.pressPath = filepath.Join(env.Dir, pressFile)
+	}
+	return e, nil
 }
 
 var (

@@ -77,12 +77,17 @@ func sooner(a, b time.Time) time.Time {
 	return a
 }
 
-// health is what the box measures of a run that has published since live.
-func (s Settings) health(live, now time.Time) *encoders.Health {
-	run, speed := now.Sub(live).Seconds(), 1.0
-	frames, bytes := int64(run*s.FPS), int64(run*s.BitrateBPS/8)
-	return &encoders.Health{BitrateBPS: &s.BitrateBPS, FPS: &s.FPS, Frames: &frames, Dropped: &s.Dropped, Bytes: &bytes,
-		Congestion: &s.Congestion, Speed: &speed}
+// health is what the box measures of a run that has published since live. Its settings' own figures are pointed to.
+func (s *Settings) health(live, now time.Time) *encoders.Health {
+	run := now.Sub(live).Seconds()
+	m := &struct { // in one piece, for a thousand boxes are asked again and again
+		encoders.Health
+		frames, bytes int64
+		speed         float64
+	}{frames: int64(run * s.FPS), bytes: int64(run * s.BitrateBPS / 8), speed: 1}
+	m.Health = encoders.Health{BitrateBPS: &s.BitrateBPS, FPS: &s.FPS, Frames: &m.frames, Dropped: &s.Dropped, Bytes: &m.bytes,
+		Congestion: &s.Congestion, Speed: &m.speed}
+	return &m.Health
 }
 
 const (
