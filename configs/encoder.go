@@ -14,16 +14,15 @@ import (
 
 // encoders decodes `encoders:`, each by the driver that its one key names.
 func (d *decoder) encoders(c *Config, drivers map[string]func() any) {
-	n, ok := d.own["encoders"]
-	if !ok {
+	if _, ok := d.own["encoders"]; !ok {
 		return
 	}
 	known := slices.Sorted(maps.Keys(drivers))
-	fields, _ := d.fields(n, "encoders", "; each encoder is NAME: {DRIVER: {...}}")
-	c.encoders = make(map[string]*Encoder, len(fields))
-	c.Encoders = make([]*Encoder, 0, len(fields))
-	d.numbers = make(map[*Encoder][]numbered, len(fields))
-	for _, f := range fields {
+	entries, about := d.entries("encoders", "; each encoder is NAME: {DRIVER: {...}}")
+	c.encoders = make(map[string]*Encoder, about)
+	c.Encoders = make([]*Encoder, 0, about)
+	d.numbers = make(map[*Encoder][]numbered, about)
+	for f := range entries {
 		path := join("encoders", f.name)
 		before := len(d.noted)
 		d.note(path, f)

@@ -94,28 +94,63 @@ func (o Options) Load(path string) (*Config, []Problem, error) {
 
 // Parse is Load for a text that was read already. File is what problems name, and its folder is where relative ${file:PATH} start.
 func (o Options) Parse(file string, data []byte) (*Config, []Problem, error) {
+	if len(data) >= largeFile {
+		if c, warnings, ok := o.parseChunked(file, data, chunkSize); ok {
+			return c, warnings, nil
+		}
+	}
+	return o.parseWhole(file, data)
+}
+
+func (o Options) parseWhole(file string, data []byte) (*Config, []Problem, error) {
 	d := newDecoder(file, o, bytes.Count(data, []byte{':'}))
-	c := Default()
-	c.File = file
 	root, err := parseYAML(data)
 	var syntax *syntaxError
-	switch {
-	case errors.As(err, &syntax):
+	if errors.As(err, &syntax) {
 		d.report(syntax.place, "yaml", false, "%s", syntax.text)
-		return d.finish(c)
-	case root != nil:
+		return d.finish(nil)
+	}
+	return d.finish(d.decode(root, o))
+}
+
+// parseChunked is parseWhole for a good file that can be read in chunks of so many bytes. What is wrong with another is for parseWhole to say, which
+// knows all entries before it looks into the first.
+func (o Options) parseChunked(file string, data []byte, size int) (c *Config, warnings []Problem, ok bool) {
+	chunks := parseChunked(data, size)
+	if chunks == nil {
+		return nil, nil, false
+	}
+	defer chunks.end()
+	d := newDecoder(file, o, bytes.Count(data, []byte{':'}))
+	d.chunks = chunks
+	if c = d.decode(chunks.rest, o); d.broken {
+		return nil, nil, false
+	}
+	c, warnings, err := d.finish(c)
+	return c, warnings, err == nil
+}
+
+// decode makes a configuration of the top value of a file, nil for an empty one. It means nothing when d is broken afterwards.
+func (d *decoder) decode(root *yaml.Node, o Options) *Config {
+	c := Default()
+	c.File = d.file
+	if root != nil {
 		d.structure(root, reflect.ValueOf(c).Elem(), "", rule{hint: "; the top of the file is keys such as listen:, encoders:, streams:"})
 	}
 	for id, a := range c.Accounts {
 		a.ID = id
 	}
-	d.encoders(c, o.Drivers)
-	d.streams(c)
+	if d.encoders(c, o.Drivers); !d.broken {
+		d.streams(c)
+	}
+	if d.broken {
+		return nil
+	}
 	d.check(c)
 	if o.Also != nil {
 		d.validate(errors.Join(o.Also(c)...), "", d.shape(reflect.TypeFor[Config]()))
 	}
-	return d.finish(c)
+	return c
 }
 
 // newDecoder makes a decoder for a file of about so many keys.

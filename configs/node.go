@@ -1,6 +1,11 @@
 package configs
 
-import "go.yaml.in/yaml/v3"
+import (
+	"iter"
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+)
 
 // follow returns what an alias stands for; ok is false when there is too much of it. leave must be called with n when the value is done with.
 func (d *decoder) follow(n *yaml.Node, path string) (target *yaml.Node, ok bool) {
@@ -55,8 +60,21 @@ func (d *decoder) fields(n *yaml.Node, path, hint string) (list []field, ok bool
 		return nil, false
 	}
 	seen := make(map[string]int, len(n.Content)/2)
+	list, merges := d.pairs(n, path, seen)
+	for _, m := range merges {
+		for _, f := range d.merged(m, path) {
+			if _, set := seen[f.name]; !set {
+				seen[f.name] = f.key.Line
+				list = append(list, f)
+			}
+		}
+	}
+	return list, true
+}
+
+// pairs lists a mapping's own keys that are not seen yet, and the values of its <<.
+func (d *decoder) pairs(n *yaml.Node, path string, seen map[string]int) (list []field, merges []*yaml.Node) {
 	list = make([]field, 0, len(n.Content)/2)
-	var merges []*yaml.Node
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		if key.Kind == yaml.AliasNode {
@@ -77,15 +95,33 @@ func (d *decoder) fields(n *yaml.Node, path, hint string) (list []field, ok bool
 		}
 		list = append(list, field{key.Value, key, value})
 	}
-	for _, m := range merges {
-		for _, f := range d.merged(m, path) {
-			if _, set := seen[f.name]; !set {
-				seen[f.name] = f.key.Line
-				list = append(list, f)
+	return list, merges
+}
+
+// entries yields the entries of `encoders:` or `streams:`, with about how many there are.
+func (d *decoder) entries(name, hint string) (list iter.Seq[field], about int) {
+	s := d.chunks.section(name)
+	if s == nil {
+		fields, _ := d.fields(d.own[name], name, hint)
+		return slices.Values(fields), len(fields)
+	}
+	return func(yield func(field) bool) {
+		d.depth++
+		defer func() { d.depth-- }()
+		seen := map[string]int{}
+		for n := range s.parsed {
+			if n == nil {
+				d.broken = true
+				return
+			}
+			fields, _ := d.pairs(n, name, seen)
+			for _, f := range fields {
+				if !yield(f) {
+					return
+				}
 			}
 		}
-	}
-	return list, true
+	}, s.lines
 }
 
 // merged lists what << brings in: a mapping, or several, of which the earlier win.

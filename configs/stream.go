@@ -59,17 +59,16 @@ type streamKeys struct {
 
 // streams decodes `streams:` over the defaults.
 func (d *decoder) streams(c *Config) {
-	n, ok := d.own["streams"]
-	if !ok {
+	if _, ok := d.own["streams"]; !ok {
 		return
 	}
-	fields, _ := d.fields(n, "streams", "; each stream is NAME: {encoder: ..., publish: ...}")
-	d.streamsWritten = len(fields)
-	c.exact = make(map[string]*Stream, len(fields))
-	c.Streams = make([]*Stream, 0, len(fields))
+	entries, about := d.entries("streams", "; each stream is NAME: {encoder: ..., publish: ...}")
+	c.exact = make(map[string]*Stream, about)
+	c.Streams = make([]*Stream, 0, about)
 	defaults := d.origins("defaults", d.noted)
 	var keys streamKeys
-	for _, f := range fields {
+	for f := range entries {
+		d.streamsWritten++
 		path := join("streams", f.name)
 		d.note(path, f)
 		before := len(d.noted)
