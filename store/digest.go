@@ -25,7 +25,7 @@ const (
 type digest struct {
 	covered  int64  // the last journal row that terms covers
 	gathered int64  // the last that is in memory
-	term     string // the last term that was written of the span, and its row
+	term     string // the last term that was written of the span, and its row; "" while none is
 	seq      int64
 	at       time.Time // not before then again
 }
@@ -42,8 +42,8 @@ func (w *writer) rest(took time.Duration) {
 // digestPiece gathers the next rows of a span, or writes the next terms of one that is gathered.
 func (w *writer) digestPiece() error {
 	d := &w.digest
-	span := min(d.covered+digestSpan, w.seq)
-	if upto := min(d.gathered+digestRows, span); upto > d.gathered {
+	if span := min(d.covered+digestSpan, w.seq); d.term == "" && d.gathered < span { // what comes while a span is written waits for the next
+		upto := min(d.gathered+digestRows, span)
 		err := w.conn.exec("INSERT OR IGNORE INTO fresh (term, seq)"+
 			" SELECT 's/' || stream, seq FROM journal WHERE seq > ?1 AND seq <= ?2 AND stream <> '' UNION ALL"+
 			" SELECT 't/' || lower(type), seq FROM journal WHERE seq > ?1 AND seq <= ?2 AND type <> '' UNION ALL"+
