@@ -28,23 +28,23 @@ type chunked struct {
 }
 
 type section struct {
-	name   string
-	line   int // of its name
-	indent int // of its entries
-	lines  int
-	chunks []chunk
-	parsed chan *yaml.Node // a mapping for each chunk, in order; nil for a broken one
+	name    string
+	line    int // of its name
+	indent  int // of its entries
+	entries int // about how many
+	chunks  []chunk
+	parsed  chan *yaml.Node // a mapping for each chunk, in order; nil for a broken one
 }
 
 type chunk struct {
-	text []byte
-	line int // of its first, from 1
+	text []byte // of the file's own
+	line int    // of its first, from 1
 }
 
-// parseChunked returns nil for a file that has to be read as a whole. The decoder takes the sections in the order of their names. size is that of a
-// chunk, bytes, about.
-func parseChunked(data []byte, size int) *chunked {
-	if bytes.IndexFunc(data, unreadable) >= 0 {
+// chunksOf begins to parse a file, and returns nil for one that has to be read as a whole. The decoder takes the sections in the order of their names.
+// size is that of a chunk, bytes, about.
+func chunksOf(data []byte, size int) *chunked {
+	if bytes.IndexFunc(data, otherBreak) >= 0 {
 		return nil
 	}
 	rest, sections := cut(data, size)
@@ -101,16 +101,23 @@ func (f *chunked) section(name string) *section {
 	return nil
 }
 
+// otherBreak reports whether YAML ends a line here, and cut does not.
+func otherBreak(r rune) bool { return r == '\u0085' || r == '\u2028' || r == '\u2029' }
+
 var sectionName = regexp.MustCompile(`^(encoders|streams):[ \t]*(?:#.*)?\r?\n$`)
 
 // cut takes the entries of the sections out of a file; lines stay where they are.
 func cut(data []byte, size int) (rest []byte, sections []*section) {
 	rest = make([]byte, 0, len(data)/8)
 	var now *section
-	line := 0
+	line, at := 0, 0
 	for text := range bytes.Lines(data) {
 		line++
+		here := data[at:at]
+		at += len(text)
 		switch {
+		case bytes.IndexByte(bytes.TrimSuffix(text, []byte("\r\n")), '\r') >= 0:
+			return nil, nil // it ends a line, too
 		case text[0] == '%' || bytes.HasPrefix(text, []byte("---")) || bytes.HasPrefix(text, []byte("...")):
 			return nil, nil // more than one document, perhaps
 		case !bytes.ContainsRune([]byte(" \t\r\n#"), rune(text[0])): // a key of the file
@@ -125,7 +132,7 @@ func cut(data []byte, size int) (rest []byte, sections []*section) {
 			rest = append(rest, text...)
 			continue
 		}
-		now.add(text, line, size)
+		now.add(text, here, line, size)
 		rest = append(rest, '\n')
 	}
 	for i, s := range sections {
@@ -136,24 +143,27 @@ func cut(data []byte, size int) (rest []byte, sections []*section) {
 	return rest, sections
 }
 
-// add takes the next line.
-func (s *section) add(text []byte, line, size int) {
+// add takes the next line of the file, which begins here.
+func (s *section) add(text, here []byte, line, size int) {
 	entry := bytes.TrimLeft(text, " ")
 	indent := len(text) - len(entry)
 	last := len(s.chunks) - 1
-	switch {
-	case last < 0:
+	if last < 0 {
 		if len(bytes.TrimSpace(entry)) == 0 || entry[0] == '#' {
 			return
 		}
 		s.indent = indent
-		s.chunks = append(s.chunks, chunk{line: line})
-	case indent == s.indent && len(entry) > 0 && isWord(entry[0]) && len(s.chunks[last].text) >= size:
-		s.chunks = append(s.chunks, chunk{line: line})
 	}
-	c := &s.chunks[len(s.chunks)-1]
-	c.text = append(c.text, text...)
-	s.lines++
+	begins := indent == s.indent && len(entry) > 0 && isWord(entry[0])
+	if begins {
+		s.entries++
+	}
+	if last < 0 || begins && len(s.chunks[last].text) >= size {
+		s.chunks = append(s.chunks, chunk{here, line})
+		last++
+	}
+	c := &s.chunks[last]
+	c.text = c.text[:len(c.text)+len(text)] // its lines stand together in the file
 }
 
 // valueIn finds the section in the file around it: nil when its name is not the key that it seems.
@@ -168,7 +178,6 @@ func (s *section) valueIn(root *yaml.Node) *yaml.Node {
 
 func (c *chunk) parse(indent int) *yaml.Node {
 	n, err := parseYAML(c.text)
-	c.text = nil
 	if err != nil || n == nil || n.Kind != yaml.MappingNode || n.Style&yaml.FlowStyle != 0 || n.Column != indent+1 || n.Anchor != "" || n.Tag != "!!map" {
 		return nil
 	}

@@ -102,6 +102,7 @@ func (o Options) Parse(file string, data []byte) (*Config, []Problem, error) {
 	return o.parseWhole(file, data)
 }
 
+// parseWhole is Parse for any text.
 func (o Options) parseWhole(file string, data []byte) (*Config, []Problem, error) {
 	d := newDecoder(file, o, bytes.Count(data, []byte{':'}))
 	root, err := parseYAML(data)
@@ -116,7 +117,7 @@ func (o Options) parseWhole(file string, data []byte) (*Config, []Problem, error
 // parseChunked is parseWhole for a good file that can be read in chunks of so many bytes. What is wrong with another is for parseWhole to say, which
 // knows all entries before it looks into the first.
 func (o Options) parseChunked(file string, data []byte, size int) (c *Config, warnings []Problem, ok bool) {
-	chunks := parseChunked(data, size)
+	chunks := chunksOf(data, size)
 	if chunks == nil {
 		return nil, nil, false
 	}

@@ -106,8 +106,6 @@ func (d *decoder) entries(name, hint string) (list iter.Seq[field], about int) {
 		return slices.Values(fields), len(fields)
 	}
 	return func(yield func(field) bool) {
-		d.depth++
-		defer func() { d.depth-- }()
 		seen := map[string]int{}
 		for n := range s.parsed {
 			if n == nil {
@@ -121,7 +119,7 @@ func (d *decoder) entries(name, hint string) (list iter.Seq[field], about int) {
 				}
 			}
 		}
-	}, s.lines
+	}, s.entries
 }
 
 // merged lists what << brings in: a mapping, or several, of which the earlier win.
