@@ -12,6 +12,8 @@ type Store interface {
 	// Append stores one hook and numbers it. A body that was stored within the last 24 h is not stored again: duplicate is true then.
 	// ErrStore is in err's chain whenever the store cannot take it.
 	Append(ctx context.Context, r Record) (seq int64, duplicate bool, err error)
+	// AppendWith is Append and SaveStream in one transaction: the hook, and what it has led to. Of a duplicate neither is stored.
+	AppendWith(ctx context.Context, r Record, s Saved, story []Transition) (seq int64, duplicate bool, err error)
 	// SaveStream replaces the stream's state and adds to its history, in one transaction.
 	SaveStream(ctx context.Context, s Saved, story []Transition) error
 	// LoadStreams returns every stream ever saved and not forgotten.

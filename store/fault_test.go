@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -210,7 +211,12 @@ func TestPoisonedRequest(t *testing.T) {
 			if n == 20 {
 				r.Note = "poison"
 			}
-			_, _, err := s.Append(context.Background(), r)
+			var err error
+			if n%10 == 0 {
+				_, _, err = s.AppendWith(context.Background(), r, controller.Saved{ID: fmt.Sprint("ABC/", n)}, []controller.Transition{{Stream: fmt.Sprint("ABC/", n)}})
+			} else {
+				_, _, err = s.Append(context.Background(), r)
+			}
 			results <- result{n, err}
 		}()
 	}
@@ -230,6 +236,11 @@ func TestPoisonedRequest(t *testing.T) {
 	}
 	if n := number(t, s, "SELECT max(seq) FROM journal"); n != 49 {
 		t.Errorf("the last number is %d, want 49", n)
+	}
+	for _, table := range []string{"streams", "history"} {
+		if n := number(t, s, "SELECT count(*) FROM "+table); n != 5 { // four that came with a hook, one alone
+			t.Errorf("%d rows in %s, want 5", n, table)
+		}
 	}
 	if err := s.Ready(t.Context()); err != nil {
 		t.Error(err)

@@ -14,10 +14,22 @@ import (
 // duplicate is that of the hook that came first. When ctx ends while the hook waits, Append returns ctx's error, and the hook may be stored
 // all the same: a sender that tries again gets a duplicate then.
 func (s *Store) Append(ctx context.Context, r controller.Record) (seq int64, duplicate bool, err error) {
-	if r.Sum == ([32]byte{}) && r.Body != nil {
+	return s.append(ctx, &hookRequest{record: r})
+}
+
+// AppendWith stores one hook and what its stream has made of it; see [controller.Store]. When ctx ends while the hook waits, both may be stored all the same.
+func (s *Store) AppendWith(ctx context.Context, r controller.Record, saved controller.Saved, story []controller.Transition) (seq int64, duplicate bool, err error) {
+	c, err := saving(&saved, story)
+	if err != nil {
+		return 0, false, err
+	}
+	return s.append(ctx, &hookRequest{record: r, with: c})
+}
+
+func (s *Store) append(ctx context.Context, req *hookRequest) (seq int64, duplicate bool, err error) {
+	if r := &req.record; r.Sum == ([32]byte{}) && r.Body != nil {
 		r.Sum = sha256.Sum256(r.Body)
 	}
-	req := &hookRequest{record: r}
 	b, err := s.queue.addHook(req)
 	if err != nil {
 		return 0, false, refused(err)

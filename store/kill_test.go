@@ -17,7 +17,10 @@ import (
 	"github.com/oncue/oncue/controller"
 )
 
-const childDir = "ONCUE_STORE_TEST_CHILD"
+const (
+	childDir = "ONCUE_STORE_TEST_CHILD"
+	together = "together" // event of hooks that are stored with a state, and of its story
+)
 
 // child stores hooks and stream states as fast as it can, and prints a line for each that it was promised. It ends by being killed.
 func child(dir string) error {
@@ -40,23 +43,28 @@ func child(dir string) error {
 				r.Note = fmt.Sprintf("%d-%d-%d", base, worker, n)
 				r.Body = []byte(r.Note)
 				r.Sum = sha256.Sum256(r.Body)
-				seq, _, err := s.Append(context.Background(), r)
+				id := fmt.Sprintf("ABC/s-%d", worker)
+				saved := controller.Saved{ID: id, State: binary.BigEndian.AppendUint64(nil, uint64(base)+uint64(n))}
+				story := []controller.Transition{{Stream: id, Reason: r.Note}}
+				var seq int64
+				var err error
+				if n%4 == 0 {
+					r.Event, story[0].Event = together, together
+					seq, _, err = s.AppendWith(context.Background(), r, saved, story)
+				} else {
+					seq, _, err = s.Append(context.Background(), r)
+				}
+				if n%4 == 2 && err == nil {
+					err = s.SaveStream(context.Background(), saved, story)
+				}
 				if err != nil {
 					errs <- err
 					return
 				}
 				say("hook %d %s\n", seq, r.Note)
-				if n%4 != 0 {
-					continue
+				if n%2 == 0 {
+					say("state %s %d\n", id, uint64(base)+uint64(n))
 				}
-				id := fmt.Sprintf("ABC/s-%d", worker)
-				state := binary.BigEndian.AppendUint64(nil, uint64(base)+uint64(n))
-				story := []controller.Transition{{Stream: id, Reason: r.Note}}
-				if err := s.SaveStream(context.Background(), controller.Saved{ID: id, State: state}, story); err != nil {
-					errs <- err
-					return
-				}
-				say("state %s %d\n", id, uint64(base)+uint64(n))
 			}
 		}()
 	}
@@ -92,6 +100,14 @@ func TestKill(t *testing.T) {
 			missing++
 		}
 		delete(states, one.ID)
+	}
+	for _, query := range []string{
+		"SELECT count(*) FROM journal WHERE event = ? AND note NOT IN (SELECT reason FROM history)",
+		"SELECT count(*) FROM history WHERE event = ? AND reason NOT IN (SELECT note FROM journal)",
+	} {
+		if n := number(t, s, query, together); n > 0 {
+			t.Errorf("%d halves of what was to be stored together: %s", n, query)
+		}
 	}
 	if err := quickCheck(t.Context(), s.reader(), ""); err != nil {
 		t.Error(err)

@@ -64,6 +64,7 @@ func (b *batch) refuse(err error) {
 // hookRequest asks to journal one hook.
 type hookRequest struct {
 	record controller.Record
+	with   *change // the state that it has led to, if that is to be saved; not saved with a duplicate
 
 	seq       int64
 	duplicate bool

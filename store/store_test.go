@@ -288,6 +288,38 @@ func TestStreams(t *testing.T) {
 	}
 }
 
+// TestAppendWith: a hook and what its stream made of it are stored together; a duplicate brings nothing.
+func TestAppendWith(t *testing.T) {
+	s := open(t, t.TempDir())
+	for _, c := range []struct {
+		hook      int
+		state     string
+		duplicate bool
+		want      string
+	}{
+		{0, "starting", false, "starting"},
+		{0, "starting again", true, "starting"},
+		{10, "live", false, "live"},
+	} {
+		r := hook(c.hook)
+		story := []controller.Transition{{Stream: r.Stream, Reason: c.state}}
+		seq, duplicate, err := s.AppendWith(t.Context(), r, controller.Saved{ID: r.Stream, State: []byte(c.state)}, story)
+		if err != nil || duplicate != c.duplicate || number(t, s, "SELECT count(*) FROM journal WHERE seq = ? AND sum = ?", seq, r.Sum[:]) != 1 {
+			t.Errorf("%s: number %d, duplicate %v, error %v", c.state, seq, duplicate, err)
+		}
+		all, err := s.LoadStreams(t.Context())
+		if err != nil || len(all) != 1 || all[0].ID != r.Stream || string(all[0].State) != c.want {
+			t.Errorf("%s: the state is %s, error %v", c.state, all, err)
+		}
+	}
+	if story, err := s.History(t.Context(), hook(0).Stream, 0, 0); err != nil || len(story) != 2 || story[0].Reason != "live" || story[1].Reason != "starting" {
+		t.Error(story, err)
+	}
+	if _, _, err := s.AppendWith(t.Context(), hook(20), controller.Saved{}, nil); !errors.Is(err, controller.ErrStore) || number(t, s, "SELECT count(*) FROM journal") != 2 {
+		t.Error("a state without an id:", err)
+	}
+}
+
 // TestSavesOfOneStreamTogether has the saves of a stream wait in one batch: the last state wins, and every story is kept.
 func TestSavesOfOneStreamTogether(t *testing.T) {
 	s := open(t, t.TempDir())

@@ -13,10 +13,18 @@ import (
 // SaveStream replaces the stream's state and adds to its history; see [controller.Store]. Seq in story is the store's to give. Saves of one
 // stream that wait together are written as one state, the last, with the stories of all. Like Append, it may be stored although ctx ended.
 func (s *Store) SaveStream(ctx context.Context, saved controller.Saved, story []controller.Transition) error {
-	if saved.ID == "" {
-		return refused(errors.New("save a stream: it has no id"))
+	c, err := saving(&saved, story)
+	if err != nil {
+		return err
 	}
-	return s.change(ctx, &change{stream: saved.ID, save: &saved, story: story})
+	return s.change(ctx, c)
+}
+
+func saving(saved *controller.Saved, story []controller.Transition) (*change, error) {
+	if saved.ID == "" {
+		return nil, refused(errors.New("save a stream: it has no id"))
+	}
+	return &change{stream: saved.ID, save: saved, story: story}, nil
 }
 
 // ForgetStream removes the state of a stream.

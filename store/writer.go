@@ -177,16 +177,18 @@ func (w *writer) apply(hooks, changes *batch) error {
 	if err := w.rows.insert(w.conn, w.inserted); err != nil {
 		return fmt.Errorf("store hooks: %w", err)
 	}
+	for _, r := range w.inserted {
+		if r.with != nil {
+			w.save(r.with)
+		}
+	}
 	for _, c := range changes.changeList() {
 		c.err = nil
-		if c.do != nil {
-			if err := c.do(w.conn); err != nil {
-				return err
-			}
-			continue
+		if c.do == nil {
+			w.save(c)
+		} else if err := c.do(w.conn); err != nil {
+			return err
 		}
-		w.saves[c.stream] = c // the last one wins
-		w.stories = append(w.stories, c.story...)
 	}
 	for _, c := range w.saves {
 		if err := saveState(w.conn, c.save); err != nil {
@@ -196,22 +198,31 @@ func (w *writer) apply(hooks, changes *batch) error {
 	return insertStories(w.conn, w.story, w.stories)
 }
 
+// save puts a stream's state among those that the batch writes. Of one stream the last one wins.
+func (w *writer) save(c *change) {
+	w.saves[c.stream] = c
+	w.stories = append(w.stories, c.story...)
+}
+
 // applySingly writes a batch with each request in a savepoint, and gives those that fail their own error.
 func (w *writer) applySingly(hooks, changes *batch) error {
 	w.begin()
 	for _, r := range hooks.hookList() {
-		inserted := len(w.inserted)
+		inserted, stories := len(w.inserted), len(w.stories)
 		err := w.savepoint(func() error {
 			if err := w.number(r); err != nil {
 				return err
 			}
-			return w.rows.insert(w.conn, w.inserted[inserted:])
+			if err := w.rows.insert(w.conn, w.inserted[inserted:]); err != nil || r.with == nil || r.duplicate {
+				return err
+			}
+			return w.saveSingly(r.with)
 		})
 		if faultOf(err) > faultRequest {
 			return err
 		}
 		if err != nil {
-			w.inserted = w.inserted[:inserted]
+			w.inserted, w.stories = w.inserted[:inserted], w.stories[:stories]
 			delete(w.sums, r.record.Sum)
 			r.seq, r.duplicate, r.err = 0, false, refused(err)
 		}
@@ -222,11 +233,7 @@ func (w *writer) applySingly(hooks, changes *batch) error {
 			if c.do != nil {
 				return c.do(w.conn)
 			}
-			if err := saveState(w.conn, c.save); err != nil {
-				return err
-			}
-			w.stories = append(w.stories, c.story...)
-			return insertStories(w.conn, w.story+int64(stories), c.story)
+			return w.saveSingly(c)
 		})
 		if faultOf(err) > faultRequest {
 			return err
@@ -238,6 +245,15 @@ func (w *writer) applySingly(hooks, changes *batch) error {
 		}
 	}
 	return nil
+}
+
+func (w *writer) saveSingly(c *change) error {
+	if err := saveState(w.conn, c.save); err != nil {
+		return err
+	}
+	first := w.story + int64(len(w.stories))
+	w.stories = append(w.stories, c.story...)
+	return insertStories(w.conn, first, c.story)
 }
 
 func (w *writer) begin() {

@@ -336,6 +336,16 @@ type journal struct {
 func (j journal) Append(ctx context.Context, r controller.Record) (int64, bool, error) {
 	begun := time.Now()
 	seq, duplicate, err := j.Store.Append(ctx, r)
+	return j.appended(begun, r, seq, duplicate, err)
+}
+
+func (j journal) AppendWith(ctx context.Context, r controller.Record, s controller.Saved, story []controller.Transition) (int64, bool, error) {
+	begun := time.Now()
+	seq, duplicate, err := j.Store.AppendWith(ctx, r, s, story)
+	return j.appended(begun, r, seq, duplicate, err)
+}
+
+func (j journal) appended(begun time.Time, r controller.Record, seq int64, duplicate bool, err error) (int64, bool, error) {
 	j.d.metrics.ObserveStore("append", time.Since(begun), err)
 	if err == nil && !duplicate {
 		r.Seq, r.Body = seq, nil
