@@ -2,7 +2,9 @@
 //
 // It holds the domain: hooks become facts ([Facts]), facts, holds, schedule and policy make demand (demand.go), and [Decide] moves each encoder one step
 // towards what is wanted. Decide is pure. Around it, one goroutine owns each stream while there is something to do (stream.go): it decides, saves, publishes,
-// and only then acts; whatever it sets off comes back to it as an [Event]. [Controller] holds the streams together.
+// and only then acts; whatever it sets off comes back to it as an [Event]. A hook that finds its stream with nothing to do is decided by the goroutine that
+// brings it, and stored together with the state that it leads to: one sync of the disk lies between a viewer and the encoder. [Controller] holds the streams
+// together.
 //
 // Begin with Decide, then read the stories in testdata: each is a transcript of what happens to a stream, with what the machine makes of it.
 //

@@ -320,7 +320,7 @@ func (m *machine) driveOff(e *Enc) {
 		e.Step, e.Since = StepOff, m.now
 	}
 	if e.Step == StepOff || e.Step == StepFailed || e.Step == StepBackoff {
-		if e.Claimed || e.Holder != "" {
+		if e.claiming() {
 			e.Claimed, e.Holder = false, ""
 			m.do(Release{e.Name})
 		}

@@ -6,7 +6,7 @@ import (
 )
 
 // A Hook is one webhook of the platform in the machine's own words. It says what was true at the platform; it commands nothing.
-// millicast.Parse makes it, [Controller.Deliver] hands it to the stream it names.
+// millicast.Parse makes it, [Controller.Take] stores it and hands it to the stream it names.
 type Hook struct {
 	Kind     HookKind
 	Account  string    // the platform's account id
@@ -18,6 +18,14 @@ type Hook struct {
 
 // StreamID is the id of the stream that the hook names, "account/name".
 func (h Hook) StreamID() string { return h.Account + "/" + h.Name }
+
+// notAfter is the hook as received now, if its time is in the future: a clock was set back meanwhile.
+func (h Hook) notAfter(now time.Time) Hook {
+	if h.Received.After(now) {
+		h.Received = now
+	}
+	return h
+}
 
 // HookKind tells the hooks apart that move the machine. All others are journaled and go no further.
 type HookKind string

@@ -128,6 +128,9 @@ type Enc struct {
 // on reports whether the encoder runs or may run at our word.
 func (e *Enc) on() bool { return e.Step == StepStarting || e.Step == StepOn || e.Step == StepStopping }
 
+// claiming reports whether the encoder is ours to use, or stands in the queue for us.
+func (e *Enc) claiming() bool { return e.Claimed || e.Holder != "" }
+
 // foreign reports whether the encoder runs, and not at our word.
 func (e *Enc) foreign() bool {
 	return e.Step != StepStarting && e.Step != StepOn && e.Step != StepStopping &&

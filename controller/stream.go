@@ -12,7 +12,7 @@ import (
 )
 
 // stream is one stream at work. Whoever posts an event to an idle one starts its goroutine; the goroutine alone owns the state, works until nothing
-// is left in the inbox, and ends: a stream that waits for a deadline or a hook costs none.
+// is left in the inbox, and ends: a stream that waits for a deadline or a hook costs none. Who brings a hook to an idle one does its first step (take).
 type stream struct {
 	c             *Controller
 	id            string
@@ -112,20 +112,42 @@ func (s *stream) settled() {
 	}
 }
 
+// enter makes the caller the one at work on a stream that has nothing to do, and returns its configuration. It calls leave when done.
+func (s *stream) enter() (spec *StreamSpec, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.atWork || len(s.inbox) > 0 || s.c.closing.Load() {
+		return nil, false
+	}
+	s.atWork = true
+	return s.spec, true
+}
+
+// leave hands what came meanwhile to a worker.
+func (s *stream) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.inbox) > 0 {
+		s.c.workers.run(s)
+		return
+	}
+	s.atWork = false
+	s.idle.Broadcast()
+}
+
 // step decides a batch of events, saves what came of it, publishes it, and then acts.
 func (s *stream) step(batch []posted, spec *StreamSpec) {
-	var acts []Action
 	s.c.clockMu.RLock() // nobody moves the clock under a step
 	defer s.c.clockMu.RUnlock()
 	now := s.c.cfg.Clock.Now()
+	var acts []Action
 	for _, p := range batch {
 		acts = s.decide(p.ev, spec, now, acts)
 	}
-	s.state.Anchor = s.c.cfg.Clock.Anchor()
+	story, work := s.split(acts)
 	s.c.alarms.set(s, s.wakeAt(now))
-
-	story, work := split(acts)
-	if len(story) > 0 || len(work) > 0 || s.unsaved && now.Sub(s.savedAt) >= lazySave {
+	if s.due(now, acts) {
+		s.tell(story)
 		s.save(now, story)
 	}
 	s.publish(spec, now)
@@ -134,6 +156,56 @@ func (s *stream) step(batch []posted, spec *StreamSpec) {
 			close(p.done)
 		}
 	}
+	s.do(work, spec)
+}
+
+// take is a step for one hook that is not stored yet: the hook and the state that it leads to are one commit, and an encoder starts one commit after the hook
+// came, not two. What the store refuses, or has already, has changed nothing. The caller has entered the stream.
+func (s *stream) take(ctx context.Context, r Record, h Hook, spec *StreamSpec) (seq int64, duplicate bool, err error) {
+	s.c.clockMu.RLock()
+	defer s.c.clockMu.RUnlock()
+	now := s.c.cfg.Clock.Now()
+	before, behind := s.state, s.unsaved
+	acts := s.decide(h, spec, now, nil)
+	story, work := s.split(acts)
+	due := s.due(now, acts)
+	if due {
+		var saved Saved
+		if saved, err = s.encoded(now); err == nil {
+			seq, duplicate, err = s.c.cfg.Store.AppendWith(ctx, r, saved, story)
+		}
+	} else {
+		seq, duplicate, err = s.c.cfg.Store.Append(ctx, r)
+	}
+	if err != nil || duplicate {
+		s.undo(before, spec)
+		s.unsaved = behind || ctx.Err() != nil // it may be stored all the same
+		s.c.alarms.set(s, s.wakeAt(now))
+		return seq, duplicate, err
+	}
+	if due {
+		s.unsaved, s.savedAt = false, now
+	}
+	s.c.alarms.set(s, s.wakeAt(now))
+	s.tell(story)
+	s.publish(spec, now)
+	s.do(work, spec)
+	return seq, false, nil
+}
+
+// undo goes back to a state from before a decision that nobody has acted on.
+func (s *stream) undo(before State, spec *StreamSpec) {
+	for i := range s.state.Encoders {
+		e := &s.state.Encoders[i]
+		if was := before.enc(e.Name); e.claiming() && (was == nil || !was.claiming()) {
+			s.act(Release{e.Name}, spec)
+		}
+	}
+	s.state = before
+}
+
+// do acts, and looks after what the state has come to.
+func (s *stream) do(work []Action, spec *StreamSpec) {
 	for _, a := range work {
 		s.act(a, spec)
 	}
@@ -203,9 +275,10 @@ func (s *stream) wakeAt(now time.Time) time.Time {
 	return at
 }
 
-func split(acts []Action) (story []Transition, work []Action) {
+func (s *stream) split(acts []Action) (story []Transition, work []Action) {
 	for _, a := range acts {
 		if t, ok := a.(Tell); ok {
+			t.Stream = s.id
 			story = append(story, t.Transition)
 		} else {
 			work = append(work, a)
@@ -214,22 +287,37 @@ func split(acts []Action) (story []Transition, work []Action) {
 	return story, work
 }
 
-// save stores the state. When the store cannot take it the machine goes on from memory: encoders must not depend on a disk. It is tried again soon.
-func (s *stream) save(now time.Time, story []Transition) {
-	for i := range story {
-		story[i].Stream = s.id
+// due reports whether the state has to be saved now.
+func (s *stream) due(now time.Time, acts []Action) bool {
+	return len(acts) > 0 || s.unsaved && now.Sub(s.savedAt) >= lazySave
+}
+
+// tell lets metrics and the log have the story.
+func (s *stream) tell(story []Transition) {
+	for _, t := range story {
 		if f := s.c.cfg.Observe.Story; f != nil {
-			f(story[i])
+			f(t)
 		}
 		level := slog.LevelInfo
-		if story[i].Warning {
+		if t.Warning {
 			level = slog.LevelWarn
 		}
-		s.c.cfg.Log.Log(context.Background(), level, story[i].Reason, "stream", s.id, "from", story[i].From, "to", story[i].To, "event", story[i].Event, "encoder", story[i].Encoder)
+		s.c.cfg.Log.Log(context.Background(), level, t.Reason, "stream", s.id, "from", t.From, "to", t.To, "event", t.Event, "encoder", t.Encoder)
 	}
+}
+
+// encoded is the state as it is stored.
+func (s *stream) encoded(now time.Time) (Saved, error) {
+	s.state.Anchor = s.c.cfg.Clock.Anchor()
 	data, err := json.Marshal(s.state)
+	return Saved{ID: s.id, At: now, State: data}, err
+}
+
+// save stores the state. When the store cannot take it the machine goes on from memory: encoders must not depend on a disk. It is tried again soon.
+func (s *stream) save(now time.Time, story []Transition) {
+	saved, err := s.encoded(now)
 	if err == nil {
-		err = s.c.cfg.Store.SaveStream(context.Background(), Saved{ID: s.id, At: now, State: data}, story)
+		err = s.c.cfg.Store.SaveStream(context.Background(), saved, story)
 	}
 	if err != nil {
 		s.c.cfg.Log.Error("the state of a stream is not saved; going on from memory", "stream", s.id, "error", err)

@@ -17,6 +17,10 @@ func (sink) Append(context.Context, controller.Record) (int64, bool, error) { re
 func (sink) Knows(string, string) bool                                      { return true }
 func (sink) Deliver(controller.Hook)                                        {}
 
+func (sink) Take(context.Context, controller.Record, controller.Hook) (int64, bool, error) {
+	return 1, false, nil
+}
+
 func BenchmarkParse(b *testing.B) {
 	body := []byte(vectorBody)
 	b.SetBytes(int64(len(body)))

@@ -38,7 +38,7 @@ var (
 	ErrTooLarge    = errors.New("the delivery is too large")
 )
 
-// Journal keeps what was received. [controller.Store] is one.
+// Journal keeps what was received and moves no stream. [controller.Store] is one.
 type Journal interface {
 	// Append stores r, as controller.Store says; r.Body is the journal's to keep.
 	Append(ctx context.Context, r controller.Record) (seq int64, duplicate bool, err error)
@@ -48,7 +48,9 @@ type Journal interface {
 type Machine interface {
 	// Knows reports whether the configuration maps the stream.
 	Knows(account, name string) bool
-	// Deliver hands a stored hook to its stream. It does not block. Hooks may come in any order.
+	// Take stores an accepted hook as Journal does, and acts on it unless it is a duplicate. Hooks may come in any order.
+	Take(ctx context.Context, r controller.Record, h controller.Hook) (seq int64, duplicate bool, err error)
+	// Deliver has the machine act on a hook that is stored. It does not block. A hook may come twice.
 	Deliver(h controller.Hook)
 }
 
@@ -113,7 +115,7 @@ func NewReceiver(o Options) (*Receiver, error) {
 	return r, nil
 }
 
-// Receive takes one delivery: it verifies the signature, reads the body, stores it, and only then tells the machine. When it returns a verdict
+// Receive takes one delivery: it verifies the signature, reads the body, has it stored, and only then is it acted on. When it returns a verdict
 // without an error the delivery has survived power loss. The verdicts are those of the hook endpoint.
 func (r *Receiver) Receive(ctx context.Context, d Delivery) (controller.Verdict, error) {
 	if d.Received.IsZero() {
@@ -182,13 +184,9 @@ func (r *Receiver) take(ctx context.Context, d Delivery, keys []*key) (controlle
 	rec.Verdict, rec.Note = r.judge(rec, hook, err, now)
 	rec.Body = d.Body
 	hook.Received = d.Received
-	late := rec
-	verdict, err := r.append(ctx, &rec, d, key)
-	if verdict == controller.Accepted {
-		r.machine.Deliver(hook)
-	}
+	verdict, err := r.store(ctx, rec, &hook, d, key)
 	if err != nil && ctx.Err() != nil {
-		go r.takeUnanswered(late, hook, d, key)
+		go r.takeUnanswered(rec, hook, d, key)
 	}
 	return verdict, err
 }
@@ -202,13 +200,12 @@ const unansweredLimit = time.Minute
 func (r *Receiver) takeUnanswered(rec controller.Record, hook controller.Hook, d Delivery, key *key) {
 	ctx, cancel := context.WithTimeout(context.Background(), unansweredLimit)
 	defer cancel()
-	accepted := rec.Verdict == controller.Accepted
-	if _, err := r.append(ctx, &rec, d, key); err != nil {
+	if _, err := r.store(ctx, rec, nil, d, key); err != nil {
 		r.log.Error("a signed hook is lost: the store did not take it in time", "stream", rec.Stream, "event", rec.Event, "received", d.Received, "error", err)
 		return
 	}
-	if accepted {
-		r.machine.Deliver(hook) // hooks may come twice
+	if rec.Verdict == controller.Accepted {
+		r.machine.Deliver(hook)
 	}
 	r.log.Warn("a hook was stored after its sender was told otherwise", "stream", rec.Stream, "event", rec.Event, "received", d.Received, "took", r.now().Sub(d.Received))
 }
@@ -256,12 +253,17 @@ func (r *Receiver) stale(rec controller.Record, skew time.Duration) string {
 	return note
 }
 
-// append fills in the rest of rec, stores it and counts.
-func (r *Receiver) append(ctx context.Context, rec *controller.Record, d Delivery, key *key) (controller.Verdict, error) {
+// store fills in the rest of rec, has it stored and counts. When it is accepted and hook is given, the machine stores it and acts on it.
+func (r *Receiver) store(ctx context.Context, rec controller.Record, hook *controller.Hook, d Delivery, key *key) (verdict controller.Verdict, err error) {
 	rec.Received = d.Received
 	rec.Size = len(d.Body)
 	rec.Sum = sha256.Sum256(d.Body)
-	seq, duplicate, err := r.journal.Append(ctx, *rec)
+	var duplicate bool
+	if hook != nil && rec.Verdict == controller.Accepted {
+		rec.Seq, duplicate, err = r.machine.Take(ctx, rec, *hook)
+	} else {
+		rec.Seq, duplicate, err = r.journal.Append(ctx, rec)
+	}
 	if err != nil {
 		if !errors.Is(err, controller.ErrStore) {
 			err = fmt.Errorf("%w: %w", controller.ErrStore, err)
@@ -269,12 +271,11 @@ func (r *Receiver) append(ctx context.Context, rec *controller.Record, d Deliver
 		return r.refuse(causeStore, fmt.Errorf("journal a delivery: %w", err))
 	}
 	key.used(d.Received)
-	rec.Seq = seq
 	if duplicate {
 		rec.Verdict = controller.Duplicate
 	}
 	r.stats.count(rec.Verdict)
-	r.arrivals.tell(*rec)
+	r.arrivals.tell(rec)
 	return rec.Verdict, nil
 }
 
@@ -300,7 +301,7 @@ func (r *Receiver) takeThumbnail(ctx context.Context, d Delivery, key *key) (con
 			at, rec.Sent = sent, sent
 		}
 	}
-	verdict, err := r.append(ctx, &rec, d, key)
+	verdict, err := r.store(ctx, rec, nil, d, key)
 	if verdict != controller.Accepted || r.thumbs == nil {
 		return verdict, err
 	}

@@ -102,6 +102,14 @@ func (g *rig) Append(ctx context.Context, r controller.Record) (int64, bool, err
 
 func (g *rig) Knows(account, name string) bool { return name != g.unknown }
 
+func (g *rig) Take(ctx context.Context, r controller.Record, h controller.Hook) (int64, bool, error) {
+	seq, duplicate, err := g.Receiver.journal.Append(ctx, r)
+	if err == nil && !duplicate {
+		g.Deliver(h)
+	}
+	return seq, duplicate, err
+}
+
 func (g *rig) Deliver(h controller.Hook) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
