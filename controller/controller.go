@@ -532,7 +532,7 @@ func (c *Controller) Watch(ctx context.Context, after uint64) <-chan Change {
 }
 
 // Recorded tells readers of a hook that was stored.
-func (c *Controller) Recorded(r Record) { c.hub.publish(Change{Hook: &r}) }
+func (c *Controller) Recorded(r Record) { c.hub.publish(told{hook: &r}) }
 
 // Ready says why hooks cannot be taken now; nothing when they can.
 func (c *Controller) Ready(ctx context.Context) []string {

@@ -3,13 +3,14 @@ package controller
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // hub tells readers what changed. A reader that is too slow is cut off and resumes where it was: the last changes are kept.
 type hub struct {
 	mu     sync.Mutex
 	last   uint64
-	recent []Change // ring: at most hubMemory, oldest first
+	recent []told // ring: at most hubMemory, oldest first
 	subs   map[chan Change]struct{}
 }
 
@@ -18,17 +19,37 @@ const (
 	hubBuffer = 256
 )
 
+// told is a change as the hub keeps it. A view is made when somebody reads it: hooks come far more often than readers.
+type told struct {
+	id     uint64
+	stream *published // as it was at that time; nil when it is a hook
+	at     time.Time
+	hook   *Record
+}
+
+func (t *told) change() Change {
+	if t.stream == nil {
+		return Change{ID: t.id, Hook: t.hook}
+	}
+	v := t.stream.at(t.at)
+	return Change{ID: t.id, Stream: &v}
+}
+
 func newHub() *hub { return &hub{subs: map[chan Change]struct{}{}} }
 
-func (h *hub) publish(ch Change) {
+func (h *hub) publish(t told) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.last++
-	ch.ID = h.last
+	t.id = h.last
 	if len(h.recent) >= 2*hubMemory {
 		h.recent = append(h.recent[:0:0], h.recent[len(h.recent)-hubMemory:]...)
 	}
-	h.recent = append(h.recent, ch)
+	h.recent = append(h.recent, t)
+	if len(h.subs) == 0 {
+		return
+	}
+	ch := t.change()
 	for sub := range h.subs {
 		select {
 		case sub <- ch:
@@ -50,17 +71,13 @@ func (h *hub) watched() bool {
 func (h *hub) watch(ctx context.Context, after uint64) <-chan Change {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var missed []Change
+	var missed []told
 	if after > 0 && after < h.last {
-		for _, ch := range h.recent {
-			if ch.ID > after {
-				missed = append(missed, ch)
-			}
-		}
+		missed = h.recent[len(h.recent)-min(int(h.last-after), len(h.recent)):]
 	}
 	sub := make(chan Change, hubBuffer+len(missed))
-	for _, ch := range missed {
-		sub <- ch
+	for i := range missed {
+		sub <- missed[i].change()
 	}
 	h.subs[sub] = struct{}{}
 	context.AfterFunc(ctx, func() {

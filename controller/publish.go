@@ -27,8 +27,11 @@ func (s *stream) publish(spec *StreamSpec, now time.Time) {
 		}
 	}
 	if news {
-		v := s.now(now)
-		s.c.hub.publish(Change{Stream: &v})
+		p := &published{s.state, spec, s.c.begun}
+		if s.c.hub.watched() {
+			p = s.published() // with the latest figures
+		}
+		s.c.hub.publish(told{stream: p, at: now})
 	}
 }
 

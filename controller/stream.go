@@ -235,8 +235,7 @@ func (s *stream) saw(encoder string, status encoders.Status) {
 	if !s.tookFigures(encoder, status) {
 		s.post(EncoderSeen{Encoder: encoder, Status: status})
 	} else if s.c.hub.watched() {
-		v := s.now(s.c.cfg.Clock.Now())
-		s.c.hub.publish(Change{Stream: &v})
+		s.c.hub.publish(told{stream: s.published(), at: s.c.cfg.Clock.Now()})
 	}
 }
 
