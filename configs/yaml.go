@@ -61,7 +61,10 @@ func placeOf(data []byte, offset int) place {
 	return place{bytes.Count(before, []byte("\n")) + 1, utf8.RuneCount(before[start:]) + 1}
 }
 
-var yamlLine = regexp.MustCompile(`^line ([0-9]+): `)
+var (
+	yamlLine      = regexp.MustCompile(`^line ([0-9]+): `)
+	unknownAnchor = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`) // the one error that comes without a line
+)
 
 // explainYAML turns the parser's words into ours and finds the line that is to blame.
 func explainYAML(data []byte, err error) *syntaxError {
@@ -72,6 +75,9 @@ func explainYAML(data []byte, err error) *syntaxError {
 		text = text[len(m[0]):]
 	}
 	lines := bytes.SplitAfter(data, []byte("\n"))
+	if m := unknownAnchor.FindStringSubmatch(text); m != nil {
+		return &syntaxError{aliasOf(lines, m[1]), fmt.Sprintf("there is no anchor &%s before this alias; define it, or put the value in quotes if it is a text", m[1])}
+	}
 	line = blame(lines, line)
 	content := strings.TrimRight(string(lines[line-1]), "\r\n")
 	indent := content[:len(content)-len(strings.TrimLeft(content, " \t"))]
@@ -88,12 +94,21 @@ func explainYAML(data []byte, err error) *syntaxError {
 		text = "a value cannot begin with this character; put it in quotes"
 	case strings.Contains(text, "did not find expected ',' or"):
 		text = "a list or mapping in brackets is not closed; look for a missing \",\", \"]\" or \"}\""
-	case strings.Contains(text, "unknown anchor"):
-		text += "; define it before with &NAME"
 	case strings.Contains(text, "unexpected end of stream"):
 		text = "a quoted text is not closed"
 	}
 	return &syntaxError{at, text}
+}
+
+// aliasOf finds the first *name that stands as a value.
+func aliasOf(lines [][]byte, name string) place {
+	alias := regexp.MustCompile(`(?:^|[\s,:\[{-])(\*` + regexp.QuoteMeta(name) + `)(?:[\s,\]}]|$)`)
+	for i, line := range lines {
+		if m := alias.FindSubmatchIndex(line); m != nil && !bytes.HasPrefix(bytes.TrimSpace(line), []byte("#")) {
+			return place{i + 1, utf8.RuneCount(line[:m[2]]) + 1}
+		}
+	}
+	return place{1, 1}
 }
 
 // blameBudget bounds the bytes that blame parses, so that a huge broken file is refused quickly.
@@ -112,6 +127,9 @@ func blame(lines [][]byte, reported int) int {
 			continue
 		}
 		if spent += size; spent > blameBudget {
+			if found == i { // and the mistake may be far below
+				return reported
+			}
 			break
 		}
 		var n yaml.Node
