@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -47,11 +49,13 @@ func newStatus() *cobra.Command {
 	return cmd
 }
 
-// statusTable is the table of all streams.
+// statusTable is the table of all streams, those that are idle last: there may be thousands of them.
 func (s screen) statusTable(all atAGlance) {
 	now := all.Now.Time
 	rows := make([][]cell, 0, len(all.Streams))
-	for _, v := range all.Streams {
+	streams := slices.Clone(all.Streams)
+	slices.SortStableFunc(streams, func(a, b controller.StreamView) int { return cmp.Compare(idleRank(a), idleRank(b)) })
+	for _, v := range streams {
 		rows = append(rows, []cell{
 			{text: v.ID}, {string(v.Phase), phaseStyle(v.Phase)}, {text: wantedWord(v)}, {text: v.Reason},
 			{text: sinceWord(v, now)}, {text: nextWord(v, now)},
@@ -65,6 +69,13 @@ func (s screen) statusTable(all atAGlance) {
 		}, rows)
 	}
 	s.complaints(all)
+}
+
+func idleRank(v controller.StreamView) int {
+	if v.Phase == controller.PhaseIdle {
+		return 1
+	}
+	return 0
 }
 
 // complaints are the lines below the table: what is wrong beside the streams.

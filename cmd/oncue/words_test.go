@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -89,6 +90,24 @@ func TestStatusTableFits(t *testing.T) {
 		if width(l) > pageWidth || strings.Contains(l, "\x1b") {
 			t.Errorf("%d cells: %q", width(l), l)
 		}
+	}
+}
+
+// Those that are idle come last, and nothing else changes places.
+func TestStatusTableShowsTheIdleLast(t *testing.T) {
+	t.Parallel()
+	var all atAGlance
+	for i, phase := range []controller.Phase{controller.PhaseIdle, controller.PhaseLive, controller.PhaseIdle, controller.PhaseFailed, controller.PhaseLive} {
+		all.Streams = append(all.Streams, controller.StreamView{ID: fmt.Sprintf("ACC/s%d", i), Phase: phase})
+	}
+	var out bytes.Buffer
+	screen{out: &out}.statusTable(all)
+	var got []string
+	for line := range strings.Lines(out.String()) {
+		got = append(got, strings.Fields(line)[0])
+	}
+	if diff := cmp.Diff([]string{"STREAM", "ACC/s1", "ACC/s3", "ACC/s4", "ACC/s0", "ACC/s2"}, got); diff != "" || all.Streams[0].Phase != controller.PhaseIdle {
+		t.Error(diff)
 	}
 }
 
