@@ -389,7 +389,7 @@ func (c *Controller) driver(e EncoderSpec, job encoders.Job) (encoders.Encoder, 
 
 // settle is called after each step: a stream that has left the configuration and is off is forgotten, and a driver with old settings is closed once nothing runs.
 func (c *Controller) settle(s *stream, spec *StreamSpec) {
-	if s.state.anyOn() || !s.state.Episode.IsZero() {
+	if !s.state.over() {
 		return
 	}
 	for _, e := range spec.Encoders {

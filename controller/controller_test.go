@@ -490,11 +490,12 @@ func TestSchedule(t *testing.T) {
 // TestReload: timers stay, a removed stream is drained and then forgotten.
 func TestReload(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := newRig(t, spec("stays", "cam-a"), spec("goes", "cam-b"))
+		r := newRig(t, spec("stays", "cam-a"), spec("goes", "cam-b"), spec("lingers", "cam-c"))
 		r.boot()
 		defer r.end(false)
 		r.live("stays", "FA")
 		r.live("goes", "FB")
+		r.live("lingers", "FC")
 		r.hook(controller.HookNoViewers, "stays")
 		before := r.view("stays").Deadline
 		r.specs = r.specs[:1]
@@ -509,7 +510,14 @@ func TestReload(t *testing.T) {
 			t.Errorf("the removed stream is %s, draining %v", v.Phase, v.Draining)
 		}
 		r.hook(controller.HookNoViewers, "goes")
-		r.pass(30 * time.Second)
+		r.hook(controller.HookNoViewers, "lingers")
+		r.pass(21 * time.Second)
+		r.want("lingers", controller.PhaseStopping)
+		r.hook(controller.HookFeedEnded, "lingers", "FC") // its last word
+		if v, ok := r.c.Stream("ACC/lingers"); ok {
+			t.Errorf("the removed stream is still there after its feed's end: %s, %s", v.Phase, v.Reason)
+		}
+		r.pass(10 * time.Second)
 		if v, ok := r.c.Stream("ACC/goes"); ok {
 			t.Errorf("the removed stream is still there: %s, %s", v.Phase, v.Reason)
 		}

@@ -151,6 +151,9 @@ func (s *State) anyOn() bool {
 	return slices.ContainsFunc(s.Encoders, func(e Enc) bool { return e.on() })
 }
 
+// over reports whether nothing runs, and nothing is wanted.
+func (s *State) over() bool { return !s.anyOn() && s.Episode.IsZero() }
+
 // clone makes a state whose slices are its own.
 func (s State) clone() State {
 	s.Encoders = slices.Clone(s.Encoders)

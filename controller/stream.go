@@ -40,7 +40,7 @@ type stream struct {
 }
 
 type posted struct {
-	ev   Event
+	ev   Event           // nil: nothing but settle
 	done chan<- struct{} // closed when the event is decided, saved and published
 }
 
@@ -142,7 +142,9 @@ func (s *stream) step(batch []posted, spec *StreamSpec) {
 	now := s.c.cfg.Clock.Now()
 	var acts []Action
 	for _, p := range batch {
-		acts = s.decide(p.ev, spec, now, acts)
+		if p.ev != nil {
+			acts = s.decide(p.ev, spec, now, acts)
+		}
 	}
 	story, work := s.split(acts)
 	s.c.alarms.set(s, s.wakeAt(now))
@@ -157,6 +159,7 @@ func (s *stream) step(batch []posted, spec *StreamSpec) {
 		}
 	}
 	s.do(work, spec)
+	s.c.settle(s, spec)
 }
 
 // take is a step for one hook that is not stored yet: the hook and the state that it leads to are one commit, and an encoder starts one commit after the hook
@@ -190,6 +193,9 @@ func (s *stream) take(ctx context.Context, r Record, h Hook, spec *StreamSpec) (
 	s.tell(story)
 	s.publish(spec, now)
 	s.do(work, spec)
+	if len(story) > 0 && s.state.over() {
+		s.put(posted{}) // a worker settles: that may take time, and the caller has a hook to answer
+	}
 	return seq, false, nil
 }
 
@@ -204,13 +210,12 @@ func (s *stream) undo(before State, spec *StreamSpec) {
 	s.state = before
 }
 
-// do acts, and looks after what the state has come to.
+// do acts, and watches what runs. It does not block.
 func (s *stream) do(work []Action, spec *StreamSpec) {
 	for _, a := range work {
 		s.act(a, spec)
 	}
 	s.tend(spec)
-	s.c.settle(s, spec)
 }
 
 // decide runs the machine on one event, and on the answers to the claims that it makes.
