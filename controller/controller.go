@@ -270,54 +270,6 @@ func (c *Controller) replay(ctx context.Context) error {
 	})
 }
 
-// Knows reports whether the configuration has a stream for the name.
-func (c *Controller) Knows(account, name string) bool {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	id := account + "/" + name
-	if s := c.streams[id]; s != nil || c.exact[id] != nil {
-		return true
-	}
-	return c.look(account, name) != nil
-}
-
-// Take stores a hook and acts on it, unless it is a duplicate; r is the hook as the journal keeps it, and the result is the store's. Hooks may come in any order.
-// An error has changed nothing, but when ctx has ended the hook may be stored all the same: Deliver it once that is known.
-func (c *Controller) Take(ctx context.Context, r Record, h Hook) (seq int64, duplicate bool, err error) {
-	h = h.notAfter(c.cfg.Clock.Now())
-	if s := c.stream(h.Account, h.Name); s != nil {
-		if spec, ok := s.enter(); ok {
-			seq, duplicate, err = s.take(ctx, r, h, spec)
-			s.leave()
-			if err == nil && !duplicate {
-				c.heard(h)
-			}
-			return seq, duplicate, err
-		}
-	}
-	seq, duplicate, err = c.cfg.Store.Append(ctx, r)
-	if err == nil && !duplicate {
-		c.Deliver(h)
-	}
-	return seq, duplicate, err
-}
-
-// Deliver hands a hook that is stored to its stream. It never blocks. A hook for a stream that the configuration does not have is dropped.
-func (c *Controller) Deliver(h Hook) {
-	h = h.notAfter(c.cfg.Clock.Now())
-	if s := c.stream(h.Account, h.Name); s != nil {
-		s.post(h)
-	}
-	c.heard(h)
-}
-
-// heard is a sign that the platform's hooks arrive.
-func (c *Controller) heard(h Hook) {
-	if p := c.poller(h.Account); p != nil {
-		p.hooked(h.Received)
-	}
-}
-
 // stream finds the stream, and makes it when the configuration has it; else nil.
 func (c *Controller) stream(account, name string) *stream {
 	id := account + "/" + name

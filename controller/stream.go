@@ -12,7 +12,7 @@ import (
 )
 
 // stream is one stream at work. Whoever posts an event to an idle one starts its goroutine; the goroutine alone owns the state, works until nothing
-// is left in the inbox, and ends: a stream that waits for a deadline or a hook costs none. Who brings a hook to an idle one does its first step (take).
+// is left in the inbox, and ends: a stream that waits for a deadline or a hook costs none. Who brings a hook to an idle one does its first step (take.go).
 type stream struct {
 	c             *Controller
 	id            string
@@ -112,29 +112,6 @@ func (s *stream) settled() {
 	}
 }
 
-// enter makes the caller the one at work on a stream that has nothing to do, and returns its configuration. It calls leave when done.
-func (s *stream) enter() (spec *StreamSpec, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.atWork || len(s.inbox) > 0 || s.c.closing.Load() {
-		return nil, false
-	}
-	s.atWork = true
-	return s.spec, true
-}
-
-// leave hands what came meanwhile to a worker.
-func (s *stream) leave() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.inbox) > 0 {
-		s.c.workers.run(s)
-		return
-	}
-	s.atWork = false
-	s.idle.Broadcast()
-}
-
 // step decides a batch of events, saves what came of it, publishes it, and then acts.
 func (s *stream) step(batch []posted, spec *StreamSpec) {
 	s.c.clockMu.RLock() // nobody moves the clock under a step
@@ -160,54 +137,6 @@ func (s *stream) step(batch []posted, spec *StreamSpec) {
 	}
 	s.do(work, spec)
 	s.c.settle(s, spec)
-}
-
-// take is a step for one hook that is not stored yet: the hook and the state that it leads to are one commit, and an encoder starts one commit after the hook
-// came, not two. What the store refuses, or has already, has changed nothing. The caller has entered the stream.
-func (s *stream) take(ctx context.Context, r Record, h Hook, spec *StreamSpec) (seq int64, duplicate bool, err error) {
-	s.c.clockMu.RLock()
-	defer s.c.clockMu.RUnlock()
-	now := s.c.cfg.Clock.Now()
-	before, behind := s.state, s.unsaved
-	acts := s.decide(h, spec, now, nil)
-	story, work := s.split(acts)
-	due := s.due(now, acts)
-	if due {
-		var saved Saved
-		if saved, err = s.encoded(now); err == nil {
-			seq, duplicate, err = s.c.cfg.Store.AppendWith(ctx, r, saved, story)
-		}
-	} else {
-		seq, duplicate, err = s.c.cfg.Store.Append(ctx, r)
-	}
-	if err != nil || duplicate {
-		s.undo(before, spec)
-		s.unsaved = behind || ctx.Err() != nil // it may be stored all the same
-		s.c.alarms.set(s, s.wakeAt(now))
-		return seq, duplicate, err
-	}
-	if due {
-		s.unsaved, s.savedAt = false, now
-	}
-	s.c.alarms.set(s, s.wakeAt(now))
-	s.tell(story)
-	s.publish(spec, now)
-	s.do(work, spec)
-	if len(story) > 0 && s.state.over() {
-		s.put(posted{}) // a worker settles: that may take time, and the caller has a hook to answer
-	}
-	return seq, false, nil
-}
-
-// undo goes back to a state from before a decision that nobody has acted on.
-func (s *stream) undo(before State, spec *StreamSpec) {
-	for i := range s.state.Encoders {
-		e := &s.state.Encoders[i]
-		if was := before.enc(e.Name); e.claiming() && (was == nil || !was.claiming()) {
-			s.act(Release{e.Name}, spec)
-		}
-	}
-	s.state = before
 }
 
 // do acts, and watches what runs. It does not block.

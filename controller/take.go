@@ -1,0 +1,122 @@
+package controller
+
+import "context"
+
+// Knows reports whether the configuration has a stream for the name.
+func (c *Controller) Knows(account, name string) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	id := account + "/" + name
+	if s := c.streams[id]; s != nil || c.exact[id] != nil {
+		return true
+	}
+	return c.look(account, name) != nil
+}
+
+// Take stores a hook and acts on it, unless it is a duplicate; r is the hook as the journal keeps it, and the result is the store's. Hooks may come in any order.
+// An error has changed nothing, but when ctx has ended the hook may be stored all the same: Deliver it once that is known.
+func (c *Controller) Take(ctx context.Context, r Record, h Hook) (seq int64, duplicate bool, err error) {
+	h = h.notAfter(c.cfg.Clock.Now())
+	if s := c.stream(h.Account, h.Name); s != nil {
+		if spec, ok := s.enter(); ok {
+			defer s.leave()
+			seq, duplicate, err = s.take(ctx, r, h, spec)
+			if err == nil && !duplicate {
+				c.heard(h)
+			}
+			return seq, duplicate, err
+		}
+	}
+	seq, duplicate, err = c.cfg.Store.Append(ctx, r)
+	if err == nil && !duplicate {
+		c.Deliver(h)
+	}
+	return seq, duplicate, err
+}
+
+// Deliver hands a hook that is stored to its stream. It never blocks. A hook for a stream that the configuration does not have is dropped.
+func (c *Controller) Deliver(h Hook) {
+	h = h.notAfter(c.cfg.Clock.Now())
+	if s := c.stream(h.Account, h.Name); s != nil {
+		s.post(h)
+	}
+	c.heard(h)
+}
+
+// heard is a sign that the platform's hooks arrive.
+func (c *Controller) heard(h Hook) {
+	if p := c.poller(h.Account); p != nil {
+		p.hooked(h.Received)
+	}
+}
+
+// enter makes the caller the one at work on a stream that has nothing to do, and returns its configuration. It calls leave when done.
+func (s *stream) enter() (spec *StreamSpec, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.atWork || len(s.inbox) > 0 || s.c.closing.Load() {
+		return nil, false
+	}
+	s.atWork = true
+	return s.spec, true
+}
+
+// leave hands what came meanwhile to a worker.
+func (s *stream) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.inbox) > 0 {
+		s.c.workers.run(s)
+		return
+	}
+	s.atWork = false
+	s.idle.Broadcast()
+}
+
+// take is a step for one hook that is not stored yet: the hook and the state that it leads to are one commit, and an encoder starts one commit after the hook
+// came, not two. What the store refuses, or has already, has changed nothing. The caller has entered the stream.
+func (s *stream) take(ctx context.Context, r Record, h Hook, spec *StreamSpec) (seq int64, duplicate bool, err error) {
+	s.c.clockMu.RLock()
+	defer s.c.clockMu.RUnlock()
+	now := s.c.cfg.Clock.Now()
+	before, behind := s.state, s.unsaved
+	acts := s.decide(h, spec, now, nil)
+	story, work := s.split(acts)
+	due := s.due(now, acts)
+	if due {
+		var saved Saved
+		if saved, err = s.encoded(now); err == nil {
+			seq, duplicate, err = s.c.cfg.Store.AppendWith(ctx, r, saved, story)
+		}
+	} else {
+		seq, duplicate, err = s.c.cfg.Store.Append(ctx, r)
+	}
+	if err != nil || duplicate {
+		s.undo(before, spec)
+		s.unsaved = behind || ctx.Err() != nil // it may be stored all the same
+		s.c.alarms.set(s, s.wakeAt(now))
+		return seq, duplicate, err
+	}
+	if due {
+		s.unsaved, s.savedAt = false, now
+	}
+	s.c.alarms.set(s, s.wakeAt(now))
+	s.tell(story)
+	s.publish(spec, now)
+	s.do(work, spec)
+	if len(story) > 0 && s.state.over() {
+		s.put(posted{}) // a worker settles: that may take time, and the caller has a hook to answer
+	}
+	return seq, false, nil
+}
+
+// undo goes back to a state from before a decision that nobody has acted on.
+func (s *stream) undo(before State, spec *StreamSpec) {
+	for i := range s.state.Encoders {
+		e := &s.state.Encoders[i]
+		if was := before.enc(e.Name); e.claiming() && (was == nil || !was.claiming()) {
+			s.act(Release{e.Name}, spec)
+		}
+	}
+	s.state = before
+}
