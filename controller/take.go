@@ -16,7 +16,6 @@ func (c *Controller) Knows(account, name string) bool {
 // Take stores a hook and acts on it, unless it is a duplicate; r is the hook as the journal keeps it, and the result is the store's. Hooks may come in any order.
 // An error has changed nothing, but when ctx has ended the hook may be stored all the same: Deliver it once that is known.
 func (c *Controller) Take(ctx context.Context, r Record, h Hook) (seq int64, duplicate bool, err error) {
-	h = h.notAfter(c.cfg.Clock.Now())
 	if s := c.stream(h.Account, h.Name); s != nil {
 		if spec, ok := s.enter(); ok {
 			defer s.leave()
@@ -36,9 +35,8 @@ func (c *Controller) Take(ctx context.Context, r Record, h Hook) (seq int64, dup
 
 // Deliver hands a hook that is stored to its stream. It never blocks. A hook for a stream that the configuration does not have is dropped.
 func (c *Controller) Deliver(h Hook) {
-	h = h.notAfter(c.cfg.Clock.Now())
 	if s := c.stream(h.Account, h.Name); s != nil {
-		s.post(h)
+		s.post(h.notAfter(c.cfg.Clock.Now()))
 	}
 	c.heard(h)
 }
@@ -46,7 +44,7 @@ func (c *Controller) Deliver(h Hook) {
 // heard is a sign that the platform's hooks arrive.
 func (c *Controller) heard(h Hook) {
 	if p := c.poller(h.Account); p != nil {
-		p.hooked(h.Received)
+		p.hooked(h.notAfter(c.cfg.Clock.Now()).Received)
 	}
 }
 
@@ -80,7 +78,7 @@ func (s *stream) take(ctx context.Context, r Record, h Hook, spec *StreamSpec) (
 	defer s.c.clockMu.RUnlock()
 	now := s.c.cfg.Clock.Now()
 	before, behind := s.state, s.unsaved
-	acts := s.decide(h, spec, now, nil)
+	acts := s.decide(h.notAfter(now), spec, now, nil)
 	story, work := s.split(acts)
 	due := s.due(now, acts)
 	if due {
