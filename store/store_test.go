@@ -138,11 +138,12 @@ func TestDuplicatesInOneBatch(t *testing.T) {
 func TestRuns(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
-	const rows = 3*runLength + 100
+	const workers = 64
+	const rows = 3*runLength + 4*workers // a run goes on to the end of a batch, and is written with the next one
 	var wg sync.WaitGroup
-	for worker := range 64 {
+	for worker := range workers {
 		wg.Go(func() {
-			for n := worker; n < rows; n += 64 {
+			for n := worker; n < rows; n += workers {
 				if _, duplicate, err := s.Append(context.Background(), hook(n)); err != nil || duplicate {
 					t.Error(duplicate, err)
 				}
