@@ -45,10 +45,13 @@ func (s *Store) append(ctx context.Context, req *hookRequest) (seq int64, duplic
 const (
 	journalColumns = "seq, received, sent, account, stream, type, event, verdict, note, size, sum"
 	journalWidth   = 12 // with body
-
-	// rowsPerInsert is how many rows go into the long form of the insert.
-	rowsPerInsert = 16
 )
+
+// inserts are statements for so many rows each, the largest first: a batch of 22 hooks takes four of them.
+var inserts = []struct {
+	rows  int
+	query string
+}{{16, insertHooks(16)}, {4, insertHooks(4)}, {1, insertHooks(1)}}
 
 func insertHooks(rows int) string {
 	one := "(" + strings.Repeat("?, ", journalWidth-1) + "?)"
@@ -57,27 +60,21 @@ func insertHooks(rows int) string {
 
 // hookRows inserts journal rows, reusing its memory.
 type hookRows struct {
-	args      []driver.Value
-	one, many string
+	args []driver.Value
 }
 
 func (h *hookRows) insert(c *conn, hooks []*hookRequest) error {
-	if h.one == "" {
-		h.one, h.many = insertHooks(1), insertHooks(rowsPerInsert)
-	}
-	for len(hooks) > 0 {
-		n, query := 1, h.one
-		if len(hooks) >= rowsPerInsert {
-			n, query = rowsPerInsert, h.many
+	for _, insert := range inserts {
+		for len(hooks) >= insert.rows {
+			h.args = h.args[:0]
+			for _, r := range hooks[:insert.rows] {
+				h.args = appendRow(h.args, r)
+			}
+			if err := c.exec(insert.query, h.args...); err != nil {
+				return err
+			}
+			hooks = hooks[insert.rows:]
 		}
-		h.args = h.args[:0]
-		for _, r := range hooks[:n] {
-			h.args = appendRow(h.args, r)
-		}
-		if err := c.exec(query, h.args...); err != nil {
-			return err
-		}
-		hooks = hooks[n:]
 	}
 	return nil
 }
