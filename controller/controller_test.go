@@ -619,6 +619,26 @@ func TestTakeUndone(t *testing.T) {
 	})
 }
 
+// TestTakeDuplicatesPutNothingOff: facts that wait to be saved are saved in time, also while the same hook comes again and again.
+func TestTakeDuplicatesPutNothingOff(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, spec("lobby", "cam"))
+		r.boot()
+		defer r.end(false)
+		r.live("lobby", "F1")
+		rec, h := r.sent(controller.HookFeedStarted, "lobby", "F2")
+		for range 8 {
+			if _, _, err := r.take(rec, h); err != nil {
+				t.Fatal(err)
+			}
+			r.pass(time.Second)
+		}
+		if state := r.saved(); !strings.Contains(state, `"F2"`) {
+			t.Errorf("8 s later the store has %s", state)
+		}
+	})
+}
+
 // TestTakeAtWork: a hook for a stream that waits for the store is stored at once, and decided when its turn comes.
 func TestTakeAtWork(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -91,8 +91,11 @@ func (s *stream) take(ctx context.Context, r Record, h Hook, spec *StreamSpec) (
 	}
 	if err != nil || duplicate {
 		s.undo(before, spec)
-		s.unsaved = behind || ctx.Err() != nil // it may be stored all the same
-		s.c.alarms.set(s, s.wakeAt(now))
+		s.unsaved = behind // and the alarm stands
+		if ctx.Err() != nil && !behind {
+			s.unsaved = true // it may be stored all the same
+			s.c.alarms.set(s, s.wakeAt(now))
+		}
 		return seq, duplicate, err
 	}
 	if due {
