@@ -32,6 +32,7 @@ type service struct {
 	log     *slog.Logger
 	level   *slog.LevelVar
 	broken  chan error // a server that ended by itself
+	started bool       // the controller works
 	store   *store.Store
 	control *controller.Controller
 	inbox   *millicast.Receiver
@@ -70,8 +71,15 @@ func startDaemon(ctx context.Context, cfg *configs.Config, logTo io.Writer, opts
 	d := &service{level: new(slog.LevelVar), broken: make(chan error, 2), accounts: map[string]*account{}, cared: map[string]time.Time{}, onStory: o.onStory}
 	d.level.Set(levelOf(cfg.Log.Level))
 	d.log = newLogger(&logSink{to: logTo}, d.level, cfg.Log.Format)
+	var at doors
 	defer func() {
 		if err != nil {
+			at.close()
+			if d.started {
+				stopping, cancel := context.WithTimeout(context.Background(), drainLimit)
+				d.control.Stop(stopping, false)
+				cancel()
+			}
 			d.release()
 		}
 	}()
@@ -92,6 +100,11 @@ func startDaemon(ctx context.Context, cfg *configs.Config, logTo io.Writer, opts
 	if d.thumbs, err = millicast.OpenThumbnails(cfg.DataDir); err != nil {
 		return nil, err
 	}
+	// Only now, for in a planned restart the one before closes its sockets before it lets go of the store; and before the
+	// controller works, for an address that cannot be had is the most common reason not to start.
+	if at, err = openDoors(sockets, cfg); err != nil {
+		return nil, err
+	}
 	v, _, _ := build()
 	d.metrics = web.NewMetrics(v, d.log)
 	if err := d.makeController(newPlan(cfg, nil)); err != nil {
@@ -100,7 +113,8 @@ func startDaemon(ctx context.Context, cfg *configs.Config, logTo io.Writer, opts
 	if err := d.control.Start(ctx); err != nil {
 		return nil, err
 	}
-	if err := d.open(sockets, cfg, o); err != nil {
+	d.started = true
+	if err := d.open(at, cfg, o); err != nil {
 		return nil, err
 	}
 	if err := d.beginUpkeep(); err != nil {
@@ -172,8 +186,8 @@ func receivers(list []configs.Notify) []notify.Receiver {
 	return out
 }
 
-// open makes both sides listen.
-func (d *service) open(sockets *web.Sockets, cfg *configs.Config, o serviceOptions) error {
+// open makes both sides serve, each at its door.
+func (d *service) open(at doors, cfg *configs.Config, o serviceOptions) error {
 	tlsConfig, err := d.tls(cfg)
 	if err != nil {
 		return err
@@ -194,25 +208,10 @@ func (d *service) open(sockets *web.Sockets, cfg *configs.Config, o serviceOptio
 	if d.admin, err = web.NewAdmin(ao); err != nil {
 		return err
 	}
-	adminListeners, err := sockets.Listen(cfg.Admin.Listen, web.SocketAdmin)
-	if err != nil {
-		return listenError("admin.listen", cfg.Admin.Listen, err)
-	}
-	hookListeners, err := sockets.Listen(cfg.Listen, web.SocketHooks)
-	if err != nil {
-		for _, l := range adminListeners {
-			l.Close()
-		}
-		return listenError("listen", cfg.Listen, err)
-	}
-	d.hookAddr, d.adminAddr = hookListeners[0].Addr(), adminListeners[0].Addr()
-	go func() { d.ended("public side", d.hooks.Serve(hookListeners...)) }()
-	go func() { d.ended("admin side", d.admin.Serve(adminListeners...)) }()
+	d.hookAddr, d.adminAddr = at.hooks[0].Addr(), at.admin[0].Addr()
+	go func() { d.ended("public side", d.hooks.Serve(at.hooks...)) }()
+	go func() { d.ended("admin side", d.admin.Serve(at.admin...)) }()
 	return nil
-}
-
-func listenError(key, addr string, err error) error {
-	return hint(fmt.Errorf("%s %s: %w", key, addr, err), "another process may use the address (ss -ltnp shows it), or it is not one of this host")
 }
 
 func (d *service) ended(what string, err error) {

@@ -51,6 +51,9 @@ func findDaemon(cmd *cobra.Command) (*client, error) {
 		if errors.Is(readErr, fs.ErrNotExist) {
 			return nil, hint(readErr, "--config names the daemon's configuration; --admin URL names its admin side instead")
 		}
+		if errors.Is(readErr, fs.ErrPermission) {
+			return nil, hint(readErr, mayRead)
+		}
 		return nil, readErr
 	case readErr != nil:
 		address, guess = usualAdmin, fmt.Sprintf("the address is the usual one, because %s cannot be read (%v)", file, rootCause(readErr))

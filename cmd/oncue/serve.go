@@ -40,6 +40,9 @@ func newServe() *cobra.Command {
 	return cmd
 }
 
+// mayRead is the way out for who may not read the configuration, which is not for everybody.
+const mayRead = "the file is for its owner and its group: use sudo, or join the group (with the package: adduser YOU oncue)"
+
 // loadConfig reads the configuration. Problems are printed as the contract has them, one a line; warnings go to warn.
 func loadConfig(path string, errs io.Writer, warn func(configs.Problem)) (*configs.Config, error) {
 	cfg, warnings, err := loadWhole(path)
@@ -60,6 +63,8 @@ func loadConfig(path string, errs io.Writer, warn func(configs.Problem)) (*confi
 		return nil, saidError{err}
 	case errors.Is(err, os.ErrNotExist):
 		return nil, hint(err, "oncue init writes a configuration; --config FILE names another one")
+	case errors.Is(err, os.ErrPermission):
+		return nil, hint(err, mayRead)
 	case err != nil:
 		return nil, err
 	}
@@ -67,6 +72,13 @@ func loadConfig(path string, errs io.Writer, warn func(configs.Problem)) (*confi
 }
 
 func serve(ctx context.Context, path string, watch bool, errs io.Writer) error {
+	// First of all, for a signal that nobody waits for ends the process. One that comes while the daemon starts is a reload
+	// after the start.
+	hup, pipe := make(chan os.Signal, 1), make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	signal.Notify(pipe, syscall.SIGPIPE) // a log that nobody reads any more would end the process
+	defer signal.Stop(pipe)
 	warnings := graded(errs, priorityWarn)
 	cfg, err := loadConfig(path, graded(errs, priorityError), func(p configs.Problem) { fmt.Fprintln(warnings, p) })
 	if err != nil {
@@ -76,11 +88,6 @@ func serve(ctx context.Context, path string, watch bool, errs io.Writer) error {
 	if err != nil {
 		return err
 	}
-	hup, pipe := make(chan os.Signal, 1), make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
-	signal.Notify(pipe, syscall.SIGPIPE) // a log that nobody reads any more would end the process
-	defer signal.Stop(pipe)
 	var changed <-chan time.Time
 	if watch {
 		tick := time.NewTicker(time.Second)

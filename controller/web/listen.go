@@ -49,8 +49,13 @@ const (
 	SocketAdmin = "admin"
 )
 
-// Listen opens the address of a listen setting: "host:port", "unix:/path", or "systemd" for the passed sockets of that name (SocketHooks or
-// SocketAdmin). Where no passed socket bears a known name, the first is for the hooks and the second for the admin side.
+// ErrNoSocket is Listen's when systemd passed no socket at all.
+var ErrNoSocket = errors.New("systemd passed no socket")
+
+// Listen opens the address of a listen setting: "host:port", "unix:/path", or "systemd" for the passed sockets of that
+// name (SocketHooks or SocketAdmin). Where no passed socket bears a known name, the first is for the hooks and the second
+// for the admin side. Its errors say the cause alone, with the system's error number in their chain: the caller names the
+// address.
 func (s *Sockets) Listen(addr, name string) ([]net.Listener, error) {
 	switch {
 	case addr == "systemd":
@@ -65,7 +70,7 @@ func (s *Sockets) Listen(addr, name string) ([]net.Listener, error) {
 		var config net.ListenConfig
 		l, err := config.Listen(context.Background(), "tcp", addr)
 		if err != nil {
-			return nil, fmt.Errorf("listen on %s: %w", addr, err)
+			return nil, plainListen(err)
 		}
 		return []net.Listener{l}, nil
 	}
@@ -73,7 +78,7 @@ func (s *Sockets) Listen(addr, name string) ([]net.Listener, error) {
 
 func (s *Sockets) take(name string) ([]net.Listener, error) {
 	if len(s.passed) == 0 {
-		return nil, fmt.Errorf("listen on systemd: no socket was passed; start the socket unit, not the service alone")
+		return nil, ErrNoSocket
 	}
 	var found []net.Listener
 	named := false
@@ -90,7 +95,7 @@ func (s *Sockets) take(name string) ([]net.Listener, error) {
 		found = append(found, s.passed[at].ls)
 	}
 	if len(found) == 0 {
-		return nil, fmt.Errorf("listen on systemd: no passed socket is named %q (FileDescriptorName=)", name)
+		return nil, fmt.Errorf("systemd passed no socket that is named %q (FileDescriptorName=)", name)
 	}
 	return found, nil
 }
@@ -101,18 +106,29 @@ func listenUnix(path string) (net.Listener, error) {
 	l, err := config.Listen(context.Background(), "unix", path)
 	if errors.Is(err, syscall.EADDRINUSE) && abandoned(path) {
 		if err := os.Remove(path); err != nil {
-			return nil, fmt.Errorf("listen on unix:%s: remove the old socket: %w", path, err)
+			return nil, fmt.Errorf("remove the old socket: %w", err)
 		}
 		l, err = config.Listen(context.Background(), "unix", path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("listen on unix:%s: %w", path, err)
+		return nil, plainListen(err)
 	}
 	if err := os.Chmod(path, SocketMode); err != nil {
 		_ = l.Close()
-		return nil, fmt.Errorf("listen on unix:%s: %w", path, err)
+		return nil, err
 	}
 	return l, nil
+}
+
+// plainListen takes the layers off an error of net's, which repeat the address.
+func plainListen(err error) error {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
+		return errno
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op.Err
+	}
+	return err
 }
 
 func abandoned(path string) bool {
