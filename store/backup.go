@@ -46,7 +46,7 @@ func (s *Store) backup(ctx context.Context) error {
 	return s.trimBackups()
 }
 
-func (s *Store) backupDir() string { return filepath.Join(s.options.Dir, "backups") }
+func (s *Store) backupDir() string { return filepath.Join(s.options.Dir, backupsName) }
 
 // roomForBackup keeps a backup from being what fills the disk.
 func (s *Store) roomForBackup(dir string) error {
@@ -63,7 +63,7 @@ func (s *Store) roomForBackup(dir string) error {
 
 // vacuumInto copies through a connection of its own, for the readers' connections refuse to write anything anywhere.
 func (s *Store) vacuumInto(ctx context.Context, path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := openOwn(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
 	if err != nil {
 		return err
 	}

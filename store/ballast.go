@@ -25,11 +25,11 @@ type ballast struct {
 	dropped atomic.Bool // given up, and not set aside again yet
 }
 
-func newBallast(dir string) *ballast { return &ballast{path: filepath.Join(dir, "oncue.ballast")} }
+func newBallast(dir string) *ballast { return &ballast{path: filepath.Join(dir, ballastName)} }
 
 // make sets the room aside if there is plenty.
 func (b *ballast) make() error {
-	if info, err := os.Stat(b.path); err == nil && info.Size() == ballastSize {
+	if info, err := os.Lstat(b.path); err == nil && info.Mode().IsRegular() && info.Size() == ballastSize {
 		b.dropped.Store(false)
 		return nil
 	}
@@ -37,7 +37,7 @@ func (b *ballast) make() error {
 	if err != nil || free <= reserveMinFree || free <= total/reserveShare {
 		return err
 	}
-	f, err := os.OpenFile(b.path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := openOwn(b.path, os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ import (
 // lockDir makes this process the only one that uses dir, waiting up to wait for the one before. Closing the file gives it back,
 // and so does the death of the process.
 func lockDir(ctx context.Context, dir string, wait time.Duration) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "oncue.lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := openOwn(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, err
 	}

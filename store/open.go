@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strconv"
 	"time"
 
@@ -49,7 +48,7 @@ func checkBuild() error {
 // openHandles opens the file in WAL mode, with every commit synced, making it when it is missing.
 func openHandles(ctx context.Context, path string) (*handles, error) {
 	// SQLite gives -wal and -shm the mode of the file itself.
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := openOwn(path, os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, err
 	}
@@ -104,25 +103,4 @@ func (h *handles) check(ctx context.Context) error {
 func dsn(path string, options url.Values) string {
 	options.Set("_busy_timeout", strconv.FormatInt(lockedWait.Milliseconds(), 10))
 	return (&url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: options.Encode()}).String()
-}
-
-// prepareDir makes the data directory private and returns its absolute path.
-func prepareDir(dir string) (string, error) {
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return "", err
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", err
-	}
-	info, err := os.Stat(dir)
-	if err != nil {
-		return "", err
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		if err := os.Chmod(dir, 0o700); err != nil {
-			return "", fmt.Errorf("make the data directory private: %w", err)
-		}
-	}
-	return dir, nil
 }

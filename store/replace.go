@@ -147,7 +147,7 @@ func copyFile(from, to string) error {
 	}
 	defer in.Close()
 	temp := to + ".restoring"
-	out, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	out, err := openOwn(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
 	if err != nil {
 		return err
 	}

@@ -48,7 +48,8 @@ var _ controller.Store = (*Store)(nil)
 
 // Options says where and how to open.
 type Options struct {
-	Dir      string        // the data directory; made when missing, private to its owner
+	Dir      string        // the data directory; made when missing, private to its owner. See CheckDir for those that are refused
+	Shared   bool          // Dir is known to hold other things, too: it need not be the store's own, and its mode is left alone
 	Log      *slog.Logger  // nil: discard
 	LockWait time.Duration // how long to wait for another oncue to let go of Dir
 	Settle   time.Duration // how long checks and upkeep wait after Open, so that a start has the machine to itself
@@ -76,7 +77,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 }
 
 func (s *Store) open(ctx context.Context) (err error) {
-	if s.options.Dir, err = prepareDir(s.options.Dir); err != nil {
+	if s.options.Dir, err = prepareDir(s.options.Dir, s.options.Shared); err != nil {
 		return err
 	}
 	s.path = filepath.Join(s.options.Dir, fileName)

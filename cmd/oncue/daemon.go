@@ -94,8 +94,8 @@ func startDaemon(ctx context.Context, cfg *configs.Config, logTo io.Writer, opts
 	if err := d.people.Set(receivers(cfg.Notify)); err != nil { // before the store opens, which may have something to tell
 		return nil, err
 	}
-	if d.store, err = store.Open(ctx, store.Options{Dir: cfg.DataDir, Log: d.log, LockWait: lockWait, Settle: settle, Notice: d.notice}); err != nil {
-		return nil, err
+	if d.store, err = store.Open(ctx, store.Options{Dir: cfg.DataDir, Shared: besideConfig(cfg), Log: d.log, LockWait: lockWait, Settle: settle, Notice: d.notice}); err != nil {
+		return nil, dataDirError(err)
 	}
 	if d.thumbs, err = millicast.OpenThumbnails(cfg.DataDir); err != nil {
 		return nil, err
@@ -279,15 +279,22 @@ func (d *service) openEncoder(e controller.EncoderSpec, _ encoders.Job) (encoder
 		}
 		settings = &configs.Encoder{Name: e.Name, Driver: e.Driver, Settings: d.orphan()}
 	}
-	dir := d.encoderDir(p, e.Device)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	dir, err := makeEncoderDir(p.DataDir, e.Device)
+	if err != nil {
 		return nil, fmt.Errorf("make the folder of encoder %s: %w", e.Name, err)
 	}
 	return drivers[settings.Driver].open(settings.Settings, encoders.Env{Name: e.Device, Dir: dir, Log: d.log.With("encoder", e.Device)})
 }
 
-func (d *service) encoderDir(p *plan, device string) string {
-	return filepath.Join(p.DataDir, "encoders", deviceDir(device))
+// makeEncoderDir makes the folder of a device and follows no link out of the data directory.
+func makeEncoderDir(dataDir, device string) (string, error) {
+	root, err := os.OpenRoot(dataDir)
+	if err != nil {
+		return "", err
+	}
+	defer root.Close()
+	dir := filepath.Join("encoders", deviceDir(device))
+	return filepath.Join(dataDir, dir), root.MkdirAll(dir, 0o700)
 }
 
 // traces makes the controller's Traces: an encoder that ran once has left a folder. They are listed once, for there can be thousands of encoders.

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/store"
 )
 
 // Below little the store soon cannot take hooks; below some it is worth a look. Bytes.
@@ -26,7 +27,10 @@ const (
 func (d *doctor) examineDataDir(context.Context) []encoders.Finding {
 	dir := d.cfg.DataDir
 	info, err := os.Stat(dir)
+	foreign, refused := errors.AsType[*store.ForeignDirError](store.CheckDir(dir, besideConfig(d.cfg)))
 	switch {
+	case refused && !foreign.Others:
+		return []encoders.Finding{bad(foreign.Error(), hintFor(dataDirError(foreign)))}
 	case errors.Is(err, fs.ErrNotExist):
 		parent := existing(dir)
 		if unix.Access(parent, unix.W_OK|unix.X_OK) != nil {

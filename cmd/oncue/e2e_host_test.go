@@ -1,7 +1,10 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -9,6 +12,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/oncue/oncue/controller/millicast/simulator"
 )
 
 // TestHost is what the program owes to the machine that it runs on, and to those who administer it.
@@ -20,6 +25,7 @@ func TestHost(t *testing.T) {
 	}{
 		{"SIGHUP while it starts", testReloadWhileStarting},
 		{"an address that cannot be had", testTakenAddress},
+		{"root in another's data directory", testRootAsGuest},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			t.Parallel()
@@ -73,4 +79,70 @@ func testTakenAddress(t *testing.T, s *site) {
 		t.Errorf("more than the cause is told:\n%s", text)
 	}
 	s.term()
+}
+
+// testRootAsGuest has root use a data directory that belongs to another user, in which a link leads to a file of root's.
+func testRootAsGuest(t *testing.T, s *site) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+	const nobody = 65534
+	s.platform(simulator.Settings{})
+	s.configure("public_url: http://" + s.hooks + "\n" + oneFake)
+	precious := filepath.Join(t.TempDir(), "precious")
+	if err := os.WriteFile(precious, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Mkdir(s.data(), 0o700), os.Chown(s.data(), nobody, nobody)); err != nil {
+		t.Fatal(err)
+	}
+
+	s.launch()
+	s.gone()
+	if text := s.log(); s.proc.ProcessState.ExitCode() != 1 || !strings.Contains(text, "error: open the store: "+s.data()+" belongs to nobody, and this runs as root") ||
+		!strings.Contains(text, "hint: root would follow that user's links.") {
+		t.Errorf("%v\n%s", s.proc.ProcessState, text)
+	}
+
+	rotate := func() string {
+		out, err := exec.Command(s.binary, "webhook", "rotate", "--config", s.config()).CombinedOutput()
+		if err != nil {
+			return string(out)
+		}
+		return ""
+	}
+	// The folders above are those of a test, which only their owner may enter.
+	for dir := s.data(); dir != os.TempDir() && dir != "/"; {
+		dir = filepath.Dir(dir)
+		if info, err := os.Stat(dir); err == nil && info.Mode()&fs.ModeSticky == 0 {
+			if err := os.Chmod(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	lock := filepath.Join(s.data(), "oncue.lock")
+	if err := os.Symlink(precious, lock); err != nil {
+		t.Fatal(err)
+	}
+	if out := rotate(); !strings.Contains(out, "oncue.lock is a link, and none is followed here") {
+		t.Errorf("over a link: %q", out)
+	}
+	if text := readFile(t, precious); text != "precious" {
+		t.Errorf("root's file holds %q", text)
+	}
+	if err := os.Remove(lock); err != nil {
+		t.Fatal(err)
+	}
+	if out := rotate(); out != "" {
+		t.Errorf("without a link: %s", out)
+	}
+	files, err := os.ReadDir(s.data())
+	if err != nil || len(files) < 2 {
+		t.Fatalf("%v %v", files, err)
+	}
+	for _, f := range files {
+		if info, err := f.Info(); err != nil || info.Sys().(*syscall.Stat_t).Uid != nobody {
+			t.Errorf("%s is not the directory's owner's (%v)", f.Name(), err)
+		}
+	}
 }

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/controller/notify"
 	"github.com/oncue/oncue/controller/web"
+	"github.com/oncue/oncue/store"
 )
 
 // loadWhole reads the configuration as the daemon does: what it would refuse to start with is a problem of the file.
@@ -18,6 +21,10 @@ func unusable(cfg *configs.Config) []error {
 	var found []error
 	if cert, key := cfg.TLS.CertFile, cfg.TLS.KeyFile; cert != "" && key != "" {
 		found = web.CheckCertFiles(cert, key)
+	}
+	// Whose folder it should be is not known here: who checks may be another user than the daemon's.
+	if foreign, ok := errors.AsType[*store.ForeignDirError](store.CheckDir(cfg.DataDir, besideConfig(cfg))); ok && !foreign.Others {
+		found = append(found, fmt.Errorf("data_dir: %w; allowed: a folder of its own, such as %s", foreign, filepath.Join(cfg.DataDir, "oncue")))
 	}
 	for i, r := range receivers(cfg.Notify) {
 		if !r.URL.Set() {

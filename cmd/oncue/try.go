@@ -153,15 +153,23 @@ func (t *trial) run(ctx context.Context, what string, verbose bool) error {
 	return nil
 }
 
-// tryDir is where an encoder under trial keeps its files, so that a stop finds what a start left. It is private to the person.
+// tryDir is where an encoder under trial keeps its files, so that a stop finds what a start left. It is private to the
+// person: root keeps nothing in the home of somebody else, though sudo may name it, for that person's links would be
+// followed with root's rights.
 func tryDir(name string) (string, error) {
 	base, err := os.UserCacheDir()
 	if err != nil {
 		return "", fmt.Errorf("a folder for the trial: %w", err)
 	}
+	if info, err := os.Stat(existing(base)); os.Geteuid() == 0 && (err != nil || !ownedBySelf(info)) {
+		base = "/var/cache"
+	}
 	dir := filepath.Join(base, "oncue", "try", deviceDir(name))
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("a folder for the trial: %w", err)
+	}
+	if info, err := os.Lstat(dir); err != nil || !info.IsDir() || !ownedBySelf(info) {
+		return "", errors.Join(err, hint(fmt.Errorf("a folder for the trial: %s is not this user's own", dir), "remove it, or set XDG_CACHE_HOME to a folder that is"))
 	}
 	return dir, nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -36,7 +37,7 @@ func newWebhookRotate() *cobra.Command {
 			return err
 		}
 		rotated, err := d.rotateByDaemon(ctx, daemon)
-		if errors.As(err, &noDaemon{}) {
+		if errors.As(err, &noDaemon{}) && !errors.Is(err, fs.ErrPermission) {
 			rotated, err = d.rotateHere(ctx)
 		}
 		if err != nil {
@@ -70,8 +71,13 @@ func (d *desk) rotateByDaemon(ctx context.Context, daemon *client) (out rotation
 
 // rotateHere does what the daemon would, in the data directory that no daemon uses.
 func (d *desk) rotateHere(ctx context.Context) (out rotation, err error) {
-	st, err := store.Open(ctx, store.Options{Dir: d.cfg.DataDir, LockWait: time.Second})
-	if err != nil {
+	if err := becomeOwner(d.cfg); err != nil {
+		return out, err
+	}
+	st, err := store.Open(ctx, store.Options{Dir: d.cfg.DataDir, Shared: besideConfig(d.cfg), LockWait: time.Second})
+	if foreign := (*store.ForeignDirError)(nil); errors.As(err, &foreign) {
+		return out, dataDirError(err)
+	} else if err != nil {
 		return out, hint(err, "a daemon that does not answer may hold the data directory; --admin URL names its admin side")
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
