@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -22,7 +23,7 @@ const (
 )
 
 // traces are names by which the data directory of an earlier start is known.
-var traces = []string{fileName, lockName, ballastName, backupsName, "encoders", "thumbnails"}
+var traces = []string{fileName, lockName, ballastName, backupsName, "encoders", "thumbnails", "acme"}
 
 // A ForeignDirError says why a folder is not taken as the data directory. Nothing in it was changed.
 type ForeignDirError struct {
@@ -65,7 +66,7 @@ func lookAtDir(dir string, shared bool) (private bool, err error) {
 	switch {
 	case !info.IsDir():
 		return false, &fs.PathError{Op: "open", Path: dir, Err: unix.ENOTDIR}
-	case info.Mode()&fs.ModeSticky != 0:
+	case info.Mode()&fs.ModeSticky != 0 && !mountedFor(dir):
 		return foreign(false, "is a folder that many users share (it has the sticky bit)")
 	case owner != self:
 		return foreign(true, fmt.Sprintf("belongs to %s, and this runs as %s", userName(owner), userName(self)))
@@ -78,6 +79,23 @@ func lookAtDir(dir string, shared bool) (private bool, err error) {
 		return foreign(false, "holds other things than oncue's, and other users may look into it")
 	}
 	return false, nil
+}
+
+// mountedFor reports whether dir is a file system of its own that holds nothing of others: a tmpfs has the sticky bit
+// unless its mode is said.
+func mountedFor(dir string) bool {
+	if dir, err := filepath.EvalSymlinks(dir); err != nil || slices.Contains([]string{"/tmp", "/var/tmp", "/dev/shm"}, dir) {
+		return false
+	}
+	var here, above unix.Stat_t
+	if unix.Stat(dir, &here) != nil || unix.Stat(dir+"/..", &above) != nil || here.Dev == above.Dev {
+		return false
+	}
+	names, err := os.ReadDir(dir)
+	return err == nil && !slices.ContainsFunc(names, func(e os.DirEntry) bool {
+		info, err := e.Info()
+		return err != nil || ownerOf(info) != os.Geteuid() || !slices.Contains(traces, e.Name()) && !strings.HasPrefix(e.Name(), fileName)
+	})
 }
 
 // isOwn reports whether a folder is empty, or was a data directory before.
