@@ -3,6 +3,7 @@ package configs
 import (
 	"encoding/base64"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"net/url"
@@ -56,6 +57,17 @@ func (d *decoder) isSet(path string) bool {
 	return ok
 }
 
+// checkMode looks at who else may read and write the file. Its group may read it: the packaged daemon does.
+func (d *decoder) checkMode(mode fs.FileMode) {
+	if mode.Perm()&0o002 != 0 {
+		d.report(place{1, 1}, "", false, "every user of this machine may write it (mode %04o), and so decide what oncue runs; chmod o-w forbids that", mode.Perm())
+	}
+	if mode.Perm()&0o004 != 0 && d.literal != nil {
+		d.report(d.literal.place, d.literal.path, true,
+			"is a secret in a file that every user of this machine may read (mode %04o); chmod o-r keeps it secret, or write ${NAME} or ${file:PATH}", mode.Perm())
+	}
+}
+
 const listenForms = "allowed: HOST:PORT (:8080 is every address of this host), unix:/PATH, systemd"
 
 // checkAddress says whether only this host can reach a listen address.
@@ -92,14 +104,22 @@ func loopback(host string) bool {
 	return err == nil && a.Unmap().IsLoopback()
 }
 
+// shortestToken is how many characters the admin side's token must have where other machines can try to guess it.
+const shortestToken = 16
+
 func (d *decoder) checkListen(c *Config) {
 	d.checkAddress("listen", c.Listen)
 	local := d.checkAddress("admin.listen", c.Admin.Listen)
 	if !local && !c.Admin.Token.Set() && !d.bad["admin.listen"] {
 		d.missing("admin.token", "is required because admin.listen (%s) can be reached by others; set a token, or listen on 127.0.0.1 or a unix socket", c.Admin.Listen)
 	}
-	if t := c.Admin.Token; t.Set() && len(t.Reveal()) < 16 {
-		d.warn("admin.token", "is shorter than 16 characters; `openssl rand -hex 16` makes a good one")
+	if t := c.Admin.Token; t.Set() && len(t.Reveal()) < shortestToken {
+		const short = "is shorter than %d characters; `openssl rand -hex 16` makes a good one"
+		if local || c.Admin.Listen == "systemd" { // whose socket may be a local one, too
+			d.warn("admin.token", short, shortestToken)
+		} else {
+			d.wrong("admin.token", "can be guessed by those who reach admin.listen (%s): it "+short, c.Admin.Listen, shortestToken)
+		}
 	}
 	if c.Listen == c.Admin.Listen && c.Listen != "systemd" && !strings.HasSuffix(c.Listen, ":0") {
 		if d.isSet("admin.listen") {

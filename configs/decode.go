@@ -28,10 +28,18 @@ type decoder struct {
 	shapes  map[reflect.Type]shape // struct tags, read once
 	hidden  map[string]string      // what must not be shown, and what is shown instead
 
+	literal *spot // the first secret that is written in the file itself; nil: there is none
+
 	numbers map[*Encoder][]numbered // {1}, {2} ... in the settings of encoders
 
 	streamsWritten         int // entries of `streams:`, good or bad
 	depth, aliases, copied int
+}
+
+// spot is a value and where it stands.
+type spot struct {
+	place
+	path string
 }
 
 type keyPlace struct{ key, value place }

@@ -35,6 +35,8 @@ type Options struct {
 	// "path.of.key: what is wrong, and what is allowed" and is shown at that key, unless the key has an error already. The configuration that
 	// it gets may have errors, so it must expect any value. Texts hold no secret.
 	Also func(*Config) []error
+
+	mode fs.FileMode // of the file that is read; 0: not known
 }
 
 // Prefiller is implemented (on the pointer) by structs inside settings that have defaults of their own: elements of lists and maps, and
@@ -79,7 +81,8 @@ func (o Options) Load(path string) (*Config, []Problem, error) {
 	}
 	defer f.Close()
 	var text bytes.Buffer
-	if info, err := f.Stat(); err == nil && info.Size() <= maxFile {
+	info, err := f.Stat()
+	if err == nil && info.Size() <= maxFile {
 		text.Grow(int(info.Size()) + bytes.MinRead)
 	}
 	if _, err := text.ReadFrom(io.LimitReader(f, maxFile+1)); err != nil {
@@ -88,6 +91,9 @@ func (o Options) Load(path string) (*Config, []Problem, error) {
 	data := text.Bytes()
 	if len(data) > maxFile {
 		return nil, nil, fmt.Errorf("read the configuration: %s is larger than %s", path, Size(maxFile))
+	}
+	if err == nil {
+		o.mode = info.Mode()
 	}
 	return o.Parse(path, data)
 }
@@ -148,6 +154,7 @@ func (d *decoder) decode(root *yaml.Node, o Options) *Config {
 		return nil
 	}
 	d.check(c)
+	d.checkMode(o.mode)
 	if o.Also != nil {
 		d.validate(errors.Join(o.Also(c)...), "", d.shape(reflect.TypeFor[Config]()))
 	}

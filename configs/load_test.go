@@ -76,6 +76,48 @@ func TestLoadReadsAFileAndItsReferences(t *testing.T) {
 	}
 }
 
+// TestOthersMayReadOrWrite looks at the mode of the file: who may write it decides what oncue runs.
+func TestOthersMayReadOrWrite(t *testing.T) {
+	t.Setenv("ONCUE_TEST_TOKEN", "0123456789abcdef")
+	const literal, reference = "admin: {token: 0123456789abcdef}\n", "admin: {token: \"${ONCUE_TEST_TOKEN}\"}\n"
+	const warning = "oncue.yaml:1:16: warning: admin.token: is a secret in a file that every user of this machine may read (mode 0644); " +
+		"chmod o-r keeps it secret, or write ${NAME} or ${file:PATH}"
+	for _, c := range []struct {
+		mode          os.FileMode
+		text          string
+		problem, warn string
+	}{
+		{0o600, literal, "", ""},
+		{0o640, literal, "", ""},
+		{0o644, literal, "", warning},
+		{0o644, reference, "", ""},
+		{0o644, "admin: {token: \"\"}\n", "", ""},
+		{0o646, reference, "oncue.yaml:1:1: file: every user of this machine may write it (mode 0646), and so decide what oncue runs; chmod o-w forbids that", ""},
+	} {
+		t.Chdir(t.TempDir())
+		if err := os.WriteFile("oncue.yaml", []byte(c.text), c.mode); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod("oncue.yaml", c.mode); err != nil { // whatever the umask
+			t.Fatal(err)
+		}
+		_, warnings, err := Load("oncue.yaml", testDrivers())
+		problem := ""
+		if err != nil {
+			problem = err.Error()
+		}
+		warned := ""
+		for _, w := range warnings {
+			if w.Key == "admin.token" {
+				warned = w.String()
+			}
+		}
+		if problem != c.problem || warned != c.warn {
+			t.Errorf("%04o %s: got %q and %q, want %q and %q", c.mode, c.text, problem, warned, c.problem, c.warn)
+		}
+	}
+}
+
 func unwrapAll(err error) error {
 	for {
 		u, ok := err.(interface{ Unwrap() error })

@@ -27,6 +27,9 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string, r rule) boo
 	switch v.Type() {
 	case secretType:
 		if text, ok := d.text(n, path, r.hint); ok {
+			if text != "" && d.literal == nil && !strings.Contains(n.Value, "${") {
+				d.literal = &spot{d.placeOf(n), path}
+			}
 			d.hide(text, secret.Mask)
 			v.Set(reflect.ValueOf(secret.New(text)))
 		}
