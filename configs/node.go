@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"fmt"
 	"iter"
 	"slices"
 
@@ -56,6 +57,9 @@ func (d *decoder) fields(n *yaml.Node, path, hint string) (list []field, ok bool
 		return nil, true
 	}
 	if n.Kind != yaml.MappingNode {
+		if m := noSpace.FindStringSubmatch(n.Value); m != nil && n.Style == 0 {
+			hint = fmt.Sprintf("; is a space missing after %q?", m[1])
+		}
 		d.fail(n, path, "must be a mapping of keys, not %s%s", kindOf(n), hint)
 		return nil, false
 	}
