@@ -25,7 +25,7 @@ import (
 // with UnmarshalText, and slices, maps by string, structs and pointers of those. For a list of structs one mapping may stand alone. More tags: `doc:"…"` says what the key is for,
 // `enum:"a,b"` lists the words that are allowed (of each element, for lists), `min:"1s"` and `max:"…"` bound numbers and durations
 // (durations are never negative without a min), `hint:"…"` is added when the kind of value is wrong. Struct values that implement
-// [Prefiller], [Presetter], [Validator], [JoinedValidator], [Publisher] or [Box] are asked.
+// [Prefiller], [Presetter], [Validator], [JoinedValidator], [Noter], [Publisher] or [Box] are asked.
 type Options struct {
 	Drivers map[string]func() any              // by driver key: a pointer to that driver's settings, defaults filled in
 	Env     func(name string) (string, bool)   // for ${NAME}; nil: os.LookupEnv
@@ -56,6 +56,10 @@ type Validator interface{ Validate() []error }
 
 // JoinedValidator is a Validator that joins its findings, see [errors.Join].
 type JoinedValidator interface{ Validate() error }
+
+// Noter is implemented by settings that can hold what is of no use and no error. Notes are like the findings of a
+// Validator; it is asked only about settings without errors.
+type Noter interface{ Notes() []error }
 
 // Publisher is implemented by settings of encoders that may need the stream's `publish`.
 type Publisher interface{ NeedsPublish() bool }
@@ -206,7 +210,7 @@ func (d *decoder) finish(c *Config) (*Config, []Problem, error) {
 		}
 	}
 	if len(errs) > 0 {
-		return nil, warnings, errs
+		return nil, slices.DeleteFunc(warnings, func(p Problem) bool { return p.Note }), errs
 	}
 	return c, warnings, nil
 }

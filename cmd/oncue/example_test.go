@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -53,6 +54,35 @@ func TestExampleLoadsClean(t *testing.T) {
 	for name := range drivers {
 		if !used[name] {
 			t.Errorf("the example has no encoder of driver %s", name)
+		}
+	}
+}
+
+// TestExpressionsOfTheExample: what the example says of conditions can be written, each variable, function and operator.
+func TestExpressionsOfTheExample(t *testing.T) {
+	t.Parallel()
+	_, text, _ := strings.Cut(string(configs.Example), "# Conditions and expressions are of expr-lang.")
+	text, _, _ = strings.Cut(text, "YAML has its own ideas")
+	text = strings.ReplaceAll(text, "\n    #", "")
+	seen, rest, _ := strings.Cut(text, "(rtmps, srt ...)")
+	var written []string
+	seen = regexp.MustCompile(`\([^)]*\)`).ReplaceAllString(strings.TrimPrefix(seen, " They see "), "")
+	for _, name := range regexp.MustCompile(`[a-z_]+`).FindAllString(seen, -1) {
+		if name != "and" {
+			written = append(written, name+" == "+name)
+		}
+	}
+	for _, call := range regexp.MustCompile(`[a-z]+\([^)]*\)|text [a-z]+ "[^"]*"`).FindAllString(rest, -1) {
+		written = append(written, strings.ReplaceAll(call, "(x", "(body.x")+" == nil")
+	}
+	if len(written) < 15 {
+		t.Fatalf("only %q is found in %q", written, text)
+	}
+	for _, expression := range written {
+		config := fmt.Sprintf(`{accounts: {A: {webhook_secrets: [%q]}}, streams: {s: {encoder: e}}, encoders: {e: {http: {url: "http://h",
+			start: {path: /a}, stop: {path: /b}, status: {path: /c, live: '%s', stopped: "true"}}}}}`, testSecret.Reveal(), expression)
+		if _, _, err := suppliedOptions().Parse("x.yaml", []byte(config)); err != nil {
+			t.Errorf("%s: %v", expression, err)
 		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"reflect"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -51,7 +50,6 @@ func compileRule(source string, value bool) (rule, error) {
 		expr.Function("num", func(p ...any) (any, error) { return number(p[0]), nil }, new(func(any) any)),
 		expr.Function("str", func(p ...any) (any, error) { return ruleText(p[0]), nil }, new(func(any) string)),
 		expr.Function("truthy", func(p ...any) (any, error) { return truthy(p[0]), nil }, new(func(any) bool)),
-		expr.Function("matches", ruleMatches, new(func(any, string) bool)),
 	}
 	if !value {
 		options = append(options, expr.AsBool())
@@ -208,12 +206,4 @@ func truthy(v any) bool {
 		return true
 	}
 	return false
-}
-
-func ruleMatches(p ...any) (any, error) {
-	re, err := regexp.Compile(p[1].(string))
-	if err != nil {
-		return nil, err
-	}
-	return re.MatchString(ruleText(p[0])), nil
 }

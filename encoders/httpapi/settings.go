@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -14,8 +15,9 @@ import (
 // lower and upper. Values are escaped for the place where they stand.
 //
 // Conditions and rules are expr-lang expressions over the answer: status (HTTP status), headers (names in lower case), body (parsed JSON or
-// XML, else nil), text (as it came), latency_ms, vars, stream, account and publish_scheme (rtmps, srt …). Beside expr's own functions there
-// are xpath("/a/@b") (nil when there is no such node), bit(x, mask), num(x), str(x), truthy(x) and matches(text, "regexp").
+// XML, else nil), text (as it came), latency_ms, vars, stream, account and publish_scheme (rtmps, srt …). Beside expr's own functions and
+// operators, such as `text matches "regexp"`, there are xpath("/a/@b") (nil when there is no such node), bit(x, mask), num(x), str(x) and
+// truthy(x).
 type Settings struct {
 	Preset   string       `yaml:"preset" doc:"a known device; your keys are laid over those of the preset (see: oncue presets)"`
 	URL      string       `yaml:"url" doc:"base address of the box, such as http://10.0.0.9"`
@@ -161,6 +163,31 @@ func (s *Settings) PresetYAML(name string) ([]byte, error) { return presets.Get(
 func (s *Settings) Validate() []error {
 	_, errs := compile(*s)
 	return errs
+}
+
+// Notes names what is set and never sent.
+func (s *Settings) Notes() []error {
+	if s.Username == "" && !s.Password.Set() && len(s.Secrets) == 0 {
+		return nil
+	}
+	p, _ := compile(*s)
+	whose := "these requests do not send it"
+	if s.Preset != "" {
+		whose = "preset " + s.Preset + " does not send it"
+	}
+	var unused []error
+	ask := func(key, name string, set, sent bool) {
+		if set && !sent && !p.used[name] {
+			unused = append(unused, fmt.Errorf("%s: is not used: %s; remove the key", key, whose))
+		}
+	}
+	pair := p.auth == "basic" || p.auth == "digest"
+	ask("username", "username", s.Username != "", pair)
+	ask("password", "password", s.Password.Set(), pair)
+	for _, name := range sortedKeys(s.Secrets) {
+		ask("secrets."+name, name, true, false)
+	}
+	return unused
 }
 
 // Address tells the stream of one box apart from those of others: the first request of its start. It holds placeholders as they are written.

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/encoders"
 	"github.com/oncue/oncue/encoders/encodertest"
 )
@@ -158,5 +159,46 @@ func TestAddressesTellStreamsApart(t *testing.T) {
 	forward := settingsOf(t, "preset: mediamtx-forward\nurl: http://10.0.0.9\nvars: {path: cam}")
 	if one.NeedsPublish() || !forward.NeedsPublish() {
 		t.Error("only a forward needs the publishing address")
+	}
+}
+
+func TestNotesNameWhatIsNotSent(t *testing.T) {
+	box := func(change func(*Settings)) Settings {
+		s := Defaults()
+		s.URL = "http://10.0.0.9"
+		s.Start, s.Stop = Steps{{Request: Request{Path: "/on"}}}, Steps{{Request: Request{Path: "/off"}}}
+		s.Status = Status{Request: Request{Path: "/"}, Live: "body.on", Stopped: "not body.on"}
+		s.Username, s.Password = "admin", secret.New("hush-hush")
+		change(&s)
+		return s
+	}
+	for what, c := range map[string]struct {
+		change func(*Settings)
+		want   string
+	}{
+		"basic":              {func(*Settings) {}, ""},
+		"digest":             {func(s *Settings) { s.Auth = "digest" }, ""},
+		"none":               {func(s *Settings) { s.Auth = "none" }, "username password"},
+		"bearer":             {func(s *Settings) { s.Auth = "bearer" }, "username"},
+		"a token of its own": {func(s *Settings) { s.Auth, s.AuthValue = "bearer", "x" }, "username password"},
+		"in a path":          {func(s *Settings) { s.Auth, s.Start[0].Path = "none", "/{username}/{password|md5hex}" }, ""},
+		"a secret":           {func(s *Settings) { s.Secrets = map[string]secret.Value{"pin": secret.New("1234")} }, "secrets.pin"},
+		"a secret that is sent": {func(s *Settings) {
+			s.Secrets, s.Stop[0].Path = map[string]secret.Value{"pin": secret.New("1234")}, "/{pin}"
+		}, ""},
+		"a login by the password": {func(s *Settings) { s.Auth, s.Login.Request = "login", Request{Method: "POST", Path: "/in", Body: "{password}"} }, "username"},
+	} {
+		s := box(c.change)
+		if errs := s.Validate(); len(errs) > 0 {
+			t.Errorf("%s: %v", what, errs)
+		}
+		var keys []string
+		for _, note := range s.Notes() {
+			key, _, _ := strings.Cut(note.Error(), ":")
+			keys = append(keys, key)
+		}
+		if got := strings.Join(keys, " "); got != c.want {
+			t.Errorf("%s: notes about %q, want %q", what, got, c.want)
+		}
 	}
 }
