@@ -52,6 +52,14 @@ func (d *decoder) warn(path, format string, args ...any) {
 	}
 }
 
+// remark is warn for what may well be meant so.
+func (d *decoder) remark(path, format string, args ...any) {
+	if !d.bad[path] {
+		d.report(d.find(path).key, path, true, format, args...)
+		d.problems[len(d.problems)-1].Note = true
+	}
+}
+
 func (d *decoder) isSet(path string) bool {
 	_, ok := d.at[path]
 	return ok
@@ -180,8 +188,8 @@ func (d *decoder) checkPublicURL(c *Config) {
 }
 
 func (d *decoder) checkAccount(c *Config, path string, a *Account) {
-	if a.ID == "" || strings.Contains(a.ID, "/") {
-		d.missing(path, "an account id is the platform's accountId: not empty, and without a slash")
+	if a.ID == "" || strings.Contains(a.ID, "/") || strings.TrimSpace(a.ID) != a.ID {
+		d.missing(path, "an account id is the platform's accountId: not empty, without a slash, and without a space at its ends")
 	}
 	for i, s := range a.WebhookSecrets {
 		d.checkWebhookSecret(fmt.Sprintf("%s.webhook_secrets[%d]", path, i), s)

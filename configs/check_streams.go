@@ -39,9 +39,21 @@ func (d *decoder) checkStream(c *Config, s *Stream) {
 			d.checkInstance(s, e, p)
 		}
 	}
+	if s.IsPattern {
+		d.checkPatternSchedule(s)
+	}
 	if s.Timing.Mode == "failover" && len(s.Encoders) == 1 && d.isSet(path+".mode") {
 		d.warn(path+".mode", "failover with one encoder has nothing to fall back to; list several under encoders")
 	}
+}
+
+// checkPatternSchedule warns of windows that can wake nothing.
+func (d *decoder) checkPatternSchedule(s *Stream) {
+	if !slices.ContainsFunc(s.Timing.Schedule, func(w Window) bool { return w.Do == "on" }) {
+		return
+	}
+	d.warn(s.key+".schedule", "a window with do: on cannot start what a pattern stands for before somebody has asked for it by name; "+
+		"for a stream that is to be on by itself, write an entry with its whole name")
 }
 
 var publishSchemes = []string{"rtmp", "rtmps", "srt", "http", "https"}
@@ -66,6 +78,9 @@ func (d *decoder) checkPublish(c *Config, s *Stream, path string) {
 	case noHost(text, rest):
 		d.wrong(path, "names no host; allowed: %s://HOST/...", strings.ToLower(scheme))
 	}
+	if !d.bad[path] {
+		d.checkDestination(c, s, path, text)
+	}
 	for _, m := range placeholder.FindAllStringSubmatch(text, -1) {
 		switch word := m[1]; {
 		case word == "stream" || word == "account":
@@ -80,6 +95,57 @@ func (d *decoder) checkPublish(c *Config, s *Stream, path string) {
 			}
 		}
 	}
+}
+
+// checkDestination warns of a good URL that leads nowhere, or is not used.
+func (d *decoder) checkDestination(c *Config, s *Stream, path, text string) {
+	for _, name := range s.Encoders {
+		e := c.encoders[name]
+		if e == nil || e.Settings == nil {
+			continue
+		}
+		if p, ok := e.Settings.(Publisher); ok && !p.NeedsPublish() {
+			d.remark(path, "encoder %q (%s) is not told of it and publishes where its own settings say%s", name, e.Driver, toldBy[e.Driver])
+		}
+	}
+	if s.IsPattern && !placeholder.MatchString(text) {
+		d.warn(path, "every name that matches %s would publish to the same place; put {stream} into the URL", s.Name)
+	}
+	u, err := url.Parse(placeholder.ReplaceAllString(text, "x"))
+	if err != nil || !strings.HasSuffix("."+strings.ToLower(u.Hostname()), ".millicast.com") {
+		return
+	}
+	query, token := u.Query(), "token"
+	switch u.Scheme {
+	case "srt":
+		token = "t"
+		_, inner, _ := strings.Cut(query.Get("streamid"), "?")
+		query, _ = url.ParseQuery(inner)
+	case "http", "https":
+		if query.Has("auth") {
+			token = "auth"
+		}
+	}
+	if query.Get(token) == "" {
+		d.warn(path, "holds no publishing token, and the platform takes no stream without one; write %s", withToken[strings.TrimSuffix(u.Scheme, "s")])
+	}
+	own, fits := strings.CutPrefix(u.Path, "/v2/pub/")
+	if fits && own != s.Name && !placeholder.MatchString(text[:strings.IndexByte(text+"?", '?')]) {
+		d.warn(path, "names another stream than %s after /v2/pub/, so viewers of %s would wait for ever; write {stream} there", s.Name, s.Name)
+	}
+}
+
+// toldBy says how an encoder of a driver is told of the publishing URL.
+var toldBy = map[string]string{
+	"ffmpeg": "; {publish} in its args tells it",
+	"obs":    "; set_service: true tells it",
+}
+
+// withToken is how the platform's URLs are written.
+var withToken = map[string]string{
+	"rtmp": "rtmps://HOST/v2/pub/{stream}?token=TOKEN",
+	"srt":  "srt://HOST:PORT?streamid={stream}%3Ft%3DTOKEN",
+	"http": "https://HOST/PATH?token=TOKEN",
 }
 
 // noHost also holds for URLs that are none; the placeholders are taken out first, for { is not allowed in a URL.
@@ -153,9 +219,12 @@ func (d *decoder) numbersOf(e *Encoder) []numbered {
 func (d *decoder) checkUse(c *Config) {
 	brokenStreams := slices.ContainsFunc(slices.Collect(maps.Keys(d.bad)), func(path string) bool { return strings.HasPrefix(path, "streams") })
 	used := make(map[string]bool, len(c.Encoders))
+	shared := map[string][]string{}
 	for _, s := range c.Streams {
 		for _, name := range s.Encoders {
-			used[name] = true
+			if used[name] = true; !s.IsPattern {
+				shared[name] = append(shared[name], s.Name)
+			}
 		}
 	}
 	boxes := map[string]*Encoder{}
@@ -164,6 +233,9 @@ func (d *decoder) checkUse(c *Config) {
 		if !used[e.Name] && len(c.Streams) > 0 && !brokenStreams {
 			d.warn(path, "no stream uses this encoder")
 		}
+		if streams := shared[e.Name]; len(streams) > 1 {
+			d.remark(path, "%s share it, and it serves one stream at a time: while one is on, the others wait", listed(streams))
+		}
 		address := boxOf(e)
 		if other := boxes[address]; address != "" && other != nil {
 			d.warn(path, "drives the same %s as encoder %q (line %d); use one encoder for both streams, so that they take turns", e.Driver, other.Name, other.Line)
@@ -171,6 +243,15 @@ func (d *decoder) checkUse(c *Config) {
 			boxes[address] = e
 		}
 	}
+}
+
+// listed names some of many.
+func listed(names []string) string {
+	const most = 4
+	if rest := len(names) - most; rest > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), rest)
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
 }
 
 func boxOf(e *Encoder) string {

@@ -61,6 +61,11 @@ func (d *decoder) fail(n *yaml.Node, path, format string, args ...any) {
 	d.report(d.placeOf(n), path, false, format, args...)
 }
 
+// caution warns of a value that may be meant so.
+func (d *decoder) caution(n *yaml.Node, path, format string, args ...any) {
+	d.report(d.placeOf(n), path, true, format, args...)
+}
+
 func (d *decoder) report(at place, path string, warning bool, format string, args ...any) {
 	if !warning {
 		d.bad[path] = true
@@ -71,7 +76,8 @@ func (d *decoder) report(at place, path string, warning bool, format string, arg
 	case len(path) > maxPath:
 		path = path[:maxPath] + "..."
 	}
-	d.problems = append(d.problems, Problem{d.file, at.line, at.col, path, fmt.Sprintf(format, args...), warning})
+	text := fmt.Sprintf(format, args...)
+	d.problems = append(d.problems, Problem{File: d.file, Line: at.line, Col: at.col, Key: path, Text: text, Warning: warning})
 }
 
 // join appends a key to a path. Keys that could be mistaken for a path are quoted.
@@ -99,6 +105,14 @@ func simple(key string) bool {
 func (d *decoder) note(path string, f field) {
 	d.at[path] = keyPlace{d.placeOf(f.key), d.placeOf(f.value)}
 	d.noted = append(d.noted, path)
+	if isNull(f.value) && f.value.Value == "" && isStuckTo(f.key.LineComment) {
+		d.caution(f.key, path, "is empty, because the # begins a comment; put the value in quotes if the # is part of it")
+	}
+}
+
+// isStuckTo reports whether a comment begins without a space after its #, as a value could.
+func isStuckTo(comment string) bool {
+	return len(comment) > 1 && !strings.ContainsAny(comment[1:2], " \t#!-=")
 }
 
 // find is where a key stands, or else the nearest key around it.

@@ -50,6 +50,8 @@ type obsSettings struct {
 	StallTimeout    time.Duration `yaml:"stall_timeout" min:"1s" doc:"without delivering for this long is a stall"`
 }
 
+func (s obsSettings) NeedsPublish() bool { return s.SetService }
+
 type Host struct {
 	Addr string `yaml:"address" doc:"host:port"`
 }
@@ -82,6 +84,13 @@ func (r *request) Prefill() { r.Method = "GET" }
 func (s httpSettings) Validate() []error {
 	if s.Start != nil && !strings.HasPrefix(s.Start.Path, "/") {
 		return []error{errors.New("start.path: must begin with /")}
+	}
+	return nil
+}
+
+func (s httpSettings) Notes() []error {
+	if s.Username != "" {
+		return []error{errors.New("username: is not used")}
 	}
 	return nil
 }

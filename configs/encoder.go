@@ -51,7 +51,11 @@ func (d *decoder) encoder(n *yaml.Node, e *Encoder, path string, drivers map[str
 	var chosen *field
 	for i, k := range keys {
 		if _, ok := drivers[k.name]; !ok {
-			d.fail(k.key, join(path, k.name), "unknown driver%s", choices(k.name, known))
+			if owners := d.driversWith(k.name, drivers, chosen); len(owners) > 0 {
+				d.fail(k.key, join(path, k.name), "is a key of %s; put it below %s:, indented further", strings.Join(owners, " and "), strings.Join(owners, ": or "))
+			} else {
+				d.fail(k.key, join(path, k.name), "unknown driver%s", choices(k.name, known))
+			}
 			return false
 		}
 		if chosen != nil {
@@ -77,20 +81,49 @@ func (d *decoder) encoder(n *yaml.Node, e *Encoder, path string, drivers map[str
 		case JoinedValidator:
 			d.validate(check.Validate(), path, d.shape(v.Elem().Type()))
 		}
+		if n, ok := settings.(Noter); ok && !d.badBelow(path) {
+			d.findings(errors.Join(n.Notes()...), path, d.shape(v.Elem().Type()), d.remark)
+		}
 	}
 	return true
+}
+
+// driversWith lists the drivers whose settings have that key: the chosen one alone if it has.
+func (d *decoder) driversWith(name string, drivers map[string]func() any, chosen *field) []string {
+	var owners []string
+	for _, driver := range slices.Sorted(maps.Keys(drivers)) {
+		if _, has := d.shape(reflect.TypeOf(drivers[driver]()).Elem()).byName[name]; !has {
+			continue
+		}
+		if chosen != nil && chosen.name == driver {
+			return []string{driver}
+		}
+		owners = append(owners, driver)
+	}
+	return owners
 }
 
 var keyed = regexp.MustCompile(`^(([a-z][a-z0-9_]*)(?:[.\[][^: ]*)?): (.+)$`)
 
 // validate reports what somebody else says of the settings at path, each finding at the key it begins with.
 func (d *decoder) validate(err error, path string, s shape) {
+	d.findings(err, path, s, func(key, format string, args ...any) {
+		if d.isSet(key) {
+			d.wrong(key, format, args...)
+		} else {
+			d.missing(key, format, args...)
+		}
+	})
+}
+
+// findings hands each finding to report, with the key it begins with.
+func (d *decoder) findings(err error, path string, s shape, report func(key, format string, args ...any)) {
 	if err == nil {
 		return
 	}
 	if several, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, e := range several.Unwrap() {
-			d.validate(e, path, s)
+			d.findings(e, path, s, report)
 		}
 		return
 	}
@@ -103,11 +136,17 @@ func (d *decoder) validate(err error, path string, s shape) {
 			}
 		}
 	}
-	if d.isSet(key) {
-		d.wrong(key, "%s", text)
-	} else {
-		d.missing(key, "%s", text)
+	report(key, "%s", text)
+}
+
+// badBelow reports whether a key at or below path has an error.
+func (d *decoder) badBelow(path string) bool {
+	for bad := range d.bad {
+		if bad == path || strings.HasPrefix(bad, path+".") {
+			return true
+		}
 	}
+	return false
 }
 
 func first(names []string) string {

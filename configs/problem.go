@@ -14,12 +14,16 @@ type Problem struct {
 	Key       string // path of the key: streams.lobby.idle_timeout, notify[0].url
 	Text      string // what is wrong, and what is allowed
 	Warning   bool   // the file can be used nevertheless
+	Note      bool   // with Warning: it may well be meant so
 }
 
-// String is FILE:LINE:COL: path.to.key: text, with "warning: " before the path for warnings.
+// String is FILE:LINE:COL: path.to.key: text, with "warning: " or "note: " before the path of what is no error.
 func (p Problem) String() string {
 	grade := ""
-	if p.Warning {
+	switch {
+	case p.Note:
+		grade = "note: "
+	case p.Warning:
 		grade = "warning: "
 	}
 	return fmt.Sprintf("%s:%d:%d: %s%s: %s", p.File, p.Line, p.Col, grade, p.Key, p.Text)

@@ -32,6 +32,15 @@ type piece struct {
 	lookup
 }
 
+// People who know shells write $NAME: meant at any place for names in capitals, and as a whole value for any.
+var (
+	shellName  = regexp.MustCompile(`^\$[A-Z_][A-Z0-9_]{2,}`)
+	shellValue = regexp.MustCompile(`^\$[A-Za-z_][A-Za-z0-9_]+$`)
+)
+
+const bareDollar = "holds a $ before a name, which is taken as it is written; " +
+	"${NAME} is the environment variable NAME, and $$ a dollar sign"
+
 var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // expand returns s with its references replaced. Pieces are the references it held, good and bad.
@@ -41,6 +50,7 @@ func (r *references) expand(s string) (string, []piece) {
 	}
 	var out strings.Builder
 	var pieces []piece
+	whole := s
 	for {
 		i := strings.IndexByte(s, '$')
 		if i < 0 || i == len(s)-1 {
@@ -64,6 +74,9 @@ func (r *references) expand(s string) (string, []piece) {
 			out.WriteString(found.value)
 			s = s[end+1:]
 		default:
+			if shellName.MatchString(s) || shellValue.MatchString(whole) {
+				pieces = append(pieces, piece{raw: "$", lookup: lookup{value: "$", warning: bareDollar}})
+			}
 			out.WriteByte('$')
 			s = s[1:]
 		}

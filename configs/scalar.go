@@ -31,6 +31,9 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string, r rule) boo
 				d.literal = &spot{d.placeOf(n), path}
 			}
 			d.hide(text, secret.Mask)
+			if n.Style == 0 && isStuckTo(n.LineComment) {
+				d.caution(n, path, "ends before the #, which begins a comment; put the value in quotes if the # is part of it")
+			}
 			v.Set(reflect.ValueOf(secret.New(text)))
 		}
 		return true
@@ -80,6 +83,9 @@ func (d *decoder) text(n *yaml.Node, path, hint string) (string, bool) {
 		d.fail(n, path, "the tag %s is not known here; remove it", tag)
 		return "", false
 	}
+	if q := strings.TrimRight(n.Value, `"'`); n.Style == 0 && q != n.Value && !strings.ContainsAny(q, `"'`) {
+		d.caution(n, path, "ends with a quote and does not begin with one; is one missing?")
+	}
 	text, pieces := d.refs.expand(n.Value)
 	good := true
 	for _, p := range pieces {
@@ -89,7 +95,7 @@ func (d *decoder) text(n *yaml.Node, path, hint string) (string, bool) {
 			continue
 		}
 		if p.warning != "" {
-			d.report(d.placeOf(n), path, true, "%s", p.warning)
+			d.caution(n, path, "%s", p.warning)
 		}
 		d.hide(p.value, p.raw)
 	}

@@ -130,6 +130,10 @@ func (d *decoder) identify(s *Stream, f field, path string, c *Config) bool {
 		d.fail(f.key, path, "a stream's name has 1 to 128 characters")
 		return false
 	}
+	if strings.TrimSpace(name) != name {
+		d.fail(f.key, path, "the stream's name begins or ends with a space, and no stream of the platform has such a name; remove the space")
+		return false
+	}
 	if s.IsPattern = strings.ContainsAny(name, "*?"); s.IsPattern && !plainWord.MatchString(strings.NewReplacer("*", "", "?", "").Replace(name)) {
 		d.fail(f.key, path, "this pattern can match nothing: patterns match names of letters, digits, dot, _ and - only")
 		return false

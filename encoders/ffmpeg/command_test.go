@@ -44,6 +44,11 @@ func TestPlan(t *testing.T) {
 		{"a test picture", func(s *Settings) { s.Input = "testsrc" }, whole,
 			"-re -f lavfi -i 'testsrc2=size=1280x720:rate=30[out0];sine=frequency=440:sample_rate=48000[out1]'" +
 				strings.Replace(h264, "-g 600 -force_key_frames 'expr:gte(t,n_forced*2)'", "-g 60 -keyint_min 60", 1) + aac + rtmp},
+		{"a test picture by its short name", func(s *Settings) { s.Input = "test" }, whole,
+			"-re -f lavfi -i 'testsrc2=size=1280x720:rate=30[out0];sine=frequency=440:sample_rate=48000[out1]'" +
+				strings.Replace(h264, "-g 600 -force_key_frames 'expr:gte(t,n_forced*2)'", "-g 60 -keyint_min 60", 1) + aac + rtmp},
+		{"a file of that name", func(s *Settings) { s.Input = "./test" }, whole,
+			"-protocol_whitelist file,crypto,data -stream_loop -1 -re -i file:./test" + h264 + aac + rtmp},
 		{"a list from the web", func(s *Settings) { s.Input, s.Video = "https://x.example/live.m3u8?t=canary-6b1f", "none" }, whole,
 			"-protocol_whitelist http,https,tcp,tls,crypto,data,httpproxy -rw_timeout 10000000 -reconnect 1 -reconnect_streamed 1 -reconnect_delay_max 4" +
 				" -i 'https://x.example/live.m3u8?t=********' -vn" + strings.Replace(aac, "'0:a:0?'", "0:a:0", 1) + rtmp +

@@ -75,6 +75,9 @@ func readInput(text string) (input, error) {
 	case strings.HasPrefix(text, "/dev/video"):
 		return input{kind: inputDevice, url: text}, nil
 	}
+	if text == "test" {
+		return input{kind: inputTest, url: "testsrc"}, nil
+	}
 	if name, _, _ := strings.Cut(text, "="); name == "testsrc" || name == "testsrc2" || name == "smptebars" || name == "smptehdbars" {
 		return input{kind: inputTest, url: text}, nil
 	}

@@ -12,9 +12,9 @@ import (
 // Settings says what to run. Either Input or Args is given. {stream}, {account}, {1}, {2} … are filled in everywhere, {publish} in Args.
 type Settings struct {
 	// Input is a URL (rtsp, rtsps, rtmp, rtmps, srt, http, https, udp, rtp, tcp), a file, which is looped, a /dev/video device, or a test
-	// picture: testsrc, or lavfi: and a filter graph. Time-outs, probing and pacing are set as fits each of them. Passwords in rtsp, rtmp and
+	// picture: test (a file of that name is ./test), or lavfi: and a filter graph. Time-outs, probing and pacing are set as fits each of them. Passwords in rtsp, rtmp and
 	// srt URLs stay out of the process list, unless InputArgs has options that FFmpeg cannot take from a file; those in web addresses do not.
-	Input      string   `yaml:"input" doc:"what to publish: a URL (rtsp, rtmp, srt, http, udp ...), a file, which is looped, a /dev/video device, or testsrc, a test picture"`
+	Input      string   `yaml:"input" doc:"what to publish: a URL (rtsp, rtmp, srt, http, udp ...), a file, which is looped, a /dev/video device, or test, a test picture"`
 	InputArgs  []string `yaml:"input_args" doc:"FFmpeg's options before the input; they win over the ones set here"`
 	OutputArgs []string `yaml:"output_args" doc:"FFmpeg's options before the output; they win over the ones set here"`
 	// Args is the whole command line instead, without the binary. {publish} as its last argument, after -f flv or -f mpegts, keeps the key
