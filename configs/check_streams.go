@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/oncue/oncue/configs/secret"
+	"github.com/oncue/oncue/configs/words"
 )
 
 func (d *decoder) checkStream(c *Config, s *Stream) {
@@ -88,7 +89,7 @@ func (d *decoder) checkPublish(c *Config, s *Stream, path string) {
 			d.checkNumber(path, word, s, "")
 		default:
 			meant := "{stream}, {account}, and {1}, {2} ... for what * and ? match"
-			if near, ok := nearest(word, []string{"stream", "account"}); ok {
+			if near, ok := words.Nearest(word, []string{"stream", "account"}); ok {
 				d.wrong(path, "holds an unknown placeholder; did you mean {%s}? allowed: %s", near, meant)
 			} else {
 				d.wrong(path, "holds an unknown placeholder; allowed: %s", meant)

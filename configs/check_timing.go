@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/robfig/cron/v3"
+
+	"github.com/oncue/oncue/configs/words"
 )
 
 // checkTiming holds the keys of Timing at path against each other. Only keys that path sets itself are to blame.
@@ -20,10 +22,10 @@ func (d *decoder) checkTiming(path string, t Timing) {
 		return "", false
 	}
 	if p, ok := set("min_uptime", "max_uptime"); ok && t.MaxUptime > 0 && t.MinUptime > t.MaxUptime {
-		d.wrong(p, "min_uptime (%s) is longer than max_uptime (%s)", formatDuration(t.MinUptime), formatDuration(t.MaxUptime))
+		d.wrong(p, "min_uptime (%s) is longer than max_uptime (%s)", words.FormatDuration(t.MinUptime), words.FormatDuration(t.MaxUptime))
 	}
 	if p, ok := set("restart.initial", "restart.max"); ok && t.Restart.Initial > t.Restart.Max {
-		d.wrong(p, "restart.initial (%s) is longer than restart.max (%s)", formatDuration(t.Restart.Initial), formatDuration(t.Restart.Max))
+		d.wrong(p, "restart.initial (%s) is longer than restart.max (%s)", words.FormatDuration(t.Restart.Initial), words.FormatDuration(t.Restart.Max))
 	}
 	if p, ok := set("time_zone"); ok && t.TimeZone != "" {
 		if _, err := location(t.TimeZone); err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/oncue/oncue/configs/secret"
+	"github.com/oncue/oncue/configs/words"
 )
 
 // Config is a valid configuration. Nobody changes it after [Load]; a reload makes a new one.
@@ -123,8 +124,8 @@ func Default() *Config {
 		OnExit:  "leave",
 		Log:     Log{Level: "info", Format: "auto"},
 		Retention: Retention{
-			Events:  30 * day,
-			History: 90 * day,
+			Events:  30 * words.Day,
+			History: 90 * words.Day,
 			MaxSize: 1 << 30,
 		},
 		Defaults: builtIn(),

@@ -10,6 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/oncue/oncue/configs/secret"
+	"github.com/oncue/oncue/configs/words"
 )
 
 // A decoder fills Go values from YAML nodes and collects everything that is wrong on the way.
@@ -218,7 +219,7 @@ var moved = map[string]string{
 
 func (d *decoder) unknown(n *yaml.Node, path, name string, allowed []string) {
 	hint := ""
-	if near, ok := nearest(name, allowed); ok {
+	if near, ok := words.Nearest(name, allowed); ok {
 		d.bad[strings.TrimSuffix(path, name)+near] = true // so that it is not called missing as well
 	} else if to, ok := moved[name]; ok {
 		hint = "; " + to

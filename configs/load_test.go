@@ -207,27 +207,6 @@ func TestSecretsAreListedForRedaction(t *testing.T) {
 	}
 }
 
-func TestParseDuration(t *testing.T) {
-	for text, want := range map[string]string{
-		"0": "0s", "30s": "30s", "90s": "1m30s", "1h": "1h", "60m": "1h", "24h": "1d", "36h": "1d12h", "30d": "30d", "1d12h": "1d12h",
-		"0d": "0s", "1.5h": "1h30m", "250ms": "250ms", "-5s": "-5s", "61m1s": "1h1m1s",
-		"": "error", "d": "error", "s": "error", "5": "error", "1d5": "error", "1d-5s": "error", "--5s": "error", "+5s": "error", "1.5d": "error",
-		"999999d": "error", "100000d2562047h": "error", "9999999h": "error",
-	} {
-		d, err := parseDuration(text)
-		got := formatDuration(d)
-		if err != nil {
-			got = "error"
-		}
-		if got != want {
-			t.Errorf("parseDuration(%q) = %s, want %s", text, got, want)
-		}
-		if back, err := parseDuration(formatDuration(d)); err != nil || back != d {
-			t.Errorf("%s does not read back: %v, %v", formatDuration(d), back, err)
-		}
-	}
-}
-
 func TestSize(t *testing.T) {
 	for text, want := range map[string]string{
 		"0": "0", "1GiB": "1GiB", "1024MiB": "1GiB", "64 MiB": "64MiB", "1.5KiB": "1536B", "500MB": "500MB", "12B": "12B",

@@ -2,11 +2,13 @@ package configs
 
 import (
 	"fmt"
+	"net/url"
 	"reflect"
 	"strings"
 	"time"
 
 	"github.com/oncue/oncue/configs/secret"
+	"github.com/oncue/oncue/configs/words"
 )
 
 // StreamPlan is one stream as it would run.
@@ -15,7 +17,7 @@ type StreamPlan struct {
 	Pattern  bool // stands for every name that matches
 	Line     int  // where the file defines it
 	Encoders []EncoderPlan
-	Publish  string    // scheme and host, the rest masked; "" when the encoder knows by itself
+	Publish  string    // the URL, what may be a key masked; "" when the encoder knows by itself
 	Keys     []KeyPlan // every key of Timing, in the order of the documentation
 }
 
@@ -35,7 +37,7 @@ type KeyPlan struct {
 func (c *Config) Plan() []StreamPlan {
 	plans := make([]StreamPlan, 0, len(c.Streams))
 	for _, s := range c.Streams {
-		p := StreamPlan{ID: s.ID, Pattern: s.IsPattern, Line: s.Line, Publish: masked(s.Publish)}
+		p := StreamPlan{ID: s.ID, Pattern: s.IsPattern, Line: s.Line, Publish: s.masked()}
 		for _, name := range s.Encoders {
 			e := c.encoders[name]
 			p.Encoders = append(p.Encoders, EncoderPlan{e.Name, e.Driver, e.Line})
@@ -48,24 +50,71 @@ func (c *Config) Plan() []StreamPlan {
 	return plans
 }
 
-// masked shows where a publishing URL leads, and not with which key.
-func masked(v secret.Value) string {
-	if !v.Set() {
+// masked shows where the stream's publishing URL leads, and not with which key. Of the path it shows what is known to
+// be no key: the stream's own name, placeholders, and the words of the usual applications.
+func (s *Stream) masked() string {
+	if !s.Publish.Set() {
 		return ""
 	}
-	scheme, rest, ok := strings.Cut(v.Reveal(), "://")
+	scheme, rest, ok := strings.Cut(s.Publish.Reveal(), "://")
 	if !ok {
 		return secret.Mask
 	}
-	host := rest
-	if end := strings.IndexAny(host, "/?#"); end >= 0 {
-		host = host[:end]
+	host, path, query := rest, "", ""
+	if end := strings.IndexAny(rest, "/?#"); end >= 0 {
+		host, path = rest[:end], rest[end:]
 	}
-	if at := strings.LastIndexByte(host, '@'); at >= 0 {
-		host = host[at+1:]
+	host = host[strings.LastIndexByte(host, '@')+1:]
+	path, query, _ = strings.Cut(path, "?")
+	path, fragment, _ := strings.Cut(path, "#")
+	shown := scheme + "://" + host
+	for i, part := range strings.Split(path, "/") {
+		if i > 0 {
+			shown += "/" + s.open(part)
+		}
 	}
-	return scheme + "://" + host + "/" + secret.Mask
+	if fragment != "" {
+		shown += "#" + secret.Mask
+	}
+	for i, pair := range strings.Split(query, "&") {
+		key, value, has := strings.Cut(pair, "=")
+		switch {
+		case pair == "" && i == 0:
+			continue
+		case !has:
+			pair = secret.Mask
+		case key == "streamid": // of SRT: NAME?t=TOKEN
+			decoded, err := url.PathUnescape(value)
+			name, inner, hasQuery := strings.Cut(decoded, "?")
+			switch pair = key + "=" + s.open(name); {
+			case err != nil:
+				pair = key + "=" + secret.Mask
+			case hasQuery && inner != "":
+				pair += "?" + secret.Mask
+			}
+		case !openKeys[key]:
+			pair = key + "=" + secret.Mask
+		}
+		shown += map[bool]string{true: "?", false: "&"}[i == 0] + pair
+	}
+	return shown
 }
+
+// open is a part of a publishing URL as it may be shown.
+func (s *Stream) open(part string) string {
+	name, err := url.PathUnescape(part)
+	if part == "" || err == nil && name == s.Name || openWords[part] || placeholder.ReplaceAllString(part, "") == "" {
+		return part
+	}
+	return secret.Mask
+}
+
+var (
+	openWords = map[string]bool{"v2": true, "pub": true, "live": true, "app": true, "api": true, "whip": true}
+	openKeys  = map[string]bool{
+		"sourceId": true, "priority": true, "simulcastId": true, "mode": true, "latency": true, "pkt_size": true,
+	}
+)
 
 // A leaf is one value of a struct tree that has a key of its own; lists and free mappings are one leaf.
 type leaf struct {
@@ -95,9 +144,9 @@ func (l leaf) text() string { return textOf(l.value) }
 func textOf(v reflect.Value) string {
 	switch x := v.Interface().(type) {
 	case time.Duration:
-		return formatDuration(x)
+		return words.FormatDuration(x)
 	case Window:
-		return fmt.Sprintf("%s %q for %s", x.Do, x.Cron, formatDuration(x.For))
+		return fmt.Sprintf("%s %q for %s", x.Do, x.Cron, words.FormatDuration(x.For))
 	case fmt.Stringer:
 		return x.String()
 	case string:

@@ -14,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/oncue/oncue/configs/secret"
+	"github.com/oncue/oncue/configs/words"
 )
 
 var (
@@ -154,7 +155,7 @@ func (d *decoder) duration(n *yaml.Node, v reflect.Value, path string, r rule) {
 	if !ok {
 		return
 	}
-	got, err := parseDuration(text)
+	got, err := words.ParseDuration(text)
 	switch {
 	case err != nil && text == n.Value:
 		d.fail(n, path, "%s %s", show(n), err)
@@ -162,7 +163,7 @@ func (d *decoder) duration(n *yaml.Node, v reflect.Value, path string, r rule) {
 		d.fail(n, path, "%s does not give a duration; allowed: 500ms, 30s, 2m, 1h30m, 7d", show(n))
 	case got < 0 && r.min == "":
 		d.fail(n, path, "%s is negative; allowed: 0s and more", show(n))
-	case d.inRange(n, path, r, func(s string) bool { m, _ := parseDuration(s); return got < m }, func(s string) bool { m, _ := parseDuration(s); return got > m }):
+	case d.inRange(n, path, r, func(s string) bool { m, _ := words.ParseDuration(s); return got < m }, func(s string) bool { m, _ := words.ParseDuration(s); return got > m }):
 		v.SetInt(int64(got))
 	}
 }

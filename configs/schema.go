@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/oncue/oncue/configs/words"
 )
 
 // Schema is the JSON Schema (draft 2020-12) of the configuration file, for editors: what may stand where, what it is for, and what holds
@@ -150,7 +152,7 @@ func (g *generator) encoders() object {
 func defaultOf(v reflect.Value) (any, bool) {
 	switch x := v.Interface().(type) {
 	case time.Duration:
-		return formatDuration(x), true
+		return words.FormatDuration(x), true
 	case fmt.Stringer:
 		return x.String(), v.Type() != secretType
 	}

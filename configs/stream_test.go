@@ -114,6 +114,30 @@ func glob(pattern, name string) bool {
 	return (pattern[0] == '?' || pattern[0] == name[0]) && glob(pattern[1:], name[1:])
 }
 
+func TestPublishIsShownWithoutItsKey(t *testing.T) {
+	for publish, want := range map[string]string{
+		"rtmps://rtmp-auto.millicast.com:443/v2/pub/{stream}?token=canary":            "rtmps://rtmp-auto.millicast.com:443/v2/pub/{stream}?token=********",
+		"rtmps://rtmp-auto.millicast.com:443/v2/pub/lob%20by?token=canary&sourceId=a": "rtmps://rtmp-auto.millicast.com:443/v2/pub/lob%20by?token=********&sourceId=a",
+		"rtmps://rtmp-auto.millicast.com/v2/pub/canary":                               "rtmps://rtmp-auto.millicast.com/v2/pub/********",
+		"srt://h:1?streamid={stream}%3Ft%3Dcanary&latency=9&passphrase=canary":        "srt://h:1?streamid={stream}?********&latency=9&passphrase=********",
+		"srt://h:1?streamid=canary":                                                   "srt://h:1?streamid=********",
+		"srt://h:1?streamid=%zzcanary":                                                "srt://h:1?streamid=********",
+		"https://h/api/whip/{stream}?auth=canary":                                     "https://h/api/whip/{stream}?auth=********",
+		"rtmp://canary:canary@h/live/canary":                                          "rtmp://h/live/********",
+		"rtmp://h/canary":                                                             "rtmp://h/********",
+		"rtmp://h/live/{stream}-canary":                                               "rtmp://h/live/********",
+		"rtmp://h/live/{account}{stream}?canary":                                      "rtmp://h/live/{account}{stream}?********",
+		"rtmp://h?k=canary#canary":                                                    "rtmp://h?k=********",
+		"rtmp://h/live/{stream}#canary":                                               "rtmp://h/live/{stream}#********",
+		"rtmp://h/${CANARY}/{stream}?token=${CANARY}":                                 "rtmp://h/********/{stream}?token=********",
+	} {
+		c := mustParse(t, start+fmt.Sprintf("streams: {\"lob by\": {encoder: bench, publish: %q}}\n", publish))
+		if got := c.Plan()[0].Publish; got != want {
+			t.Errorf("%s is shown as\n%s, want\n%s", publish, got, want)
+		}
+	}
+}
+
 const planned = `accounts: {ACC: {webhook_secrets: [c2VjcmV0LWtleS1mb3ItdGVzdHM=]}}
 defaults:
   idle_timeout: 1m

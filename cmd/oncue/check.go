@@ -63,9 +63,8 @@ func readConfig(path string, errs io.Writer, warnings bool) (*configs.Config, er
 	return nil, saidError{err}
 }
 
-// plan prints what would run. It returns an error when an encoder cannot be opened.
+// plan prints what would run, and last that it is good: that is what a person sees of a long one. It returns an error when an encoder cannot be opened.
 func (s screen) plan(cfg *configs.Config, verbose bool) error {
-	s.printf("%s is good: %s, %s, %s\n\n", cfg.File, plural(len(cfg.Streams), "stream"), plural(len(cfg.Encoders), "encoder"), plural(len(cfg.Accounts), "account"))
 	s.planHost(cfg)
 	for _, id := range slices.Sorted(maps.Keys(cfg.Accounts)) {
 		s.planAccount(cfg, cfg.Accounts[id])
@@ -76,7 +75,11 @@ func (s screen) plan(cfg *configs.Config, verbose bool) error {
 			failed = append(failed, err)
 		}
 	}
-	return errors.Join(failed...)
+	if len(failed) > 0 {
+		return errors.Join(failed...)
+	}
+	s.printf("%s is good: %s, %s, %s\n", cfg.File, plural(len(cfg.Streams), "stream"), plural(len(cfg.Encoders), "encoder"), plural(len(cfg.Accounts), "account"))
+	return nil
 }
 
 func (s screen) item(key, format string, args ...any) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oncue/oncue/configs/words"
 	"github.com/oncue/oncue/controller"
 )
 
@@ -27,20 +28,20 @@ func newAuto() *cobra.Command {
 func newHold(mode controller.Mode, short, long string) *cobra.Command {
 	cmd := &cobra.Command{Use: string(mode) + " STREAM", Short: short, Long: long, Args: argsBetween(1, 1), ValidArgsFunction: completeStreams}
 	daemonFlags(cmd)
-	var lasts time.Duration
+	var lasts durationFlag
 	if mode != controller.ModeAuto {
-		cmd.Flags().DurationVar(&lasts, "for", 0, "for this `DURATION`, such as 30m or 2h; then it is automatic again (default: until oncue auto)")
+		cmd.Flags().Var(&lasts, "for", "for this `DURATION`, such as 30m, 2h or 1d; then it is automatic again (default: until oncue auto)")
 	}
 	why := cmd.Flags().String("why", "", "the `REASON`, for the history")
-	by := cmd.Flags().String("by", whoAmI(), "`WHO` says so")
+	by := cmd.Flags().String("by", whoAmI(), "`NAME` of the person who asks for it")
 	asJSON := cmd.Flags().Bool("json", false, "print what the API returns")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		request := map[string]string{"mode": string(mode), "by": *by, "why": *why}
 		if cmd.Flags().Changed("for") {
 			if lasts <= 0 {
-				return usageError{fmt.Errorf("--for %s: it must be more than nothing", lasts)}
+				return usageError{fmt.Errorf("--for %s: a hold must be longer than 0s", words.FormatDuration(time.Duration(lasts)))}
 			}
-			request["for"] = lasts.String()
+			request["for"] = time.Duration(lasts).String()
 		}
 		c, err := findDaemon(cmd)
 		if err != nil {

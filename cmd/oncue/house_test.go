@@ -17,9 +17,10 @@ const module = "github.com/oncue/oncue/"
 
 // arrows says which packages of the house each one may import. What is not listed may import none, and cmd may import all.
 var arrows = map[string][]string{
-	"configs":          {"configs/secret"},
+	"configs":          {"configs/secret", "configs/words"},
 	"configs/presets":  {},
 	"configs/secret":   {},
+	"configs/words":    {},
 	"encoders":         {"configs/secret"},
 	"encoders/fake":    {"encoders", "configs/secret"},
 	"encoders/ffmpeg":  {"encoders", "configs/secret"},
@@ -31,7 +32,7 @@ var arrows = map[string][]string{
 	"controller/millicast/simulator":      {"controller", "controller/millicast", "controller/millicast/simulator/rtmp", "configs/secret"},
 	"controller/millicast/simulator/rtmp": {"configs/secret"},
 	"controller/notify":                   {"controller", "configs/secret"},
-	"controller/web":                      {"controller", "controller/millicast", "configs/secret"},
+	"controller/web":                      {"controller", "controller/millicast", "configs/secret", "configs/words"},
 	"store":                               {"controller"},
 
 	// Helpers of tests.

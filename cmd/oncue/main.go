@@ -122,7 +122,11 @@ func noArgs(cmd *cobra.Command, args []string) error {
 		}
 		return hint(usageError{text}, cmd.CommandPath()+" --help lists them")
 	}
-	return hint(usageError{fmt.Errorf("%s takes no argument %q", cmd.CommandPath(), args[0])}, cmd.UseLine())
+	text := fmt.Errorf("%s takes no argument %q", cmd.CommandPath(), args[0])
+	if cmd.Flags().Lookup("config") != nil {
+		return hint(usageError{text}, fmt.Sprintf("for a configuration: %s --config %s", cmd.CommandPath(), harmless(args[0])))
+	}
+	return hint(usageError{text}, "usage: "+cmd.UseLine())
 }
 
 func argsBetween(least, most int) cobra.PositionalArgs {

@@ -20,13 +20,14 @@ import (
 
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/configs/secret"
+	"github.com/oncue/oncue/configs/words"
 	"github.com/oncue/oncue/controller/millicast"
 )
 
 // hookFlags are the words of oncue hook.
 type hookFlags struct {
 	config, stream, url, secret, account, feed, at string
-	ago                                            time.Duration
+	ago                                            durationFlag
 }
 
 func newHook() *cobra.Command {
@@ -34,7 +35,7 @@ func newHook() *cobra.Command {
 		Use:   "hook EVENT --stream NAME",
 		Short: "Sign and send one hook, as the platform does",
 		Long: "Sign and send one hook, as the platform does, and print the answer.\n" +
-			"Where to, the account and its secret are the configuration's, when the flags do not say.\n\n" +
+			"What the flags leave out - where to, the account and its secret - comes from the configuration.\n\n" +
 			"events: " + strings.Join(millicast.EventNames(), ", "),
 		Example: "  oncue hook ViewerAttempt --stream lobby\n  oncue hook started --stream lobby --feed f1",
 		Args:    argsBetween(1, 1),
@@ -51,7 +52,7 @@ func newHook() *cobra.Command {
 	cmd.Flags().StringVar(&f.account, "account", "", "account `ID` (default: the configuration's only one)")
 	cmd.Flags().StringVar(&f.feed, "feed", "feed-1", "`ID` of the feed, clip or recording")
 	cmd.Flags().StringVar(&f.at, "at", "", "`TIME` it was sent, RFC 3339 (default: now)")
-	cmd.Flags().DurationVar(&f.ago, "ago", 0, "how long ago it was sent, a `DURATION` such as 15m")
+	cmd.Flags().Var(&f.ago, "ago", "how long ago it was sent, a `DURATION` such as 15m")
 	cmd.MarkFlagsMutuallyExclusive("at", "ago")
 	_ = cmd.RegisterFlagCompletionFunc("stream", completeStreams)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -103,6 +104,9 @@ func (f *hookFlags) run(cmd *cobra.Command, event string) error {
 	}
 	message, err := millicast.NewMessage(event, f.account, f.stream, f.feed, sent)
 	if err != nil {
+		if near, ok := words.Nearest(event, slices.Concat(cmd.ValidArgs, millicast.EventNames())); ok {
+			return hint(usageError{err}, fmt.Sprintf("did you mean oncue hook %s?", near))
+		}
 		return usageError{err}
 	}
 	return target.send(cmd.Context(), key, message, cmd.OutOrStdout())
@@ -110,7 +114,7 @@ func (f *hookFlags) run(cmd *cobra.Command, event string) error {
 
 func (f *hookFlags) sent() (time.Time, error) {
 	if f.at == "" {
-		return time.Now().Add(-f.ago), nil
+		return time.Now().Add(-time.Duration(f.ago)), nil
 	}
 	at, err := time.Parse(time.RFC3339, f.at)
 	if err != nil {

@@ -164,7 +164,7 @@ func NewMessage(event, account, name, id string, sent time.Time) (Message, error
 			return Message{e.typ, e.event, sent, RecordingData{id, "", name, at}}, nil
 		}
 	}
-	return Message{}, fmt.Errorf("event %q is none that the platform sends; known are %s", event, strings.Join(EventNames(), ", "))
+	return Message{}, fmt.Errorf("the platform sends no event %q; known are %s", event, strings.Join(EventNames(), ", "))
 }
 
 // NewRequest makes the POST that carries body to a receiver, signed with key. For a thumbnail, add [ThumbnailHeader].

@@ -251,7 +251,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		{"PUT", stream + "/mode", `{"mode":"on"} {}`, 400, "the body cannot be read: something follows the object", sample},
 		{"PUT", stream + "/mode", `{}`, 422, "mode is missing: on, off or auto", ""},
 		{"PUT", stream + "/mode", `{"mode":"maybe"}`, 422, `mode: "maybe" is not on, off or auto`, ""},
-		{"PUT", stream + "/mode", `{"mode":"on","for":"two hours"}`, 422, `for: "two hours" is not a duration (examples: 30m, 2h, 1h30m)`, ""},
+		{"PUT", stream + "/mode", `{"mode":"on","for":"two hours"}`, 422, `for: "two hours" is not a duration (examples: 30m, 2h, 1d)`, ""},
 		{"PUT", stream + "/mode", `{"mode":"on","for":"-2h"}`, 422, `for: "-2h" is not between 0 and 8784h`, ""},
 		{"PUT", stream + "/mode", `{"mode":"auto","for":"2h"}`, 422, "for: auto has no end; leave it out", ""},
 		{"PUT", stream + "/mode", `{"mode":"on","why":"` + strings.Repeat("x", 201) + `"}`, 422, "by and why: at most 200 characters each", ""},
@@ -297,6 +297,7 @@ func TestSetMode(t *testing.T) {
 	address := base + "/api/v1/streams/ABC123%2Flobby/mode"
 	for _, body := range []string{
 		`{"mode":"on","for":"2h","by":"mia","why":"rehearsal"}`,
+		`{"mode":"on","for":"1d12h"}`,
 		`{"mode":"off"}`,
 		`{"mode":"auto","for":""}`,
 	} {
@@ -306,6 +307,7 @@ func TestSetMode(t *testing.T) {
 	}
 	want := []controller.ModeRequest{
 		{Mode: "on", For: 2 * time.Hour, By: "mia", Why: "rehearsal"},
+		{Mode: "on", For: 36 * time.Hour, By: "the API, from 127.0.0.1"},
 		{Mode: "off", By: "the API, from 127.0.0.1"},
 		{Mode: "auto", By: "the API, from 127.0.0.1"},
 	}

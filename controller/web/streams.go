@@ -17,6 +17,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/oncue/oncue/configs/words"
 	"github.com/oncue/oncue/controller"
 	"github.com/oncue/oncue/controller/millicast"
 )
@@ -134,10 +135,10 @@ func (b modeBody) request() (controller.ModeRequest, error) {
 		return invalid("mode: %q is not on, off or auto", string(b.Mode))
 	}
 	if b.For != "" {
-		d, err := time.ParseDuration(b.For)
+		d, err := words.ParseDuration(b.For)
 		switch {
 		case err != nil:
-			return invalid("for: %q is not a duration (examples: 30m, 2h, 1h30m)", b.For)
+			return invalid("for: %q is not a duration (examples: 30m, 2h, 1d)", b.For)
 		case d <= 0 || d > maxHold:
 			return invalid("for: %q is not between 0 and %.0fh", b.For, maxHold.Hours())
 		case b.Mode == controller.ModeAuto:
