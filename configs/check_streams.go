@@ -106,7 +106,7 @@ func (d *decoder) checkDestination(c *Config, s *Stream, path, text string) {
 			continue
 		}
 		if p, ok := e.Settings.(Publisher); ok && !p.NeedsPublish() {
-			d.remark(path, "encoder %q (%s) is not told of it and publishes where its own settings say%s", name, e.Driver, toldBy[e.Driver])
+			d.remark(path, "encoder %q (%s) does not use it: it publishes where its own settings say%s", name, e.Driver, toldBy[e.Driver])
 		}
 	}
 	if s.IsPattern && !placeholder.MatchString(text) {
@@ -136,10 +136,10 @@ func (d *decoder) checkDestination(c *Config, s *Stream, path, text string) {
 	}
 }
 
-// toldBy says how an encoder of a driver is told of the publishing URL.
+// toldBy says how an encoder of a driver can be told of the publishing URL.
 var toldBy = map[string]string{
-	"ffmpeg": "; {publish} in its args tells it",
-	"obs":    "; set_service: true tells it",
+	"ffmpeg": "; put {publish} into its args",
+	"obs":    "; set_service: true puts it into OBS",
 }
 
 // withToken is how the platform's URLs are written.
