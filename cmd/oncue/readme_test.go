@@ -17,6 +17,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/oncue/oncue/configs"
 )
 
 func readme(t *testing.T) string {
