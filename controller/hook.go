@@ -71,7 +71,7 @@ type Verdict string
 
 const (
 	Accepted    Verdict = "accepted"    // stored, and acted on
-	Duplicate   Verdict = "duplicate"   // the same body came before
+	Duplicate   Verdict = "duplicate"   // the same body came before, and was acted on or set aside as it would be now
 	Ignored     Verdict = "ignored"     // stored; its type is unknown, or no stream of the configuration matches it
 	Stale       Verdict = "stale"       // stored; signed more than 10 min away from this clock, so not acted on
 	Quarantined Verdict = "quarantined" // stored; signed, but not understood

@@ -9,7 +9,8 @@ import (
 // Store is what the controller keeps for ever. The one implementation is package store; every method is one transaction, and what it
 // returns without an error has survived power loss.
 type Store interface {
-	// Append stores one hook and numbers it. A body that was stored within the last 24 h is not stored again: duplicate is true then.
+	// Append stores one hook and numbers it. A body that was stored within the last 24 h is not stored again: duplicate is true then. But what
+	// was not Accepted, or was a picture, never makes a duplicate of a hook that is.
 	// ErrStore is in err's chain whenever the store cannot take it.
 	Append(ctx context.Context, r Record) (seq int64, duplicate bool, err error)
 	// AppendWith is Append and SaveStream in one transaction: the hook, and what it has led to. Of a duplicate neither is stored.

@@ -10,9 +10,10 @@ import (
 	"github.com/oncue/oncue/controller"
 )
 
-// Append stores one hook; see [controller.Store]. A zero Sum is computed from Body; a record with neither is never a duplicate. seq of a
-// duplicate is that of the hook that came first. When ctx ends while the hook waits, Append returns ctx's error, and the hook may be stored
-// all the same: a sender that tries again gets a duplicate then.
+// Append stores one hook; see [controller.Store]. A zero Sum is computed from Body; a record with neither is
+// never a duplicate, and one without a body is a picture. seq of a duplicate is that of the hook that came
+// first. When ctx ends while the hook waits, Append returns ctx's error, and the hook may be stored all the
+// same: a sender that tries again gets a duplicate then.
 func (s *Store) Append(ctx context.Context, r controller.Record) (seq int64, duplicate bool, err error) {
 	return s.append(ctx, &hookRequest{record: r})
 }

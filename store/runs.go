@@ -89,15 +89,13 @@ func (w *writer) load() (err error) {
 	if w.seq, err = w.conn.number("SELECT max(last) FROM runs"); err != nil {
 		return fmt.Errorf("load the runs: %w", err)
 	}
-	err = w.conn.query("SELECT seq, received, sum FROM journal WHERE seq > ? ORDER BY seq", []driver.Value{w.seq}, 3, func(row []driver.Value) error {
+	const rows = "SELECT seq, received, " + identityColumns + " FROM journal WHERE seq > ? ORDER BY seq"
+	err = w.conn.query(rows, []driver.Value{w.seq}, 5, func(row []driver.Value) error {
 		seq, received, _, err := integers(row, 2)
 		if err != nil {
 			return err
 		}
-		var key uint64
-		if sum, ok := row[2].([]byte); ok && len(sum) == 32 {
-			key = keyOf((*[32]byte)(sum))
-		}
+		key := storedIdentity(row[2:]).key()
 		w.seq = seq
 		w.seen.add(key, seq, received)
 		w.run.add(key, seq, received)
@@ -150,43 +148,59 @@ func (w *writer) lookBack(r *controller.Record) error {
 	return nil
 }
 
-// findDuplicate returns the seq of the hook with the same body that was received within the window, 0 if none.
+// findDuplicate returns the seq of the row that r repeats and that was received within the window, 0 if none.
 func (w *writer) findDuplicate(r *controller.Record) (int64, error) {
 	if err := w.lookBack(r); err != nil {
 		return 0, err
 	}
-	var failed error
-	var found int64
-	received := millis(r.Received)
-	match := func(seq int64) bool {
-		same, err := w.sameBody(seq, r, received)
+	id := identityOf(r)
+	all, n := id.earlier()
+	keys := make([]uint64, 0, len(all)+1)
+	for _, before := range all[:n] {
+		keys = append(keys, before.key())
+	}
+	if plain := plainKey(id.sum); id.picture {
+		keys = append(keys, plain) // an older version has stored it so
+	}
+	for _, key := range keys {
+		seq, err := w.findRow(key, id, millis(r.Received))
 		if err != nil {
-			failed = err
-			return true
+			return 0, fmt.Errorf("look for a duplicate: %w", err)
 		}
-		if same {
-			found = seq
+		if seq != 0 {
+			return seq, nil
 		}
-		return same
 	}
-	if key := keyOf(&r.Sum); !w.seen.find(key, match) {
-		w.older.find(key, match)
-	}
-	if failed != nil {
-		return 0, fmt.Errorf("look for a duplicate: %w", failed)
-	}
-	return found, nil
+	return 0, nil
 }
 
-// sameBody asks the journal. A row that retention has removed already is vouched for by its run: 64 bits of the sum.
-func (w *writer) sameBody(seq int64, r *controller.Record, received int64) (same bool, err error) {
+// findRow returns the seq of a row that is kept under the key and that a delivery repeats, 0 if none.
+func (w *writer) findRow(key uint64, id identity, received int64) (found int64, err error) {
+	match := func(seq int64) bool {
+		var same bool
+		if same, err = w.repeats(seq, key, id, received); same {
+			found = seq
+		}
+		return same || err != nil
+	}
+	if !w.seen.find(key, match) {
+		w.older.find(key, match)
+	}
+	return found, err
+}
+
+// repeats asks the journal. A row that retention has removed already is vouched for by its run, which has
+// the key.
+func (w *writer) repeats(seq int64, key uint64, id identity, received int64) (same bool, err error) {
 	window := duplicateWindow.Milliseconds()
 	gone := true
-	err = w.conn.query("SELECT received, sum FROM journal WHERE seq = ?", []driver.Value{seq}, 2, func(row []driver.Value) error {
+	const row = "SELECT received, " + identityColumns + " FROM journal WHERE seq = ?"
+	err = w.conn.query(row, []driver.Value{seq}, 4, func(row []driver.Value) error {
 		gone = false
 		at, _, _, err := integers(row, 1)
-		sum, _ := row[1].([]byte)
-		same = string(sum) == string(r.Sum[:]) && received-at < window && at-received < window
+		of := storedIdentity(row[1:])
+		same = of.sum == id.sum && of.picture == id.picture && (id.aside || !of.aside) &&
+			received-at < window && at-received < window
 		return err
 	})
 	if err != nil || !gone {
@@ -201,5 +215,17 @@ func (w *writer) sameBody(seq int64, r *controller.Record, received int64) (same
 		})
 	}
 	at := (seq - of.first) * 8
-	return at >= 0 && at+8 <= int64(len(of.sums)) && binary.BigEndian.Uint64(of.sums[at:]) == keyOf(&r.Sum) && received-of.newest < window, err
+	return at >= 0 && at+8 <= int64(len(of.sums)) && binary.BigEndian.Uint64(of.sums[at:]) == key && received-of.newest < window, err
+}
+
+// identityColumns of the journal are what storedIdentity reads.
+const identityColumns = "sum, body IS NULL, verdict"
+
+func storedIdentity(row []driver.Value) (id identity) {
+	if sum, ok := row[0].([]byte); ok && len(sum) == len(id.sum) {
+		id.sum = [32]byte(sum)
+	}
+	id.picture = row[1] == int64(1)
+	id.aside = row[2] != string(controller.Accepted)
+	return id
 }

@@ -5,6 +5,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/oncue/oncue/controller"
 )
 
 // seen finds the journal row with a given sum without touching the file. It holds about eleven bytes a row and forgets in whole
@@ -30,8 +32,47 @@ const (
 	seenMaxSlots  = 1 << 22
 )
 
-// keyOf is what is kept of a sum. 0 is kept for rows that have none.
-func keyOf(sum *[32]byte) uint64 { return binary.BigEndian.Uint64(sum[:8]) }
+// identity is what two deliveries share when one repeats the other. Nothing that was set aside, and no
+// picture, stands in the way of a hook with the same body: whoever sees a hook before the daemon does
+// could otherwise have it ignored.
+type identity struct {
+	sum     [32]byte
+	picture bool // the journal keeps no body of it
+	aside   bool // stored and not acted on
+}
+
+func identityOf(r *controller.Record) identity {
+	return identity{sum: r.Sum, picture: r.Body == nil, aside: r.Verdict != controller.Accepted}
+}
+
+// earlier lists what a delivery repeats when it was stored before, and how many those are: what was acted
+// on of its own kind and, for one that is set aside, what was set aside like it.
+func (id identity) earlier() (all [2]identity, n int) {
+	all[0], all[1] = id, id
+	all[0].aside = false
+	if id.aside {
+		return all, 2
+	}
+	return all, 1
+}
+
+// key is what the index and the runs keep of an identity; 0 is for rows without a sum.
+func (id identity) key() uint64 {
+	key := plainKey(id.sum)
+	if key == 0 {
+		return 0
+	}
+	if id.picture {
+		key ^= 1 << 62
+	}
+	if id.aside {
+		key ^= 1 << 63
+	}
+	return key
+}
+
+// plainKey is the key of a hook that was acted on. Runs of older versions have it for all their rows.
+func plainKey(sum [32]byte) uint64 { return binary.BigEndian.Uint64(sum[:8]) }
 
 func (s *seen) add(key uint64, seq, received int64) {
 	if key == 0 {

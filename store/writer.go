@@ -45,7 +45,7 @@ type writer struct {
 
 	// scratch of one batch
 	inserted []*hookRequest
-	sums     map[[32]byte]*hookRequest
+	sums     map[identity]*hookRequest
 	saves    map[string]*change
 	stories  []controller.Transition
 	rows     hookRows
@@ -54,7 +54,7 @@ type writer struct {
 func newWriter(q *queue, h *health, now func() time.Time, path string) *writer {
 	return &writer{
 		queue: q, health: h, now: now, walPath: path + "-wal",
-		sums:  make(map[[32]byte]*hookRequest),
+		sums:  make(map[identity]*hookRequest),
 		saves: make(map[string]*change),
 	}
 }
@@ -152,7 +152,7 @@ func (w *writer) remember() {
 		w.run = run{sums: w.run.sums[:0]}
 	}
 	for _, r := range w.inserted {
-		key := keyOf(&r.record.Sum)
+		key := identityOf(&r.record).key()
 		received := millis(r.record.Received)
 		w.seq = r.seq
 		w.seen.add(key, r.seq, received)
@@ -223,7 +223,7 @@ func (w *writer) applySingly(hooks, changes *batch) error {
 		}
 		if err != nil {
 			w.inserted, w.stories = w.inserted[:inserted], w.stories[:stories]
-			delete(w.sums, r.record.Sum)
+			delete(w.sums, identityOf(&r.record))
 			r.seq, r.duplicate, r.err = 0, false, refused(err)
 		}
 	}
@@ -277,13 +277,16 @@ func (w *writer) savepoint(fn func() error) error {
 	return errors.Join(err, w.conn.exec("RELEASE one"))
 }
 
-// number gives r its place in the journal, or finds the row that has the same body.
+// number gives r its place in the journal, or finds the row that it repeats.
 func (w *writer) number(r *hookRequest) error {
 	r.err, r.duplicate = nil, false
-	if r.record.Sum != ([32]byte{}) {
-		if first, ok := w.sums[r.record.Sum]; ok {
-			r.seq, r.duplicate = first.seq, true
-			return nil
+	if id := identityOf(&r.record); id.sum != ([32]byte{}) {
+		all, n := id.earlier()
+		for _, before := range all[:n] {
+			if first, ok := w.sums[before]; ok {
+				r.seq, r.duplicate = first.seq, true
+				return nil
+			}
 		}
 		seq, err := w.findDuplicate(&r.record)
 		if err != nil {
@@ -293,7 +296,7 @@ func (w *writer) number(r *hookRequest) error {
 			r.seq, r.duplicate = seq, true
 			return nil
 		}
-		w.sums[r.record.Sum] = r
+		w.sums[id] = r
 	}
 	r.seq = w.seq + int64(len(w.inserted)) + 1
 	w.inserted = append(w.inserted, r)
