@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	probeEvery   = time.Second // while the last write failed
+	probeEvery   = time.Second // of the size, and of the disk while the last write failed
 	ballastEvery = time.Minute
 
 	// checkLimit is how large a file may be for the journal to be read through after each start. Beyond it the disk has better things to do.
@@ -21,6 +21,7 @@ func (s *Store) keep(ctx context.Context) {
 	probe, ballast := time.NewTicker(probeEvery), time.NewTicker(ballastEvery)
 	defer probe.Stop()
 	defer ballast.Stop()
+	var last sized
 	for {
 		select {
 		case <-ctx.Done():
@@ -35,6 +36,9 @@ func (s *Store) keep(ctx context.Context) {
 				limited, cancel := context.WithTimeout(ctx, 2*lockedWait)
 				s.Ready(limited) //nolint:errcheck // it takes note itself
 				cancel()
+			}
+			if err := s.keepSize(ctx, &last); err != nil && ctx.Err() == nil {
+				s.log.Error("store: it has grown beyond its bound, and the past is not swept", "error", err)
 			}
 		case <-ballast.C:
 			s.makeBallast()

@@ -470,18 +470,58 @@ func TestSweep(t *testing.T) {
 	}
 }
 
+// TestSizeIsKept: the bound holds while hooks come, without anybody calling Sweep.
+func TestSizeIsKept(t *testing.T) {
+	s := open(t, t.TempDir())
+	const limit = 1 << 20
+	s.Keep(Policy{MaxBytes: 4 * limit})
+	n := 0
+	grow := func(to int64) {
+		for {
+			mustAppend(t, s, n, n+100)
+			n += 100
+			if used, err := s.used(t.Context()); err != nil {
+				t.Fatal(err)
+			} else if used >= to {
+				return
+			}
+		}
+	}
+	within := func(limit int64) {
+		t.Helper()
+		eventually(t, "swept", func() bool {
+			used, err := s.used(t.Context())
+			return err == nil && used < limit+limit/10
+		})
+	}
+	grow(3 * limit)
+	s.Keep(Policy{MaxBytes: limit}) // a reload
+	within(limit)
+	for range 2 {
+		grow(limit + limit/4)
+		within(limit)
+	}
+	if swept := number(t, s, "SELECT min(seq) - 1 FROM journal"); swept == 0 {
+		t.Error("no hook went")
+	}
+	if seq, duplicate, err := s.Append(t.Context(), hook(n-1)); err != nil || !duplicate || seq != int64(n) {
+		t.Errorf("the newest did not stay: number %d, duplicate %v, error %v", seq, duplicate, err)
+	}
+}
+
 // TestSweepShrinksTheFile frees more pages than the file keeps to spare.
 func TestSweepShrinksTheFile(t *testing.T) {
 	s := open(t, t.TempDir())
 	for n := range 400 {
 		r := hook(n)
+		r.Received = r.Received.Add(-time.Hour)
 		r.Body = bytes.Repeat([]byte{byte(n)}, 16<<10)
 		r.Sum = sha256.Sum256(fmt.Append(nil, n))
 		if _, _, err := s.Append(t.Context(), r); err != nil {
 			t.Fatal(err)
 		}
 	}
-	swept, err := s.Sweep(t.Context(), Policy{Journal: time.Nanosecond})
+	swept, err := s.Sweep(t.Context(), Policy{Journal: time.Minute})
 	if err != nil || swept.Hooks < 399 || swept.Pages < 256 {
 		t.Fatalf("swept %+v, %v", swept, err)
 	}

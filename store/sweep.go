@@ -29,10 +29,14 @@ const (
 	sparePages  = 1024 // free pages left in the file, for they are about to be used again
 )
 
+// Keep has the store look at its size by itself from now on, whenever it has grown by a tenth, and keeps the
+// policy for the case that the disk fills up. What is too old goes with the next Sweep.
+func (s *Store) Keep(p Policy) { s.policy.Store(&p) }
+
 // Sweep removes what the policy does not keep, in transactions so small that hooks hardly wait, and gives the space back. It keeps the
-// policy for the case that the disk fills up. The newest hook and the newest transition always stay, for numbers go on from them.
+// policy as Keep does. The newest hook and the newest transition always stay, for numbers go on from them.
 func (s *Store) Sweep(ctx context.Context, p Policy) (Swept, error) {
-	s.policy.Store(&p)
+	s.Keep(p)
 	var done Swept
 	var err error
 	if p.Journal > 0 {
@@ -45,7 +49,7 @@ func (s *Store) Sweep(ctx context.Context, p Policy) (Swept, error) {
 		err = s.sweepBySize(ctx, p.MaxBytes, &done)
 	}
 	if err == nil {
-		done.Pages, err = s.vacuum(ctx)
+		done.Pages, err = s.vacuum(ctx, p.spare())
 	}
 	if err != nil {
 		return done, fmt.Errorf("sweep the store: %w", err)
@@ -53,10 +57,61 @@ func (s *Store) Sweep(ctx context.Context, p Policy) (Swept, error) {
 	return done, nil
 }
 
+// spare is how many free pages stay in the file.
+func (p Policy) spare() int64 {
+	if p.MaxBytes > 0 {
+		return min(sparePages, p.MaxBytes/pageSize/10)
+	}
+	return sparePages
+}
+
+// sized is what the store looked like after its last sweep for the sake of size.
+type sized struct {
+	policy *Policy
+	bytes  int64
+}
+
+// keepSize sweeps by size once the store has grown by a tenth since it did so last, or since the policy is
+// another one.
+func (s *Store) keepSize(ctx context.Context, last *sized) error {
+	p := s.policy.Load()
+	if p == nil || p.MaxBytes <= 0 {
+		return nil
+	}
+	if p != last.policy {
+		*last = sized{policy: p}
+	}
+	used, err := s.used(ctx)
+	if err != nil || used <= p.MaxBytes || used < last.bytes+last.bytes/10 {
+		return nil // a file that cannot be read is looked after elsewhere
+	}
+	last.bytes = used // should this fail, it is not tried again every second
+	var done Swept
+	if err := s.sweepBySize(ctx, p.MaxBytes, &done); err != nil {
+		return err
+	}
+	if done.Pages, err = s.vacuum(ctx, p.spare()); err != nil {
+		return err
+	}
+	last.bytes, err = s.used(ctx)
+	s.log.Debug("store: it had grown beyond its bound", "swept", done, "bytes", last.bytes)
+	return err
+}
+
+const pagesInUse = "SELECT (SELECT page_count FROM pragma_page_count) - (SELECT freelist_count FROM pragma_freelist_count)"
+
+// used returns the bytes of the database that hold something, those in the log included.
+func (s *Store) used(ctx context.Context) (bytes int64, err error) {
+	if err := s.reader().QueryRowContext(ctx, pagesInUse).Scan(&bytes); err != nil {
+		return 0, s.readError("look at the size", err)
+	}
+	return bytes * pageSize, nil
+}
+
 func (s *Store) sweepBySize(ctx context.Context, limit int64, done *Swept) error {
 	far := s.now().AddDate(1000, 0, 0)
 	tooBig := func(c *conn) (bool, error) {
-		used, err := c.number("SELECT (SELECT page_count FROM pragma_page_count) - (SELECT freelist_count FROM pragma_freelist_count)")
+		used, err := c.number(pagesInUse)
 		return used*pageSize > limit, err
 	}
 	n, err := s.sweepTable(ctx, sweepJournal, far, tooBig)
@@ -146,13 +201,13 @@ func sweepHistory(c *conn, limit int, before int64, now time.Time) (int, error) 
 	return n, c.exec("DELETE FROM history WHERE seq <= ?", last)
 }
 
-// vacuum gives free pages back to the file system, all but a few.
-func (s *Store) vacuum(ctx context.Context) (total int, err error) {
+// vacuum gives free pages back to the file system, all but spare.
+func (s *Store) vacuum(ctx context.Context, spare int64) (total int, err error) {
 	for {
 		var given int64
 		err := s.chore(ctx, func(c *conn) error {
 			free, err := c.number("PRAGMA freelist_count")
-			if given = min(free-sparePages, vacuumPages); err != nil || given <= 0 {
+			if given = min(free-spare, vacuumPages); err != nil || given <= 0 {
 				return err
 			}
 			// It gives a row for each page, and a row has no columns.

@@ -162,6 +162,7 @@ func (d *service) apply(p *plan) error {
 	d.plan = p
 	d.mu.Unlock()
 	d.level.Set(levelOf(p.Log.Level))
+	d.store.Keep(retention(p))
 	if err := d.people.Set(receivers(p.Notify)); err != nil {
 		return err
 	}

@@ -88,14 +88,19 @@ func (d *service) careForWebhooks(ctx context.Context) {
 
 func (d *service) sweep(ctx context.Context) {
 	d.mu.Lock()
-	r := d.plan.Retention
+	policy := retention(d.plan)
 	d.mu.Unlock()
-	swept, err := d.store.Sweep(ctx, store.Policy{Journal: r.Events, History: r.History, MaxBytes: int64(r.MaxSize)})
+	swept, err := d.store.Sweep(ctx, policy)
 	if err != nil {
 		d.log.Error("the past could not be swept", "error", err)
 		return
 	}
 	d.log.Debug("the past was swept", "swept", swept)
+}
+
+func retention(p *plan) store.Policy {
+	r := p.Retention
+	return store.Policy{Journal: r.Events, History: r.History, MaxBytes: int64(r.MaxSize)}
 }
 
 func (d *service) backup(ctx context.Context) {
