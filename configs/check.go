@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -120,6 +121,9 @@ func (d *decoder) checkListen(c *Config) {
 	local := d.checkAddress("admin.listen", c.Admin.Listen)
 	if !local && !c.Admin.Token.Set() && !d.bad["admin.listen"] {
 		d.missing("admin.token", "is required because admin.listen (%s) can be reached by others; set a token, or listen on 127.0.0.1 or a unix socket", c.Admin.Listen)
+	}
+	if file := c.Admin.Socket; file != "" && !filepath.IsAbs(file) {
+		d.wrong("admin.socket", "is not a whole path; allowed: /PATH, such as /run/oncue/admin.sock")
 	}
 	if t := c.Admin.Token; t.Set() && len(t.Reveal()) < shortestToken {
 		const short = "is shorter than %d characters; `openssl rand -hex 16` makes a good one"

@@ -101,6 +101,9 @@ func (s screen) planHost(cfg *configs.Config) {
 		token = "with a token"
 	}
 	s.item("admin", "%s (%s)", cfg.Admin.Listen, token)
+	if cfg.Admin.Socket != "" {
+		s.item("", "unix:%s", cfg.Admin.Socket)
+	}
 	s.item("data_dir", "%s", cfg.DataDir)
 	s.item("on_exit", "%s", cfg.OnExit)
 	if cfg.PublicURL == "" {

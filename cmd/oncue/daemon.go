@@ -200,7 +200,8 @@ func (d *service) open(at doors, cfg *configs.Config, o serviceOptions) error {
 	v, _, _ := build()
 	ao := web.AdminOptions{
 		Controller: shown{d.control, d.thumbs}, Log: d.log, Version: v, Started: time.Now(),
-		Token: cfg.Admin.Token, AllowedHosts: cfg.Admin.AllowedHosts, Metrics: d.metrics.Handler(), Rotate: d.rotate,
+		Token: cfg.Admin.Token, AllowedHosts: cfg.Admin.AllowedHosts, TrustedProxies: cfg.TrustedProxies, Settings: d.store,
+		Metrics: d.metrics.Handler(), Rotate: d.rotate,
 	}
 	if o.demo != nil {
 		ao.Demo = o.demo(d)

@@ -26,6 +26,13 @@ func openDoors(sockets *web.Sockets, cfg *configs.Config) (d doors, err error) {
 	if d.admin, err = sockets.Listen(cfg.Admin.Listen, web.SocketAdmin); err != nil {
 		return d, listenError("admin.listen", cfg.Admin.Listen, err)
 	}
+	if file := cfg.Admin.Socket; file != "" {
+		more, err := sockets.Listen("unix:"+file, web.SocketAdmin)
+		if err != nil {
+			return d, listenError("admin.socket", file, err)
+		}
+		d.admin = append(d.admin, more...)
+	}
 	if d.hooks, err = sockets.Listen(cfg.Listen, web.SocketHooks); err != nil {
 		return d, listenError("listen", cfg.Listen, err)
 	}
@@ -42,6 +49,7 @@ func (d doors) close() {
 // listenError names the key and the address, and the way out that goes with the cause.
 func listenError(key, addr string, err error) error {
 	file, unix := strings.CutPrefix(addr, "unix:")
+	unix = unix || strings.HasPrefix(addr, "/")
 	_, port, _ := net.SplitHostPort(addr)
 	number, _ := strconv.Atoi(port)
 	return hint(fmt.Errorf("%s %s: %w", key, addr, err), listenHint(err, cmp.Or(file, addr), unix, number))

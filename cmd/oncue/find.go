@@ -55,6 +55,8 @@ func findDaemon(cmd *cobra.Command) (*client, error) {
 			return nil, hint(readErr, mayRead)
 		}
 		return nil, readErr
+	case readErr == nil && configured.Socket != "":
+		address = "unix:" + configured.Socket
 	case readErr != nil:
 		address, guess = usualAdmin, fmt.Sprintf("the address is the usual one, because %s cannot be read (%v)", file, rootCause(readErr))
 	case address == "systemd":
@@ -131,8 +133,12 @@ func (c *client) local() bool {
 	if err != nil {
 		return false
 	}
-	ip := net.ParseIP(u.Hostname())
-	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+	return loopbackHost(u.Hostname())
+}
+
+func loopbackHost(name string) bool {
+	ip := net.ParseIP(name)
+	return name == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // reachable turns an address to listen on into one to connect to.

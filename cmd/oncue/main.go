@@ -74,7 +74,7 @@ func newRoot() *cobra.Command {
 func commands() []*cobra.Command {
 	return []*cobra.Command{
 		newServe(), newCheck(),
-		newStatus(), newOn(), newOff(), newAuto(), newHistory(), newLogs(), newEvents(),
+		newStatus(), newOn(), newOff(), newAuto(), newHistory(), newLogs(), newEvents(), newDashboard(),
 		newDemo(),
 		newHook(), newDoctor(), newWebhook(), newTry(), newPresets(), newBundle(), newInit(),
 		newVersion(), newCompletion(), newMan(),

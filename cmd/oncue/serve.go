@@ -186,7 +186,7 @@ func fixedChanges(old, new *configs.Config) []string {
 	if old.Listen != new.Listen || old.TLS.CertFile != new.TLS.CertFile || old.TLS.KeyFile != new.TLS.KeyFile {
 		keys = append(keys, "listen, tls")
 	}
-	if old.Admin.Listen != new.Admin.Listen || !old.Admin.Token.Same(new.Admin.Token) {
+	if old.Admin.Listen != new.Admin.Listen || old.Admin.Socket != new.Admin.Socket || !old.Admin.Token.Same(new.Admin.Token) {
 		keys = append(keys, "admin")
 	}
 	if old.DataDir != new.DataDir {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -44,21 +45,26 @@ type AdminOptions struct {
 	Version string
 	Started time.Time
 
-	Token        secret.Value // empty: none needed, and only loopback and unix sockets are served
-	AllowedHosts []string     // further Host names (without port) that are right on a loopback listener, for a proxy in front
-	Metrics      http.Handler // GET /metrics; nil: none
-	Demo         http.Handler // everything under /demo/; nil: none
-	Rotate       Rotate       // POST /api/v1/accounts/{id}/webhook/rotate; nil: none
+	Token          secret.Value   // empty: none needed, and only loopback and unix sockets are served
+	AllowedHosts   []string       // further Host names (without port) that are right on a loopback listener, for a proxy in front
+	TrustedProxies []netip.Prefix // proxies that are believed when they say for whom they ask, and whether by HTTPS
+	Settings       Settings       // remembers which sessions were ended; nil: until the end of the process only
+
+	Metrics http.Handler // GET /metrics; nil: none
+	Demo    http.Handler // everything under /demo/; nil: none
+	Rotate  Rotate       // POST /api/v1/accounts/{id}/webhook/rotate; nil: none
 }
 
 // Admin is the admin side.
 type Admin struct {
 	*Server
 	opts     AdminOptions
-	sessions sessions
+	sessions *sessions
+	guesses  *guesses
 	assets   *assets
-	watchers chan struct{}   // one place for each open feed
-	ending   context.Context // ends the feeds when the server drains
+	client   echo.IPExtractor // who asks, for the log
+	watchers chan struct{}    // one place for each open feed
+	ending   context.Context  // ends the feeds when the server drains
 }
 
 const (
@@ -73,9 +79,13 @@ func NewAdmin(o AdminOptions) (*Admin, error) {
 	if err != nil {
 		return nil, err
 	}
+	sessions, err := newSessions(o.Token, o.Settings)
+	if err != nil {
+		return nil, err
+	}
 	ending, end := context.WithCancel(context.Background())
 	a := &Admin{
-		opts: o, sessions: newSessions(o.Token), assets: files,
+		opts: o, sessions: sessions, guesses: newGuesses(), assets: files, client: TrustProxies(o.TrustedProxies),
 		watchers: make(chan struct{}, maxWatchers), ending: ending,
 	}
 	a.Server = newServer(a.guard(a.router()), serverOptions{
@@ -86,6 +96,7 @@ func NewAdmin(o AdminOptions) (*Admin, error) {
 
 func (a *Admin) router() http.Handler {
 	e := echo.New()
+	e.IPExtractor = a.client
 	e.HTTPErrorHandler = a.fail
 	e.Use(a.recoverPanic)
 	a.routes(e)
@@ -98,6 +109,7 @@ func (a *Admin) routes(e *echo.Echo) {
 	get("/login", a.loginPage)
 	e.POST("/login", a.login)
 	e.POST("/logout", a.logout)
+	e.POST("/api/v1/login-code", a.loginCode)
 	get("/assets/:file", a.asset)
 
 	get("/status", a.status)
@@ -132,6 +144,14 @@ func encodedPaths(next http.Handler) http.Handler {
 		r.URL.RawPath = r.URL.EscapedPath()
 		next.ServeHTTP(w, r)
 	})
+}
+
+// clientAddr names who sent r.
+func (a *Admin) clientAddr(r *http.Request) string {
+	if ip := a.client(r); ip != "" {
+		return ip
+	}
+	return "unix socket"
 }
 
 func (a *Admin) fail(err error, c echo.Context) {

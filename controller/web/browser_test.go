@@ -420,7 +420,7 @@ func TestDashboardShowsThatItIsDisconnected(t *testing.T) {
 
 func TestLoginInABrowser(t *testing.T) {
 	browser := startBrowser(t)
-	_, base := startAdmin(t, showcase(), func(o *AdminOptions) { o.Token = secret.New("right token") })
+	a, base := startAdmin(t, showcase(), func(o *AdminOptions) { o.Token = secret.New("right token") })
 	p := openPage(t, browser, base, 412, 780, false)
 	p.wait(`location.pathname === "/login" && document.getElementById("token") === document.activeElement`)
 	p.shot("login")
@@ -430,6 +430,13 @@ func TestLoginInABrowser(t *testing.T) {
 	p.clean()
 	p.click(".more form button")
 	p.wait(`location.pathname === "/login"`)
+	code, _, err := a.sessions.code(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.do("follow the link of oncue dashboard", chromedp.Navigate(base+"/login#"+code))
+	p.wait(`location.href.endsWith("/") && document.getElementById("link")?.dataset.state === "live"`)
+	p.clean()
 }
 
 // accessible checks that every control has a name and every visible text stands out enough from what is behind it (WCAG AA).

@@ -5,16 +5,20 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 )
 
 // contentPolicy lets the pages load what this server serves, and nothing else: no inline script or style, no frame around them.
 const contentPolicy = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
 
-// mayServe refuses to serve without a token where other machines can connect.
+// shortestToken is how many characters a token must have where other machines can try to guess it.
+const shortestToken = 16
+
+// mayServe refuses to serve without a good token where other machines can connect.
 func (a *Admin) mayServe(l net.Listener) error {
-	if placeOf(l.Addr()) == placeNetwork && !a.opts.Token.Set() {
-		return fmt.Errorf("serve the admin side on %s: admin.token is required where other machines can connect", l.Addr())
+	if placeOf(l.Addr()) == placeNetwork && len(a.opts.Token.Reveal()) < shortestToken {
+		return fmt.Errorf("serve the admin side on %s: admin.token is required where other machines can connect, with %d characters or more", l.Addr(), shortestToken)
 	}
 	return nil
 }
@@ -49,23 +53,25 @@ func (a *Admin) guard(next http.Handler) http.Handler {
 
 // rightHost keeps a page of another site from reaching a loopback listener by a name that it lets point here (DNS rebinding).
 func (a *Admin) rightHost(host string) bool {
-	name := host
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		name = h
-	}
-	name = strings.Trim(name, "[]")
+	return loopbackName(host) || slices.ContainsFunc(a.opts.AllowedHosts, func(allowed string) bool {
+		return strings.EqualFold(nameOf(host), allowed)
+	})
+}
+
+// loopbackName reports whether a Host header names this machine as only it itself can.
+func loopbackName(host string) bool {
+	name := nameOf(host)
 	if ip := net.ParseIP(name); ip != nil {
 		return ip.IsLoopback()
 	}
-	if strings.EqualFold(name, "localhost") {
-		return true
+	return strings.EqualFold(name, "localhost")
+}
+
+func nameOf(host string) string {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
 	}
-	for _, allowed := range a.opts.AllowedHosts {
-		if strings.EqualFold(name, allowed) {
-			return true
-		}
-	}
-	return false
+	return strings.Trim(host, "[]")
 }
 
 // open are the addresses that need no token: what the login page is made of.
@@ -84,6 +90,9 @@ func (a *Admin) authenticate(next http.Handler) http.Handler {
 		switch {
 		case err == nil:
 			next.ServeHTTP(w, r)
+		case errors.Is(err, errWrongToken) && !a.wrongToken(r, "a request"):
+			w.Header().Set("Retry-After", "1")
+			newProblem(http.StatusTooManyRequests, "too many wrong tokens", "the right one is taken at any time").write(w)
 		case (r.Method == http.MethodGet || r.Method == http.MethodHead) && strings.Contains(r.Header.Get("Accept"), "text/html"):
 			http.Redirect(w, r, "/login", http.StatusSeeOther)
 		default:
@@ -93,15 +102,17 @@ func (a *Admin) authenticate(next http.Handler) http.Handler {
 	})
 }
 
+var errWrongToken = errors.New("the token is wrong")
+
 func (a *Admin) identify(r *http.Request) error {
 	if header := r.Header.Get("Authorization"); header != "" {
 		scheme, token, _ := strings.Cut(header, " ")
 		if strings.EqualFold(scheme, "Bearer") && a.opts.Token.Equal(strings.TrimSpace(token)) {
 			return nil
 		}
-		return errors.New("the token is wrong")
+		return errWrongToken
 	}
-	if cookie, err := r.Cookie(sessionCookie); err == nil && a.sessions.valid(cookie.Value) {
+	if _, _, ok := a.sessionOf(r); ok {
 		return nil
 	}
 	return errors.New("a token is required")

@@ -2,10 +2,15 @@ package web
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -51,22 +56,195 @@ func TestToken(t *testing.T) {
 			t.Errorf("%s with the session: %d %s", path, got.status, got.body)
 		}
 	}
-	for _, bad := range []string{session + "0", strings.Replace(session, "=1", "=9", 1), sessionCookie + "=", sessionCookie + "=1.", sessionCookie + "=x.y"} {
+	name, _, _ := strings.Cut(session, "=")
+	for _, bad := range []string{session + "0", strings.Replace(session, "=1", "=9", 1), name + "=", name + "=1.", name + "=x.y.z", "oncue_session_1" + strings.TrimPrefix(session, name)} {
 		if got := call(t, "GET", base+"/status", "", "Cookie: "+bad); got.status != 401 {
 			t.Errorf("with session %q: %d", bad, got.status)
 		}
 	}
-	if old := newSessions(secret.New(token)).issue(time.Now().Add(-sessionLife - time.Second)); newSessions(secret.New(token)).valid(old) {
+	sessions, err := newSessions(secret.New(token), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, ok := sessions.check(name, sessions.issue(name, time.Now().Add(-sessionLife-time.Second))); ok {
 		t.Error("an ended session is valid")
 	}
-	for range 20 {
-		got = call(t, "POST", base+"/login", "token=wrong", form)
+}
+
+// TestGuesses has one peer guess by both ways in. It is told to stop, and nobody is locked out by that.
+func TestGuesses(t *testing.T) {
+	const token, form = "0123456789abcdef0123456789abcdef", "Content-Type: application/x-www-form-urlencoded"
+	log := &logLines{}
+	_, base := startAdmin(t, newFake(), func(o *AdminOptions) {
+		o.Token, o.Log = secret.New(token), slog.New(slog.NewTextHandler(log, nil))
+	})
+	refused := map[int]int{}
+	for n := range 3 * guessBurst {
+		refused[call(t, "GET", base+"/status", "", fmt.Sprintf("Authorization: Bearer wrong-%d", n)).status]++
 	}
-	if got.status != 429 {
-		t.Errorf("after many tries: %d", got.status)
+	if refused[401] < guessBurst || refused[429] < guessBurst || refused[401]+refused[429] != 3*guessBurst {
+		t.Errorf("requests were refused so: %v", refused)
 	}
-	if got := call(t, "POST", base+"/logout", "", "Cookie: "+session); got.status != 303 || !strings.Contains(got.header.Get("Set-Cookie"), "Max-Age=0") {
+	if got := call(t, "POST", base+"/login", "token=wrong", form); got.status != 429 || got.header.Get("Retry-After") == "" {
+		t.Errorf("a log-in has a limit of its own: %d", got.status)
+	}
+	if got := call(t, "GET", base+"/status", "", "Authorization: Bearer "+token); got.status != 200 {
+		t.Errorf("the right token: %d", got.status)
+	}
+	if got := call(t, "POST", base+"/login", "token="+token, form); got.status != 303 {
+		t.Errorf("the right log-in: %d", got.status)
+	}
+	if got := call(t, "GET", base+"/status", ""); got.status != 401 {
+		t.Errorf("no token is no guess: %d", got.status)
+	}
+	if n := strings.Count(log.String(), "a wrong admin token was refused"); n != refused[401] || !strings.Contains(log.String(), "from=127.0.0.1") || strings.Contains(log.String(), "wrong-") {
+		t.Errorf("%d lines for %d refusals:\n%s", n, refused[401], log)
+	}
+
+	g, now := newGuesses(), time.Now()
+	for range guessBurst {
+		g.wrong("10.0.0.1", now)
+	}
+	if g.wrong("10.0.0.1", now) || !g.wrong("10.0.0.2", now) || !g.wrong("10.0.0.1", now.Add(time.Second)) {
+		t.Error("peers are not counted each for itself, a second at a time")
+	}
+	for n := range 2 * maxGuessers {
+		g.wrong(fmt.Sprint(n), now)
+	}
+	if len(g.peers) > maxGuessers || g.wrong("one more", now) {
+		t.Errorf("%d peers are kept", len(g.peers))
+	}
+	if !g.wrong("one more", now.Add(time.Minute)) || len(g.peers) > 2 {
+		t.Errorf("after a quiet minute %d peers are kept", len(g.peers))
+	}
+	for address, want := range map[string]string{"2001:db8::1:2:3:4": "2001:db8::/64", "::ffff:10.0.0.1": "::ffff:10.0.0.1", "unix socket": "unix socket"} {
+		if got := guesser(address); got != want {
+			t.Errorf("%s counts as %s, want %s", address, got, want)
+		}
+	}
+}
+
+type logLines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logLines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logLines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// kept is a store for the settings.
+type kept map[string]string
+
+func (k kept) Setting(_ context.Context, key string) (string, error) { return k[key], nil }
+func (k kept) SetSetting(_ context.Context, key, value string) error { k[key] = value; return nil }
+
+// TestLogoutEndsTheSession holds that a copy of the cookie is worth nothing afterwards, not after a restart either, while
+// other sessions go on.
+func TestLogoutEndsTheSession(t *testing.T) {
+	const token, form = "0123456789abcdef0123456789abcdef", "Content-Type: application/x-www-form-urlencoded"
+	settings := kept{}
+	start := func() string {
+		_, base := startAdmin(t, newFake(), func(o *AdminOptions) { o.Token, o.Settings = secret.New(token), settings })
+		return base
+	}
+	const host = "Host: localhost:8081" // both daemons, as the browser sees them
+	login := func(base string) string {
+		session, _, _ := strings.Cut(call(t, "POST", base+"/login", "token="+token, form, host).header.Get("Set-Cookie"), ";")
+		return "Cookie: " + session
+	}
+	base := start()
+	mine, others := login(base), login(base)
+	got := call(t, "POST", base+"/logout", "", mine, host)
+	if got.status != 303 || !strings.Contains(got.header.Get("Set-Cookie"), "Max-Age=0") {
 		t.Errorf("logout: %d %s", got.status, got.header.Get("Set-Cookie"))
+	}
+	for when, base := range map[string]string{"": base, "after a restart, ": start()} {
+		if got := call(t, "GET", base+"/status", "", mine, host); got.status != 401 {
+			t.Errorf("%sthe session that was ended: %d", when, got.status)
+		}
+		if got := call(t, "GET", base+"/status", "", others, host); got.status != 200 {
+			t.Errorf("%sthe other session: %d", when, got.status)
+		}
+	}
+}
+
+// TestCookieOfABrowser holds the name and the flags that the way of the connection asks for.
+func TestCookieOfABrowser(t *testing.T) {
+	const token, form = "0123456789abcdef0123456789abcdef", "Content-Type: application/x-www-form-urlencoded"
+	for _, c := range []struct {
+		proxies string
+		header  []string
+		want    string
+		secure  bool
+	}{
+		{"", []string{"Host: localhost:8081"}, "oncue_session_8081=", false},
+		{"", []string{"Host: localhost"}, "oncue_session_80=", false},
+		{"", []string{"Host: localhost:8081", "X-Forwarded-Proto: https"}, "oncue_session_8081=", false},
+		{"10.0.0.0/8", []string{"Host: localhost:8081", "X-Forwarded-Proto: https"}, "oncue_session_8081=", false},
+		{"127.0.0.0/8", []string{"Host: oncue.example", "X-Forwarded-Proto: https"}, "__Host-oncue_session_443=", true},
+		{"127.0.0.0/8", []string{"Host: oncue.example:8443", "X-Forwarded-Proto: https"}, "__Host-oncue_session_8443=", true},
+		{"127.0.0.0/8", []string{"Host: oncue.example", "X-Forwarded-Proto: http"}, "oncue_session_80=", false},
+	} {
+		_, base := startAdmin(t, newFake(), func(o *AdminOptions) {
+			o.Token, o.AllowedHosts = secret.New(token), []string{"oncue.example"}
+			if c.proxies != "" {
+				o.TrustedProxies = []netip.Prefix{netip.MustParsePrefix(c.proxies)}
+			}
+		})
+		cookie := call(t, "POST", base+"/login", "token="+token, append(c.header, form)...).header.Get("Set-Cookie")
+		if !strings.HasPrefix(cookie, c.want) || strings.Contains(cookie, "Secure") != c.secure || !strings.Contains(cookie, "Path=/;") || strings.Contains(cookie, "Domain") {
+			t.Errorf("%s, %v: %s", c.proxies, c.header, cookie)
+			continue
+		}
+		session, _, _ := strings.Cut(cookie, ";")
+		if got := call(t, "GET", base+"/status", "", append(c.header, "Cookie: "+session)...); got.status != 200 {
+			t.Errorf("%v: the session is not taken: %d", c.header, got.status)
+		}
+	}
+}
+
+// TestLoginCode logs in by a code, once, and not when it is old.
+func TestLoginCode(t *testing.T) {
+	const token, form = "0123456789abcdef0123456789abcdef", "Content-Type: application/x-www-form-urlencoded"
+	a, base := startAdmin(t, newFake(), func(o *AdminOptions) { o.Token = secret.New(token) })
+	fresh := func() string {
+		var answer struct{ Code string }
+		got := call(t, "POST", base+"/api/v1/login-code", "", "Authorization: Bearer "+token)
+		if err := json.Unmarshal([]byte(got.body), &answer); err != nil || len(answer.Code) < 20 {
+			t.Fatalf("%d %s", got.status, got.body)
+		}
+		return answer.Code
+	}
+	if got := call(t, "POST", base+"/api/v1/login-code", ""); got.status != 401 {
+		t.Errorf("a code for anybody: %d", got.status)
+	}
+	code := fresh()
+	for try, want := range []int{303, 401} {
+		if got := call(t, "POST", base+"/login", "token="+code, form); got.status != want {
+			t.Errorf("try %d: %d, want %d", try, got.status, want)
+		}
+	}
+	old, _, err := a.sessions.code(time.Now().Add(-codeLife))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := call(t, "POST", base+"/login", "token="+old, form); got.status != 401 {
+		t.Errorf("an old code: %d", got.status)
+	}
+	for range maxCodes + 1 {
+		_, _, err = a.sessions.code(time.Now())
+	}
+	if err == nil {
+		t.Error("codes are not bounded")
 	}
 }
 

@@ -1,56 +1,156 @@
 package web
 
 import (
+	"context"
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net"
 	"net/http"
+	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
-	"golang.org/x/time/rate"
 
 	"github.com/oncue/oncue/configs/secret"
+	"github.com/oncue/oncue/controller"
 )
 
 const (
-	sessionCookie = "oncue_session"
-	sessionLife   = 7 * 24 * time.Hour
-	maxLoginBody  = 4 << 10
+	sessionLife  = 7 * 24 * time.Hour
+	codeLife     = 5 * time.Minute
+	maxCodes     = 100
+	maxLoginBody = 4 << 10
+
+	endedSetting = "admin-sessions-ended"
+	settingLimit = 5 * time.Second
 )
 
-// sessions makes and checks the cookie of a browser that has shown the token: when it ends, and a MAC over that, keyed with the token. So it
-// outlives a restart, holds no secret, and a new token ends it.
+// Settings keeps small values by name, beyond a restart.
+type Settings interface {
+	Setting(ctx context.Context, key string) (string, error) // "" for what was never set
+	SetSetting(ctx context.Context, key, value string) error
+}
+
+// sessions makes and checks the cookie of a browser that has shown the token: when it ends, its id, and a MAC over both,
+// keyed with the token. So it outlives a restart, holds no secret, and a new token ends it. Of those that were ended
+// before their time the ids are kept.
 type sessions struct {
 	token secret.Value
-	tries *rate.Limiter
+	kept  Settings // nil: nothing outlives the process
+
+	mu    sync.Mutex
+	ended map[string]int64     // ids and when they would have ended, Unix seconds
+	codes map[string]time.Time // codes that log in once, and until when
 }
 
-func newSessions(token secret.Value) sessions {
-	return sessions{token: token, tries: rate.NewLimiter(1, 10)}
-}
-
-func (s sessions) issue(now time.Time) string {
-	end := strconv.FormatInt(now.Add(sessionLife).Unix(), 10)
-	return end + "." + hex.EncodeToString(s.mac(end))
-}
-
-func (s sessions) valid(cookie string) bool {
-	end, mac, _ := strings.Cut(cookie, ".")
-	raw, err := hex.DecodeString(mac)
-	if err != nil || !hmac.Equal(raw, s.mac(end)) {
-		return false
+func newSessions(token secret.Value, kept Settings) (*sessions, error) {
+	s := &sessions{token: token, kept: kept, ended: map[string]int64{}, codes: map[string]time.Time{}}
+	if kept == nil {
+		return s, nil
 	}
-	unix, err := strconv.ParseInt(end, 10, 64)
-	return err == nil && time.Now().Unix() < unix
+	ctx, cancel := context.WithTimeout(context.Background(), settingLimit)
+	defer cancel()
+	text, err := kept.Setting(ctx, endedSetting)
+	if err == nil && text != "" {
+		err = json.Unmarshal([]byte(text), &s.ended)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read which sessions were ended: %w", err)
+	}
+	return s, nil
 }
 
-func (s sessions) mac(end string) []byte {
+// issue makes the value of a cookie, which is good under that name alone.
+func (s *sessions) issue(cookie string, now time.Time) string {
+	head := strconv.FormatInt(now.Add(sessionLife).Unix(), 10) + "." + rand.Text()
+	return head + "." + hex.EncodeToString(s.mac(cookie, head))
+}
+
+// check returns the id of a session that is good, and when it ends.
+func (s *sessions) check(cookie, value string) (id string, end int64, ok bool) {
+	cut := strings.LastIndexByte(value, '.')
+	if cut < 0 {
+		return "", 0, false
+	}
+	raw, err := hex.DecodeString(value[cut+1:])
+	if err != nil || !hmac.Equal(raw, s.mac(cookie, value[:cut])) {
+		return "", 0, false
+	}
+	unix, id, _ := strings.Cut(value[:cut], ".")
+	if end, err = strconv.ParseInt(unix, 10, 64); err != nil || time.Now().Unix() >= end {
+		return "", 0, false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, over := s.ended[id]
+	return id, end, !over
+}
+
+func (s *sessions) mac(cookie, head string) []byte {
 	m := hmac.New(sha256.New, []byte(s.token.Reveal()))
-	m.Write([]byte("oncue session until " + end))
+	m.Write([]byte("oncue session " + cookie + " until " + head))
 	return m.Sum(nil)
+}
+
+// end ends a session for good.
+func (s *sessions) end(ctx context.Context, id string, until int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now().Unix()
+	maps.DeleteFunc(s.ended, func(_ string, end int64) bool { return end <= now })
+	s.ended[id] = until
+	if s.kept == nil {
+		return nil
+	}
+	text, err := json.Marshal(s.ended)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, settingLimit)
+	defer cancel()
+	return s.kept.SetSetting(ctx, endedSetting, string(text))
+}
+
+// code makes one that logs in once.
+func (s *sessions) code(now time.Time) (code string, until time.Time, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.codes, func(_ string, until time.Time) bool { return !now.Before(until) })
+	if len(s.codes) >= maxCodes {
+		return "", until, newProblem(http.StatusTooManyRequests, "too many codes are unused", "each ends after "+codeLife.String())
+	}
+	code, until = rand.Text(), now.Add(codeLife)
+	s.codes[code] = until
+	return code, until, nil
+}
+
+// use takes a code, which is then used up. That its time shows how much of it was right is no help: it has 128 bits.
+func (s *sessions) use(code string, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	until, ok := s.codes[code]
+	delete(s.codes, code)
+	return ok && now.Before(until)
+}
+
+// sessionOf is the good session that r shows.
+func (a *Admin) sessionOf(r *http.Request) (id string, end int64, ok bool) {
+	name := a.cookieName(r)
+	for _, c := range r.CookiesNamed(name) {
+		if id, end, ok = a.sessions.check(name, c.Value); ok {
+			return id, end, true
+		}
+	}
+	return "", 0, false
 }
 
 func (a *Admin) loginPage(c echo.Context) error {
@@ -60,31 +160,87 @@ func (a *Admin) loginPage(c echo.Context) error {
 	return a.page(c, http.StatusOK, "login.html", map[string]any{"Wrong": ""})
 }
 
+// login takes the token, or a code that logs in once.
 func (a *Admin) login(c echo.Context) error {
 	if !a.opts.Token.Set() {
 		return c.Redirect(http.StatusSeeOther, "/")
 	}
-	if !a.sessions.tries.Allow() {
-		return a.page(c, http.StatusTooManyRequests, "login.html", map[string]any{"Wrong": "Too many tries. Wait a moment, then try again."})
-	}
 	r := c.Request()
 	r.Body = http.MaxBytesReader(c.Response(), r.Body, maxLoginBody)
-	if !a.opts.Token.Equal(strings.TrimSpace(r.PostFormValue("token"))) {
-		a.opts.Log.Warn("login refused: wrong token", "from", clientName(c))
-		return a.page(c, http.StatusUnauthorized, "login.html", map[string]any{"Wrong": "This is not the token. It is admin.token in the configuration."})
+	given := strings.TrimSpace(r.PostFormValue("token"))
+	if !a.opts.Token.Equal(given) && !a.sessions.use(given, time.Now()) {
+		if !a.wrongToken(r, "a log-in") {
+			c.Response().Header().Set("Retry-After", "1")
+			return a.page(c, http.StatusTooManyRequests, "login.html", map[string]any{"Wrong": "Too many wrong tries. Wait a moment, then try again."})
+		}
+		return a.page(c, http.StatusUnauthorized, "login.html",
+			map[string]any{"Wrong": "This is not the token. It is admin.token in the configuration; or let oncue dashboard print a link."})
 	}
-	a.setSession(c, a.sessions.issue(time.Now()), int(sessionLife.Seconds()))
+	a.setSession(c, a.sessions.issue(a.cookieName(r), time.Now()), int(sessionLife.Seconds()))
 	return c.Redirect(http.StatusSeeOther, "/")
 }
 
+// logout ends the session here, too: a copy of the cookie is worth nothing afterwards.
 func (a *Admin) logout(c echo.Context) error {
 	a.setSession(c, "", -1)
+	if id, end, ok := a.sessionOf(c.Request()); ok {
+		if err := a.sessions.end(c.Request().Context(), id, end); err != nil {
+			return fmt.Errorf("%w: the session is ended until the next start only: %w", controller.ErrStore, err)
+		}
+	}
 	return c.Redirect(http.StatusSeeOther, "/login")
+}
+
+// loginCode answers who may do everything with a code by which a browser logs in once. It is empty where no token is
+// needed.
+func (a *Admin) loginCode(c echo.Context) error {
+	var answer struct {
+		Code    string           `json:"code"`
+		Expires *controller.Time `json:"expires"`
+	}
+	if !a.proven(c.Request()) {
+		return notProven("be given a code to log in with")
+	}
+	if a.opts.Token.Set() {
+		code, until, err := a.sessions.code(time.Now())
+		if err != nil {
+			return err
+		}
+		answer.Code, answer.Expires = code, &controller.Time{Time: until}
+	}
+	return sendJSON(c, answer)
+}
+
+func notProven(what string) *problem {
+	return newProblem(http.StatusForbidden, "only root, the daemon's own user, or who shows admin.token may "+what, "use sudo; or set admin.token, and send it")
+}
+
+// cookieName is that of the session's cookie. Browsers send a host's cookies to every port of it, so each port has a name
+// of its own; where the connection is encrypted, the prefix has the browser refuse a cookie that another host has set.
+func (a *Admin) cookieName(r *http.Request) string {
+	prefix, port := "", "80"
+	if a.encrypted(r) {
+		prefix, port = "__Host-", "443"
+	}
+	if _, p, err := net.SplitHostPort(r.Host); err == nil && p != "" {
+		port = p
+	}
+	return prefix + "oncue_session_" + port
+}
+
+// encrypted reports whether the browser speaks HTTPS: a proxy that is trusted says so.
+func (a *Admin) encrypted(r *http.Request) bool {
+	if r.TLS != nil {
+		return true
+	}
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https") &&
+		slices.ContainsFunc(a.opts.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(peer.Addr().Unmap()) })
 }
 
 func (a *Admin) setSession(c echo.Context, value string, maxAge int) {
 	http.SetCookie(c.Response(), &http.Cookie{
-		Name: sessionCookie, Value: value, Path: "/", MaxAge: maxAge,
-		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: c.Request().TLS != nil,
+		Name: a.cookieName(c.Request()), Value: value, Path: "/", MaxAge: maxAge,
+		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: a.encrypted(c.Request()),
 	})
 }

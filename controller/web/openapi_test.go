@@ -125,6 +125,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"POST", "/api/v1/accounts/ABC123/webhook/rotate", "", 200},
 		{"POST", "/api/v1/accounts/ABC123/webhook/rotate?show_secret=true", "", 200},
 		{"POST", "/api/v1/accounts/nobody/webhook/rotate", "", 422},
+		{"POST", "/api/v1/login-code", "", 200},
 		{"GET", "/api/v1/openapi.yaml", "", 200},
 		{"GET", "/metrics", "", 200},
 		{"GET", "/readyz", "", 200},

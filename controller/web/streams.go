@@ -84,7 +84,7 @@ func (a *Admin) setMode(c echo.Context) error {
 		return err
 	}
 	if request.By == "" {
-		request.By = "the API, from " + clientName(c)
+		request.By = a.author(c.Request())
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), callLimit)
 	defer cancel()
@@ -97,6 +97,14 @@ func (a *Admin) setMode(c echo.Context) error {
 	}
 	a.opts.Log.Info("mode set", "stream", s.ID, "mode", string(request.Mode), "for", request.For.String(), "by", request.By, "why", request.Why)
 	return sendJSON(c, newStreamJSON(s))
+}
+
+// author names who sent r, when it does not say so itself.
+func (a *Admin) author(r *http.Request) string {
+	if uid, ok := localUser(r); ok && reachedAt(r) == placeUnix {
+		return userName(uid)
+	}
+	return "the API, from " + a.clientAddr(r)
 }
 
 const modeSample = `send {"mode":"on","for":"2h","by":"…","why":"…"}; all but mode may be left out`
