@@ -60,6 +60,13 @@ type Checker interface {
 	Check(ctx context.Context, job Job) []Finding
 }
 
+// Prober is implemented by drivers that can open what the encoder reads from, as a start would, without publishing. It
+// is not asked of an encoder that is on, for what it reads from may serve one reader only. It is quiet about what Check
+// tells.
+type Prober interface {
+	Probe(ctx context.Context, job Job) []Finding
+}
+
 // Planner is implemented by drivers that can say what a start would do: a command line or the requests, secrets masked.
 type Planner interface {
 	Plan(job Job) []string

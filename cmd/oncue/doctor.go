@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,14 +24,17 @@ import (
 const (
 	examineLimit   = 20 * time.Second
 	roundTripLimit = 40 * time.Second
+	examineAtOnce  = 8  // many encoders would otherwise start hundreds of programs at once
+	fewLines       = 20 // a report that is longer repeats at its end what is broken
 )
 
 func newDoctor() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Try everything: encoders, ffmpeg, API secret, webhook, clock, round trip",
-		Long: "Try everything that has to work, and say how to repair what does not. Nothing goes live.\n" +
-			"✓ is good, ! is worth a look, ✗ is broken; the exit code is 1 when something is broken.",
+		Long: "Try everything that can be tried while nothing goes live: each encoder and its input, the servers that streams are published to,\n" +
+			"the platform and its way to this host. Say how to repair what does not work. Publishing itself is tried by oncue try.\n" +
+			"✓ works, ! may be wrong, ✗ is broken; the exit code is 1 when something is broken.",
 		Args: noArgs,
 	}
 	daemonFlags(cmd)
@@ -66,21 +70,20 @@ type exam struct {
 }
 
 func (d *doctor) run(ctx context.Context, s screen, asJSON bool) error {
-	var all []finding
+	var all, broken []finding
+	printed := 0
 	err := d.examine(ctx, func(f finding) {
 		all = append(all, f)
-		if !asJSON {
+		if f.Level == encoders.Bad {
+			broken = append(broken, f)
+		}
+		if !asJSON && !d.counted(f) {
 			s.finding(f)
+			printed++
 		}
 	})
-	broken := 0
-	for _, f := range all {
-		if f.Level == encoders.Bad {
-			broken++
-		}
-	}
 	if asJSON {
-		out, jsonErr := json.MarshalIndent(map[string]any{"ok": broken == 0, "findings": all}, "", "  ")
+		out, jsonErr := json.MarshalIndent(map[string]any{"ok": len(broken) == 0, "findings": all}, "", "  ")
 		if jsonErr != nil {
 			return jsonErr
 		}
@@ -88,15 +91,54 @@ func (d *doctor) run(ctx context.Context, s screen, asJSON bool) error {
 			return jsonErr
 		}
 	}
+	if !asJSON && err == nil {
+		d.summarize(s, all, broken, printed)
+	}
 	switch {
 	case err != nil:
 		return err
-	case broken == 1:
+	case len(broken) == 1:
 		return errors.New("1 thing is broken")
-	case broken > 1:
-		return fmt.Errorf("%d things are broken", broken)
+	case len(broken) > 1:
+		return fmt.Errorf("%d things are broken", len(broken))
 	}
 	return nil
+}
+
+// counted reports whether a finding is not printed but counted: of many encoders only what is wrong is worth a line.
+func (d *doctor) counted(f finding) bool {
+	return d.cfg != nil && len(d.cfg.Encoders) > fewLines/2 && f.Level == encoders.OK && strings.HasPrefix(f.Check, "encoder ")
+}
+
+// summarize says what a long report has buried, and how to try what doctor does not.
+func (d *doctor) summarize(s screen, all, broken []finding, printed int) {
+	if d.cfg == nil || len(d.cfg.Encoders) == 0 {
+		return
+	}
+	wrong := map[string]bool{}
+	counted := 0
+	for _, f := range all {
+		if d.counted(f) {
+			counted++
+		} else if f.Level != encoders.OK {
+			wrong[f.Check] = true
+		}
+	}
+	first := d.cfg.Encoders[0].Name
+	if counted > 0 {
+		fine := slices.DeleteFunc(slices.Clone(d.cfg.Encoders), func(e *configs.Encoder) bool { return wrong["encoder "+e.Name] })
+		s.finding(finding{"encoders", good("%d of %d work as far as they were tried (--json prints all %s)", len(fine), len(d.cfg.Encoders), plural(len(all), "finding"))})
+	}
+	if i := slices.IndexFunc(d.cfg.Streams, func(st *configs.Stream) bool { return !st.IsPattern && len(st.Encoders) > 0 }); i >= 0 {
+		first = d.cfg.Streams[i].Encoders[0]
+	}
+	s.paragraph("  ", plain, fmt.Sprintf("to try it for real: oncue try %s start, then oncue try %s stop", first, first))
+	if printed > fewLines && len(broken) > 0 {
+		s.printf("\nbroken:\n")
+		for _, f := range broken {
+			s.finding(f)
+		}
+	}
 }
 
 func (s screen) finding(f finding) {
@@ -113,7 +155,7 @@ func (s screen) finding(f finding) {
 	}
 }
 
-// examine runs all exams at once and tells of their findings in order. Its error is that of ctx.
+// examine runs the exams, some at once, and tells of their findings in order. Its error is that of ctx.
 func (d *doctor) examine(ctx context.Context, tell func(finding)) error {
 	for _, f := range d.examineConfig() {
 		tell(finding{"config", f})
@@ -121,11 +163,14 @@ func (d *doctor) examine(ctx context.Context, tell func(finding)) error {
 	if d.cfg == nil {
 		return nil
 	}
-	exams := d.exams()
+	exams := d.exams(d.usedBy(ctx))
 	results := make([]chan []encoders.Finding, len(exams))
+	turns := make(chan struct{}, examineAtOnce)
 	for i, e := range exams {
 		results[i] = make(chan []encoders.Finding, 1)
 		go func() {
+			turns <- struct{}{}
+			defer func() { <-turns }()
 			ctx, cancel := context.WithTimeout(ctx, cmp.Or(e.limit, examineLimit))
 			defer cancel()
 			results[i] <- e.do(ctx)
@@ -144,7 +189,7 @@ func (d *doctor) examine(ctx context.Context, tell func(finding)) error {
 	return nil
 }
 
-func (d *doctor) exams() []exam {
+func (d *doctor) exams(used map[string]string) []exam {
 	list := []exam{
 		{name: "data dir", do: d.examineDataDir},
 		{name: "disk", do: d.examineDisk},
@@ -154,7 +199,10 @@ func (d *doctor) exams() []exam {
 		list = append(list, exam{name: "account " + id, do: func(ctx context.Context) []encoders.Finding { return d.examineAccount(ctx, a) }})
 	}
 	for _, e := range d.cfg.Encoders {
-		list = append(list, exam{name: "encoder " + e.Name, do: func(ctx context.Context) []encoders.Finding { return d.examineEncoder(ctx, e.Name) }})
+		list = append(list, exam{name: "encoder " + e.Name, do: func(ctx context.Context) []encoders.Finding { return d.examineEncoder(ctx, e.Name, used[e.Name]) }})
+	}
+	for _, i := range ingests(d.cfg) {
+		list = append(list, exam{name: "publish", do: i.examine})
 	}
 	list = append(list, exam{name: "public url", do: d.examinePublicURL}, exam{name: "daemon", do: d.examineDaemon})
 	if d.quick {
@@ -198,8 +246,9 @@ func (d *doctor) examineConfig() []encoders.Finding {
 	return append([]encoders.Finding{good("%s is good: %s, %s", d.config, plural(len(cfg.Streams), "stream"), plural(len(cfg.Encoders), "encoder"))}, warnings...)
 }
 
-// examineEncoder has the driver try itself, for the first stream that uses the encoder.
-func (d *doctor) examineEncoder(ctx context.Context, name string) []encoders.Finding {
+// examineEncoder has the driver try itself, for the first stream that uses the encoder. By is the stream for which the
+// daemon uses it now, "" for none.
+func (d *doctor) examineEncoder(ctx context.Context, name, by string) []encoders.Finding {
 	enc, done, err := openOnly(d.cfg, name, "")
 	if err != nil {
 		return []encoders.Finding{bad(err.Error(), "")}
@@ -215,6 +264,13 @@ func (d *doctor) examineEncoder(ctx context.Context, name string) []encoders.Fin
 		return []encoders.Finding{good("there is nothing to try")}
 	}
 	found := checker.Check(ctx, job)
+	if p, ok := enc.(encoders.Prober); ok {
+		if by == "" {
+			found = append(found, p.Probe(ctx, job)...)
+		} else {
+			found = append(found, good("it is on for %s, so its input was not opened once more", by))
+		}
+	}
 	if user < 0 {
 		found = append(found, odd("no stream uses it", ""))
 	} else if d.cfg.Streams[user].IsPattern { // the example may name a channel that is not there

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/oncue/oncue/encoders"
@@ -65,9 +66,7 @@ func (e *Encoder) Check(ctx context.Context, job encoders.Job) []encoders.Findin
 		return found
 	}
 	found = append(found, checkVersion(ctx, path))
-	for _, need := range e.needs(c) {
-		found = append(found, need.check(ctx, path))
-	}
+	found = append(found, checkNeeds(ctx, path, e.needs(c))...)
 	if in, err := readInput(job.Fill(e.settings.Input)); err == nil && e.settings.Input != "" {
 		if f, ok := checkInput(in); ok {
 			found = append(found, f)
@@ -95,7 +94,7 @@ var versionPattern = regexp.MustCompile(`^ffmpeg version (?:n)?((\d+)\.\d+\S*|\S
 const oldest = 5
 
 func checkVersion(ctx context.Context, path string) encoders.Finding {
-	out, err := ask(ctx, path, "-version")
+	out, err := askOnce(ctx, path, "-version")
 	if err != nil {
 		return encoders.Finding{Level: encoders.Bad, What: err.Error()}
 	}
@@ -134,15 +133,26 @@ func (e *Encoder) needs(c command) []need {
 	return n
 }
 
-func (n need) check(ctx context.Context, path string) encoders.Finding {
-	out, err := ask(ctx, path, "-hide_banner", n.list)
-	switch {
-	case err != nil:
-		return encoders.Finding{Level: encoders.Bad, What: err.Error()}
-	case !lists(out, n.name):
-		return encoders.Finding{Level: encoders.Bad, What: fmt.Sprintf("this ffmpeg has no %s %s", n.kind, n.name), Hint: "use an ffmpeg that was built with it"}
+// checkNeeds tells of all that is there at once, and of each that is not.
+func checkNeeds(ctx context.Context, path string, needs []need) []encoders.Finding {
+	var found []encoders.Finding
+	var has []string
+	for _, n := range needs {
+		switch out, err := askOnce(ctx, path, "-hide_banner", n.list); {
+		case err != nil:
+			found = append(found, encoders.Finding{Level: encoders.Bad, What: err.Error()})
+		case !lists(out, n.name):
+			found = append(found, encoders.Finding{
+				Level: encoders.Bad, What: fmt.Sprintf("this ffmpeg has no %s %s", n.kind, n.name), Hint: "use an ffmpeg that was built with it",
+			})
+		default:
+			has = append(has, n.kind+" "+n.name)
+		}
 	}
-	return encoders.Finding{Level: encoders.OK, What: fmt.Sprintf("it has the %s %s", n.kind, n.name)}
+	if len(has) > 0 {
+		found = append(found, encoders.Finding{Level: encoders.OK, What: "it has " + strings.Join(has, ", ")})
+	}
+	return found
 }
 
 // lists reports whether one of FFmpeg's lists names something; the name is the first or second word of its line.
@@ -187,6 +197,26 @@ func ask(ctx context.Context, path string, args ...string) (string, error) {
 		return "", fmt.Errorf("run %s %s: %w", path, strings.Join(args, " "), err)
 	}
 	return string(out), nil
+}
+
+// answers holds what programs printed: a check of many encoders asks each program once.
+var answers sync.Map
+
+// askOnce is ask for a program that has not changed since it was asked the same.
+func askOnce(ctx context.Context, path string, args ...string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", fmt.Errorf("run %s: %w", path, err)
+	}
+	key := fmt.Sprint(path, info.Size(), info.ModTime(), args)
+	if out, ok := answers.Load(key); ok {
+		return out.(string), nil
+	}
+	out, err := ask(ctx, path, args...)
+	if err == nil {
+		answers.Store(key, out)
+	}
+	return out, err
 }
 
 // checkInput looks at inputs of this machine.

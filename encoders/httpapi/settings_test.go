@@ -186,7 +186,9 @@ func TestNotesNameWhatIsNotSent(t *testing.T) {
 		"a secret that is sent": {func(s *Settings) {
 			s.Secrets, s.Stop[0].Path = map[string]secret.Value{"pin": secret.New("1234")}, "/{pin}"
 		}, ""},
-		"a login by the password": {func(s *Settings) { s.Auth, s.Login.Request = "login", Request{Method: "POST", Path: "/in", Body: "{password}"} }, "username"},
+		"a login by the password": {func(s *Settings) {
+			s.Auth, s.Login.Request = "login", Request{Method: "POST", Path: "/in", Body: "{password}"}
+		}, "username"},
 	} {
 		s := box(c.change)
 		if errs := s.Validate(); len(errs) > 0 {

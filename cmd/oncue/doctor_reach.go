@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/oncue/oncue/configs"
+	"github.com/oncue/oncue/encoders"
+)
+
+// An ingest is a server to which streams are published.
+type ingest struct {
+	address string // host:port
+	udp     bool   // SRT
+	streams []string
+}
+
+// reachTime bounds one connection.
+const reachTime = 5 * time.Second
+
+var publishPorts = map[string]string{"rtmp": "1935", "rtmps": "443", "http": "80", "https": "443", "whip": "80", "whips": "443"}
+
+// ingests lists the servers that encoders of the configuration would publish to, in file order.
+func ingests(cfg *configs.Config) []*ingest {
+	var list []*ingest
+	for _, st := range cfg.Streams {
+		if !slices.ContainsFunc(st.Encoders, func(name string) bool { return publishesTo(cfg, name) }) {
+			continue
+		}
+		u, err := url.Parse(exampleJob(st).Publish.Reveal())
+		if err != nil || u.Hostname() == "" {
+			continue
+		}
+		port, udp := u.Port(), u.Scheme == "srt"
+		if port == "" {
+			port = publishPorts[u.Scheme]
+		}
+		if port == "" {
+			continue
+		}
+		address := net.JoinHostPort(u.Hostname(), port)
+		i := slices.IndexFunc(list, func(i *ingest) bool { return i.address == address && i.udp == udp })
+		if i < 0 {
+			i = len(list)
+			list = append(list, &ingest{address: address, udp: udp})
+		}
+		list[i].streams = append(list[i].streams, st.ID)
+	}
+	return list
+}
+
+// publishesTo reports whether the encoder is told where to publish.
+func publishesTo(cfg *configs.Config, name string) bool {
+	e, ok := cfg.Encoder(name)
+	if !ok {
+		return false
+	}
+	p, ok := e.Settings.(configs.Publisher)
+	return ok && p.NeedsPublish()
+}
+
+// examine connects to the server. What it takes over UDP cannot be told without publishing.
+func (i *ingest) examine(ctx context.Context) []encoders.Finding {
+	ctx, cancel := context.WithTimeout(ctx, reachTime)
+	defer cancel()
+	whose := "stream " + i.streams[0]
+	if n := len(i.streams); n > 1 {
+		whose = plural(n, "stream")
+	}
+	host, port, _ := net.SplitHostPort(i.address)
+	if i.udp {
+		if _, err := net.DefaultResolver.LookupHost(ctx, host); err != nil {
+			return []encoders.Finding{bad(fmt.Sprintf("%s, for %s, is not known by name: %v", i.address, whose, plainCause(err)), "is the host of publish right?")}
+		}
+		return []encoders.Finding{good("%s, for %s, is known by name; SRT uses UDP, so only a start shows whether it answers", i.address, whose)}
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", i.address)
+	if err != nil {
+		return []encoders.Finding{bad(
+			fmt.Sprintf("%s, for %s, takes no connection: %v", i.address, whose, plainCause(err)),
+			"are host and port of publish right, and does a firewall let TCP port "+port+" out?")}
+	}
+	conn.Close()
+	return []encoders.Finding{good("%s, for %s, takes connections", i.address, whose)}
+}
+
+// usedBy tells which stream the daemon uses each encoder for right now.
+func (d *doctor) usedBy(ctx context.Context) map[string]string {
+	used := map[string]string{}
+	if d.daemon == nil {
+		return used
+	}
+	ctx, cancel := context.WithTimeout(ctx, reachTime)
+	defer cancel()
+	var all atAGlance
+	if d.daemon.get(ctx, "/status", &all) != nil {
+		return used // examineDaemon says why
+	}
+	for _, s := range all.Streams {
+		for _, e := range s.Encoders {
+			if !e.State.Gone() && e.State != encoders.StateUnknown {
+				used[e.Name] = s.ID
+			}
+		}
+	}
+	return used
+}

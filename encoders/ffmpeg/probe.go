@@ -1,0 +1,131 @@
+package ffmpeg
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/oncue/oncue/encoders"
+)
+
+// probeTime is how long an input from the network has to show what it is. Local ones wait for the processor alone.
+const probeTime = 5 * time.Second
+
+// Probe opens the input as a start would, reads its first packets and closes it. It publishes nothing.
+func (e *Encoder) Probe(ctx context.Context, job encoders.Job) []encoders.Finding {
+	return e.probe(ctx, job, probeTime, checkTime)
+}
+
+// probe is Probe with its limits for inputs from the network and others.
+func (e *Encoder) probe(ctx context.Context, job encoders.Job, remote, local time.Duration) []encoders.Finding {
+	e.note(job)
+	s := e.settings
+	s.Input, s.InputArgs = job.Fill(s.Input), fillAll(job, s.InputArgs)
+	in, err := readInput(s.Input)
+	if s.Input == "" || err != nil || in.kind == inputDevice || in.kind == inputTest && !strings.HasPrefix(s.Input, "lavfi") {
+		return nil // the args know, Check has said so, others may want the device now, or it is known to work
+	}
+	path, err := lookUp(s.Binary)
+	if err != nil {
+		return nil // Check says so
+	}
+	limit := local
+	if in.live {
+		limit = remote
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	began := time.Now()
+	said, how, err := openInput(ctx, path, in, s)
+	f := encoders.Finding{Level: encoders.Bad}
+	switch seen := contents(said); {
+	case err != nil:
+		f.What = err.Error()
+	case how.known && how.code == 0 && how.signal == 0:
+		f.Level, f.What = encoders.OK, fmt.Sprintf("its input opens in %.1f s: %s", time.Since(began).Seconds(), seen)
+	case ctx.Err() != nil && seen != "":
+		f.Level, f.What = encoders.OK, fmt.Sprintf("its input opens, but brings little within %s: %s", limit, seen)
+	case ctx.Err() != nil:
+		f.What = fmt.Sprintf("its input sends nothing within %s", limit)
+		f.Hint = "is it on, and does it send?"
+		if in.kind == inputUDP || in.kind == inputSRT { // the sender may come later
+			f.Level = encoders.Warn
+		}
+	default:
+		reason := classify(said, how, e.redactor())
+		f.What = "its input does not open: " + reason.text
+		if in.live {
+			f.Hint = "is the input on, and are its address, user and password right?"
+		}
+		if reason.probing && in.brief() { // a start that fails so is followed by one that takes its time
+			f.Level = encoders.Warn
+		}
+	}
+	f.What = e.redactor().clean(f.What)
+	return []encoders.Finding{f}
+}
+
+// openInput has FFmpeg read a moment of the input, and returns what it says. A password of the input goes the way that
+// it goes at a start.
+func openInput(ctx context.Context, path string, in input, s Settings) ([]string, exit, error) {
+	args := []string{"-hide_banner", "-nostdin", "-nostats", "-loglevel", "repeat+level+info"}
+	options := in.options(s, true)
+	outer, list, hidden := hideInput(in, options)
+	if !hidden {
+		outer = append(options, "-i", in.source(s))
+	}
+	args = append(append(args, outer...), "-map", "0:v?", "-map", "0:a?", "-c", "copy", "-t", "0.2", "-f", "null", "-")
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Env = environment("", encoders.Job{})
+	cmd.WaitDelay = time.Second
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	if hidden {
+		pipe, err := listOf(command{list: list})
+		if err != nil {
+			return nil, exit{}, err
+		}
+		defer pipe.Close()
+		cmd.ExtraFiles = make([]*os.File, listFD-2)
+		cmd.ExtraFiles[listFD-3] = pipe
+	}
+	err := cmd.Run()
+	if cmd.ProcessState == nil {
+		return nil, exit{}, fmt.Errorf("run %s: %w", path, err)
+	}
+	how := exit{known: true, code: cmd.ProcessState.ExitCode()}
+	return lines(said.Bytes()), how, nil
+}
+
+var (
+	streamLine = regexp.MustCompile(`Stream #0:\d+.*?: (?:Video|Audio): ([A-Za-z0-9_]+)`)
+	pictures   = regexp.MustCompile(`, (\d{2,5}x\d{2,5})\b`)
+)
+
+// contents is what FFmpeg says of an open input: "h264 1280x720, aac". It is "" when the input is not open.
+func contents(said []string) string {
+	var found []string
+	for _, line := range said {
+		if strings.Contains(line, "Output #0") {
+			break
+		}
+		m := streamLine.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		text := m[1]
+		if size := pictures.FindStringSubmatch(line); size != nil {
+			text += " " + size[1]
+		}
+		if !slices.Contains(found, text) {
+			found = append(found, text)
+		}
+	}
+	return strings.Join(found, ", ")
+}
