@@ -24,13 +24,15 @@ import (
 // All methods obey ctx's deadline and return soon after it. All errors are fit for people: they name the step and the cause, and carry no secret.
 type Encoder interface {
 	// Start makes the encoder publish for job and returns once the start is handed over (process running, request accepted), not once it is
-	// live: Status and Watch tell that. When it is already on for the same stream, Start does nothing and returns nil. When it is on for
-	// another stream and cannot be told apart or moved, it returns ErrBusy. A failure that trying again cannot cure (missing binary,
-	// unknown option, wrong password) is wrapped with Permanent.
+	// live: Status and Watch tell that. When it is on already at the word of a Start for the same stream, Start does nothing and returns
+	// nil. When it is on for another stream, or at nobody's word here, Start changes nothing and returns ErrBusy; with Job.Adopt it makes
+	// what is on at nobody's word this job's run, unless it is known to publish elsewhere. A failure that trying again cannot cure
+	// (missing binary, unknown option, wrong password) is wrapped with Permanent.
 	Start(ctx context.Context, job Job) error
 
-	// Stop makes the encoder stop publishing and returns nil only when it is known to be gone: process reaped, box confirming. It escalates
-	// inside ctx's deadline (TERM, TERM, KILL). When it is already stopped it returns nil. An error means "not confirmed": call it again.
+	// Stop ends what a Start for job's stream has begun or adopted, and returns nil only when that is known to be gone: process reaped, box
+	// confirming. It escalates inside ctx's deadline (TERM, TERM, KILL). When nothing of that stream is on it does nothing and returns
+	// nil: without Job.Adopt somebody else's broadcast is never cut. An error means "not confirmed": call it again.
 	Stop(ctx context.Context, job Job) error
 
 	// Status looks at the encoder now. An encoder that cannot be asked is no error but StateUnknown with Error saying why;
@@ -110,6 +112,7 @@ type Status struct {
 	At         time.Time `json:"at"`                    // when the driver looked
 	Since      time.Time `json:"since"`                 // when State began, as far as the driver knows; zero: unknown
 	Run        string    `json:"run,omitempty"`         // Job.Run of the start this belongs to, where the driver can tell; else ""
+	Stream     string    `json:"stream,omitempty"`      // id of the stream of that start; "" when nothing is on at the word of one
 	PID        int       `json:"pid,omitempty"`         // of the process, for drivers that have one
 	ByHand     bool      `json:"by_hand,omitempty"`     // the last change was made at the encoder, by a person or another client
 	ConfigOnly bool      `json:"config_only,omitempty"` // StatePublishing says "switched on", not "delivering"
@@ -137,6 +140,7 @@ type Job struct {
 	Publish secret.Value  // where to publish, key included, placeholders filled; may be empty for boxes that hold it themselves
 	Matches []string      // what * and ? matched, for streams that come from a pattern
 	Run     string        // id of this run, [a-z0-9]+; "" in a Status or Stop before any start
+	Adopt   bool          // what is on at nobody's word here counts as this stream's: Start makes it this run, Stop ends it
 	Grace   time.Duration // stop_timeout: how long a stop may take before it is forced; drivers also obey ctx
 }
 
@@ -180,8 +184,8 @@ type Env struct {
 	Log  *slog.Logger // never nil
 }
 
-// ErrBusy says that the encoder is on for another stream.
-var ErrBusy = errors.New("the encoder is busy with another stream")
+// ErrBusy says that the encoder is on for another stream, or at somebody else's word.
+var ErrBusy = errors.New("it is on already, and not for this stream")
 
 // Permanent marks err as one that trying again cannot cure. Permanent(nil) is nil.
 func Permanent(err error) error {

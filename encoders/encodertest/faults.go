@@ -3,6 +3,7 @@ package encodertest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -92,13 +93,48 @@ func (b *bench) byHand() {
 	if b.Press == nil {
 		b.Skip("the harness cannot press the box's buttons")
 	}
-	b.Press(b.T, b.Job, true)
-	b.await("started by hand", b.h.Live, func(s encoders.Status) bool { return s.State == encoders.StatePublishing && s.ByHand })
+	b.start() // a box that is told where to publish knows the place from now on
+	b.awaitPublishing()
 	b.stop()
+	b.Press(b.T, b.Job, true)
+	byHand := func(s encoders.Status) bool {
+		return s.State == encoders.StatePublishing && s.ByHand && s.Run == "" && s.Stream == ""
+	}
+	b.await("started by hand", b.h.Live, byHand)
+	b.leftAlone()
+	b.await("still as it was started by hand", b.h.Live, byHand)
+	if b.Reopen != nil { // and when nobody has looked before
+		b.close()
+		b.Encoder, b.closed = b.Reopen(b.T), false
+		b.leftAlone()
+		b.await("still as it was started by hand", b.h.Live, byHand)
+	}
+	b.Job.Adopt = true
+	b.start()
+	b.await("adopted", b.h.Live, func(s encoders.Status) bool {
+		return s.State == encoders.StatePublishing && !s.ByHand && s.Run == b.Job.Run && s.Stream == b.Job.ID()
+	})
+	b.Job.Adopt = false
+	b.awaitCopies(1)
+	b.stop()
+	b.awaitCopies(0)
 	b.start()
 	b.await("started by the controller", b.h.Live, func(s encoders.Status) bool { return s.State == encoders.StatePublishing && !s.ByHand })
 	b.Press(b.T, b.Job, false)
 	b.await("stopped by hand", b.h.Gone, func(s encoders.Status) bool { return s.State.Gone() && s.ByHand })
+	b.stop()
+}
+
+// leftAlone calls Start and Stop for an encoder that somebody else has started, and neither may touch it.
+func (b *bench) leftAlone() {
+	ctx, cancel := context.WithTimeout(b.Context(), b.h.Live)
+	defer cancel()
+	if err := b.Encoder.Start(ctx, b.Job); !errors.Is(err, encoders.ErrBusy) {
+		b.Errorf("a start of what somebody else has started: %v; want ErrBusy", err)
+	}
+	if err := b.Encoder.Stop(ctx, b.Job); err != nil {
+		b.Errorf("a stop of what somebody else has started: %v; want nothing done", err)
+	}
 }
 
 // noSecret looks at everything an encoder says, in each of its states.

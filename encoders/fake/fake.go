@@ -74,10 +74,13 @@ func (e *Encoder) tryStart(job encoders.Job) (wait func(context.Context) error, 
 		return e.wait(time.Time{}), nil
 	case p.state == encoders.StateStopping:
 		return e.wait(p.next), nil
-	case !p.state.Gone() && e.st.Stream == job.ID():
+	case !p.state.Gone() && e.st.Stream == job.ID() && !e.st.ByHand:
 		return nil, nil
+	case !p.state.Gone() && e.st.ByHand && job.Adopt:
+		e.st.Stream, e.st.Run, e.st.ByHand = job.ID(), job.Run, false
+		return nil, e.commit()
 	case !p.state.Gone():
-		return nil, fmt.Errorf("the fake box is on: %w", encoders.ErrBusy)
+		return nil, fmt.Errorf("the fake box: %w", encoders.ErrBusy)
 	}
 	e.st.Starts++
 	if text := e.settings.startRefused(e.st.Starts); text != "" {
@@ -91,11 +94,11 @@ func (e *Encoder) tryStart(job encoders.Job) (wait func(context.Context) error, 
 	return nil, e.commit()
 }
 
-// Stop switches the box off and waits until it is.
-func (e *Encoder) Stop(ctx context.Context, _ encoders.Job) error {
+// Stop switches the box off, if it is on for the job's stream, and waits until it is.
+func (e *Encoder) Stop(ctx context.Context, job encoders.Job) error {
 	e.takePress()
 	for {
-		wait, err := e.tryStop()
+		wait, err := e.tryStop(job)
 		if err != nil || wait == nil {
 			return err
 		}
@@ -105,7 +108,7 @@ func (e *Encoder) Stop(ctx context.Context, _ encoders.Job) error {
 	}
 }
 
-func (e *Encoder) tryStop() (wait func(context.Context) error, err error) {
+func (e *Encoder) tryStop(job encoders.Job) (wait func(context.Context) error, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.unreachable {
@@ -113,13 +116,13 @@ func (e *Encoder) tryStop() (wait func(context.Context) error, err error) {
 	}
 	now := time.Now()
 	p := e.st.at(now, e.settings)
-	switch p.state {
-	case encoders.StateStopped:
+	switch ours := e.st.Stream == job.ID() && !e.st.ByHand; {
+	case p.state == encoders.StateStopped || !ours && !(job.Adopt && e.st.ByHand):
 		return nil, nil
-	case encoders.StateFailed:
+	case p.state == encoders.StateFailed:
 		e.st = state{Starts: e.st.Starts, Stops: e.st.Stops}
 		return nil, e.commit()
-	case encoders.StateStopping:
+	case p.state == encoders.StateStopping:
 		return e.wait(p.next), nil
 	}
 	e.st.Stops++
@@ -189,6 +192,9 @@ func (e *Encoder) look() (encoders.Status, time.Time, <-chan struct{}) {
 	}
 	p := e.st.at(now, e.settings)
 	s := encoders.Status{State: p.state, At: now, Since: p.since, Run: e.st.Run, ByHand: e.st.ByHand, Error: p.err}
+	if !e.st.ByHand {
+		s.Stream = e.st.Stream
+	}
 	switch p.state {
 	case encoders.StatePublishing:
 		s.ConfigOnly = e.settings.ConfigOnly
@@ -245,7 +251,7 @@ func (e *Encoder) Watch(ctx context.Context, _ encoders.Job, report func(encoder
 func untilNext(d time.Duration) time.Duration { return d - time.Duration(time.Now().UnixNano())%d }
 
 func differs(a, b encoders.Status) bool {
-	return a.State != b.State || a.Run != b.Run || a.Error != b.Error || a.ByHand != b.ByHand
+	return a.State != b.State || a.Run != b.Run || a.Stream != b.Stream || a.Error != b.Error || a.ByHand != b.ByHand
 }
 
 // Plan says what a start would do.

@@ -47,7 +47,10 @@ func TestConformance(t *testing.T) {
 					},
 				}
 				if dir != "" {
-					rig.Reopen = func(t *testing.T) encoders.Encoder { return open(t, settings, dir) }
+					rig.Reopen = func(t *testing.T) encoders.Encoder {
+						e = open(t, settings, dir)
+						return e
+					}
 				}
 				return rig
 			}})

@@ -55,7 +55,7 @@ func (e *Encoder) adopt() error {
 	if written { // it ended while nobody looked
 		f := e.explain(newProcess(e.settings, st), exit{})
 		e.change(func(s *encoders.Status) {
-			*s = encoders.Status{State: encoders.StateFailed, Since: time.Now(), Run: st.Run, Permanent: f.permanent,
+			*s = encoders.Status{State: encoders.StateFailed, Since: time.Now(), Run: st.Run, Stream: st.Stream, Permanent: f.permanent,
 				Error: "it ended while the controller was away: " + f.text}
 		})
 		return dropState(e.env.Dir)

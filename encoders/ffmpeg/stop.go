@@ -29,6 +29,9 @@ func (e *Encoder) Stop(ctx context.Context, job encoders.Job) error {
 	if err != nil {
 		return err
 	}
+	if p != nil && p.Stream != job.ID() && p.Stream != "" && job.Name != "" {
+		return nil // nothing of that stream is on
+	}
 	if p == nil {
 		e.stopped()
 		e.warm(job)
@@ -55,7 +58,7 @@ func (e *Encoder) Stop(ctx context.Context, job encoders.Job) error {
 func (e *Encoder) stopped() {
 	e.change(func(s *encoders.Status) {
 		if s.State != encoders.StateStopped {
-			*s = encoders.Status{State: encoders.StateStopped, Since: time.Now(), Run: s.Run}
+			*s = encoders.Status{State: encoders.StateStopped, Since: time.Now(), Run: s.Run, Stream: s.Stream}
 		}
 	})
 }

@@ -54,7 +54,7 @@ func (e *Encoder) open(p *process, h *handle) *process {
 	e.running, e.lastBlock = p, p.watchdog.last
 	e.mu.Unlock()
 	e.change(func(s *encoders.Status) {
-		*s = encoders.Status{State: seen, Since: p.Started, Run: p.Run, PID: p.PID, Error: why}
+		*s = encoders.Status{State: seen, Since: p.Started, Run: p.Run, Stream: p.Stream, PID: p.PID, Error: why}
 	})
 	e.followers.Go(func() { e.follow(p) })
 	return p
@@ -174,7 +174,7 @@ func (e *Encoder) settle(p *process) {
 	if !e.endFamily(p) {
 		return // closed meanwhile
 	}
-	s := encoders.Status{State: encoders.StateStopped, Since: time.Now(), Run: p.Run}
+	s := encoders.Status{State: encoders.StateStopped, Since: time.Now(), Run: p.Run, Stream: p.Stream}
 	if !p.stopping.Load() {
 		f := e.explain(p, how)
 		if f.unexplained && !how.known {

@@ -44,20 +44,16 @@ func (e *Encoder) Start(ctx context.Context, job encoders.Job) error {
 	return e.taken()
 }
 
-// readyToStart reads the state, where a start without it would do harm, and waits for a box that is still stopping. On means that there is
-// nothing to send.
+// readyToStart reads the state, for a start could make somebody else's broadcast look like ours, and waits for a box that is still
+// stopping. On means that there is nothing to send.
 func (c *call) readyToStart(ctx context.Context) (on bool, err error) {
 	settings := &c.plan.settings
 	for {
-		claim, _ := c.e.claimed()
-		if settings.StartIdempotent && claim.Stream == "" {
-			return false, nil
-		}
 		s, l, err := c.e.status(ctx, c.job)
 		if err != nil {
 			return false, fmt.Errorf("read the state before it: %w", err)
 		}
-		claim, _ = c.e.claimed()
+		claim, _ := c.e.claimed()
 		ours := claim.Stream == c.job.ID()
 		switch {
 		case l.state == encoders.StateUnknown:
@@ -75,6 +71,8 @@ func (c *call) readyToStart(ctx context.Context) (on bool, err error) {
 			return ours && claim.Taken && claim.pending(settings.Settle) && claim.Run == c.job.Run, nil
 		case claim.Stream != "" && !ours:
 			return false, fmt.Errorf("the box is on for %s: %w", claim.Stream, encoders.ErrBusy)
+		case claim.Stream == "" && !c.job.Adopt:
+			return false, fmt.Errorf("the box: %w", encoders.ErrBusy)
 		}
 		return true, nil
 	}

@@ -73,7 +73,7 @@ func (e *Encoder) interpret(l look, number int) (s encoders.Status, ok bool) {
 		return s, false
 	}
 	c := e.claim
-	s = encoders.Status{State: l.state, At: l.at, Run: c.Run, Error: l.text, Health: l.health}
+	s = encoders.Status{State: l.state, At: l.at, Run: c.Run, Stream: c.Stream, Error: l.text, Health: l.health}
 	switch {
 	case l.state == encoders.StateUnknown:
 		e.seen.lost = true
@@ -131,7 +131,7 @@ func (e *Encoder) foundOff(s *encoders.Status, c claim) claim {
 func foundOn(s *encoders.Status, c claim) claim {
 	switch {
 	case c.Stream == "", c.Ended == byHand:
-		s.ByHand, s.Run = true, ""
+		s.ByHand, s.Run, s.Stream = true, "", ""
 		return claim{}
 	case s.State != encoders.StateStopping:
 		c.Live, c.Ended, c.Why = true, notEnded, ""

@@ -9,7 +9,7 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// Stop sends the stop and waits until the box says stopped. A box that goes on as if it had not heard is told again.
+// Stop sends the stop, if the box is on for the job's stream, and waits until the box says stopped. A box that goes on as if it had not heard is told again.
 func (e *Encoder) Stop(ctx context.Context, job encoders.Job) error {
 	if _, bounded := ctx.Deadline(); !bounded && job.Grace > 0 {
 		var cancel context.CancelFunc
@@ -24,11 +24,15 @@ func (e *Encoder) Stop(ctx context.Context, job encoders.Job) error {
 	defer e.wake()
 	c := e.call(job, "stop")
 	before, _ := e.claimed()
+	adopted := job.Adopt && (before.Stream == "" || before.Ended == byHand)
+	if before.Stream != job.ID() && !adopted {
+		return nil
+	}
 	l, _, err := c.look(ctx)
 	if err != nil {
 		return fmt.Errorf("stop: not confirmed: %w", err)
 	}
-	if before == (claim{}) && l.state == encoders.StateStopped {
+	if !adopted && before.Ended == byHand && !l.state.Gone() || before == (claim{}) && l.state == encoders.StateStopped {
 		return nil
 	}
 	if l.state == encoders.StateUnknown && !e.plan.settings.StopIdempotent {

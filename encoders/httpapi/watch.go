@@ -54,5 +54,5 @@ func (e *Encoder) pause(ctx context.Context, d time.Duration, changed <-chan str
 }
 
 func differs(a, b encoders.Status) bool {
-	return a.State != b.State || a.Run != b.Run || a.Error != b.Error || a.ByHand != b.ByHand
+	return a.State != b.State || a.Run != b.Run || a.Stream != b.Stream || a.Error != b.Error || a.ByHand != b.ByHand
 }

@@ -100,24 +100,20 @@ func (e *Encoder) phase() phase {
 	return e.out.phase
 }
 
-// join makes what is on or starting this job's run, when it goes where the job wants it.
+// join makes what is on or starting this job's run, when it is this stream's, or may be adopted and goes where the job wants it.
 func (e *Encoder) join(ctx context.Context, sess *session, job encoders.Job, wanted service) error {
 	e.mu.Lock()
 	owner := e.out.owner.Stream
 	e.mu.Unlock()
-	if owner == "" && e.settings.SetService {
-		same, err := wanted.isSet(ctx, e, sess)
-		if err != nil {
+	fits := owner == "" && job.Adopt
+	if fits && e.settings.SetService { // else its own settings say where to: nobody can tell more
+		var err error
+		if fits, err = wanted.isSet(ctx, e, sess); err != nil {
 			return fmt.Errorf("start: see where obs streams to already: %w", err)
 		}
-		if same {
-			owner = job.ID()
-		}
-	} else if owner == "" {
-		owner = job.ID() // its own settings say where to: nobody can tell more
 	}
-	if owner != job.ID() {
-		return fmt.Errorf("obs at %s is on: %w", e.target.address, encoders.ErrBusy)
+	if owner != job.ID() && !fits {
+		return fmt.Errorf("obs at %s: %w", e.target.address, encoders.ErrBusy)
 	}
 	e.update(func(now time.Time) { e.out.take(claimOf(job, now)) })
 	return nil

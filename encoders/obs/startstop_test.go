@@ -46,9 +46,16 @@ func TestStartedBySomebodyElseMeanwhile(t *testing.T) {
 	server, r := played(t, obstest.Settings{Refuse: map[string][]int{"StartStream": {500}}})
 	r.status()
 	server.Set(func(s *obstest.Settings) { s.StartTakes = 0 })
-	r.start() // 500 means that it is on, which is what was wanted
-	if s := r.status(); s.State.Gone() {
+	if err := r.Start(r.within(patience), r.job); !errors.Is(err, encoders.ErrBusy) { // 500 means that it is on
+		t.Errorf("start: %v", err)
+	}
+	if s := r.status(); s.State.Gone() || !s.ByHand {
 		t.Errorf("it is %+v", s)
+	}
+	r.job.Adopt = true
+	r.start()
+	if s := r.status(); s.Run != r.job.Run || s.ByHand {
+		t.Errorf("adopted, it is %+v", s)
 	}
 }
 

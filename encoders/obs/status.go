@@ -53,7 +53,7 @@ func (e *Encoder) now() encoders.Status {
 
 // status is what is known, for those who hold mu.
 func (e *Encoder) status(now time.Time) encoders.Status {
-	s := encoders.Status{At: now, Run: e.out.owner.Run}
+	s := encoders.Status{At: now, Run: e.out.owner.Run, Stream: e.out.owner.Stream}
 	if !e.ready {
 		s.State, s.Since = encoders.StateUnknown, e.lost
 		switch {
@@ -100,5 +100,5 @@ func (e *Encoder) Watch(ctx context.Context, job encoders.Job, report func(encod
 }
 
 func differs(a, b encoders.Status) bool {
-	return a.State != b.State || a.Run != b.Run || a.Error != b.Error || a.ByHand != b.ByHand
+	return a.State != b.State || a.Run != b.Run || a.Stream != b.Stream || a.Error != b.Error || a.ByHand != b.ByHand
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// Stop makes OBS stop streaming and returns nil once OBS has said that it did. While OBS is starting it cannot be stopped: then Stop is
+// Stop makes OBS stop what it streams for the job's stream and returns nil once OBS has said that it did. While OBS is starting it cannot be stopped: then Stop is
 // remembered, also beyond ctx, until OBS is live or has failed, or until the next Start.
 func (e *Encoder) Stop(ctx context.Context, job encoders.Job) error {
 	release, err := e.takeTurn(ctx)
@@ -67,7 +67,7 @@ func (e *Encoder) stopStep(ctx context.Context, sess *session, job encoders.Job)
 		switch {
 		case lost:
 			return true, now
-		case o.certain(now), o.owner.Stream != "" && o.owner.Stream != job.ID():
+		case o.certain(now), o.owner.Stream != job.ID() && !(job.Adopt && o.owner.Stream == ""):
 			what = stopDone
 			return true, now
 		case o.phase == phaseStarting && !o.stopDue:
