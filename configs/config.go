@@ -104,7 +104,7 @@ type Limits struct {
 // Notify is one receiver of news.
 type Notify struct {
 	URL    secret.Value `yaml:"url" doc:"where to: a shoutrrr URL (slack://, telegram://, smtp:// ...) or a plain https webhook"`
-	On     []string     `yaml:"on" enum:"failed,recovered,stop_unconfirmed,max_uptime,webhook_disabled,store_corrupt,disk_full" doc:"what to tell; empty = everything"`
+	On     []string     `yaml:"on" enum:"failed,recovered,stop_unconfirmed,max_uptime,webhook_disabled,store_corrupt,disk_full,pattern_full" doc:"what to tell; empty = everything"`
 	Secret secret.Value `yaml:"secret" doc:"signs plain webhooks by the Standard Webhooks scheme: base64, may begin with whsec_"`
 }
 

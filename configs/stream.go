@@ -160,12 +160,13 @@ func plain(name string) bool {
 	return name != "" && plainWord.MatchString(name) && name != "." && name != ".." && !strings.HasPrefix(name, "-")
 }
 
-// compile makes * match any characters, as few as the rest allows, and ? exactly one.
+// compile makes * match one or more characters, as few as the rest allows, and ? exactly one. What they match may stand
+// in a path or a command line by itself, so it does not begin with a dash.
 func compile(pattern string) *regexp.Regexp {
 	expr := wildcard.ReplaceAllStringFunc(pattern, func(w string) string {
 		return map[string]string{"*": "\x00", "?": "\x01"}[w]
 	})
-	expr = strings.NewReplacer("\x00", "(.*?)", "\x01", "(.)").Replace(regexp.QuoteMeta(expr))
+	expr = strings.NewReplacer("\x00", "([A-Za-z0-9._][A-Za-z0-9._-]*?)", "\x01", "([A-Za-z0-9._])").Replace(regexp.QuoteMeta(expr))
 	return regexp.MustCompile("^" + expr + "$")
 }
 
@@ -189,10 +190,19 @@ func (s *Stream) Match(account, name string) (matches []string, ok bool) {
 		return nil, false
 	}
 	m := s.match.FindStringSubmatch(name)
-	if m == nil {
+	if m == nil || !allPlain(m[1:]) {
 		return nil, false
 	}
 	return m[1:], true
+}
+
+func allPlain(texts []string) bool {
+	for _, t := range texts {
+		if !plain(t) {
+			return false
+		}
+	}
+	return true
 }
 
 // Lookup finds the entry for a stream: an exact name before patterns, and the first pattern of the file before later ones. Matches is what

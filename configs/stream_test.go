@@ -28,7 +28,10 @@ streams:
 	for name, want := range map[string]string{
 		"A/cam-special":         "A/cam-special []", // exact before patterns, though it comes later
 		"A/cam-1":               "A/cam-* [1]",
-		"A/cam-":                "A/cam-* []", // * may match nothing
+		"A/cam-":                "A/* [cam-]", // * matches something
+		"A/cam--rf":             "A/* [cam--rf]",
+		"A/cam-..":              "A/* [cam-..]", // no way up
+		"A/x--1":                "A/* [x--1]",
 		"A/cam-a-b":             "A/cam-* [a-b]",
 		"A/com-a-b-c":           "A/c?m-*-* [o a b-c]", // as little as possible
 		"A/x-1":                 "A/?-* [x 1]",
@@ -87,11 +90,20 @@ func TestMatchesFillThePattern(t *testing.T) {
 		name := rapid.StringMatching(`[ab.-]{1,10}`).Draw(t, "name")
 		s := &Stream{Account: "A", Name: pattern, IsPattern: true, match: compile(pattern)}
 		matches, ok := s.Match("A", name)
-		if ok != (plain(name) && glob(pattern, name)) {
-			t.Fatalf("%q on %q: %v", pattern, name, ok)
-		}
 		if !ok {
+			raw := s.match.FindStringSubmatch(name)
+			if plain(name) && glob(pattern, name) && !slices.Contains(raw, ".") && !slices.Contains(raw, "..") {
+				t.Fatalf("%q does not match %q", pattern, name)
+			}
 			return
+		}
+		if !plain(name) || !glob(pattern, name) {
+			t.Fatalf("%q matches %q", pattern, name)
+		}
+		for _, m := range matches {
+			if !plain(m) {
+				t.Fatalf("%q on %q: %q cannot stand by itself", pattern, name, m)
+			}
 		}
 		i := 0
 		filled := wildcard.ReplaceAllStringFunc(pattern, func(string) string { i++; return matches[i-1] })
@@ -103,15 +115,21 @@ func TestMatchesFillThePattern(t *testing.T) {
 
 // glob is the meaning of * and ?, written as plainly as can be.
 func glob(pattern, name string) bool {
+	wild := pattern != "" && strings.ContainsAny(pattern[:1], "*?")
 	switch {
-	case pattern == "":
-		return name == ""
+	case pattern == "" || name == "":
+		return pattern == name
+	case wild && name[0] == '-':
+		return false
 	case pattern[0] == '*':
-		return glob(pattern[1:], name) || name != "" && glob(pattern, name[1:])
-	case name == "":
+		for n := range name {
+			if glob(pattern[1:], name[n+1:]) {
+				return true
+			}
+		}
 		return false
 	}
-	return (pattern[0] == '?' || pattern[0] == name[0]) && glob(pattern[1:], name[1:])
+	return (wild || pattern[0] == name[0]) && glob(pattern[1:], name[1:])
 }
 
 func TestPublishIsShownWithoutItsKey(t *testing.T) {

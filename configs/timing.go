@@ -24,6 +24,7 @@ type Timing struct {
 	Schedule         []Window      `yaml:"schedule" doc:"windows in which the stream is kept up, or never up"`
 	TimeZone         string        `yaml:"time_zone" doc:"IANA name for the schedule, such as Europe/Berlin; empty = the host's"`
 	MaxStartsPerHour int           `yaml:"max_starts_per_hour" min:"0" doc:"wake guard: starts by viewers in any hour; 0 = no cap"`
+	MaxInstances     int           `yaml:"max_instances" min:"0" doc:"of a pattern: names in use at once, for anybody can ask for one; 0 = no cap"`
 }
 
 // Restart is the backoff of a failing encoder.
@@ -57,6 +58,7 @@ func builtIn() Timing {
 		Unmanaged:     "observe",
 		Mode:          "all",
 		FailoverAfter: 3,
+		MaxInstances:  100,
 		Restart: Restart{
 			Initial:    time.Second,
 			Max:        60 * time.Second,

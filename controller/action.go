@@ -4,14 +4,25 @@ package controller
 type Action interface{ action() }
 
 type (
-	// StartEncoder begins an encoder's Start; StartDone follows.
-	StartEncoder struct{ Encoder, Run string }
+	// StartEncoder begins an encoder's Start; StartDone follows. Adopt: what is on already is made this run.
+	StartEncoder struct {
+		Encoder  string
+		Instance Instance
+		Run      string
+		Adopt    bool
+	}
 	// StopEncoder begins an encoder's Stop; StopDone follows.
-	StopEncoder struct{ Encoder, Run string }
-	// Claim asks for the sole use of an encoder; Claimed follows at once.
-	Claim struct{ Encoder string }
-	// Release gives a claim back.
-	Release struct{ Encoder string }
+	StopEncoder struct {
+		Encoder  string
+		Instance Instance
+		Run      string
+	}
+	// Claim asks for the sole use of an encoder; Claimed follows at once. Running: it is on already, so no limit forbids
+	// it. A claim is given back by a state that does not have it any more.
+	Claim struct {
+		Encoder string
+		Running bool
+	}
 	// Ask asks the platform about the stream; Polled or AskFailed follows.
 	Ask struct{}
 	// Disconnect tells the platform to close the stream's feeds.
@@ -25,7 +36,6 @@ type (
 func (StartEncoder) action() {}
 func (StopEncoder) action()  {}
 func (Claim) action()        {}
-func (Release) action()      {}
 func (Ask) action()          {}
 func (Disconnect) action()   {}
 func (Notify) action()       {}

@@ -13,37 +13,38 @@ import (
 // box is one encoder in the hands of one stream: it runs the calls, one at a time, and turns what comes of them into events.
 type box struct {
 	s    *stream
-	spec EncoderSpec
+	dev  *device
 	slot chan struct{} // held during a Start or Stop
 
 	mu          sync.Mutex
 	cancelStart context.CancelFunc
-	endWatch    context.CancelFunc
-	watched     string // run that the watch is for
 }
 
-// start begins a Start; StartDone follows.
-func (b *box) start(job encoders.Job, limit time.Duration) {
+// start begins a Start with the present settings; StartDone follows.
+func (b *box) start(e EncoderSpec, job encoders.Job, limit time.Duration) {
 	ctx, cancel := context.WithTimeout(b.s.c.ctx, max(limit, time.Second))
 	b.mu.Lock()
 	b.cancelStart = cancel
 	b.mu.Unlock()
 	b.s.c.calls.Go(func() {
 		defer cancel()
+		ev := StartDone{Encoder: e.Name, Run: job.Run}
 		select {
 		case b.slot <- struct{}{}:
 		case <-ctx.Done():
-			b.done(StartDone{Encoder: b.spec.Name, Run: job.Run, Err: "the encoder is still busy with an earlier call"})
+			ev.Err = "the encoder is still busy with an earlier call"
+			b.done(ev)
 			return
 		}
-		ev := StartDone{Encoder: b.spec.Name, Run: job.Run}
-		enc, err := b.s.c.driver(b.spec, job)
+		b.dev.renew(e)
+		enc, err := b.dev.driver(e, job, true)
 		if err == nil {
 			err = enc.Start(ctx, job)
 		}
 		<-b.slot
 		if err != nil {
-			ev.Err, ev.Permanent, ev.Doubt = err.Error(), encoders.IsPermanent(err), doubtful(err)
+			ev.Err, ev.Busy = err.Error(), errors.Is(err, encoders.ErrBusy)
+			ev.Permanent, ev.Doubt = encoders.IsPermanent(err), doubtful(err)
 		}
 		b.done(ev)
 	})
@@ -56,7 +57,7 @@ func doubtful(err error) bool {
 }
 
 // stop ends a Start in flight and begins a Stop; StopDone follows.
-func (b *box) stop(job encoders.Job, limit time.Duration) {
+func (b *box) stop(e EncoderSpec, job encoders.Job, limit time.Duration) {
 	b.mu.Lock()
 	if b.cancelStart != nil {
 		b.cancelStart()
@@ -66,12 +67,12 @@ func (b *box) stop(job encoders.Job, limit time.Duration) {
 		ctx, cancel := context.WithTimeout(b.s.c.ctx, max(limit, time.Second))
 		defer cancel()
 		b.slot <- struct{}{}
-		ev := StopDone{Encoder: b.spec.Name, Run: job.Run}
-		enc, err := b.s.c.driver(b.spec, job)
-		if err != nil {
-			ev.Hopeless = true
-		} else {
+		ev := StopDone{Encoder: e.Name, Run: job.Run}
+		enc, err := b.dev.driver(e, job, true)
+		if err == nil {
 			err = enc.Stop(ctx, job)
+		} else {
+			ev.Hopeless = encoders.IsPermanent(err)
 		}
 		<-b.slot
 		if err != nil {
@@ -85,66 +86,5 @@ func (b *box) stop(job encoders.Job, limit time.Duration) {
 func (b *box) done(ev Event) {
 	if b.s.c.ctx.Err() == nil {
 		b.s.post(ev)
-	}
-}
-
-// watch sees to it that the encoder is watched for the run.
-func (b *box) watch(job encoders.Job) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.endWatch != nil && b.watched == job.Run {
-		return
-	}
-	if b.endWatch != nil {
-		b.endWatch()
-	}
-	ctx, cancel := context.WithCancel(b.s.c.ctx)
-	b.endWatch, b.watched = cancel, job.Run
-	b.s.c.calls.Go(func() { b.look(ctx, job) })
-}
-
-// rest ends the watch.
-func (b *box) rest() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.endWatch != nil {
-		b.endWatch()
-		b.endWatch, b.watched = nil, ""
-	}
-}
-
-func (b *box) look(ctx context.Context, job encoders.Job) {
-	report := func(st encoders.Status) {
-		if ctx.Err() == nil {
-			b.s.saw(b.spec.Name, st)
-		}
-	}
-	enc, err := b.s.c.driver(b.spec, job)
-	if err != nil {
-		report(encoders.Status{State: encoders.StateUnknown, Error: err.Error()})
-		return
-	}
-	if w, ok := enc.(encoders.Watcher); ok {
-		_ = w.Watch(ctx, job, report)
-		return
-	}
-	poll(ctx, enc, job, report)
-}
-
-// lookEvery is how often a driver that cannot watch is asked.
-const lookEvery = time.Second
-
-func poll(ctx context.Context, enc encoders.Encoder, job encoders.Job, report func(encoders.Status)) {
-	tick := time.NewTicker(lookEvery)
-	defer tick.Stop()
-	for {
-		if st, err := enc.Status(ctx, job); err == nil {
-			report(st)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
 	}
 }

@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,14 +26,15 @@ type Controller struct {
 
 	mu      sync.RWMutex
 	streams map[string]*stream
-	exact   map[string]*StreamSpec // by id: the streams that are named without a pattern
-	shares  map[string]int         // device → streams of the configuration that use it
-	drivers map[string]*opened     // device → driver
-	polls   map[string]*poller     // account → its poll
+	exact   map[string]*StreamSpec        // by id: the streams that are named without a pattern
+	names   map[string]map[string]*stream // pattern → the streams that it has made, by id
+	full    map[string]time.Time          // pattern → when it was told last that it has too many
+	polls   map[string]*poller            // account → its poll
 
 	workers workers
 	alarms  *alarms
 	claims  *claims
+	devices devices
 	hub     *hub
 	calls   sync.WaitGroup
 	clockMu sync.RWMutex // held for writing while the clock and all states are moved
@@ -44,14 +44,9 @@ type Controller struct {
 	begun   time.Time // when it was made
 }
 
-type opened struct {
-	enc     encoders.Encoder
-	version string
-}
-
 // New makes a controller. Nothing happens before Start.
 func New(cfg Config) *Controller {
-	c := &Controller{cfg: cfg, streams: map[string]*stream{}, drivers: map[string]*opened{}, polls: map[string]*poller{}, hub: newHub()}
+	c := &Controller{cfg: cfg, streams: map[string]*stream{}, names: map[string]map[string]*stream{}, full: map[string]time.Time{}, polls: map[string]*poller{}, hub: newHub()}
 	if c.cfg.Clock == nil {
 		c.cfg.Clock = NewClock()
 	}
@@ -61,17 +56,14 @@ func New(cfg Config) *Controller {
 	c.ctx, c.stopCtx = context.WithCancel(context.Background())
 	c.workers = newWorkers(c.ctx)
 	c.alarms = newAlarms(c.cfg.Clock.Now, func(s *stream) { s.post(Timer{}) })
-	c.claims = newClaims(func(id, _ string, ev Event) {
-		c.mu.RLock()
-		s := c.streams[id]
-		c.mu.RUnlock()
-		if s != nil {
+	c.devices = devices{c: c, of: map[Instance]*device{}}
+	c.claims = newClaims(func(id string, ev Event) {
+		if s := c.known(id); s != nil {
 			s.post(ev)
 		}
 	})
 	c.begun = c.cfg.Clock.Now()
-	c.claims.setLimit(cfg.Running)
-	c.index()
+	c.claims.setLimit(cfg.Running, c.index())
 	return c
 }
 
@@ -101,10 +93,10 @@ func (c *Controller) Start(ctx context.Context) error {
 
 // resume sets the restored streams to work and replays the journal. It runs aside, for a viewer should not wait for a thousand looks at encoders.
 func (c *Controller) resume() {
-	c.adoptTraces()
 	for _, s := range c.all() {
 		s.resume()
 	}
+	c.calls.Go(c.adoptLeft)
 	for {
 		err := c.replay(c.ctx)
 		if err == nil || c.ctx.Err() != nil {
@@ -137,18 +129,11 @@ func (c *Controller) Stop(ctx context.Context, stopEncoders bool) {
 		s.settled()
 		if s.unsaved {
 			c.clockMu.RLock()
-			s.save(c.cfg.Clock.Now(), nil)
+			s.save(c.cfg.Clock.Now(), nil, s.spec)
 			c.clockMu.RUnlock()
 		}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for device, d := range c.drivers {
-		if closer, ok := d.enc.(encoders.Closer); ok {
-			_ = closer.Close()
-		}
-		delete(c.drivers, device)
-	}
+	c.devices.close()
 }
 
 // stopEncoders stops what runs at our word. The states still say that it is wanted: the next start brings it back.
@@ -160,16 +145,17 @@ func (c *Controller) stopEncoders(ctx context.Context) {
 			if !e.on() {
 				continue
 			}
-			b, job := s.box(e.Name, s.spec), s.job(e.Run, s.spec)
+			es, job := s.handle(e.Name, e.Instance, s.spec)
+			b := s.box(e.Instance)
 			wg.Go(func() {
-				enc, err := c.driver(b.spec, job)
+				enc, err := b.dev.driver(es, job, true)
 				if err == nil {
 					ctx, cancel := context.WithTimeout(ctx, s.spec.Policy.StopTimeout+time.Second)
 					defer cancel()
 					err = enc.Stop(ctx, job)
 				}
 				if err != nil {
-					c.cfg.Log.Error("an encoder is not confirmed stopped", "stream", s.id, "encoder", b.spec.Name, "error", err)
+					c.cfg.Log.Error("an encoder is not confirmed stopped", "stream", s.id, "encoder", es.Name, "error", err)
 				}
 			})
 		}
@@ -179,79 +165,138 @@ func (c *Controller) stopEncoders(ctx context.Context) {
 
 // restore brings a stream back, with its first events in its inbox; resume sets it to work.
 func (c *Controller) restore(sv Saved) error {
+	var state State
+	old := struct{ Active int }{} // of the first edition: the place of the encoder in use
+	if err := errors.Join(json.Unmarshal(sv.State, &state), json.Unmarshal(sv.State, &old)); err != nil {
+		return err
+	}
+	if state.InUse == "" && old.Active > 0 && old.Active < len(state.Encoders) {
+		state.InUse = state.Encoders[old.Active].Name
+	}
+	if by := c.cfg.Clock.SteppedSince(state.Anchor); by != 0 {
+		state.shift(by)
+	}
 	account, name, _ := SplitID(sv.ID)
 	c.mu.RLock()
 	spec := c.look(account, name)
 	c.mu.RUnlock()
+	for i := range state.Encoders {
+		if e := &state.Encoders[i]; e.Device == "" { // saved by the first edition
+			e.Device = e.Name
+			if spec != nil && spec.Policy.encoder(e.Name) != nil {
+				e.Instance = spec.Policy.encoder(e.Name).Instance
+			}
+		}
+	}
+	c.bringBack(account, name, spec, state, sv.At)
+	return nil
+}
+
+// bringBack makes a stream that goes on from a state; one that the configuration does not have is drained.
+func (c *Controller) bringBack(account, name string, spec *StreamSpec, state State, savedAt time.Time) *stream {
 	known := spec != nil
-	if !known {
+	if !known { // what still runs of it must be found to be stopped
 		spec = &StreamSpec{Account: account, Name: name}
+		spec.Policy = Policy{Stream: spec.ID(), StartTimeout: 30 * time.Second, StopTimeout: 10 * time.Second, IdleTimeout: time.Minute, JoinTimeout: time.Minute, AnySource: true}
+		for _, e := range state.Encoders {
+			spec.Policy.Encoders = append(spec.Policy.Encoders, EncoderSpec{Name: e.Name, Instance: e.Instance})
+		}
 	}
 	s := newStream(c, spec)
-	if err := json.Unmarshal(sv.State, &s.state); err != nil {
-		return err
-	}
-	if !known { // what still runs of it must be found to be stopped
-		spec.Policy = Policy{StartTimeout: 30 * time.Second, StopTimeout: 10 * time.Second, IdleTimeout: time.Minute, JoinTimeout: time.Minute, AnySource: true}
-		for _, e := range s.state.Encoders {
-			device := cmp.Or(e.Device, e.Name)
-			spec.Encoders = append(spec.Encoders, EncoderSpec{Name: e.Name, Driver: e.Driver, Device: device})
-			spec.Policy.Encoders = append(spec.Policy.Encoders, EncoderRef{Name: e.Name, Driver: e.Driver, Device: device})
+	s.savedAt = savedAt
+	for i := range state.Encoders {
+		e := &state.Encoders[i]
+		if e.Claimed { // the store may be an old one, in which two streams have the same encoder: the drivers know whose it is
+			e.Claimed, _ = c.claims.claim(e.Device, claimer{s.id, spec.Policy.Pattern != ""}, true)
+			s.asked[e.Device] = true
 		}
 	}
-	if by := c.cfg.Clock.SteppedSince(s.state.Anchor); by != 0 {
-		s.state.shift(by)
-	}
-	s.savedAt = sv.At
-	s.view = published{s.state, spec, c.begun}
-	for i := range s.state.Encoders {
-		e := &s.state.Encoders[i]
-		if es, ok := spec.encoder(e.Name); ok && e.Claimed {
-			c.claims.restore(es.Device, s.id)
-		}
-	}
+	s.state = state
+	s.view = published{state, spec, c.begun}
 	if !known {
 		s.inbox = append(s.inbox, posted{ev: Drained{}})
 	}
 	s.inbox = append(s.inbox, posted{ev: Booted{}}) // before any hook
 	c.mu.Lock()
-	c.streams[sv.ID] = s
-	c.mu.Unlock()
-	return nil
+	defer c.mu.Unlock()
+	c.enlist(s)
+	return s
 }
 
-// adoptTraces looks at encoders that an earlier process may have left running without a word in the store.
-func (c *Controller) adoptTraces() {
-	if c.cfg.Traces == nil {
+// adoptLeft looks at encoders that an earlier process has left running without a word in the store: it was lost, or is
+// an old one. Whoever's they are takes them over; what is nobody's is stopped.
+func (c *Controller) adoptLeft() {
+	if c.cfg.Left == nil {
 		return
 	}
-	for i := range c.cfg.Streams {
-		spec := &c.cfg.Streams[i]
-		c.mu.RLock()
-		s := c.streams[spec.ID()]
-		c.mu.RUnlock()
-		for _, e := range spec.Encoders {
-			if c.shared(e.Device) || !c.cfg.Traces(e.Device) {
-				continue
-			}
-			if s != nil {
-				if seen := s.published().state.enc(e.Name); seen != nil && seen.on() {
-					continue
-				}
-			}
-			s := c.stream(spec.Account, spec.Name)
-			c.calls.Go(func() {
-				job := s.job("", spec)
-				enc, err := c.driver(e, job)
-				if err != nil {
-					return
-				}
-				ctx, cancel := context.WithTimeout(c.ctx, 5*time.Second)
-				defer cancel()
-				if st, err := enc.Status(ctx, job); err == nil && !st.State.Gone() && st.State != encoders.StateUnknown {
-					s.post(EncoderSeen{Encoder: e.Name, Status: st})
-				}
-			})
+	inHand := map[Instance]bool{}
+	for _, s := range c.all() {
+		for _, e := range s.published().state.Encoders {
+			inHand[e.Instance] = inHand[e.Instance] || e.mayRun()
+		}
+	}
+	for _, e := range c.cfg.Left() {
+		if c.ctx.Err() == nil && !inHand[e.Instance] {
+			c.adopt(e)
+		}
+	}
+}
+
+func (c *Controller) adopt(e EncoderSpec) {
+	d := c.devices.get(e.Instance)
+	defer c.devices.put(d)
+	ctx, cancel := context.WithTimeout(c.ctx, askLimit)
+	defer cancel()
+	enc, err := d.driver(e, encoders.Job{}, false)
+	if err != nil {
+		c.cfg.Log.Warn("an encoder that ran before cannot be looked at", "encoder", e.Device, "error", err)
+		return
+	}
+	st, err := enc.Status(ctx, encoders.Job{})
+	if err != nil || st.State.Gone() || st.State == encoders.StateUnknown || st.Stream == "" {
+		return
+	}
+	c.cfg.Log.Warn("an encoder was found running that the store knows nothing of", "encoder", e.Device, "stream", st.Stream, "pid", st.PID)
+	account, name, _ := SplitID(st.Stream)
+	done := make(chan struct{})
+	s := c.stream(account, name)
+	if s == nil {
+		s = c.bringBack(account, name, nil, State{}, time.Time{})
+	}
+	if s.put(posted{ev: Leftover{e.Name, e.Instance, st}, done: done}) {
+		select {
+		case <-done:
+		case <-c.ctx.Done():
+			return
+		}
+	}
+	if mine := s.published().state.byInstance(e.Instance); mine == nil || !mine.mayRun() { // it has another one of the name in hand, which also runs
+		d := c.devices.get(e.Instance)
+		c.calls.Go(func() {
+			defer c.devices.put(d)
+			c.stopLeft(d, e, encoders.Job{Account: account, Name: name, Run: st.Run})
+		})
+	}
+}
+
+// stopLeft stops an encoder that no stream can take over, however long it takes.
+func (c *Controller) stopLeft(d *device, e EncoderSpec, job encoders.Job) {
+	c.notify(Notice{Kind: "stop_unconfirmed", Account: job.Account, Stream: job.ID(), At: c.cfg.Clock.Now(),
+		Text: fmt.Sprintf("%s was found running beside another copy of its stream; it is being stopped", e.Device)})
+	for wait := time.Second; ; wait = min(2*wait, time.Minute) {
+		ctx, cancel := context.WithTimeout(c.ctx, askLimit)
+		enc, err := d.driver(e, job, false)
+		if err == nil {
+			err = enc.Stop(ctx, job)
+		}
+		cancel()
+		if err == nil || c.ctx.Err() != nil {
+			return
+		}
+		c.cfg.Log.Error("a second copy of an encoder is not confirmed stopped", "encoder", e.Device, "stream", job.ID(), "error", err)
+		select {
+		case <-time.After(wait):
+		case <-c.ctx.Done():
 		}
 	}
 }
@@ -264,34 +309,79 @@ func (c *Controller) replay(ctx context.Context) error {
 	}
 	return c.cfg.Store.Replay(ctx, newest[0].Received.Add(-4*lazySave), func(r Record) error {
 		if h, ok := c.cfg.ParseRecord(r); ok {
+			h.Again = true
 			c.Deliver(h)
 		}
 		return ctx.Err()
 	})
 }
 
-// stream finds the stream, and makes it when the configuration has it; else nil.
+// stream finds the stream, and makes it when the configuration has it; else nil. It is nil, too, when its pattern has
+// as many streams as it may, and all of them are needed.
 func (c *Controller) stream(account, name string) *stream {
-	id := account + "/" + name
-	c.mu.RLock()
-	s := c.streams[id]
-	c.mu.RUnlock()
-	if s != nil {
+	if s := c.known(account + "/" + name); s != nil {
 		return s
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s = c.streams[id]; s != nil {
+	if s := c.streams[account+"/"+name]; s != nil {
 		return s
 	}
 	spec := c.look(account, name)
-	if spec == nil {
+	if spec == nil || !c.room(spec) {
 		return nil
 	}
-	s = newStream(c, spec)
-	c.streams[id] = s
+	s := newStream(c, spec)
+	c.enlist(s)
 	return s
 }
+
+func (c *Controller) known(id string) *stream {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.streams[id]
+}
+
+// enlist makes the stream the one of its id. The caller holds mu.
+func (c *Controller) enlist(s *stream) {
+	c.streams[s.id] = s
+	if pattern := s.spec.Policy.Pattern; pattern != "" {
+		if c.names[pattern] == nil {
+			c.names[pattern] = map[string]*stream{}
+		}
+		c.names[pattern][s.id] = s
+	}
+}
+
+// room reports whether one more stream may be made of the spec's pattern; the one that has been idle for longest makes
+// way. The caller holds mu.
+func (c *Controller) room(spec *StreamSpec) bool {
+	pattern, most := spec.Policy.Pattern, spec.Policy.MaxInstances
+	if pattern == "" || most <= 0 || len(c.names[pattern]) < most {
+		return true
+	}
+	var oldest *stream
+	var since time.Time
+	for _, s := range c.names[pattern] {
+		if p := s.published(); p.spec != nil && !s.evicted && p.state.disposable(&p.spec.Policy) && (oldest == nil || p.state.Since.Before(since)) {
+			oldest, since = s, p.state.Since
+		}
+	}
+	if oldest != nil {
+		oldest.evicted = true
+		oldest.put(posted{evict: true})
+		return true
+	}
+	if now := c.cfg.Clock.Now(); c.full[pattern].IsZero() || now.Sub(c.full[pattern]) >= fullAgain {
+		c.full[pattern] = now
+		c.notify(Notice{Kind: "pattern_full", Account: spec.Account, At: now,
+			Text: fmt.Sprintf("%d names of the pattern %s are in use, as many as max_instances allows; %s is not started", most, pattern, spec.ID())})
+	}
+	return false
+}
+
+// fullAgain is how long a pattern that has too many names is not told of again.
+const fullAgain = 10 * time.Minute
 
 func (c *Controller) all() []*stream {
 	c.mu.RLock()
@@ -304,85 +394,89 @@ func (c *Controller) all() []*stream {
 	return all
 }
 
-// index makes the look-ups for the streams of the configuration.
-func (c *Controller) index() {
-	exact, shares := make(map[string]*StreamSpec, len(c.cfg.Streams)), map[string]int{}
+// index makes the look-ups for the streams of the configuration, and counts their devices.
+func (c *Controller) index() (devices int) {
+	c.exact = make(map[string]*StreamSpec, len(c.cfg.Streams))
+	uses := map[string]int{}
 	for i := range c.cfg.Streams {
 		spec := &c.cfg.Streams[i]
-		exact[spec.ID()] = spec
-		for _, e := range spec.Encoders {
-			shares[e.Device]++
+		c.exact[spec.ID()] = spec
+		for _, e := range spec.Policy.Encoders {
+			uses[e.Device]++
 		}
 	}
-	c.exact, c.shares = exact, shares
-}
-
-// shared reports whether several streams of the configuration use the device.
-func (c *Controller) shared(device string) bool {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return c.shares[device] > 1
-}
-
-// driver opens the device's driver, or returns the one that is open. After a reload that changed its settings it is opened anew, once it is asked for.
-func (c *Controller) driver(e EncoderSpec, job encoders.Job) (encoders.Encoder, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if d := c.drivers[e.Device]; d != nil {
-		return d.enc, nil
+	for i := range c.cfg.Streams {
+		list := c.cfg.Streams[i].Policy.Encoders
+		for k := range list {
+			list[k].Shared = uses[list[k].Device] > 1
+		}
 	}
-	enc, err := c.cfg.Open(e, job)
-	if err != nil {
-		return nil, encoders.Permanent(fmt.Errorf("encoder %s: %w", e.Name, err))
-	}
-	c.drivers[e.Device] = &opened{enc, e.Version}
-	return enc, nil
+	return len(uses)
 }
 
-// settle is called after each step: a stream that has left the configuration and is off is forgotten, and a driver with old settings is closed once nothing runs.
-func (c *Controller) settle(s *stream, spec *StreamSpec) {
+// settle is called after each step. Drivers with old settings are opened anew once nothing runs there; a stream that
+// has left the configuration is forgotten once it is off, one of a pattern once nobody can need it any more.
+func (c *Controller) settle(s *stream, spec *StreamSpec, now time.Time, evict bool) {
 	if !s.state.over() {
 		return
 	}
-	for _, e := range spec.Encoders {
-		c.mu.Lock()
-		d := c.drivers[e.Device]
-		if d != nil && d.version != e.Version && c.shares[e.Device] <= 1 {
-			delete(c.drivers, e.Device)
-		} else {
-			d = nil
-		}
-		c.mu.Unlock()
-		if d != nil {
-			if b := s.boxes[e.Name]; b != nil {
-				b.rest()
-			}
-			if closer, ok := d.enc.(encoders.Closer); ok {
-				_ = closer.Close()
+	for at, b := range s.boxes {
+		if e := s.state.byInstance(at); e != nil && !e.mayRun() && c.claims.free(at.Device) {
+			if es := spec.Policy.encoder(e.Name); es != nil && es.Instance == at {
+				b.dev.renew(*es)
 			}
 		}
 	}
-	if s.state.Draining && s.state.Phase == PhaseIdle {
-		c.mu.Lock()
-		delete(c.streams, s.id)
-		c.mu.Unlock()
-		c.alarms.set(s, time.Time{})
-		for _, b := range s.boxes {
-			b.rest()
-		}
-		if err := c.cfg.Store.ForgetStream(context.Background(), s.id); err != nil {
-			c.cfg.Log.Error("a removed stream is not forgotten", "stream", s.id, "error", err)
+	forgetAt := s.state.forgetAt(&spec.Policy)
+	switch {
+	case s.state.Draining && s.state.Phase == PhaseIdle:
+	case evict && s.state.disposable(&spec.Policy):
+	case !forgetAt.IsZero() && !now.Before(forgetAt):
+	default:
+		return
+	}
+	c.forget(s, spec)
+}
+
+// forget takes the stream away, with its row and, for one of a pattern, with the files of its encoders. Its history
+// stays. What comes for it meanwhile keeps it.
+func (c *Controller) forget(s *stream, spec *StreamSpec) {
+	for at, b := range s.boxes {
+		s.drop(b)
+		delete(s.boxes, at)
+	}
+	for i := range s.state.Encoders {
+		if e := &s.state.Encoders[i]; spec.Policy.Pattern != "" && c.cfg.Discard != nil {
+			c.cfg.Discard(e.Instance)
 		}
 	}
+	if err := c.cfg.Store.ForgetStream(context.Background(), s.id); err != nil {
+		c.cfg.Log.Error("a stream that nobody needs any more is not forgotten", "stream", s.id, "error", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.evicted = false
+	if len(s.inbox) > 0 {
+		s.unsaved = true
+		return
+	}
+	s.gone, s.unsaved = true, false
+	delete(c.streams, s.id)
+	if pattern := spec.Policy.Pattern; pattern != "" {
+		delete(c.names[pattern], s.id)
+	}
+	c.alarms.set(s, time.Time{})
 }
 
 // Reload takes a new configuration. Timers and running encoders are kept; a stream that is gone from it is drained.
 func (c *Controller) Reload(cfg Config) error {
 	c.mu.Lock()
 	c.cfg.Find, c.cfg.Streams, c.cfg.Accounts, c.cfg.Running = cfg.Find, cfg.Streams, cfg.Accounts, cfg.Running
-	c.index()
+	devices := c.index()
 	c.mu.Unlock()
-	c.claims.setLimit(cfg.Running)
+	c.claims.setLimit(cfg.Running, devices)
 	for _, s := range c.all() {
 		c.mu.RLock()
 		spec := c.look(s.account, s.name)
@@ -391,9 +485,17 @@ func (c *Controller) Reload(cfg Config) error {
 			s.post(Drained{})
 			continue
 		}
+		c.mu.Lock()
+		if was := s.spec.Policy.Pattern; was != spec.Policy.Pattern {
+			delete(c.names[was], s.id)
+		}
 		s.mu.Lock()
 		s.spec = spec
 		s.mu.Unlock()
+		if !s.gone {
+			c.enlist(s)
+		}
+		c.mu.Unlock()
 		s.post(Reloaded{})
 	}
 	return c.plan()
@@ -417,7 +519,7 @@ func (c *Controller) SetMode(ctx context.Context, id string, r ModeRequest) (Str
 		ev.Until = c.cfg.Clock.Now().Add(r.For)
 	}
 	done := make(chan struct{})
-	s.put(posted{ev, done})
+	s.put(posted{ev: ev, done: done})
 	select {
 	case <-done:
 	case <-ctx.Done():
@@ -448,14 +550,22 @@ func (c *Controller) Log(ctx context.Context, id, encoder string, lines int) ([]
 	if spec == nil {
 		return nil, fmt.Errorf("%w: %s", ErrUnknownStream, id)
 	}
-	if encoder == "" && len(spec.Encoders) > 0 {
-		encoder = spec.Encoders[0].Name
+	if encoder == "" && len(spec.Policy.Encoders) > 0 {
+		encoder = spec.Policy.Encoders[0].Name
 	}
-	e, ok := spec.encoder(encoder)
-	if !ok {
+	e := spec.Policy.encoder(encoder)
+	if e == nil {
 		return nil, fmt.Errorf("%w: %s has no encoder %q", ErrInvalid, id, encoder)
 	}
-	enc, err := c.driver(e, encoders.Job{Account: account, Name: name, Matches: spec.Matches})
+	at := e.Instance
+	if s := c.known(id); s != nil { // what runs may be another one than the configuration has now
+		if p := s.published(); p.state.enc(encoder) != nil {
+			at = p.state.enc(encoder).Instance
+		}
+	}
+	d := c.devices.get(at)
+	defer c.devices.put(d)
+	enc, err := d.driver(EncoderSpec{Name: encoder, Instance: at, Version: e.Version}, encoders.Job{Account: account, Name: name, Matches: spec.Policy.Matches}, false)
 	if err != nil {
 		return nil, err
 	}
@@ -531,6 +641,7 @@ func (c *Controller) notify(n Notice) {
 // CheckClock moves the machine's times along when the wall clock was stepped, so that neither a deadline comes early or late nor a displayed time is wrong.
 func (c *Controller) CheckClock() {
 	if c.cfg.Clock.Stepped() == 0 {
+		c.alarms.look() // a timer is late by the time that a suspended host was asleep
 		return
 	}
 	c.clockMu.Lock()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,9 +30,8 @@ type rig struct {
 
 	specs    []controller.StreamSpec
 	accounts map[string]controller.AccountSpec
+	pattern  func(n string) controller.StreamSpec // of cam-N; nil: none
 	running  int
-	traces   bool                     // files of encoders are found on the host
-	look     chan struct{}            // looking for them waits for it
 	settings map[string]fake.Settings // by encoder
 
 	store *store.Store
@@ -39,6 +39,8 @@ type rig struct {
 
 	mu      sync.Mutex
 	boxes   map[string]*fake.Encoder // by device, of the present process
+	opened  []controller.EncoderSpec // in this order
+	openErr error
 	notices []controller.Notice
 	saveErr error
 	commits int           // that the controller asked the store for
@@ -53,13 +55,12 @@ func newRig(t *testing.T, specs ...controller.StreamSpec) *rig {
 // spec is a stream with short time-outs.
 func spec(name string, encoderNames ...string) controller.StreamSpec {
 	s := controller.StreamSpec{Account: "ACC", Name: name, Publish: secret.New("rtmp://127.0.0.1/live/{stream}?token=canary"), Policy: controller.Policy{
-		AttemptHold: 45 * time.Second, StartTimeout: 10 * time.Second, JoinTimeout: 30 * time.Second, IdleTimeout: 20 * time.Second, StopTimeout: 5 * time.Second,
+		Stream: "ACC/" + name, AttemptHold: 45 * time.Second, StartTimeout: 10 * time.Second, JoinTimeout: 30 * time.Second, IdleTimeout: 20 * time.Second, StopTimeout: 5 * time.Second,
 		Confirm: controller.ConfirmFeed, Unmanaged: controller.Observe, Several: controller.AllEncoders, FailoverAfter: 3,
 		Restart: controller.Restart{Initial: time.Second, Max: 10 * time.Second, Factor: 2, ResetAfter: time.Minute},
 	}}
 	for _, e := range encoderNames {
-		s.Encoders = append(s.Encoders, controller.EncoderSpec{Name: e, Driver: "fake", Device: e})
-		s.Policy.Encoders = append(s.Policy.Encoders, controller.EncoderRef{Name: e, Driver: "fake"})
+		s.Policy.Encoders = append(s.Policy.Encoders, controller.EncoderSpec{Name: e, Instance: controller.Instance{Driver: "fake", Device: e}})
 	}
 	return s
 }
@@ -70,11 +71,68 @@ func (r *rig) find(account, name string) (controller.StreamSpec, bool) {
 			return s, true
 		}
 	}
+	if n, ok := strings.CutPrefix(name, "cam-"); ok && r.pattern != nil {
+		return r.pattern(n), true
+	}
 	return controller.StreamSpec{}, false
+}
+
+// cameras is the pattern cam-*, whose streams have an instance of the encoder nvr each.
+func cameras(n string) controller.StreamSpec {
+	s := spec("cam-"+n, "nvr")
+	s.Policy.Pattern, s.Policy.Matches, s.Policy.MaxInstances = "ACC/cam-*", []string{n}, 3
+	s.Policy.Encoders[0].Device = "nvr@cam-" + n
+	return s
+}
+
+// reload takes another configuration.
+func (r *rig) reload(specs ...controller.StreamSpec) {
+	r.t.Helper()
+	r.specs = specs
+	if err := r.c.Reload(controller.Config{Find: r.find, Streams: r.specs, Accounts: r.accounts, Running: r.running}); err != nil {
+		r.t.Fatal(err)
+	}
+	synctest.Wait()
+}
+
+// on lists the devices whose box is on now.
+func (r *rig) on() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var on []string
+	for device, box := range r.boxes {
+		if st, _ := box.Status(context.Background(), encoders.Job{}); !st.State.Gone() {
+			on = append(on, device)
+		}
+	}
+	slices.Sort(on)
+	return strings.Join(on, " ")
+}
+
+func (r *rig) wantOn(devices string) {
+	r.t.Helper()
+	if on := r.on(); on != devices {
+		r.t.Fatalf("on are %q, want %q", on, devices)
+	}
+}
+
+// leave has the last viewer leave, and waits until that has led to what it leads to.
+func (r *rig) leave(name, feed string) {
+	r.t.Helper()
+	r.hook(controller.HookNoViewers, name)
+	r.pass(21 * time.Second)
+	r.hook(controller.HookFeedEnded, name, feed)
+	r.pass(time.Second)
 }
 
 // boot starts a process: the store is opened, and a controller on it.
 func (r *rig) boot() {
+	r.t.Helper()
+	r.start()
+	synctest.Wait()
+}
+
+func (r *rig) start() {
 	r.t.Helper()
 	var err error
 	if r.store, err = store.Open(context.Background(), store.Options{Dir: filepath.Join(r.dir, "data")}); err != nil {
@@ -83,38 +141,52 @@ func (r *rig) boot() {
 	r.boxes = map[string]*fake.Encoder{}
 	r.c = controller.New(controller.Config{
 		Find: r.find, Streams: r.specs, Accounts: r.accounts, Running: r.running, Store: flaky{r.store, r},
-		Clock:  controller.ClockOf(func() time.Time { return time.Now().Add(time.Duration(r.wall.Load())) }, func() time.Duration { return time.Since(r.begun) }),
-		Traces: r.found,
-		Open:   r.open, Notify: func(n controller.Notice) { r.mu.Lock(); r.notices = append(r.notices, n); r.mu.Unlock() },
+		Clock: controller.ClockOf(func() time.Time { return time.Now().Add(time.Duration(r.wall.Load())) }, func() time.Duration { return time.Since(r.begun) }),
+		Left:  r.left,
+		Open:  r.open, Notify: func(n controller.Notice) { r.mu.Lock(); r.notices = append(r.notices, n); r.mu.Unlock() },
 	})
 	if err := r.c.Start(context.Background()); err != nil {
 		r.t.Fatal(err)
 	}
-	synctest.Wait()
 }
 
-func (r *rig) found(string) bool {
-	if r.look != nil {
-		<-r.look
+// left lists the encoders that have a folder.
+func (r *rig) left() []controller.EncoderSpec {
+	folders, err := filepath.Glob(filepath.Join(r.dir, "encoders-*"))
+	if err != nil {
+		r.t.Error(err)
 	}
-	return r.traces
+	var left []controller.EncoderSpec
+	for _, f := range folders {
+		device := strings.TrimPrefix(filepath.Base(f), "encoders-")
+		name, _, _ := strings.Cut(device, "@")
+		left = append(left, controller.EncoderSpec{Name: name, Instance: controller.Instance{Driver: "fake", Device: device}})
+	}
+	return left
 }
 
-func (r *rig) open(e controller.EncoderSpec, _ encoders.Job) (encoders.Encoder, error) {
+func (r *rig) open(e controller.EncoderSpec, _ encoders.Job) (encoders.Encoder, string, error) {
+	if err := r.openErr; err != nil {
+		return nil, "", err
+	}
 	s, ok := r.settings[e.Name]
 	if !ok {
 		s = fake.Defaults()
 		s.StartDelay = 200 * time.Millisecond
 	}
-	dir := filepath.Join(r.dir, "encoders-"+e.Device)
+	dir, key := filepath.Join(r.dir, "encoders-"+e.Device), e.Device
+	if e.Driver != "fake" {
+		dir, key = dir+"/"+e.Driver, e.Driver+":"+e.Device
+	}
 	box, err := fake.New(s, encoders.Env{Name: e.Device, Dir: mkdir(r.t, dir), Log: nolog})
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	r.mu.Lock()
-	r.boxes[e.Device] = box
+	r.boxes[key] = box
+	r.opened = append(r.opened, e)
 	r.mu.Unlock()
-	return box, nil
+	return box, e.Version, nil
 }
 
 // flaky is the store, which can be made to refuse.
@@ -463,8 +535,8 @@ func TestModes(t *testing.T) {
 func TestSchedule(t *testing.T) {
 	bubble(t, func(t *testing.T) { // a bubble begins at midnight UTC on a Saturday
 		s := spec("show", "cam")
-		s.Zone = time.UTC
-		s.Schedule = []controller.ScheduleLine{{Cron: "0 22 * * FRI", For: 4 * time.Hour, Do: controller.ModeOn}, {Cron: "0 12 * * *", For: time.Hour, Do: controller.ModeOff}}
+		s.Policy.Schedule = schedule(t, controller.ScheduleLine{Cron: "0 22 * * FRI", For: 4 * time.Hour, Do: controller.ModeOn},
+			controller.ScheduleLine{Cron: "0 12 * * *", For: time.Hour, Do: controller.ModeOff})
 		r := newRig(t, s)
 		r.boot()
 		defer r.end(false)
@@ -485,6 +557,15 @@ func TestSchedule(t *testing.T) {
 		r.hook(controller.HookAttempt, "show")
 		r.want("show", controller.PhaseStarting)
 	})
+}
+
+func schedule(t *testing.T, lines ...controller.ScheduleLine) *controller.Schedule {
+	t.Helper()
+	s, err := controller.NewSchedule(lines, time.UTC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 // TestReload: timers stay, a removed stream is drained and then forgotten.
@@ -576,7 +657,7 @@ func TestTakeIsOneCommit(t *testing.T) {
 func TestTakeUndone(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		lobby, studio := spec("lobby", "cam"), spec("studio", "other")
-		studio.Encoders[0].Device = "cam"
+		studio.Policy.Encoders[0].Device = "cam"
 		r := newRig(t, lobby, studio)
 		r.boot()
 		defer r.end(false)
@@ -697,19 +778,14 @@ func TestTakeBeforeBoot(t *testing.T) {
 		r.boot()
 		r.live("lobby", "F1")
 		r.end(false)
-		look := make(chan struct{})
-		r.look = look
-		r.boot() // and it does not come further
+		r.start()
 		defer r.end(false)
-		free := r.holdStates()
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		rec, h := r.sent(controller.HookNoViewers, "lobby")
 		if _, _, err := r.c.Take(ctx, rec, h); err != nil {
 			t.Errorf("the hook waits for a state that is not restored: %v", err)
 		}
-		close(free)
-		close(look)
 		r.pass(time.Second)
 		r.want("lobby", controller.PhaseLingering)
 	})
@@ -950,7 +1026,6 @@ func TestOrphan(t *testing.T) {
 		r.live("lobby", "F1")
 		r.end(false)
 		r.loseStore(t)
-		r.traces = true
 		r.boot()
 		r.pass(time.Second)
 		if v := r.view("lobby"); !v.Managed || v.Starts != 0 || v.Encoders[0].State != encoders.StatePublishing {

@@ -88,6 +88,9 @@ func (m *machine) merge(ev Event) {
 	case Hook:
 		before := m.Facts.Attempt
 		m.Facts.hook(ev)
+		if i, found := m.Facts.find(ev.Feed.ID); found && ev.Again {
+			m.Facts.Feeds[i].Again = m.now
+		}
 		m.hooked(ev, before)
 	case Polled:
 		m.Facts.polled(ev)
@@ -95,9 +98,11 @@ func (m *machine) merge(ev Event) {
 	case AskFailed:
 		m.noAnswer(ev)
 	case EncoderSeen:
-		if e := m.enc(ev.Encoder); e != nil {
+		if e := m.enc(ev.Encoder); e != nil && e.Instance == ev.Instance {
 			m.seen(e, ev.Status)
 		}
+	case Leftover:
+		m.leftRunning(ev)
 	case StartDone:
 		if e := m.enc(ev.Encoder); e != nil && e.Run == ev.Run {
 			m.startDone(e, ev)
@@ -110,18 +115,16 @@ func (m *machine) merge(ev Event) {
 		if e := m.enc(ev.Encoder); e != nil {
 			e.Claimed, e.Holder = ev.OK, ev.Holder
 		}
+	case Freed:
+		for i := range m.Encoders {
+			if e := &m.Encoders[i]; e.Device == ev.Device {
+				e.Holder = ""
+			}
+		}
 	case Contended:
-		m.ContendedBy = ev.By
+		m.Contended = ev
 	case ModeSet:
 		m.setMode(ev)
-	case WindowSet:
-		if m.Window.Do == ModeOn && ev.Do != ModeOn && !m.Episode.IsZero() {
-			m.IdleFrom = m.now
-		}
-		m.Window = Window{}
-		if ev.Do != ModeAuto {
-			m.Window = Window(ev)
-		}
 	case Booted:
 		m.boot()
 	case Reloaded:
@@ -196,16 +199,16 @@ func (m *machine) forgive(hurry bool) {
 }
 
 func (m *machine) boot() {
-	m.Asking, m.AskedStop, m.StopOK, m.ContendedBy = Question{}, time.Time{}, time.Time{}, ""
+	m.Asking, m.AskedStop, m.StopOK, m.Contended = Question{}, time.Time{}, time.Time{}, Contended{}
 	for i := range m.Encoders {
 		e := &m.Encoders[i]
-		e.Known, e.Calling, e.Boot, e.Holder, e.Seen = false, false, false, "", encoders.Status{}
+		e.Known, e.Busy, e.Ended, e.Calling, e.Boot, e.Holder, e.Seen = false, false, "", false, false, "", encoders.Status{}
 		switch e.Step {
 		case StepStarting, StepOn:
 			e.Boot = true
 		case StepStopping:
 			e.Calling = true
-			m.do(StopEncoder{e.Name, e.Run})
+			m.do(StopEncoder{e.Name, e.Instance, e.Run})
 		case StepWaiting:
 			e.Step, e.Since = StepOff, m.now
 		}
@@ -220,11 +223,13 @@ func (m *machine) settle() {
 		}
 		m.Hold = Hold{}
 	}
-	if u := m.Window.Until; !u.IsZero() && !m.now.Before(u) {
-		if m.Window.Do == ModeOn && !m.Episode.IsZero() {
-			m.IdleFrom = m.now
-		}
-		m.Window = Window{}
+	was := m.Window.Do
+	m.Window = m.p.Schedule.At(m.now)
+	if was != m.Window.Do && m.label == (Timer{}).Label() {
+		m.label = "schedule"
+	}
+	if was == ModeOn && m.Window.Do != ModeOn && !m.Episode.IsZero() {
+		m.IdleFrom = m.now
 	}
 	if m.Asking.Why != "" && m.now.Sub(m.Asking.Since) > askTimeout {
 		m.noAnswer(AskFailed{})
@@ -245,8 +250,8 @@ func (m *machine) want() demand {
 	if m.Draining && !m.anyOn() {
 		d = demand{why: "no longer in the configuration"}
 	}
-	if d.on && d.empty && m.ContendedBy != "" {
-		d = demand{why: "given up early for " + m.ContendedBy}
+	if by := m.Contended.By; d.on && by != "" && (d.empty || m.Contended.First && !d.word && !m.Joined) {
+		d = demand{why: "given up early for " + by}
 	}
 	if d.on {
 		m.AskedStop, m.StopOK = time.Time{}, time.Time{}
@@ -290,7 +295,7 @@ func (m *machine) end(d demand) {
 	}
 	m.Episode, m.FirstLive, m.SpentAt = time.Time{}, time.Time{}, m.now
 	m.Joined, m.JoinUntil, m.IdleFrom, m.FeedLost = false, time.Time{}, time.Time{}, time.Time{}
-	m.Active, m.ContendedBy, m.Asking = 0, "", Question{}
+	m.InUse, m.Contended, m.Asking = "", Contended{}, Question{}
 }
 
 // askBeforeStop puts a stop for idleness to the platform. ok: the stream is kept up for now.
@@ -410,6 +415,8 @@ func (m *machine) phase() (Phase, string) {
 	case d.on && m.foreign():
 		m.Managed = false
 		return PhaseLive, d.why + "; the broadcast was started by somebody else and is left alone"
+	case d.on && m.takenByHand() != nil:
+		return PhaseWaiting, fmt.Sprintf("%s; %s was started by somebody else and is left alone", d.why, m.takenByHand().Name)
 	case d.on && d.limit != "":
 		return PhaseWaiting, d.why + "; " + d.limit + " is reached"
 	case d.on && waiting != nil:
@@ -433,9 +440,25 @@ func (m *machine) phase() (Phase, string) {
 	return PhaseIdle, cmp.Or(d.why, "nobody asks for it")
 }
 
-// foreign reports whether one of our encoders runs at somebody else's word.
+// foreign reports whether an encoder of this stream alone runs at somebody else's word.
 func (m *machine) foreign() bool {
-	return slices.ContainsFunc(m.Encoders, func(e Enc) bool { return e.foreign() })
+	return slices.ContainsFunc(m.Encoders, func(e Enc) bool { return e.foreign() && !m.shared(&e) })
+}
+
+// takenByHand is an encoder of several streams that runs at somebody else's word, or nil: nobody can say for which
+// stream it does.
+func (m *machine) takenByHand() *Enc {
+	for i := range m.Encoders {
+		if e := &m.Encoders[i]; e.foreign() && m.shared(e) {
+			return e
+		}
+	}
+	return nil
+}
+
+func (m *machine) shared(e *Enc) bool {
+	spec := m.p.encoder(e.Name)
+	return spec != nil && spec.Shared
 }
 
 // liveElsewhere reports whether the platform shows the stream live while nothing of ours is.
@@ -467,7 +490,11 @@ func (m *machine) next() (at time.Time, does string) {
 	soonest(d.wake, "start")
 	soonest(d.until, cmp.Or(d.ends, "stop"))
 	soonest(m.Hold.Until, "return to auto")
-	soonest(m.Window.Until, "end of the scheduled window")
+	if m.Window.Do != "" {
+		soonest(m.Window.Until, "end of the scheduled window")
+	} else {
+		soonest(m.Window.Until, "begin of a scheduled window")
+	}
 	if m.Asking.Why != "" {
 		soonest(m.Asking.Since.Add(askTimeout+time.Second), "go on without the platform")
 	}
@@ -485,7 +512,7 @@ func (m *machine) next() (at time.Time, does string) {
 				soonest(e.StartedAt.Add(m.p.StartTimeout), "retry")
 			}
 		case StepBackoff:
-			if d.on && m.wants(i) {
+			if d.on && m.wants(i) && !m.leftAlone(e) {
 				soonest(e.RetryAt, "retry")
 			}
 		case StepStopping:

@@ -94,7 +94,7 @@ func (s *State) viewersWant(p *Policy, now time.Time, running bool) demand {
 		}
 		return demand{on: true, why: why, until: s.JoinUntil, ends: "stop"}
 	}
-	if live || !s.attemptCounts() {
+	if live || !s.attemptCounts() || !s.FirstLive.IsZero() && !s.unanswered() {
 		return demand{why: "nobody asks for it"}
 	}
 	end := s.Facts.Attempt.Seen.Add(p.AttemptHold)

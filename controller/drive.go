@@ -18,13 +18,45 @@ func (m *machine) seen(e *Enc, st encoders.Status) {
 	if e.Calling && st.State.Gone() && (e.Step == StepStarting || e.Step == StepOn) {
 		return
 	}
+	if st.Run != "" && st.Run == e.Ended && !st.State.Gone() {
+		return // it was looked at before the stop, and told after it
+	}
+	if st.Stream != "" && st.Stream != m.p.Stream { // to this stream it is off
+		other := st.Stream
+		st = encoders.Status{State: encoders.StateStopped, At: st.At}
+		if e.on() {
+			st.Error = "it serves " + other
+		}
+	}
 	e.Seen, e.Known = st, true
+	if st.State.Gone() {
+		e.Busy = false
+	}
 	if e.on() && !st.State.Gone() && st.State != encoders.StateUnknown {
 		e.Shown = true
 	}
-	if wasForeign && e.Seen.State.Gone() && !e.on() && e.Seen.ByHand {
+	if wasForeign && st.State.Gone() && !e.on() && st.ByHand && !m.shared(e) {
 		m.SpentAt = m.now // the person who had started it has stopped it: what viewers asked for before is answered
 	}
+}
+
+// leftRunning takes in hand what an earlier process left running for this stream without a word in the store.
+func (m *machine) leftRunning(ev Leftover) {
+	e := m.enc(ev.Encoder)
+	switch {
+	case e != nil && e.Instance == ev.Instance:
+		m.seen(e, ev.Status)
+		return
+	case e != nil && e.mayRun(): // and of the same name: the runner stops it by itself
+		return
+	case e != nil:
+		*e = Enc{Name: ev.Encoder, Instance: ev.Instance, Step: StepOff}
+	default:
+		m.Encoders = append(m.Encoders, Enc{Name: ev.Encoder, Instance: ev.Instance, Step: StepOff})
+		e = &m.Encoders[len(m.Encoders)-1]
+	}
+	m.seen(e, ev.Status)
+	m.takeOver(e)
 }
 
 // observe compares what the machine believes of each encoder with what was seen.
@@ -79,18 +111,27 @@ func (m *machine) observeIdle(e *Enc) {
 	if !e.foreign() {
 		return
 	}
-	ours := e.Seen.Run != "" // the driver knows its own children
-	if !ours && m.p.Unmanaged != Adopt && m.Hold.Mode != ModeOn {
+	if ours := e.Seen.Run != ""; ours { // the driver knows its own children
+		m.takeOver(e)
 		return
 	}
-	if m.Hold.Mode == ModeOff && !ours {
-		return
+	if m.adopts() && !e.Busy && m.Hold.Mode != ModeOff && !m.shared(e) {
+		m.takeOver(e)
+		m.call(e, true) // so that the driver knows whose it is
 	}
+}
+
+// adopts reports whether what somebody else has started is to be made ours.
+func (m *machine) adopts() bool { return m.p.Unmanaged == Adopt || m.Hold.Mode == ModeOn }
+
+// leftAlone reports whether the encoder runs at somebody else's word, and goes on to do so.
+func (m *machine) leftAlone(e *Enc) bool { return e.foreign() && (e.Busy || !m.adopts()) }
+
+// takeOver makes what the encoder is doing a run of this stream.
+func (m *machine) takeOver(e *Enc) {
 	e.Step, e.Since, e.StartedAt, e.Boot, e.Shown = StepStarting, m.now, m.now, false, true
 	m.GoneAt = time.Time{} // what is open now is its feed
-	if ours {
-		e.Run = e.Seen.Run
-	}
+	e.Run = e.Seen.Run
 	if m.Episode.IsZero() {
 		m.Episode, m.FirstLive, m.Joined, m.ForViewers = m.now, m.now, false, false
 	}
@@ -248,7 +289,12 @@ func (m *machine) wants(i int) bool {
 	if i >= len(m.p.Encoders) {
 		return false
 	}
-	return m.p.Several != Failover || i == m.Active
+	return m.p.Several != Failover || i == m.active()
+}
+
+// active is the place of the encoder that failover has come to.
+func (m *machine) active() int {
+	return max(slices.IndexFunc(m.p.Encoders, func(e EncoderSpec) bool { return e.Name == m.InUse }), 0)
 }
 
 // drive moves each encoder one step towards what is wanted.
@@ -256,6 +302,9 @@ func (m *machine) drive() {
 	for i := range m.Encoders {
 		e := &m.Encoders[i]
 		m.overdueStop(e)
+		if e.on() && !e.Claimed && e.Holder == "" {
+			m.claim(e)
+		}
 		if m.demand.on && m.demand.limit == "" && m.wants(i) {
 			m.driveOn(e)
 		} else {
@@ -264,7 +313,17 @@ func (m *machine) drive() {
 	}
 }
 
+// claim asks for the sole use of the encoder. The answer comes before anything is saved, and is decided then.
+func (m *machine) claim(e *Enc) {
+	m.claiming = true
+	m.do(Claim{e.Name, e.on()})
+}
+
 func (m *machine) driveOn(e *Enc) {
+	if spec := m.p.encoder(e.Name); e.Doubt && !e.on() && spec.Instance != e.Instance {
+		m.stop(e, StepOff) // the configuration has another one for the name; this one may have heard its start
+		return
+	}
 	switch e.Step {
 	case StepBackoff:
 		if m.now.Before(e.RetryAt) {
@@ -274,13 +333,12 @@ func (m *machine) driveOn(e *Enc) {
 	default:
 		return
 	}
-	if e.foreign() && m.Hold.Mode != ModeOn || m.othersInTheWay(e) {
+	if m.leftAlone(e) || m.othersInTheWay(e) {
 		return
 	}
 	if !e.Claimed {
 		if e.Holder == "" {
-			m.claiming = true
-			m.do(Claim{e.Name})
+			m.claim(e)
 			return
 		}
 		if e.Step != StepWaiting {
@@ -291,14 +349,12 @@ func (m *machine) driveOn(e *Enc) {
 	m.start(e)
 }
 
-// othersInTheWay reports whether an encoder that failover left behind may still publish. One that cannot be confirmed gone holds the next one up for
-// stop_timeout, not for ever: a box that has died silently must not take its stand-in with it.
+// othersInTheWay reports whether an encoder may still publish that failover or the configuration has left behind. One that cannot be confirmed gone holds the
+// next one up for stop_timeout, not for ever: a box that has died silently must not take its stand-in with it.
 func (m *machine) othersInTheWay(e *Enc) bool {
-	if m.p.Several != Failover {
-		return false
-	}
 	return slices.ContainsFunc(m.Encoders, func(o Enc) bool {
-		return o.Name != e.Name && o.on() && (o.Step != StepStopping || m.now.Before(o.StopAt.Add(m.p.StopTimeout)))
+		return o.Name != e.Name && o.on() && (m.p.Several == Failover || m.p.encoder(o.Name) == nil) &&
+			(o.Step != StepStopping || m.now.Before(o.StopAt.Add(m.p.StopTimeout)))
 	})
 }
 
@@ -319,11 +375,8 @@ func (m *machine) driveOff(e *Enc) {
 	case StepWaiting:
 		e.Step, e.Since = StepOff, m.now
 	}
-	if e.Step == StepOff || e.Step == StepFailed || e.Step == StepBackoff {
-		if e.claiming() {
-			e.Claimed, e.Holder = false, ""
-			m.do(Release{e.Name})
-		}
+	if !e.on() {
+		e.Claimed, e.Holder = false, ""
 	}
 }
 
@@ -334,16 +387,20 @@ func (m *machine) start(e *Enc) {
 	if e.Failures > 0 || e.Deaths > 0 {
 		e.Restarts++
 	}
-	m.Starts++
-	for _, ref := range m.p.Encoders {
-		if ref.Name == e.Name {
-			e.Driver, e.Device = ref.Driver, ref.Device
-		}
-	}
-	e.Step, e.Since, e.StartedAt, e.OnSince, e.Calling, e.Boot, e.Holder, e.Doubt, e.Shown = StepStarting, m.now, m.now, time.Time{}, true, false, "", false, false
-	e.Run = strconv.FormatInt(m.now.UnixMilli(), 36) + "x" + strconv.Itoa(m.Starts)
+	e.Step, e.Since, e.StartedAt, e.OnSince, e.Boot, e.Holder, e.Doubt, e.Shown = StepStarting, m.now, m.now, time.Time{}, false, "", false, false
 	e.Seen = encoders.Status{}
-	m.do(StartEncoder{e.Name, e.Run})
+	m.Starts++
+	m.call(e, m.adopts())
+}
+
+// call begins the Start of a new run.
+func (m *machine) call(e *Enc, adopt bool) {
+	e.Calling, e.Matches, e.Version = true, m.p.Matches, ""
+	if spec := m.p.encoder(e.Name); spec != nil && spec.Instance == e.Instance {
+		e.Version = spec.Version
+	}
+	e.Run = strconv.FormatInt(m.now.UnixMilli(), 36) + "x" + strconv.Itoa(m.Starts)
+	m.do(StartEncoder{e.Name, e.Instance, e.Run, adopt})
 }
 
 func (m *machine) startDone(e *Enc, ev StartDone) {
@@ -351,6 +408,10 @@ func (m *machine) startDone(e *Enc, ev StartDone) {
 		return
 	}
 	e.Calling = false
+	if ev.Busy {
+		m.busy(e, ev.Err)
+		return
+	}
 	if ev.Err != "" {
 		st := e.Seen.State
 		e.Doubt = ev.Doubt
@@ -358,12 +419,25 @@ func (m *machine) startDone(e *Enc, ev StartDone) {
 	}
 }
 
+// busy leaves an encoder alone that a start has found on at somebody else's word. That is no failure: nothing was
+// done, and nothing of ours is gone. It counts as on until a look says otherwise.
+func (m *machine) busy(e *Enc, why string) {
+	e.Step, e.Since, e.RetryAt, e.Claimed, e.Busy, e.Error = StepBackoff, m.now, m.now.Add(m.p.Restart.Delay(1, m.dice)), false, true, why
+	if e.Seen.State.Gone() || e.Seen.State == "" {
+		e.Seen = encoders.Status{State: encoders.StatePublishing, ByHand: true}
+	}
+	if !m.anyOn() {
+		m.LiveSince, m.Unconfirmed, m.FeedLost = time.Time{}, false, time.Time{}
+	}
+	m.tell(m.Phase, e.Name, "not started: "+why)
+}
+
 func (m *machine) stop(e *Enc, then Step) {
 	e.Step, e.Since, e.StopAt, e.Calling, e.Then, e.Alarmed, e.Boot = StepStopping, m.now, m.now, true, then, false, false
 	if then == StepOff {
 		e.Error = ""
 	}
-	m.do(StopEncoder{e.Name, e.Run})
+	m.do(StopEncoder{e.Name, e.Instance, e.Run})
 }
 
 // overdueStop tries a stop again that was not confirmed, and raises the alarm once.
@@ -379,7 +453,7 @@ func (m *machine) overdueStop(e *Enc) {
 	}
 	if !e.Calling && !m.now.Before(e.StopNext) {
 		e.Calling = true
-		m.do(StopEncoder{e.Name, e.Run})
+		m.do(StopEncoder{e.Name, e.Instance, e.Run})
 	}
 }
 
@@ -401,6 +475,7 @@ func (m *machine) stopDone(e *Enc, ev StopDone) {
 	}
 	then, alarmed := e.Then, e.Alarmed
 	m.gone(e)
+	e.Ended = e.Run
 	if alarmed {
 		m.do(Notify{"recovered", e.Name + " is confirmed stopped"})
 	}
@@ -450,18 +525,18 @@ func (m *machine) fail(e *Enc, why string, permanent, running bool) {
 // failover hands the stream to the next encoder when this one has had its chances.
 func (m *machine) failover(e *Enc, wasOn, giveUp bool) {
 	n := len(m.p.Encoders)
-	if m.p.Several != Failover || n < 2 || m.Encoders[m.Active].Name != e.Name || wasOn && !giveUp && e.Deaths < m.p.FailoverAfter {
+	at := m.active()
+	if m.p.Several != Failover || n < 2 || m.p.Encoders[at].Name != e.Name || wasOn && !giveUp && e.Deaths < m.p.FailoverAfter {
 		return
 	}
 	e.Deaths = 0
-	for range n - 1 {
-		m.Active = (m.Active + 1) % n
-		if next := &m.Encoders[m.Active]; next.Step != StepFailed {
+	for i := range n - 1 {
+		if next := &m.Encoders[(at+1+i)%n]; next.Step != StepFailed {
+			m.InUse = next.Name
 			m.tell(m.Phase, next.Name, fmt.Sprintf("%s takes over from %s", next.Name, e.Name))
 			return
 		}
-	}
-	m.Active = (m.Active + 1) % n // all others are given up: it stays with this one
+	} // all others are given up: it stays with this one
 }
 
 // closeFeeds ends feeds that outlive their encoder: the word of their end was lost.

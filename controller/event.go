@@ -26,15 +26,23 @@ type (
 		Refused bool
 		Text    string
 	}
-	// EncoderSeen is a look at one encoder.
+	// EncoderSeen is a look at one encoder; a look at another instance than the stream uses now says nothing.
 	EncoderSeen struct {
-		Encoder string
-		Status  encoders.Status
+		Encoder  string
+		Instance Instance
+		Status   encoders.Status
+	}
+	// Leftover says that an encoder was found running for the stream, and that nothing in the store told of it.
+	Leftover struct {
+		Encoder  string
+		Instance Instance
+		Status   encoders.Status
 	}
 	// StartDone and StopDone end the calls that the actions of the same name began. Run tells late ones apart.
 	StartDone struct {
 		Encoder, Run string
 		Err          string // "" when done
+		Busy         bool   // it is on, and not at this stream's word: nothing was done
 		Permanent    bool
 		Doubt        bool // it failed, but the box may have heard it
 	}
@@ -43,26 +51,27 @@ type (
 		Err          string
 		Hopeless     bool // it can never be stopped: the encoder is no longer known
 	}
-	// Claimed answers a Claim: the encoder is ours to use, or Holder has it and another Claimed will follow when it is free.
+	// Claimed answers a Claim: the encoder is ours to use, or Holder has it and Freed will follow.
 	Claimed struct {
 		Encoder string
 		OK      bool
 		Holder  string // stream id, or words for a limit
 		For     string // label of the event that made the claim
 	}
+	// Freed says that it is our turn at a device: whoever still waits for it claims it again.
+	Freed struct{ Device string }
 	// Contended says that another stream waits for the encoder that we hold; By is "" when it has stopped waiting.
-	Contended struct{ Encoder, By string }
+	// First: it goes before a stream of a pattern that nobody has watched yet.
+	Contended struct {
+		By    string
+		First bool
+	}
 	// ModeSet is a person's word. Until is zero for "until further notice".
 	ModeSet struct {
 		Mode  Mode
 		Until time.Time
 		By    string
 		Why   string
-	}
-	// WindowSet is the schedule's word: on, off, or auto when no window is open.
-	WindowSet struct {
-		Do    Mode
-		Until time.Time
 	}
 	// Timer says that the deadline has come.
 	Timer struct{}
@@ -78,12 +87,13 @@ func (h Hook) Label() string      { return string(h.Kind) }
 func (Polled) Label() string      { return "poll" }
 func (AskFailed) Label() string   { return "poll failed" }
 func (EncoderSeen) Label() string { return "encoder" }
+func (Leftover) Label() string    { return "encoder" }
 func (StartDone) Label() string   { return "start" }
 func (StopDone) Label() string    { return "stop" }
 func (c Claimed) Label() string   { return c.For }
+func (Freed) Label() string       { return "claim" }
 func (Contended) Label() string   { return "contended" }
 func (ModeSet) Label() string     { return "mode" }
-func (WindowSet) Label() string   { return "schedule" }
 func (Timer) Label() string       { return "timer" }
 func (Booted) Label() string      { return "boot" }
 func (Reloaded) Label() string    { return "reload" }

@@ -17,8 +17,8 @@ type Facts struct {
 
 // Mark is the latest hook of one kind.
 type Mark struct {
-	At   time.Time `json:"at"`   // by the platform's clock: orders hooks
-	Seen time.Time `json:"seen"` // by the machine's clock: time-outs count from it, so the platform's clock may be wrong
+	At   time.Time `json:"at" clock:"platform"` // orders hooks
+	Seen time.Time `json:"seen"`                // by the machine's clock: time-outs count from it, so the platform's clock may be wrong
 }
 
 // merge keeps the later one; of the same one, the first arrival.
@@ -32,10 +32,11 @@ func (m Mark) merge(at, seen time.Time) Mark {
 // FeedFact is one feed as it was told.
 type FeedFact struct {
 	Feed
-	Told    time.Time `json:"told,omitzero"`     // when the platform sent word of its start, by its clock
-	Seen    time.Time `json:"seen"`              // when it was first heard of
-	EndSeen time.Time `json:"end_seen,omitzero"` // when its end was heard of
-	Closed  bool      `json:"closed,omitempty"`  // EndSeen is our guess, not the platform's word
+	Told    time.Time `json:"told,omitzero" clock:"platform"` // when the platform sent word of its start
+	Seen    time.Time `json:"seen"`                           // when it was first heard of
+	EndSeen time.Time `json:"end_seen,omitzero"`              // when its end was heard of
+	Closed  bool      `json:"closed,omitempty"`               // EndSeen is our guess, not the platform's word
+	Again   time.Time `json:"again,omitzero"`                 // when the journal told of it once more
 }
 
 func (f *FeedFact) open() bool { return f.EndSeen.IsZero() }
@@ -62,6 +63,9 @@ const (
 )
 
 func (f *Facts) hook(h Hook) {
+	if h.Again && f.holds(h) {
+		return
+	}
 	switch h.Kind {
 	case HookAttempt:
 		f.Attempt = f.Attempt.merge(h.At, h.Received)
@@ -74,8 +78,33 @@ func (f *Facts) hook(h Hook) {
 	}
 }
 
+// holds reports whether a hook that is taken again is known: it changes nothing then. Its time of arrival is by a clock
+// that may have been set since, and what was learned of it has been moved along.
+func (f *Facts) holds(h Hook) bool {
+	switch h.Kind {
+	case HookAttempt:
+		return !h.At.After(f.Attempt.At)
+	case HookFirstViewer:
+		return !h.At.After(f.First.At)
+	case HookNoViewers:
+		return !h.At.After(f.NoViewers.At)
+	}
+	i, found := f.find(h.Feed.ID)
+	if !found {
+		return false
+	}
+	if h.Kind == HookFeedEnded {
+		return !f.Feeds[i].open() && !f.Feeds[i].Closed
+	}
+	return !f.Feeds[i].Told.IsZero()
+}
+
+func (f *Facts) find(feed string) (at int, found bool) {
+	return slices.BinarySearchFunc(f.Feeds, feed, func(g FeedFact, id string) int { return cmp.Compare(g.ID, id) })
+}
+
 func (f *Facts) feed(h Hook) {
-	i, found := slices.BinarySearchFunc(f.Feeds, h.Feed.ID, func(g FeedFact, id string) int { return cmp.Compare(g.ID, id) })
+	i, found := f.find(h.Feed.ID)
 	if !found {
 		f.Feeds = slices.Insert(f.Feeds, i, FeedFact{Feed: Feed{ID: h.Feed.ID}, Seen: h.Received})
 	}
@@ -103,7 +132,9 @@ func (f *Facts) feed(h Hook) {
 
 // forget drops feeds that ended long ago, and the oldest ended ones when there are too many.
 func (f *Facts) forget(now time.Time) {
-	gone := func(g FeedFact) bool { return !g.open() && now.Sub(later(g.Seen, g.EndSeen)) > feedMemory }
+	gone := func(g FeedFact) bool {
+		return !g.open() && now.Sub(later(later(g.Seen, g.EndSeen), g.Again)) > feedMemory
+	}
 	f.Feeds = slices.DeleteFunc(f.Feeds, gone)
 	for len(f.Feeds) > feedLimit {
 		oldest := -1

@@ -14,6 +14,7 @@ type Hook struct {
 	At       time.Time // when the platform sent it, by the platform's clock; hooks are ordered by it
 	Received time.Time // when it arrived, by the machine's clock; time-outs count from it
 	Feed     Feed      // for HookFeedStarted and HookFeedEnded
+	Again    bool      // it is taken from the journal once more: what the facts hold already is not changed by it
 }
 
 // StreamID is the id of the stream that the hook names, "account/name".
@@ -41,10 +42,10 @@ const (
 // A Feed is one publisher's connection to the platform.
 type Feed struct {
 	ID       string    `json:"id"`
-	Started  time.Time `json:"started"`        // by the platform's clock; zero when not told
-	Ended    time.Time `json:"ended,omitzero"` // by the platform's clock; zero while open
-	SourceID string    `json:"source_id"`      // tells the sources of a multi-source stream apart
-	Priority *int      `json:"priority"`       // tells redundant publishers of one source apart
+	Started  time.Time `json:"started" clock:"platform"`        // zero when not told
+	Ended    time.Time `json:"ended,omitzero" clock:"platform"` // zero while open
+	SourceID string    `json:"source_id"`                       // tells the sources of a multi-source stream apart
+	Priority *int      `json:"priority"`                        // tells redundant publishers of one source apart
 }
 
 // SplitID cuts a stream id at its first slash. Names may hold slashes themselves.

@@ -7,6 +7,10 @@ import (
 
 // Policy is what the configuration says of one stream. The machine only reads it; a reload replaces it.
 type Policy struct {
+	Stream  string   // the stream's id
+	Matches []string // what * and ? matched, for a stream that comes from a pattern
+	Pattern string   // that pattern, with the account; "" for a stream that the configuration names
+
 	AttemptHold  time.Duration // demand kept after the last ViewerAttempt while the stream is off
 	StartTimeout time.Duration // from start to confirmed live
 	JoinTimeout  time.Duration // live, and nobody has joined yet
@@ -21,21 +25,42 @@ type Policy struct {
 	Several          Several
 	FailoverAfter    int // deaths of a live encoder before failover moves on
 	MaxStartsPerHour int // wakes by viewers; 0: no cap
+	MaxInstances     int // of a pattern: streams at once; 0: no cap
 	Restart          Restart
 
-	Encoders  []EncoderRef // in the order of the configuration
-	SourceID  string       // of the publishing URL; our feeds carry it
-	Priority  *int         // likewise
-	AnySource bool         // where the encoder publishes to is not known to us
-	CanAsk    bool         // the platform's API can be asked
-	ForceStop bool         // the platform may be told to disconnect a feed that outlives its encoder
+	Encoders  []EncoderSpec // in the order of the configuration
+	Schedule  *Schedule     // nil: none
+	SourceID  string        // of the publishing URL; our feeds carry it
+	Priority  *int          // likewise
+	AnySource bool          // where the encoder publishes to is not known to us
+	CanAsk    bool          // the platform's API can be asked
+	ForceStop bool          // the platform may be told to disconnect a feed that outlives its encoder
 }
 
-// EncoderRef names one encoder of a stream.
-type EncoderRef struct {
-	Name   string
-	Driver string
-	Device string // the instance; see EncoderSpec
+// Instance tells one encoder apart from all others, whatever the configuration calls it today. A run belongs to the
+// instance that was started.
+type Instance struct {
+	Driver string `json:"driver,omitempty"`
+	Device string `json:"device,omitempty"` // two streams that share a device take turns
+}
+
+// EncoderSpec is one encoder as one stream sees it.
+type EncoderSpec struct {
+	Name string
+	Instance
+	Version string // changes with its settings; "" means the settings that the instance was opened with last
+	ByHand  bool   // people may switch it on and off at the box: it is watched when it is idle, too
+	Shared  bool   // other streams of the configuration use the device, too
+}
+
+// encoder returns the encoder of that name, or nil.
+func (p *Policy) encoder(name string) *EncoderSpec {
+	for i := range p.Encoders {
+		if p.Encoders[i].Name == name {
+			return &p.Encoders[i]
+		}
+	}
+	return nil
 }
 
 // Confirm says whose word makes a stream live.

@@ -14,10 +14,10 @@ func drawPolicy(t *rapid.T) Policy {
 		AttemptHold: 45 * time.Second, StartTimeout: 10 * time.Second, JoinTimeout: 40 * time.Second, IdleTimeout: 20 * time.Second, StopTimeout: 5 * time.Second,
 		Confirm: ConfirmFeed, Unmanaged: Observe, Several: AllEncoders, FailoverAfter: 2,
 		Restart:  Restart{Initial: time.Second, Max: 8 * time.Second, Factor: 2, ResetAfter: time.Minute},
-		Encoders: []EncoderRef{{Name: "a"}},
+		Encoders: []EncoderSpec{{Name: "a"}},
 	}
 	if rapid.IntRange(0, 3).Draw(t, "failover") == 0 {
-		p.Several, p.Encoders = Failover, []EncoderRef{{Name: "a"}, {Name: "b"}}
+		p.Several, p.Encoders = Failover, []EncoderSpec{{Name: "a"}, {Name: "b"}}
 	}
 	return p
 }

@@ -84,7 +84,7 @@ func seconds(d time.Duration) float64 { return float64(d.Milliseconds()) / 1000 
 // viewOf is the view; begun is since when a stream has been idle to which nothing has happened.
 func viewOf(s *State, spec *StreamSpec, begun time.Time) StreamView {
 	v := StreamView{
-		ID: spec.ID(), Account: spec.Account, Name: spec.Name, Phase: s.Phase, Mode: ModeAuto, Wanted: s.Wanted, Managed: s.Managed, Reason: s.Reason,
+		ID: spec.ID(), Account: spec.Account, Name: spec.Name, Pattern: spec.Policy.Pattern, Phase: s.Phase, Mode: ModeAuto, Wanted: s.Wanted, Managed: s.Managed, Reason: s.Reason,
 		Since: Time{s.Since}, Deadline: timeOrNil(s.Deadline), Unconfirmed: s.Unconfirmed, Feeds: []Feed{}, Starts: s.Starts,
 		LastAttempt: timeOrNil(s.Facts.Attempt.Seen), Draining: s.Draining, Encoders: []EncoderView{},
 	}
@@ -117,7 +117,7 @@ func viewOf(s *State, spec *StreamSpec, begun time.Time) StreamView {
 		}
 	}
 	if len(s.Encoders) == 0 {
-		for _, e := range spec.Encoders {
+		for _, e := range spec.Policy.Encoders {
 			v.Encoders = append(v.Encoders, EncoderView{Name: e.Name, Driver: e.Driver, State: "stopped"})
 		}
 	}
@@ -126,8 +126,8 @@ func viewOf(s *State, spec *StreamSpec, begun time.Time) StreamView {
 
 // viewOfEncoder shows the machine's word where it knows more than the driver's last look: a start or stop in flight, a failure that is being retried.
 func viewOfEncoder(s *State, e *Enc, spec *StreamSpec) EncoderView {
-	es, _ := spec.encoder(e.Name)
-	v := EncoderView{Name: e.Name, Driver: es.Driver, State: e.Seen.State, Since: timeOrNil(e.Since), Restarts: e.Restarts, Error: textOrNil(e.Seen.Error), Health: e.Seen.Health}
+	now := spec.Policy.encoder(e.Name)
+	v := EncoderView{Name: e.Name, Driver: e.Driver, State: e.Seen.State, Since: timeOrNil(e.Since), Restarts: e.Restarts, Error: textOrNil(e.Seen.Error), Health: e.Seen.Health}
 	v.Wanted = s.Wanted && (e.on() && e.Step != StepStopping || e.Step == StepBackoff || e.Step == StepFailed || e.Step == StepWaiting)
 	switch e.Step {
 	case StepStarting:
@@ -150,6 +150,7 @@ func viewOfEncoder(s *State, e *Enc, spec *StreamSpec) EncoderView {
 			v.State = "stopped"
 		}
 	}
+	v.Outdated = e.mayRun() && now != nil && (now.Instance != e.Instance || e.Version != "" && e.Version != now.Version)
 	if e.Seen.PID > 0 {
 		pid := e.Seen.PID
 		v.PID = &pid

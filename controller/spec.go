@@ -2,7 +2,6 @@ package controller
 
 import (
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/oncue/oncue/configs/secret"
@@ -18,51 +17,29 @@ type Config struct {
 
 	Store       Store
 	Clock       *Clock
-	Open        func(e EncoderSpec, job encoders.Job) (encoders.Encoder, error) // opens a driver
-	Traces      func(device string) bool                                        // whether an encoder may have been left running there by an earlier process
-	ParseRecord func(Record) (Hook, bool)                                       // makes the hook of a journaled record again
-	Notify      func(Notice)                                                    // must not block
+	Open        OpenFunc
+	Left        func() []EncoderSpec      // encoders that have files on this host: they may run, whatever the store says
+	Discard     func(Instance)            // removes the files of an encoder that is off and will not be needed
+	ParseRecord func(Record) (Hook, bool) // makes the hook of a journaled record again
+	Notify      func(Notice)              // must not block
 	Observe     Observer
 	Log         *slog.Logger
 }
+
+// OpenFunc opens the driver of an encoder, and tells the version of the settings that it was opened with. An encoder
+// without a version is opened with the settings that it had last, whatever the configuration says now. An error that
+// trying again cannot cure is marked by encoders.Permanent.
+type OpenFunc func(e EncoderSpec, job encoders.Job) (enc encoders.Encoder, version string, err error)
 
 // StreamSpec is one stream of the configuration.
 type StreamSpec struct {
 	Account, Name string
 	Publish       secret.Value // with placeholders
-	Matches       []string     // of the pattern
 	Policy        Policy
-	Encoders      []EncoderSpec // parallel to Policy.Encoders
-	Schedule      []ScheduleLine
-	Zone          *time.Location
 }
 
 // ID is the stream id.
 func (s *StreamSpec) ID() string { return s.Account + "/" + s.Name }
-
-func (s *StreamSpec) encoder(name string) (EncoderSpec, bool) {
-	i := slices.IndexFunc(s.Encoders, func(e EncoderSpec) bool { return e.Name == name })
-	if i < 0 {
-		return EncoderSpec{}, false
-	}
-	return s.Encoders[i], true
-}
-
-// EncoderSpec is one encoder as one stream sees it.
-type EncoderSpec struct {
-	Name    string
-	Driver  string
-	Device  string // the instance: two streams that share it take turns
-	Version string // changes with its settings
-	ByHand  bool   // people may switch it on and off at the box: it is watched when it is idle, too
-}
-
-// ScheduleLine is one line of a schedule.
-type ScheduleLine struct {
-	Cron string
-	For  time.Duration
-	Do   Mode
-}
 
 // AccountSpec is one account of the configuration.
 type AccountSpec struct {

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"reflect"
 	"slices"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 type State struct {
 	Facts  Facts  `json:"facts"`
 	Hold   Hold   `json:"hold,omitzero"`
-	Window Window `json:"window,omitzero"`
+	Window Window `json:"window,omitzero"` // what the schedule said last
 
 	Phase   Phase     `json:"phase"`
 	Since   time.Time `json:"since,omitzero"`
@@ -38,13 +39,13 @@ type State struct {
 	Blocked     time.Time   `json:"blocked,omitzero"`      // since when viewers have been finding the stream off while somebody else's feed is believed to be open
 	Wakes       []time.Time `json:"wakes,omitempty"`       // starts for viewers within the last hour
 
-	Encoders []Enc `json:"encoders"`
-	Active   int   `json:"active,omitempty"` // failover: which one is in use
+	Encoders []Enc  `json:"encoders"`
+	InUse    string `json:"in_use,omitempty"` // failover: the name of the one in use; "" is the first
 
-	Asking      Question  `json:"-"`
-	AskedStop   time.Time `json:"-"` // when a stop for idleness was first put to the platform
-	StopOK      time.Time `json:"-"` // the platform agreed to a stop at this time
-	ContendedBy string    `json:"-"`
+	Asking    Question  `json:"-"`
+	AskedStop time.Time `json:"-"` // when a stop for idleness was first put to the platform
+	StopOK    time.Time `json:"-"` // the platform agreed to a stop at this time
+	Contended Contended `json:"-"` // who else waits for what this stream holds
 
 	Starts   int    `json:"starts,omitempty"`
 	Totals   Totals `json:"totals,omitzero"`
@@ -60,10 +61,10 @@ type Hold struct {
 	Why   string    `json:"why,omitempty"`
 }
 
-// Window is the schedule's word on the stream: "" when no window is open.
+// Window is the schedule's word on the stream.
 type Window struct {
-	Do    Mode      `json:"do,omitempty"`
-	Until time.Time `json:"until,omitzero"`
+	Do    Mode      `json:"do,omitempty"`   // "": no window is open
+	Until time.Time `json:"until,omitzero"` // when the window ends at the earliest; without one, when the next may begin
 }
 
 // Totals are the sums behind Savings.
@@ -97,8 +98,8 @@ const (
 // Enc is one encoder of a stream in the machine's hands.
 type Enc struct {
 	Name      string    `json:"name"`
-	Driver    string    `json:"driver,omitempty"` // of the last start: with Device it finds the encoder also when the stream is gone from the configuration
-	Device    string    `json:"device,omitempty"`
+	Instance            // what runs, or is started next. While it may run it stays, whatever the configuration says of the name
+	Matches   []string  `json:"matches,omitempty"` // Job.Matches of the run
 	Step      Step      `json:"step"`
 	Since     time.Time `json:"since,omitzero"`
 	Run       string    `json:"run,omitempty"`
@@ -117,7 +118,10 @@ type Enc struct {
 
 	Shown bool `json:"shown,omitempty"` // this run was seen on
 
+	Version  string          `json:"-"` // of the settings of the run; "": those that the instance was opened with last
 	Known    bool            `json:"-"` // looked at since boot
+	Busy     bool            `json:"-"` // a start found it on at somebody else's word, and no look has shown it off since
+	Ended    string          `json:"-"` // the run whose stop was confirmed last: a look at it that comes now is late
 	Calling  bool            `json:"-"` // a Start or Stop is in flight
 	Boot     bool            `json:"-"` // Step is from before the controller's restart and not yet compared with the box
 	StopNext time.Time       `json:"-"` // when an unconfirmed stop is tried again
@@ -128,8 +132,8 @@ type Enc struct {
 // on reports whether the encoder runs or may run at our word.
 func (e *Enc) on() bool { return e.Step == StepStarting || e.Step == StepOn || e.Step == StepStopping }
 
-// claiming reports whether the encoder is ours to use, or stands in the queue for us.
-func (e *Enc) claiming() bool { return e.Claimed || e.Holder != "" }
+// mayRun reports whether the encoder is to be kept in hand until it is known to be off.
+func (e *Enc) mayRun() bool { return e.on() || e.Doubt }
 
 // foreign reports whether the encoder runs, and not at our word.
 func (e *Enc) foreign() bool {
@@ -146,6 +150,15 @@ func (s *State) enc(name string) *Enc {
 	return nil
 }
 
+func (s *State) byInstance(at Instance) *Enc {
+	for i := range s.Encoders {
+		if s.Encoders[i].Instance == at {
+			return &s.Encoders[i]
+		}
+	}
+	return nil
+}
+
 // anyOn reports whether an encoder runs or may run at our word.
 func (s *State) anyOn() bool {
 	return slices.ContainsFunc(s.Encoders, func(e Enc) bool { return e.on() })
@@ -154,63 +167,90 @@ func (s *State) anyOn() bool {
 // over reports whether nothing runs, and nothing is wanted.
 func (s *State) over() bool { return !s.anyOn() && s.Episode.IsZero() }
 
+// disposable reports whether nobody would miss the state: it is of a name that a pattern matches, it is off, and no
+// person has said anything about it.
+func (s *State) disposable(p *Policy) bool {
+	return p.Pattern != "" && s.over() && s.Hold.Mode == "" && (s.Phase == PhaseIdle || s.Phase == "") &&
+		!slices.ContainsFunc(s.Encoders, func(e Enc) bool { return e.mayRun() || e.foreign() })
+}
+
+// forgetAt is when a disposable state tells nothing any more that could matter: hooks that belong to it would be too old
+// by then, and the starts of the last hour are over. Zero: not before something happens.
+func (s *State) forgetAt(p *Policy) time.Time {
+	if !s.disposable(p) {
+		return time.Time{}
+	}
+	f := &s.Facts
+	last := s.Since
+	for _, t := range []time.Time{f.Attempt.Seen, f.First.Seen, f.NoViewers.Seen, s.GoneAt, s.SpentAt} {
+		last = later(last, t)
+	}
+	at := later(last.Add(feedMemory), s.GoneAt.Add(p.Cooldown))
+	if n := len(s.Wakes); n > 0 && p.MaxStartsPerHour > 0 {
+		at = later(at, s.Wakes[n-1].Add(time.Hour))
+	}
+	return at
+}
+
 // clone makes a state whose slices are its own.
 func (s State) clone() State {
-	s.Encoders = slices.Clone(s.Encoders)
+	s.Encoders = slices.Clone(s.Encoders) // whose Matches are never changed in place
 	s.Wakes = slices.Clone(s.Wakes)
 	s.Facts.Feeds = slices.Clone(s.Facts.Feeds)
 	return s
 }
 
-// fit makes the encoders of the state those of the policy: new ones are off, ones that are gone from the policy stay until they are off.
+// fit makes the encoders of the state those of the policy. One that may run is kept as it was started: in its place while the policy has its name, else behind
+// the others until it is off.
 func (s *State) fit(p *Policy) {
 	if s.Phase == "" {
 		s.Phase = PhaseIdle
 	}
-	if !slices.EqualFunc(s.Encoders, p.Encoders, func(e Enc, r EncoderRef) bool { return e.Name == r.Name }) {
+	if !slices.EqualFunc(s.Encoders, p.Encoders, func(e Enc, r EncoderSpec) bool { return e.Name == r.Name && e.Instance == r.Instance }) {
 		s.Encoders = s.fitted(p.Encoders)
 	}
-	if s.Active >= max(len(p.Encoders), 1) {
-		s.Active = 0
+	if p.encoder(s.InUse) == nil {
+		s.InUse = ""
 	}
 }
 
-func (s *State) fitted(policy []EncoderRef) []Enc {
+func (s *State) fitted(policy []EncoderSpec) []Enc {
 	next := make([]Enc, 0, len(policy))
 	for _, ref := range policy {
-		if e := s.enc(ref.Name); e != nil {
+		e := s.enc(ref.Name)
+		if e != nil && (e.Instance == ref.Instance || e.mayRun()) {
 			next = append(next, *e)
 		} else {
-			next = append(next, Enc{Name: ref.Name, Step: StepOff})
+			next = append(next, Enc{Name: ref.Name, Instance: ref.Instance, Step: StepOff})
 		}
 	}
 	for _, e := range s.Encoders {
-		if !slices.ContainsFunc(policy, func(r EncoderRef) bool { return r.Name == e.Name }) && (e.on() || e.Claimed) {
+		if e.mayRun() && !slices.ContainsFunc(policy, func(r EncoderSpec) bool { return r.Name == e.Name }) {
 			next = append(next, e)
 		}
 	}
 	return next
 }
 
-// shift moves every time that was read off the machine's clock.
-func (s *State) shift(by time.Duration) {
-	for _, t := range []*time.Time{&s.Since, &s.Deadline, &s.Episode, &s.ProofAfter, &s.LiveSince, &s.FirstLive, &s.JoinUntil, &s.IdleFrom, &s.FeedLost, &s.GoneAt,
-		&s.SpentAt, &s.Blocked, &s.Hold.Until, &s.Totals.From, &s.Totals.At, &s.Asking.Since, &s.AskedStop, &s.StopOK,
-		&s.Facts.Attempt.Seen, &s.Facts.First.Seen, &s.Facts.NoViewers.Seen, &s.Facts.Poll.Asked, &s.Facts.Poll.ZeroSince, &s.Facts.Poll.OfflineSince} {
-		move(t, by)
-	}
-	for i := range s.Wakes {
-		move(&s.Wakes[i], by)
-	}
-	for i := range s.Encoders {
-		e := &s.Encoders[i]
-		for _, t := range []*time.Time{&e.Since, &e.StartedAt, &e.OnSince, &e.RetryAt, &e.StopAt, &e.StopNext} {
+// shift moves every time that was read off the machine's clock. Those of the platform's clock are marked by a tag.
+func (s *State) shift(by time.Duration) { shiftTimes(reflect.ValueOf(s).Elem(), by) }
+
+func shiftTimes(v reflect.Value, by time.Duration) {
+	switch v.Kind() {
+	case reflect.Struct:
+		if t, ok := v.Addr().Interface().(*time.Time); ok {
 			move(t, by)
+			return
 		}
-	}
-	for i := range s.Facts.Feeds {
-		move(&s.Facts.Feeds[i].Seen, by)
-		move(&s.Facts.Feeds[i].EndSeen, by)
+		for i := range v.NumField() {
+			if f := v.Type().Field(i); f.IsExported() && f.Tag.Get("clock") != "platform" {
+				shiftTimes(v.Field(i), by)
+			}
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			shiftTimes(v.Index(i), by)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,18 +22,21 @@ type stream struct {
 	mu     sync.Mutex
 	inbox  []posted
 	atWork bool
+	gone   bool        // forgotten: what comes for its name is another stream's
 	spec   *StreamSpec // never changed, replaced by a reload
 	idle   *sync.Cond  // signalled when the goroutine ends
 
 	// owned by the goroutine at work
 	state   State
-	boxes   map[string]*box
-	unsaved bool      // the store has an older state
-	savedAt time.Time // when it was saved last
-	started time.Time // attempt that metrics have counted a start for, and a live
+	boxes   map[Instance]*box
+	asked   map[string]bool // devices that were claimed and may be held or waited for
+	unsaved bool            // the store has an older state
+	savedAt time.Time       // when it was saved last
+	started time.Time       // attempt that metrics have counted a start for, and a live
 	lived   time.Time
 
-	alarm *alarm // owned by alarms
+	alarm   *alarm // owned by alarms
+	evicted bool   // told to make way; guarded by Controller.mu
 
 	viewMu  sync.Mutex
 	view    published
@@ -40,15 +44,16 @@ type stream struct {
 }
 
 type posted struct {
-	ev   Event           // nil: nothing but settle
-	done chan<- struct{} // closed when the event is decided, saved and published
+	ev    Event           // nil: nothing but settle
+	done  chan<- struct{} // closed when the event is decided, saved and published
+	evict bool            // forget the stream now if nobody needs it: there are too many of its pattern
 }
 
 // lazySave is how long facts that change nothing may stay out of the store; the journal has their hooks until then.
 const lazySave = 5 * time.Second
 
 func newStream(c *Controller, spec *StreamSpec) *stream {
-	s := &stream{c: c, id: spec.ID(), account: spec.Account, name: spec.Name, spec: spec, boxes: map[string]*box{}}
+	s := &stream{c: c, id: spec.ID(), account: spec.Account, name: spec.Name, spec: spec, boxes: map[Instance]*box{}, asked: map[string]bool{}}
 	s.idle = sync.NewCond(&s.mu)
 	return s
 }
@@ -56,17 +61,22 @@ func newStream(c *Controller, spec *StreamSpec) *stream {
 // post hands an event over. It never blocks.
 func (s *stream) post(ev Event) { s.put(posted{ev: ev}) }
 
-func (s *stream) put(p posted) {
+// put reports whether the stream is still there to be handed something.
+func (s *stream) put(p posted) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.gone {
+		return false
+	}
 	if s.c.closing.Load() {
 		if p.done != nil {
 			close(p.done)
 		}
-		return
+		return true
 	}
 	s.inbox = append(s.inbox, p)
 	s.begin()
+	return true
 }
 
 // begin sets the stream to work unless it is. The caller holds mu.
@@ -118,16 +128,18 @@ func (s *stream) step(batch []posted, spec *StreamSpec) {
 	defer s.c.clockMu.RUnlock()
 	now := s.c.cfg.Clock.Now()
 	var acts []Action
+	evict := false
 	for _, p := range batch {
+		evict = evict || p.evict
 		if p.ev != nil {
 			acts = s.decide(p.ev, spec, now, acts)
 		}
 	}
 	story, work := s.split(acts)
-	s.c.alarms.set(s, s.wakeAt(now))
+	s.c.alarms.set(s, s.wakeAt(now, spec))
 	if s.due(now, acts) {
 		s.tell(story)
-		s.save(now, story)
+		s.save(now, story, spec)
 	}
 	s.publish(spec, now)
 	for _, p := range batch {
@@ -136,15 +148,26 @@ func (s *stream) step(batch []posted, spec *StreamSpec) {
 		}
 	}
 	s.do(work, spec)
-	s.c.settle(s, spec)
+	s.c.settle(s, spec, now, evict)
 }
 
-// do acts, and watches what runs. It does not block.
+// do acts, gives back what the state does not claim any more, and watches what runs. It does not block.
 func (s *stream) do(work []Action, spec *StreamSpec) {
 	for _, a := range work {
 		s.act(a, spec)
 	}
+	s.settleClaims()
 	s.tend(spec)
+}
+
+// settleClaims makes the stream's claims those of its state.
+func (s *stream) settleClaims() {
+	for device := range s.asked {
+		if !slices.ContainsFunc(s.state.Encoders, func(e Enc) bool { return e.Device == device && (e.Claimed || e.Holder != "") }) {
+			s.c.claims.release(device, s.id)
+			delete(s.asked, device)
+		}
+	}
 }
 
 // decide runs the machine on one event, and on the answers to the claims that it makes.
@@ -157,24 +180,25 @@ func (s *stream) decide(ev Event, spec *StreamSpec, now time.Time, acts []Action
 			acts = append(acts, a)
 			continue
 		}
-		e, _ := spec.encoder(claim.Encoder)
-		granted, holder := s.c.claims.claim(e.Device, s.id, claim.Encoder, ev.Label())
+		device := s.state.enc(claim.Encoder).Device
+		s.asked[device] = true
+		granted, holder := s.c.claims.claim(device, claimer{s.id, spec.Policy.Pattern != ""}, claim.Running)
 		acts = s.decide(Claimed{Encoder: claim.Encoder, OK: granted, Holder: holder, For: ev.Label()}, spec, now, acts)
 	}
 	return acts
 }
 
 // saw hands a look over, past the machine when it tells nothing new but figures: of a thousand encoders that run, five hundred do so every second.
-func (s *stream) saw(encoder string, status encoders.Status) {
-	if !s.tookFigures(encoder, status) {
-		s.post(EncoderSeen{Encoder: encoder, Status: status})
+func (s *stream) saw(encoder string, at Instance, status encoders.Status) {
+	if !s.tookFigures(encoder, at, status) {
+		s.post(EncoderSeen{Encoder: encoder, Instance: at, Status: status})
 	} else if s.c.hub.watched() {
 		s.c.hub.publish(told{stream: s.published(), at: s.c.cfg.Clock.Now()})
 	}
 }
 
 // tookFigures keeps a look for readers if it tells the machine nothing. While the stream is at work nobody can say so.
-func (s *stream) tookFigures(encoder string, status encoders.Status) bool {
+func (s *stream) tookFigures(encoder string, at Instance, status encoders.Status) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.atWork || s.c.closing.Load() {
@@ -183,7 +207,7 @@ func (s *stream) tookFigures(encoder string, status encoders.Status) bool {
 	s.viewMu.Lock()
 	defer s.viewMu.Unlock()
 	e := s.view.state.enc(encoder)
-	if e == nil || !e.Known || !alike(e.Seen, status) {
+	if e == nil || e.Instance != at || !e.Known || !alike(e.Seen, status) {
 		return false
 	}
 	if s.figures == nil {
@@ -200,8 +224,8 @@ func alike(a, b encoders.Status) bool {
 }
 
 // wakeAt is when the stream has to be woken: at its deadline, or to bring the store up to date.
-func (s *stream) wakeAt(now time.Time) time.Time {
-	at := s.state.Deadline
+func (s *stream) wakeAt(now time.Time, spec *StreamSpec) time.Time {
+	at := earlier(s.state.Deadline, s.state.forgetAt(&spec.Policy))
 	if lazy := now.Add(lazySave); s.unsaved && (at.IsZero() || lazy.Before(at)) {
 		at = lazy
 	}
@@ -247,7 +271,7 @@ func (s *stream) encoded(now time.Time) (Saved, error) {
 }
 
 // save stores the state. When the store cannot take it the machine goes on from memory: encoders must not depend on a disk. It is tried again soon.
-func (s *stream) save(now time.Time, story []Transition) {
+func (s *stream) save(now time.Time, story []Transition, spec *StreamSpec) {
 	saved, err := s.encoded(now)
 	if err == nil {
 		err = s.c.cfg.Store.SaveStream(context.Background(), saved, story)
@@ -255,11 +279,11 @@ func (s *stream) save(now time.Time, story []Transition) {
 	if err != nil {
 		s.c.cfg.Log.Error("the state of a stream is not saved; going on from memory", "stream", s.id, "error", err)
 		s.savedAt = now
-		s.c.alarms.set(s, s.wakeAt(now))
+		s.c.alarms.set(s, s.wakeAt(now, spec))
 		return
 	}
 	s.unsaved, s.savedAt = false, now
-	s.c.alarms.set(s, s.wakeAt(now))
+	s.c.alarms.set(s, s.wakeAt(now, spec))
 }
 
 // act begins one action. What takes time runs aside and comes back as an event.
@@ -267,15 +291,13 @@ func (s *stream) act(a Action, spec *StreamSpec) {
 	switch a := a.(type) {
 	case StartEncoder:
 		s.countStart()
-		s.box(a.Encoder, spec).start(s.job(a.Run, spec), spec.Policy.StartTimeout)
+		es, job := s.handle(a.Encoder, a.Instance, spec)
+		job.Run, job.Adopt = a.Run, a.Adopt
+		s.box(a.Instance).start(es, job, spec.Policy.StartTimeout)
 	case StopEncoder:
-		s.box(a.Encoder, spec).stop(s.job(a.Run, spec), spec.Policy.StopTimeout)
-	case Release:
-		if e, ok := spec.encoder(a.Encoder); ok {
-			s.c.claims.release(e.Device, s.id)
-		} else if b := s.boxes[a.Encoder]; b != nil {
-			s.c.claims.release(b.spec.Device, s.id)
-		}
+		es, job := s.handle(a.Encoder, a.Instance, spec)
+		job.Run = a.Run
+		s.box(a.Instance).stop(es, job, spec.Policy.StopTimeout)
 	case Ask:
 		s.c.ask(s)
 	case Disconnect:
@@ -288,39 +310,53 @@ func (s *stream) act(a Action, spec *StreamSpec) {
 	}
 }
 
-// job is what an encoder is told to publish.
-func (s *stream) job(run string, spec *StreamSpec) encoders.Job {
-	j := encoders.Job{Account: s.account, Name: s.name, Matches: spec.Matches, Run: run, Grace: spec.Policy.StopTimeout}
+// handle is what an encoder is opened with, and what it is told to publish: of the run, when it may run.
+func (s *stream) handle(name string, at Instance, spec *StreamSpec) (EncoderSpec, encoders.Job) {
+	es := EncoderSpec{Name: name, Instance: at}
+	if now := spec.Policy.encoder(name); now != nil && now.Instance == at {
+		es = *now
+	}
+	j := encoders.Job{Account: s.account, Name: s.name, Matches: spec.Policy.Matches, Grace: spec.Policy.StopTimeout}
+	if e := s.state.enc(name); e != nil && e.Instance == at {
+		j.Run = e.Run
+		if e.mayRun() {
+			es.Version, j.Matches = e.Version, e.Matches
+		}
+	}
 	j.Publish = j.FillSecret(spec.Publish)
-	return j
+	return es, j
 }
 
-func (s *stream) box(encoder string, spec *StreamSpec) *box {
-	b := s.boxes[encoder]
-	e, ok := spec.encoder(encoder)
-	if b != nil && (!ok || b.spec.Device == e.Device) {
-		return b
+func (s *stream) box(at Instance) *box {
+	b := s.boxes[at]
+	if b == nil {
+		b = &box{s: s, dev: s.c.devices.get(at), slot: make(chan struct{}, 1)}
+		s.boxes[at] = b
 	}
-	b = &box{s: s, spec: e, slot: make(chan struct{}, 1)}
-	s.boxes[encoder] = b
 	return b
 }
 
-// tend watches the encoders that run, and those that people may switch on by hand.
+// drop lets go of an encoder that is off.
+func (s *stream) drop(b *box) {
+	b.dev.untell(s)
+	s.c.devices.put(b.dev)
+}
+
+// tend has the encoders watched that run, and those that people may switch on by hand.
 func (s *stream) tend(spec *StreamSpec) {
 	for i := range s.state.Encoders {
 		e := &s.state.Encoders[i]
-		es, ok := spec.encoder(e.Name)
-		if want := e.on() || ok && es.ByHand && !s.c.shared(es.Device); want {
-			s.box(e.Name, spec).watch(s.job(e.Run, spec))
-		} else if b := s.boxes[e.Name]; b != nil {
-			b.rest()
+		es, job := s.handle(e.Name, e.Instance, spec)
+		if e.on() || e.foreign() || es.ByHand {
+			s.box(e.Instance).dev.tell(s, user{es, job, e.on()})
+		} else if b := s.boxes[e.Instance]; b != nil {
+			b.dev.untell(s)
 		}
 	}
-	for name, b := range s.boxes {
-		if s.state.enc(name) == nil { // gone from the configuration, and off
-			b.rest()
-			delete(s.boxes, name)
+	for at, b := range s.boxes {
+		if !slices.ContainsFunc(s.state.Encoders, func(e Enc) bool { return e.Instance == at }) { // gone from the configuration, and off
+			s.drop(b)
+			delete(s.boxes, at)
 		}
 	}
 }

@@ -35,8 +35,11 @@ func (c *Controller) Take(ctx context.Context, r Record, h Hook) (seq int64, dup
 
 // Deliver hands a hook that is stored to its stream. It never blocks. A hook for a stream that the configuration does not have is dropped.
 func (c *Controller) Deliver(h Hook) {
-	if s := c.stream(h.Account, h.Name); s != nil {
-		s.post(h.notAfter(c.cfg.Clock.Now()))
+	for {
+		s := c.stream(h.Account, h.Name)
+		if s == nil || s.put(posted{ev: h.notAfter(c.cfg.Clock.Now())}) {
+			break
+		}
 	}
 	c.heard(h)
 }
@@ -52,7 +55,7 @@ func (c *Controller) heard(h Hook) {
 func (s *stream) enter() (spec *StreamSpec, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.atWork || len(s.inbox) > 0 || s.c.closing.Load() {
+	if s.atWork || s.gone || len(s.inbox) > 0 || s.c.closing.Load() {
 		return nil, false
 	}
 	s.atWork = true
@@ -90,18 +93,18 @@ func (s *stream) take(ctx context.Context, r Record, h Hook, spec *StreamSpec) (
 		seq, duplicate, err = s.c.cfg.Store.Append(ctx, r)
 	}
 	if err != nil || duplicate {
-		s.undo(before, spec)
+		s.undo(before)
 		s.unsaved = behind // and the alarm stands
 		if ctx.Err() != nil && !behind {
 			s.unsaved = true // it may be stored all the same
-			s.c.alarms.set(s, s.wakeAt(now))
+			s.c.alarms.set(s, s.wakeAt(now, spec))
 		}
 		return seq, duplicate, err
 	}
 	if due {
 		s.unsaved, s.savedAt = false, now
 	}
-	s.c.alarms.set(s, s.wakeAt(now))
+	s.c.alarms.set(s, s.wakeAt(now, spec))
 	s.tell(story)
 	s.publish(spec, now)
 	s.do(work, spec)
@@ -112,12 +115,7 @@ func (s *stream) take(ctx context.Context, r Record, h Hook, spec *StreamSpec) (
 }
 
 // undo goes back to a state from before a decision that nobody has acted on.
-func (s *stream) undo(before State, spec *StreamSpec) {
-	for i := range s.state.Encoders {
-		e := &s.state.Encoders[i]
-		if was := before.enc(e.Name); e.claiming() && (was == nil || !was.claiming()) {
-			s.act(Release{e.Name}, spec)
-		}
-	}
+func (s *stream) undo(before State) {
 	s.state = before
+	s.settleClaims()
 }

@@ -96,7 +96,7 @@ func play(t *testing.T, script string) string {
 	st := &stage{t: t, begin: begin, now: begin, boxes: map[string]*prop{}, p: Policy{
 		AttemptHold: 45 * time.Second, StartTimeout: 30 * time.Second, JoinTimeout: 90 * time.Second, IdleTimeout: time.Minute, StopTimeout: 10 * time.Second,
 		Confirm: ConfirmFeed, Unmanaged: Observe, Several: AllEncoders, FailoverAfter: 3,
-		Restart: Restart{Initial: time.Second, Max: time.Minute, Factor: 2, ResetAfter: time.Minute}, Encoders: []EncoderRef{{Name: "cam"}},
+		Restart: Restart{Initial: time.Second, Max: time.Minute, Factor: 2, ResetAfter: time.Minute}, Encoders: []EncoderSpec{{Name: "cam"}},
 	}}
 	st.api = func() Event { return AskFailed{Text: "no answer"} }
 	lines := bufio.NewScanner(strings.NewReader(script))
@@ -150,7 +150,7 @@ func (st *stage) command(words []string) {
 		b := st.prop(args[0])
 		b.state = encoders.State(args[1])
 		status := encoders.Status{State: b.state, ByHand: slices.Contains(args, "byhand"), Permanent: slices.Contains(args, "permanent"), ConfigOnly: slices.Contains(args, "configonly"), Error: opt("error:")}
-		st.decide(EncoderSeen{args[0], status})
+		st.decide(EncoderSeen{Encoder: args[0], Status: status})
 	case "api":
 		say := slices.Clone(args)
 		st.api = func() Event { return st.answer(say) }
@@ -163,11 +163,7 @@ func (st *stage) command(words []string) {
 		}
 		st.decide(ev)
 	case "window":
-		ev := WindowSet{Do: Mode(args[0])}
-		if d := opt("for="); d != "" {
-			ev.Until = st.now.Add(st.duration(d))
-		}
-		st.decide(ev)
+		st.window(Mode(args[0]), opt("for="))
 	case "claims":
 		st.claims(args[0])
 	case "crash":
@@ -245,7 +241,7 @@ func (st *stage) policy(a string) {
 	case key == "encoders":
 		st.p.Encoders = nil
 		for _, name := range strings.Split(value, ",") {
-			st.p.Encoders = append(st.p.Encoders, EncoderRef{Name: name})
+			st.p.Encoders = append(st.p.Encoders, EncoderSpec{Name: name})
 		}
 	case key == "several":
 		st.p.Several = Several(value)
@@ -301,14 +297,42 @@ func (st *stage) box(name string, args []string) {
 	}
 }
 
+// window has a schedule whose only window has just begun; auto is none.
+func (st *stage) window(do Mode, lasts string) {
+	st.p.Schedule = nil
+	if do != ModeAuto {
+		w := window{once(st.now), 1000 * time.Hour}
+		if lasts != "" {
+			w.lasts = st.duration(lasts)
+		}
+		st.p.Schedule = &Schedule{zone: time.UTC}
+		if do == ModeOn {
+			st.p.Schedule.on = []window{w}
+		} else {
+			st.p.Schedule.off = []window{w}
+		}
+	}
+	st.decide(Timer{})
+}
+
+// once is a cron line that comes only once.
+type once time.Time
+
+func (o once) Next(t time.Time) time.Time {
+	if at := time.Time(o); at.After(t) {
+		return at
+	}
+	return time.Time{}
+}
+
 func (st *stage) claims(word string) {
 	if h, ok := strings.CutPrefix(word, "deny="); ok {
 		st.deny = h
 	} else if by, ok := strings.CutPrefix(word, "contended="); ok {
-		st.decide(Contended{Encoder: st.p.Encoders[0].Name, By: by})
+		st.decide(Contended{By: by})
 	} else {
 		st.deny = ""
-		st.decide(Claimed{Encoder: st.p.Encoders[0].Name, OK: true, For: "claim"})
+		st.decide(Freed{})
 	}
 }
 
@@ -327,7 +351,7 @@ func (st *stage) crash() {
 	for _, ref := range st.p.Encoders {
 		if e := st.s.enc(ref.Name); e != nil && (e.on() || st.prop(ref.Name).state != encoders.StateStopped) {
 			b := st.prop(ref.Name)
-			st.decide(EncoderSeen{ref.Name, encoders.Status{State: b.state, Run: b.run}})
+			st.decide(EncoderSeen{Encoder: ref.Name, Status: encoders.Status{State: b.state, Run: b.run}})
 		}
 	}
 }
@@ -405,6 +429,11 @@ func (st *stage) act(a Action, ev Event) {
 			st.decide(Claimed{Encoder: a.Encoder, OK: true, For: ev.Label()})
 		}
 	case StartEncoder:
+		if a.Adopt && st.prop(a.Encoder).state == encoders.StatePublishing {
+			st.say("%s  adopt %s", st.clock(st.now), a.Encoder)
+			st.later(50*time.Millisecond, StartDone{Encoder: a.Encoder, Run: a.Run})
+			return
+		}
 		st.say("%s  start %s", st.clock(st.now), a.Encoder)
 		st.start(a)
 	case StopEncoder:
@@ -445,7 +474,7 @@ func (st *stage) start(a StartEncoder) {
 	b.run, b.state = a.Run, encoders.StateStarting
 	st.later(50*time.Millisecond, StartDone{Encoder: a.Encoder, Run: a.Run})
 	if !b.silent {
-		st.later(st.duration(b.start), EncoderSeen{a.Encoder, encoders.Status{State: encoders.StatePublishing, Run: a.Run, ConfigOnly: b.configOnly}})
+		st.later(st.duration(b.start), EncoderSeen{Encoder: a.Encoder, Status: encoders.Status{State: encoders.StatePublishing, Run: a.Run, ConfigOnly: b.configOnly}})
 	}
 }
 

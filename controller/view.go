@@ -11,6 +11,7 @@ type StreamView struct {
 	ID           string        `json:"id"`
 	Account      string        `json:"account"`
 	Name         string        `json:"name"`
+	Pattern      string        `json:"pattern,omitempty"` // that made it, with the account; none for a stream that the configuration names
 	Phase        Phase         `json:"phase"`
 	Mode         Mode          `json:"mode"`
 	ModeUntil    *Time         `json:"mode_until"`
@@ -44,6 +45,7 @@ type EncoderView struct {
 	Restarts int              `json:"restarts"` // since it was last wanted anew
 	Error    *string          `json:"error"`
 	PID      *int             `json:"pid"`
+	Outdated bool             `json:"outdated,omitempty"` // it runs with settings from before a reload, and takes up the new ones at its next start
 	Health   *encoders.Health `json:"health"`
 }
 

@@ -182,7 +182,7 @@ func (w *world) see(u *unit) {
 	} else if u.failed {
 		st.State, st.Error = encoders.StateFailed, "it died"
 	}
-	w.decide(EncoderSeen{u.name, st})
+	w.decide(EncoderSeen{Encoder: u.name, Status: st})
 }
 
 func (w *world) act(a Action, ev Event) {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -23,7 +22,6 @@ import (
 	"github.com/oncue/oncue/controller/millicast"
 	"github.com/oncue/oncue/controller/notify"
 	"github.com/oncue/oncue/controller/web"
-	"github.com/oncue/oncue/encoders"
 	"github.com/oncue/oncue/store"
 )
 
@@ -34,6 +32,7 @@ type service struct {
 	broken  chan error // a server that ended by itself
 	started bool       // the controller works
 	store   *store.Store
+	seal    seal
 	control *controller.Controller
 	inbox   *millicast.Receiver
 	thumbs  *millicast.ThumbnailDir
@@ -97,6 +96,9 @@ func startDaemon(ctx context.Context, cfg *configs.Config, logTo io.Writer, opts
 	if d.store, err = store.Open(ctx, store.Options{Dir: cfg.DataDir, Shared: besideConfig(cfg), Log: d.log, LockWait: lockWait, Settle: settle, Notice: d.notice}); err != nil {
 		return nil, dataDirError(err)
 	}
+	if d.seal, err = openSeal(cfg.DataDir); err != nil {
+		return nil, err
+	}
 	if d.thumbs, err = millicast.OpenThumbnails(cfg.DataDir); err != nil {
 		return nil, err
 	}
@@ -107,7 +109,11 @@ func startDaemon(ctx context.Context, cfg *configs.Config, logTo io.Writer, opts
 	}
 	v, _, _ := build()
 	d.metrics = web.NewMetrics(v, d.log)
-	if err := d.makeController(newPlan(cfg, nil)); err != nil {
+	p, err := newPlan(cfg, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.makeController(p); err != nil {
 		return nil, err
 	}
 	if err := d.control.Start(ctx); err != nil {
@@ -140,15 +146,12 @@ func addrOf(a net.Addr) string {
 
 func (d *service) makeController(p *plan) error {
 	d.plan = p
-	left, err := traces(p)
-	if err != nil {
-		return err
-	}
 	d.control = controller.New(controller.Config{
 		Find: findStream(p), Running: p.Limits.Running, // apply brings the streams
-		Store: journal{d.store, d}, Open: d.openEncoder, Traces: left, ParseRecord: millicast.HookOf,
+		Store: journal{d.store, d}, Open: d.openEncoder, Left: d.leftEncoders, Discard: d.discardEncoder, ParseRecord: millicast.HookOf,
 		Notify: d.notice, Observe: d.observer(), Log: d.log,
 	})
+	var err error
 	d.inbox, err = millicast.NewReceiver(millicast.Options{Journal: journal{d.store, d}, Machine: d.control, Thumbnails: d.thumbs, Log: d.log})
 	if err != nil {
 		return err
@@ -268,26 +271,6 @@ func (d *service) release() error {
 	return err
 }
 
-// openEncoder is the controller's Open.
-func (d *service) openEncoder(e controller.EncoderSpec, _ encoders.Job) (encoders.Encoder, error) {
-	d.mu.Lock()
-	p := d.plan
-	d.mu.Unlock()
-	settings, ok := p.Encoder(e.Name)
-	if !ok { // it may have been left running when it was removed
-		d := drivers[e.Driver]
-		if d.orphan == nil {
-			return nil, fmt.Errorf("encoder %s is no longer in the configuration", e.Name)
-		}
-		settings = &configs.Encoder{Name: e.Name, Driver: e.Driver, Settings: d.orphan()}
-	}
-	dir, err := makeEncoderDir(p.DataDir, e.Device)
-	if err != nil {
-		return nil, fmt.Errorf("make the folder of encoder %s: %w", e.Name, err)
-	}
-	return drivers[settings.Driver].open(settings.Settings, encoders.Env{Name: e.Device, Dir: dir, Log: d.log.With("encoder", e.Device)})
-}
-
 // makeEncoderDir makes the folder of a device and follows no link out of the data directory.
 func makeEncoderDir(dataDir, device string) (string, error) {
 	root, err := os.OpenRoot(dataDir)
@@ -297,19 +280,6 @@ func makeEncoderDir(dataDir, device string) (string, error) {
 	defer root.Close()
 	dir := filepath.Join("encoders", deviceDir(device))
 	return filepath.Join(dataDir, dir), root.MkdirAll(dir, 0o700)
-}
-
-// traces makes the controller's Traces: an encoder that ran once has left a folder. They are listed once, for there can be thousands of encoders.
-func traces(p *plan) (func(device string) bool, error) {
-	folders, err := os.ReadDir(filepath.Join(p.DataDir, "encoders"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("look for encoders of an earlier run: %w", err)
-	}
-	there := make(map[string]bool, len(folders))
-	for _, f := range folders {
-		there[f.Name()] = true
-	}
-	return func(device string) bool { return there[deviceDir(device)] }, nil
 }
 
 func (d *service) notice(n controller.Notice) { d.people.Send(n) }

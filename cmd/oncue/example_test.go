@@ -289,7 +289,7 @@ func alike(v any) string {
 	return string(data)
 }
 
-var sentNotice = regexp.MustCompile(`(?:\bNotify\{|\.notice\()"([a-z_]+)"`)
+var sentNotice = regexp.MustCompile(`(?:\bNotify\{|\bNotice\{Kind: |\.notice\()"([a-z_]+)"`)
 
 // TestNoticesCanBeChosen holds the kinds that notify.on takes against those that the sources send.
 func TestNoticesCanBeChosen(t *testing.T) {

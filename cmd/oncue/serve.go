@@ -168,7 +168,11 @@ func (d *service) reloadFrom(path string) error {
 	if fixed := fixedChanges(d.plan.Config, cfg); len(fixed) > 0 {
 		d.log.Warn("these keys take effect at the next start", "keys", fixed)
 	}
-	if err := d.apply(newPlan(cfg, d.plan)); err != nil {
+	p, err := newPlan(cfg, d.plan)
+	if err != nil {
+		return err
+	}
+	if err := d.apply(p); err != nil {
 		return err
 	}
 	d.log.Info("the configuration was reloaded", "file", path)

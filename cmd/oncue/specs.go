@@ -39,16 +39,15 @@ func findStream(p *plan) func(account, name string) (controller.StreamSpec, bool
 }
 
 func streamSpec(p *plan, s *configs.Stream, name string, matches []string) controller.StreamSpec {
-	spec := controller.StreamSpec{
-		Account: s.Account, Name: name, Publish: s.Publish, Matches: matches, Zone: s.Timing.Location(),
-		Policy: policyOf(s.Timing),
+	spec := controller.StreamSpec{Account: s.Account, Name: name, Publish: s.Publish, Policy: policyOf(s.Timing)}
+	policy := &spec.Policy
+	policy.Stream, policy.Schedule = spec.ID(), p.schedules[s]
+	if s.IsPattern {
+		policy.Pattern, policy.Matches = s.ID, matches
 	}
-	spec.Policy.SourceID, spec.Policy.Priority, spec.Policy.AnySource = source(s.Publish)
+	policy.SourceID, policy.Priority, policy.AnySource = source(s.Publish)
 	if a := p.Accounts[s.Account]; a != nil {
-		spec.Policy.CanAsk, spec.Policy.ForceStop = a.APISecret.Set(), a.ForceStop
-	}
-	for _, w := range s.Timing.Schedule {
-		spec.Schedule = append(spec.Schedule, controller.ScheduleLine{Cron: w.Cron, For: w.For, Do: controller.Mode(w.Do)})
+		policy.CanAsk, policy.ForceStop = a.APISecret.Set(), a.ForceStop
 	}
 	for _, ref := range s.Encoders {
 		e, ok := p.Encoder(ref)
@@ -59,8 +58,9 @@ func streamSpec(p *plan, s *configs.Stream, name string, matches []string) contr
 		if s.IsPattern {
 			device += "@" + s.Account + "/" + name
 		}
-		spec.Encoders = append(spec.Encoders, controller.EncoderSpec{Name: e.Name, Driver: e.Driver, Device: device, Version: strconv.Itoa(p.version[e.Name]), ByHand: drivers[e.Driver].byHand})
-		spec.Policy.Encoders = append(spec.Policy.Encoders, controller.EncoderRef{Name: e.Name, Driver: e.Driver, Device: device})
+		policy.Encoders = append(policy.Encoders, controller.EncoderSpec{
+			Name: e.Name, Instance: controller.Instance{Driver: e.Driver, Device: device}, Version: strconv.Itoa(p.version[e.Name]), ByHand: drivers[e.Driver].byHand,
+		})
 	}
 	return spec
 }
@@ -70,7 +70,7 @@ func policyOf(t configs.Timing) controller.Policy {
 		AttemptHold: t.AttemptHold, StartTimeout: t.StartTimeout, JoinTimeout: t.JoinTimeout, IdleTimeout: t.IdleTimeout, StopTimeout: t.StopTimeout,
 		MinUptime: t.MinUptime, MaxUptime: t.MaxUptime, Cooldown: t.Cooldown,
 		Confirm: controller.Confirm(t.Confirm), Unmanaged: controller.Unmanaged(t.Unmanaged), Several: controller.Several(t.Mode),
-		FailoverAfter: t.FailoverAfter, MaxStartsPerHour: t.MaxStartsPerHour, Restart: controller.Restart(t.Restart),
+		FailoverAfter: t.FailoverAfter, MaxStartsPerHour: t.MaxStartsPerHour, MaxInstances: t.MaxInstances, Restart: controller.Restart(t.Restart),
 	}
 }
 
@@ -95,24 +95,42 @@ func source(publish secret.Value) (id string, priority *int, any bool) {
 	return q.Get("sourceId"), priority, false
 }
 
-// plan is a configuration with a number for each encoder that grows when its settings change.
+// plan is a configuration in force.
 type plan struct {
 	*configs.Config
-	version map[string]int
+	version   map[string]int // of each encoder's settings; no two that differ ever had the same
+	last      int            // the highest version so far
+	schedules map[*configs.Stream]*controller.Schedule
 }
 
-func newPlan(cfg *configs.Config, before *plan) *plan {
-	p := &plan{cfg, map[string]int{}}
+func newPlan(cfg *configs.Config, before *plan) (*plan, error) {
+	p := &plan{Config: cfg, version: make(map[string]int, len(cfg.Encoders)), last: 1, schedules: map[*configs.Stream]*controller.Schedule{}}
+	if before != nil {
+		p.last = before.last + 1
+	}
 	for _, e := range cfg.Encoders {
+		p.version[e.Name] = p.last
 		if before == nil {
 			continue
 		}
-		p.version[e.Name] = before.version[e.Name]
-		if was, ok := before.Encoder(e.Name); !ok || was.Driver != e.Driver || !reflect.DeepEqual(was.Settings, e.Settings) {
-			p.version[e.Name]++
+		if was, ok := before.Encoder(e.Name); ok && was.Driver == e.Driver && reflect.DeepEqual(was.Settings, e.Settings) {
+			p.version[e.Name] = before.version[e.Name]
 		}
 	}
-	return p
+	for _, s := range cfg.Streams {
+		var lines []controller.ScheduleLine
+		for _, w := range s.Timing.Schedule {
+			lines = append(lines, controller.ScheduleLine{Cron: w.Cron, For: w.For, Do: controller.Mode(w.Do)})
+		}
+		schedule, err := controller.NewSchedule(lines, s.Timing.Location())
+		if err != nil {
+			return nil, fmt.Errorf("stream %s: %w", s.ID, err)
+		}
+		if schedule != nil {
+			p.schedules[s] = schedule
+		}
+	}
+	return p, nil
 }
 
 // deviceDir is the folder of an encoder's files, below the data directory. It is made from a hash, so that no name is part of a path.

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/oncue/oncue/configs"
+	"github.com/oncue/oncue/controller"
+	"github.com/oncue/oncue/encoders"
+)
+
+// This file remembers with what settings each encoder was opened last. What runs was started with them: after a reload
+// or a restart it is found and stopped by them, whatever the configuration says of its name by then.
+
+// opened is that memory, one file in the encoder's folder for each driver.
+type opened struct {
+	Name     string `json:"name"`     // in the configuration
+	Device   string `json:"device"`   // the instance
+	Settings []byte `json:"settings"` // sealed
+}
+
+const openedSuffix = ".opened"
+
+// openEncoder is the controller's Open.
+func (d *service) openEncoder(e controller.EncoderSpec, _ encoders.Job) (encoders.Encoder, string, error) {
+	d.mu.Lock()
+	p := d.plan
+	d.mu.Unlock()
+	dir, err := makeEncoderDir(p.DataDir, e.Device)
+	if err != nil {
+		return nil, "", fmt.Errorf("make the folder of encoder %s: %w", e.Name, err)
+	}
+	settings, version, err := d.settingsOf(p, e, dir)
+	if err != nil {
+		return nil, "", err
+	}
+	if version != "" {
+		if err := d.remember(dir, e, settings); err != nil {
+			d.log.Warn("it is not noted with what settings an encoder runs", "encoder", e.Device, "error", err)
+		}
+	}
+	enc, err := drivers[e.Driver].open(settings, encoders.Env{Name: e.Device, Dir: dir, Log: d.log.With("encoder", e.Device)})
+	return enc, version, err
+}
+
+// settingsOf is what an encoder is opened with: the settings of today, or, without a version, those that it was opened
+// with last. The version is "" when they are others than those of today.
+func (d *service) settingsOf(p *plan, e controller.EncoderSpec, dir string) (settings any, version string, err error) {
+	today, ok := p.Encoder(e.Name)
+	ok = ok && today.Driver == e.Driver
+	if e.Version != "" && ok {
+		return today.Settings, e.Version, nil
+	}
+	last, err := d.recall(dir, e.Driver)
+	switch {
+	case err != nil:
+		d.log.Warn("the settings that an encoder was opened with cannot be read", "encoder", e.Device, "error", err)
+	case last != nil && ok && reflect.DeepEqual(last, today.Settings):
+		return last, strconv.Itoa(p.version[e.Name]), nil
+	case last != nil:
+		return last, "", nil
+	}
+	if ok {
+		return today.Settings, strconv.Itoa(p.version[e.Name]), nil
+	}
+	if drivers[e.Driver].orphan == nil {
+		return nil, "", encoders.Permanent(fmt.Errorf("encoder %s is no longer in the configuration", e.Name))
+	}
+	return drivers[e.Driver].orphan(), "", nil
+}
+
+func (d *service) remember(dir string, e controller.EncoderSpec, settings any) error {
+	plain, err := configs.EncodeSettings(settings)
+	if err != nil {
+		return err
+	}
+	return encoders.Remember(dir, e.Driver+openedSuffix, opened{e.Name, e.Device, d.seal.close(plain)})
+}
+
+// recall returns the settings that the folder's encoder was opened with last, or nil.
+func (d *service) recall(dir, driver string) (any, error) {
+	o, err := encoders.Recall[opened](dir, driver+openedSuffix)
+	if err != nil || o.Settings == nil {
+		return nil, err
+	}
+	plain, err := d.seal.open(o.Settings)
+	if err != nil {
+		return nil, err
+	}
+	settings := drivers[driver].settings()
+	return settings, configs.DecodeSettings(plain, settings)
+}
+
+// leftEncoders is the controller's Left: every encoder that has a folder.
+func (d *service) leftEncoders() []controller.EncoderSpec {
+	d.mu.Lock()
+	p := d.plan
+	d.mu.Unlock()
+	root := filepath.Join(p.DataDir, "encoders")
+	var left []controller.EncoderSpec
+	known := map[controller.Instance]bool{}
+	notes, err := filepath.Glob(filepath.Join(root, "*", "*"+openedSuffix))
+	if err != nil {
+		d.log.Warn("the folders of encoders cannot be read", "error", err)
+	}
+	for _, note := range notes {
+		driver := strings.TrimSuffix(filepath.Base(note), openedSuffix)
+		o, err := encoders.Recall[opened](filepath.Dir(note), filepath.Base(note))
+		if err != nil || o.Device == "" || drivers[driver].open == nil {
+			d.log.Warn("a note of what an encoder was opened with cannot be read", "file", note, "error", err)
+			continue
+		}
+		e := controller.EncoderSpec{Name: o.Name, Instance: controller.Instance{Driver: driver, Device: o.Device}}
+		known[e.Instance] = true
+		left = append(left, e)
+	}
+	for _, s := range streamSpecs(p) { // the first edition left folders without a note
+		for _, e := range s.Policy.Encoders {
+			if _, err := os.Stat(filepath.Join(root, deviceDir(e.Device))); err == nil && !known[e.Instance] {
+				known[e.Instance] = true
+				left = append(left, controller.EncoderSpec{Name: e.Name, Instance: e.Instance})
+			}
+		}
+	}
+	return left
+}
+
+// discardEncoder is the controller's Discard.
+func (d *service) discardEncoder(at controller.Instance) {
+	d.mu.Lock()
+	p := d.plan
+	d.mu.Unlock()
+	root, err := os.OpenRoot(p.DataDir)
+	if err == nil {
+		defer root.Close()
+		err = root.RemoveAll(filepath.Join("encoders", deviceDir(at.Device)))
+	}
+	if err != nil {
+		d.log.Warn("the folder of an encoder that is not needed any more stays", "encoder", at.Device, "error", err)
+	}
+}
+
+// seal keeps secrets unreadable for who has a file of the data directory, and not the directory.
+type seal struct{ cipher.AEAD }
+
+const sealFile = "seal.key"
+
+// openSeal reads the key of the data directory, and makes it the first time.
+func openSeal(dataDir string) (seal, error) {
+	path := filepath.Join(dataDir, sealFile)
+	key, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		key, err = makeKey(path)
+	}
+	if err == nil && len(key) != 32 {
+		err = fmt.Errorf("it has %d bytes instead of 32", len(key))
+	}
+	if err != nil {
+		return seal{}, fmt.Errorf("the key %s: %w", path, err)
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return seal{}, err
+	}
+	gcm, err := cipher.NewGCMWithRandomNonce(block)
+	return seal{gcm}, err
+}
+
+func makeKey(path string) ([]byte, error) {
+	key := make([]byte, 32)
+	if _, err := rand.Read(key); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	_, err = f.Write(key)
+	return key, errors.Join(err, f.Sync(), f.Close())
+}
+
+func (s seal) close(plain []byte) []byte { return s.Seal(nil, nil, plain, nil) }
+
+func (s seal) open(sealed []byte) ([]byte, error) { return s.Open(nil, nil, sealed, nil) }
