@@ -2,6 +2,8 @@ package configs
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -104,6 +106,15 @@ func (o Options) Load(path string) (*Config, []Problem, error) {
 
 // Parse is Load for a text that was read already. File is what problems name, and its folder is where relative ${file:PATH} start.
 func (o Options) Parse(file string, data []byte) (*Config, []Problem, error) {
+	c, warnings, err := o.parse(file, data)
+	if err == nil {
+		sum := sha256.Sum256(data)
+		c.Sum = hex.EncodeToString(sum[:])
+	}
+	return c, warnings, err
+}
+
+func (o Options) parse(file string, data []byte) (*Config, []Problem, error) {
 	if len(data) >= largeFile {
 		if c, warnings, ok := o.parseChunked(file, data, chunkSize); ok {
 			return c, warnings, nil

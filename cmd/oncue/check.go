@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -47,7 +48,8 @@ func readConfig(path string, errs io.Writer, warnings bool) (*configs.Config, er
 			return cfg, nil
 		}
 	}
-	cfg, err := loadConfig(path, io.Discard, func(p configs.Problem) {
+	var said bytes.Buffer
+	cfg, err := loadConfig(path, &said, func(p configs.Problem) {
 		if warnings {
 			fmt.Fprintln(errs, p)
 		}
@@ -60,6 +62,9 @@ func readConfig(path string, errs io.Writer, warnings bool) (*configs.Config, er
 		fmt.Fprintln(errs, p)
 	}
 	fmt.Fprintf(errs, "error: %s has %s\n", path, plural(len(problems), "problem"))
+	if _, text, ok := strings.Cut(said.String(), "\nhint: "); ok {
+		fmt.Fprintf(errs, "hint: %s", text)
+	}
 	return nil, saidError{err}
 }
 

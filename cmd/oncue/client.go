@@ -43,6 +43,8 @@ type refusal struct {
 	Status int    `json:"status"`
 	Detail string `json:"detail"`
 	Hint   string `json:"hint"`
+
+	Problems []string `json:"problems"` // of a configuration that was refused
 }
 
 func (r *refusal) Error() string { return harmless(r.Detail) }

@@ -42,7 +42,11 @@ type service struct {
 	people  *notify.Notifier
 	upkeep  gocron.Scheduler
 
+	begun   time.Time
+	reloads chan chan []string // those who wait for a reload; nil: nobody may ask
+
 	mu       sync.Mutex
+	inForce  inForce
 	plan     *plan
 	accounts map[string]*account
 
@@ -67,7 +71,7 @@ func startDaemon(ctx context.Context, cfg *configs.Config, logTo io.Writer, opts
 	for _, opt := range opts {
 		opt(&o)
 	}
-	d := &service{level: new(slog.LevelVar), broken: make(chan error, 2), accounts: map[string]*account{}, cared: map[string]time.Time{}, onStory: o.onStory}
+	d := &service{level: new(slog.LevelVar), broken: make(chan error, 2), accounts: map[string]*account{}, cared: map[string]time.Time{}, onStory: o.onStory, begun: time.Now(), reloads: o.reloads}
 	d.level.Set(levelOf(cfg.Log.Level))
 	d.log = newLogger(&logSink{to: logTo}, d.level, cfg.Log.Format)
 	var at doors
@@ -126,7 +130,9 @@ func startDaemon(ctx context.Context, cfg *configs.Config, logTo io.Writer, opts
 	if err := d.beginUpkeep(); err != nil {
 		return nil, err
 	}
+	d.setInForce(cfg)
 	d.notifySystemd("READY=1")
+	d.tellStatus()
 	d.log.Info("oncue is ready", "version", v, "hooks", addrOf(d.hookAddr), "admin", addrOf(d.adminAddr), "streams", len(cfg.Streams), "encoders", len(cfg.Encoders))
 	return d, nil
 }
@@ -135,6 +141,7 @@ func startDaemon(ctx context.Context, cfg *configs.Config, logTo io.Writer, opts
 type serviceOptions struct {
 	demo    func(*service) http.Handler // mounted at /demo/ on the admin side
 	onStory func(controller.Transition)
+	reloads chan chan []string
 }
 
 func addrOf(a net.Addr) string {
@@ -204,7 +211,10 @@ func (d *service) open(at doors, cfg *configs.Config, o serviceOptions) error {
 	ao := web.AdminOptions{
 		Controller: shown{d.control, d.thumbs}, Log: d.log, Version: v, Started: time.Now(),
 		Token: cfg.Admin.Token, AllowedHosts: cfg.Admin.AllowedHosts, TrustedProxies: cfg.TrustedProxies, Settings: d.store,
-		Metrics: d.metrics.Handler(), Rotate: d.rotate,
+		Metrics: d.metrics.Handler(), Rotate: d.rotate, Config: d.configState,
+	}
+	if d.reloads != nil {
+		ao.Reload = d.askReload
 	}
 	if o.demo != nil {
 		ao.Demo = o.demo(d)

@@ -124,8 +124,26 @@ func (d *doctor) examineDaemon(ctx context.Context) []encoders.Finding {
 		return []encoders.Finding{bad("it cannot take hooks: "+strings.Join(all.NotReady, "; "), "oncue status and its log tell more")}
 	}
 	found := []encoders.Finding{good("it answers at %s and is ready; it runs version %s since %s", d.daemon.shown, all.Version, all.Started.Local().Format(time.DateTime))}
+	for _, p := range all.Problems {
+		found = append(found, bad(p, "repair it, then systemctl reload oncue (or oncue reload)"))
+	}
+	if c := all.Config; c != nil && len(all.Problems) == 0 && sameFile(c.File, d.config) {
+		loaded := c.Loaded.Local().Format(time.DateTime)
+		if c.Sum != d.cfg.Sum {
+			found = append(found, odd(fmt.Sprintf("%s has changed since the daemon read it at %s, which works by the older one", d.config, loaded), "systemctl reload oncue (or oncue reload) has it read again"))
+		}
+		if env := envFile(d.config); changedAfter(env, all.Started.Time) {
+			found = append(found, odd(fmt.Sprintf("%s has changed since the daemon started, which has the older variables", env), "systemctl restart oncue, which loses no hook and no encoder"))
+		}
+	}
 	if v, _, _ := build(); all.Version != v {
 		found = append(found, odd(fmt.Sprintf("it is of version %s, this command of %s", all.Version, v), "restart it after an update: systemctl restart oncue"))
 	}
 	return found
+}
+
+func sameFile(a, b string) bool {
+	x, errX := os.Stat(a)
+	y, errY := os.Stat(b)
+	return errX == nil && errY == nil && os.SameFile(x, y)
 }

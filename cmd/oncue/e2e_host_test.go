@@ -1,13 +1,18 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -25,6 +30,8 @@ func TestHost(t *testing.T) {
 	}{
 		{"SIGHUP while it starts", testReloadWhileStarting},
 		{"an address that cannot be had", testTakenAddress},
+		{"a refused reload is seen", testRefusedReload},
+		{"a reload that waits", testReloadCommand},
 		{"root in another's data directory", testRootAsGuest},
 	} {
 		t.Run(part.name, func(t *testing.T) {
@@ -144,5 +151,153 @@ func testRootAsGuest(t *testing.T, s *site) {
 		if info, err := f.Info(); err != nil || info.Sys().(*syscall.Stat_t).Uid != nobody {
 			t.Errorf("%s is not the directory's owner's (%v)", f.Name(), err)
 		}
+	}
+}
+
+// testRefusedReload has a bad file refused, and looks at all the places where a person would look.
+func testRefusedReload(t *testing.T, s *site) {
+	word := notifications(t, s)
+	s.configure(oneFake)
+	s.start()
+	run := func(args ...string) string {
+		out, _ := exec.Command(s.binary, append(args, "--config", s.config())...).CombinedOutput()
+		return strings.Join(strings.Fields(string(out)), " ") // wherever it was wrapped
+	}
+	good := readFile(t, s.config())
+	s.write(good + "lisen: 1\nreferred: 2\n")
+	s.signal(syscall.SIGHUP)
+	const refused = "the configuration was not reloaded, and the one before stays in force: "
+	line := fmt.Sprintf(`%s:%d:1: lisen: unknown key; did you mean "listen"?`, s.config(), s.lineOf("lisen"))
+	var status struct {
+		Problems []string
+		Config   struct {
+			File, Sum string
+			Refused   []string
+		}
+	}
+	s.await("the status tells of it", func() bool {
+		_, body := s.get("/status")
+		return json.Unmarshal(body, &status) == nil && len(status.Problems) == 1
+	})
+	if !strings.HasPrefix(status.Problems[0], refused+line) || !strings.HasSuffix(status.Problems[0], " (and 1 more)") ||
+		len(status.Config.Refused) != 2 || status.Config.File != s.config() {
+		t.Errorf("the status is %+v", status)
+	}
+	await(t, "systemd is told of it", func() bool { return strings.HasPrefix(word(), "STATUS="+refused+line) })
+	if out := run("status", "--admin", "http://"+s.admin); !strings.HasPrefix(out, "! the configuration was not reloaded, and") {
+		t.Errorf("oncue status:\n%s", out)
+	}
+	if out := run("status", "lobby", "--admin", "http://"+s.admin); !strings.HasPrefix(out, "! the configuration was not reloaded, and") {
+		t.Errorf("oncue status lobby:\n%s", out)
+	}
+	s.write(good + "# changed\n")
+	if out := run("doctor"); !strings.Contains(out, "✗ daemon: the configuration was not reloaded") {
+		t.Errorf("oncue doctor:\n%s", out)
+	}
+
+	// A good file is in force again; one that was changed since, and variables that were, are worth a look.
+	s.signal(syscall.SIGHUP)
+	await(t, "systemd is told that all is well", func() bool { return strings.HasPrefix(word(), "STATUS=1 stream, 1 encoder; configuration of ") })
+	if out := run("doctor"); !strings.Contains(out, "✓ daemon") || strings.Contains(out, "✗ daemon") || strings.Contains(out, "! daemon") {
+		t.Errorf("oncue doctor:\n%s", out)
+	}
+	s.write(good)
+	if out := run("doctor"); !strings.Contains(out, "! daemon: "+s.config()) || !strings.Contains(out, "has changed since the daemon read it at") {
+		t.Errorf("oncue doctor:\n%s", out)
+	}
+
+	// A variable that the daemon's environment lacks, and its file has.
+	env := filepath.Join(s.dir, "oncue.env")
+	for text, want := range map[string]bool{"NEW_SECRET=x\n": true, "OTHER=x\n": false} {
+		if err := os.WriteFile(env, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s.write(good + "log: {level: \"${NEW_SECRET}\"}\n")
+		s.write(strings.Replace(good, "level: debug", "level: \"${NEW_SECRET}\"", 1))
+		_, body := s.call("POST", "/api/v1/reload", nil)
+		older := "the environment of the running daemon is older than " + env + ": restart it"
+		if got := strings.Contains(string(body), older); got != want || !strings.Contains(string(body), "the environment variable NEW_SECRET is not set") {
+			t.Errorf("with %s, the reload says %s", text, body)
+		}
+		if out := run("check"); strings.Contains(out, "hint: the service has the variables of "+env+"; a shell gets them by: set -a; . "+env+"; set +a") != want {
+			t.Errorf("with %s, oncue check says\n%s", text, out)
+		}
+	}
+	s.write(good)
+	if code, body := s.call("POST", "/api/v1/reload", nil); code != 200 {
+		t.Errorf("a good reload: %d %s", code, body)
+	}
+	if out := run("doctor"); !strings.Contains(out, "! daemon: "+env) || !strings.Contains(out, "has changed since the daemon started") {
+		t.Errorf("oncue doctor:\n%s", out)
+	}
+	s.term()
+}
+
+// lineOf is the line of the configuration that begins with a word.
+func (s *site) lineOf(word string) int {
+	for n, line := range strings.Split(readFile(s.t, s.config()), "\n") {
+		if strings.HasPrefix(line, word) {
+			return n + 1
+		}
+	}
+	s.t.Fatalf("%s has no line that begins with %s", s.config(), word)
+	return 0
+}
+
+// notifications has the site's daemon tell the test what it tells systemd. The function returns its last word.
+func notifications(t *testing.T, s *site) (last func() string) {
+	t.Helper()
+	addr := &net.UnixAddr{Name: filepath.Join(t.TempDir(), "notify"), Net: "unixgram"}
+	l, err := net.ListenUnixgram("unixgram", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	s.env = append(s.env, "NOTIFY_SOCKET="+addr.Name)
+	var word atomic.Value
+	word.Store("")
+	go func() {
+		for message := make([]byte, 4096); ; {
+			n, err := l.Read(message)
+			if err != nil {
+				return
+			}
+			word.Store(string(message[:n]))
+		}
+	}()
+	return func() string { return word.Load().(string) }
+}
+
+// testReloadCommand reloads as the unit does, and as a person does: both wait, and tell what came of it.
+func testReloadCommand(t *testing.T, s *site) {
+	runtime := "RUNTIME_DIRECTORY=" + t.TempDir()
+	s.env = append(s.env, runtime)
+	s.configure(oneFake)
+	s.start()
+	good := readFile(t, s.config())
+	reload := func(args ...string) (string, error) {
+		cmd := exec.Command(s.binary, append([]string{"reload"}, args...)...)
+		cmd.Env = append(os.Environ(), runtime)
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	unit := []string{"--pid", strconv.Itoa(s.proc.Process.Pid)}
+	person := []string{"--admin", "http://" + s.admin}
+	for range 3 { // a verdict of before is not taken for the one that is awaited
+		for _, args := range [][]string{unit, person} {
+			s.write(good + "lisen: 1\n")
+			out, err := reload(args...)
+			if err == nil || !strings.Contains(out, "lisen: unknown key") || !strings.HasSuffix(out, "error: the configuration was not reloaded; the one before stays in force\n") {
+				t.Errorf("%v, a bad file: %v\n%s", args, err, out)
+			}
+			s.write(good)
+			if out, err := reload(args...); err != nil || out != "the configuration was reloaded\n" {
+				t.Errorf("%v, a good file: %v\n%s", args, err, out)
+			}
+		}
+	}
+	s.term()
+	if out, err := reload(unit...); err == nil || !strings.Contains(out, "error: signal the daemon, process ") {
+		t.Errorf("without a daemon: %v\n%s", err, out)
 	}
 }

@@ -3,7 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/controller/notify"
@@ -12,8 +14,17 @@ import (
 )
 
 // loadWhole reads the configuration as the daemon does: what it would refuse to start with is a problem of the file.
-func loadWhole(path string) (*configs.Config, []configs.Problem, error) {
-	return configs.Options{Drivers: driverSettings(), Also: unusable}.Load(path)
+// Missing are the variables that it refers to and that are not set.
+func loadWhole(path string) (cfg *configs.Config, warnings []configs.Problem, missing []string, err error) {
+	env := func(name string) (string, bool) {
+		value, ok := os.LookupEnv(name)
+		if !ok && !slices.Contains(missing, name) {
+			missing = append(missing, name)
+		}
+		return value, ok
+	}
+	cfg, warnings, err = configs.Options{Drivers: driverSettings(), Env: env, Also: unusable}.Load(path)
+	return cfg, warnings, missing, err
 }
 
 // unusable says which parts of a configuration the daemon could not use, each at its key.

@@ -73,7 +73,7 @@ func newRoot() *cobra.Command {
 // commands lists the subcommands, in the order of the manual.
 func commands() []*cobra.Command {
 	return []*cobra.Command{
-		newServe(), newCheck(),
+		newServe(), newReload(), newCheck(),
 		newStatus(), newOn(), newOff(), newAuto(), newHistory(), newLogs(), newEvents(), newDashboard(),
 		newDemo(),
 		newHook(), newDoctor(), newWebhook(), newTry(), newPresets(), newBundle(), newInit(),

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/oncue/oncue/controller"
+	"github.com/oncue/oncue/controller/web"
 )
 
 // atAGlance is the answer of GET /status.
@@ -16,6 +17,8 @@ type atAGlance struct {
 	Ready    bool                     `json:"ready"`
 	NotReady []string                 `json:"not_ready"`
 	Platform []controller.AccountView `json:"platform"`
+	Problems []string                 `json:"problems"`
+	Config   *web.ConfigState         `json:"config"`
 	Streams  []controller.StreamView  `json:"streams"`
 }
 

@@ -50,7 +50,7 @@ var elsewhere = map[string]struct{ file, has string }{
 	"bash .ci/run":                       {".ci/run", "exec make test"},
 	"make deb":                           {"Makefile", "\ndeb: "},
 	"apt-get install ./dist/oncue_*.deb": {"Makefile", "'$(DIST)/oncue_$(VERSION)_"},
-	"systemctl reload-or-restart oncue":  {"systemd/oncue.service", "\nExecReload="},
+	"systemctl restart oncue":            {"systemd/oncue.service", "\nExecStart="},
 }
 
 // readmeConfig is for the daemon that the README's commands ask: its streams and encoders have the README's names.

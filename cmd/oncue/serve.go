@@ -29,7 +29,7 @@ func newServe() *cobra.Command {
 		Use:   "serve",
 		Short: "Run the controller",
 		Long: "Run the controller until SIGTERM or Ctrl-C. Encoders are left running then (on_exit: leave) and adopted at the next start.\n" +
-			"SIGHUP reads the configuration again; with --watch a changed file does so, too. A bad file changes nothing.",
+			"SIGHUP, and oncue reload, read the configuration again; with --watch a changed file does so, too. A bad file changes nothing.",
 		Args: noArgs,
 	}
 	path := configFlag(cmd)
@@ -45,7 +45,7 @@ const mayRead = "the file is for its owner and its group: use sudo, or join the 
 
 // loadConfig reads the configuration. Problems are printed as the contract has them, one a line; warnings go to warn.
 func loadConfig(path string, errs io.Writer, warn func(configs.Problem)) (*configs.Config, error) {
-	cfg, warnings, err := loadWhole(path)
+	cfg, warnings, missing, err := loadWhole(path)
 	for _, w := range warnings {
 		warn(w)
 	}
@@ -60,6 +60,7 @@ func loadConfig(path string, errs io.Writer, warn func(configs.Problem)) (*confi
 			noun = "problem"
 		}
 		fmt.Fprintf(errs, "error: %s has %d %s; nothing was started\n", path, len(problems), noun)
+		tellShell(errs, path, missing)
 		return nil, saidError{err}
 	case errors.Is(err, os.ErrNotExist):
 		return nil, hint(err, "oncue init writes a configuration; --config FILE names another one")
@@ -84,7 +85,7 @@ func serve(ctx context.Context, path string, watch bool, errs io.Writer) error {
 	if err != nil {
 		return err
 	}
-	d, err := startDaemon(ctx, cfg, errs)
+	d, err := startDaemon(ctx, cfg, errs, func(o *serviceOptions) { o.reloads = make(chan chan []string) })
 	if err != nil {
 		return err
 	}
@@ -104,6 +105,9 @@ func serve(ctx context.Context, path string, watch bool, errs io.Writer) error {
 		case <-hup:
 			seen = stampOf(path)
 			d.reload(path)
+		case asked := <-d.reloads:
+			seen = stampOf(path)
+			asked <- d.reload(path)
 		case <-changed:
 			// A file that was written within the last second may be half written.
 			if now := stampOf(path); now != seen && time.Since(now.changed) > time.Second {
@@ -126,77 +130,6 @@ func stampOf(path string) stamp {
 		return stamp{}
 	}
 	return stamp{info.ModTime(), info.Size()}
-}
-
-// reload takes the file anew. A bad one changes nothing.
-func (d *service) reload(path string) {
-	d.notifySystemd("RELOADING=1")
-	defer d.notifySystemd("READY=1")
-	err := d.reloadFrom(path)
-	d.metrics.ObserveReload(time.Now(), err)
-	if err != nil {
-		d.log.Error("the configuration was not reloaded; the one before stays in force", "file", path, "error", err)
-	}
-}
-
-func (d *service) reloadFrom(path string) error {
-	cfg, warnings, err := loadWhole(path)
-	if err != nil {
-		var problems configs.Problems
-		if errors.As(err, &problems) {
-			for _, p := range problems {
-				d.log.Error("configuration", "problem", p.String())
-			}
-			return fmt.Errorf("%s has problems", path)
-		}
-		return err
-	}
-	if bare(cfg) && !bare(d.plan.Config) {
-		return fmt.Errorf("%s names no account, no encoder and no stream: it looks cut off", path)
-	}
-	for _, w := range warnings {
-		d.log.Warn("configuration", "problem", w.String())
-	}
-	lines := configs.Diff(d.plan.Config, cfg)
-	if len(lines) == 0 {
-		d.log.Info("the configuration was reloaded; nothing has changed", "file", path)
-		return nil
-	}
-	for _, l := range lines {
-		d.log.Info("configuration changed", "change", l)
-	}
-	if fixed := fixedChanges(d.plan.Config, cfg); len(fixed) > 0 {
-		d.log.Warn("these keys take effect at the next start", "keys", fixed)
-	}
-	p, err := newPlan(cfg, d.plan)
-	if err != nil {
-		return err
-	}
-	if err := d.apply(p); err != nil {
-		return err
-	}
-	d.log.Info("the configuration was reloaded", "file", path)
-	return nil
-}
-
-// bare reports whether nothing can run by the configuration. An empty file is valid, but it is also what a reader finds while somebody writes it.
-func bare(c *configs.Config) bool {
-	return len(c.Accounts) == 0 && len(c.Encoders) == 0 && len(c.Streams) == 0
-}
-
-// fixedChanges lists changed keys that only a restart can bring into force.
-func fixedChanges(old, new *configs.Config) []string {
-	var keys []string
-	if old.Listen != new.Listen || old.TLS.CertFile != new.TLS.CertFile || old.TLS.KeyFile != new.TLS.KeyFile {
-		keys = append(keys, "listen, tls")
-	}
-	if old.Admin.Listen != new.Admin.Listen || old.Admin.Socket != new.Admin.Socket || !old.Admin.Token.Same(new.Admin.Token) {
-		keys = append(keys, "admin")
-	}
-	if old.DataDir != new.DataDir {
-		keys = append(keys, "data_dir")
-	}
-	return keys
 }
 
 func levelOf(name string) slog.Level {

@@ -51,6 +51,7 @@ func newStatus() *cobra.Command {
 
 // statusTable is the table of all streams, those that are idle last: there may be thousands of them.
 func (s screen) statusTable(all atAGlance) {
+	s.problems(all)
 	now := all.Now.Time
 	rows := make([][]cell, 0, len(all.Streams))
 	streams := slices.Clone(all.Streams)
@@ -69,6 +70,13 @@ func (s screen) statusTable(all atAGlance) {
 		}, rows)
 	}
 	s.complaints(all)
+}
+
+// problems are the lines above everything: what the person must know before the rest is believed.
+func (s screen) problems(all atAGlance) {
+	for _, p := range all.Problems {
+		s.paragraph("! ", red, p)
+	}
 }
 
 func idleRank(v controller.StreamView) int {

@@ -46,6 +46,7 @@ func (c *client) showStatus(ctx context.Context, s screen, id string) error {
 	if err := c.get(ctx, streamPath(id, fmt.Sprintf("/history?limit=%d", storySteps)), &steps); err != nil {
 		return err
 	}
+	s.problems(all)
 	s.story(v, steps, all.Now.Time)
 	s.complaints(all)
 	return nil

@@ -53,6 +53,11 @@ type AdminOptions struct {
 	Metrics http.Handler // GET /metrics; nil: none
 	Demo    http.Handler // everything under /demo/; nil: none
 	Rotate  Rotate       // POST /api/v1/accounts/{id}/webhook/rotate; nil: none
+
+	// Config, when not nil, tells which configuration is in force, and the problems that people must know of: one sentence each.
+	Config func() (ConfigState, []string)
+	// Reload reads the configuration again and returns the problems for which it was refused. POST /api/v1/reload; nil: none.
+	Reload func(context.Context) (refused []string, err error)
 }
 
 // Admin is the admin side.
@@ -128,6 +133,10 @@ func (a *Admin) routes(e *echo.Echo) {
 	e.GET(api+"/watch", a.watch)
 	if a.opts.Rotate != nil {
 		e.POST(api+"/accounts/:id/webhook/rotate", a.rotateWebhook)
+	}
+
+	if a.opts.Reload != nil {
+		e.POST(api+"/reload", a.reload)
 	}
 
 	if a.opts.Metrics != nil {

@@ -120,6 +120,7 @@ func TestStatus(t *testing.T) {
    "webhook": null
   }
  ],
+ "problems": [],
  "ready": false,
  "savings": {
   "avoided_s": 90,

@@ -22,12 +22,14 @@ const rotatePath = "/api/v1/accounts/ABC123/webhook/rotate?show_secret=true"
 // TestSecretsAreNotForEverybody asks for the webhook's secret on loopback without a token: as the daemon's own user, as
 // another user, and through a proxy of whatever user.
 func TestSecretsAreNotForEverybody(t *testing.T) {
-	_, base := startAdmin(t, newFake("ABC123/lobby"), func(o *AdminOptions) { o.Rotate, o.AllowedHosts = rotated, []string{"oncue.example"} })
+	_, base := startAdmin(t, newFake("ABC123/lobby"), func(o *AdminOptions) {
+		o.Rotate, o.Reload, o.AllowedHosts = rotated, reloads(), []string{"oncue.example"}
+	})
 	if got := call(t, "POST", base+rotatePath, ""); got.status != 200 || !strings.Contains(got.body, `"secret":"fresh"`) {
 		t.Errorf("the daemon's own user: %d %s", got.status, got.body)
 	}
 	for _, header := range []string{"X-Forwarded-For: 10.0.0.1", "Forwarded: for=10.0.0.1", "Via: 1.1 proxy", "X-Real-IP: 10.0.0.1", "Host: oncue.example"} {
-		for _, path := range []string{rotatePath, "/api/v1/accounts/ABC123/webhook/rotate", "/api/v1/login-code"} {
+		for _, path := range []string{rotatePath, "/api/v1/accounts/ABC123/webhook/rotate", "/api/v1/login-code", "/api/v1/reload"} {
 			if got := call(t, "POST", base+path, "", header); got.status != 403 || strings.Contains(got.body, "fresh") {
 				t.Errorf("%s with %s: %d %s", path, header, got.status, got.body)
 			}
@@ -37,7 +39,7 @@ func TestSecretsAreNotForEverybody(t *testing.T) {
 		t.Skip("only root can try as another user")
 	}
 	addr := netip.MustParseAddrPort(strings.TrimPrefix(base, "http://"))
-	for path, want := range map[string]int{rotatePath: 403, "/api/v1/accounts/ABC123/webhook/rotate": 403, "/api/v1/login-code": 403} {
+	for path, want := range map[string]int{rotatePath: 403, "/api/v1/accounts/ABC123/webhook/rotate": 403, "/api/v1/login-code": 403, "/api/v1/reload": 403} {
 		if status, body := postAs(t, 65534, addr, path); status != want || strings.Contains(body, "fresh") {
 			t.Errorf("%s as another user: %d %s", path, status, body)
 		}

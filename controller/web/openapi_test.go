@@ -44,9 +44,19 @@ func rotated(_ context.Context, account string) (Rotation, error) {
 	return Rotation{Webhook: controller.WebhookView{ID: 7, URL: "https://x/hooks/millicast"}, Secret: secret.New("fresh")}, nil
 }
 
+// reloads refuses the first file.
+func reloads() func(context.Context) ([]string, error) {
+	refused := []string{"oncue.yaml:1:1: lisen: unknown key"}
+	return func(context.Context) ([]string, error) {
+		answer := refused
+		refused = nil
+		return answer, nil
+	}
+}
+
 // The document names every route, and only those.
 func TestAPIDocumentNamesEveryRoute(t *testing.T) {
-	a, err := NewAdmin(AdminOptions{Controller: newFake(), Log: quiet(), Metrics: http.NotFoundHandler(), Rotate: rotated})
+	a, err := NewAdmin(AdminOptions{Controller: newFake(), Log: quiet(), Metrics: http.NotFoundHandler(), Rotate: rotated, Reload: reloads()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +102,12 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	f.pictures["ABC123/full"] = []byte("\xff\xd8\xff")
 	const token = "a token"
 	m := NewMetrics("v1.2.3", quiet())
-	_, base := startAdmin(t, f, func(o *AdminOptions) { o.Token, o.Metrics, o.Rotate = secret.New(token), m.Handler(), rotated })
+	_, base := startAdmin(t, f, func(o *AdminOptions) {
+		o.Token, o.Metrics, o.Rotate, o.Reload = secret.New(token), m.Handler(), rotated, reloads()
+		o.Config = func() (ConfigState, []string) {
+			return ConfigState{File: "/etc/oncue/oncue.yaml", Loaded: at, Sum: "ab"}, []string{"the file was refused"}
+		}
+	})
 
 	doc := loadAPI(t)
 	doc.Servers = openapi3.Servers{{URL: base}}
@@ -126,6 +141,8 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"POST", "/api/v1/accounts/ABC123/webhook/rotate?show_secret=true", "", 200},
 		{"POST", "/api/v1/accounts/nobody/webhook/rotate", "", 422},
 		{"POST", "/api/v1/login-code", "", 200},
+		{"POST", "/api/v1/reload", "", 422},
+		{"POST", "/api/v1/reload", "", 200},
 		{"GET", "/api/v1/openapi.yaml", "", 200},
 		{"GET", "/metrics", "", 200},
 		{"GET", "/readyz", "", 200},

@@ -20,6 +20,8 @@ type problem struct {
 	Status int    `json:"status"`
 	Detail string `json:"detail"`
 	Hint   string `json:"hint,omitempty"`
+
+	Problems []string `json:"problems,omitempty"` // of a configuration that was refused
 }
 
 const problemKind = "application/problem+json"

@@ -19,10 +19,20 @@ type statusJSON struct {
 	Now      controller.Time          `json:"now"` // by this machine, so that a page can count down with a clock of its own
 	Ready    bool                     `json:"ready"`
 	NotReady []string                 `json:"not_ready"` // why
+	Problems []string                 `json:"problems"`  // what people must know: a configuration that was refused
+	Config   *ConfigState             `json:"config,omitempty"`
 	Platform []controller.AccountView `json:"platform"`
 	Savings  savingsJSON              `json:"savings"`
 	Count    int                      `json:"stream_count"`
 	Streams  []streamJSON             `json:"streams"`
+}
+
+// ConfigState is the configuration in force.
+type ConfigState struct {
+	File    string          `json:"file"`    // whole path
+	Loaded  controller.Time `json:"loaded"`  // when it was read
+	Sum     string          `json:"sum"`     // of the text that was read, to compare with the file as it is now
+	Refused []string        `json:"refused"` // what is wrong with the file that was read last; empty: that is the one in force
 }
 
 // savingsJSON sums the savings of all streams.
@@ -118,17 +128,46 @@ func (a *Admin) status(c echo.Context) error {
 	if c.QueryParam("streams") == "none" {
 		shown = nil
 	}
+	problems, config := []string{}, (*ConfigState)(nil)
+	if a.opts.Config != nil {
+		state, found := a.opts.Config()
+		if state.Refused == nil {
+			state.Refused = []string{}
+		}
+		problems, config = append(problems, found...), &state
+	}
 	return sendJSON(c, statusJSON{
 		Version:  a.opts.Version,
 		Started:  controller.Time{Time: a.opts.Started},
 		Now:      controller.Time{Time: time.Now()},
 		Ready:    len(reasons) == 0,
 		NotReady: reasons,
+		Problems: problems,
+		Config:   config,
 		Platform: accounts,
 		Savings:  sumSavings(streams),
 		Count:    len(streams),
 		Streams:  streamsJSON(shown),
 	})
+}
+
+// reload has the configuration read again. A refusal lists the problems of the file, which hold no secret.
+func (a *Admin) reload(c echo.Context) error {
+	if !a.proven(c.Request()) {
+		return notProven("have the configuration read again")
+	}
+	ctx, cancel := context.WithTimeout(c.Request().Context(), callLimit)
+	defer cancel()
+	refused, err := a.opts.Reload(ctx)
+	if err != nil {
+		return err
+	}
+	if len(refused) > 0 {
+		p := newProblem(http.StatusUnprocessableEntity, "the configuration was not reloaded; the one before stays in force", "")
+		p.Problems = refused
+		return p
+	}
+	return sendJSON(c, map[string]bool{"reloaded": true})
 }
 
 func (a *Admin) notReady(c echo.Context) []string {

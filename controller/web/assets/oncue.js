@@ -105,7 +105,8 @@ function alarm() {
   const words = [];
   if (lostSince !== null) words.push(`Disconnected from the daemon for ${age(Date.now() - lostSince)}. What is shown is old. Trying again.`);
   else if (status && !status.ready) words.push(`Hooks cannot be taken: ${status.not_ready.map(isolate).join("; ")}`);
-  put(byID("alarm"), words.join(" "));
+  if (lostSince === null && status) words.push(...status.problems.map((p) => `Problem: ${isolate(p)}`));
+  put(byID("alarm"), words.join(". "));
   byID("alarm").hidden = words.length === 0;
 }
 

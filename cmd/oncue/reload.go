@@ -1,0 +1,99 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// reloadLimit is how long a daemon may take; one that is still starting reloads when it has started.
+const reloadLimit = 60 * time.Second
+
+func newReload() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "reload",
+		Short: "Have the daemon read its configuration again",
+		Long: "Have the running daemon read its configuration again. Running encoders are left alone. A bad file changes nothing: its problems are printed, and the exit code is 1.\n" +
+			"The daemon keeps the environment of its start: after a change of oncue.env restart it (systemctl restart oncue), which loses no hook and no encoder.",
+		Args: noArgs,
+	}
+	daemonFlags(cmd)
+	pid := cmd.Flags().Int("pid", 0, "signal this `PROCESS` instead of asking at the admin side; for ExecReload= of a unit with a RuntimeDirectory=")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		var refused []string
+		var err error
+		if *pid != 0 {
+			refused, err = reloadBySignal(*pid)
+		} else {
+			refused, err = reloadByAdmin(cmd)
+		}
+		if err != nil {
+			return err
+		}
+		if len(refused) == 0 {
+			fmt.Fprintln(cmd.OutOrStdout(), "the configuration was reloaded")
+			return nil
+		}
+		return saidRefused(cmd.ErrOrStderr(), refused)
+	}
+	return cmd
+}
+
+func saidRefused(errs io.Writer, refused []string) error {
+	errs = graded(errs, priorityError)
+	for _, p := range refused {
+		fmt.Fprintln(errs, harmless(p))
+	}
+	err := errors.New("the configuration was not reloaded; the one before stays in force")
+	fmt.Fprintf(errs, "error: %v\n", err)
+	return saidError{err}
+}
+
+func reloadByAdmin(cmd *cobra.Command) ([]string, error) {
+	c, err := findDaemon(cmd)
+	if err != nil {
+		return nil, err
+	}
+	err = c.call(cmd.Context(), http.MethodPost, "/api/v1/reload", nil, nil)
+	if r, ok := errors.AsType[*refusal](err); ok && len(r.Problems) > 0 {
+		return r.Problems, nil
+	}
+	return nil, err
+}
+
+// reloadBySignal needs nothing of the configuration, which may be broken. It waits for the verdict on a reload that began
+// after the signal: one that was under way may have read the file before.
+func reloadBySignal(pid int) ([]string, error) {
+	file := verdictFile()
+	if file == "" {
+		return nil, usageError{errors.New("--pid needs RUNTIME_DIRECTORY, the folder in which the daemon tells what became of it")}
+	}
+	sent := sinceBoot()
+	if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
+		return nil, fmt.Errorf("signal the daemon, process %d: %w", pid, err)
+	}
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	for end := time.After(reloadLimit); ; {
+		var v verdict
+		text, err := os.ReadFile(file)
+		if err == nil && json.Unmarshal(text, &v) == nil && v.Begun >= sent {
+			return v.Refused, nil
+		}
+		select {
+		case <-look.C:
+		case <-end:
+			return nil, hint(fmt.Errorf("the daemon, process %d, has not reloaded within %s", pid, span(reloadLimit)), "its log may tell why: journalctl -u oncue")
+		}
+		if err := syscall.Kill(pid, 0); err != nil {
+			return nil, fmt.Errorf("the daemon, process %d, has ended", pid)
+		}
+	}
+}
