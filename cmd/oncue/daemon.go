@@ -66,6 +66,9 @@ const settle = 3 * time.Second
 // drainLimit bounds how long the end of the process waits for requests and calls in flight.
 const drainLimit = 20 * time.Second
 
+// lateLimit bounds, within that, the wait for the store to tell what became of hooks that it was slow to take.
+const lateLimit = 5 * time.Second
+
 func startDaemon(ctx context.Context, cfg *configs.Config, logTo io.Writer, opts ...func(*serviceOptions)) (_ *service, err error) {
 	o := serviceOptions{}
 	for _, opt := range opts {
@@ -153,13 +156,16 @@ func addrOf(a net.Addr) string {
 
 func (d *service) makeController(p *plan) error {
 	d.plan = p
+	clock := controller.NewClock()
 	d.control = controller.New(controller.Config{
 		Find: findStream(p), Running: p.Limits.Running, // apply brings the streams
 		Store: journal{d.store, d}, Open: d.openEncoder, Left: d.leftEncoders, Discard: d.discardEncoder, ParseRecord: millicast.HookOf,
-		Notify: d.notice, Observe: d.observer(), Log: d.log,
+		Clock: clock, Notify: d.notice, Observe: d.observer(), Log: d.log,
 	})
 	var err error
-	d.inbox, err = millicast.NewReceiver(millicast.Options{Journal: journal{d.store, d}, Machine: d.control, Thumbnails: d.thumbs, Log: d.log})
+	d.inbox, err = millicast.NewReceiver(millicast.Options{
+		Journal: journal{d.store, d}, Machine: d.control, Thumbnails: d.thumbs, Log: d.log, Clock: clock.Now,
+	})
 	if err != nil {
 		return err
 	}
@@ -251,6 +257,9 @@ func (d *service) stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
 	defer cancel()
 	err := d.hooks.Drain(ctx)
+	late, cancelLate := context.WithTimeout(ctx, lateLimit)
+	d.inbox.Close(late)
+	cancelLate()
 	d.mu.Lock()
 	onExit := d.plan.OnExit
 	d.mu.Unlock()

@@ -65,7 +65,8 @@ type Delivery struct {
 	ContentType string      // of the body
 	Header      http.Header // keys in canonical form; only the X-Millicast-* ones are read
 	Body        []byte      // as sent, byte for byte; it belongs to the Receiver from now on
-	Received    time.Time   // by this machine's clock; zero: now
+	Received    time.Time   // by the wall clock; zero: now
+	Peer        string      // who brought it, as far as the transport can tell; "" when it cannot
 }
 
 // Options are what a Receiver works with. Journal, Machine and Log are needed.
@@ -75,6 +76,7 @@ type Options struct {
 	Thumbnails Thumbnails // nil: pictures are journaled and dropped
 	Log        *slog.Logger
 	Now        func() time.Time // wall clock; nil: time.Now
+	Clock      func() time.Time // the machine's, by which its time-outs run; nil: Now
 }
 
 // Receiver is the one way in for everything that the platform sends. It knows no transport: the HTTP server calls Receive today, and whatever
@@ -86,10 +88,13 @@ type Receiver struct {
 	thumbs  Thumbnails
 	log     *slog.Logger
 	now     func() time.Time
+	clock   func() time.Time
 
 	setting  sync.Mutex              // held by SetSecrets
 	ring     atomic.Pointer[keyring] // changed under held.mu
 	held     held
+	known    knownPeers
+	late     *late
 	stats    counters
 	arrivals arrivals
 
@@ -103,13 +108,16 @@ func NewReceiver(o Options) (*Receiver, error) {
 		return nil, err
 	}
 	r := &Receiver{
-		journal: o.Journal, machine: o.Machine, thumbs: o.Thumbnails, log: o.Log, now: o.Now,
-		held:   newHeld(),
+		journal: o.Journal, machine: o.Machine, thumbs: o.Thumbnails, log: o.Log, now: o.Now, clock: o.Clock,
+		late:   newLate(),
 		skewed: rate.Sometimes{Interval: time.Minute},
 		forged: rate.Sometimes{Interval: time.Minute},
 	}
 	if r.now == nil {
 		r.now = time.Now
+	}
+	if r.clock == nil {
+		r.clock = r.now
 	}
 	r.ring.Store(&keyring{})
 	return r, nil
@@ -183,32 +191,19 @@ func (r *Receiver) take(ctx context.Context, d Delivery, keys []*key) (controlle
 	}
 	rec.Verdict, rec.Note = r.judge(rec, hook, err, now)
 	rec.Body = d.Body
-	hook.Received = d.Received
 	verdict, err := r.store(ctx, rec, &hook, d, key)
 	if err != nil && ctx.Err() != nil {
-		go r.takeUnanswered(rec, hook, d, key)
+		follow := func(ctx context.Context) { r.takeUnanswered(ctx, rec, hook, d, key) }
+		if !r.late.follow(follow) {
+			r.lost(rec, d, errClosed)
+		}
 	}
 	return verdict, err
 }
 
-// unansweredLimit is how long the journal may take to tell what became of a delivery that could not wait for it.
-const unansweredLimit = time.Minute
-
-// takeUnanswered follows a delivery whose sender was told that it is not stored because storing took too long. It may be stored all the same, and then the
-// machine must hear of it now, not after the next start. To append it again tells: it waits in line behind the first try, and finds it or stores the
-// delivery after all.
-func (r *Receiver) takeUnanswered(rec controller.Record, hook controller.Hook, d Delivery, key *key) {
-	ctx, cancel := context.WithTimeout(context.Background(), unansweredLimit)
-	defer cancel()
-	if _, err := r.store(ctx, rec, nil, d, key); err != nil {
-		r.log.Error("a signed hook is lost: the store did not take it in time", "stream", rec.Stream, "event", rec.Event, "received", d.Received, "error", err)
-		return
-	}
-	if rec.Verdict == controller.Accepted {
-		r.machine.Deliver(hook)
-	}
-	r.log.Warn("a hook was stored after its sender was told otherwise", "stream", rec.Stream, "event", rec.Event, "received", d.Received, "took", r.now().Sub(d.Received))
-}
+// byMachine is when the delivery came, by the machine's clock. The wall clock may have been set since then,
+// and the machine hears of that within a second: until it does, the two show different times.
+func (r *Receiver) byMachine(d Delivery) time.Time { return r.clock().Add(d.Received.Sub(r.now())) }
 
 // keyOf picks the key of the account that the body names, or the first when it names none. It is nil when the account is not among them.
 func keyOf(keys []*key, account string) *key {
@@ -260,6 +255,7 @@ func (r *Receiver) store(ctx context.Context, rec controller.Record, hook *contr
 	rec.Sum = sha256.Sum256(d.Body)
 	var duplicate bool
 	if hook != nil && rec.Verdict == controller.Accepted {
+		hook.Received = r.byMachine(d)
 		rec.Seq, duplicate, err = r.machine.Take(ctx, rec, *hook)
 	} else {
 		rec.Seq, duplicate, err = r.journal.Append(ctx, rec)
@@ -273,10 +269,18 @@ func (r *Receiver) store(ctx context.Context, rec controller.Record, hook *contr
 	key.used(d.Received)
 	if duplicate {
 		rec.Verdict = controller.Duplicate
+	} else if fresh(rec) {
+		r.known.met(d.Peer, d.Received)
 	}
 	r.stats.count(rec.Verdict)
 	r.arrivals.tell(rec)
 	return rec.Verdict, nil
+}
+
+// fresh reports whether only somebody who can sign can have brought a delivery that is none's duplicate.
+// Whoever has seen one can bring it again once a day: a picture, whose time is not signed, and a stale one.
+func fresh(rec controller.Record) bool {
+	return rec.Body != nil && !rec.Sent.IsZero() && (rec.Verdict == controller.Accepted || rec.Verdict == controller.Ignored)
 }
 
 // takeThumbnail keeps a picture. Its signature covers the picture alone: the headers are hints, believed only where they name a stream of the

@@ -232,6 +232,27 @@ func TestReceiveActsOnWhatIsStoredTooLate(t *testing.T) {
 	}
 }
 
+// No signature covers the content type: whoever sees a hook before the daemon does can send it as a picture.
+func TestAHookThatWasSentAsAPictureIsTaken(t *testing.T) {
+	g := newRig(t, oneAccount())
+	body := ViewerMessage(controller.HookAttempt, "ABC123", "lobby", vectorTime).Body()
+	sig := Sign(secret.New(vectorSecret), body)
+	for _, c := range []struct {
+		as   string
+		want controller.Verdict
+	}{
+		{ContentJPEG, controller.Quarantined}, {ContentJPEG, controller.Duplicate},
+		{ContentJSON, controller.Accepted}, {ContentJSON, controller.Duplicate},
+	} {
+		if verdict, err := g.Receive(t.Context(), delivery(c.as, bytes.Clone(body), sig)); err != nil || verdict != c.want {
+			t.Errorf("as %s: verdict %q, error %v, want %q", c.as, verdict, err, c.want)
+		}
+	}
+	if hooks := g.delivered(); len(hooks) != 1 {
+		t.Errorf("delivered %v", hooks)
+	}
+}
+
 func TestReceiveThumbnails(t *testing.T) {
 	key := secret.New(vectorSecret)
 	jpeg := []byte("\xff\xd8\xff\xe0 a picture")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -20,7 +21,7 @@ type rig struct {
 	mu      sync.Mutex
 	clock   time.Time
 	records []controller.Record
-	sums    map[[32]byte]bool
+	sums    map[string]bool
 	failing error
 	hooks   []controller.Hook
 	unknown string // the one stream that the configuration does not map
@@ -44,7 +45,7 @@ func newRig(t testing.TB, secrets map[string][]secret.Value) *rig {
 
 func newBareRig(t testing.TB, secrets map[string][]secret.Value, thumbs Thumbnails) *rig {
 	t.Helper()
-	g := &rig{clock: vectorTime, sums: map[[32]byte]bool{}, unknown: "nobody"}
+	g := &rig{clock: vectorTime, sums: map[string]bool{}, unknown: "nobody"}
 	var err error
 	g.Receiver, err = NewReceiver(Options{
 		Journal: g, Machine: g, Thumbnails: thumbs, Now: g.now,
@@ -91,10 +92,15 @@ func (g *rig) Append(ctx context.Context, r controller.Record) (int64, bool, err
 	if g.failing != nil {
 		return 0, false, g.failing
 	}
-	if g.sums[r.Sum] {
+	id := fmt.Sprintf("%x %v", r.Sum, r.Body == nil)
+	aside := id + " aside"
+	if g.sums[id] || r.Verdict != controller.Accepted && g.sums[aside] {
 		return 0, true, nil
 	}
-	g.sums[r.Sum] = true
+	if r.Verdict != controller.Accepted {
+		id = aside
+	}
+	g.sums[id] = true
 	r.Seq = int64(len(g.records) + 1)
 	g.records = append(g.records, r)
 	return r.Seq, false, nil

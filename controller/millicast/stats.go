@@ -81,7 +81,7 @@ func (r *Receiver) Stats() Stats {
 		s.Secrets = append(s.Secrets, SecretUse{k.account, k.index, k.last.time()})
 	}
 	r.held.mu.Lock()
-	s.Held = len(r.held.list)
+	s.Held = r.held.count()
 	r.held.mu.Unlock()
 	return s
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -31,6 +32,16 @@ func parseSignature(text string) (sig signature, ok bool) {
 	}
 	_, err := hex.Decode(sig[:], digits[:])
 	return sig, err == nil
+}
+
+// HasSignature reports whether a delivery has what a secret could verify.
+func HasSignature(h http.Header) bool {
+	texts := h[SignatureHeader]
+	if len(texts) != 1 {
+		return false
+	}
+	_, ok := parseSignature(texts[0])
+	return ok
 }
 
 // keyring holds the secrets of all accounts, ready to verify with. It is not changed once it is in use.
