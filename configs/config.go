@@ -99,7 +99,7 @@ func (a *Account) Prefill() {
 // Limits are caps for the whole host. 0 lifts a cap.
 type Limits struct {
 	Running        int `yaml:"running" min:"0" doc:"encoders running at once on this host; 0 = no cap"`
-	HooksPerSecond int `yaml:"hooks_per_second" min:"0" doc:"flood guard on the public side, verified or not; 0 = no cap"`
+	HooksPerSecond int `yaml:"hooks_per_second" min:"0" doc:"flood guard on the public side: deliveries that no secret verifies, from one sender (an address, or an IPv6 /64); signed hooks are never limited; 0 = no cap"`
 }
 
 // Notify is one receiver of news.

@@ -30,6 +30,7 @@ func TestEndToEnd(t *testing.T) {
 		{"planned restarts", testPlannedRestarts},
 		{"lost hooks", testLostHooks},
 		{"bad input", testBadInput},
+		{"strangers", testStrangers},
 		{"reload", testReload},
 		{"secrets", testSecrets},
 	} {

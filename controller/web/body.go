@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -40,29 +41,29 @@ var (
 
 // bodies reads request bodies within a bound of memory that no number of senders can exceed.
 type bodies struct {
-	room  atomic.Int64  // for JSON beyond the first chunk, bytes left
-	jpegs chan struct{} // a JPEG's turn
+	room     atomic.Int64  // for JSON beyond the first chunk, bytes left
+	jpegs    chan struct{} // a JPEG's turn
+	doubtful chan struct{} // the one turn that JPEGs of doubtful peers have
 }
 
 func newBodies() *bodies {
-	b := &bodies{jpegs: make(chan struct{}, jpegsAtOnce)}
+	b := &bodies{jpegs: make(chan struct{}, jpegsAtOnce), doubtful: make(chan struct{}, 1)}
 	b.room.Store(roomForJSON)
 	return b
 }
 
 // read returns the whole body, of at most limit bytes. Memory grows as bytes arrive, never by what the sender announces. Call done when the body is not needed any
 // more or has another owner, also after an error.
-func (b *bodies) read(r *http.Request, limit int64) (body []byte, done func(), err error) {
+func (b *bodies) read(r *http.Request, limit int64, doubtful bool) (body []byte, done func(), err error) {
 	done = func() {}
 	if r.ContentLength > limit {
 		return nil, done, errTooLarge
 	}
 	picture := limit == millicast.MaxJPEG
 	if picture {
-		if err := b.turn(r); err != nil {
+		if done, err = b.turn(r, doubtful); err != nil {
 			return nil, done, err
 		}
-		done = func() { <-b.jpegs }
 	}
 	var taken int64
 	if !picture {
@@ -113,23 +114,31 @@ func nextSize(size, announced, limit int64) int64 {
 	return min(2*size, limit+1)
 }
 
-// turn waits a moment for one of the few places for JPEGs. Thumbnails are decoration: they never stand in a hook's way.
-func (b *bodies) turn(r *http.Request) error {
-	select {
-	case b.jpegs <- struct{}{}:
-		return nil
-	default:
+// turn waits a moment for one of the few places for JPEGs, which done gives back. Thumbnails are decoration:
+// they never stand in a hook's way. To read and verify one that nobody signed takes time and 8 MiB, so
+// doubtful peers have no more than one of the places together.
+func (b *bodies) turn(r *http.Request, doubtful bool) (done func(), err error) {
+	ctx, cancel := context.WithTimeoutCause(r.Context(), jpegPatience, errBusy)
+	defer cancel()
+	places := []chan struct{}{b.doubtful, b.jpegs}
+	if !doubtful {
+		places = places[1:]
 	}
-	patience := time.NewTimer(jpegPatience)
-	defer patience.Stop()
-	select {
-	case b.jpegs <- struct{}{}:
-		return nil
-	case <-patience.C:
-		return errBusy
-	case <-r.Context().Done():
-		return r.Context().Err()
+	taken := 0
+	done = func() {
+		for _, place := range places[:taken] {
+			<-place
+		}
 	}
+	for _, place := range places {
+		select {
+		case place <- struct{}{}:
+			taken++
+		case <-ctx.Done():
+			return done, context.Cause(ctx)
+		}
+	}
+	return done, nil
 }
 
 // bodyFailure turns an error of read into the answer.

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -38,8 +39,8 @@ type HookOptions struct {
 	Log      *slog.Logger
 
 	TLS            *tls.Config      // from CertFiles or ACME; nil: plain HTTP
-	ClientAddr     echo.IPExtractor // who to name in the log; nil: the direct peer. See TrustProxies
-	HooksPerSecond int              // flood guard, verified or not; 0: no cap
+	ClientAddr     echo.IPExtractor // who the peer is; nil: the direct one. See TrustProxies
+	HooksPerSecond int              // flood guard: what no secret verifies, of each peer; 0: no cap
 	MaxConns       int              // open connections; 0: 1024, or half of the files the process may open
 
 	// KeepAlive lets a sender use its connection again. A sender that does so loses the hook that crosses with the closing of its idle
@@ -69,15 +70,16 @@ const (
 // Hooks is the public side: POST HookPath and GET /healthz, nothing else.
 type Hooks struct {
 	*Server
-	opts    HookOptions
-	flood   *rate.Limiter
-	bodies  *bodies
-	refused *rate.Limiter // how many refusals a second are worth a log line
+	opts      HookOptions
+	strangers atomic.Pointer[strangers]
+	bodies    *bodies
+	refused   *rate.Limiter // how many refusals a second are worth a log line
+	failed    *rate.Limiter // and how many failures of our own: a flood must not hide them
 }
 
 // NewHooks makes the public side.
 func NewHooks(o HookOptions) *Hooks {
-	h := &Hooks{opts: o, flood: rate.NewLimiter(rate.Inf, 0), bodies: newBodies(), refused: rate.NewLimiter(5, 20)}
+	h := &Hooks{opts: o, bodies: newBodies(), refused: rate.NewLimiter(5, 20), failed: rate.NewLimiter(5, 20)}
 	h.SetHooksPerSecond(o.HooksPerSecond)
 	h.Server = newServer(h.router(), serverOptions{
 		log: o.Log, tls: o.TLS, keepAlive: o.KeepAlive, writeTimeout: hookWriteTimeout, maxConns: o.MaxConns,
@@ -88,15 +90,8 @@ func NewHooks(o HookOptions) *Hooks {
 	return h
 }
 
-// SetHooksPerSecond moves the flood guard; 0 lifts it.
-func (h *Hooks) SetHooksPerSecond(n int) {
-	if n <= 0 {
-		h.flood.SetLimit(rate.Inf)
-		return
-	}
-	h.flood.SetBurst(n)
-	h.flood.SetLimit(rate.Limit(n))
-}
+// SetHooksPerSecond moves the flood guard, which begins anew; 0 lifts it.
+func (h *Hooks) SetHooksPerSecond(n int) { h.strangers.Store(newStrangers(n)) }
 
 func (h *Hooks) router() http.Handler {
 	e := echo.New()
@@ -128,7 +123,7 @@ func (h *Hooks) router() http.Handler {
 // hook answers one delivery: read, hand over, answer. Everything else comes after the answer.
 func (h *Hooks) hook(c echo.Context) error {
 	began := time.Now()
-	result, status, words, cause := h.take(c.Request(), began)
+	result, status, words, cause := h.take(c.Request(), peerOf(c.RealIP()), began)
 	if status == http.StatusOK {
 		c.Response().Header()[echo.HeaderContentType] = contentJSON // a Set for each hook would make it anew
 		c.Response().WriteHeader(http.StatusOK)
@@ -139,23 +134,29 @@ func (h *Hooks) hook(c echo.Context) error {
 	err := refuse(c, status, words)
 	h.observe(result, time.Since(began))
 	h.logRefusal(c, result, cause)
-	if err == nil {
+	if err == nil && result != ResultFlood {
 		linger(c.Response(), c.Request())
 	}
 	return err
 }
 
 // take reads a delivery and hands it over. It returns the status of the answer, the words of an error answer, and the cause for the log.
-func (h *Hooks) take(r *http.Request, began time.Time) (result HookResult, status int, words string, cause error) {
-	if !h.flood.AllowN(began, 1) {
-		return ResultFlood, http.StatusTooManyRequests, "too many hooks", nil
-	}
+func (h *Hooks) take(r *http.Request, peer string, began time.Time) (result HookResult, status int, words string, cause error) {
 	kind, limit, ok := contentOf(r.Header)
 	if !ok {
 		return ResultMediaType, http.StatusUnsupportedMediaType, "send application/json or image/jpeg, without content encoding", nil
 	}
-	body, done, err := h.bodies.read(r, limit)
+	picture := limit == millicast.MaxJPEG
+	if picture && r.ContentLength <= limit && !millicast.HasSignature(r.Header) {
+		return h.unverified(peer, millicast.ErrSignature) // the few turns are not for such
+	}
+	body, done, err := h.bodies.read(r, limit, picture && h.strangers.Load().doubtful(peer))
 	defer done()
+	defer func() {
+		if picture && status/100 == 4 {
+			h.strangers.Load().badPicture(peer)
+		}
+	}()
 	if err != nil {
 		result, status, words = bodyFailure(err)
 		return result, status, words, err
@@ -165,18 +166,26 @@ func (h *Hooks) take(r *http.Request, began time.Time) (result HookResult, statu
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), takeTimeout)
 	defer cancel()
 	verdict, err := h.receive(ctx, millicast.Delivery{
-		Via: "http", ContentType: kind, Header: r.Header, Body: body, Received: began,
+		Via: "http", ContentType: kind, Header: r.Header, Body: body, Received: began, Peer: peer,
 	})
 	switch {
 	case err == nil:
 		return HookResult(verdict), http.StatusOK, "", nil
 	case errors.Is(err, millicast.ErrSignature):
-		return ResultSignature, http.StatusUnauthorized, "bad signature", err
+		return h.unverified(peer, err)
 	case errors.Is(err, errPanic):
 		return ResultPanic, http.StatusServiceUnavailable, "cannot store the hook now", err
 	default:
 		return ResultStore, http.StatusServiceUnavailable, "cannot store the hook now", err
 	}
+}
+
+// unverified is the answer to a delivery that no secret verifies.
+func (h *Hooks) unverified(peer string, cause error) (HookResult, int, string, error) {
+	if !h.strangers.Load().unverified(peer) {
+		return ResultFlood, http.StatusTooManyRequests, "too many hooks that are not signed", cause
+	}
+	return ResultSignature, http.StatusUnauthorized, "bad signature", cause
 }
 
 var errPanic = errors.New("panic")
@@ -200,11 +209,11 @@ func (h *Hooks) observe(result HookResult, took time.Duration) {
 
 // logRefusal writes a few lines a second at most: a flood of forged hooks must not become a flood of log lines.
 func (h *Hooks) logRefusal(c echo.Context, result HookResult, cause error) {
-	level := slog.LevelWarn
+	level, lines := slog.LevelWarn, h.refused
 	if result == ResultStore || result == ResultPanic {
-		level = slog.LevelError
+		level, lines = slog.LevelError, h.failed
 	}
-	if !h.refused.Allow() {
+	if !lines.Allow() {
 		return
 	}
 	attrs := []slog.Attr{slog.String("cause", string(result)), slog.String("from", clientName(c))}

@@ -10,10 +10,14 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/oncue/oncue/configs/secret"
@@ -239,25 +243,156 @@ func TestHookBodyArrivesUntouched(t *testing.T) {
 	}
 }
 
+// TestFloodGuard: the guard counts what no secret verifies, of each peer, and never stands in a signed
+// hook's way. That the machine is slow, so that seconds go by, only makes it allow more.
 func TestFloodGuard(t *testing.T) {
-	h, addr := startHooks(t, HookOptions{Receiver: verifying(nil), HooksPerSecond: 1}, nil)
-	if status, answer := post(t, addr, attempt); status != 200 {
-		t.Fatalf("first hook: %d %s", status, answer)
+	trusted := TrustProxies([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")})
+	h, addr := startHooks(t, HookOptions{Receiver: verifying(nil), HooksPerSecond: 2, ClientAddr: trusted}, nil)
+	const flood = 30
+	forged := func(peer string) (answers map[int]int) {
+		t.Helper()
+		answers = map[int]int{}
+		for range flood {
+			status, _ := post(t, addr, attempt, "X-Millicast-Signature: sha1=00", "X-Forwarded-For: "+peer)
+			answers[status]++
+			for _, from := range []string{peer, "192.0.2.99"} {
+				if status, answer := post(t, addr, attempt, "X-Forwarded-For: "+from); status != 200 {
+					t.Fatalf("a signed hook of %s beside the flood of %s: %d %s", from, peer, status, answer)
+				}
+			}
+		}
+		if answers[401]+answers[429] != flood {
+			t.Errorf("%s: answers %v", peer, answers)
+		}
+		return answers
 	}
-	// Within a second of the first; forged ones count as well.
-	status, answer := post(t, addr, attempt, "X-Millicast-Signature: sha1=00")
-	if status == 401 { // the machine was so busy that a second went by
-		status, answer = post(t, addr, attempt, "X-Millicast-Signature: sha1=00")
-	}
-	if status != 429 || answer != `{"status":"error","error":"too many hooks"}` {
-		t.Errorf("second hook: %d %s, want 429", status, answer)
-	}
-	h.SetHooksPerSecond(0)
-	for range 50 {
-		if status, answer := post(t, addr, attempt); status != 200 {
-			t.Fatalf("after lifting the guard: %d %s", status, answer)
+	for _, peer := range []string{"192.0.2.1", "2001:db8:1:2::1"} {
+		if answers := forged(peer); answers[429] == 0 || answers[401] < 2 {
+			t.Errorf("forged hooks of %s: %v", peer, answers)
 		}
 	}
+	status, answer := post(t, addr, attempt, "X-Millicast-Signature: sha1=00", "X-Forwarded-For: 192.0.2.1")
+	for status == 401 {
+		status, answer = post(t, addr, attempt, "X-Millicast-Signature: sha1=00", "X-Forwarded-For: 192.0.2.1")
+	}
+	if status != 429 || answer != `{"status":"error","error":"too many hooks that are not signed"}` {
+		t.Errorf("over the guard: %d %s", status, answer)
+	}
+	h.SetHooksPerSecond(0)
+	if answers := forged("192.0.2.1"); answers[401] != flood {
+		t.Errorf("after lifting the guard: %v", answers)
+	}
+}
+
+func TestPeers(t *testing.T) {
+	for address, want := range map[string]string{
+		"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1", "2001:db8:1:2:3::4": "2001:db8:1:2::/64",
+		"2001:db8:1:2::9": "2001:db8:1:2::/64", "fe80::1%eth0": "fe80::/64", "": "", "no address": "no address",
+	} {
+		if got := peerOf(address); got != want {
+			t.Errorf("%q: peer %q, want %q", address, got, want)
+		}
+	}
+}
+
+// TestManyStrangers: a million addresses get no more than the places allow.
+func TestManyStrangers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // time stands still
+		s := newStrangers(3)
+		allowed := 0
+		for i := range 1_000_000 {
+			if s.unverified(strconv.Itoa(i)) {
+				allowed++
+			}
+		}
+		if allowed != 3*strangerPlaces {
+			t.Errorf("%d deliveries of strangers are allowed at once, want %d", allowed, 3*strangerPlaces)
+		}
+	})
+}
+
+// TestForgedPictures: who sends pictures that nobody signed has one turn at a time, and leaves the others to
+// the platform, whose picture comes through from the same address, too.
+func TestForgedPictures(t *testing.T) {
+	trusted := TrustProxies([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")})
+	var slow atomic.Int32
+	release := make(chan struct{})
+	_, addr := startHooks(t, HookOptions{ClientAddr: trusted, Receiver: receiverFunc(func(ctx context.Context, d millicast.Delivery) (controller.Verdict, error) {
+		if bytes.HasSuffix(d.Body, []byte("slow")) {
+			slow.Add(1)
+			<-release
+		}
+		return verifying(nil)(ctx, d)
+	})}, nil)
+	const forgery = "X-Millicast-Signature: sha1=0123456789012345678901234567890123456789"
+	picture := func(body, peer string, header ...string) int {
+		status, _ := post(t, addr, "\xff\xd8\xff"+body, append(header, "Content-Type: image/jpeg", "X-Forwarded-For: "+peer)...)
+		return status
+	}
+	for range badPictures {
+		if status := picture("forged", "192.0.2.1", forgery); status != 401 {
+			t.Fatalf("a forged picture: %d", status)
+		}
+	}
+	var senders sync.WaitGroup
+	for range 2 * jpegsAtOnce {
+		senders.Go(func() { picture("slow", "192.0.2.1", forgery) })
+	}
+	for deadline := time.Now().Add(patience); slow.Load() == 0 && time.Now().Before(deadline); {
+		runtime.Gosched()
+	}
+	for range 2 * jpegsAtOnce {
+		if status := picture("honest", "192.0.2.2"); status != 200 {
+			t.Errorf("a signed picture beside forged ones: %d", status)
+		}
+		if status := picture("unsigned", "192.0.2.1", "X-Millicast-Signature: "); status != 401 {
+			t.Errorf("a picture without a signature takes a turn: %d", status)
+		}
+	}
+	if n := slow.Load(); n != 1 {
+		t.Errorf("%d forged pictures are verified at once, want 1", n)
+	}
+	close(release)
+	senders.Wait()
+	if status := picture("honest", "192.0.2.1"); status != 200 {
+		t.Errorf("a signed picture from the same address: %d", status)
+	}
+}
+
+// TestAFloodHidesNoFailure: the log lines of refused strangers do not use up those of our own failures.
+func TestAFloodHidesNoFailure(t *testing.T) {
+	var log bytes.Buffer
+	var mu sync.Mutex
+	_, addr := startHooks(t, HookOptions{
+		Log: slog.New(slog.NewTextHandler(lockedWriter{&mu, &log}, nil)),
+		Receiver: verifying(func(context.Context, millicast.Delivery) (controller.Verdict, error) {
+			return "", controller.ErrStore
+		}),
+	}, nil)
+	begun := time.Now()
+	for range 100 {
+		post(t, addr, attempt, "X-Millicast-Signature: sha1=00")
+	}
+	post(t, addr, attempt)
+	mu.Lock()
+	defer mu.Unlock()
+	if lines, most := strings.Count(log.String(), "cause=signature"), 21+5*int(time.Since(begun).Seconds()+1); lines > most {
+		t.Errorf("%d lines about strangers, want %d at most", lines, most)
+	}
+	if !strings.Contains(log.String(), "cause=store") {
+		t.Error("the failure is not in the log")
+	}
+}
+
+type lockedWriter struct {
+	mu *sync.Mutex
+	to io.Writer
+}
+
+func (w lockedWriter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.to.Write(p)
 }
 
 func TestHookIsStoredThoughItsSenderLeft(t *testing.T) {
