@@ -55,6 +55,7 @@ deb-%: binary-% man
 	@stage=$(DIST)/stage/$*; mkdir -p $$stage; cp -r $(DIST)/stage/man $(DIST)/stage/completion $$stage/
 	@cp $(DIST)/oncue-$(VERSION)-linux-$* $(DIST)/stage/$*/oncue
 	@cp $(DIST)/oncue-$(VERSION)-linux-$*.cdx.json $(DIST)/stage/$*/sbom.cdx.json
+	@gzip -9nc $(DIST)/stage/licenses-$*/NOTICE > $(DIST)/stage/$*/NOTICE.gz; cp $(DIST)/stage/licenses-$*/copyright $(DIST)/stage/$*/
 	@git log -1 --date='format:%a, %d %b %Y %H:%M:%S %z' --format='oncue ($(VERSION)) stable; urgency=medium%n%n  * Built from commit %H.%n%n -- The oncue authors <oncue@users.noreply.github.com>  %cd' | \
 		gzip -9n > $(DIST)/stage/$*/changelog.gz
 	@ARCH=$* VERSION='$(VERSION)' STAGE=$(DIST)/stage/$* SOURCE_DATE_EPOCH=$$(date -d $(DATE) +%s) \
@@ -66,6 +67,8 @@ binary-%:
 		go build -trimpath -buildvcs=true -buildmode=pie -tags sqlite_omit_load_extension -o $(DIST)/oncue-$(VERSION)-linux-$* \
 		-ldflags "-s -w -buildid= -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE) -linkmode=external -extldflags '-Wl,-z,relro,-z,now,--build-id=none'" ./cmd/oncue
 	@$(CYCLONEDX) bin -json -noserial -notimestamp -version '$(VERSION)' -output $(DIST)/oncue-$(VERSION)-linux-$*.cdx.json $(DIST)/oncue-$(VERSION)-linux-$* 2>/dev/null
+	@mkdir -p $(DIST)/stage/licenses-$*
+	@go run .ci/licenses.go $(DIST)/oncue-$(VERSION)-linux-$* $(DIST)/stage/licenses-$*
 
 man: binary-$(HOST) ## manual pages and completions, in dist/stage
 	@rm -rf $(DIST)/stage/man && mkdir -p $(DIST)/stage/man $(DIST)/stage/completion

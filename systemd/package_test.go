@@ -34,7 +34,7 @@ func TestLifeOfPackage(t *testing.T) {
 	}
 	for _, path := range []string{
 		"/usr/share/man/man1/oncue.1.gz", "/usr/share/man/man1/oncue-serve.1.gz", "/usr/share/bash-completion/completions/oncue", "/usr/share/doc/oncue/copyright",
-		"/usr/share/doc/oncue/README.md", "/usr/share/doc/oncue/sbom.cdx.json", "/usr/share/doc/oncue/examples/cameras.conf", "/lib/systemd/system/oncue.socket",
+		"/usr/share/doc/oncue/README.md", "/usr/share/doc/oncue/NOTICE.gz", "/usr/share/doc/oncue/sbom.cdx.json", "/usr/share/doc/oncue/examples/cameras.conf", "/lib/systemd/system/oncue.socket",
 		"/etc/systemd/system/sockets.target.wants/oncue.socket", "/etc/systemd/system/multi-user.target.wants/oncue.service",
 	} {
 		if _, err := os.Lstat(filepath.Join(root, path)); err != nil {
