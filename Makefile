@@ -3,7 +3,9 @@ SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
 
 # Of the commit: a release is the same whoever makes it, whenever.
-VERSION ?= $(shell git describe --tags --match 'v[0-9]*' 2>/dev/null | sed 's/^v//; s/-/+/' | grep . || git log -1 --date=format:%Y%m%d --format=0.0.0~%cd.%h)
+# Before the first tag, and so that the version of a later commit is the higher one: its time, and how many came before it.
+VERSION ?= $(shell git describe --tags --match 'v[0-9]*' 2>/dev/null | sed 's/^v//; s/-/+/' | grep . || \
+	TZ=UTC git log -1 --date=format-local:%Y%m%d%H%M%S --format="0.0.0~%cd.$$(git rev-list --count HEAD).%h")
 COMMIT := $(shell git rev-parse HEAD)
 DATE := $(shell TZ=UTC git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd)
 

@@ -125,7 +125,7 @@ func (r *references) file(path string) lookup {
 		return lookup{err: fmt.Errorf("cannot read the file %s: %w", full, err)}
 	}
 	found := lookup{value: line}
-	if mode.Perm()&0o044 != 0 && !r.credential(full) {
+	if mode.Perm()&0o004 != 0 && !r.credential(full) { // its group may be the daemon's
 		found.warning = fmt.Sprintf("%s can be read by other users (mode %04o); chmod 600 keeps it secret", full, mode.Perm())
 	}
 	return found

@@ -75,10 +75,35 @@ func (m *machine) run(line string) string {
 	m.t.Helper()
 	out, err := m.try(line)
 	if err != nil {
-		log, _ := m.try("systemctl status --no-pager --full oncue.service oncue.socket; journalctl --no-pager --unit oncue | tail -n 40")
-		m.t.Fatalf("%s: %v\n%s\n%s", line, err, out, log)
+		m.t.Fatalf("%s: %v\n%s\n%s", line, err, out, m.state())
 	}
 	return strings.TrimSpace(out)
+}
+
+// fails runs a command line that must fail, and returns what it said.
+func (m *machine) fails(line string) string {
+	m.t.Helper()
+	out, err := m.try(line)
+	if err == nil {
+		m.t.Errorf("%s: it did not fail\n%s\n%s", line, out, m.state())
+	}
+	return out
+}
+
+// state is what a person would look at when something is wrong: the units, their processes, and the end of the journal.
+func (m *machine) state() string {
+	text, _ := m.try("systemctl status --no-pager --full oncue.service oncue.socket; ps -eo pid,stat,wchan:20,etime,cgroup:60,args; journalctl --no-pager | tail -n 120")
+	return text
+}
+
+// await is the one for what happens inside: it shows the machine's state when it waits in vain.
+func (m *machine) await(what string, ask func() (string, bool)) string {
+	m.t.Helper()
+	said, ok := eventually(ask)
+	if !ok {
+		m.t.Fatalf("waited in vain until %s; last:\n%s\n%s", what, said, m.state())
+	}
+	return said
 }
 
 // show asks systemd for one property of the service.

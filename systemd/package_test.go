@@ -29,7 +29,7 @@ func TestLifeOfPackage(t *testing.T) {
 	if out := chroot(t, root, "oncue version"); !strings.HasPrefix(out, "oncue 1.0.0\ncommit ") {
 		t.Errorf("the version is %q", out)
 	}
-	if out := chroot(t, root, "oncue check && stat -c '%U:%G %a' /etc/oncue/oncue.yaml && id -un oncue && dpkg --verify oncue"); !strings.Contains(out, "is good") || !strings.Contains(out, "root:oncue 640") {
+	if out := chroot(t, root, "oncue check && stat -c '%U:%G %a' /etc/oncue/oncue.yaml /etc/oncue/admin.token /etc/oncue/oncue.env && id -un oncue && dpkg --verify oncue"); !strings.Contains(out, "is good") || !strings.Contains(out, "root:oncue 640\nroot:oncue 640\nroot:root 600\n") {
 		t.Errorf("as installed:\n%s", out)
 	}
 	for _, path := range []string{
@@ -42,10 +42,18 @@ func TestLifeOfPackage(t *testing.T) {
 		}
 	}
 
-	chroot(t, root, "echo '# mine' >> /etc/oncue/oncue.yaml && install -d /var/lib/oncue && touch /var/lib/oncue/oncue.db /etc/oncue/oncue.env")
+	token := chroot(t, root, "cat /etc/oncue/admin.token")
+	if len(strings.TrimSpace(token)) != 48 {
+		t.Errorf("the token is %q", token)
+	}
+	chroot(t, root, "echo '# mine' >> /etc/oncue/oncue.yaml && install -d /var/lib/oncue && touch /var/lib/oncue/oncue.db")
 	chroot(t, root, "dpkg --install /newer.deb")
 	if out := chroot(t, root, "oncue version && tail -n 1 /etc/oncue/oncue.yaml"); !strings.HasPrefix(out, "oncue 1.1.0\n") || !strings.HasSuffix(out, "# mine\n") {
 		t.Errorf("upgraded, it says:\n%s", out)
+	}
+
+	if got := chroot(t, root, "cat /etc/oncue/admin.token"); got != token {
+		t.Errorf("the upgrade has changed the token from %q to %q", token, got)
 	}
 
 	chroot(t, root, "dpkg --remove oncue")
@@ -84,7 +92,7 @@ func TestPackageIsSound(t *testing.T) {
 	if out := run(t, "dpkg-deb", "--field", p.newer); !strings.Contains(out, "Version: 1.1.0\n") || !strings.Contains(out, "Depends: libc6 (>= 2.34), adduser") {
 		t.Error(out)
 	}
-	if out := run(t, "dpkg-deb", "--info", p.newer, "conffiles"); strings.TrimSpace(out) != "/etc/oncue/oncue.yaml" {
+	if out := run(t, "dpkg-deb", "--info", p.newer, "conffiles"); strings.TrimSpace(out) != "/etc/oncue/oncue.env\n/etc/oncue/oncue.yaml" {
 		t.Errorf("conffiles: %q", out)
 	}
 	for line := range strings.Lines(run(t, "dpkg-deb", "--contents", p.newer)) {

@@ -196,15 +196,21 @@ func writeFile(t *testing.T, path, text string) {
 // await waits until ask says yes. What it said last is told when it never does.
 func await(t *testing.T, what string, ask func() (string, bool)) string {
 	t.Helper()
-	var said string
-	for end := time.Now().Add(90 * time.Second); time.Now().Before(end); <-time.After(200 * time.Millisecond) {
-		var ok bool
+	said, ok := eventually(ask)
+	if !ok {
+		t.Fatalf("waited in vain until %s; last:\n%s", what, said)
+	}
+	return said
+}
+
+// eventually asks until the answer is yes. The limit is a safety net, for a machine on which much else runs.
+func eventually(ask func() (string, bool)) (said string, ok bool) {
+	for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); <-time.After(200 * time.Millisecond) {
 		if said, ok = ask(); ok {
-			return said
+			return said, true
 		}
 	}
-	t.Fatalf("waited in vain until %s; last:\n%s", what, said)
-	return ""
+	return said, false
 }
 
 // output is a program's output as it comes.

@@ -11,6 +11,7 @@ import (
 const (
 	testSecret = "dGhpcyBpcyBub3QgYSByZWFsIHNlY3JldA=="
 	testConfig = `listen: systemd
+admin: {listen: "127.0.0.1:8081", token: "${file:/etc/oncue/admin.token}", socket: /run/oncue/admin.sock}
 accounts:
   ABC123: {webhook_secrets: ["${file:/run/credentials/oncue.service/webhook}"]}
 defaults: {confirm: encoder}
@@ -47,7 +48,7 @@ func (m *machine) status() (seen, string) {
 func (m *machine) publishing(what string) int {
 	m.t.Helper()
 	pid := 0
-	await(m.t, what, func() (string, bool) {
+	m.await(what, func() (string, bool) {
 		s, out := m.status()
 		if len(s.Streams) != 1 || len(s.Streams[0].Encoders) != 1 || s.Streams[0].Encoders[0].State != "publishing" {
 			return out, false
@@ -70,11 +71,33 @@ func TestService(t *testing.T) {
 	if got := m.run("systemctl is-active oncue.service oncue.socket; systemctl is-enabled oncue.service oncue.socket"); got != "active\nactive\nenabled\nenabled" {
 		t.Fatalf("installed, the units are:\n%s", got)
 	}
-	m.run("cp -p /etc/oncue/oncue.yaml /opt/ && echo 'lisen: 1' >> /etc/oncue/oncue.yaml && systemctl reload oncue")
-	await(t, "the journal has the refusal of a bad file as an error", func() (string, bool) {
-		out, _ := m.try("journalctl --unit oncue --priority err --output cat")
-		return out, strings.Contains(out, "lisen") && !strings.Contains(out, "oncue is ready")
-	})
+	testWhoMay(m)
+
+	// A reload that is refused fails, and is seen wherever one looks.
+	m.run("cp -p /etc/oncue/oncue.yaml /opt/ && echo 'lisen: 1' >> /etc/oncue/oncue.yaml")
+	m.fails("systemctl reload oncue")
+	out, _ := m.try("journalctl --unit oncue --priority err --output cat")
+	if !strings.Contains(out, "lisen") || strings.Contains(out, "oncue is ready") {
+		t.Errorf("the journal does not have the refusal of a bad file as an error:\n%s", out)
+	}
+	const refused = "the configuration was not reloaded, and the one before stays in force: /etc/oncue/oncue.yaml:"
+	if got := m.show("StatusText"); !strings.Contains(got, refused) {
+		t.Errorf("systemctl status says %q", got)
+	}
+	if got := m.run("oncue status"); !strings.HasPrefix(got, "! the configuration was not reloaded") {
+		t.Errorf("oncue status says\n%s", got)
+	}
+	// One whose variable is set since the start needs a restart, and says so.
+	m.run(`cp -p /opt/oncue.yaml /etc/oncue/oncue.yaml && echo 'public_url: "${HOOKS_URL}"' >> /etc/oncue/oncue.yaml && echo HOOKS_URL=https://hooks.example.com >> /etc/oncue/oncue.env`)
+	m.fails("systemctl reload oncue")
+	if got := m.show("StatusText"); !strings.Contains(got, "the environment of the running daemon is older than /etc/oncue/oncue.env: restart it") {
+		t.Errorf("systemctl status says %q", got)
+	}
+	m.run("systemctl restart oncue")
+	if got := m.run("oncue status"); got != "no stream is configured" {
+		t.Errorf("restarted, oncue status says\n%s", got)
+	}
+	m.run("systemctl reload oncue")
 	m.run("mv /opt/oncue.yaml /etc/oncue/")
 
 	// A viewer's stream, with the secret handed over by systemd and FFmpeg as the ingest.
@@ -97,12 +120,12 @@ func TestService(t *testing.T) {
 	m.run("systemd-run --quiet --unit=hooks --property=Type=oneshot --property=RemainAfterExit=yes --no-block /bin/sh -c '" +
 		"i=0; while [ ! -e /opt/enough ]; do oncue hook ViewerAttempt --account ABC123 --stream lobby --url http://127.0.0.1:8080/hooks/millicast --secret " + testSecret +
 		" >>/opt/hooks 2>&1 || echo LOST >>/opt/hooks; done'")
-	await(t, "hooks come", func() (string, bool) { out, _ := m.try("cat /opt/hooks"); return out, strings.Count(out, "\n") > 3 })
+	m.await("hooks come", func() (string, bool) { out, _ := m.try("cat /opt/hooks"); return out, strings.Count(out, "\n") > 3 })
 	main := m.show("MainPID")
 	m.run("dpkg --install --force-depends --force-confold /opt/newer.deb")
-	await(t, "the new version serves", func() (string, bool) { s, out := m.status(); return out, s.Version == "1.1.0" })
+	m.await("the new version serves", func() (string, bool) { s, out := m.status(); return out, s.Version == "1.1.0" })
 	came := strings.Count(m.run("cat /opt/hooks"), "\n")
-	await(t, "hooks come after the upgrade", func() (string, bool) {
+	m.await("hooks come after the upgrade", func() (string, bool) {
 		out, _ := m.try("cat /opt/hooks")
 		return out, strings.Count(out, "\n") > came+3
 	})
@@ -119,7 +142,7 @@ func TestService(t *testing.T) {
 
 	main = m.show("MainPID")
 	m.run("kill -KILL " + main)
-	await(t, "systemd starts it again", func() (string, bool) {
+	m.await("systemd starts it again", func() (string, bool) {
 		now := m.show("MainPID")
 		s, out := m.status()
 		return out, now != "0" && now != main && s.Version != ""
@@ -129,8 +152,17 @@ func TestService(t *testing.T) {
 	}
 	m.run("systemctl reload oncue")
 
+	// What does not end when it is asked is killed, and what has got into the unit by whatever way is part of it.
+	m.run("systemd-run --quiet --unit=stubborn /bin/sh -c \"trap '' TERM; exec sleep 100000\"")
+	stubborn := m.run("systemctl show --value --property=MainPID stubborn.service")
+	m.run("for dir in /sys/fs/cgroup /sys/fs/cgroup/unified /sys/fs/cgroup/systemd; do procs=$dir$(systemctl show --value --property=ControlGroup oncue.service)/cgroup.procs; " +
+		"[ ! -e $procs ] || echo " + stubborn + " > $procs; done; grep oncue.service /proc/" + stubborn + "/cgroup")
 	m.run("dpkg --remove oncue")
-	await(t, "the encoder ends with the package", func() (string, bool) {
+	m.await("the stubborn process ends with the package", func() (string, bool) {
+		out, err := m.try("cat /proc/" + stubborn + "/cmdline")
+		return out, err != nil || out == ""
+	})
+	m.await("the encoder ends with the package", func() (string, bool) {
 		out, err := m.try(fmt.Sprintf("cat /proc/%d/cmdline", pid))
 		return out, err != nil || out == ""
 	})
@@ -138,4 +170,35 @@ func TestService(t *testing.T) {
 		t.Errorf("removed, the units are %s", got)
 	}
 	m.run("dpkg --purge oncue && ! ls -d /etc/oncue /var/lib/oncue /etc/systemd/system/*.wants/oncue.* 2>/dev/null && ! getent passwd oncue")
+}
+
+// testWhoMay asks the daemon as it is installed, as several users.
+func testWhoMay(m *machine) {
+	m.t.Helper()
+	const as, group = "setpriv --reuid=nobody --regid=nogroup --clear-groups ", "setpriv --reuid=nobody --regid=nogroup --groups=oncue "
+	for line, want := range map[string]string{
+		"oncue status":         "no stream is configured",
+		group + "oncue status": "no stream is configured",
+		"oncue dashboard":      "http://127.0.0.1:8081/login#",
+		"systemctl show --value --property=Listen oncue.socket":                          "127.0.0.1:8080 (Stream)",
+		"stat --format '%U:%G %a' /etc/oncue/admin.token":                                "root:oncue 640",
+		"stat --format '%U:%G %a' /etc/oncue/oncue.env":                                  "root:root 600",
+		"stat --format '%U:%G %a' /run/oncue/admin.sock":                                 "oncue:oncue 660",
+		"oncue check 2>&1 | grep -c warning":                                             "3", // accounts, encoders and streams are empty
+		"oncue status --token-file /etc/oncue/admin.token --admin http://127.0.0.1:8081": "no stream is configured",
+	} {
+		if got, _ := m.try(line); !strings.HasPrefix(got, want) {
+			m.t.Errorf("%s: %q, want %q", line, got, want)
+		}
+	}
+	for line, want := range map[string]string{
+		as + "oncue status": "use sudo, or join its group",
+		as + "oncue status --admin unix:/run/oncue/admin.sock": "permission denied",
+		as + "oncue dashboard --admin http://127.0.0.1:8081":   "a token is required",
+		as + "cat /etc/oncue/admin.token":                      "Permission denied",
+	} {
+		if got := m.fails(line); !strings.Contains(got, want) {
+			m.t.Errorf("%s: %q, want %q", line, got, want)
+		}
+	}
 }

@@ -61,7 +61,7 @@ func TestVerify(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The program and the manual are not installed where the test runs; all else is as shipped.
-	text := strings.Replace(string(unit), "/usr/bin/oncue", program, 1)
+	text := strings.ReplaceAll(string(unit), "/usr/bin/oncue", program)
 	text = strings.Replace(text, "man:oncue(1) ", "", 1)
 	writeFile(t, filepath.Join(dir, "oncue.service"), text)
 	socket, err := os.ReadFile("oncue.socket")
@@ -72,6 +72,7 @@ func TestVerify(t *testing.T) {
 	for _, d := range []string{"cameras.conf", "credentials.conf", "gpu.conf"} {
 		copyFile(t, filepath.Join("examples", d), filepath.Join(dir, "oncue.service.d", d), 0o644)
 	}
+	copyFile(t, "examples/open-port.conf", filepath.Join(dir, "oncue.socket.d", "open-port.conf"), 0o644)
 	if out := run(t, "systemd-analyze", "verify", "--recursive-errors=no", filepath.Join(dir, "oncue.service"), filepath.Join(dir, "oncue.socket")); out != "" {
 		t.Error(out)
 	}

@@ -59,6 +59,9 @@ func findDaemon(cmd *cobra.Command) (*client, error) {
 		address = "unix:" + configured.Socket
 	case readErr != nil:
 		address, guess = usualAdmin, fmt.Sprintf("the address is the usual one, because %s cannot be read (%v)", file, rootCause(readErr))
+		if errors.Is(readErr, fs.ErrPermission) {
+			guess += "; use sudo, or join its group"
+		}
 	case address == "systemd":
 		address, guess = usualAdmin, "the address is the usual one, because admin.listen is a socket of systemd's"
 	}

@@ -67,9 +67,7 @@ func newInit() *cobra.Command {
 			return nil
 		}
 		d := doctor{config: *path}
-		if c, err := newClient(configs.Default().Admin.Listen); err == nil {
-			d.daemon = c
-		}
+		d.daemon, d.noDaemon = findDaemon(cmd)
 		return d.run(cmd.Context(), newScreen(cmd.OutOrStdout()), false)
 	}
 	return cmd
@@ -195,11 +193,16 @@ func (a *answers) yaml(socket bool) []byte {
 	line("# ${NAME} is the environment, ${file:PATH} the first line of a file, $$ a dollar sign: better places for secrets than this file.")
 	line("")
 	if socket {
-		line("listen: systemd                   # for the platform's webhooks: oncue.socket holds the port (:8080)")
+		line("listen: systemd                   # for the platform's webhooks: oncue.socket holds the port, 127.0.0.1:8080")
 	} else {
 		line("listen: \":8080\"                   # for the platform's webhooks")
 	}
-	line("admin: {listen: \"127.0.0.1:8081\"} # status, dashboard, oncue's own commands")
+	if socket {
+		line("admin:                            # status, dashboard (oncue dashboard prints a link), oncue's own commands")
+		line("  listen: \"127.0.0.1:8081\"\n  token: \"${file:/etc/oncue/admin.token}\"\n  socket: /run/oncue/admin.sock")
+	} else {
+		line("admin: {listen: \"127.0.0.1:8081\"} # status, dashboard, oncue's own commands")
+	}
 	line("data_dir: %s", quoteYAML(a.dataDir))
 	if a.publicURL != "" {
 		line("public_url: %s   # the webhook is this + %s", quoteYAML(a.publicURL), millicast.HookPath)
@@ -261,6 +264,10 @@ func (a *answers) farewell(out io.Writer, path string) {
 	where := ""
 	if path != defaultConfig {
 		where = " --config " + path
+	}
+	if _, ok := packaged(path); ok {
+		fmt.Fprint(out, "\nnext: oncue doctor\n      systemctl restart oncue\n")
+		return
 	}
 	fmt.Fprintf(out, "\nnext: oncue doctor%s\n      oncue serve%s   (or: systemctl enable --now oncue)\n", where, where)
 }
