@@ -24,3 +24,22 @@ func (r *rig) loseStore(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// copyStore copies a database in the place of another.
+func (r *rig) copyStore(t *testing.T, from, to string) {
+	t.Helper()
+	for _, file := range []string{"oncue.db", "oncue.db-wal"} {
+		data, err := os.ReadFile(filepath.Join(r.dir, from, file))
+		if os.IsNotExist(err) {
+			_ = os.Remove(filepath.Join(r.dir, to, file))
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(mkdir(t, filepath.Join(r.dir, to)), file), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = os.Remove(filepath.Join(r.dir, to, "oncue.db-shm"))
+}
