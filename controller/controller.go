@@ -501,6 +501,13 @@ func (c *Controller) Reload(cfg Config) error {
 	return c.plan()
 }
 
+// SaveAgain stores the state of every stream once more: the database was replaced by an older or an empty one.
+func (c *Controller) SaveAgain() {
+	for _, s := range c.all() {
+		s.put(posted{save: true})
+	}
+}
+
 // SetMode is a person's word on a stream. It returns the stream as it is after the word was taken.
 func (c *Controller) SetMode(ctx context.Context, id string, r ModeRequest) (StreamView, error) {
 	if r.Mode != ModeOn && r.Mode != ModeOff && r.Mode != ModeAuto {

@@ -141,9 +141,10 @@ func (r *rig) start() {
 	r.boxes = map[string]*fake.Encoder{}
 	r.c = controller.New(controller.Config{
 		Find: r.find, Streams: r.specs, Accounts: r.accounts, Running: r.running, Store: flaky{r.store, r},
-		Clock: controller.ClockOf(func() time.Time { return time.Now().Add(time.Duration(r.wall.Load())) }, func() time.Duration { return time.Since(r.begun) }),
-		Left:  r.left,
-		Open:  r.open, Notify: func(n controller.Notice) { r.mu.Lock(); r.notices = append(r.notices, n); r.mu.Unlock() },
+		Clock:       controller.ClockOf(func() time.Time { return time.Now().Add(time.Duration(r.wall.Load())) }, func() time.Duration { return time.Since(r.begun) }),
+		Left:        r.left,
+		ParseRecord: parsed,
+		Open:        r.open, Notify: func(n controller.Notice) { r.mu.Lock(); r.notices = append(r.notices, n); r.mu.Unlock() },
 	})
 	if err := r.c.Start(context.Background()); err != nil {
 		r.t.Fatal(err)
@@ -307,6 +308,17 @@ func (r *rig) sent(kind controller.HookKind, name string, feed ...string) (contr
 	}
 	body := fmt.Appendf(nil, "%s %s %s %d", kind, name, feed, now.UnixNano())
 	return controller.Record{Received: now, Sent: now, Account: h.Account, Stream: h.StreamID(), Event: string(kind), Verdict: controller.Accepted, Body: body}, h
+}
+
+// parsed makes the hook of a record that sent made.
+func parsed(rec controller.Record) (controller.Hook, bool) {
+	h := controller.Hook{Kind: controller.HookKind(rec.Event), Account: rec.Account, At: rec.Sent, Received: rec.Received}
+	words := strings.Fields(string(rec.Body))
+	h.Name = words[1]
+	if id := strings.Trim(words[2], "[]"); id != "" {
+		h.Feed = controller.Feed{ID: id, Started: rec.Sent}
+	}
+	return h, true
 }
 
 func (r *rig) hook(kind controller.HookKind, name string, feed ...string) {

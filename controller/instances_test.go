@@ -505,3 +505,22 @@ func (r *rig) noticed(kind string) (n []controller.Notice) {
 	}
 	return n
 }
+
+// TestDatabaseReplaced: the database is replaced while the daemon works, and knows all streams again at once.
+func TestDatabaseReplaced(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, spec("lobby", "cam"))
+		r.boot()
+		defer r.end(false)
+		r.live("lobby", "F1")
+		r.pass(time.Minute)
+		if err := r.store.ForgetStream(context.Background(), "ACC/lobby"); err != nil {
+			t.Fatal(err)
+		}
+		r.c.SaveAgain()
+		synctest.Wait()
+		if state := r.saved(); !strings.Contains(state, `"phase":"live"`) {
+			t.Error(state)
+		}
+	})
+}

@@ -47,6 +47,7 @@ type posted struct {
 	ev    Event           // nil: nothing but settle
 	done  chan<- struct{} // closed when the event is decided, saved and published
 	evict bool            // forget the stream now if nobody needs it: there are too many of its pattern
+	save  bool            // the store may have lost the state
 }
 
 // lazySave is how long facts that change nothing may stay out of the store; the journal has their hooks until then.
@@ -131,6 +132,9 @@ func (s *stream) step(batch []posted, spec *StreamSpec) {
 	evict := false
 	for _, p := range batch {
 		evict = evict || p.evict
+		if p.save {
+			s.unsaved, s.savedAt = true, time.Time{}
+		}
 		if p.ev != nil {
 			acts = s.decide(p.ev, spec, now, acts)
 		}

@@ -50,7 +50,7 @@ func (s *Store) openRestored(ctx context.Context) (*handles, error) {
 		from = "the backup " + filepath.Base(backup)
 	}
 	s.log.Error("store: the database is replaced", "moved_to", s.aside, "continues_with", from)
-	s.notice("store_corrupt", fmt.Sprintf("The database was corrupt. It was moved to %s, and oncue goes on with %s.", filepath.Base(s.aside), from))
+	s.notice(Corrupt, fmt.Sprintf("The database was corrupt. It was moved to %s, and oncue goes on with %s.", filepath.Base(s.aside), from))
 	s.aside = ""
 	return h, nil
 }

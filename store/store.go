@@ -46,6 +46,9 @@ type Store struct {
 
 var _ controller.Store = (*Store)(nil)
 
+// Corrupt is the kind of the notice that the database was replaced: by the newest good backup, or by an empty one.
+const Corrupt = "store_corrupt"
+
 // Options says where and how to open.
 type Options struct {
 	Dir      string        // the data directory; made when missing, private to its owner. See CheckDir for those that are refused
@@ -54,7 +57,7 @@ type Options struct {
 	LockWait time.Duration // how long to wait for another oncue to let go of Dir
 	Settle   time.Duration // how long checks and upkeep wait after Open, so that a start has the machine to itself
 
-	// Notice is told what people want to know: store_corrupt, disk_full. It is called from the store's goroutines and returns soon. May be nil.
+	// Notice is told what people want to know: Corrupt, disk_full. It is called from the store's goroutines and returns soon. May be nil.
 	Notice func(controller.Notice)
 }
 

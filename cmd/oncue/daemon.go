@@ -301,7 +301,12 @@ func makeEncoderDir(dataDir, device string) (string, error) {
 	return filepath.Join(dataDir, dir), root.MkdirAll(dir, 0o700)
 }
 
-func (d *service) notice(n controller.Notice) { d.people.Send(n) }
+func (d *service) notice(n controller.Notice) {
+	if n.Kind == store.Corrupt && d.control != nil {
+		d.control.SaveAgain()
+	}
+	d.people.Send(n)
+}
 
 func (d *service) observer() controller.Observer {
 	m := d.metrics

@@ -20,6 +20,7 @@ import (
 
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/controller/millicast"
+	"github.com/oncue/oncue/store"
 )
 
 // suppliedOptions is the real loader with a value for every reference that a text of ours may hold.
@@ -294,7 +295,7 @@ var sentNotice = regexp.MustCompile(`(?:\bNotify\{|\bNotice\{Kind: |\.notice\()"
 // TestNoticesCanBeChosen holds the kinds that notify.on takes against those that the sources send.
 func TestNoticesCanBeChosen(t *testing.T) {
 	t.Parallel()
-	sent := map[string]bool{millicast.WebhookDisabled: true}
+	sent := map[string]bool{millicast.WebhookDisabled: true, store.Corrupt: true}
 	for _, pattern := range []string{"../../controller/*.go", "../../controller/*/*.go", "../../store/*.go", "*.go"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil {
