@@ -23,7 +23,8 @@ var arrows = map[string][]string{
 	"configs/words":    {},
 	"encoders":         {"configs/secret"},
 	"encoders/fake":    {"encoders", "configs/secret"},
-	"encoders/ffmpeg":  {"encoders", "configs/secret"},
+	"encoders/ffmpeg":  {"encoders", "encoders/sandbox", "configs/secret"},
+	"encoders/sandbox": {},
 	"encoders/obs":     {"encoders", "configs/secret"},
 	"encoders/httpapi": {"encoders", "configs/secret", "configs/presets"},
 

@@ -1,0 +1,12 @@
+package sandbox
+
+import "golang.org/x/sys/unix"
+
+const (
+	filterKnown = true
+	auditArch   = unix.AUDIT_ARCH_AARCH64
+	x32Bit      = 0
+)
+
+// nameCalls change who may do what with a file.
+var nameCalls = nameCallsAll
