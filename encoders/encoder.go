@@ -10,8 +10,8 @@ package encoders
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
-	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -48,7 +48,8 @@ type Watcher interface {
 	Watch(ctx context.Context, job Job, report func(Status)) error
 }
 
-// Closer is implemented by drivers that hold connections or goroutines of their own. Close ends them and leaves the encoder as it is.
+// Closer is implemented by drivers that hold connections, goroutines or processes of their own. Close ends them all: also a process that
+// is only kept ready for a start. It leaves an encoder that publishes as it is. A closed encoder is of no use any more.
 type Closer interface{ Close() error }
 
 // Logger is implemented by drivers that keep the encoder's output. Log returns at most n last lines, oldest first, secrets redacted.
@@ -170,11 +171,21 @@ func (j Job) Fill(s string) string {
 // FillSecret is Fill for a secret.
 func (j Job) FillSecret(v secret.Value) secret.Value { return secret.New(j.Fill(v.Reveal())) }
 
+// escape percent-encodes all but what Plain allows, so that a value stays one word and one name wherever it is put.
 func escape(s string) string {
-	if s == "" || plainName.MatchString(s) && s != "." && s != ".." {
+	dots := strings.Trim(s, ".") == ""
+	if s == "" || plainName.MatchString(s) && !dots {
 		return s
 	}
-	return url.PathEscape(s)
+	var b strings.Builder
+	for i := range len(s) {
+		if c := s[i]; plainName.MatchString(string(rune(c))) && !(dots && c == '.') {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
 }
 
 // Env is what a driver gets beside its settings.
@@ -182,6 +193,14 @@ type Env struct {
 	Name string       // the encoder's name in the configuration, or name@stream for an instance made from a pattern; not for paths
 	Dir  string       // a private folder (0700) for lock, state, output files; it exists, and its path holds no stream name. "" when the encoder is only planned or checked: keep nothing
 	Log  *slog.Logger // never nil
+
+	Guard Guard // what the encoder's process, if it has one, is to be kept away from
+}
+
+// Guard names what belongs to the controller alone. A driver gives no process a folder that holds it, unless its settings ask for it by name.
+type Guard struct {
+	Paths []string // the configuration, the data folder, credentials: files and folders; an empty one is nothing
+	Ports []int    // TCP ports of the admin side
 }
 
 // ErrBusy says that the encoder is on for another stream, or at somebody else's word.

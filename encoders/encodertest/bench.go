@@ -21,7 +21,7 @@ type bench struct {
 
 // end leaves nothing behind: the encoder stopped, unless its box was broken on purpose, and closed.
 func (b *bench) end() {
-	if !b.broken {
+	if !b.broken && !b.closed {
 		ctx, cancel := context.WithTimeout(context.Background(), b.h.Gone)
 		defer cancel()
 		if err := b.Encoder.Stop(ctx, b.Job); err != nil {

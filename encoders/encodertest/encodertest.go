@@ -48,6 +48,7 @@ type Rig struct {
 	Secrets []string     // texts that must not be seen, beside Canary
 
 	Copies      func() int                                    // how many copies publish at the box now
+	Waiting     func() int                                    // how many processes are kept ready for a start, and publish nothing
 	Reopen      func(t *testing.T) encoders.Encoder           // the box again, as a restarted controller opens it; the first encoder is closed before
 	Die         func(t *testing.T)                            // makes the publishing encoder end by itself
 	Unreachable func(t *testing.T)                            // makes the box impossible to ask; it is not made whole again
@@ -81,6 +82,7 @@ func Run(t *testing.T, h Harness) {
 		{"many callers", (*bench).manyCallers},
 		{"no secret is seen", (*bench).noSecret},
 		{"survives the controller", (*bench).reopen},
+		{"close ends what waits", (*bench).closeEndsWaiting},
 		{"dies by itself", (*bench).dies},
 		{"cannot be asked", (*bench).unreachable},
 		{"never answers", (*bench).frozen},

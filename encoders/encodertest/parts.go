@@ -3,6 +3,7 @@ package encodertest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -175,4 +176,23 @@ func (b *bench) reopen() {
 	b.awaitCopies(1)
 	b.stop()
 	b.awaitCopies(0)
+}
+
+// closeEndsWaiting closes a stopped encoder that keeps something ready: nobody would ever end that again.
+func (b *bench) closeEndsWaiting() {
+	if b.Waiting == nil {
+		b.Skip("the harness has nothing that waits")
+	}
+	b.awaitWaiting(1)
+	b.start()
+	b.awaitPublishing()
+	b.stop()
+	b.awaitWaiting(1)
+	b.close()
+	b.awaitWaiting(0)
+}
+
+func (b *bench) awaitWaiting(want int) {
+	b.Helper()
+	b.await(fmt.Sprintf("left with %d processes kept ready", want), b.h.Live, func(encoders.Status) bool { return b.Waiting() == want })
 }
