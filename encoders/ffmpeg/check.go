@@ -1,6 +1,7 @@
 package ffmpeg
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -56,6 +57,7 @@ func (e *Encoder) Check(ctx context.Context, job encoders.Job) []encoders.Findin
 	if c.shown != "" {
 		add(encoders.Warn, c.shown+" can be seen in the process list of this machine", "let only trusted users log in, or mount /proc with hidepid=2")
 	}
+	found = append(found, e.checkSandbox(job)...)
 	if e.settings.Standby == "warm" {
 		if cost := e.standbyCosts(); cost != "" {
 			add(encoders.OK, cost, "")
@@ -65,8 +67,8 @@ func (e *Encoder) Check(ctx context.Context, job encoders.Job) []encoders.Findin
 		add(encoders.OK, path+" is there; what it can do is not known", "")
 		return found
 	}
-	found = append(found, checkVersion(ctx, path))
-	found = append(found, checkNeeds(ctx, path, e.needs(c))...)
+	found = append(found, e.checkVersion(ctx, path))
+	found = append(found, e.checkNeeds(ctx, path, e.needs(c))...)
 	if in, err := readInput(job.Fill(e.settings.Input)); err == nil && e.settings.Input != "" {
 		if f, ok := checkInput(in); ok {
 			found = append(found, f)
@@ -93,8 +95,8 @@ var versionPattern = regexp.MustCompile(`^ffmpeg version (?:n)?((\d+)\.\d+\S*|\S
 // oldest is the first major version whose options are the ones used here.
 const oldest = 5
 
-func checkVersion(ctx context.Context, path string) encoders.Finding {
-	out, err := askOnce(ctx, path, "-version")
+func (e *Encoder) checkVersion(ctx context.Context, path string) encoders.Finding {
+	out, err := e.askOnce(ctx, path, "-version")
 	if err != nil {
 		return encoders.Finding{Level: encoders.Bad, What: err.Error()}
 	}
@@ -134,11 +136,11 @@ func (e *Encoder) needs(c command) []need {
 }
 
 // checkNeeds tells of all that is there at once, and of each that is not.
-func checkNeeds(ctx context.Context, path string, needs []need) []encoders.Finding {
+func (e *Encoder) checkNeeds(ctx context.Context, path string, needs []need) []encoders.Finding {
 	var found []encoders.Finding
 	var has []string
 	for _, n := range needs {
-		switch out, err := askOnce(ctx, path, "-hide_banner", n.list); {
+		switch out, err := e.askOnce(ctx, path, "-hide_banner", n.list); {
 		case err != nil:
 			found = append(found, encoders.Finding{Level: encoders.Bad, What: err.Error()})
 		case !lists(out, n.name):
@@ -174,8 +176,8 @@ func lists(out, name string) bool {
 }
 
 // hasMuxer returns a permanent error when the binary cannot write a format.
-func hasMuxer(ctx context.Context, binary, name string) error {
-	out, err := ask(ctx, binary, "-hide_banner", "-muxers")
+func (e *Encoder) hasMuxer(ctx context.Context, binary, name string) error {
+	out, err := e.ask(ctx, binary, "-hide_banner", "-muxers")
 	if err != nil {
 		return err
 	}
@@ -186,24 +188,39 @@ func hasMuxer(ctx context.Context, binary, name string) error {
 }
 
 // ask runs the program for what it prints.
-func ask(ctx context.Context, path string, args ...string) (string, error) {
+func (e *Encoder) ask(ctx context.Context, path string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Env = environment("", encoders.Job{})
+	cmd.Env = environment("", encoders.Job{}, "")
 	cmd.WaitDelay = time.Second
-	out, err := cmd.Output()
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	asked := e.settings
+	asked.Input, asked.InputArgs, asked.OutputArgs, asked.Args = "", nil, nil, nil
+	err := e.begin(cmd, asked, encoders.Job{})
+	if err == nil {
+		err = cmd.Wait()
+	}
 	if err != nil {
 		return "", fmt.Errorf("run %s %s: %w", path, strings.Join(args, " "), err)
 	}
-	return string(out), nil
+	return out.String(), nil
+}
+
+// begin starts a program that is only tried, confined as the encoder's processes are.
+func (e *Encoder) begin(cmd *exec.Cmd, s Settings, job encoders.Job) error {
+	if !s.confined() {
+		return cmd.Start()
+	}
+	return policyFor(s, encoders.Env{Guard: e.env.Guard}, job).Do(cmd.Start)
 }
 
 // answers holds what programs printed: a check of many encoders asks each program once.
 var answers sync.Map
 
 // askOnce is ask for a program that has not changed since it was asked the same.
-func askOnce(ctx context.Context, path string, args ...string) (string, error) {
+func (e *Encoder) askOnce(ctx context.Context, path string, args ...string) (string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return "", fmt.Errorf("run %s: %w", path, err)
@@ -212,7 +229,7 @@ func askOnce(ctx context.Context, path string, args ...string) (string, error) {
 	if out, ok := answers.Load(key); ok {
 		return out.(string), nil
 	}
-	out, err := ask(ctx, path, args...)
+	out, err := e.ask(ctx, path, args...)
 	if err == nil {
 		answers.Store(key, out)
 	}

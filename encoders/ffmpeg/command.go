@@ -3,6 +3,7 @@ package ffmpeg
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/oncue/oncue/configs/secret"
@@ -30,12 +31,15 @@ const (
 )
 
 // reporting makes FFmpeg say what it does in a form that can be read while it goes on for weeks: plain lines, a block twice a second.
-var reporting = []string{"-nostdin", "-nostats", "-loglevel", "repeat+level+info", "-stats_period", "0.5", "-progress", "pipe:1"}
+var reporting = []string{"-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+info", "-stats_period", "0.5", "-progress", "pipe:1"}
 
 // build makes the command line for a job. All of its errors are permanent: the configuration must change.
 func build(s Settings, job encoders.Job, fast bool) (command, error) {
 	if err := s.Validate(); err != nil {
 		return command{}, encoders.Permanent(fmt.Errorf("ffmpeg settings: %w", err))
+	}
+	if err := checkMatches(s, job); err != nil {
+		return command{}, encoders.Permanent(err)
 	}
 	var c command
 	var err error
@@ -53,7 +57,7 @@ func build(s Settings, job encoders.Job, fast bool) (command, error) {
 
 // madeCommand is the one that Input asks for.
 func madeCommand(s Settings, job encoders.Job, fast bool) (command, error) {
-	s.Input, s.InputArgs, s.OutputArgs = job.Fill(s.Input), fillAll(job, s.InputArgs), fillAll(job, s.OutputArgs)
+	s.Input, s.InputArgs, s.OutputArgs = argument(job, s.Input), fillAll(job, s.InputArgs), fillAll(job, s.OutputArgs)
 	in, err := readInput(s.Input)
 	if err != nil {
 		return command{}, fmt.Errorf("the input %w", err)
@@ -103,7 +107,7 @@ func rawCommand(s Settings, job encoders.Job) (command, error) {
 	last := len(s.Args) - 1
 	for i, arg := range s.Args {
 		if !strings.Contains(arg, placeholder) {
-			c.args = append(c.args, job.Fill(arg))
+			c.args = append(c.args, argument(job, arg))
 			continue
 		}
 		if publish == "" {
@@ -127,7 +131,7 @@ func rawCommand(s Settings, job encoders.Job) (command, error) {
 				c.visible = "{publish} does not follow -f " + out.format + ", which its kind of URL needs"
 			}
 		}
-		c.args = append(c.args, strings.ReplaceAll(job.Fill(arg), placeholder, publish))
+		c.args = append(c.args, strings.ReplaceAll(argument(job, arg), placeholder, publish))
 	}
 	if s.isFFmpeg() && !hasOption(s.Args, "-progress") {
 		c.args = append(append([]string{}, reporting...), c.args...)
@@ -149,9 +153,46 @@ func containerOf(args []string) string {
 func fillAll(job encoders.Job, args []string) []string {
 	filled := make([]string, len(args))
 	for i, a := range args {
-		filled[i] = job.Fill(a)
+		filled[i] = argument(job, a)
 	}
 	return filled
+}
+
+// argument fills in a word. A viewer chooses what the placeholders stand for: no word becomes an option by that.
+func argument(job encoders.Job, word string) string {
+	filled := job.Fill(word)
+	if strings.HasPrefix(filled, "-") && !strings.HasPrefix(word, "-") {
+		return "%2D" + filled[1:]
+	}
+	return filled
+}
+
+// checkMatches refuses what a pattern has matched where a word would mean something else with it: nothing at all, or a folder above.
+func checkMatches(s Settings, job encoders.Job) error {
+	harmless := job
+	harmless.Name, harmless.Account, harmless.Matches = "x", "x", slices.Repeat([]string{"x"}, len(job.Matches))
+	words := append(append(append([]string{s.Input}, s.InputArgs...), s.OutputArgs...), append(s.Args, s.Allow...)...)
+	for _, w := range words {
+		for i, m := range job.Matches {
+			if place := fmt.Sprintf("{%d}", i+1); m == "" && strings.Contains(w, place) {
+				return fmt.Errorf("%s is empty for the stream %s, and its settings need it in %q", place, job.Name, w)
+			}
+		}
+		if climbs(job.Fill(w)) > climbs(harmless.Fill(w)) {
+			return fmt.Errorf("the name of the stream %s would lead to another folder in %q", job.Name, w)
+		}
+	}
+	return nil
+}
+
+// climbs counts the parts of a path that lead to another folder than the name before says.
+func climbs(word string) (n int) {
+	for part := range strings.FieldsFuncSeq(word, func(r rune) bool { return strings.ContainsRune("/:=|,", r) }) {
+		if part == "." || part == ".." {
+			n++
+		}
+	}
+	return n
 }
 
 // shell returns the command line as one would type it, secrets masked.

@@ -84,7 +84,7 @@ func TestPlan(t *testing.T) {
 			c.change(&s)
 			e := openIn(t, s, "")
 			got := strings.Join(e.Plan(encoders.Job{Account: "ABC123", Name: "lobby", Publish: secret.New(c.publish)}), "\n")
-			got = strings.TrimPrefix(got, "ffmpeg -nostdin -nostats -loglevel repeat+level+info -stats_period 0.5 -progress pipe:1 ")
+			got = strings.TrimPrefix(got, "ffmpeg -nostdin -hide_banner -nostats -loglevel repeat+level+info -stats_period 0.5 -progress pipe:1 ")
 			if got != c.want {
 				t.Errorf("\n got %s\nwant %s", got, c.want)
 			}

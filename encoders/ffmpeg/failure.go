@@ -1,12 +1,14 @@
 package ffmpeg
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -17,68 +19,105 @@ import (
 // failure is why a process ended although it should run.
 type failure struct {
 	text        string // fit for people, no secret
-	permanent   bool
-	probing     bool // it may have been probed too briefly
-	unexplained bool // nothing but the exit status tells
+	permanent   bool   // proven
+	probing     bool   // it may have been probed too briefly
+	unexplained bool   // nothing but the exit status tells
+
+	proof proof  // what would make it permanent
+	line  int    // which line says it
+	name  string // what it is about
 }
 
-// cause knows one reason by FFmpeg's words. They were collected from FFmpeg 5.1; later ones say the same in other places.
+// cause knows one reason by FFmpeg's words. They were collected from FFmpeg 5.1; later ones say the same in other places. Much of what FFmpeg
+// prints was written by others: titles, names of files, a server's own words. A cause is looked for in complaints alone, and where
+// FFmpeg's words begin or end a line, it is looked for there.
 type cause struct {
-	says      *regexp.Regexp
-	means     string // %s is "input" or "publishing server"
-	permanent bool
-	probing   bool
+	says    *regexp.Regexp
+	means   string // %s is "input" or "publishing server"
+	proof   proof  // what makes it permanent
+	probing bool
 }
 
-// causes are tried in this order: the first one that is found anywhere in the run's output wins.
+// proof is what it takes to believe that trying again cannot help. The words alone are not enough.
+type proof int
+
+const (
+	never     proof = iota
+	atOnce          // it was said before anything was opened
+	noEncoder       // the program's own list of encoders lacks $1
+	noDecoder
+	noFilter
+	noFormat
+	noProtocol
+	noLibrary // the program's loader has said it, and nothing else was said
+)
+
+// inventories are how a program is asked for what it has.
+var inventories = map[proof]string{noEncoder: "-encoders", noDecoder: "-decoders", noFilter: "-filters", noFormat: "-formats", noProtocol: "-protocols"}
+
+// causes are tried in this order: the first one that is found in a run's complaints wins.
 var causes = []cause{
-	{says: regexp.MustCompile(`Unrecognized option '([^']*)'`), means: "unknown option -$1", permanent: true},
-	{says: regexp.MustCompile(`Option (\S+) not found`), means: "unknown option $1", permanent: true},
-	{says: regexp.MustCompile(`Unable to parse option value "([^"]*)"`), means: "an option has the impossible value $1", permanent: true},
-	{says: regexp.MustCompile(`Missing argument for option '([^']*)'`), means: "option -$1 lacks its value", permanent: true},
-	{says: regexp.MustCompile(`Error (?:splitting|parsing) the argument list`), means: "the command line is not understood", permanent: true},
-	{says: regexp.MustCompile(`Unknown encoder '([^']*)'`), means: "this ffmpeg has no encoder $1", permanent: true},
-	{says: regexp.MustCompile(`Unknown decoder '([^']*)'`), means: "this ffmpeg has no decoder $1", permanent: true},
-	{says: regexp.MustCompile(`No such filter: '([^']*)'`), means: "this ffmpeg has no filter $1", permanent: true},
-	{says: regexp.MustCompile(`(?:Requested output format|Unknown input format:?) '([^']*)'`), means: "this ffmpeg does not know the format $1", permanent: true},
-	{says: regexp.MustCompile(`Protocol '([^']*)' not on whitelist`), means: "the %s leads to protocol $1, which is not allowed for it", permanent: true},
-	{says: regexp.MustCompile(`Protocol not found`), means: "this ffmpeg does not know the protocol of the %s", permanent: true},
-	{says: regexp.MustCompile(`(?i)maybe incorrect parameters such as`), means: "the encoder does not take its settings", permanent: true},
-	{says: regexp.MustCompile(`error while loading shared libraries: (\S+)`), means: "the program lacks its library $1", permanent: true},
-	{says: regexp.MustCompile(`(?i)BADSECRET|incorrect passphrase`), means: "the %s refuses the passphrase"},
-	{says: regexp.MustCompile(`(?i)\b401\b|unauthori[sz]ed|authoriz?ation failed|authentication failed|Connect\.Rejected|Publish\.(?:BadName|Denied)|invalid token`), means: "the %s refuses the password or key"},
-	{says: regexp.MustCompile(`(?i)\b403 Forbidden|access denied`), means: "the %s forbids it"},
-	{says: regexp.MustCompile(`Failed to resolve hostname|Name or service not known|Temporary failure in name resolution`), means: "the host name of the %s is not known (DNS)"},
-	{says: regexp.MustCompile(`Connection refused`), means: "connection refused by the %s"},
-	{says: regexp.MustCompile(`No route to host|Network is unreachable`), means: "no network leads to the %s"},
-	{says: regexp.MustCompile(`Device or resource busy`), means: "the device is busy: another program uses it"},
-	{says: regexp.MustCompile(`No space left on device`), means: "the disk is full"},
-	{says: regexp.MustCompile(`(?i)av_interleaved_write_frame\(\): (?:Broken pipe|Connection reset|End of file)|Error writing trailer of .*: (?:Broken pipe|Connection reset)|Error muxing a packet`), means: "the publishing server closed the connection"},
-	{says: regexp.MustCompile(`(?i)av_interleaved_write_frame\(\): (?:Connection timed out|Operation timed out)`), means: "the publishing server takes nothing any more"},
-	{says: regexp.MustCompile(`Connection timed out|Operation timed out|ETIMEDOUT`), means: "the %s does not answer"},
-	{says: regexp.MustCompile(`Connection reset by peer|Broken pipe|Cannot read RTMP handshake`), means: "the %s closed the connection"},
-	{says: regexp.MustCompile(`Connection to srt://\S* failed`), means: "the %s does not take the SRT connection"},
-	{says: regexp.MustCompile(`(?i)404 Not Found|No such file or directory|No such device`), means: "the %s is not found"},
-	{says: regexp.MustCompile(`Permission denied`), means: "permission denied for the %s"},
-	{says: regexp.MustCompile(`5XX Server Error`), means: "the server of the %s has an error of its own"},
-	{says: regexp.MustCompile(`Stream map '0:v:0' matches no streams`), means: "the input has no video", probing: true},
-	{says: regexp.MustCompile(`Stream map '0:a:0' matches no streams`), means: "the input has no audio", probing: true},
-	{says: regexp.MustCompile(`Could not find codec parameters|dimensions not set|does not contain any stream`), means: "the input's pictures could not be understood from their beginning", probing: true},
-	{says: regexp.MustCompile(`Invalid data found when processing input`), means: "the input is not a video that ffmpeg understands", probing: true},
-	{says: regexp.MustCompile(`Cannot allocate memory|Out of memory`), means: "out of memory"},
-	{says: regexp.MustCompile(`Input/output error`), means: "the %s broke off"},
+	{says: says(`^Unrecognized option '([^']*)'`), means: "unknown option -$1", proof: atOnce},
+	{says: says(`^Option (\S+) not found\.?$`), means: "unknown option $1", proof: atOnce},
+	{says: says(`^Unable to parse option value "([^"]*)"`), means: "an option has the impossible value $1", proof: atOnce},
+	{says: says(`^Missing argument for option '([^']*)'`), means: "option -$1 lacks its value", proof: atOnce},
+	{says: says(`^Error (?:splitting|parsing) the argument list`), means: "the command line is not understood", proof: atOnce},
+	{says: says(`^Unknown encoder '([^']*)'$`), means: "this ffmpeg has no encoder $1", proof: noEncoder},
+	{says: says(`^Unknown decoder '([^']*)'$`), means: "this ffmpeg has no decoder $1", proof: noDecoder},
+	{says: says(`^No such filter: '([^']*)'$`), means: "this ffmpeg has no filter $1", proof: noFilter},
+	{says: says(`^(?:Requested output format|Unknown input format:?) '([^']*)'`), means: "this ffmpeg does not know the format $1", proof: noFormat},
+	{says: says(`^Protocol '([^']*)' not on whitelist`), means: "the %s leads to protocol $1, which is not allowed for it"},
+	{says: says(`^(?:([a-z][a-z0-9+-]*):.*: )?Protocol not found$`), means: "this ffmpeg does not know the protocol of the %s", proof: noProtocol},
+	{says: says(`maybe incorrect parameters such as`), means: "the encoder does not take its settings, or not with these pictures"},
+	{says: says(`^\S+: error while loading shared libraries: (\S+): `), means: "the program lacks its library $1", proof: noLibrary},
+	{says: says(`(?i):SRT\b.*(?:BADSECRET|incorrect passphrase)|(?:^|: )incorrect passphrase`), means: "the %s refuses the passphrase"},
+	{says: says(`(?i)^HTTP error 401\b|: Server returned 401\b|^method \S+ failed: 401\b|(?:^|: )(?:401 )?unauthori[sz]ed$|^Server error: .*(?:unauthori[sz]ed|authoriz?ation failed|authentication failed|Connect\.Rejected|Publish\.(?:BadName|Denied)|invalid token)`),
+		means: "the %s refuses the password or key"},
+	{says: says(`(?i)^HTTP error 403\b|: Server returned 403\b|^method \S+ failed: 403\b|(?:^|: )(?:403 )?forbidden$|^Server error: .*access denied`), means: "the %s forbids it"},
+	{says: says(`^Failed to resolve hostname|Name or service not known$|Temporary failure in name resolution$`), means: "the host name of the %s is not known (DNS)"},
+	{says: says(`(?:^|: )Connection refused$`), means: "connection refused by the %s"},
+	{says: says(`(?:^|: )(?:No route to host|Network is unreachable)$`), means: "no network leads to the %s"},
+	{says: says(`(?:^|: )Device or resource busy$`), means: "the device is busy: another program uses it"},
+	{says: says(`(?:^|: )No space left on device$`), means: "the disk is full"},
+	{says: says(`(?i)^av_interleaved_write_frame\(\): (?:Broken pipe|Connection reset|End of file)|^Error writing trailer of .*: (?:Broken pipe|Connection reset)|^Error muxing a packet`),
+		means: "the publishing server closed the connection"},
+	{says: says(`(?i)^av_interleaved_write_frame\(\): (?:Connection timed out|Operation timed out)`), means: "the publishing server takes nothing any more"},
+	{says: says(`(?:^|: )(?:Connection timed out|Operation timed out|ETIMEDOUT)$`), means: "the %s does not answer"},
+	{says: says(`(?:^|: )(?:Connection reset by peer|Broken pipe)$|^Cannot read RTMP handshake`), means: "the %s closed the connection"},
+	{says: says(`^Connection to srt://\S* failed`), means: "the %s does not take the SRT connection"},
+	{says: says(`(?i)^HTTP error 404\b|: Server returned 404\b|^method \S+ failed: 404\b|(?:^|: )(?:No such file or directory|No such device)$`), means: "the %s is not found"},
+	{says: says(`(?:^|: )(?:Permission denied|Operation not permitted)$`), means: "permission denied for the %s"},
+	{says: says(`: Server returned 5XX Server Error`), means: "the server of the %s has an error of its own"},
+	{says: says(`^Stream map '0:v:0' matches no streams`), means: "the input has no video", probing: true},
+	{says: says(`^Stream map '0:a:0' matches no streams`), means: "the input has no audio", probing: true},
+	{says: says(`Could not find codec parameters|dimensions not set|does not contain any stream`), means: "the input's pictures could not be understood from their beginning", probing: true},
+	{says: says(`(?:^|: )Invalid data found when processing input$`), means: "the input is not a video that ffmpeg understands", probing: true},
+	{says: says(`(?:^|: )(?:Cannot allocate memory|Out of memory)$`), means: "out of memory"},
+	{says: says(`(?:^|: )Input/output error$`), means: "the %s broke off"},
 }
+
+func says(words string) *regexp.Regexp { return regexp.MustCompile(words) }
 
 var (
-	signalled = regexp.MustCompile(`received signal (\d+)`)
+	levelled    = regexp.MustCompile(`^((?:\[[^\]]* @ 0x[0-9a-f]+\] )*)\[(quiet|panic|fatal|error|warning|info|verbose|debug|trace)\] ?`)
+	reply       = regexp.MustCompile(`^((?:HTTP error|method \S+ failed:) \d+) .*`) // whose end is the server's own
+	mapping     = regexp.MustCompile(`^(?:\[info\] )?Stream mapping:$`)
+	component   = regexp.MustCompile(`^\[[^\]]* @ 0x[0-9a-f]+\] `)
+	inputOpened = regexp.MustCompile(`^(?:\[info\] )?Input #0, `)
+	evaluation  = regexp.MustCompile(`^(?:\[[^\]]* @ 0x[0-9a-f]+\] )?\[Eval @ 0x[0-9a-f]+\] `) // of an option's value
+	library     = regexp.MustCompile(`^\d\d:\d\d:\d\d\.\d+/\S+ *\S*:SRT\b`)
+	denied      = regexp.MustCompile(`Permission denied|Operation not permitted`)
+	loud        = map[string]bool{"panic": true, "fatal": true, "error": true, "warning": true}
+
+	signalled = regexp.MustCompile(`^\[info\] Exiting normally, received signal (\d+)\.$`)
 	complaint = regexp.MustCompile(`\[(?:error|fatal|panic)\]|(?i)\berror\b`)
-	noise     = regexp.MustCompile(`^(?:\[[^\]]* @ 0x[0-9a-f]+\] )?\[(?:info|verbose|debug)\]`)
+	noise     = regexp.MustCompile(`^(?:\[[^\]]* @ 0x[0-9a-f]+\] )?\[(?:info|verbose|debug)\]|^\s|^` + notePrefix)
 	prefix    = regexp.MustCompile(`^(?:\[([A-Za-z0-9_,]+) @ 0x[0-9a-f]+\] )?\[[a-z]+\] `)
 	anywhere  = regexp.MustCompile(` @ 0x[0-9a-f]+`)
 )
 
 // logTail is how much of a run's output is looked at.
-const logTail = 16 << 10
+const logTail = 256 << 10
 
 // explain finds out why a process ended.
 func (e *Encoder) explain(p *process, how exit) failure {
@@ -86,7 +125,11 @@ func (e *Encoder) explain(p *process, how exit) failure {
 	if err != nil {
 		return failure{text: fmt.Sprintf("it ended (%v), and its output cannot be read: %v", how, err)}
 	}
-	f := classify(lines(body), how, e.redactor())
+	said := words{lines: outputLines(body), cut: len(body) >= logTail, ffmpeg: p.Progress}
+	f := classify(said, how, e.redactor(), func(f failure) bool { return e.proves(said, f) })
+	if e.settings.confined() && slices.ContainsFunc(said.lines, denied.MatchString) {
+		f.text += "; it may touch only what its settings name: if it needs more, write that into allow, or set sandbox: off"
+	}
 	if f.probing && p.Fast {
 		f.text += "; it was probed briefly, the next start takes the time it needs"
 		if err := os.WriteFile(filepath.Join(e.env.Dir, probeFile), []byte(p.Input), 0o600); err != nil {
@@ -96,19 +139,93 @@ func (e *Encoder) explain(p *process, how exit) failure {
 	return f
 }
 
-// classify turns a run's last output and its exit into words.
-func classify(output []string, how exit, r redactor) failure {
-	f := reason(strings.Join(output, "\n"), how)
-	if last := lastWords(output); last != "" {
+// proves reports whether trying again cannot help, as the program has said.
+func (e *Encoder) proves(said words, f failure) bool {
+	switch f.proof {
+	case atOnce:
+		return said.beforeAll(f.line)
+	case noLibrary:
+		return f.line == 0 && !said.cut
+	}
+	path, err := lookUp(e.settings.Binary)
+	if err != nil || !said.ffmpeg || f.name == "" {
+		return false
+	}
+	out, err := e.ask(context.Background(), path, "-hide_banner", inventories[f.proof])
+	return err == nil && !lists(out, f.name)
+}
+
+// words are what a run has said, line by line.
+type words struct {
+	lines  []string
+	cut    bool // the beginning is missing
+	ffmpeg bool // it is an FFmpeg that was told to mark each line with its level
+}
+
+// outputLines splits output at line feeds alone: what an input has sent holds other breaks.
+func outputLines(body []byte) []string {
+	var out []string
+	for line := range strings.SplitSeq(string(body), "\n") {
+		line = strings.TrimRight(strings.Map(func(r rune) rune {
+			if r < ' ' || r == 0x7f {
+				return ' '
+			}
+			return r
+		}, line), " ")
+		if line != "" && !strings.HasPrefix(line, notePrefix) {
+			out = append(out, line)
+		}
+	}
+	return out
+}
+
+// complains returns what a line says when it is a complaint of the program's own.
+func (w words) complains(line string) (message string, ok bool) {
+	m := levelled.FindStringSubmatch(line)
+	switch {
+	case m != nil:
+		return reply.ReplaceAllString(line[len(m[0]):], "$1"), loud[m[2]]
+	case library.MatchString(line):
+		return line, true
+	case w.ffmpeg && slices.ContainsFunc(w.lines, levelled.MatchString): // it goes on with a line before, whatever that was
+		return "", false
+	}
+	return component.ReplaceAllString(line, ""), line[0] != ' '
+}
+
+// description is where the lines stand with which FFmpeg tells what its inputs say of themselves; from is -1 when no input was opened.
+func (w words) description() (from, to int) {
+	from = slices.IndexFunc(w.lines, inputOpened.MatchString)
+	for i, line := range w.lines {
+		if mapping.MatchString(line) {
+			to = i
+		}
+	}
+	return from, to
+}
+
+// beforeAll reports whether a line was said before an input was opened or anything was read of one: then nobody else can have had a say in it.
+func (w words) beforeAll(line int) bool {
+	return w.ffmpeg && !w.cut && !slices.ContainsFunc(w.lines[:line], func(l string) bool {
+		return inputOpened.MatchString(l) || component.MatchString(l) && !evaluation.MatchString(l)
+	})
+}
+
+// classify turns what a run has said and its exit into words.
+func classify(said words, how exit, r redactor, proves func(failure) bool) failure {
+	f := said.reason(how, proves)
+	if last := lastWords(said.lines); last != "" {
 		f.text += "; it said: " + last
 	}
 	f.text = r.clean(f.text)
 	return f
 }
 
-func reason(output string, how exit) failure {
-	if m := signalled.FindStringSubmatch(output); m != nil && (!how.known || how.code == 255) {
-		return failure{text: "somebody stopped it with signal " + m[1]}
+func (w words) reason(how exit, proves func(failure) bool) failure {
+	if last := len(w.lines) - 1; last >= 0 && how.known && how.code == 255 {
+		if m := signalled.FindStringSubmatch(w.lines[last]); m != nil {
+			return failure{text: "somebody stopped it with signal " + m[1]}
+		}
 	}
 	switch {
 	case how.known && how.signal == unix.SIGKILL:
@@ -117,16 +234,31 @@ func reason(output string, how exit) failure {
 		return failure{text: fmt.Sprintf("killed by signal %d (%s)", how.signal, unix.SignalName(how.signal))}
 	}
 	side := "input"
-	if strings.Contains(output, "Input #0,") { // it is open, so the trouble is behind it
+	from, to := w.description()
+	if from >= 0 { // it is open, so the trouble is behind it
 		side = "publishing server"
 	}
 	for _, c := range causes {
-		m := c.says.FindStringSubmatchIndex(output)
-		if m == nil || how.known && how.code == 0 && !c.probing {
+		if how.known && how.code == 0 && !c.probing {
 			continue
 		}
-		text := string(c.says.ExpandString(nil, c.means, output, m))
-		return failure{text: strings.ReplaceAll(text, "%s", side), permanent: c.permanent, probing: c.probing}
+		for i, line := range w.lines {
+			message, ok := w.complains(line)
+			if !ok || i > from && i < to {
+				continue
+			}
+			m := c.says.FindStringSubmatchIndex(message)
+			if m == nil {
+				continue
+			}
+			f := failure{text: string(c.says.ExpandString(nil, c.means, message, m)), probing: c.probing, proof: c.proof, line: i}
+			f.text = strings.ReplaceAll(f.text, "%s", side)
+			f.name = string(c.says.ExpandString(nil, "$1", message, m))
+			f.permanent = c.proof != never && proves(f)
+			if c.proof == never || f.permanent || !w.ffmpeg && c.proof != noLibrary {
+				return f
+			}
+		}
 	}
 	if how.known && how.code == 0 {
 		return failure{text: "the input ended (exit status 0)"}

@@ -29,7 +29,10 @@ type Encoder struct {
 	changed   chan struct{} // closed and replaced when status changes
 	redact    redactor      // for the job noted
 	noted     encoders.Job
-	tried     *bool // whether the binary hands its args on to FFmpeg; nil before it was tried
+
+	// for who has put something into trying
+	trying chan struct{}
+	tried  *trial // of the binary, whether it hands its args on to FFmpeg; nil before it was tried
 }
 
 // The driver is all that an encoder can be.
@@ -48,7 +51,7 @@ func New(settings Settings, env encoders.Env) (*Encoder, error) {
 		return nil, err
 	}
 	e := &Encoder{
-		settings: settings, env: env, turn: make(chan struct{}, 1), closed: make(chan struct{}), changed: make(chan struct{}),
+		settings: settings, env: env, turn: make(chan struct{}, 1), closed: make(chan struct{}), changed: make(chan struct{}), trying: make(chan struct{}, 1),
 		status:    encoders.Status{State: encoders.StateStopped},
 		lastBlock: emptyBlock(), redact: newRedactor(settings, encoders.Job{}),
 	}
@@ -60,11 +63,26 @@ func New(settings Settings, env encoders.Env) (*Encoder, error) {
 		} else if err != nil {
 			return nil, err
 		}
+		e.followers.Go(e.tryBinary)
 	}
 	return e, nil
 }
 
-// Close lets go of the process, which goes on. A start or stop under way is given up.
+// tryBinary finds out what the binary is before the first viewer has to wait for that.
+func (e *Encoder) tryBinary() {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		select {
+		case <-e.closed:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	e.known(ctx)
+}
+
+// Close lets go of the process, which goes on. One that is only kept warm is ended. A start or stop under way is given up.
 func (e *Encoder) Close() error {
 	e.shut.Do(func() {
 		close(e.closed)
@@ -151,7 +169,7 @@ func (e *Encoder) Start(ctx context.Context, job encoders.Job) error {
 		return err
 	}
 	if c.whip {
-		if err := hasMuxer(ctx, c.binary, "whip"); err != nil {
+		if err := e.hasMuxer(ctx, c.binary, "whip"); err != nil {
 			return err
 		}
 	}

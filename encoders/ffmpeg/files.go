@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,6 +25,19 @@ const (
 
 // progressSize bounds the progress file; nothing in it is worth keeping.
 const progressSize = 256 << 10
+
+// notePrefix begins our own lines in the log.
+const notePrefix = "--- "
+
+// noteInLog writes a line of ours into the log, with the time. The log is for people: nothing depends on it.
+func (e *Encoder) noteInLog(format string, args ...any) {
+	f, err := openOutput(filepath.Join(e.env.Dir, logFile))
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	_, _ = fmt.Fprintf(f, notePrefix+time.Now().Format(time.DateTime)+" "+format+"\n", args...)
+}
 
 // openOutput opens a file for the child to append to. Appending is what makes cutting it safe.
 func openOutput(path string) (*os.File, error) {

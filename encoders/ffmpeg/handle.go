@@ -67,11 +67,11 @@ func (h *handle) poll(until time.Time, events int16) (bool, error) {
 	return err == nil, err
 }
 
-// control runs f on the descriptor; f's error is returned.
+// control runs f on the descriptor; f's error is returned, or os.ErrClosed.
 func (h *handle) control(f func(fd int) error) error {
 	var err error
 	if closed := h.raw.Control(func(fd uintptr) { err = f(int(fd)) }); closed != nil {
-		return closed
+		return os.ErrClosed // the runtime has words of its own for a file that is being closed
 	}
 	return err
 }

@@ -88,13 +88,17 @@ var inherited = []string{"PATH", "HOME", "USER", "TZ", "TMPDIR", "LD_LIBRARY_PAT
 	"ALSA_CARD", "SSL_CERT_FILE", "SSL_CERT_DIR", "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
 	"LIBVA_DRIVER_NAME", "LIBVA_DRIVERS_PATH", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES"}
 
-// environment is what a child gets. Its language is none, so that its messages can be understood.
-func environment(cookie string, job encoders.Job) []string {
+// environment is what a child gets. Its language is none, so that its messages can be understood. tmp is a folder of its own for what it
+// does not keep; "" leaves it ours.
+func environment(cookie string, job encoders.Job, tmp string) []string {
 	env := []string{"LC_ALL=C.UTF-8", cookieName + "=" + cookie, streamName + "=" + url.PathEscape(job.ID())}
 	for _, name := range inherited {
-		if value, ok := os.LookupEnv(name); ok {
+		if value, ok := os.LookupEnv(name); ok && (name != "TMPDIR" || tmp == "") {
 			env = append(env, name+"="+value)
 		}
+	}
+	if tmp != "" {
+		env = append(env, "TMPDIR="+tmp, "XDG_CACHE_HOME="+tmp)
 	}
 	return env
 }

@@ -26,7 +26,7 @@ func (e *Encoder) Probe(ctx context.Context, job encoders.Job) []encoders.Findin
 func (e *Encoder) probe(ctx context.Context, job encoders.Job, remote, local time.Duration) []encoders.Finding {
 	e.note(job)
 	s := e.settings
-	s.Input, s.InputArgs = job.Fill(s.Input), fillAll(job, s.InputArgs)
+	s.Input, s.InputArgs = argument(job, s.Input), fillAll(job, s.InputArgs)
 	in, err := readInput(s.Input)
 	if s.Input == "" || err != nil || in.kind == inputDevice || in.kind == inputTest && !strings.HasPrefix(s.Input, "lavfi") {
 		return nil // the args know, Check has said so, others may want the device now, or it is known to work
@@ -42,7 +42,7 @@ func (e *Encoder) probe(ctx context.Context, job encoders.Job, remote, local tim
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	began := time.Now()
-	said, how, err := openInput(ctx, path, in, s)
+	said, how, err := e.openInput(ctx, path, in, s, job)
 	f := encoders.Finding{Level: encoders.Bad}
 	switch seen := contents(said); {
 	case err != nil:
@@ -58,7 +58,8 @@ func (e *Encoder) probe(ctx context.Context, job encoders.Job, remote, local tim
 			f.Level = encoders.Warn
 		}
 	default:
-		reason := classify(said, how, e.redactor())
+		all := words{lines: said, ffmpeg: true}
+		reason := classify(all, how, e.redactor(), func(f failure) bool { return e.proves(all, f) })
 		f.What = "its input does not open: " + reason.text
 		if in.live {
 			f.Hint = "is the input on, and are its address, user and password right?"
@@ -73,7 +74,7 @@ func (e *Encoder) probe(ctx context.Context, job encoders.Job, remote, local tim
 
 // openInput has FFmpeg read a moment of the input, and returns what it says. A password of the input goes the way that
 // it goes at a start.
-func openInput(ctx context.Context, path string, in input, s Settings) ([]string, exit, error) {
+func (e *Encoder) openInput(ctx context.Context, path string, in input, s Settings, job encoders.Job) ([]string, exit, error) {
 	args := []string{"-hide_banner", "-nostdin", "-nostats", "-loglevel", "repeat+level+info"}
 	options := in.options(s, true)
 	outer, list, hidden := hideInput(in, options)
@@ -82,7 +83,7 @@ func openInput(ctx context.Context, path string, in input, s Settings) ([]string
 	}
 	args = append(append(args, outer...), "-map", "0:v?", "-map", "0:a?", "-c", "copy", "-t", "0.2", "-f", "null", "-")
 	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Env = environment("", encoders.Job{})
+	cmd.Env = environment("", encoders.Job{}, "")
 	cmd.WaitDelay = time.Second
 	var said bytes.Buffer
 	cmd.Stderr = &said
@@ -95,12 +96,15 @@ func openInput(ctx context.Context, path string, in input, s Settings) ([]string
 		cmd.ExtraFiles = make([]*os.File, listFD-2)
 		cmd.ExtraFiles[listFD-3] = pipe
 	}
-	err := cmd.Run()
+	err := e.begin(cmd, e.settings, job)
+	if err == nil {
+		err = cmd.Wait()
+	}
 	if cmd.ProcessState == nil {
 		return nil, exit{}, fmt.Errorf("run %s: %w", path, err)
 	}
 	how := exit{known: true, code: cmd.ProcessState.ExitCode()}
-	return lines(said.Bytes()), how, nil
+	return outputLines(said.Bytes()), how, nil
 }
 
 var (

@@ -42,7 +42,9 @@ func TestKeyIsNowhere(t *testing.T) {
 				t.Fatalf("the folder holds %v, %v", files, err)
 			}
 			for _, f := range files {
-				seen[f] = read(t, f)
+				if filepath.Base(f) != ownDir {
+					seen[f] = read(t, f)
+				}
 			}
 			for where, text := range seen {
 				if strings.Contains(text, canary) {

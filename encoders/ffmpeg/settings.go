@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -34,6 +35,9 @@ type Settings struct {
 	Binary       string        `yaml:"binary" doc:"FFmpeg, or with args any program: a path, or a name in PATH"`
 	StallTimeout time.Duration `yaml:"stall_timeout" doc:"no progress for this long is a stall, and it is started anew; 0 = never"`
 	Standby      string        `yaml:"standby" enum:"none,warm" doc:"warm keeps a process loaded and stopped, for a quicker start"`
+	HideKey      string        `yaml:"hide_key" enum:"auto,yes,no" doc:"of a binary that is no ffmpeg and gets {publish} as its last arg: does it hand its args and descriptors on to an ffmpeg, so that the key can stay out of the process list? auto tries it once, with silence to nowhere"`
+	Sandbox      string        `yaml:"sandbox" enum:"auto,off" doc:"auto: the process can touch only what its settings name, and allow; off: all that the daemon can"`
+	Allow        []string      `yaml:"allow" doc:"what it may touch beside: files and folders (read and written), unix sockets, devices, and tcp:PORT"`
 	LogSize      int64         `yaml:"log_size" min:"4096" doc:"bytes of output kept; as much again of what came before"`
 
 	wrapper bool // Binary was seen to hand its args on to FFmpeg
@@ -43,7 +47,7 @@ type Settings struct {
 func Defaults() Settings {
 	return Settings{
 		Video: "h264", Audio: "aac", Bitrate: "3000k", AudioBitrate: "128k", GOP: 2 * time.Second, Preset: "veryfast",
-		Binary: "ffmpeg", StallTimeout: 10 * time.Second, Standby: "none", LogSize: 1 << 20,
+		Binary: "ffmpeg", StallTimeout: 10 * time.Second, Standby: "none", HideKey: "auto", Sandbox: "auto", LogSize: 1 << 20,
 	}
 }
 
@@ -81,6 +85,17 @@ func (s Settings) Validate() error {
 	oneOf("audio", s.Audio, "aac", "copy", "none")
 	oneOf("standby", s.Standby, "none", "warm")
 	oneOf("preset", s.Preset, presets...)
+	oneOf("hide_key", s.HideKey, "auto", "yes", "no")
+	oneOf("sandbox", s.Sandbox, "auto", "off")
+	for _, a := range s.Allow {
+		port, isPort := strings.CutPrefix(a, "tcp:")
+		switch n, err := strconv.Atoi(port); {
+		case isPort && (err != nil || n < 1 || n > 65535):
+			bad("allow", "has %q, must be tcp: and a port from 1 to 65535", a)
+		case !isPort && !filepath.IsAbs(a):
+			bad("allow", "has %q, must be a path from the root, or tcp: and a port", a)
+		}
+	}
 	if s.Video == "none" && s.Audio == "none" {
 		bad("audio", "is none, and so is video: nothing is left to publish")
 	}

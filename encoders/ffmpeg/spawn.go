@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/sandbox"
 )
 
 // spawn starts a process for a job and writes down which one it is. Until that is written the start has not happened.
@@ -25,7 +26,8 @@ func (e *Encoder) spawn(c command, job encoders.Job) (*process, error) {
 	}
 	defer lock.Close() // the child has it
 	st := state{Stream: job.ID(), Run: job.Run, Started: time.Now(), Progress: c.progress, Fast: c.fast, Input: inputMark(e.settings, job)}
-	child := launch{binary: binary, args: c.args, cookie: newCookie(job.Run), lock: lock}
+	child := launch{binary: binary, args: c.args, cookie: newCookie(job.Run), lock: lock, tmp: prepareOwn(e.env.Dir)}
+	child.confine(e.settings, e.env, job)
 	if c.options != "" {
 		if child.options, err = pipeOf(c.options); err != nil {
 			return nil, fmt.Errorf("hand over the key: %w", err)
@@ -45,6 +47,7 @@ func (e *Encoder) spawn(c command, job encoders.Job) (*process, error) {
 		}
 		return nil, fmt.Errorf("start %s: %w", c.binary, err)
 	}
+	e.noteInLog("run %s begins, pid %d", job.Run, pid)
 	if st.identity, err = identify(h, pid, child.cookie); err == nil {
 		err = st.save(e.env.Dir)
 	}
@@ -87,6 +90,17 @@ type launch struct {
 	cookie         string
 	lock           *os.File
 	output, errors *os.File
+	sandbox        *sandbox.Policy // nil: it may do all that we may
+	tmp            string          // its TMPDIR
+}
+
+// confine makes the process one that can touch only what it needs, if the settings want that and the kernel can do it.
+func (l *launch) confine(s Settings, env encoders.Env, job encoders.Job) {
+	if !s.confined() {
+		return
+	}
+	policy := policyFor(s, env, job)
+	l.sandbox = &policy
 }
 
 // openFiles opens the output files, and returns where in the log the run begins. The progress of the run before is dropped.
@@ -147,11 +161,17 @@ func (l *launch) start(job encoders.Job) (*handle, int, error) {
 		files = append(files, l.list)
 	}
 	pidfd := -1
-	p, err := os.StartProcess(l.binary, append([]string{l.binary}, l.args...), &os.ProcAttr{
-		Env:   environment(l.cookie, job),
-		Files: files,
-		Sys:   &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd},
-	})
+	attr := os.ProcAttr{Env: environment(l.cookie, job, l.tmp), Files: files, Sys: &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd}}
+	var p *os.Process
+	begin := func() (err error) {
+		p, err = os.StartProcess(l.binary, append([]string{l.binary}, l.args...), &attr)
+		return err
+	}
+	if l.sandbox != nil {
+		err = l.sandbox.Do(begin)
+	} else {
+		err = begin()
+	}
 	if err != nil {
 		return nil, 0, err
 	}

@@ -32,7 +32,9 @@ type standby struct {
 }
 
 const (
-	gateFile = "ffmpeg.gate" // the named pipe; there while a process waits before it
+	// gateFile is the named pipe; there while a process waits before it. It is where the process may make files: one that comes to the
+	// gate when it is open and gone makes a file of that name.
+	gateFile = ownDir + "/gate"
 	// standbyRun stands for the run in the cookie of a process that had none when it was started.
 	standbyRun = "standby"
 )
@@ -75,10 +77,7 @@ func (e *Encoder) ready(c command, job encoders.Job) (*standby, error) {
 	if err != nil {
 		return nil, err
 	}
-	gate := filepath.Join(e.env.Dir, gateFile)
-	if err := os.Remove(gate); err != nil && !errors.Is(err, fs.ErrNotExist) { // it must be a pipe, or nothing would wait before it
-		return nil, fmt.Errorf("make the gate: %w", err)
-	}
+	gate := filepath.Join(prepareOwn(e.env.Dir), filepath.Base(gateFile))
 	if err := unix.Mkfifo(gate, 0o600); err != nil {
 		return nil, fmt.Errorf("make the gate: %w", err)
 	}
@@ -86,7 +85,9 @@ func (e *Encoder) ready(c command, job encoders.Job) (*standby, error) {
 	if s.lock, err = openLock(e.env.Dir); err != nil {
 		return s, err
 	}
-	child := launch{binary: binary, args: append([]string{"-progress", "file:" + gate}, c.args...), cookie: newCookie(standbyRun), lock: s.lock}
+	child := launch{binary: binary, args: append([]string{"-progress", "file:" + gate}, c.args...), cookie: newCookie(standbyRun), lock: s.lock,
+		tmp: filepath.Dir(gate)}
+	child.confine(e.settings, e.env, job)
 	defer child.closeFiles()
 	if c.options != "" {
 		if child.options, s.key, err = os.Pipe(); err != nil {
@@ -160,6 +161,7 @@ func (e *Encoder) wake(c command, job encoders.Job) (*process, error) {
 		return nil, err
 	}
 	s.release()
+	e.noteInLog("run %s begins, pid %d, kept warm before", job.Run, s.PID)
 	if err := openGate(e.env.Dir); err != nil {
 		return nil, err
 	}

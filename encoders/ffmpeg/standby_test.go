@@ -1,6 +1,7 @@
 package ffmpeg
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,8 +30,8 @@ func waiting(t testing.TB, e *Encoder) int {
 			return false
 		}
 		pid = e.standby.PID
-		log, _ := os.ReadFile(filepath.Join(e.env.Dir, logFile))
-		return strings.Contains(string(log[min(len(log), int(e.standby.logFrom)):]), "libpostproc") // the last line of the banner
+		inside, _ := os.ReadFile(fmt.Sprintf("/proc/%d/wchan", pid))
+		return strings.Contains(string(inside), "wait_for_partner")
 	})
 	return pid
 }
@@ -44,6 +45,7 @@ func TestWarmConformance(t *testing.T) {
 			Encoder: openIn(t, warmed(), dir),
 			Job:     encodertest.NewJob(box.url("lobby?token=" + encodertest.Canary)),
 			Copies:  box.copies,
+			Waiting: func() int { return len(holders(filepath.Join(dir, lockFile))) },
 			Reopen:  func(t *testing.T) encoders.Encoder { return openIn(t, warmed(), dir) },
 		}
 	}})

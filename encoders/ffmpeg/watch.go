@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -175,13 +176,17 @@ func (e *Encoder) settle(p *process) {
 		return // closed meanwhile
 	}
 	s := encoders.Status{State: encoders.StateStopped, Since: time.Now(), Run: p.Run, Stream: p.Stream}
-	if !p.stopping.Load() {
+	if p.stopping.Load() {
+		e.noteInLog("run %s was stopped, pid %d", p.Run, p.PID)
+	} else {
 		f := e.explain(p, how)
 		if f.unexplained && !how.known {
 			how = p.handle.status(reapLate)
 			f = e.explain(p, how)
 		}
 		s.State, s.Error, s.Permanent = encoders.StateFailed, f.text, f.permanent
+		short, _, _ := strings.Cut(s.Error, "; it said: ")
+		e.noteInLog("run %s ended, pid %d, %v: %s", p.Run, p.PID, how, short)
 		e.env.Log.Info("ffmpeg ended", "encoder", e.env.Name, "pid", p.PID, "how", how.String(), "why", s.Error)
 	}
 	if err := dropState(e.env.Dir); err != nil {

@@ -3,40 +3,115 @@ package ffmpeg
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/oncue/oncue/encoders"
 )
 
-// wrapperTime bounds the try of a program that may stand before FFmpeg.
-const wrapperTime = 5 * time.Second
+const (
+	// wrapperTime bounds the try of a program that may stand before FFmpeg.
+	wrapperTime = 5 * time.Second
+	// wrapperFile keeps the outcome.
+	wrapperFile = "ffmpeg.wrapper"
+	// wrapperRun stands for the run in the cookie of a program that is tried.
+	wrapperRun = "trial"
+)
 
-// known returns the settings, and knows whether a binary of another name hands its args on to FFmpeg. That is tried once, and only when the
-// args could hide the key: a program that has nothing to do with FFmpeg is never run for it.
+// trial is the outcome of trying a program, and which one it was.
+type trial struct {
+	Path    string    `json:"path"`
+	Changed time.Time `json:"changed"`
+	Size    int64     `json:"size"`
+	Wraps   bool      `json:"wraps"` // it hands its args and descriptors on to FFmpeg
+}
+
+// known returns the settings, and knows whether a binary of another name hands its args on to FFmpeg. That is tried once for a program as
+// it is, and only when the args could hide the key: a program that has nothing to do with FFmpeg is never run for it.
 func (e *Encoder) known(ctx context.Context) Settings {
 	s := e.settings
-	if s.isFFmpeg() || !s.couldHide() {
+	switch {
+	case s.isFFmpeg() || !s.couldHide() || s.HideKey == "no":
+		return s
+	case s.HideKey == "yes":
+		s.wrapper = true
 		return s
 	}
-	e.mu.Lock()
-	done := e.tried
-	e.mu.Unlock()
-	if done == nil {
-		wraps := wrapsFFmpeg(ctx, s.Binary)
+	select {
+	case e.trying <- struct{}{}:
+		defer func() { <-e.trying }()
+	case <-ctx.Done():
+		return s
+	}
+	now, ok := e.program()
+	if !ok {
+		return s
+	}
+	if e.tried == nil {
+		e.tried = e.loadTrial()
+	}
+	if e.tried == nil || !e.tried.of(now) {
+		now.Wraps = e.wrapsFFmpeg(ctx, now.Path)
 		if ctx.Err() != nil {
 			return s // it had no time, and may be tried again
 		}
-		done = &wraps
-		e.mu.Lock()
-		e.tried = done
-		e.mu.Unlock()
+		e.tried = &now
+		e.saveTrial(now)
 	}
-	s.wrapper = *done
+	s.wrapper = e.tried.Wraps
 	return s
+}
+
+// of reports whether the trial was one of the program as it is now.
+func (t trial) of(now trial) bool {
+	return t.Path == now.Path && t.Changed.Equal(now.Changed) && t.Size == now.Size
+}
+
+// program describes the binary as it is now.
+func (e *Encoder) program() (trial, bool) {
+	path, err := lookUp(e.settings.Binary)
+	if err != nil {
+		return trial{}, false
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return trial{}, false
+	}
+	return trial{Path: path, Changed: info.ModTime(), Size: info.Size()}, true
+}
+
+// loadTrial returns the outcome of an earlier controller's try, nil when there is none.
+func (e *Encoder) loadTrial() *trial {
+	if e.env.Dir == "" {
+		return nil
+	}
+	var t trial
+	body, err := os.ReadFile(filepath.Join(e.env.Dir, wrapperFile))
+	if err != nil || json.Unmarshal(body, &t) != nil {
+		return nil
+	}
+	return &t
+}
+
+func (e *Encoder) saveTrial(t trial) {
+	if e.env.Dir == "" {
+		return
+	}
+	body, err := json.Marshal(t)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(e.env.Dir, wrapperFile), body, 0o600)
+	}
+	if err != nil {
+		e.env.Log.Warn("the try of a program is forgotten", "encoder", e.env.Name, "error", err)
+	}
 }
 
 // couldHide reports whether the args are those of an FFmpeg to which the key can go out of sight.
@@ -51,11 +126,8 @@ func (s Settings) couldHide() bool {
 
 // wrapsFFmpeg runs the binary with a second of silence to nowhere. It is as good as FFmpeg when it says FFmpeg's name, has read an option
 // file behind optionFD, and reports progress on its standard output: a container or another machine does not have our descriptors.
-func wrapsFFmpeg(ctx context.Context, binary string) bool {
-	path, err := lookUp(binary)
-	if err != nil {
-		return false
-	}
+// Whatever the program has started is ended with it.
+func (e *Encoder) wrapsFFmpeg(ctx context.Context, path string) bool {
 	options, err := pipeOf("fflags=+bitexact\n")
 	if err != nil {
 		return false
@@ -68,12 +140,36 @@ func wrapsFFmpeg(ctx context.Context, binary string) bool {
 	defer null.Close()
 	ctx, cancel := context.WithTimeout(ctx, wrapperTime)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, path, "-nostdin", "-progress", "pipe:1", "-f", "lavfi", "-i", "anullsrc", "-t", "0.1", "-f", "null", "-fpre", fmt.Sprintf("/dev/fd/%d", optionFD), "-")
-	cmd.Env = environment("", encoders.Job{})
+	cmd := exec.CommandContext(ctx, path, "-nostdin", "-progress", "pipe:1", "-f", "lavfi", "-i", "anullsrc", "-t", "0.1",
+		"-f", "null", "-fpre", fmt.Sprintf("/dev/fd/%d", optionFD), "-")
+	cookie := newCookie(wrapperRun)
+	cmd.Env = environment(cookie, encoders.Job{}, "")
 	cmd.ExtraFiles = []*os.File{null, options} // descriptors 3, the lock's, and 4
-	cmd.WaitDelay = time.Second
-	var said bytes.Buffer
-	cmd.Stderr = &said
-	progress, err := cmd.Output()
-	return err == nil && strings.Contains(said.String(), "ffmpeg version") && bytes.Contains(progress, []byte("progress=end"))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	var said, progress bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &progress, &said
+	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
+	cmd.WaitDelay = 100 * time.Millisecond // for the output of what it leaves behind
+	if err := e.begin(cmd, e.settings, encoders.Job{}); err != nil {
+		return false
+	}
+	all := identity{PID: cmd.Process.Pid, Cookie: cookie}
+	if st, err := readStat(all.PID); err == nil {
+		all.Start = st.start
+	}
+	err = cmd.Wait()
+	endAll(all)
+	return err == nil && strings.Contains(said.String(), "ffmpeg version") && bytes.Contains(progress.Bytes(), []byte("progress=end"))
+}
+
+// endAll kills the family of a program that was tried, until none of it is left.
+func endAll(id identity) {
+	for range 50 {
+		left := family(id)
+		if len(left) == 0 {
+			return
+		}
+		(&process{state: state{identity: id}}).signalFamily(left, unix.SIGKILL)
+		time.Sleep(10 * time.Millisecond)
+	}
 }

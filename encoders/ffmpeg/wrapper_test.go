@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/encoders"
@@ -74,5 +75,68 @@ func TestNoWrapper(t *testing.T) {
 	}
 	if _, err := os.Stat(ran); err == nil {
 		t.Error("a program with args of its own was run to try it")
+	}
+}
+
+// TestTrialLeavesNothing tries a program that runs its streamer as a child and does not care for its args: nothing of it outlives the try,
+// which is over before the first viewer comes.
+func TestTrialLeavesNothing(t *testing.T) {
+	marks := t.TempDir()
+	for name, line := range map[string]string{
+		"a child":                `echo $$ >> "` + marks + `/$1.pids"; sleep 1000 & echo $! >> "` + marks + `/$1.pids"; wait`,
+		"a child of its session": `echo $$ >> "` + marks + `/$1.pids"; setsid sleep 1000 & sleep 1000`,
+		"a child left behind":    `setsid sleep 1000 & exit 0`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := Defaults()
+			s.Binary, s.Args, s.Allow = script(t, line), []string{"-i", "x", "-f", "flv", "{publish}"}, []string{marks}
+			dir := t.TempDir()
+			e := openIn(t, s, dir)
+			await(t, "the try is over", func() bool { _, err := os.Stat(filepath.Join(dir, wrapperFile)); return err == nil })
+			if left := ofTrials(); len(left) > 0 {
+				t.Errorf("left behind: %v", left)
+			}
+			began := time.Now()
+			j := job
+			j.Publish = secret.New("rtmp://h/app/lobby?token=" + canary)
+			start(t, e, j)
+			if took := time.Since(began); took > wrapperTime {
+				t.Errorf("the start took %v", took)
+			}
+			end(t, e)
+			again := openIn(t, s, dir)
+			if again.known(t.Context()).wrapper || again.tried == nil || again.tried.Path != s.Binary {
+				t.Errorf("opened again, it does not know: %+v", again.tried)
+			}
+			end(t, again)
+		})
+	}
+}
+
+// ofTrials lists the processes that have the cookie of a try.
+func ofTrials() (found []string) {
+	for _, pid := range pids() {
+		if cookie := environ(pid, cookieName); strings.HasPrefix(cookie, wrapperRun+".") {
+			found = append(found, fmt.Sprint(pid, " ", cookie))
+		}
+	}
+	return found
+}
+
+// TestHideKey has the settings say what a try would find out.
+func TestHideKey(t *testing.T) {
+	for say, hidden := range map[string]bool{"yes": true, "no": false} {
+		ran := filepath.Join(t.TempDir(), "ran")
+		s := Defaults()
+		s.Binary, s.HideKey, s.Args, s.Allow = script(t, `touch "`+ran+`"`), say, []string{"-i", "x", "-f", "flv", "{publish}"}, []string{filepath.Dir(ran)}
+		e := openIn(t, s, t.TempDir())
+		plan := fmt.Sprint(e.Plan(encoders.Job{Account: "ABC123", Name: "lobby", Publish: secret.New("rtmp://h/app/lobby?token=" + canary)}))
+		if seen := strings.Contains(plan, "can be seen"); seen == hidden {
+			t.Errorf("hide_key: %s: %s", say, plan)
+		}
+		end(t, e)
+		if _, err := os.Stat(ran); err == nil {
+			t.Errorf("hide_key: %s: it was tried", say)
+		}
 	}
 }
