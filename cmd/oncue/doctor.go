@@ -193,6 +193,7 @@ func (d *doctor) exams(used map[string]string) []exam {
 	list := []exam{
 		{name: "data dir", do: d.examineDataDir},
 		{name: "disk", do: d.examineDisk},
+		{name: "sandbox", do: d.examineSandbox},
 	}
 	for _, id := range slices.Sorted(maps.Keys(d.cfg.Accounts)) {
 		a := d.cfg.Accounts[id]

@@ -31,6 +31,8 @@ func TestEndToEnd(t *testing.T) {
 		{"lost hooks", testLostHooks},
 		{"bad input", testBadInput},
 		{"strangers", testStrangers},
+		{"hostile encoder", testHostileEncoder},
+		{"closed memory", testClosedMemory},
 		{"reload", testReload},
 		{"secrets", testSecrets},
 	} {

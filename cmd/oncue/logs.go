@@ -39,8 +39,16 @@ func newLogs() *cobra.Command {
 			window = max(window, logWindow)
 		}
 		l := logTail{c: c, out: cmd.OutOrStdout(), path: streamPath(id, fmt.Sprintf("/log?encoder=%s&lines=%d", url.QueryEscape(*encoder), window))}
-		if err := l.print(cmd.Context(), *lines); err != nil || !*follow {
+		if err := l.print(cmd.Context(), *lines); err != nil {
 			return err
+		}
+		if l.seen == nil {
+			if err := c.tellNoLog(cmd.Context(), cmd.ErrOrStderr(), id, *encoder); err != nil {
+				return err
+			}
+		}
+		if !*follow {
+			return nil
 		}
 		tick := time.NewTicker(logEvery)
 		defer tick.Stop()
@@ -56,6 +64,38 @@ func newLogs() *cobra.Command {
 		}
 	}
 	return cmd
+}
+
+// logless says of drivers why there is no log of theirs here, and what shows more.
+var logless = map[string]string{
+	"http": "it is a box with an HTTP API, which writes no log here; oncue try %[1]s status --verbose shows what it is asked and answers",
+	"obs":  "it is an OBS, which writes no log here: see its own, Help > Log Files; oncue try %[1]s status --verbose asks it",
+	"fake": "it is a pretended encoder, which writes no log",
+}
+
+// tellNoLog says why an encoder's log is empty: the named one's, or the first of the stream.
+func (c *client) tellNoLog(ctx context.Context, to io.Writer, stream, encoder string) error {
+	var st struct {
+		Encoders []struct{ Name, Driver string }
+	}
+	if err := c.get(ctx, streamPath(stream, ""), &st); err != nil {
+		return err
+	}
+	for _, e := range st.Encoders {
+		if encoder != "" && e.Name != encoder {
+			continue
+		}
+		why := logless[e.Driver]
+		if why == "" {
+			why = "it has written nothing yet"
+		} else if strings.Contains(why, "%") {
+			name, _, _ := strings.Cut(e.Name, "@") // of an instance, the encoder that it is one of
+			why = fmt.Sprintf(why, name)
+		}
+		fmt.Fprintf(to, "nothing is to be shown of encoder %s: %s\n", harmless(e.Name), why)
+		return nil
+	}
+	return nil
 }
 
 // logWindow is how many lines are read to find what is new, lines.

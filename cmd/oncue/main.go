@@ -19,6 +19,9 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if err := closeMemory(); err != nil { // no kernel refuses it
+		fmt.Fprintln(os.Stderr, "error: secrets in memory cannot be kept from other processes:", err)
+	}
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 

@@ -49,7 +49,7 @@ func (d *service) openEncoder(e controller.EncoderSpec, _ encoders.Job) (encoder
 			d.log.Warn("it is not noted with what settings an encoder runs", "encoder", e.Device, "error", err)
 		}
 	}
-	enc, err := drivers[e.Driver].open(settings, encoders.Env{Name: e.Device, Dir: dir, Log: d.log.With("encoder", e.Device)})
+	enc, err := drivers[e.Driver].open(settings, encoders.Env{Name: e.Device, Dir: dir, Log: d.log.With("encoder", e.Device), Guard: guardOf(p.Config)})
 	return enc, version, err
 }
 

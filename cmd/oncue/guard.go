@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/oncue/oncue/configs"
+	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/sandbox"
+)
+
+// closeMemory keeps the secrets in this process's memory and environment from other processes of the same user, encoders above all, and
+// out of core dumps.
+func closeMemory() error { return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) }
+
+// guardOf names what encoders have no business with.
+func guardOf(cfg *configs.Config) encoders.Guard {
+	g := encoders.Guard{Paths: []string{cfg.File, cfg.DataDir, cfg.TLS.KeyFile, os.Getenv("CREDENTIALS_DIRECTORY")}}
+	for _, address := range []string{cfg.Admin.Listen, cfg.Admin.Socket} {
+		if path, ok := strings.CutPrefix(address, "unix:"); ok || strings.HasPrefix(address, "/") {
+			g.Paths = append(g.Paths, path)
+		} else if _, port, err := net.SplitHostPort(address); err == nil {
+			if n, err := strconv.Atoi(port); err == nil && n > 0 {
+				g.Ports = append(g.Ports, n)
+			}
+		}
+	}
+	return g
+}
+
+// examineSandbox says what keeps encoders that are processes of this host away from all that they do not need.
+func (d *doctor) examineSandbox(context.Context) []encoders.Finding {
+	if !slices.ContainsFunc(d.cfg.Encoders, func(e *configs.Encoder) bool { return e.Driver == "ffmpeg" }) {
+		return []encoders.Finding{good("no encoder is a process of this host")}
+	}
+	by, open := sandbox.Describe()
+	if by == "" {
+		return []encoders.Finding{odd("this kernel has no Landlock, or this user may not use it: an encoder that a hostile input takes over can do all that the daemon can",
+			"Linux 5.13 and later have it, when its boot parameter lsm= names landlock")}
+	}
+	found := []encoders.Finding{good("encoders are confined by %s: the daemon's files, memory and admin side are out of their reach", by)}
+	for _, what := range open {
+		found = append(found, odd("this kernel does not close to encoders: "+what, ""))
+	}
+	return found
+}
