@@ -27,7 +27,7 @@ func newInit() *cobra.Command {
 		Use:   "init",
 		Short: "Ask the few things needed, write a configuration, try it",
 		Long: "Ask the few things needed, write a commented configuration that only its owner can read, try it, and print the webhook's URL.\n" +
-			"What a flag or the environment says is not asked. Secrets may be given as @FILE.",
+			"Answers given by flags or the environment are not asked for. Secrets may be given as @FILE.",
 		Args: noArgs,
 	}
 	path := configFlag(cmd)
@@ -56,6 +56,9 @@ func newInit() *cobra.Command {
 				return err
 			}
 		}
+		if err := a.filled().refuse(*path, cmd.ErrOrStderr()); err != nil {
+			return err
+		}
 		if err := a.ask(newAsker(cmd), flags.Changed); err != nil {
 			return err
 		}
@@ -79,52 +82,95 @@ type answers struct {
 	webhookSecret, apiSecret, publish          secret.Value
 }
 
-// ask asks for what is not known yet. Given reports whether a flag was set, be it to nothing.
+// ask asks for what is not known yet, and again for what cannot be used. Given reports whether a flag was set, be it to
+// nothing.
 func (a *answers) ask(q *asker, given func(flag string) bool) error {
-	ask := func(to *string, flag, question, otherwise string, check func(string) error) error {
+	text := func(to *string, flag, question, otherwise string, check func(string) error) error {
 		if *to != "" || given(flag) {
-			return check(*to)
+			return nil // checked already
 		}
-		return q.ask(to, flag, question, otherwise, check)
+		return q.ask(to, flag, question, otherwise, func(answer string) error {
+			*to = answer
+			return cmp.Or(check(answer), a.wrong())
+		})
 	}
-	if err := ask(&a.account, "account", "Account id at the platform", "", needed); err != nil {
-		return err
-	}
-	if !a.webhookSecret.Set() {
-		if err := q.askSecret(&a.webhookSecret, "webhook-secret", "Secret of the webhook, as the platform shows it", millicast.CheckSecret); err != nil {
-			return err
+	secretly := func(to *secret.Value, flag, question string, check func(string) error) error {
+		if to.Set() || given(flag) {
+			return nil
 		}
-	} else if err := millicast.CheckSecret(a.webhookSecret); err != nil {
+		return q.askSecret(to, flag, question, func(answer secret.Value) error {
+			*to = answer
+			return cmp.Or(check(answer.Reveal()), a.wrong())
+		})
+	}
+	if err := text(&a.account, "account", "Account id at the platform", "", needed); err != nil {
 		return err
 	}
-	if !a.apiSecret.Set() && !given("api-secret") {
-		if err := q.askSecret(&a.apiSecret, "api-secret", "API secret of the account (Enter for none)", nil); err != nil {
-			return err
-		}
-	}
-	if err := ask(&a.publicURL, "public-url", "https URL by which the platform reaches this host (Enter if not known yet)", "", anything); err != nil {
+	if err := secretly(&a.webhookSecret, "webhook-secret", "Secret of the webhook, as the platform shows it", needed); err != nil {
 		return err
 	}
-	if err := ask(&a.stream, "stream", "Name of the first stream", "", needed); err != nil {
+	if err := secretly(&a.apiSecret, "api-secret", "API secret of the account (Enter for none)", anything); err != nil {
 		return err
 	}
-	if err := ask(&a.input, "input", "What FFmpeg reads: URL, file or device; test for a test picture; obs for an OBS on this host", "test", anything); err != nil {
+	if err := text(&a.publicURL, "public-url", "https URL by which the platform reaches this host (Enter if not known yet)", "", anything); err != nil {
 		return err
 	}
-	if !a.publish.Set() && a.input != "obs" && !given("publish") {
-		return q.askSecret(&a.publish, "publish", "Publishing token of the stream, or its whole publishing URL", func(v secret.Value) error { return needed(v.Reveal()) })
+	if err := text(&a.stream, "stream", "Name of the first stream", "", needed); err != nil {
+		return err
 	}
-	return nil
+	if err := text(&a.input, "input", "What FFmpeg reads: URL, file or device; test for a test picture; obs for an OBS on this host", "test", anything); err != nil {
+		return err
+	}
+	if a.input == "obs" {
+		return nil
+	}
+	return secretly(&a.publish, "publish", "Publishing token of the stream, or its whole publishing URL", needed)
 }
 
 func needed(s string) error {
 	if strings.TrimSpace(s) == "" {
-		return errors.New("it must not be empty")
+		return errors.New("it is needed")
 	}
 	return nil
 }
 
 func anything(string) error { return nil }
+
+// wrong says what cannot be used of the answers so far.
+func (a *answers) wrong() error {
+	if problems := a.filled().problems(""); len(problems) > 0 {
+		return errors.New(problems[0].Text)
+	}
+	return nil
+}
+
+// filled has something good for each answer that is not given yet.
+func (a *answers) filled() *answers {
+	whole := *a
+	for text, standIn := range map[*string]string{&whole.account: "ACCOUNT", &whole.stream: "stream", &whole.input: "test"} {
+		*text = cmp.Or(*text, standIn)
+	}
+	if !whole.webhookSecret.Set() {
+		whole.webhookSecret = secret.New("c3RhbmQtaW4tZm9yLXRoZS1zZWNyZXQ=")
+	}
+	if !whole.publish.Set() && whole.input != "obs" {
+		whole.publish = secret.New("stand-in")
+	}
+	return &whole
+}
+
+// problems are those of the configuration that the answers make.
+func (a *answers) problems(path string) configs.Problems {
+	_, _, err := configs.Options{Drivers: driverSettings()}.Parse(path, a.yaml(false))
+	var problems configs.Problems
+	errors.As(err, &problems)
+	if strings.Contains(a.stream, "://") {
+		problems = append(problems, configs.Problem{
+			File: path, Line: 1, Col: 1, Key: "streams", Text: "this is a URL; the stream's name is a word such as lobby",
+		})
+	}
+	return problems
+}
 
 // publishURL makes a URL of a token.
 func (a *answers) publishURL() string {
@@ -135,19 +181,23 @@ func (a *answers) publishURL() string {
 	return "rtmps://rtmp-auto.millicast.com:443/v2/pub/{stream}?token=" + p
 }
 
+// refuse prints what is wrong with the answers.
+func (a *answers) refuse(path string, errs io.Writer) error {
+	problems := a.problems(path)
+	if len(problems) == 0 {
+		return nil
+	}
+	for _, p := range problems {
+		fmt.Fprintln(errs, p)
+	}
+	return hint(errors.New("these answers make no good configuration; nothing was written"), "the keys in the lines above say which answer is meant")
+}
+
 // write makes the file, tries it, and only then puts it in place.
 func (a *answers) write(path string, replace bool, errs io.Writer) error {
 	_, socket := packaged(path)
 	text := a.yaml(socket)
-	_, _, err := configs.Options{Drivers: driverSettings()}.Parse(path, text)
-	var problems configs.Problems
-	if errors.As(err, &problems) {
-		for _, p := range problems {
-			fmt.Fprintln(errs, p)
-		}
-		return hint(errors.New("these answers make no good configuration; nothing was written"), "the keys in the lines above say which answer is meant")
-	}
-	if err != nil {
+	if err := a.refuse(path, errs); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -224,10 +274,7 @@ func (a *answers) yaml(socket bool) []byte {
 	case "obs":
 		line("    obs: {address: \"127.0.0.1:4455\", password: \"\", set_service: %t}   # Tools > WebSocket Server Settings", a.publish.Set())
 	case "test":
-		line("    ffmpeg:                   # a test picture; replace it by input: rtsp://...")
-		line("      args: [-re, -f, lavfi, -i, \"testsrc2=size=1280x720:rate=30\", -f, lavfi, -i, \"sine=frequency=440\",")
-		line("             -c:v, libx264, -preset, veryfast, -tune, zerolatency, -bf, \"0\", -g, \"60\", -b:v, 2500k, -pix_fmt, yuv420p,")
-		line("             -c:a, aac, -b:a, 128k, -f, flv, \"{publish}\"]")
+		line("    ffmpeg: {input: test}     # a test picture; replace it by the URL of a camera: rtsp://...")
 	default:
 		line("    ffmpeg: {input: %s}", quoteYAML(a.input))
 	}
@@ -301,18 +348,15 @@ func (q *asker) ask(to *string, flag, question, otherwise string, check func(str
 			return nil
 		} else if err != nil || q.terminal == nil {
 			fmt.Fprintln(q.out)
-			return hint(usageError{fmt.Errorf("%s: no answer that can be used: %w", strings.ToLower(question[:1])+question[1:], cmp.Or(wrong, err))}, "--"+flag+" gives it without being asked")
+			return hint(usageError{fmt.Errorf("%s: %w", strings.ToLower(question[:1])+question[1:], cmp.Or(wrong, err))}, "answer it on a terminal, or with --"+flag)
 		} else {
 			fmt.Fprintf(q.out, "  %v\n", wrong)
 		}
 	}
 }
 
-// askSecret is ask without an echo. Check nil: nothing is good, too.
+// askSecret is ask without an echo.
 func (q *asker) askSecret(to *secret.Value, flag, question string, check func(secret.Value) error) error {
-	if check == nil {
-		check = func(secret.Value) error { return nil }
-	}
 	checked := func(s string) error { return check(secret.New(s)) }
 	if q.terminal == nil {
 		var text string
