@@ -133,9 +133,9 @@ func (s screen) planAccount(cfg *configs.Config, a *configs.Account) {
 		}
 		s.item("webhook", "%s", care)
 	} else {
-		s.item("api", "none, for there is no api_secret: what is live is known by hooks alone")
+		s.item("api", "none: without api_secret, oncue knows what is live from hooks alone")
 		if byFeed(cfg, a.ID) {
-			s.item("note", "confirm: feed needs feed hooks: the webhook must send them beside viewer hooks")
+			s.item("note", "confirm: feed needs feed hooks; the webhook must send them as well as viewer hooks")
 		}
 	}
 	s.printf("\n")

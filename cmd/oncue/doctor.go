@@ -127,7 +127,7 @@ func (d *doctor) summarize(s screen, all, broken []finding, printed int) {
 	first := d.cfg.Encoders[0].Name
 	if counted > 0 {
 		fine := slices.DeleteFunc(slices.Clone(d.cfg.Encoders), func(e *configs.Encoder) bool { return wrong["encoder "+e.Name] })
-		s.finding(finding{"encoders", good("%d of %d work as far as they were tried (--json prints all %s)", len(fine), len(d.cfg.Encoders), plural(len(all), "finding"))})
+		s.finding(finding{"encoders", good("%d of %d work as far as oncue could try them (--json prints all %s)", len(fine), len(d.cfg.Encoders), plural(len(all), "finding"))})
 	}
 	if i := slices.IndexFunc(d.cfg.Streams, func(st *configs.Stream) bool { return !st.IsPattern && len(st.Encoders) > 0 }); i >= 0 {
 		first = d.cfg.Streams[i].Encoders[0]

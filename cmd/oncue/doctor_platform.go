@@ -24,9 +24,9 @@ const (
 // examineAccount tries the API secret, compares the clocks and looks at the webhook.
 func (d *doctor) examineAccount(ctx context.Context, a *configs.Account) []encoders.Finding {
 	if !a.APISecret.Set() {
-		found := []encoders.Finding{odd("there is no api_secret: the webhook cannot be looked at, nor the round trip tried, and lost hooks are not made up for", "set accounts."+a.ID+".api_secret")}
+		found := []encoders.Finding{odd("there is no api_secret: oncue cannot check the webhook, try the round trip, or recover lost hooks", "set accounts."+a.ID+".api_secret")}
 		if byFeed(d.cfg, a.ID) {
-			found = append(found, odd("confirm: feed needs feed hooks, and nobody can see here whether the webhook sends them", "switch feed hooks on at the platform, beside viewer hooks; or set confirm: encoder"))
+			found = append(found, odd("confirm: feed needs feed hooks, and oncue cannot see whether the webhook sends them", "switch feed hooks on at the platform, beside viewer hooks; or set confirm: encoder"))
 		}
 		return found
 	}

@@ -118,7 +118,7 @@ func noArgs(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	if cmd.HasSubCommands() {
-		text := fmt.Errorf("%q is no command of %s", args[0], cmd.CommandPath())
+		text := fmt.Errorf("unknown command %q", args[0])
 		cmd.SuggestionsMinimumDistance = 2
 		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 			return hint(usageError{text}, fmt.Sprintf("did you mean %s %s?", cmd.CommandPath(), near[0]))

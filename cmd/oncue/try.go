@@ -38,7 +38,7 @@ func newTry() *cobra.Command {
 	force := cmd.Flags().Bool("force", false, "go on although the daemon uses the encoder")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if !slices.Contains([]string{"start", "stop", "status"}, args[1]) {
-			return hint(usageError{fmt.Errorf("%q is none of start, stop, status", args[1])}, "usage: "+cmd.UseLine())
+			return hint(usageError{fmt.Errorf("%q is not an action; the actions are start, stop and status", args[1])}, "usage: "+cmd.UseLine())
 		}
 		cfg, err := readConfig(cmd.Flag("config").Value.String(), cmd.ErrOrStderr(), false)
 		if err != nil {
@@ -148,7 +148,7 @@ func (t *trial) run(ctx context.Context, what string, verbose bool) error {
 	}
 	t.showStatus(st)
 	if st.State == encoders.StateUnknown {
-		return errors.New("the encoder cannot be asked")
+		return errors.New("the encoder does not say what it is doing")
 	}
 	return nil
 }
@@ -182,7 +182,7 @@ func (t *trial) showPlan() {
 	}
 }
 
-// start hands the start over and waits until the encoder publishes, or fails.
+// start tells the encoder to start and waits until the encoder publishes, or fails.
 func (t *trial) start(ctx context.Context) error {
 	limit := configs.Default().Defaults.StartTimeout
 	if st, _, ok := t.cfg.Lookup(t.job.Account, t.job.Name); ok {
@@ -193,7 +193,7 @@ func (t *trial) start(ctx context.Context) error {
 	if err := t.enc.Start(ctx, t.job); err != nil {
 		return fmt.Errorf("start %s: %w", t.name, err)
 	}
-	t.printf("the start is handed over; waiting until it publishes\n")
+	t.printf("the encoder was told to start; waiting until it publishes\n")
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
