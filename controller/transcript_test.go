@@ -26,7 +26,7 @@ var update = flag.Bool("update", false, "write the outcomes of testdata/*.txt an
 //	policy KEY=VALUE …          durations by their configuration keys; encoders=a,b several=failover ask force_stop confirm=encoder …
 //	+DURATION                   time passes; deadlines ring
 //	attempt | first | noviewers | started FEED | ended FEED   [sent=-5s] [source=S] [priority=N]   a hook
-//	box NAME KEY=VALUE …        how an encoder behaves: start=200ms|hang|fail:TEXT, stop=100ms|hang|fail:TEXT, permanent, silent (never says that it publishes), gone (is off, and nobody has told)
+//	box NAME KEY=VALUE …        how an encoder behaves: start=200ms|hang|busy|fail:TEXT, stop=100ms|hang|fail:TEXT, permanent, silent (never says that it publishes), gone (is off, and nobody has told)
 //	enc NAME STATE [byhand] [permanent] [configonly] [error:TEXT]   the encoder is seen so
 //	api live VIEWERS | off | down | refused     what the platform's API says when it is asked from now on
 //	poll live VIEWERS | off     the regular poll brings this
@@ -462,6 +462,10 @@ func (st *stage) start(a StartEncoder) {
 	b := st.prop(a.Encoder)
 	if b.start == "hang" {
 		b.run = a.Run
+		return
+	}
+	if b.start == "busy" {
+		st.later(50*time.Millisecond, StartDone{Encoder: a.Encoder, Run: a.Run, Err: "it is on already, and not for this stream", Busy: true})
 		return
 	}
 	if why, ok := strings.CutPrefix(b.start, "fail:"); ok {
