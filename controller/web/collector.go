@@ -2,6 +2,7 @@ package web
 
 import (
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -9,11 +10,37 @@ import (
 	"github.com/oncue/oncue/controller"
 )
 
-// viewCollector turns the controller's views into metrics at each scrape. A stream has one series for the phase that it is in, with value 1:
-// the number of series grows with the streams, not with streams times phases.
+// viewCollector turns the controller's views into metrics at each scrape. A stream has one series for the phase that it
+// is in, with value 1: the number of series grows with the streams, not with streams times phases. Anybody can ask for
+// the names of a pattern, so all of them share the series of the pattern, which count them.
 type viewCollector struct {
 	controller Controller
 	now        func() time.Time
+
+	mu       sync.Mutex
+	patterns map[string]*patternSums // by id, since the first scrape
+	scraped  bool
+}
+
+// sums are the figures of a stream that only grow.
+type sums struct{ run, watched, avoided, wasted, starts float64 }
+
+func sumsOf(s *controller.StreamView) sums {
+	return sums{s.Savings.RunS, s.Savings.WatchedS, s.Savings.AvoidedS, float64(s.Savings.Wasted), float64(s.Starts)}
+}
+
+func (s *sums) add(now, before sums) {
+	s.run += max(now.run-before.run, 0)
+	s.watched += max(now.watched-before.watched, 0)
+	s.avoided += max(now.avoided-before.avoided, 0)
+	s.wasted += max(now.wasted-before.wasted, 0)
+	s.starts += max(now.starts-before.starts, 0)
+}
+
+// patternSums adds up the streams of a pattern, those that are forgotten included.
+type patternSums struct {
+	total sums
+	seen  map[string]sums // of each stream, at the last scrape
 }
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
@@ -26,7 +53,7 @@ var (
 	encoderLabels = []string{"account", "stream", "encoder"}
 
 	descStreams     = desc("oncue_streams", "Streams by phase.", "phase")
-	descPhase       = desc("oncue_stream_phase", "1 for the phase that the stream is in.", "account", "stream", "phase")
+	descPhase       = desc("oncue_stream_phase", "1 for the phase that the stream is in; of a pattern, how many of its streams are in it.", "account", "stream", "phase")
 	descWanted      = desc("oncue_stream_wanted", "1 while the stream is wanted.", streamLabels...)
 	descHeld        = desc("oncue_stream_held", "1 while a person holds the stream on or off.", streamLabels...)
 	descUnconfirmed = desc("oncue_stream_unconfirmed", "1 while the stream is live by the encoder's word alone.", streamLabels...)
@@ -56,8 +83,11 @@ func (v *viewCollector) Collect(out chan<- prometheus.Metric) {
 	phases := map[controller.Phase]int{}
 	for i := range streams {
 		phases[streams[i].Phase]++
-		collectStream(out, &streams[i])
+		if streams[i].Pattern == "" {
+			collectStream(out, &streams[i])
+		}
 	}
+	v.collectPatterns(out, streams)
 	for _, phase := range controller.Phases {
 		gauge(out, descStreams, float64(phases[phase]), string(phase))
 	}
@@ -86,15 +116,11 @@ func collectStream(out chan<- prometheus.Metric, s *controller.StreamView) {
 	if s.Viewers != nil {
 		gauge(out, descViewers, float64(*s.Viewers), account, name)
 	}
-	count(out, descRun, s.Savings.RunS, account, name)
-	count(out, descWatched, s.Savings.WatchedS, account, name)
-	count(out, descAvoided, s.Savings.AvoidedS, account, name)
-	count(out, descWasted, float64(s.Savings.Wasted), account, name)
-	count(out, descStarts, float64(s.Starts), account, name)
+	collectSums(out, sumsOf(s), account, name)
 	for _, e := range s.Encoders {
 		labels := []string{account, name, label(e.Name)}
 		gauge(out, descRestarts, float64(e.Restarts), labels...)
-		gauge(out, descFaulty, truth(e.State == "failed" || e.State == "stalled" || e.State == "unknown"), labels...)
+		gauge(out, descFaulty, truth(isFaulty(e)), labels...)
 		if h := e.Health; h != nil {
 			if h.BitrateBPS != nil {
 				gauge(out, descBitrate, *h.BitrateBPS, labels...)
@@ -104,6 +130,83 @@ func collectStream(out chan<- prometheus.Metric, s *controller.StreamView) {
 			}
 		}
 	}
+}
+
+func collectSums(out chan<- prometheus.Metric, s sums, account, name string) {
+	count(out, descRun, s.run, account, name)
+	count(out, descWatched, s.watched, account, name)
+	count(out, descAvoided, s.avoided, account, name)
+	count(out, descWasted, s.wasted, account, name)
+	count(out, descStarts, s.starts, account, name)
+}
+
+// collectPatterns makes one set of series for each pattern: how many of its streams are in a phase, wanted, held and so
+// on, and sums of the rest.
+func (v *viewCollector) collectPatterns(out chan<- prometheus.Metric, streams []controller.StreamView) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	of := map[string][]*controller.StreamView{}
+	for i := range streams {
+		if p := streams[i].Pattern; p != "" {
+			of[p] = append(of[p], &streams[i])
+		}
+	}
+	for pattern := range of {
+		if v.patterns[pattern] == nil {
+			v.patterns[pattern] = &patternSums{}
+		}
+	}
+	for pattern, p := range v.patterns {
+		seen := map[string]sums{}
+		for _, s := range of[pattern] {
+			now := sumsOf(s)
+			if before, known := p.seen[s.ID]; known || v.scraped {
+				p.total.add(now, before)
+			}
+			seen[s.ID] = now
+		}
+		p.seen = seen
+		account, name, _ := controller.SplitID(pattern)
+		collectPattern(out, of[pattern], label(account), label(name))
+		collectSums(out, p.total, label(account), label(name))
+	}
+	v.scraped = true
+}
+
+func collectPattern(out chan<- prometheus.Metric, streams []*controller.StreamView, account, name string) {
+	phases := map[controller.Phase]float64{}
+	var wanted, held, unconfirmed, viewers float64
+	for _, s := range streams {
+		phases[s.Phase]++
+		wanted += truth(s.Wanted)
+		held += truth(s.Mode != controller.ModeAuto)
+		unconfirmed += truth(s.Unconfirmed)
+		if s.Viewers != nil {
+			viewers += float64(*s.Viewers)
+		}
+	}
+	for phase, n := range phases {
+		gauge(out, descPhase, n, account, name, string(phase))
+	}
+	gauge(out, descWanted, wanted, account, name)
+	gauge(out, descHeld, held, account, name)
+	gauge(out, descUnconfirmed, unconfirmed, account, name)
+	gauge(out, descViewers, viewers, account, name)
+	faulty, restarts := map[string]float64{}, map[string]float64{}
+	for _, s := range streams {
+		for _, e := range s.Encoders {
+			faulty[e.Name] += truth(isFaulty(e))
+			restarts[e.Name] += float64(e.Restarts)
+		}
+	}
+	for encoder := range faulty {
+		gauge(out, descFaulty, faulty[encoder], account, name, label(encoder))
+		gauge(out, descRestarts, restarts[encoder], account, name, label(encoder))
+	}
+}
+
+func isFaulty(e controller.EncoderView) bool {
+	return e.State == "failed" || e.State == "stalled" || e.State == "unknown"
 }
 
 func gauge(out chan<- prometheus.Metric, d *prometheus.Desc, value float64, labels ...string) {

@@ -98,7 +98,7 @@ func verdicts() []HookResult {
 
 // Watch adds what is true of the streams and accounts at the time of a scrape.
 func (m *Metrics) Watch(c Controller) {
-	m.registry.MustRegister(&viewCollector{controller: c, now: time.Now})
+	m.registry.MustRegister(&viewCollector{controller: c, now: time.Now, patterns: map[string]*patternSums{}})
 }
 
 // Register adds another package's collector.

@@ -3,6 +3,7 @@ package web
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"regexp"
 	"slices"
@@ -198,5 +199,43 @@ func TestDashboardAndAlertsUseMetricsThatExist(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestMetricsOfAPattern: however many names strangers ask for, a pattern has one set of series, and its counters do not fall when a name is forgotten.
+func TestMetricsOfAPattern(t *testing.T) {
+	m := NewMetrics("v1.2.3", quiet())
+	f := newFake("ABC123/lobby")
+	m.Watch(f)
+	_, base := startAdmin(t, newFake(), func(o *AdminOptions) { o.Metrics = m.Handler() })
+	scrape := func() string { return call(t, "GET", base+"/metrics", "").body }
+	scrape()
+	var lines []int
+	for _, n := range []int{1, 50} {
+		for i := range n {
+			s := fullStream(fmt.Sprint("ABC123/cam-", i))
+			s.Pattern, s.Savings.RunS, s.Starts = "ABC123/cam-*", 10, 2
+			f.streams[s.ID] = s
+		}
+		text := scrape()
+		lines = append(lines, strings.Count(text, "\n"))
+		if strings.Contains(text, "cam-0") {
+			t.Error("a name of a pattern is shown")
+		}
+	}
+	if lines[0] != lines[1] {
+		t.Errorf("1 name: %d lines, 50 names: %d", lines[0], lines[1])
+	}
+	if text := scrape(); !strings.Contains(text, `oncue_stream_starts_total{account="ABC123",stream="cam-*"} 100`) ||
+		!strings.Contains(text, `oncue_stream_phase{account="ABC123",phase="lingering",stream="cam-*"} 50`) {
+		t.Error(text)
+	}
+	for id, s := range f.streams {
+		if s.Pattern != "" && id != "ABC123/cam-0" {
+			delete(f.streams, id)
+		}
+	}
+	if text := scrape(); !strings.Contains(text, `oncue_stream_encoder_seconds_total{account="ABC123",stream="cam-*"} 500`) {
+		t.Error(text)
 	}
 }
