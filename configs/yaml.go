@@ -312,8 +312,8 @@ func firstAlias(n *yaml.Node, name string) *yaml.Node {
 }
 
 const (
-	blameBudget = 48 << 20 // bytes that blame parses, so that a huge broken file is refused within seconds
-	blameNear   = 60       // lines that it tries one by one
+	blameBudget = 32 << 20 // bytes that blame parses, so that a huge broken file is refused within seconds
+	blameNear   = 10       // lines that it tries one by one
 )
 
 // blame finds the line after the longest beginning of the file that is good YAML. The parser itself names where the

@@ -131,7 +131,7 @@ func TestLinesEndAsYAMLSays(t *testing.T) {
 // is blamed for it.
 func TestMistakeThatCannotBeFound(t *testing.T) {
 	var file strings.Builder
-	for n := 0; file.Len() < 12<<20; n++ {
+	for n := 0; file.Len() < 6<<20; n++ {
 		fmt.Fprintf(&file, "x-%d: {a: [1, 2, 3], b: %s}\n", n, strings.Repeat("b", 2000))
 	}
 	file.WriteString("log: [\n")
