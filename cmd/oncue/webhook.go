@@ -20,8 +20,8 @@ import (
 func newWebhook() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "webhook",
-		Short: "Look after the account's webhooks at the platform",
-		Long: "Look after the account's webhooks at the platform, through its API.\n" +
+		Short: "List, create, change and test the account's webhooks",
+		Long: "List, create, change and test the account's webhooks through the platform's API.\n" +
 			"Commands that take an ID mean the webhook with public_url + /hooks/millicast when there is none. Secrets are shown with --show-secret only.",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -30,8 +30,8 @@ func newWebhook() *cobra.Command {
 	return cmd
 }
 
-// desk is where the subcommands of webhook work: an account, its API, and how to show what comes.
-type desk struct {
+// webhookCmd is what the subcommands of webhook share: an account, its API, and how to print results.
+type webhookCmd struct {
 	cmd     *cobra.Command
 	cfg     *configs.Config
 	account *configs.Account
@@ -40,8 +40,8 @@ type desk struct {
 	secrets bool
 }
 
-// atDesk makes a subcommand whose work is done with a desk.
-func atDesk(cmd *cobra.Command, do func(ctx context.Context, d *desk, args []string) error) *cobra.Command {
+// webhookSubcommand makes a subcommand that works on one account.
+func webhookSubcommand(cmd *cobra.Command, do func(ctx context.Context, d *webhookCmd, args []string) error) *cobra.Command {
 	daemonFlags(cmd)
 	account := cmd.Flags().String("account", "", "account `ID` (default: the only one with an api_secret)")
 	asJSON := cmd.Flags().Bool("json", false, "print the platform's answer as JSON")
@@ -51,7 +51,7 @@ func atDesk(cmd *cobra.Command, do func(ctx context.Context, d *desk, args []str
 		if err != nil {
 			return err
 		}
-		d := &desk{cmd: cmd, cfg: cfg, json: *asJSON, secrets: *secrets}
+		d := &webhookCmd{cmd: cmd, cfg: cfg, json: *asJSON, secrets: *secrets}
 		if d.account, err = apiAccount(cfg, *account); err != nil {
 			return err
 		}
@@ -83,7 +83,7 @@ func apiAccount(cfg *configs.Config, id string) (*configs.Account, error) {
 }
 
 // explain adds the likely fix to the platform's refusals.
-func (d *desk) explain(err error) error {
+func (d *webhookCmd) explain(err error) error {
 	switch {
 	case errors.Is(err, millicast.ErrUnauthorized):
 		return hint(err, "take the API secret of account "+d.account.ID+" anew from the platform's settings")
@@ -94,15 +94,15 @@ func (d *desk) explain(err error) error {
 }
 
 // ownURL is the URL of our webhook.
-func (d *desk) ownURL() (string, error) {
+func (d *webhookCmd) ownURL() (string, error) {
 	if d.cfg.PublicURL == "" {
-		return "", hint(fmt.Errorf("%s has no public_url, so our webhook is not known", d.cfg.File), "set public_url, or give the ID or the --url of the webhook")
+		return "", hint(fmt.Errorf("%s has no public_url, so oncue cannot tell which webhook is its own", d.cfg.File), "set public_url, or give the ID or the --url of the webhook")
 	}
 	return millicast.HookURL(d.cfg.PublicURL), nil
 }
 
 // webhook is the one that args name by its id, or ours.
-func (d *desk) webhook(ctx context.Context, args []string) (millicast.Webhook, error) {
+func (d *webhookCmd) webhook(ctx context.Context, args []string) (millicast.Webhook, error) {
 	if len(args) > 0 {
 		id, err := strconv.Atoi(args[0])
 		if err != nil {
@@ -139,7 +139,7 @@ type webhookJSON struct {
 	Disabled *string `json:"disabled"`
 }
 
-func (d *desk) jsonOf(w millicast.Webhook) webhookJSON {
+func (d *webhookCmd) jsonOf(w millicast.Webhook) webhookJSON {
 	out := webhookJSON{Webhook: w, Secret: d.secretOf(w)}
 	if w.Disabled != nil {
 		words := w.Disabled.String()
@@ -148,7 +148,7 @@ func (d *desk) jsonOf(w millicast.Webhook) webhookJSON {
 	return out
 }
 
-func (d *desk) secretOf(w millicast.Webhook) string {
+func (d *webhookCmd) secretOf(w millicast.Webhook) string {
 	if d.secrets {
 		return w.Secret.Reveal()
 	}
@@ -156,7 +156,7 @@ func (d *desk) secretOf(w millicast.Webhook) string {
 }
 
 // show prints one webhook after what was done with it.
-func (d *desk) show(done string, w millicast.Webhook) error {
+func (d *webhookCmd) show(done string, w millicast.Webhook) error {
 	out := d.cmd.OutOrStdout()
 	if d.json {
 		return writeJSON(out, d.jsonOf(w))
@@ -178,7 +178,7 @@ func writeJSON(out io.Writer, v any) error {
 }
 
 func newWebhookList() *cobra.Command {
-	return atDesk(&cobra.Command{Use: "list", Short: "List the account's webhooks", Args: noArgs}, func(ctx context.Context, d *desk, _ []string) error {
+	return webhookSubcommand(&cobra.Command{Use: "list", Short: "List the account's webhooks", Args: noArgs}, func(ctx context.Context, d *webhookCmd, _ []string) error {
 		all, err := d.client.ListWebhooks(ctx)
 		if err != nil {
 			return err
@@ -209,7 +209,7 @@ func newWebhookList() *cobra.Command {
 	})
 }
 
-func (d *desk) row(w millicast.Webhook, own string) []cell {
+func (d *webhookCmd) row(w millicast.Webhook, own string) []cell {
 	ours, state := "no", cell{"on", green}
 	if w.URL == own {
 		ours = "yes"

@@ -23,7 +23,7 @@ func newWebhookCreate() *cobra.Command {
 	}
 	url := cmd.Flags().String("url", "", "`URL` (default: public_url + "+millicast.HookPath+")")
 	filter := cmd.Flags().String("filter", "", "only for streams whose name matches this regular `EXPRESSION`")
-	return atDesk(cmd, func(ctx context.Context, d *desk, _ []string) error {
+	return webhookSubcommand(cmd, func(ctx context.Context, d *webhookCmd, _ []string) error {
 		spec := millicast.WebhookSpec{URL: *url, Feeds: true, Viewers: true, Thumbnails: true, Filter: *filter}
 		if spec.URL == "" {
 			var err error
@@ -40,7 +40,7 @@ func newWebhookCreate() *cobra.Command {
 		}
 		w, err := d.client.CreateWebhook(ctx, spec)
 		if err != nil {
-			return hint(err, "it may be there nevertheless: oncue webhook list, before you try again")
+			return hint(err, "the platform may have made it all the same: see oncue webhook list before you try again")
 		}
 		if whole, err := d.client.Webhook(ctx, w.ID); err == nil { // the answer to the making may leave things out
 			w = whole
@@ -49,7 +49,7 @@ func newWebhookCreate() *cobra.Command {
 			return err
 		}
 		if !d.secrets && !d.account.ManageWebhook {
-			fmt.Fprintln(d.cmd.ErrOrStderr(), "hint: its secret belongs into webhook_secrets; oncue webhook list --show-secret shows it")
+			fmt.Fprintln(d.cmd.ErrOrStderr(), "hint: add its secret to webhook_secrets; oncue webhook list --show-secret shows it")
 		}
 		return nil
 	})
@@ -69,7 +69,7 @@ func newWebhookUpdate() *cobra.Command {
 	thumbnails := flags.Bool("thumbnails", true, "send thumbnails")
 	media := flags.Bool("media", false, "send media hooks")
 	transcoder := flags.Bool("transcoder", false, "send transcoder hooks")
-	return atDesk(cmd, func(ctx context.Context, d *desk, args []string) error {
+	return webhookSubcommand(cmd, func(ctx context.Context, d *webhookCmd, args []string) error {
 		var change millicast.WebhookChange
 		asked := false
 		for _, f := range []struct {
@@ -98,7 +98,7 @@ func newWebhookUpdate() *cobra.Command {
 }
 
 // change makes a change and shows the webhook as it is then.
-func (d *desk) change(ctx context.Context, args []string, change millicast.WebhookChange, done string) error {
+func (d *webhookCmd) change(ctx context.Context, args []string, change millicast.WebhookChange, done string) error {
 	w, err := d.webhook(ctx, args)
 	if err != nil {
 		return err
@@ -113,15 +113,15 @@ func (d *desk) change(ctx context.Context, args []string, change millicast.Webho
 }
 
 func newWebhookEnable() *cobra.Command {
-	cmd := &cobra.Command{Use: "enable [ID]", Short: "Switch a webhook on again that the platform has disabled", Args: argsBetween(0, 1)}
-	return atDesk(cmd, func(ctx context.Context, d *desk, args []string) error {
+	cmd := &cobra.Command{Use: "enable [ID]", Short: "Enable a webhook that the platform has disabled", Args: argsBetween(0, 1)}
+	return webhookSubcommand(cmd, func(ctx context.Context, d *webhookCmd, args []string) error {
 		return d.change(ctx, args, millicast.WebhookChange{Enable: true}, "is enabled")
 	})
 }
 
 func newWebhookDelete() *cobra.Command {
-	cmd := &cobra.Command{Use: "delete [ID]", Short: "Remove a webhook; the platform then tells nothing any more", Args: argsBetween(0, 1)}
-	return atDesk(cmd, func(ctx context.Context, d *desk, args []string) error {
+	cmd := &cobra.Command{Use: "delete [ID]", Short: "Delete a webhook; the platform then sends no more hooks", Args: argsBetween(0, 1)}
+	return webhookSubcommand(cmd, func(ctx context.Context, d *webhookCmd, args []string) error {
 		w, err := d.webhook(ctx, args)
 		if err != nil {
 			return err
@@ -143,7 +143,7 @@ func newWebhookTest() *cobra.Command {
 		ValidArgs: millicast.TestKinds[:],
 	}
 	stream := cmd.Flags().String("stream", "", "`NAME` of the stream that the hook is for; nothing is waited for then")
-	return atDesk(cmd, func(ctx context.Context, d *desk, args []string) error {
+	return webhookSubcommand(cmd, func(ctx context.Context, d *webhookCmd, args []string) error {
 		kind := "ViewerConnection"
 		if len(args) > 0 {
 			i := slices.IndexFunc(millicast.TestKinds[:], func(k string) bool { return strings.EqualFold(k, args[0]) })
@@ -166,7 +166,7 @@ func newWebhookTest() *cobra.Command {
 	})
 }
 
-func (d *desk) roundTrip(ctx context.Context) error {
+func (d *webhookCmd) roundTrip(ctx context.Context) error {
 	daemon, err := findDaemon(d.cmd)
 	if err != nil {
 		return err

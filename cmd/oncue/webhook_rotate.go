@@ -28,7 +28,7 @@ func newWebhookRotate() *cobra.Command {
 			"Where no daemon runs, the secret is put there for the next one.",
 		Args: noArgs,
 	}
-	return atDesk(cmd, func(ctx context.Context, d *desk, _ []string) error {
+	return webhookSubcommand(cmd, func(ctx context.Context, d *webhookCmd, _ []string) error {
 		if _, err := d.ownURL(); err != nil {
 			return err
 		}
@@ -60,7 +60,7 @@ type rotation struct {
 	Secret  string                 `json:"secret,omitempty"` // with show_secret only
 }
 
-func (d *desk) rotateByDaemon(ctx context.Context, daemon *client) (out rotation, err error) {
+func (d *webhookCmd) rotateByDaemon(ctx context.Context, daemon *client) (out rotation, err error) {
 	path := "/api/v1/accounts/" + url.PathEscape(d.account.ID) + "/webhook/rotate"
 	if d.secrets {
 		path += "?show_secret=true"
@@ -70,7 +70,7 @@ func (d *desk) rotateByDaemon(ctx context.Context, daemon *client) (out rotation
 }
 
 // rotateHere does what the daemon would, in the data directory that no daemon uses.
-func (d *desk) rotateHere(ctx context.Context) (out rotation, err error) {
+func (d *webhookCmd) rotateHere(ctx context.Context) (out rotation, err error) {
 	if err := becomeOwner(d.cfg); err != nil {
 		return out, err
 	}
@@ -90,7 +90,7 @@ func (d *desk) rotateHere(ctx context.Context) (out rotation, err error) {
 	})
 	before, after, err := care.Rotate(ctx)
 	if err != nil {
-		return out, hint(err, "whether the secret is a new one is not known; with manage_webhook: true the daemon finds out at its start")
+		return out, hint(err, "oncue does not know whether the platform changed the secret; with manage_webhook: true the daemon finds out when it starts")
 	}
 	if err := keepRotated(ctx, st, d.account.ID, before, after); err != nil {
 		return out, err
