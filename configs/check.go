@@ -124,6 +124,8 @@ func (d *decoder) checkListen(c *Config) {
 	}
 	if file := c.Admin.Socket; file != "" && !filepath.IsAbs(file) {
 		d.wrong("admin.socket", "is not a whole path; allowed: /PATH, such as /run/oncue/admin.sock")
+	} else if file != "" && ("unix:"+file == c.Admin.Listen || "unix:"+file == c.Listen) {
+		d.wrong("admin.socket", "is an address that listen or admin.listen has already; it is for a further one")
 	}
 	if t := c.Admin.Token; t.Set() && len(t.Reveal()) < shortestToken {
 		const short = "is shorter than %d characters; `openssl rand -hex 16` makes a good one"

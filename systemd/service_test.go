@@ -155,8 +155,7 @@ func TestService(t *testing.T) {
 	// What does not end when it is asked is killed, and what has got into the unit by whatever way is part of it.
 	m.run("systemd-run --quiet --unit=stubborn /bin/sh -c \"trap '' TERM; exec sleep 100000\"")
 	stubborn := m.run("systemctl show --value --property=MainPID stubborn.service")
-	m.run("for dir in /sys/fs/cgroup /sys/fs/cgroup/unified /sys/fs/cgroup/systemd; do procs=$dir$(systemctl show --value --property=ControlGroup oncue.service)/cgroup.procs; " +
-		"[ ! -e $procs ] || echo " + stubborn + " > $procs; done; grep oncue.service /proc/" + stubborn + "/cgroup")
+	m.run(inUnit(stubborn))
 	m.run("dpkg --remove oncue")
 	m.await("the stubborn process ends with the package", func() (string, bool) {
 		out, err := m.try("cat /proc/" + stubborn + "/cmdline")
@@ -201,4 +200,18 @@ func testWhoMay(m *machine) {
 			m.t.Errorf("%s: %q, want %q", line, got, want)
 		}
 	}
+	// The daemon's user may, who can read the token. Its encoders are that user, too, and are kept from the file.
+	const daemon = "setpriv --reuid=oncue --regid=oncue --init-groups oncue status --admin unix:/run/oncue/admin.sock"
+	if got := m.run(daemon); got != "no stream is configured" {
+		m.t.Errorf("the daemon's user: %q", got)
+	}
+	if got := m.fails(daemon + " --config /none"); !strings.Contains(got, "a token is required") {
+		m.t.Errorf("the daemon's user without the token: %q", got)
+	}
+}
+
+// inUnit is a command that puts a process into oncue's unit.
+func inUnit(pid string) string {
+	return "for dir in /sys/fs/cgroup /sys/fs/cgroup/unified /sys/fs/cgroup/systemd; do procs=$dir$(systemctl show --value --property=ControlGroup oncue.service)/cgroup.procs; " +
+		"[ ! -e $procs ] || echo " + pid + " > $procs; done; grep -q oncue.service /proc/" + pid + "/cgroup; "
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"os"
 	"strconv"
 	"time"
 
@@ -68,6 +69,8 @@ type Admin struct {
 	guesses  *guesses
 	assets   *assets
 	client   echo.IPExtractor // who asks, for the log
+	user     int              // the daemon's
+	service  bool             // that is a user for the daemon and its encoders alone
 	watchers chan struct{}    // one place for each open feed
 	ending   context.Context  // ends the feeds when the server drains
 }
@@ -90,7 +93,7 @@ func NewAdmin(o AdminOptions) (*Admin, error) {
 	}
 	ending, end := context.WithCancel(context.Background())
 	a := &Admin{
-		opts: o, sessions: sessions, guesses: newGuesses(), assets: files, client: TrustProxies(o.TrustedProxies),
+		opts: o, sessions: sessions, guesses: newGuesses(), assets: files, client: TrustProxies(o.TrustedProxies), user: os.Geteuid(), service: isService(),
 		watchers: make(chan struct{}, maxWatchers), ending: ending,
 	}
 	a.Server = newServer(a.guard(a.router()), serverOptions{

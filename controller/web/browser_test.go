@@ -418,6 +418,21 @@ func TestDashboardShowsThatItIsDisconnected(t *testing.T) {
 	p.wait(connected + ` && document.getElementById("alarm").hidden && ` + row(s.ID) + `.dataset.phase === "starting"`)
 }
 
+// TestProblemInABrowser holds that what people must know stands in the bar above everything, as long as it is so.
+func TestProblemInABrowser(t *testing.T) {
+	browser := startBrowser(t)
+	_, base := startAdmin(t, showcase(), func(o *AdminOptions) {
+		o.Config = func() (ConfigState, []string) {
+			return ConfigState{}, []string{"the configuration was not reloaded: <b>lisen</b>"}
+		}
+	})
+	p := openPage(t, browser, base, 1024, 700, false)
+	p.wait(`!document.getElementById("alarm").hidden && document.getElementById("alarm").textContent.includes("not reloaded: <b>lisen</b>")`)
+	p.shot("problem")
+	p.accessible()
+	p.clean()
+}
+
 func TestLoginInABrowser(t *testing.T) {
 	browser := startBrowser(t)
 	a, base := startAdmin(t, showcase(), func(o *AdminOptions) { o.Token = secret.New("right token") })

@@ -79,10 +79,10 @@ func open(path string) bool {
 	return path == "/login" || path == "/healthz" || strings.HasPrefix(path, "/assets/")
 }
 
-// authenticate asks for the token, as a Bearer token or as the cookie of a login. Who can open the unix socket has shown enough.
+// authenticate asks for the token, as a Bearer token or as the cookie of a login. Who can open the unix socket has shown enough, but for encoders.
 func (a *Admin) authenticate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !a.opts.Token.Set() || reachedAt(r) == placeUnix || open(r.URL.EscapedPath()) {
+		if !a.opts.Token.Set() || a.bySocket(r) || open(r.URL.EscapedPath()) {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -100,6 +100,11 @@ func (a *Admin) authenticate(next http.Handler) http.Handler {
 			newProblem(http.StatusUnauthorized, err.Error(), "send Authorization: Bearer with admin.token of the configuration").write(w)
 		}
 	})
+}
+
+// bySocket reports whether r came by a unix socket, and not from an encoder, which could open it as the daemon's user.
+func (a *Admin) bySocket(r *http.Request) bool {
+	return reachedAt(r) == placeUnix && !a.mayBeEncoder(localUser(r))
 }
 
 var errWrongToken = errors.New("the token is wrong")

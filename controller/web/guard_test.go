@@ -248,8 +248,10 @@ func TestLoginCode(t *testing.T) {
 	}
 }
 
-func TestNoTokenIsNeededOnAUnixSocket(t *testing.T) {
-	a, err := NewAdmin(AdminOptions{Controller: newFake(), Log: quiet(), Token: secret.New("some token")})
+// unixAdmin serves an admin side on a unix socket until the test ends.
+func unixAdmin(t *testing.T, o AdminOptions) (*Admin, *http.Client) {
+	t.Helper()
+	a, err := NewAdmin(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,11 +261,18 @@ func TestNoTokenIsNeededOnAUnixSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	go a.Serve(ls...) //nolint:errcheck // ends with Close
-	defer a.Close()
 	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", path)
 	}}}
-	defer client.CloseIdleConnections()
+	t.Cleanup(func() {
+		client.CloseIdleConnections()
+		_ = a.Close()
+	})
+	return a, client
+}
+
+func TestNoTokenIsNeededOnAUnixSocket(t *testing.T) {
+	_, client := unixAdmin(t, AdminOptions{Controller: newFake(), Log: quiet(), Token: secret.New("some token")})
 	resp, err := client.Get("http://any.name.is.fine/status")
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"os/user"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -100,20 +101,34 @@ func sameAddr(text string, want netip.AddrPort) bool {
 }
 
 // proven reports whether who sent r may be told secrets and change them: it has shown the token, or is root or the
-// daemon's own user on this machine, or came by a unix socket that is not open to everybody. On loopback without a token
+// daemon's own user on this machine, or came by a unix socket that is not open to everybody, and is no encoder. On loopback without a token
 // anybody on this machine may come, and a request that a proxy hands on is its sender's, whoever the proxy runs as.
 func (a *Admin) proven(r *http.Request) bool {
 	at := reachedAt(r)
-	if at != placeUnix && a.opts.Token.Set() {
+	if a.opts.Token.Set() && !a.bySocket(r) {
 		return true // authenticate has looked
 	}
 	if at == placeLoopback && handedOn(r) {
 		return false
 	}
-	if uid, ok := localUser(r); ok && (uid == 0 || uid == os.Geteuid()) {
-		return true
+	uid, ok := localUser(r)
+	if a.mayBeEncoder(uid, ok) {
+		return false
 	}
-	return at == placeUnix && closedToOthers(r)
+	return ok && (uid == 0 || uid == a.user) || at == placeUnix && closedToOthers(r)
+}
+
+// mayBeEncoder reports whether a peer may be one of the daemon's encoders, which read what strangers send and may have
+// been taken over by it: where the daemon is a service with a user of its own, only they and it are that user. It needs no
+// more than the token; who becomes that user to command the daemon can read it.
+func (a *Admin) mayBeEncoder(uid int, known bool) bool {
+	return a.service && known && uid == a.user && uid != 0
+}
+
+// isService reports whether this process is a service of systemd's (cgroups(7)). In a terminal the user is a person.
+func isService() bool {
+	text, err := os.ReadFile("/proc/self/cgroup")
+	return err == nil && regexp.MustCompile(`(?m)^\d+:(name=systemd)?:.*\.service$`).Match(text)
 }
 
 // handedOn reports whether a proxy left its marks on r.

@@ -2,12 +2,9 @@ package web
 
 import (
 	"bufio"
-	"context"
-	"net"
 	"net/http"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -127,21 +124,7 @@ func TestOwnerOfASocket(t *testing.T) {
 // nothing but that user.
 func TestUnixPeer(t *testing.T) {
 	f := newFake("ABC123/lobby")
-	a, err := NewAdmin(AdminOptions{Controller: f, Log: quiet(), Rotate: rotated, Token: secret.New("0123456789abcdef")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "s")
-	ls, err := (&Sockets{}).Listen("unix:"+path, SocketAdmin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	go a.Serve(ls...) //nolint:errcheck // ends with Close
-	defer a.Close()
-	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", path)
-	}}}
-	defer client.CloseIdleConnections()
+	_, client := unixAdmin(t, AdminOptions{Controller: f, Log: quiet(), Rotate: rotated, Token: secret.New("0123456789abcdef")})
 	send := func(method, path, body string) int {
 		r, err := http.NewRequest(method, "http://localhost"+path, strings.NewReader(body))
 		if err != nil {
@@ -163,5 +146,41 @@ func TestUnixPeer(t *testing.T) {
 	}
 	if want := (controller.ModeRequest{Mode: "on", By: userName(os.Geteuid())}); len(f.requests) != 1 || f.requests[0] != want {
 		t.Errorf("the hold is %+v, want %+v", f.requests, want)
+	}
+}
+
+// TestEncodersAreStrangers holds that the service's own user is not believed without the token: its encoders are that user.
+func TestEncodersAreStrangers(t *testing.T) {
+	a, client := unixAdmin(t, AdminOptions{Controller: newFake(), Log: quiet(), Rotate: rotated, Token: secret.New("0123456789abcdef")})
+	ask := func(header string) int {
+		r, err := http.NewRequest("GET", "http://localhost/status", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", header)
+		resp, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	a.service = true
+	if status := ask(""); os.Geteuid() != 0 && status != 401 { // a service of root's has no user of its own
+		t.Errorf("without the token: %d", status)
+	}
+	if status := ask("Bearer 0123456789abcdef"); status != 200 {
+		t.Errorf("with the token: %d", status)
+	}
+	for _, c := range []struct {
+		service bool
+		uid     int
+		known   bool
+		want    bool
+	}{{true, 995, true, true}, {true, 0, true, false}, {true, 1000, true, false}, {true, 995, false, false}, {false, 995, true, false}} {
+		a := &Admin{user: 995, service: c.service}
+		if got := a.mayBeEncoder(c.uid, c.known); got != c.want {
+			t.Errorf("%+v: %v", c, got)
+		}
 	}
 }
