@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"unsafe"
 
@@ -65,17 +66,31 @@ func handled(v int) unix.LandlockRulesetAttr {
 	return a
 }
 
-// ruleset returns the descriptor of the policy's rules. The caller closes it.
-func (p Policy) ruleset() (int, error) {
+// rules is the descriptor of a policy's rules, which its owner closes.
+type rules struct {
+	fd  int
+	err error
+}
+
+// ruleset makes the policy's rules.
+func (p Policy) ruleset() rules {
 	all := handled(abi())
 	if p.Sockets {
 		all.Scoped &^= unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET
 	}
 	fd, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&all)), unsafe.Sizeof(all), 0)
 	if errno != 0 {
-		return -1, errno
+		return rules{err: fmt.Errorf("landlock: %w", errno)}
 	}
-	rules := int(fd)
+	if err := p.fill(int(fd), all); err != nil {
+		unix.Close(int(fd))
+		return rules{err: fmt.Errorf("landlock: %w", err)}
+	}
+	return rules{fd: int(fd)}
+}
+
+// fill adds all that the policy allows.
+func (p Policy) fill(set int, all unix.LandlockRulesetAttr) error {
 	for _, grant := range []struct {
 		paths        []string
 		file, folder uint64
@@ -84,43 +99,41 @@ func (p Policy) ruleset() (int, error) {
 		{baseDevices, device, deviceFolder}, {p.Devices, device, deviceFolder},
 	} {
 		for _, path := range grant.paths {
-			if err := allow(rules, path, grant.file&all.Handled_access_fs, grant.folder&all.Handled_access_fs); err != nil {
-				unix.Close(rules)
-				return -1, err
+			if err := allow(set, path, grant.file&all.Handled_access_fs, grant.folder&all.Handled_access_fs); err != nil {
+				return fmt.Errorf("%s: %w", path, err)
 			}
 		}
 	}
 	if all.Handled_access_net == 0 {
-		return rules, nil
+		return nil
 	}
 	for _, port := range append([]int{0}, p.Ports...) { // to 0 a client binds that asks for an address of its own
 		rule := struct{ access, port uint64 }{all.Handled_access_net, uint64(port)}
-		if err := addRule(rules, rulePort, unsafe.Pointer(&rule)); err != nil {
-			unix.Close(rules)
-			return -1, err
+		if err := addRule(set, rulePort, unsafe.Pointer(&rule)); err != nil {
+			return fmt.Errorf("port %d: %w", port, err)
 		}
 	}
-	return rules, nil
+	return nil
 }
 
 // allow adds a rule for a path. One that is not there, or cannot be seen by us either, needs none.
-func allow(rules int, path string, file, folder uint64) error {
+func allow(set int, path string, file, folder uint64) error {
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil
 	}
 	defer unix.Close(fd)
 	rule := unix.LandlockPathBeneathAttr{Allowed_access: folder, Parent_fd: int32(fd)}
-	err = addRule(rules, unix.LANDLOCK_RULE_PATH_BENEATH, unsafe.Pointer(&rule))
+	err = addRule(set, unix.LANDLOCK_RULE_PATH_BENEATH, unsafe.Pointer(&rule))
 	if errors.Is(err, unix.EINVAL) { // no folder
 		rule.Allowed_access = file
-		err = addRule(rules, unix.LANDLOCK_RULE_PATH_BENEATH, unsafe.Pointer(&rule))
+		err = addRule(set, unix.LANDLOCK_RULE_PATH_BENEATH, unsafe.Pointer(&rule))
 	}
 	return err
 }
 
-func addRule(rules int, kind uintptr, rule unsafe.Pointer) error {
-	if _, _, errno := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, uintptr(rules), kind, uintptr(rule), 0, 0, 0); errno != 0 {
+func addRule(set int, kind uintptr, rule unsafe.Pointer) error {
+	if _, _, errno := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, uintptr(set), kind, uintptr(rule), 0, 0, 0); errno != 0 {
 		return errno
 	}
 	return nil

@@ -52,14 +52,11 @@ func (p Policy) Do(start func() error) error {
 	if abi() == 0 {
 		return start()
 	}
-	rules, err := p.ruleset()
-	if err != nil {
-		return fmt.Errorf("make the sandbox: %w", err)
-	}
-	defer unix.Close(rules)
+	made := make(chan rules, 1)
+	go func() { made <- p.ruleset() }() // a viewer waits: it takes as long as the filter
 	return onThread(func() error {
-		if err := p.enter(rules); err != nil {
-			return fmt.Errorf("enter the sandbox: %w", err)
+		if err := p.enter(made); err != nil {
+			return fmt.Errorf("make the sandbox: %w", err)
 		}
 		return start()
 	})
@@ -72,7 +69,24 @@ var kept = map[uintptr]bool{
 }
 
 // enter confines the calling thread, for ever.
-func (p Policy) enter(rules int) error {
+func (p Policy) enter(made <-chan rules) error {
+	filtered := p.giveUp()
+	r := <-made
+	if r.err != nil {
+		return r.err
+	}
+	defer unix.Close(r.fd)
+	if filtered != nil {
+		return filtered
+	}
+	if _, _, errno := unix.Syscall(unix.SYS_LANDLOCK_RESTRICT_SELF, uintptr(r.fd), 0, 0); errno != 0 {
+		return fmt.Errorf("landlock: %w", errno)
+	}
+	return nil
+}
+
+// giveUp takes from the calling thread what no policy gives.
+func (p Policy) giveUp() error {
 	for c := uintptr(0); unix.Prctl(unix.PR_CAPBSET_READ, c, 0, 0, 0) == nil; c++ {
 		if kept[c] {
 			continue
@@ -83,9 +97,6 @@ func (p Policy) enter(rules int) error {
 	}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return err
-	}
-	if _, _, errno := unix.Syscall(unix.SYS_LANDLOCK_RESTRICT_SELF, uintptr(rules), 0, 0); errno != 0 {
-		return fmt.Errorf("landlock: %w", errno)
 	}
 	return p.filter().install()
 }
