@@ -102,7 +102,9 @@ func TestService(t *testing.T) {
 
 	// A viewer's stream, with the secret handed over by systemd and FFmpeg as the ingest.
 	m.run("install -d -m 700 /etc/oncue/secrets /etc/systemd/system/oncue.service.d")
-	m.run(fmt.Sprintf("echo %s > /etc/oncue/secrets/webhook; cat > /etc/oncue/oncue.yaml <<'END'\n%sEND\ncat > /etc/systemd/system/oncue.service.d/credentials.conf <<'END'\n%sEND", testSecret, testConfig, testDropIn))
+	m.run(fmt.Sprintf("echo %s > /etc/oncue/secrets/webhook; cat > /etc/systemd/system/oncue.service.d/credentials.conf <<'END'\n%sEND", testSecret, testDropIn))
+	testSpy(m)
+	m.run(fmt.Sprintf("cat > /etc/oncue/oncue.yaml <<'END'\n%sEND", testConfig))
 	m.run("systemd-run --quiet --unit=ingest ffmpeg -nostdin -loglevel error -listen 1 -i rtmp://127.0.0.1:1935/live/lobby -c copy -f null -")
 	m.run("systemctl daemon-reload && systemctl restart oncue")
 	m.run("oncue on lobby --why 'a test'")
