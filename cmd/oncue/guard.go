@@ -4,6 +4,8 @@ import (
 	"context"
 	"net"
 	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,9 +21,24 @@ import (
 // out of core dumps.
 func closeMemory() error { return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) }
 
+// films are the endings of files that people keep in the data directory for their encoders. All else there is the daemon's.
+var films = regexp.MustCompile(`(?i)\.(mp4|m4v|mov|mkv|webm|ts|mts|m2ts|flv|avi|mpe?g|mp3|m4a|aac|wav|flac|ogg|opus|png|jpe?g|gif|bmp|svg|ttf|otf|srt|vtt|m3u8)$`)
+
 // guardOf names what encoders have no business with.
 func guardOf(cfg *configs.Config) encoders.Guard {
-	g := encoders.Guard{Paths: []string{cfg.File, cfg.DataDir, cfg.TLS.KeyFile, os.Getenv("CREDENTIALS_DIRECTORY")}}
+	g := encoders.Guard{Paths: []string{cfg.File, cfg.TLS.KeyFile, os.Getenv("CREDENTIALS_DIRECTORY")}}
+	for _, name := range []string{"oncue.db", sealFile, "encoders"} { // also when they are not there yet
+		g.Paths = append(g.Paths, filepath.Join(cfg.DataDir, name))
+	}
+	entries, _ := os.ReadDir(cfg.DataDir)
+	for _, e := range entries {
+		if e.Type().IsRegular() && films.MatchString(e.Name()) {
+			continue
+		}
+		if path := filepath.Join(cfg.DataDir, e.Name()); !slices.Contains(g.Paths, path) {
+			g.Paths = append(g.Paths, path)
+		}
+	}
 	for _, address := range []string{cfg.Admin.Listen, cfg.Admin.Socket} {
 		if path, ok := strings.CutPrefix(address, "unix:"); ok || strings.HasPrefix(address, "/") {
 			g.Paths = append(g.Paths, path)

@@ -25,13 +25,19 @@ func (s Settings) confined() bool { return s.Sandbox != "off" && sandbox.Availab
 // grants collects what the process of a job needs, as far as its settings tell.
 type grants struct {
 	sandbox.Policy
-	guard    encoders.Guard
-	template bool // the word looked at has a placeholder: what it names is, in part, a viewer's choice
+	guard    encoders.Guard // paths without links
+	template bool           // the word looked at has a placeholder: what it names is, in part, a viewer's choice
 }
 
 // policyFor returns what a process of a job may touch. A job without a stream is that of a program that is only asked something.
 func policyFor(s Settings, env encoders.Env, job encoders.Job) sandbox.Policy {
 	g := grants{guard: env.Guard}
+	g.guard.Paths = make([]string, 0, len(env.Guard.Paths))
+	for _, p := range env.Guard.Paths {
+		if p != "" {
+			g.guard.Paths = append(g.guard.Paths, sandbox.Real(p))
+		}
+	}
 	g.program(s.Binary)
 	if !s.isFFmpeg() {
 		g.tools()
@@ -55,7 +61,9 @@ func policyFor(s Settings, env encoders.Env, job encoders.Job) sandbox.Policy {
 	}
 	publish := job.Publish.Reveal()
 	if out, err := readOutput(publish); err == nil && !out.network {
-		g.output(strings.TrimPrefix(out.url, "file:"))
+		if path := strings.TrimPrefix(out.url, "file:"); !g.guarded(path) {
+			g.output(path)
+		}
 	}
 	words = append(fillAll(job, words), publish)
 	g.addresses(words)
@@ -79,10 +87,9 @@ func (g *grants) program(binary string) {
 	}
 	g.Read = append(g.Read, path)
 	for _, dir := range []string{filepath.Dir(path), filepath.Dir(sandbox.Real(path))} {
-		if sandbox.Holds("/usr", []string{dir}) {
-			continue
+		if !sandbox.Holds("/usr", []string{sandbox.Real(dir)}) {
+			g.programs(dir)
 		}
-		g.programs(dir)
 	}
 	if name := interpreter(path); name != "" {
 		g.program(name)
@@ -113,7 +120,7 @@ func (g *grants) programs(dir string) {
 // tools grants the programs of PATH to one that may call them.
 func (g *grants) tools() {
 	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
-		if filepath.IsAbs(dir) && !sandbox.Holds("/usr", []string{dir}) {
+		if filepath.IsAbs(dir) && !sandbox.Holds("/usr", []string{sandbox.Real(dir)}) {
 			g.programs(dir)
 		}
 	}
@@ -154,7 +161,7 @@ var wide = regexp.MustCompile(`^(/|/(bin|boot|dev|etc|home|lib|media|mnt|opt|pro
 // narrow reports whether a folder is too much to be granted as a whole.
 func (g *grants) narrow(dir string) bool {
 	real := sandbox.Real(dir)
-	return wide.MatchString(real) || real == sandbox.Real(os.Getenv("HOME")) || sandbox.Holds(real, g.guard.Paths)
+	return wide.MatchString(real) || real == sandbox.Real(os.Getenv("HOME")) || sandbox.Holds(real, g.guard.Paths) || g.guarded(real)
 }
 
 // word grants the paths that a word names.
@@ -162,16 +169,17 @@ func (g *grants) word(job encoders.Job, word string, grant func(path string)) {
 	filled := argument(job, word)
 	g.template = filled != word
 	for _, path := range paths(filled) {
-		if !g.template || !g.guarded(path) {
+		if !g.guarded(path) {
 			grant(path)
 		}
 	}
 	g.template = false
 }
 
-// guarded reports whether a path lies in what is the daemon's own. Settings may name such a file, and no viewer.
+// guarded reports whether a path is, or lies in, what is the daemon's own.
 func (g *grants) guarded(path string) bool {
-	return slices.ContainsFunc(g.guard.Paths, func(p string) bool { return p != "" && sandbox.Holds(p, []string{path}) })
+	real := []string{sandbox.Real(path)}
+	return slices.ContainsFunc(g.guard.Paths, func(p string) bool { return sandbox.Holds(p, real) })
 }
 
 // options grants what options name: a font, a picture, a list.
@@ -216,7 +224,7 @@ func (g *grants) relative(job encoders.Job, word string, grant func(path string)
 	}
 	abs, err := filepath.Abs(filled)
 	g.template = filled != strings.TrimPrefix(word, "file:")
-	if err == nil && (!g.template || !g.guarded(abs)) {
+	if err == nil && !g.guarded(abs) {
 		grant(abs)
 	}
 	g.template = false
@@ -268,7 +276,7 @@ func (g *grants) output(path string) {
 	if f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err == nil { // then it need not be made in there
 		f.Close()
 	}
-	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && !sandbox.Holds(path, g.guard.Paths) {
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
 		g.Write = append(g.Write, path)
 	}
 }
@@ -280,7 +288,6 @@ func (g *grants) either(path string) {
 	}
 	info, err := os.Stat(path)
 	switch {
-	case sandbox.Holds(path, g.guard.Paths):
 	case err != nil:
 		if dir := filepath.Dir(path); !g.template && !g.narrow(dir) {
 			g.Write = append(g.Write, dir)
@@ -291,8 +298,6 @@ func (g *grants) either(path string) {
 		}
 	case info.Mode()&0o111 != 0:
 		g.Read = append(g.Read, path)
-	case g.guarded(path):
-		g.source(path)
 	default:
 		g.Write = append(g.Write, path)
 		g.source(path)
@@ -345,24 +350,49 @@ func (g *grants) addresses(words []string) {
 			}
 			host = host[strings.LastIndex(host, "@")+1:]
 			if _, port, err := net.SplitHostPort(host); err == nil {
-				g.port(port)
+				g.portOf(hostOf(host), port)
 			} else {
 				g.Ports = append(g.Ports, schemePorts[scheme]...)
 			}
 			g.Sockets = g.Sockets || strings.HasSuffix(hostOf(host), ".local") // found by a service behind a socket
 		}
 		if m := hostPattern.FindStringSubmatch(w); m != nil {
-			g.port(m[1])
+			g.portOf(hostOf(w), m[1])
 		}
 	}
 	for _, m := range portPattern.FindAllStringSubmatch(strings.Join(words, " "), -1) {
-		g.port(m[1])
+		g.portOf("localhost", m[1])
 	}
 }
 
 func hostOf(hostport string) string {
 	u := url.URL{Host: hostport}
 	return u.Hostname()
+}
+
+// portOf grants a TCP port of a host, unless that is a guarded one of this host.
+func (g *grants) portOf(host, port string) {
+	if n, _ := strconv.Atoi(port); slices.Contains(g.guard.Ports, n) && isHere(host) {
+		return
+	}
+	g.port(port)
+}
+
+// isHere reports whether a host is this one, as far as its name or address tells.
+func isHere(host string) bool {
+	ip := net.ParseIP(host)
+	if ip == nil {
+		name, _ := os.Hostname()
+		return host == "localhost" || strings.HasSuffix(host, ".localhost") || strings.EqualFold(host, name)
+	}
+	if ip.IsLoopback() || ip.IsUnspecified() {
+		return true
+	}
+	own, _ := net.InterfaceAddrs()
+	return slices.ContainsFunc(own, func(a net.Addr) bool {
+		n, ok := a.(*net.IPNet)
+		return ok && n.IP.Equal(ip)
+	})
 }
 
 // port grants a TCP port that the settings name.
@@ -408,7 +438,12 @@ func (g *grants) hardware(s Settings, words []string) {
 			if strings.Contains(h.devices, "shm") {
 				g.Write = append(g.Write, "/dev/shm")
 			}
-			g.Read = append(g.Read, os.Getenv("XAUTHORITY"), filepath.Join(os.Getenv("HOME"), ".Xauthority"), filepath.Join(os.Getenv("HOME"), ".config/pulse"))
+			home := os.Getenv("HOME")
+			for _, path := range []string{os.Getenv("XAUTHORITY"), home + "/.Xauthority", home + "/.config/pulse"} {
+				if filepath.IsAbs(path) && !g.guarded(path) {
+					g.Read = append(g.Read, path)
+				}
+			}
 		}
 	}
 }
@@ -447,7 +482,7 @@ func (e *Encoder) checkSandbox(job encoders.Job) (found []encoders.Finding) {
 		return found
 	}
 	for _, path := range e.settings.Allow {
-		if filepath.IsAbs(path) && sandbox.Holds(path, e.env.Guard.Paths) {
+		if g := (grants{guard: e.env.Guard}); filepath.IsAbs(path) && (g.guarded(path) || sandbox.Holds(sandbox.Real(path), g.guard.Paths)) {
 			warn("allow gives it "+path+", which holds the daemon's own files", "name the files or folders in it that it needs")
 		}
 	}

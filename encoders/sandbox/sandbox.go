@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -148,19 +149,10 @@ func Describe() (by string, open []string) {
 	return by, open
 }
 
-// Holds reports whether a folder holds any of the paths, or is one of them. Links are followed.
+// Holds reports whether a folder holds any of the paths, or is one of them. All of them are without links: see [Real].
 func Holds(folder string, paths []string) bool {
-	folder = Real(folder)
-	for _, p := range paths {
-		if p == "" {
-			continue
-		}
-		rest, err := filepath.Rel(folder, Real(p))
-		if err == nil && rest != ".." && !strings.HasPrefix(rest, "../") {
-			return true
-		}
-	}
-	return false
+	inside := strings.TrimSuffix(folder, "/") + "/"
+	return slices.ContainsFunc(paths, func(p string) bool { return p == folder || strings.HasPrefix(p, inside) })
 }
 
 // Real is an absolute path without links, as far as it exists.
