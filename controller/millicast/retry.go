@@ -31,9 +31,10 @@ func newRetrying(o ClientOptions, dated func(h http.Header, sent, came time.Time
 	if wait <= 0 {
 		wait = 500 * time.Millisecond
 	}
+	pace := newPace()
 	return &retryablehttp.Client{
 		HTTPClient: &http.Client{
-			Transport: observed{transport, dated},
+			Transport: paced{transport, pace, dated},
 			Timeout:   timeout,
 			// The API does not redirect. What does is a captive portal, and the secret is not for it.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -42,30 +43,45 @@ func newRetrying(o ClientOptions, dated func(h http.Header, sent, came time.Time
 		RetryMax:     attempts - 1,
 		RetryWaitMin: wait,
 		RetryWaitMax: 8 * wait,
-		CheckRetry:   checkRetry,
-		Backoff:      backoff,
+		CheckRetry: func(ctx context.Context, resp *http.Response, err error) (bool, error) {
+			again, err := checkRetry(ctx, resp, err)
+			deadline, ok := ctx.Deadline()
+			return again && (!ok || time.Until(deadline) > pace.left()), err
+		},
+		Backoff: func(first, most time.Duration, attempt int, resp *http.Response) time.Duration {
+			return max(backoff(first, most, attempt, resp), pace.left())
+		},
 		ErrorHandler: retryablehttp.PassthroughErrorHandler,
 	}
 }
 
-// observed tells of each attempt's answer.
-type observed struct {
+// paced sends each attempt when its turn has come, and tells of its answer.
+type paced struct {
 	http.RoundTripper
+	pace  *pace
 	dated func(h http.Header, sent, came time.Time)
 }
 
-func (o observed) RoundTrip(req *http.Request) (*http.Response, error) {
+func (p paced) RoundTrip(req *http.Request) (*http.Response, error) {
+	if err := p.pace.enter(req.Context()); err != nil {
+		return nil, err
+	}
+	defer p.pace.leave()
+	if p.pace.left() > 0 {
+		return p.pace.refusal(req), nil
+	}
 	sent := time.Now()
-	resp, err := o.RoundTripper.RoundTrip(req)
+	resp, err := p.RoundTripper.RoundTrip(req)
 	if err == nil {
-		o.dated(resp.Header, sent, time.Now())
+		p.pace.heed(resp)
+		p.dated(resp.Header, sent, time.Now())
 	}
 	return resp, err
 }
 
 // CloseIdleConnections lets http.Client reach the pool through the wrapping.
-func (o observed) CloseIdleConnections() {
-	if pool, ok := o.RoundTripper.(interface{ CloseIdleConnections() }); ok {
+func (p paced) CloseIdleConnections() {
+	if pool, ok := p.RoundTripper.(interface{ CloseIdleConnections() }); ok {
 		pool.CloseIdleConnections()
 	}
 }
