@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
 	"slices"
@@ -48,14 +49,50 @@ func (s *Simulator) listSummary(r *http.Request) (any, error) {
 		return nil, err
 	}
 	list := s.summaries(func(live bool) bool { return !narrowed || live == active })
+	var crowd crowd
+	if !narrowed || active {
+		crowd = s.nextCrowd()
+	}
+	total := crowd.size + len(list)
 	items := []map[string]any{}
-	if start := (page - 1) * size; start < len(list) {
-		items = list[start:min(start+size, len(list))]
+	for i := min((page-1)*size, total); i < min(page*size, total); i++ {
+		if i < crowd.size {
+			items = append(items, s.stranger(crowd.first+i))
+		} else {
+			items = append(items, list[i-crowd.size])
+		}
 	}
 	return map[string]any{
 		"data":       items,
-		"pagination": map[string]int{"totalItems": len(list), "totalPages": (len(list) + size - 1) / size, "itemsOnPage": len(items)},
+		"pagination": map[string]int{"totalItems": total, "totalPages": (total + size - 1) / size, "itemsOnPage": len(items)},
 	}, nil
+}
+
+// crowd are the streams of others: those from the first on.
+type crowd struct {
+	first, size int
+	fewer       bool // some have just ended
+}
+
+// nextCrowd is the crowd as the next page shows it.
+func (s *Simulator) nextCrowd() crowd {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := &s.crowd
+	if churn := min(s.set.Churn, s.set.Crowd); c.fewer {
+		c.size += churn
+	} else {
+		c.first, c.size = c.first+churn, s.set.Crowd-churn
+	}
+	c.fewer = !c.fewer
+	return *c
+}
+
+func (s *Simulator) stranger(number int) map[string]any {
+	name := fmt.Sprintf("crowd-%06d", number)
+	return map[string]any{
+		"streamId": s.set.Account + "/" + name, "streamName": name, "live": true, "viewerCount": 1, "endTime": nil,
+	}
 }
 
 // summaries returns what the API shows of all streams, by name.

@@ -47,6 +47,9 @@ type Settings struct {
 	Hooks     HookFaults
 	API       APIFaults
 
+	Crowd int // streams of others on the account, live, each with a viewer; the API lists them before all others
+	Churn int // so many of them end before every other page that is asked for, and as many begin before the next
+
 	SlowAcks  bool              // see [rtmp.Settings]
 	Transport http.RoundTripper // carries the hooks; a plain one without a proxy if nil
 	Log       *slog.Logger      // nil: none

@@ -36,6 +36,7 @@ type Simulator struct {
 	behaviour Behaviour
 	streams   map[string]*stream
 	refusals  map[string]string // by stream name, "" for all
+	crowd     crowd
 }
 
 // Start brings a platform up. It ends with Close, or with ctx.
