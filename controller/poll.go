@@ -3,7 +3,10 @@ package controller
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,19 +20,30 @@ type poller struct {
 
 	mu       sync.Mutex
 	spec     AccountSpec
-	busy     bool
+	busy     bool // asking for streams one by one
+	listing  bool // asking for all live streams of the account
 	lastHook time.Time
 	lastPoll time.Time
-	next     time.Time // not before
+	lastList time.Time     // when the last listing began
+	listTook time.Duration // and how long it took
+	listed   int           // live streams in it
+	next     time.Time     // not before
 	failures int
 	err      error
 	webhook  *WebhookView
+
+	waiting []*stream // whose questions are not answered yet
+	asking  bool      // somebody sees to them
 }
 
 const (
-	askLimit    = 10 * time.Second // one question
-	pollLimit   = 60 * time.Second // all pages
-	idleFactor  = 10               // an account with nothing on is asked this much more seldom
+	askLimit    = 10 * time.Second // one question about one stream
+	askAtOnce   = 4                // such questions
+	askFailures = 3                // of such questions, before the others are not asked
+	askGather   = 100 * time.Millisecond
+	perPage     = 100 // live streams that one question of a listing tells of
+	listRest    = 20  // times what a listing took, before the next, where streams can be asked for one by one
+	idleFactor  = 10  // an account with nothing on is asked this much more seldom
 	maxIdlePoll = 10 * time.Minute
 	maxBackoff  = 5 * time.Minute
 )
@@ -48,34 +62,38 @@ func (p *poller) hooked(at time.Time) {
 	}
 }
 
-// tick is called every poll_interval.
+// tick is called every poll_interval. Where fewer streams matter than a listing of all live ones has pages, they
+// are asked for one by one; what else is live is then looked at as seldom as on an account with nothing on.
 func (p *poller) tick() {
 	now := p.c.cfg.Clock.Now()
 	active := p.c.active(p.account)
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	spec := p.spec
-	idle := min(spec.PollInterval*idleFactor, max(maxIdlePoll, spec.PollInterval))
-	due := !p.busy && !now.Before(p.next) && (len(active) > 0 || p.lastPoll.IsZero() || now.Sub(p.lastPoll) >= idle-spec.PollInterval/2)
-	if due {
-		p.busy = true
-	}
-	p.mu.Unlock()
-	if !due || spec.Platform == nil {
+	if spec.Platform == nil || now.Before(p.next) {
 		return
 	}
-	ctx, cancel := context.WithTimeout(p.c.ctx, pollLimit)
-	live, err := spec.Platform.Live(ctx)
-	cancel()
-	p.done(now, err)
-	if err == nil {
-		p.c.polled(p.account, now, live, active)
+	few := len(active) < p.pages()
+	idle := min(spec.PollInterval*idleFactor, max(maxIdlePoll, spec.PollInterval)) - spec.PollInterval/2
+	due := !few || p.lastList.IsZero() || now.Sub(p.lastList) >= max(idle, listRest*p.listTook)
+	if due && !p.listing {
+		p.listing = true
+		p.c.calls.Go(func() { p.done(&p.listing, now, p.list(spec.Platform, active)) })
+	}
+	if few && len(active) > 0 && !p.busy {
+		p.busy = true
+		p.c.calls.Go(func() { p.done(&p.busy, now, p.askEach(spec.Platform, slices.Collect(maps.Values(active)))) })
 	}
 }
 
-func (p *poller) done(asked time.Time, err error) {
+// pages is how many questions a listing takes, by the last one. The caller holds mu.
+func (p *poller) pages() int { return 1 + p.listed/perPage }
+
+// done takes note of how a poll went; under is what it was marked under.
+func (p *poller) done(under *bool, asked time.Time, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.busy, p.err = false, err
+	*under, p.err = false, err
 	if f := p.c.cfg.Observe.Polled; f != nil {
 		f(p.account, err)
 	}
@@ -107,7 +125,35 @@ func (c *Controller) active(account string) map[string]*stream {
 	return found
 }
 
-func (c *Controller) polled(account string, asked time.Time, live []LiveStream, active map[string]*stream) {
+// list asks the platform for all live streams and posts what it says to those of ours.
+func (p *poller) list(platform Platform, active map[string]*stream) error {
+	asked := p.c.cfg.Clock.Now()
+	live, err := platform.Live(p.c.ctx)
+	p.mu.Lock()
+	if err == nil {
+		p.listed = len(live)
+	}
+	if p.listed > 0 || err == nil { // streams can be asked for meanwhile
+		p.lastList, p.listTook = asked, p.c.cfg.Clock.Now().Sub(asked)
+	}
+	pages := p.pages()
+	p.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	gone := p.c.polled(p.account, asked, live, active)
+	if len(gone) <= pages {
+		return p.askEach(platform, gone)
+	}
+	for _, s := range gone {
+		s.post(Polled{Asked: asked})
+	}
+	return nil
+}
+
+// polled posts a listing to the streams that it is about. It leaves out those that were live and are not in it,
+// and returns them: streams that end move others from one page to another while the pages are read.
+func (c *Controller) polled(account string, asked time.Time, live []LiveStream, active map[string]*stream) (gone []*stream) {
 	for _, l := range live {
 		if !l.Live {
 			continue
@@ -122,30 +168,113 @@ func (c *Controller) polled(account string, asked time.Time, live []LiveStream, 
 		}
 	}
 	for _, s := range active {
-		s.post(Polled{Asked: asked})
+		if s.wasLive() {
+			gone = append(gone, s)
+		} else {
+			s.post(Polled{Asked: asked})
+		}
+	}
+	return gone
+}
+
+// askEach asks about streams one by one and posts each answer as it comes. When the platform fails it, it
+// leaves the others out.
+func (p *poller) askEach(platform Platform, streams []*stream) error {
+	var (
+		group    sync.WaitGroup
+		slots    = make(chan struct{}, askAtOnce)
+		errs     = make([]error, len(streams))
+		failures atomic.Int32
+	)
+	for i, s := range streams {
+		slots <- struct{}{}
+		if failures.Load() >= askFailures || p.c.ctx.Err() != nil {
+			break
+		}
+		group.Go(func() {
+			defer func() { <-slots }()
+			if errs[i] = p.askOne(platform, s); errs[i] != nil {
+				failures.Add(1)
+			}
+		})
+	}
+	group.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return p.c.ctx.Err()
+}
+
+func (p *poller) askOne(platform Platform, s *stream) error {
+	asked := p.c.cfg.Clock.Now()
+	ctx, cancel := context.WithTimeout(p.c.ctx, askLimit)
+	defer cancel()
+	live, err := platform.LiveStream(ctx, s.name)
+	if err == nil {
+		s.post(Polled{Asked: asked, Live: live.Live, Viewers: live.Viewers})
+	}
+	return err
+}
+
+// ask asks the platform about one stream; Polled or AskFailed follows. What several streams ask meanwhile is
+// asked together, so that a hundred that stop at once are no storm.
+func (c *Controller) ask(s *stream) {
+	p := c.poller(s.account)
+	if p == nil || p.platform() == nil {
+		c.calls.Go(func() { c.askFailed(s, errNoPlatform) })
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.waiting = append(p.waiting, s)
+	if !p.asking {
+		p.asking = true
+		c.calls.Go(p.answer)
 	}
 }
 
-// ask asks the platform about one stream; Polled or AskFailed follows.
-func (c *Controller) ask(s *stream) {
-	asked := c.cfg.Clock.Now()
-	p := c.poller(s.account)
-	c.calls.Go(func() {
-		live, err := LiveStream{}, errNoPlatform
-		if p != nil && p.platform() != nil {
-			ctx, cancel := context.WithTimeout(c.ctx, askLimit)
-			defer cancel()
-			live, err = p.platform().LiveStream(ctx, s.name)
+// answer sees to the questions of streams until none waits.
+func (p *poller) answer() {
+	for {
+		select {
+		case <-time.After(askGather): // several may stop at once
+		case <-p.c.ctx.Done():
 		}
-		if c.ctx.Err() != nil {
+		p.mu.Lock()
+		waiting, platform, pages := p.waiting, p.spec.Platform, p.pages()
+		p.waiting = nil
+		p.asking = len(waiting) > 0
+		p.mu.Unlock()
+		if len(waiting) == 0 {
 			return
 		}
-		if err != nil {
-			s.post(AskFailed{Asked: asked, Refused: errors.Is(err, ErrRefused) || errors.Is(err, errNoPlatform), Text: err.Error()})
-			return
+		err := errNoPlatform
+		switch {
+		case platform == nil:
+		case len(waiting) == 1 || len(waiting) < pages:
+			err = p.askEach(platform, waiting)
+		default:
+			active := p.c.active(p.account)
+			for _, s := range waiting {
+				active[s.name] = s
+			}
+			err = p.list(platform, active)
 		}
-		s.post(Polled{Asked: asked, Live: live.Live, Viewers: live.Viewers})
-	})
+		for _, s := range waiting {
+			if err != nil { // who is answered all the same has no question open
+				p.c.askFailed(s, err)
+			}
+		}
+	}
+}
+
+func (c *Controller) askFailed(s *stream, err error) {
+	if c.ctx.Err() == nil {
+		refused := errors.Is(err, ErrRefused) || errors.Is(err, errNoPlatform)
+		s.post(AskFailed{Asked: c.cfg.Clock.Now(), Refused: refused, Text: err.Error()})
+	}
 }
 
 func (c *Controller) disconnect(s *stream) {

@@ -54,7 +54,8 @@ type RecordFilter struct {
 
 // Platform is the platform's API for one account, as far as the machine needs it.
 type Platform interface {
-	// Live returns every stream of the account that is live now.
+	// Live returns every stream of the account that is live now, as well as can be told where streams come and go: one may be missing. It
+	// takes a question for each hundred of them, and as long as those take; it bounds that by itself.
 	Live(ctx context.Context) ([]LiveStream, error)
 	// LiveStream returns one stream by its name; Live is false when the platform does not know it.
 	LiveStream(ctx context.Context, name string) (LiveStream, error)

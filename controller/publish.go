@@ -54,6 +54,14 @@ func (s *stream) matters() bool {
 	return p.spec != nil && (p.state.Phase != PhaseIdle || p.state.Facts.Poll.Live || slices.ContainsFunc(p.state.Facts.Feeds, func(f FeedFact) bool { return f.open() }))
 }
 
+// wasLive reports whether the platform's last word is that the stream is live.
+func (s *stream) wasLive() bool {
+	s.viewMu.Lock()
+	defer s.viewMu.Unlock()
+	f := &s.view.state.Facts
+	return f.Poll.Live || slices.ContainsFunc(f.Feeds, func(f FeedFact) bool { return f.open() })
+}
+
 // at is the view, with figures brought up to now.
 func (p *published) at(now time.Time) StreamView {
 	s := &p.state

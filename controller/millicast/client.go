@@ -47,6 +47,7 @@ type Client struct {
 	http     *retryablehttp.Client
 	patience time.Duration
 	clock    atomic.Pointer[clockOffset]
+	fromOne  atomic.Bool // the pages of live streams are known to count from 1
 }
 
 var _ controller.Platform = (*Client)(nil)

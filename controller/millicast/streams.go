@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/oncue/oncue/controller"
 )
@@ -16,6 +16,11 @@ import (
 const (
 	streamsPerPage = 100  // the most that the platform gives
 	maxPages       = 1000 // of any listing: beyond it something is wrong
+	fewPages       = 5    // of a listing that may be read twice
+
+	// A listing may take so long, and so much longer for each page.
+	listLimit = time.Minute
+	pageLimit = time.Second
 )
 
 // summary is one stream in the platform's monitoring.
@@ -26,26 +31,20 @@ type summary struct {
 	ViewerCount *int   `json:"viewerCount"`
 }
 
-// Live returns every stream of the account that is live now, in no order.
-//
-// Pages shift while they are read, and whether they count from 0 or 1 is not documented. So a listing in which the numbers do not fit is read
-// again. If none fits, a stream counts when it was in any of them.
+// Live returns the streams of the account that are live now, in no order. Streams that come and go while the
+// pages are read move others from one page to the next: one may be missing, or have ended. A short listing in
+// which the numbers do not fit is read once more.
 func (c *Client) Live(ctx context.Context) ([]controller.LiveStream, error) {
-	inAny := map[string]controller.LiveStream{}
-	for _, first := range [...]int{1, 0, 1} {
-		found, whole, err := c.readPages(ctx, first)
-		if first == 0 && declined(err) {
-			continue
-		}
-		if err != nil {
+	l := listing{c: c, found: map[string]controller.LiveStream{}}
+	for range 2 {
+		if err := l.read(ctx); err != nil {
 			return nil, err
 		}
-		if whole {
-			return onlyLive(found), nil
+		if l.whole() || l.pages > fewPages {
+			break
 		}
-		maps.Copy(inAny, found)
 	}
-	return onlyLive(inAny), nil
+	return onlyLive(l.found), nil
 }
 
 func onlyLive(found map[string]controller.LiveStream) []controller.LiveStream {
@@ -58,43 +57,81 @@ func onlyLive(found map[string]controller.LiveStream) []controller.LiveStream {
 	return live
 }
 
-// readPages reads all pages from first on. whole is false when streams may be missing: fewer came than the platform counted, or the count
-// changed meanwhile.
-func (c *Client) readPages(ctx context.Context, first int) (found map[string]controller.LiveStream, whole bool, err error) {
-	found = map[string]controller.LiveStream{}
-	total := -1
-	steady := true
-	for page := first; page < first+maxPages; page++ {
-		var answer streamPage
-		err := c.do(ctx, call{
-			what: "list live streams", method: http.MethodGet, path: "/api/monitoring/summary",
-			query: url.Values{"page": {strconv.Itoa(page)}, "itemsOnPage": {strconv.Itoa(streamsPerPage)}, "isActive": {"true"}},
-		}, &answer)
-		if page > first && declined(err) { // beyond the last page
-			return found, false, nil
+// listing gathers the pages of all live streams.
+type listing struct {
+	c      *Client
+	found  map[string]controller.LiveStream
+	total  int // streams, as the platform counted them last
+	steady bool
+	pages  int // that were read
+}
+
+// whole reports whether no stream can be missing.
+func (l *listing) whole() bool { return l.steady && len(l.found) >= l.total }
+
+// read reads all pages. Whether they count from 0 or from 1 is not documented: when streams are missing, there
+// may be one that is numbered 0.
+func (l *listing) read(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	limit := time.AfterFunc(listLimit, func() { cancel(context.DeadlineExceeded) })
+	defer limit.Stop()
+	l.total, l.steady, l.pages = -1, true, 0
+	for page := 1; ; page++ {
+		answer, err := l.page(ctx, page)
+		switch {
+		case page > 1 && declined(err): // it was the last
+			l.steady = false
+		case err != nil && context.Cause(ctx) == context.DeadlineExceeded:
+			return fmt.Errorf("platform: list live streams: %d pages did not come in time: %w", l.pages, context.DeadlineExceeded)
+		case err != nil:
+			return err
+		case page == 1:
+			limit.Reset(listLimit + time.Duration(answer.pages())*pageLimit)
 		}
-		if err != nil {
-			return nil, false, err
+		if err != nil || answer.last(page-1) {
+			break
 		}
-		if answer.Data == nil && answer.Pagination == nil {
-			return nil, false, errors.New("platform: list live streams: the answer has no list")
-		}
-		for _, s := range answer.Data {
-			stream, err := c.stream(s)
-			if err != nil {
-				return nil, false, fmt.Errorf("platform: list live streams: %w", err)
-			}
-			found[stream.Name] = stream
-		}
-		if p := answer.Pagination; p != nil {
-			steady = steady && (total < 0 || total == p.TotalItems)
-			total = p.TotalItems
-		}
-		if answer.last(page - first) {
-			return found, steady && len(found) >= total, nil
+		if page == maxPages {
+			return fmt.Errorf("platform: list live streams: more than %d pages", maxPages)
 		}
 	}
-	return nil, false, fmt.Errorf("platform: list live streams: more than %d pages", maxPages)
+	if l.whole() || l.c.fromOne.Load() {
+		return nil
+	}
+	before := len(l.found)
+	_, err := l.page(ctx, 0)
+	if declined(err) || err == nil && len(l.found) == before {
+		l.c.fromOne.Store(true)
+		return nil
+	}
+	return err
+}
+
+func (l *listing) page(ctx context.Context, number int) (answer streamPage, err error) {
+	err = l.c.do(ctx, call{
+		what: "list live streams", method: http.MethodGet, path: "/api/monitoring/summary",
+		query: url.Values{"page": {strconv.Itoa(number)}, "itemsOnPage": {strconv.Itoa(streamsPerPage)}, "isActive": {"true"}},
+	}, &answer)
+	if err != nil {
+		return answer, err
+	}
+	if answer.Data == nil && answer.Pagination == nil {
+		return answer, errors.New("platform: list live streams: the answer has no list")
+	}
+	l.pages++
+	for _, s := range answer.Data {
+		stream, err := l.c.stream(s)
+		if err != nil {
+			return answer, fmt.Errorf("platform: list live streams: %w", err)
+		}
+		l.found[stream.Name] = stream
+	}
+	if p := answer.Pagination; p != nil {
+		l.steady = l.steady && (l.total < 0 || l.total == p.TotalItems)
+		l.total = p.TotalItems
+	}
+	return answer, nil
 }
 
 type streamPage struct {
@@ -103,6 +140,13 @@ type streamPage struct {
 		TotalItems int `json:"totalItems"`
 		TotalPages int `json:"totalPages"`
 	} `json:"pagination"`
+}
+
+func (p streamPage) pages() int {
+	if p.Pagination == nil {
+		return 0
+	}
+	return min(p.Pagination.TotalPages, maxPages)
 }
 
 // last reports whether no page comes after this one, the nth from 0.
