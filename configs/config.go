@@ -18,7 +18,8 @@ import (
 // Config is a valid configuration. Nobody changes it after [Load]; a reload makes a new one.
 type Config struct {
 	File string `yaml:"-"` // as given to Load
-	Sum  string `yaml:"-"` // SHA-256 of the file's text, in hex: tells versions of it apart
+
+	Modified time.Time `yaml:"-"` // when the file was last written, which tells versions of it apart; zero: not known
 
 	Listen         string              `yaml:"listen" doc:"public side, for the platform's webhooks: host:port, unix:/path, or systemd (a passed socket)"`
 	TLS            TLS                 `yaml:"tls" doc:"HTTPS on listen, by a certificate in files or one got by ACME; without it, plain HTTP"`

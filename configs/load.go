@@ -2,8 +2,6 @@ package configs
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -98,23 +96,19 @@ func (o Options) Load(path string) (*Config, []Problem, error) {
 	if len(data) > maxFile {
 		return nil, nil, fmt.Errorf("read the configuration: %s is larger than %s", path, Size(maxFile))
 	}
-	if err == nil {
-		o.mode = info.Mode()
+	if err != nil {
+		return o.Parse(path, data)
 	}
-	return o.Parse(path, data)
-}
-
-// Parse is Load for a text that was read already. File is what problems name, and its folder is where relative ${file:PATH} start.
-func (o Options) Parse(file string, data []byte) (*Config, []Problem, error) {
-	c, warnings, err := o.parse(file, data)
+	o.mode = info.Mode()
+	c, warnings, err := o.Parse(path, data)
 	if err == nil {
-		sum := sha256.Sum256(data)
-		c.Sum = hex.EncodeToString(sum[:])
+		c.Modified = info.ModTime()
 	}
 	return c, warnings, err
 }
 
-func (o Options) parse(file string, data []byte) (*Config, []Problem, error) {
+// Parse is Load for a text that was read already. File is what problems name, and its folder is where relative ${file:PATH} start.
+func (o Options) Parse(file string, data []byte) (*Config, []Problem, error) {
 	if len(data) >= largeFile {
 		if c, warnings, ok := o.parseChunked(file, data, chunkSize); ok {
 			return c, warnings, nil

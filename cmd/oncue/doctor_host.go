@@ -129,7 +129,7 @@ func (d *doctor) examineDaemon(ctx context.Context) []encoders.Finding {
 	}
 	if c := all.Config; c != nil && len(all.Problems) == 0 && sameFile(c.File, d.config) {
 		loaded := c.Loaded.Local().Format(time.DateTime)
-		if c.Sum != d.cfg.Sum {
+		if !c.Modified.Equal(d.cfg.Modified.Truncate(time.Millisecond)) {
 			found = append(found, odd(fmt.Sprintf("%s has changed since the daemon read it at %s, which works by the older one", d.config, loaded), "systemctl reload oncue (or oncue reload) has it read again"))
 		}
 		if env := envFile(d.config); changedAfter(env, all.Started.Time) {

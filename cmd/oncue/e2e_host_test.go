@@ -171,8 +171,8 @@ func testRefusedReload(t *testing.T, s *site) {
 	var status struct {
 		Problems []string
 		Config   struct {
-			File, Sum string
-			Refused   []string
+			File    string
+			Refused []string
 		}
 	}
 	s.await("the status tells of it", func() bool {

@@ -26,9 +26,9 @@ import (
 type inForce struct {
 	file    string // whole path
 	loaded  time.Time
-	sum     string   // of the text in force
-	words   string   // what it holds
-	refused []string // what is wrong with the file that was read last; nil: it is in force
+	written time.Time // of the text in force
+	words   string    // what it holds
+	refused []string  // what is wrong with the file that was read last; nil: it is in force
 }
 
 func (d *service) setInForce(cfg *configs.Config) {
@@ -39,7 +39,7 @@ func (d *service) setInForce(cfg *configs.Config) {
 	now := time.Now()
 	words := fmt.Sprintf("%s, %s; configuration of %s", plural(len(cfg.Streams), "stream"), plural(len(cfg.Encoders), "encoder"), now.Format(time.DateTime))
 	d.mu.Lock()
-	d.inForce = inForce{file: file, loaded: now, sum: cfg.Sum, words: words}
+	d.inForce = inForce{file: file, loaded: now, written: cfg.Modified, words: words}
 	d.mu.Unlock()
 }
 
@@ -63,7 +63,7 @@ func (d *service) configState() (web.ConfigState, []string) {
 	if f.refused != nil {
 		problems = []string{notReloaded(f.refused)}
 	}
-	return web.ConfigState{File: f.file, Loaded: controller.Time{Time: f.loaded}, Sum: f.sum, Refused: f.refused}, problems
+	return web.ConfigState{File: f.file, Loaded: controller.Time{Time: f.loaded}, Modified: controller.Time{Time: f.written}, Refused: f.refused}, problems
 }
 
 // notReloaded tells of a refused reload in one line.

@@ -105,7 +105,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	_, base := startAdmin(t, f, func(o *AdminOptions) {
 		o.Token, o.Metrics, o.Rotate, o.Reload = secret.New(token), m.Handler(), rotated, reloads()
 		o.Config = func() (ConfigState, []string) {
-			return ConfigState{File: "/etc/oncue/oncue.yaml", Loaded: at, Sum: "ab"}, []string{"the file was refused"}
+			return ConfigState{File: "/etc/oncue/oncue.yaml", Loaded: at, Modified: at}, []string{"the file was refused"}
 		}
 	})
 

@@ -29,10 +29,10 @@ type statusJSON struct {
 
 // ConfigState is the configuration in force.
 type ConfigState struct {
-	File    string          `json:"file"`    // whole path
-	Loaded  controller.Time `json:"loaded"`  // when it was read
-	Sum     string          `json:"sum"`     // of the text that was read, to compare with the file as it is now
-	Refused []string        `json:"refused"` // what is wrong with the file that was read last; empty: that is the one in force
+	File     string          `json:"file"`     // whole path
+	Loaded   controller.Time `json:"loaded"`   // when it was read
+	Modified controller.Time `json:"modified"` // when the text that was read was written, to compare with the file as it is now
+	Refused  []string        `json:"refused"`  // what is wrong with the file that was read last; empty: that is the one in force
 }
 
 // savingsJSON sums the savings of all streams.
