@@ -1,7 +1,27 @@
-// Package secret holds the one type for values that must never be shown.
+// Package secret holds the one type for values that must never be shown, and the one [Masker] that takes them out of texts.
 //
-// Every package that carries a password, a token or a publishing URL uses [Value]; there is no other way to hold one. It is the only
-// package of the house that all others may import.
+// Every package that carries a password, a token or a publishing URL uses [Value]; there is no other way to
+// hold one. It is the only package of the house that all others may import.
+//
+// # What is masked
+//
+// A masker hides what it was told of: every [Value], and what the loader of the configuration took from
+// ${NAME} and ${file:PATH}. A value that was referred to is a secret wherever it stands, for nobody but its
+// owner can tell a password from a scene's name, unless
+//
+//   - its key is one of those that name an address, a path or a choice, or one that is no text,
+//   - it stands where an address has its host and port, or is a path of this machine that is there: messages
+//     that hide which machine does not answer are of no use, and the address opens nothing,
+//   - it has fewer than six bytes: it would be found in ordinary words. Where it stands as a password, its
+//     looks give it away.
+//
+// Beside those it hides what looks like a secret, known or not: what stands before the @ of a URL, values of
+// parameters, fields, elements and options whose names say so ([Named]), the headers Authorization, Cookie
+// and their kind, bearer tokens and JSON web tokens.
+//
+// A known secret of six bytes and more is hidden wherever it is found, in every form in which programs write
+// it (percent-encoded, quoted, base64, hex, and as a digest); a shorter one only where no letter or digit is
+// beside it.
 package secret
 
 import (

@@ -1,0 +1,167 @@
+package secret
+
+import (
+	"regexp"
+	"strings"
+)
+
+// named matches the names of parameters, headers, options and fields that hold a secret, as devices, servers and programs call them.
+var named = regexp.MustCompile(`(?i)passw|passphrase|passcode|pswd|pwd|token|secret|credential|signature|api[_-]?key|stream[_-]?key|` +
+	`streamid|playpath|session|sessid|cookie|jwt|loginpas|hdn(?:ea|ts|tl)|auth(?:$|[_.-]|key|code|token|hash|data|oriz|entication$)|` +
+	`pass$|(?:^|[_.-])(?:psw|pw|key|keyid|auth|sig|sign|sid|pin|psk|hmac|otp|ticket|md5|hash|digest|pas)$|^t$`)
+
+// Named reports whether a parameter, header, option or field of this name holds a secret, going by its name alone.
+func Named(name string) bool { return named.MatchString(strings.TrimLeft(name, "-")) }
+
+// looks finds secrets by what stands around them.
+type looks struct {
+	text  string
+	whole bool // it is one value of a configuration, in which quotes end nothing
+}
+
+var (
+	// header is a line of HTTP whose value is a secret. What ends it is a line's end or the quote around it.
+	header = regexp.MustCompile(`(?i)\b((?:proxy-)?authorization|(?:set-)?cookie2?|(?:[a-z0-9]+-)+[a-z0-9-]*(?:key|token|auth|secret|password|signature|session|credential))` +
+		`["']?\s*:\s*["']?(?:(?:basic|bearer|token)\s+([^\s'"]+)|(digest\s[^\r\n']+)|([^\s'"][^\r\n'"]*))`)
+	bearer  = regexp.MustCompile(`(?i)\bbearer\s+([a-z0-9._~+/=-]{8,})`)
+	jwt     = regexp.MustCompile(`\beyJ[\w-]{5,}\.[\w-]+\.[\w-]*`)
+	field   = regexp.MustCompile(`"([^"\\]{1,64})"\s*:\s*(?:"((?:[^"\\]|\\.)+)"|([0-9]+))`)
+	element = regexp.MustCompile(`<(?:\w+:)?([\w.-]{1,64})>([^<]+)</`)
+	option  = regexp.MustCompile(`(?:^|[\s'"])-{1,2}([A-Za-z][\w-]{0,63})['"]?\s+(?:'([^']+)'|"([^"]+)"|([^\s'"-]\S*))`)
+	// holder is a text that stands for a value: a placeholder, a reference, a word of an example, or a mask.
+	holder = regexp.MustCompile(`^(?:\{[\w|]+\}|\$\{[^}]*\}|\.\.\.|…|(?:\{stream\}%3Ft%3D)?TOKEN|\*+)$`)
+)
+
+func (l looks) spans() []span {
+	found := l.users(nil)
+	found = l.parameters(found)
+	for _, e := range []struct {
+		like  *regexp.Regexp
+		named bool // its first group is a name that tells whether the others are a secret
+	}{{header, false}, {field, true}, {element, true}, {option, true}} {
+		for _, m := range e.like.FindAllStringSubmatchIndex(l.text, -1) {
+			if e.named && !Named(l.text[m[2]:m[3]]) {
+				continue
+			}
+			for g := 4; g < len(m); g += 2 {
+				found = l.add(found, m[g], m[g+1])
+			}
+		}
+	}
+	for _, m := range bearer.FindAllStringSubmatchIndex(l.text, -1) {
+		found = l.add(found, m[2], m[3])
+	}
+	for _, m := range jwt.FindAllStringIndex(l.text, -1) {
+		found = l.add(found, m[0], m[1])
+	}
+	return found
+}
+
+// add notes a secret, unless the text only stands for one.
+func (l looks) add(found []span, from, to int) []span {
+	if from < 0 || from >= to || holder.MatchString(l.text[from:to]) {
+		return found
+	}
+	return append(found, span{from, to, Mask})
+}
+
+// wordEnd is where the word that begins at from ends.
+func (l looks) wordEnd(from int) int {
+	ends := " \t\r\n'\"`<>|"
+	if l.whole {
+		ends = "\r\n"
+	}
+	if i := strings.IndexAny(l.text[from:], ends); i >= 0 {
+		return from + i
+	}
+	return len(l.text)
+}
+
+// users finds what stands before the @ of a URL. All of it goes, for some servers take a token as the user. A password may hold a slash
+// that should have been escaped; it is told from a path by its colon, behind which no port stands.
+func (l looks) users(found []span) []span {
+	for at := 0; ; {
+		i := strings.Index(l.text[at:], "://")
+		if i < 0 {
+			return found
+		}
+		from := at + i + len("://")
+		word := l.text[from:l.wordEnd(from)]
+		authority := word
+		if j := strings.IndexAny(word, "/?#"); j >= 0 {
+			authority = word[:j]
+		}
+		if _, port, ok := strings.Cut(authority, ":"); ok && strings.Trim(port, "0123456789") != "" && !strings.Contains(authority, "@") {
+			authority = word
+		}
+		if j := strings.LastIndexByte(authority, '@'); j > 0 {
+			found = l.add(found, from, from+j)
+		}
+		at = from
+	}
+}
+
+// parameters finds the values of name=value, in a query, a path or anywhere, also where the equals sign is percent-encoded.
+func (l looks) parameters(found []span) []span {
+	for at := 0; at < len(l.text); {
+		i := strings.IndexAny(l.text[at:], "=%")
+		if i < 0 {
+			return found
+		}
+		i += at
+		at = i + 1
+		if l.text[i] == '%' {
+			if !strings.HasPrefix(strings.ToUpper(l.text[i:min(len(l.text), i+3)]), "%3D") {
+				continue
+			}
+			at = i + 3
+		}
+		name := l.nameBefore(i)
+		if !Named(name) && !l.short(i, name) {
+			continue
+		}
+		from, to := at, 0
+		if quote := strings.IndexByte(`'"`, byteAt(l.text, at)); quote >= 0 {
+			from++
+			to = from + max(0, strings.IndexByte(l.text[from:], l.text[at]))
+		} else {
+			to = l.wordEnd(from)
+			if j := strings.IndexByte(l.text[from:to], '&'); j >= 0 {
+				to = from + j
+			}
+			if !l.whole {
+				to = from + len(strings.TrimRight(l.text[from:to], ").,:;]}"))
+				if strings.HasPrefix(strings.TrimPrefix(l.text[from:to], "$"), "{") && byteAt(l.text, to) == '}' {
+					to++ // of a placeholder
+				}
+			}
+		}
+		found = l.add(found, from, to)
+	}
+	return found
+}
+
+// nameBefore is the name that ends before i. The rest of a percent escape does not belong to it.
+func (l looks) nameBefore(i int) string {
+	from := i
+	for from > 0 && (isLetter(l.text[from-1]) || strings.IndexByte("_.-", l.text[from-1]) >= 0) {
+		from--
+	}
+	if from > 0 && l.text[from-1] == '%' && i-from > 2 && isHex(l.text[from]) && isHex(l.text[from+1]) {
+		from += 2
+	}
+	return l.text[from:i]
+}
+
+// short reports whether a name of one letter, which is a key or a password only in a query, stands there.
+func (l looks) short(i int, name string) bool {
+	at := i - len(name) - 1
+	return (name == "k" || name == "p") && at >= 0 && strings.IndexByte("?&", l.text[at]) >= 0
+}
+
+func byteAt(text string, i int) byte {
+	if i < len(text) {
+		return text[i]
+	}
+	return 0
+}

@@ -1,0 +1,328 @@
+package secret
+
+import (
+	"cmp"
+	"crypto/md5"
+	"crypto/sha1"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/xml"
+	"net/netip"
+	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+)
+
+const (
+	// least is the length in bytes below which nothing is known as a secret: such a text is guessed sooner than it is read, and every
+	// other word of a message is one. A PIN has four.
+	least = 4
+	// alone is the length below which a secret is masked only where no letter or digit stands beside it. Five letters are part of many
+	// ordinary words (a password "cam1" of "cam10"); of six and more that is rare, and a secret glued to other text must not get through.
+	alone = 6
+)
+
+// Masker takes secrets out of texts for people: those it was told of, and what looks like one, see the package's own words. A nil Masker
+// knows of none and goes by looks. Any goroutine may use it.
+type Masker struct {
+	mu     sync.RWMutex
+	known  map[[least]byte][]needle // by their first bytes, the longest first
+	seen   map[string]bool
+	spared map[string]bool
+}
+
+// needle is a text to be found, and what stands in its place afterwards.
+type needle struct{ text, instead string }
+
+// NewMasker knows the values.
+func NewMasker(values ...Value) *Masker {
+	m := &Masker{known: map[[least]byte][]needle{}, seen: map[string]bool{}, spared: map[string]bool{}}
+	for _, v := range values {
+		m.Know(v.Reveal())
+	}
+	return m
+}
+
+// Spare makes texts no secrets, although they are found inside one: a stream's name in its publishing URL. Call it before Know.
+func (m *Masker) Spare(texts ...string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, t := range texts {
+		m.spared[t] = true
+	}
+}
+
+// Know adds a secret in all the forms in which programs write it. Of one that is a URL it also knows the parts that open something.
+func (m *Masker) Know(text string) { m.KnowAs(text, Mask) }
+
+// KnowAs is Know for a secret that has a better mask than [Mask], such as the name of the variable that held it.
+func (m *Masker) KnowAs(text, instead string) {
+	m.know(text, instead)
+	for _, part := range urlParts(text) {
+		m.know(part, instead)
+	}
+}
+
+// Learn adds the secrets that show by their looks in a text of the configuration, such as the password of a URL, so that they are masked
+// where they stand without that text, too.
+func (m *Masker) Learn(text string) {
+	for _, s := range (looks{text: text, whole: true}).spans() {
+		for _, part := range valueParts(text[s.from:s.to]) {
+			m.know(part, Mask)
+		}
+	}
+}
+
+func (m *Masker) know(text, instead string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(text) < least || m.seen[text] || m.spared[text] {
+		return
+	}
+	m.seen[text] = true
+	for _, form := range forms(text) {
+		if len(form) < least || form != text && m.seen[form] {
+			continue
+		}
+		m.seen[form] = true
+		first := [least]byte([]byte(form))
+		list := append(m.known[first], needle{form, instead})
+		slices.SortStableFunc(list, func(a, b needle) int { return cmp.Compare(len(b.text), len(a.text)) })
+		m.known[first] = list
+	}
+}
+
+// forms are the ways in which a text is written inside other texts.
+func forms(text string) []string {
+	md, sha, sha2 := md5.Sum([]byte(text)), sha1.Sum([]byte(text)), sha256.Sum256([]byte(text))
+	quoted, _ := json.Marshal(text) // a string always can be
+	var markup strings.Builder
+	_ = xml.EscapeText(&markup, []byte(text)) // nor does a Builder fail
+	list := []string{
+		text, url.QueryEscape(text), strings.ReplaceAll(url.QueryEscape(text), "+", "%20"), url.PathEscape(text),
+		url.UserPassword("", text).String()[1:], string(quoted[1 : len(quoted)-1]), markup.String(),
+		base64.StdEncoding.EncodeToString([]byte(text)), base64.RawStdEncoding.EncodeToString([]byte(text)),
+		base64.URLEncoding.EncodeToString([]byte(text)), base64.RawURLEncoding.EncodeToString([]byte(text)),
+	}
+	for _, sum := range [][]byte{[]byte(text), md[:], sha[:], sha2[:]} {
+		digits := hex.EncodeToString(sum)
+		list = append(list, digits, strings.ToUpper(digits))
+	}
+	for _, form := range list[1:5] {
+		list = append(list, lowerEscapes(form))
+	}
+	return list
+}
+
+// lowerEscapes writes %2F as %2f.
+func lowerEscapes(text string) string {
+	b := []byte(text)
+	for i := 0; i+2 < len(b); i++ {
+		if b[i] == '%' {
+			copy(b[i+1:i+3], strings.ToLower(string(b[i+1:i+3])))
+		}
+	}
+	return string(b)
+}
+
+// openKeys are parameters of streaming URLs whose values open nothing.
+var openKeys = map[string]bool{
+	"mode": true, "latency": true, "pkt_size": true, "connect_timeout": true, "timeout": true, "sourceid": true, "priority": true,
+	"pbkeylen": true, "transtype": true,
+}
+
+// urlParts are the parts of a URL that open something: its user and password, and the values of its query.
+func urlParts(text string) []string {
+	_, rest, ok := strings.Cut(text, "://")
+	if !ok || strings.ContainsAny(text, " \t\r\n") {
+		return nil
+	}
+	var parts []string
+	authority, query := rest, ""
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		authority = rest[:i]
+		_, query, _ = strings.Cut(rest[i:], "?")
+	}
+	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
+		parts = append(parts, valueParts(authority[:i])...)
+	}
+	return append(parts, queryParts(query)...)
+}
+
+func queryParts(query string) []string {
+	var parts []string
+	for _, pair := range strings.FieldsFunc(query, func(r rune) bool { return strings.ContainsRune("&?;", r) }) {
+		key, value, _ := strings.Cut(pair, "=")
+		if openKeys[strings.ToLower(key)] || len(value) < alone && !Named(key) || holder.MatchString(value) {
+			continue // a number, a flag or a placeholder
+		}
+		parts = append(parts, value)
+		for _, plain := range unescaped(value) {
+			parts = append(parts, plain)
+			if _, inner, ok := strings.Cut(plain, "?"); ok { // SRT: streamid=name?t=…
+				parts = append(parts, queryParts(inner)...)
+			}
+		}
+	}
+	return parts
+}
+
+// unescaped are the texts that a percent-encoded one can stand for: a plus sign may be a space.
+func unescaped(text string) []string {
+	var list []string
+	for _, decode := range []func(string) (string, error){url.PathUnescape, url.QueryUnescape} {
+		if plain, err := decode(text); err == nil && plain != text && !slices.Contains(list, plain) {
+			list = append(list, plain)
+		}
+	}
+	return list
+}
+
+// valueParts are the secrets in what was found to be one by its looks: the password of user:password, the first of what cameras string
+// together (X_channel=1), each also without percent escapes.
+func valueParts(value string) []string {
+	parts := []string{value}
+	if _, password, ok := strings.Cut(value, ":"); ok {
+		parts = append(parts, password)
+	}
+	if i := strings.IndexByte(value, '='); i > 0 {
+		if j := strings.LastIndexAny(value[:i], "_;,"); j > 0 {
+			parts = append(parts, value[:j])
+		}
+	}
+	for _, p := range parts[:len(parts):len(parts)] {
+		parts = append(parts, unescaped(p)...)
+	}
+	return parts
+}
+
+// span is a piece of a text, and what is to stand in its place.
+type span struct {
+	from, to int
+	instead  string
+}
+
+// spans finds what must not be shown. They do not overlap, and stand in order.
+func (m *Masker) spans(text string) []span {
+	all := append(m.knownIn(text), looks{text: text}.spans()...)
+	slices.SortFunc(all, func(a, b span) int { return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(b.to, a.to)) })
+	var merged []span
+	for _, s := range all {
+		if last := len(merged) - 1; last >= 0 && s.from < merged[last].to {
+			merged[last].to = max(merged[last].to, s.to)
+		} else {
+			merged = append(merged, s)
+		}
+	}
+	return merged
+}
+
+// knownIn finds the secrets that were told, wherever they stand: also those that overlap.
+func (m *Masker) knownIn(text string) []span {
+	if m == nil {
+		return nil
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	var found []span
+	for i := 0; len(m.known) > 0 && i+least <= len(text); i++ {
+		for _, n := range m.known[[least]byte([]byte(text[i:i+least]))] {
+			end := i + len(n.text)
+			if strings.HasPrefix(text[i:], n.text) && (len(n.text) >= alone || standsAlone(text, i, end)) {
+				found = append(found, span{i, end, n.instead})
+				break
+			}
+		}
+	}
+	return found
+}
+
+// standsAlone reports whether no letter or digit is next to text[from:to]. Those of a percent escape are none.
+func standsAlone(text string, from, to int) bool {
+	if from >= 3 && text[from-3] == '%' && isHex(text[from-2]) && isHex(text[from-1]) {
+		return to == len(text) || !isLetter(text[to])
+	}
+	return (from == 0 || !isLetter(text[from-1])) && (to == len(text) || !isLetter(text[to]))
+}
+
+func isLetter(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c >= 0x80
+}
+
+func isHex(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f' }
+
+// Mask returns text with [Mask] in place of every secret.
+func (m *Masker) Mask(text string) string {
+	spans := m.spans(text)
+	if len(spans) == 0 {
+		return text
+	}
+	var out strings.Builder
+	at := 0
+	for _, s := range spans {
+		out.WriteString(text[at:s.from])
+		out.WriteString(s.instead)
+		at = s.to
+	}
+	out.WriteString(text[at:])
+	return out.String()
+}
+
+// Holds reports whether Mask would take something out.
+func (m *Masker) Holds(text string) bool { return len(m.spans(text)) > 0 }
+
+// Blank overwrites every secret in text with as many asterisks, and reports whether there was one. It is for files that somebody else
+// still appends to: nothing in them moves.
+func (m *Masker) Blank(text []byte) bool {
+	spans := m.spans(string(text))
+	for _, s := range spans {
+		for i := s.from; i < s.to; i++ {
+			text[i] = '*'
+		}
+	}
+	return len(spans) > 0
+}
+
+var (
+	// hostPort is an address without a scheme, in which placeholders may stand.
+	hostPort = regexp.MustCompile(`^(?:[A-Za-z0-9._{}-]+|\[[0-9A-Fa-f:.]+\]):(?:[0-9]{1,5}|\{[0-9]+\})$`)
+	// bareURL names a server and nothing on it.
+	bareURL = regexp.MustCompile(`^[a-z]+://[A-Za-z0-9._:{}\[\]-]+/?$`)
+)
+
+// Referred reports whether text[from:to], which a reference of the configuration gave, is held to be a secret. The package's words say why.
+func Referred(text string, from, to int) bool {
+	value := text[from:to]
+	if len(value) < alone || inHost(text, from, to) || bareURL.MatchString(value) {
+		return false
+	}
+	if _, err := netip.ParseAddr(value); err == nil {
+		return false
+	}
+	if strings.HasPrefix(value, "/") {
+		if _, err := os.Lstat(value); err == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// inHost reports whether text[from:to] is part of an address's host and port.
+func inHost(text string, from, to int) bool {
+	scheme, rest, ok := strings.Cut(text, "://")
+	if !ok {
+		return hostPort.MatchString(text)
+	}
+	start := len(scheme) + len("://")
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		rest = rest[:i]
+	}
+	end := start + len(rest)
+	start += strings.LastIndexByte(rest, '@') + 1
+	return from >= start && to <= end
+}
