@@ -21,12 +21,12 @@ type Config struct {
 
 	Modified time.Time `yaml:"-"` // when the file was last written, which tells versions of it apart; zero: not known
 
-	Listen         string              `yaml:"listen" doc:"public side, for the platform's webhooks: host:port, unix:/path, or systemd (a passed socket)"`
+	Listen         string              `yaml:"listen" shown:"yes" doc:"public side, for the platform's webhooks: host:port, unix:/path, or systemd (a passed socket)"`
 	TLS            TLS                 `yaml:"tls" doc:"HTTPS on listen, by a certificate in files or one got by ACME; without it, plain HTTP"`
 	Admin          Admin               `yaml:"admin" doc:"status, dashboard, control API and metrics"`
-	DataDir        string              `yaml:"data_dir" doc:"folder for the database, encoder logs and thumbnails"`
+	DataDir        string              `yaml:"data_dir" shown:"yes" doc:"folder for the database, encoder logs and thumbnails"`
 	OnExit         string              `yaml:"on_exit" enum:"leave,stop" doc:"when the controller stops: leave encoders running (adopted at the next start), or stop them"`
-	PublicURL      string              `yaml:"public_url" doc:"https address by which the platform reaches listen; the webhook is this + /hooks/millicast"`
+	PublicURL      string              `yaml:"public_url" shown:"yes" doc:"https address by which the platform reaches listen; the webhook is this + /hooks/millicast"`
 	Log            Log                 `yaml:"log" doc:"the controller's own log"`
 	TrustedProxies []netip.Prefix      `yaml:"trusted_proxies" doc:"networks of proxies whose X-Forwarded-For is believed"`
 	Retention      Retention           `yaml:"retention" doc:"how long the past is kept; whichever limit comes first"`
@@ -45,8 +45,8 @@ type Config struct {
 
 // TLS is either a certificate in files or ACME, or neither.
 type TLS struct {
-	CertFile string `yaml:"cert_file" doc:"PEM certificate chain; needs key_file"`
-	KeyFile  string `yaml:"key_file" doc:"PEM private key; needs cert_file"`
+	CertFile string `yaml:"cert_file" shown:"yes" doc:"PEM certificate chain; needs key_file"`
+	KeyFile  string `yaml:"key_file" shown:"yes" doc:"PEM private key; needs cert_file"`
 	ACME     ACME   `yaml:"acme" doc:"a certificate from Let's Encrypt, renewed by itself"`
 }
 
@@ -55,16 +55,16 @@ func (t TLS) On() bool { return t.CertFile != "" || len(t.ACME.Domains) > 0 }
 
 // ACME asks for a certificate for Domains. Email may be empty.
 type ACME struct {
-	Domains []string `yaml:"domains" doc:"host names of the certificate; they must lead here from the Internet"`
+	Domains []string `yaml:"domains" shown:"yes" doc:"host names of the certificate; they must lead here from the Internet"`
 	Email   string   `yaml:"email" doc:"where the authority writes when a certificate is about to expire"`
 }
 
 // Admin is the private side.
 type Admin struct {
-	Listen       string       `yaml:"listen" doc:"host:port, unix:/path, or systemd"`
+	Listen       string       `yaml:"listen" shown:"yes" doc:"host:port, unix:/path, or systemd"`
 	Token        secret.Value `yaml:"token" doc:"Bearer token; required when listen is not loopback or a unix socket"`
-	Socket       string       `yaml:"socket" doc:"a unix socket beside listen, by its path: for oncue's own commands, and for those whom its folder and mode let in, without the token"`
-	AllowedHosts []string     `yaml:"allowed_hosts" doc:"more names by which browsers may reach the admin side, beside its address"`
+	Socket       string       `yaml:"socket" shown:"yes" doc:"a unix socket beside listen, by its path: for oncue's own commands, and for those whom its folder and mode let in, without the token"`
+	AllowedHosts []string     `yaml:"allowed_hosts" shown:"yes" doc:"more names by which browsers may reach the admin side, beside its address"`
 }
 
 // Log says what is logged and how.
@@ -85,7 +85,7 @@ type Account struct {
 	ID             string         `yaml:"-"`
 	WebhookSecrets []secret.Value `yaml:"webhook_secrets" doc:"base64, as the platform shows them; any of them verifies, so list two while rotating"`
 	APISecret      secret.Value   `yaml:"api_secret" doc:"lets the controller ask the platform what is live, and look after the webhook"`
-	APIURL         string         `yaml:"api_url" doc:"base address of the platform's REST API"`
+	APIURL         string         `yaml:"api_url" shown:"yes" doc:"base address of the platform's REST API"`
 	PollInterval   time.Duration  `yaml:"poll_interval" min:"1s" doc:"how often to ask the platform what is live and who watches; needs api_secret"`
 	ManageWebhook  bool           `yaml:"manage_webhook" doc:"create or repair the webhook at start and whenever the platform disables it; needs api_secret and public_url"`
 	ForceStop      bool           `yaml:"force_stop" doc:"have the platform disconnect a feed that stays open after its encoder was stopped; needs api_secret"`
@@ -116,6 +116,9 @@ type Encoder struct {
 	Driver   string // key in Options.Drivers
 	Settings any    // what Options.Drivers[Driver] returned, filled in; a pointer to the driver's settings
 	Line     int    // where the file defines it
+
+	// Secrets are those of its settings, and what references gave to its other keys and is held to be one; see package secret.
+	Secrets []secret.Value
 }
 
 // Default is the configuration of an empty file. All defaults stand here, in builtIn, and in the Prefill methods.
@@ -141,6 +144,6 @@ func (c *Config) Encoder(name string) (*Encoder, bool) {
 	return e, ok
 }
 
-// Secrets returns every secret of the file and every value that came from a reference, for redaction; those shorter than 4 bytes are left
-// out, for they may be part of any word. The slice is the caller's to keep.
+// Secrets returns every secret of the file, and what references gave and is held to be one, for a [secret.Masker]. The slice is the
+// caller's to keep.
 func (c *Config) Secrets() []secret.Value { return append([]secret.Value(nil), c.secrets...) }

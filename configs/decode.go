@@ -29,6 +29,8 @@ type decoder struct {
 	shapes  map[reflect.Type]shape // struct tags, read once
 	hidden  map[string]string      // what must not be shown, and what is shown instead
 
+	encoderNow *Encoder // whose settings are being decoded; nil: none
+
 	literal *spot // the first secret that is written in the file itself; nil: there is none
 
 	numbers map[*Encoder][]numbered // {1}, {2} ... in the settings of encoders
@@ -330,6 +332,7 @@ func (d *decoder) free(n *yaml.Node, path string) any {
 		}
 		return got
 	}
-	text, _ := d.text(n, path, "")
+	text, pieces, _ := d.text(n, path, "")
+	d.hideReferred(text, pieces)
 	return text
 }

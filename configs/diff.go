@@ -28,7 +28,7 @@ func (c change) String() string {
 	if c.from == c.to || c.from == secret.Mask || c.to == secret.Mask { // a secret, or something with secrets inside
 		return c.path + " changed"
 	}
-	return fmt.Sprintf("%s %s -> %s", c.path, c.from, c.to)
+	return (*secret.Masker)(nil).Mask(fmt.Sprintf("%s %s -> %s", c.path, c.from, c.to))
 }
 
 // changes compares two structs of one type key by key.

@@ -72,6 +72,8 @@ func (d *decoder) encoder(n *yaml.Node, e *Encoder, path string, drivers map[str
 	v := reflect.ValueOf(settings)
 	path = join(path, chosen.name)
 	d.note(path, *chosen)
+	d.encoderNow = e
+	defer func() { d.encoderNow = nil }()
 	d.value(d.preset(chosen.value, settings, path), v.Elem(), path, rule{hint: "; write " + chosen.name + ": {} when there is nothing to set"})
 	e.Driver, e.Settings = chosen.name, settings
 	if !d.bad[path] && !d.bad[join(path, "preset")] { // half a preset lacks everything

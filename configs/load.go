@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -24,7 +23,8 @@ import (
 // Types may be string, bool, numbers, [time.Duration] (which also reads days), [secret.Value], [netip.Prefix], any (free YAML), anything
 // with UnmarshalText, and slices, maps by string, structs and pointers of those. For a list of structs one mapping may stand alone. More tags: `doc:"…"` says what the key is for,
 // `enum:"a,b"` lists the words that are allowed (of each element, for lists), `min:"1s"` and `max:"…"` bound numbers and durations
-// (durations are never negative without a min), `hint:"…"` is added when the kind of value is wrong. Struct values that implement
+// (durations are never negative without a min), `shown:"yes"` marks texts that name an address, a path or a choice, and
+// so are no secret (see package secret) and may stand in [Config.Archive], `hint:"…"` is added when the kind of value is wrong. Struct values that implement
 // [Prefiller], [Presetter], [Validator], [JoinedValidator], [Noter], [Publisher] or [Box] are asked.
 type Options struct {
 	Drivers map[string]func() any              // by driver key: a pointer to that driver's settings, defaults filled in
@@ -192,16 +192,17 @@ func newDecoder(file string, o Options, keys int) *decoder {
 
 // finish sorts what was found, takes out what must not be shown, and decides whether the file is good.
 func (d *decoder) finish(c *Config) (*Config, []Problem, error) {
-	texts := slices.SortedFunc(maps.Keys(d.hidden), func(a, b string) int { // long ones first, so that no rest of them stays
-		if len(a) != len(b) {
-			return len(b) - len(a)
-		}
-		return strings.Compare(a, b)
-	})
+	texts := slices.Sorted(maps.Keys(d.hidden))
 	for _, t := range texts {
 		c.secrets = append(c.secrets, secret.New(t))
+	}
+	if len(d.problems) > 0 {
+		m := secret.NewMasker()
+		for _, t := range texts {
+			m.KnowAs(t, d.hidden[t])
+		}
 		for i := range d.problems {
-			d.problems[i].Text = blot(d.problems[i].Text, t, d.hidden[t])
+			d.problems[i].Text = m.Mask(d.problems[i].Text)
 		}
 	}
 	sortProblems(d.problems)
@@ -218,26 +219,6 @@ func (d *decoder) finish(c *Config) (*Config, []Problem, error) {
 		return nil, slices.DeleteFunc(warnings, func(p Problem) bool { return p.Note }), errs
 	}
 	return c, warnings, nil
-}
-
-// blot takes what must not be shown out of a text. Short ones are taken out only where they stand alone, for they may be part of any word.
-func blot(text, hidden, instead string) string {
-	var out strings.Builder
-	for {
-		i := strings.Index(text, hidden)
-		if i < 0 {
-			out.WriteString(text)
-			return out.String()
-		}
-		end := i + len(hidden)
-		out.WriteString(text[:i])
-		if len(hidden) < 8 && (i > 0 && isWord(text[i-1]) || end < len(text) && isWord(text[end])) {
-			out.WriteString(hidden)
-		} else {
-			out.WriteString(instead)
-		}
-		text = text[end:]
-	}
 }
 
 func isWord(c byte) bool {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -242,5 +243,107 @@ func BenchmarkLoad10000Streams(b *testing.B) {
 		if _, _, err := testOptions().Parse("oncue.yaml", text); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// TestReferredValuesAreTheEncoders tells each driver what references gave to its keys, whatever their type, but not names of machines.
+func TestReferredValuesAreTheEncoders(t *testing.T) {
+	o := Options{Drivers: testDrivers(), Env: func(name string) (string, bool) { return "value-of-" + name, true }}
+	c, _, err := o.Parse("oncue.yaml", []byte(`
+accounts: {ACC: {webhook_secrets: [c2VjcmV0LWtleS1mb3ItdGVzdHM=]}}
+public_url: https://${HOST}
+encoders:
+  cam: {ffmpeg: {input: "rtsp://${CAM}/${PATH}?a=${KEY}", input_args: [-x, "${ARG}"], video: h264}}
+  box: {http: {url: "http://${BOX}:80", username: "${USER}", password: "a${PASSWORD}", start: {path: "/s", json: {n: ["${DEEP}"]}}}}
+streams: {a: {encoder: box}, b: {encoder: cam, publish: "rtmp://h/a?token=${TOKEN}"}}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string][]string{
+		"cam": {"value-of-PATH", "value-of-KEY", "value-of-ARG"},
+		"box": {"value-of-USER", "value-of-PASSWORD", "avalue-of-PASSWORD", "value-of-DEEP"},
+	} {
+		e, _ := c.Encoder(name)
+		var got []string
+		for _, s := range e.Secrets {
+			got = append(got, s.Reveal())
+		}
+		slices.Sort(got)
+		slices.Sort(want)
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("%s (-want +got):\n%s", name, d)
+		}
+	}
+	if len(c.Secrets()) != 10 { // with the webhook's, the publishing URL and its token
+		t.Errorf("there are %d secrets", len(c.Secrets()))
+	}
+}
+
+// TestArchive shows of a configuration what cannot be a secret, and its shape.
+func TestArchive(t *testing.T) {
+	c := mustParse(t, `
+admin: {token: "canary-admin-token", listen: "127.0.0.1:1"}
+accounts: {ACC: {webhook_secrets: [c2VjcmV0LWtleS1mb3ItdGVzdHM=]}}
+encoders:
+  cam: {ffmpeg: {input: "rtsp://u:canary-value@10.0.0.7:554/1?k=canary-value", input_args: [-headers, canary-value], video: copy, width: 320}}
+  box: {http: {url: "http://10.0.0.9", username: canary-value, headers: {X-Key: canary-value}, start: {method: PUT, path: "/canary-value", json: {pin: 4711, n: [canary-value]}}}}
+streams:
+  a: {encoder: cam, publish: "rtmps://h/v2/pub/{stream}?token=canary-value", idle_timeout: 2m, schedule: [{cron: "0 18 * * FRI", for: 4h, do: on}]}
+  "b-*": {encoder: box}
+notify: [{url: "https://hooks.example/canary-value", on: [failed]}]
+`)
+	got, err := c.Archive(testDrivers())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `admin:
+  listen: 127.0.0.1:1
+  token: '********'
+accounts:
+  ACC:
+    webhook_secrets:
+      - '********'
+notify:
+  - url: '********'
+    on:
+      - failed
+encoders:
+  cam:
+    ffmpeg:
+      input: rtsp://10.0.0.7:554/********
+      input_args:
+        - '********'
+        - '********'
+      video: copy
+      width: 320
+  box:
+    http:
+      url: http://10.0.0.9/********
+      username: '********'
+      headers:
+        X-Key: '********'
+      start:
+        method: PUT
+        path: '********'
+        json:
+          n:
+            - '********'
+          pin: '********'
+streams:
+  ACC/a:
+    encoders:
+      - cam
+    idle_timeout: 2m
+    schedule:
+      - cron: 0 18 * * FRI
+        for: 4h
+    publish: rtmps://h/v2/pub/{stream}?token=********
+  ACC/b-*:
+    encoders:
+      - box
+`
+	if d := cmp.Diff(want, string(got)); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
 	}
 }

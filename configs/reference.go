@@ -30,6 +30,7 @@ type lookup struct {
 type piece struct {
 	raw string // ${NAME}
 	lookup
+	at int // where its value begins in the expanded text
 }
 
 // People who know shells write $NAME: meant at any place for names in capitals, and as a whole value for any.
@@ -70,7 +71,7 @@ func (r *references) expand(s string) (string, []piece) {
 			}
 			raw := s[:end+1]
 			found := r.look(raw[2:end])
-			pieces = append(pieces, piece{raw, found})
+			pieces = append(pieces, piece{raw, found, out.Len()})
 			out.WriteString(found.value)
 			s = s[end+1:]
 		default:

@@ -27,7 +27,10 @@ var (
 func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string, r rule) bool {
 	switch v.Type() {
 	case secretType:
-		if text, ok := d.text(n, path, r.hint); ok {
+		if text, pieces, ok := d.text(n, path, r.hint); ok {
+			for _, p := range pieces {
+				d.hide(p.value, p.raw)
+			}
 			if text != "" && d.literal == nil && !strings.Contains(n.Value, "${") {
 				d.literal = &spot{d.placeOf(n), path}
 			}
@@ -51,7 +54,10 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string, r rule) boo
 	}
 	switch v.Kind() {
 	case reflect.String:
-		if text, ok := d.text(n, path, r.hint); ok && d.oneOf(n, text, path, r) {
+		if text, pieces, ok := d.text(n, path, r.hint); ok && d.oneOf(n, text, path, r) {
+			if !r.shown {
+				d.hideReferred(text, pieces)
+			}
 			v.SetString(text)
 		}
 	case reflect.Bool:
@@ -67,22 +73,22 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string, r rule) boo
 	return true
 }
 
-// text is a scalar as text, references resolved. Numbers are taken as written: `password: 0123` keeps its zero.
-func (d *decoder) text(n *yaml.Node, path, hint string) (string, bool) {
+// text is a scalar as text, references resolved, and what they gave. Numbers are taken as written: `password: 0123` keeps its zero.
+func (d *decoder) text(n *yaml.Node, path, hint string) (string, []piece, bool) {
 	if n.Kind != yaml.ScalarNode {
 		d.fail(n, path, "must be text, not %s%s", kindOf(n), hint)
-		return "", false
+		return "", nil, false
 	}
 	switch tag := n.ShortTag(); tag {
 	case "!!null":
-		return "", true
+		return "", nil, true
 	case "!!str", "!!int", "!!float", "!!timestamp":
 	case "!!bool":
 		d.fail(n, path, "must be text, and YAML reads %s as true or false; put it in quotes%s", n.Value, hint)
-		return "", false
+		return "", nil, false
 	default:
 		d.fail(n, path, "the tag %s is not known here; remove it", tag)
-		return "", false
+		return "", nil, false
 	}
 	if q := strings.TrimRight(n.Value, `"'`); n.Style == 0 && q != n.Value && !strings.ContainsAny(q, `"'`) {
 		d.caution(n, path, "ends with a quote and does not begin with one; is one missing?")
@@ -98,9 +104,8 @@ func (d *decoder) text(n *yaml.Node, path, hint string) (string, bool) {
 		if p.warning != "" {
 			d.caution(n, path, "%s", p.warning)
 		}
-		d.hide(p.value, p.raw)
 	}
-	return text, good
+	return text, pieces, good
 }
 
 // word is the text of a scalar that must not be empty.
@@ -117,13 +122,28 @@ func (d *decoder) word(n *yaml.Node, path, what string, r rule) (string, bool) {
 		d.fail(n, path, "must be %s, not %s%s", what, n.Value, r.hint)
 		return "", false
 	}
-	return d.text(n, path, r.hint)
+	text, _, ok := d.text(n, path, r.hint)
+	return text, ok
 }
 
+// hide remembers a secret, and what is shown in its place. The encoder that is being decoded gets it, too: its driver must know.
 func (d *decoder) hide(text, instead string) {
-	if len(text) >= 4 { // shorter ones would blot out ordinary words
-		if _, ok := d.hidden[text]; !ok {
-			d.hidden[text] = instead
+	if text == "" {
+		return
+	}
+	if _, ok := d.hidden[text]; !ok {
+		d.hidden[text] = instead
+	}
+	if e := d.encoderNow; e != nil {
+		e.Secrets = append(e.Secrets, secret.New(text))
+	}
+}
+
+// hideReferred hides what references gave to a text of no secret type, unless it is harmless.
+func (d *decoder) hideReferred(text string, pieces []piece) {
+	for _, p := range pieces {
+		if p.err == nil && secret.Referred(text, p.at, p.at+len(p.value)) {
+			d.hide(p.value, p.raw)
 		}
 	}
 }

@@ -9,12 +9,13 @@ import (
 type rule struct {
 	enum     []string
 	min, max string
+	shown    bool   // its text is no secret, whoever wrote it
 	hint     string // added to errors about the kind of value, "; " first
 	doc      string
 }
 
 // element is the rule for what is inside a list or mapping.
-func (r rule) element() rule { return rule{enum: r.enum, min: r.min, max: r.max} }
+func (r rule) element() rule { return rule{enum: r.enum, min: r.min, max: r.max, shown: r.shown} }
 
 // key is one key of a struct.
 type key struct {
@@ -62,6 +63,7 @@ func ruleOf(tag reflect.StructTag) rule {
 	if e := tag.Get("enum"); e != "" {
 		r.enum = strings.Split(e, ",")
 	}
+	r.shown = tag.Get("shown") == "yes" || len(r.enum) > 0
 	if h := tag.Get("hint"); h != "" {
 		r.hint = "; " + h
 	}

@@ -51,8 +51,8 @@ func (s *Stream) Origin(key string) Origin {
 
 // streamKeys is what a stream may say.
 type streamKeys struct {
-	Encoder  string       `yaml:"encoder" hint:"for several, write encoders: [main, backup]" doc:"the encoder that publishes the stream"`
-	Encoders []string     `yaml:"encoders" doc:"several encoders, first choice first; see mode"`
+	Encoder  string       `yaml:"encoder" shown:"yes" hint:"for several, write encoders: [main, backup]" doc:"the encoder that publishes the stream"`
+	Encoders []string     `yaml:"encoders" shown:"yes" doc:"several encoders, first choice first; see mode"`
 	Publish  secret.Value `yaml:"publish" doc:"where the encoder publishes to, key included: rtmps://, rtmp://, srt:// or https:// (WHIP)"`
 	Timing   `yaml:",inline"`
 }

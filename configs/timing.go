@@ -22,7 +22,7 @@ type Timing struct {
 	FailoverAfter    int           `yaml:"failover_after" min:"1" doc:"deaths of a live encoder before failover moves to the next"`
 	Restart          Restart       `yaml:"restart" doc:"waits between tries of a failing encoder"`
 	Schedule         []Window      `yaml:"schedule" doc:"windows in which the stream is kept up, or never up"`
-	TimeZone         string        `yaml:"time_zone" doc:"IANA name for the schedule, such as Europe/Berlin; empty = the host's"`
+	TimeZone         string        `yaml:"time_zone" shown:"yes" doc:"IANA name for the schedule, such as Europe/Berlin; empty = the host's"`
 	MaxStartsPerHour int           `yaml:"max_starts_per_hour" min:"0" doc:"wake guard: starts by viewers in any hour; 0 = no cap"`
 	MaxInstances     int           `yaml:"max_instances" min:"0" doc:"of a pattern: names in use at once, for anybody can ask for one; 0 = no cap"`
 }
@@ -38,7 +38,7 @@ type Restart struct {
 
 // Window is one line of a schedule. The loader has parsed Cron.
 type Window struct {
-	Cron string        `yaml:"cron" doc:"when it begins: minute hour day month weekday, as in crontab"`
+	Cron string        `yaml:"cron" shown:"yes" doc:"when it begins: minute hour day month weekday, as in crontab"`
 	For  time.Duration `yaml:"for" min:"1s" doc:"how long it lasts"`
 	Do   string        `yaml:"do" enum:"on,off" doc:"on = keep up, off = never up"`
 }
