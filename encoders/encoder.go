@@ -195,6 +195,9 @@ type Env struct {
 	Log  *slog.Logger // never nil
 
 	Guard Guard // what the encoder's process, if it has one, is to be kept away from
+
+	// Secrets are those of the settings, and what references gave to their other keys: nothing shows them, and no command line holds them.
+	Secrets []secret.Value
 }
 
 // Guard names what belongs to the controller alone. A driver gives no process a folder that holds it, unless its settings ask for it by name.

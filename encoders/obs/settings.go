@@ -14,7 +14,7 @@ import (
 // Settings says where OBS is and what is to be chosen in it before a start. Addr, Profile, SceneCollection and Scene may hold the
 // placeholders of [encoders.Job.Fill].
 type Settings struct {
-	Addr            string        `yaml:"address" doc:"host:port of OBS's websocket server (Tools > WebSocket Server Settings)"`
+	Addr            string        `yaml:"address" shown:"yes" doc:"host:port of OBS's websocket server (Tools > WebSocket Server Settings)"`
 	Password        secret.Value  `yaml:"password" doc:"of the websocket server; empty when it asks for none"`
 	TLS             bool          `yaml:"tls" doc:"speak wss, for a proxy in front of OBS; OBS itself has no TLS"`
 	SetService      bool          `yaml:"set_service" doc:"put server and key of the stream's publish into OBS before each start; else its own stream settings are left alone"`
