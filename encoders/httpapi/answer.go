@@ -12,6 +12,8 @@ import (
 
 	"github.com/antchfx/xmlquery"
 	"github.com/antchfx/xpath"
+
+	"github.com/oncue/oncue/configs/secret"
 )
 
 // answer is what a box said, read and parsed.
@@ -168,14 +170,14 @@ func (v *values) facts() facts {
 }
 
 // show is the answer for an error: its status and the beginning of its text.
-func (a *answer) show(m *masker) string {
+func (a *answer) show(m *secret.Masker) string {
 	s := fmt.Sprintf("%d %s", a.status, http.StatusText(a.status))
 	if a.status >= 300 && a.status < 400 {
 		if to := a.header.Get("Location"); to != "" {
-			s += ", a redirect to " + m.excerpt(shortURL(to)) + " that is not followed"
+			s += ", a redirect to " + excerpt(m, shortURL(to)) + " that is not followed"
 		}
 	}
-	if text := m.excerpt(a.text); text != "" {
+	if text := excerpt(m, a.text); text != "" {
 		return strings.TrimSpace(s) + ": " + text
 	}
 	return strings.TrimSpace(s)

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+
+	"github.com/oncue/oncue/configs/secret"
 )
 
 // bodyOf is the compiled body of a request.
@@ -138,7 +140,7 @@ func fillQuery(params []param, v *values, shown bool) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if shown && secretKeys.MatchString(name) && text != "" {
+		if shown && secret.Named(name) && text != "" {
 			text = mask
 		}
 		pairs = append(pairs, queryEscape(name)+"="+text)

@@ -22,14 +22,14 @@ type call struct {
 }
 
 func (e *Encoder) call(job encoders.Job, step string) *call {
-	v := &values{plan: e.plan, job: job, mask: newMasker(&e.plan.settings, job.Publish.Reveal())}
+	v := &values{plan: e.plan, job: job, mask: newMasker(&e.plan.settings, e.env.Secrets, job)}
 	e.session.mu.Lock()
 	for _, captured := range e.session.captured {
-		v.mask.addForms(captured)
+		v.mask.Know(captured)
 	}
 	for _, c := range e.session.cookies {
 		if len(c.value) > 3 {
-			v.mask.addForms(c.value)
+			v.mask.Know(c.value)
 		}
 	}
 	e.session.mu.Unlock()
@@ -133,11 +133,11 @@ func (c *call) attempt(ctx context.Context, r *request, once func(context.Contex
 	case errors.Is(err, errDone):
 		return nil, errDone
 	case err != nil:
-		return nil, &silence{text: fmt.Sprintf("%s: %s", out.target, c.mask.clean(c.reason(err))), cause: err}
+		return nil, &silence{text: fmt.Sprintf("%s: %s", out.target, clean(c.mask, c.reason(err))), cause: err}
 	}
 	text, err := readAnswer(res.Body)
 	if err != nil {
-		return nil, &silence{text: fmt.Sprintf("%s: %s", out.target, c.mask.clean(c.reason(err))), cause: err}
+		return nil, &silence{text: fmt.Sprintf("%s: %s", out.target, clean(c.mask, c.reason(err))), cause: err}
 	}
 	if withSession && c.plan.login != nil {
 		c.e.session.keepCookies(res.Header, c.mask)

@@ -20,14 +20,14 @@ func (e *Encoder) Check(ctx context.Context, job encoders.Job) []encoders.Findin
 			_, err = r.render(c.values, nil)
 		}
 		if err != nil && !errors.Is(err, errBeforeLogin) {
-			found = append(found, encoders.Finding{Level: encoders.Bad, What: c.mask.clean(err.Error()), Hint: "set it with the stream or in vars"})
+			found = append(found, encoders.Finding{Level: encoders.Bad, What: clean(c.mask, err.Error()), Hint: "set it with the stream or in vars"})
 		}
 	}
 	l, _, err := c.look(ctx)
 	if err != nil {
 		l = look{state: encoders.StateUnknown, text: "no answer in time"}
 	}
-	where := c.mask.clean(e.where(c))
+	where := clean(c.mask, e.where(c))
 	switch {
 	case l.state != encoders.StateUnknown:
 		found = append(found, encoders.Finding{Level: encoders.OK, What: fmt.Sprintf("%s answers in %s: %s", where, l.answer.took.Round(time.Millisecond), l.state)})
@@ -72,7 +72,7 @@ func (e *Encoder) Plan(job encoders.Job) []string {
 		if body, err := r.body.fill(c.values, true); err == nil && len(body) > 0 {
 			line += " " + string(body)
 		}
-		lines = append(lines, c.mask.clean(line))
+		lines = append(lines, clean(c.mask, line))
 	}
 	if e.plan.login != nil {
 		add("login", e.plan.login.request)

@@ -33,7 +33,7 @@ func (c *compiler) auth() {
 	switch auth {
 	case "none", "basic", "digest":
 	case "bearer", "header", "query":
-		value := s.AuthValue
+		value := s.AuthValue.Reveal()
 		if value == "" {
 			value = "{password}"
 		}

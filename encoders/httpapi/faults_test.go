@@ -554,7 +554,7 @@ func TestPublishParts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		v := &values{plan: &plan{settings: s}, job: job, mask: newMasker(&s, "")}
+		v := &values{plan: &plan{settings: s}, job: job, mask: newMasker(&s, nil, encoders.Job{})}
 		if got, err := tpl.fill(v, inText, false); err != nil || got != want {
 			t.Errorf("%s is %q, %v; want %q", text, got, err, want)
 		}

@@ -32,8 +32,8 @@ func (r *request) render(v *values, session *login) (*rendered, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", r.key, err)
 	}
-	out.shown = r.method + " " + v.mask.clean(shown)
-	out.target = r.method + " " + v.mask.clean(pathOf(shown))
+	out.shown = r.method + " " + clean(v.mask, shown)
+	out.target = r.method + " " + clean(v.mask, pathOf(shown))
 	headers := r.headers
 	if session != nil {
 		headers = append(headers[:len(headers):len(headers)], session.headers...)
@@ -73,7 +73,11 @@ func (r *request) address(v *values, session *login, shown bool) (string, error)
 		params = append(params[:len(params):len(params)], session.query...)
 	}
 	if v.plan.auth == "query" && session == nil {
-		params = append(params[:len(params):len(params)], param{template{{text: v.plan.settings.AuthName}}, v.plan.authText})
+		value := v.plan.authText
+		if shown {
+			value = template{{text: mask}}
+		}
+		params = append(params[:len(params):len(params)], param{template{{text: v.plan.settings.AuthName}}, value})
 	}
 	more, err := fillQuery(params, v, shown)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/encoders"
 )
 
@@ -60,12 +61,12 @@ func (s *session) cookieHeader() string {
 }
 
 // keepCookies takes the cookies of an answer as they are written: boxes set attributes and characters that browsers' rules would refuse.
-func (s *session) keepCookies(header http.Header, m *masker) {
+func (s *session) keepCookies(header http.Header, m *secret.Masker) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range parseCookies(header) {
 		if len(c.value) > 3 {
-			m.addForms(c.value)
+			m.Know(c.value)
 		}
 		found := false
 		for i := range s.cookies {
@@ -123,7 +124,7 @@ func (c *call) logIn(ctx context.Context, host string) error {
 			return fmt.Errorf("log in: %s: the answer does not hold what login.capture.%s asks for: %s", l.target(c.values), name, a.show(c.mask))
 		}
 		captured[name] = value
-		c.mask.addForms(value)
+		c.mask.Know(value)
 	}
 	s.keepCookies(a.header, c.mask)
 	s.mu.Lock()

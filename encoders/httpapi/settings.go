@@ -19,7 +19,7 @@ import (
 // operators, such as `text matches "regexp"`, there are xpath("/a/@b") (nil when there is no such node), bit(x, mask), num(x), str(x) and
 // truthy(x).
 type Settings struct {
-	Preset   string       `yaml:"preset" doc:"a known device; your keys are laid over those of the preset (see: oncue presets)"`
+	Preset   string       `yaml:"preset" shown:"yes" doc:"a known device; your keys are laid over those of the preset (see: oncue presets)"`
 	URL      string       `yaml:"url" doc:"base address of the box, such as http://10.0.0.9"`
 	Username string       `yaml:"username" doc:"for auth, and as {username}"`
 	Password secret.Value `yaml:"password" doc:"for auth, and as {password}"`
@@ -27,10 +27,10 @@ type Settings struct {
 	Vars    map[string]any          `yaml:"vars" doc:"values for placeholders and rules, such as a channel number"`
 	Secrets map[string]secret.Value `yaml:"secrets" doc:"more secret values for placeholders"`
 
-	Auth      string `yaml:"auth" enum:"auto,none,basic,digest,bearer,header,query,login" doc:"how requests are authorised; auto is basic when there is a username or password, else none"`
-	AuthName  string `yaml:"auth_name" doc:"header or query key for auth: header and auth: query"`
-	AuthValue string `yaml:"auth_value" doc:"value for auth: bearer, header and query; {password} when left out"`
-	Login     Login  `yaml:"login" doc:"for auth: login, the request that opens a session"`
+	Auth      string       `yaml:"auth" enum:"auto,none,basic,digest,bearer,header,query,login" doc:"how requests are authorised; auto is basic when there is a username or password, else none"`
+	AuthName  string       `yaml:"auth_name" doc:"header or query key for auth: header and auth: query"`
+	AuthValue secret.Value `yaml:"auth_value" doc:"value for auth: bearer, header and query; {password} when left out"`
+	Login     Login        `yaml:"login" doc:"for auth: login, the request that opens a session"`
 
 	Start  Steps  `yaml:"start" doc:"the request that starts the stream, or a list of them"`
 	Stop   Steps  `yaml:"stop" doc:"the request that stops the stream, or a list of them"`
@@ -54,14 +54,14 @@ type Settings struct {
 
 // TLS says which certificate to believe. The zero value believes the system's authorities.
 type TLS struct {
-	CAFile   string `yaml:"ca_file" doc:"PEM file with the authorities to believe instead of the system's"`
-	Pin      string `yaml:"pin" doc:"SHA-256 of the box's certificate in hex, colons allowed; then nothing else is checked"`
+	CAFile   string `yaml:"ca_file" shown:"yes" doc:"PEM file with the authorities to believe instead of the system's"`
+	Pin      string `yaml:"pin" shown:"yes" doc:"SHA-256 of the box's certificate in hex, colons allowed; then nothing else is checked"`
 	Insecure bool   `yaml:"insecure" doc:"believe any certificate"`
 }
 
 // Request is one HTTP request and how its answer is judged. At most one of form, json, xml and body is set.
 type Request struct {
-	Method  string            `yaml:"method" doc:"GET, HEAD, POST, PUT, PATCH or DELETE; GET when left out"`
+	Method  string            `yaml:"method" shown:"yes" doc:"GET, HEAD, POST, PUT, PATCH or DELETE; GET when left out"`
 	Path    string            `yaml:"path" doc:"below url; may hold a query"`
 	Query   map[string]any    `yaml:"query" doc:"query parameters; null leaves one out"`
 	Headers map[string]string `yaml:"headers" doc:"request headers"`
@@ -70,7 +70,7 @@ type Request struct {
 	JSON        any            `yaml:"json" doc:"body as JSON; a text that is only {name} keeps the type of that value"`
 	XML         string         `yaml:"xml" doc:"body as XML"`
 	Body        string         `yaml:"body" doc:"body as it is"`
-	ContentType string         `yaml:"content_type" doc:"of the body, when it is not the usual one"`
+	ContentType string         `yaml:"content_type" shown:"yes" doc:"of the body, when it is not the usual one"`
 
 	Timeout time.Duration `yaml:"timeout" doc:"for this request; 0 = the general one"`
 

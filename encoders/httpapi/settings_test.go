@@ -180,7 +180,7 @@ func TestNotesNameWhatIsNotSent(t *testing.T) {
 		"digest":             {func(s *Settings) { s.Auth = "digest" }, ""},
 		"none":               {func(s *Settings) { s.Auth = "none" }, "username password"},
 		"bearer":             {func(s *Settings) { s.Auth = "bearer" }, "username"},
-		"a token of its own": {func(s *Settings) { s.Auth, s.AuthValue = "bearer", "x" }, "username password"},
+		"a token of its own": {func(s *Settings) { s.Auth, s.AuthValue = "bearer", secret.New("x") }, "username password"},
 		"in a path":          {func(s *Settings) { s.Auth, s.Start[0].Path = "none", "/{username}/{password|md5hex}" }, ""},
 		"a secret":           {func(s *Settings) { s.Secrets = map[string]secret.Value{"pin": secret.New("1234")} }, "secrets.pin"},
 		"a secret that is sent": {func(s *Settings) {

@@ -59,7 +59,7 @@ func (s *statusRequest) read(a *answer, v *values) look {
 	for _, r := range s.states {
 		holds, err := r.rule.holds(f)
 		if err != nil {
-			l.text = fmt.Sprintf("status: the rule %s cannot judge the answer (%s): %s", r.name, v.mask.excerpt(err.Error()), a.show(v.mask))
+			l.text = fmt.Sprintf("status: the rule %s cannot judge the answer (%s): %s", r.name, excerpt(v.mask, err.Error()), a.show(v.mask))
 			return l
 		}
 		if !holds {
@@ -70,11 +70,11 @@ func (s *statusRequest) read(a *answer, v *values) look {
 	}
 	switch l.state {
 	case encoders.StateUnknown:
-		l.text = orElse(v.mask.excerpt(s.errorText.text(f)), "status: no rule fits the answer: "+a.show(v.mask))
+		l.text = orElse(excerpt(v.mask, s.errorText.text(f)), "status: no rule fits the answer: "+a.show(v.mask))
 	case encoders.StateFailed:
-		l.text = orElse(v.mask.excerpt(s.errorText.text(f)), "the box says that it has failed: "+a.show(v.mask))
+		l.text = orElse(excerpt(v.mask, s.errorText.text(f)), "the box says that it has failed: "+a.show(v.mask))
 	case encoders.StateStalled:
-		l.text = orElse(v.mask.excerpt(s.errorText.text(f)), "the box is on, but does not deliver: "+a.show(v.mask))
+		l.text = orElse(excerpt(v.mask, s.errorText.text(f)), "the box is on, but does not deliver: "+a.show(v.mask))
 	case encoders.StatePublishing:
 		s.measure(&l, f)
 	}
@@ -107,11 +107,11 @@ func whole(n *float64) *int64 {
 func (r *request) complaint(a *answer, f facts, v *values, ruleErr error) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: expected %s, got %s", r.target(v), r.success.source, a.show(v.mask))
-	if said := v.mask.excerpt(r.errorText.text(f)); said != "" && !strings.Contains(a.text, said) {
+	if said := excerpt(v.mask, r.errorText.text(f)); said != "" && !strings.Contains(a.text, said) {
 		fmt.Fprintf(&b, " (%s)", said)
 	}
 	if ruleErr != nil {
-		fmt.Fprintf(&b, " (the condition cannot judge it: %s)", v.mask.excerpt(ruleErr.Error()))
+		fmt.Fprintf(&b, " (the condition cannot judge it: %s)", excerpt(v.mask, ruleErr.Error()))
 	}
 	return b.String()
 }
@@ -122,5 +122,5 @@ func (r *request) target(v *values) string {
 	if err != nil {
 		return r.method + " " + r.key
 	}
-	return r.method + " " + v.mask.clean(pathOf(shown))
+	return r.method + " " + clean(v.mask, pathOf(shown))
 }

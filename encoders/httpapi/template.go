@@ -135,7 +135,7 @@ func (t template) fill(v *values, at place, shown bool) (string, error) {
 		for _, f := range p.funcs {
 			value, _ = templateFunc(f, value)
 			if hidden {
-				v.mask.add(value)
+				v.mask.Know(value)
 			}
 		}
 		value, err = at.escape(value)

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/oncue/oncue/configs/secret"
 )
 
 // A TraceEntry is one request as it went to the box, and what came back. It holds no secret.
@@ -32,10 +34,10 @@ func (c *call) trace(req *http.Request, res *http.Response, body []byte, err err
 	if show == nil {
 		return
 	}
-	t := TraceEntry{At: began, Step: c.step, Took: time.Since(began), Request: req.Method + " " + c.mask.clean(req.URL.String())}
+	t := TraceEntry{At: began, Step: c.step, Took: time.Since(began), Request: req.Method + " " + clean(c.mask, req.URL.String())}
 	for _, name := range slices.Sorted(maps.Keys(req.Header)) {
-		value := c.mask.clean(strings.Join(req.Header[name], ", "))
-		if secretKeys.MatchString(name) {
+		value := clean(c.mask, strings.Join(req.Header[name], ", "))
+		if secret.Named(name) {
 			value = mask
 		}
 		t.Headers = append(t.Headers, name+": "+value)
@@ -43,15 +45,15 @@ func (c *call) trace(req *http.Request, res *http.Response, body []byte, err err
 	if req.GetBody != nil {
 		if b, bodyErr := req.GetBody(); bodyErr == nil {
 			text, _ := io.ReadAll(io.LimitReader(b, maxTraced))
-			t.Body = c.mask.clean(string(text))
+			t.Body = clean(c.mask, string(text))
 		}
 	}
 	if res != nil {
 		t.Status = res.Status
-		t.Answer = c.mask.clean(string(bytes.TrimSpace(body[:min(len(body), maxTraced)])))
+		t.Answer = clean(c.mask, string(bytes.TrimSpace(body[:min(len(body), maxTraced)])))
 	}
 	if err != nil {
-		t.Error = c.mask.clean(c.reason(err))
+		t.Error = clean(c.mask, c.reason(err))
 	}
 	show(t)
 }

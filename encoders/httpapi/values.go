@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
@@ -8,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/encoders"
 )
 
@@ -16,7 +18,7 @@ type values struct {
 	plan     *plan
 	job      encoders.Job
 	captured map[string]string // from the login
-	mask     *masker
+	mask     *secret.Masker
 }
 
 // errBeforeLogin is in the chain when a value comes only with a login.
@@ -119,7 +121,7 @@ func splitPublish(full string) map[string]string {
 	}
 	parts["publish_stream"] = stream
 	if params, err := url.ParseQuery(query); err == nil {
-		parts["publish_token"] = params.Get(tokenKey)
+		parts["publish_token"] = cmp.Or(params.Get(tokenKey), params.Get("auth")) // WHIP: ?auth=
 	}
 	return parts
 }
