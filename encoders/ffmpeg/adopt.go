@@ -53,7 +53,9 @@ func (e *Encoder) adopt() error {
 		return e.adoptHolder()
 	}
 	if written { // it ended while nobody looked
-		f := e.explain(newProcess(e.settings, st), exit{})
+		p := newProcess(e.settings, st)
+		f := e.explain(p, exit{})
+		e.blankLog(p, true)
 		e.change(func(s *encoders.Status) {
 			*s = encoders.Status{State: encoders.StateFailed, Since: time.Now(), Run: st.Run, Stream: st.Stream, Permanent: f.permanent,
 				Error: "it ended while the controller was away: " + f.text}

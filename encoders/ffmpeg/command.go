@@ -68,17 +68,18 @@ func madeCommand(s Settings, job encoders.Job, fast bool) (command, error) {
 	}
 	c := command{options: out.file(), progress: true, fast: fast && in.brief(), whip: out.format == "whip", visible: out.visible}
 	c.args = append(c.args, reporting...)
+	r := newRedactor(s, job)
 	inputArgs := in.options(s, fast)
-	if outer, list, hidden := hideInput(in, inputArgs); hidden {
+	if outer, list, hidden := hideInput(in, inputArgs, r); hidden {
 		c.args, c.list = append(c.args, outer...), list
 	} else {
 		c.args = append(append(c.args, inputArgs...), "-i", in.source(s))
 	}
-	c.shown = shownSecret(c.args)
+	c.shown = shownSecret(c.args, r)
 	c.args = append(c.args, without(codecs(s, in, out.format), s.OutputArgs)...)
 	c.args = append(c.args, s.OutputArgs...)
 	if c.shown == "" {
-		c.shown = shownSecret(s.OutputArgs)
+		c.shown = shownSecret(s.OutputArgs, r)
 	}
 	c.args = append(c.args, without(out.arguments(), s.OutputArgs)...)
 	c.args = append(c.args, out.url)
@@ -102,12 +103,18 @@ const placeholder = "{publish}"
 
 // rawCommand is the user's own. Where FFmpeg's last argument is {publish} and its container is told, the key goes by the option file.
 func rawCommand(s Settings, job encoders.Job) (command, error) {
-	c := command{shown: shownSecret(fillAll(job, s.Args))}
+	c := command{}
+	r := newRedactor(s, job)
+	args := fillAll(job, s.Args)
+	if s.isFFmpeg() {
+		args, c.list = hideInputs(args, r)
+	}
+	c.shown = shownSecret(args, r)
 	publish := job.Publish.Reveal()
-	last := len(s.Args) - 1
-	for i, arg := range s.Args {
+	last := len(args) - 1
+	for i, arg := range args {
 		if !strings.Contains(arg, placeholder) {
-			c.args = append(c.args, argument(job, arg))
+			c.args = append(c.args, arg)
 			continue
 		}
 		if publish == "" {
@@ -120,7 +127,7 @@ func rawCommand(s Settings, job encoders.Job) (command, error) {
 			c.visible = s.Binary + " is no ffmpeg, and none behind it was found, so it gets {publish} in its args"
 		case err == nil && out.visible != "":
 			c.visible = out.visible
-		case err == nil && fits && containerOf(s.Args[:last]) == out.format:
+		case err == nil && fits && containerOf(args[:last]) == out.format:
 			c.options = out.file()
 			c.args = append(c.args, out.preset()...)
 			c.args = append(c.args, out.url)
@@ -131,7 +138,7 @@ func rawCommand(s Settings, job encoders.Job) (command, error) {
 				c.visible = "{publish} does not follow -f " + out.format + ", which its kind of URL needs"
 			}
 		}
-		c.args = append(c.args, strings.ReplaceAll(argument(job, arg), placeholder, publish))
+		c.args = append(c.args, strings.ReplaceAll(arg, placeholder, publish))
 	}
 	if s.isFFmpeg() && !hasOption(s.Args, "-progress") {
 		c.args = append(append([]string{}, reporting...), c.args...)
@@ -211,7 +218,7 @@ func (c command) shell(r redactor) []string {
 		}
 	}
 	for line := range strings.Lines(c.list) {
-		if strings.HasPrefix(line, "file ") {
+		if strings.HasPrefix(line, "file ") || r.Holds(line) {
 			lines = append(lines, fmt.Sprintf("by descriptor %d, out of sight: %s", listFD, r.clean(strings.TrimSpace(line))))
 		}
 	}

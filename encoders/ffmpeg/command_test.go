@@ -16,8 +16,9 @@ func TestPlan(t *testing.T) {
 		aac  = " -map '0:a:0?' -c:a aac -b:a 128k -ar 48000 -ac 2"
 		rtmp = " -f flv -flvflags no_duration_filesize -rtmp_live live -tcp_nodelay 1 -rw_timeout 10000000 -fpre /dev/fd/4 rtmps://rtmp-auto.millicast.com:443/v2/pub\n" +
 			"by descriptor 4, out of sight: rtmp_app=v2/pub\nby descriptor 4, out of sight: rtmp_playpath=********"
-		fast  = "-probesize 32768 -fpsprobesize 0 "
-		whole = "rtmps://rtmp-auto.millicast.com:443/v2/pub/lobby?token=canary-6b1f"
+		fast   = "-probesize 32768 -fpsprobesize 0 "
+		concat = "-f concat -safe 0 -protocol_whitelist "
+		whole  = "rtmps://rtmp-auto.millicast.com:443/v2/pub/lobby?token=canary-6b1f"
 	)
 	for _, c := range []struct {
 		name    string
@@ -50,9 +51,23 @@ func TestPlan(t *testing.T) {
 		{"a file of that name", func(s *Settings) { s.Input = "./test" }, whole,
 			"-protocol_whitelist file,crypto,data -stream_loop -1 -re -i file:./test" + h264 + aac + rtmp},
 		{"a list from the web", func(s *Settings) { s.Input, s.Video = "https://x.example/live.m3u8?t=canary-6b1f", "none" }, whole,
-			"-protocol_whitelist http,https,tcp,tls,crypto,data,httpproxy -rw_timeout 10000000 -reconnect 1 -reconnect_streamed 1 -reconnect_delay_max 4" +
-				" -i 'https://x.example/live.m3u8?t=********' -vn" + strings.Replace(aac, "'0:a:0?'", "0:a:0", 1) + rtmp +
-				"\nthe password in the input's URL can be seen in the process list"},
+			concat + "pipe,http,https,tcp,tls,crypto,data,httpproxy -i pipe:5 -vn" + strings.Replace(aac, "'0:a:0?'", "0:a:0", 1) + rtmp +
+				"\nby descriptor 5, out of sight: file 'https://x.example/live.m3u8?t=********'"},
+		{"a film from the web", func(s *Settings) {
+			s.Input, s.Video, s.Audio = "https://x.example/a.mp4?sig=canary-6b1f", "copy", "none"
+		}, whole,
+			concat + "pipe,http,https,tcp,tls,crypto,data,httpproxy -stream_loop -1 -re -i pipe:5 -map 0:v:0 -c:v copy -an" + rtmp +
+				"\nby descriptor 5, out of sight: file 'https://x.example/a.mp4?sig=********'"},
+		{"what a camera with a password of its own kind wants", func(s *Settings) {
+			s.Input, s.Video, s.Audio = "rtsp://h/user=admin_password=canary-6b1f_channel=1", "copy", "none"
+		}, whole,
+			concat + "pipe,rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,crypto -probesize 32768 -fpsprobesize 0 -i pipe:5 -map 0:v:0 -c:v copy -an" + rtmp +
+				"\nby descriptor 5, out of sight: file 'rtsp://h/user=admin_password=********'"},
+		{"an option that no list takes", func(s *Settings) {
+			s.Input, s.Video, s.Audio, s.InputArgs = "https://h/a?token=canary-6b1f", "copy", "none", []string{"-f", "mpegts"}
+		}, whole,
+			fast + "-protocol_whitelist http,https,tcp,tls,crypto,data,httpproxy -rw_timeout 10000000 -reconnect 1 -reconnect_streamed 1 -reconnect_delay_max 4" +
+				" -f mpegts -i 'https://h/a?token=********' -map 0:v:0 -c:v copy -an" + rtmp + "\nthe secret in the input's URL can be seen in the process list"},
 		{"SRT in and out", func(s *Settings) { s.Input, s.Video, s.Audio = "srt://10.0.0.7:9000?mode=caller", "copy", "none" },
 			"srt://srt-auto.millicast.com:10000?streamid=lobby%3Ft%3Dcanary-6b1f&passphrase=canary-6b1f&latency=300000",
 			fast + "-protocol_whitelist srt,udp -connect_timeout 5000 -timeout 10000000 -i 'srt://10.0.0.7:9000?mode=caller' -map 0:v:0 -c:v copy -an" +
@@ -68,16 +83,26 @@ func TestPlan(t *testing.T) {
 		{"args to a server without a hiding place", func(s *Settings) { s.Args = []string{"-i", "x", "-f", "flv", "{publish}"} }, "rtmp://u:canary-6b1f@h/app/lobby",
 			"-i x -f flv '********'\nthe key can be seen in the process list: FFmpeg takes the user and password of an RTMP URL from the command line alone"},
 		{"args with a password", func(s *Settings) { s.Args = []string{"-i", "rtsp://u:canary-6b1f@h/1", "-f", "null", "-"} }, "",
-			"-i 'rtsp://********@h/1' -f null -\nthe password in the input's URL can be seen in the process list"},
+			concat + "pipe,rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,crypto -i pipe:5 -f null -\nby descriptor 5, out of sight: file 'rtsp://********@h/1'"},
+		{"args with two passwords", func(s *Settings) {
+			s.Args = []string{"-y", "-loglevel", "info", "-re", "-i", "x", "-re", "-timeout", "9", "-i", "rtsp://u:canary-6b1f@h/1", "-i", "rtsp://u:canary-6b1f@h/2", "-f", "null", "-"}
+		}, "",
+			"-y -loglevel info -re -i x " + concat + "pipe,rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,crypto -re -i pipe:5 -i 'rtsp://********@h/2' -f null -" +
+				"\nby descriptor 5, out of sight: file 'rtsp://********@h/1'\nthe secret in the input's URL can be seen in the process list"},
 		{"args with a secret option", func(s *Settings) {
 			s.Args = []string{"-passphrase", "canary-6b1f", "-i", "srt://h:1", "-f", "null", "-"}
 		}, "",
-			"-passphrase '********' -i srt://h:1 -f null -\nthe value of -passphrase can be seen in the process list"},
+			concat + "pipe,srt,udp -i pipe:5 -f null -\nby descriptor 5, out of sight: file 'srt://h:1'\nby descriptor 5, out of sight: option passphrase '********'"},
 		{"an authorization before the input", func(s *Settings) {
 			s.Input, s.Video, s.Audio, s.InputArgs = "https://h/a.ts", "copy", "none", []string{"-headers", "Authorization: Bearer canary-6b1f"}
 		}, whole,
+			concat + "pipe,http,https,tcp,tls,crypto,data,httpproxy -probesize 32768 -fpsprobesize 0 -i pipe:5 -map 0:v:0 -c:v copy -an" + rtmp +
+				"\nby descriptor 5, out of sight: file 'https://h/a.ts'\nby descriptor 5, out of sight: option headers 'Authorization: Bearer ********'"},
+		{"two headers, which take two lines", func(s *Settings) {
+			s.Input, s.Video, s.Audio, s.InputArgs = "https://h/a.ts", "copy", "none", []string{"-headers", "X-Key: canary-6b1f\r\nX-B: b\r\n"}
+		}, whole,
 			fast + "-protocol_whitelist http,https,tcp,tls,crypto,data,httpproxy -rw_timeout 10000000 -reconnect 1 -reconnect_streamed 1 -reconnect_delay_max 4" +
-				" -headers 'Authorization: Bearer ********' -i https://h/a.ts -map 0:v:0 -c:v copy -an" + rtmp + "\nthe authorization in -headers can be seen in the process list"},
+				" -headers 'X-Key: ********\r\nX-B: b\r\n' -i https://h/a.ts -map 0:v:0 -c:v copy -an" + rtmp + "\nthe secret in the value of -headers can be seen in the process list"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := Defaults()

@@ -50,6 +50,7 @@ func New(settings Settings, env encoders.Env) (*Encoder, error) {
 	if err := settings.Validate(); err != nil {
 		return nil, err
 	}
+	settings.secrets = env.Secrets
 	e := &Encoder{
 		settings: settings, env: env, turn: make(chan struct{}, 1), closed: make(chan struct{}), changed: make(chan struct{}), trying: make(chan struct{}, 1),
 		status:    encoders.Status{State: encoders.StateStopped},

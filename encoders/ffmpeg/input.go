@@ -189,7 +189,7 @@ func without(o, args []string) []string {
 	return kept
 }
 
-var takesNoValue = map[string]bool{"-re": true, "-vn": true, "-an": true}
+var takesNoValue = options(`re vn an sn dn autorotate noautorotate`)
 
 func hasOption(args []string, option string) bool {
 	for _, a := range args {

@@ -2,6 +2,7 @@ package ffmpeg
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -89,6 +90,37 @@ func TestInputEnds(t *testing.T) {
 	}
 }
 
+// website serves a film of 20 s and a list of it, to who shows the canary.
+func website(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, args := range [][]string{
+		{"-f", "lavfi", "-i", "testsrc2=size=320x240:rate=15", "-t", "20", "-c:v", "libx264", "-preset", "ultrafast", "-bf", "0", "-g", "15", dir + "/film.mp4"},
+		{"-i", dir + "/film.mp4", "-c", "copy", "-f", "hls", "-hls_time", "1", "-hls_list_size", "0", "-hls_flags", "omit_endlist", dir + "/live.m3u8"},
+	} {
+		if out, err := exec.Command("ffmpeg", append([]string{"-nostdin", "-loglevel", "error"}, args...)...).CombinedOutput(); err != nil {
+			t.Fatalf("make a film: %v: %s", err, out)
+		}
+	}
+	files := http.FileServer(http.Dir(dir))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		shown := r.URL.String() + r.Header.Get("X-Auth-Token")
+		if !strings.Contains(shown, canary) && !strings.HasSuffix(r.URL.Path, ".ts") {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		files.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	if err := os.Mkdir(filepath.Join(dir, canary), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Link(dir+"/film.mp4", filepath.Join(dir, canary, "film.mp4")); err != nil {
+		t.Fatal(err)
+	}
+	return server.URL
+}
+
 // TestInputs publishes what people have, from its real first picture on.
 func TestInputs(t *testing.T) {
 	needFFmpeg(t)
@@ -103,18 +135,32 @@ func TestInputs(t *testing.T) {
 	defer run(t, append(loop[:len(loop):len(loop)], "-listen", "1", "-f", "flv", rtmpURL)...)()
 	defer run(t, append(loop[:len(loop):len(loop)], "-f", "mpegts", srtURL+"&mode=listener")...)()
 	await(t, "the senders listen", func() bool { return listens(t, rtmp) && listens(t, srt) })
+	web := website(t)
 	for name, settings := range map[string]func(*Settings){
 		"a camera, copied":     func(s *Settings) { s.Input, s.Video, s.Audio = cam.url(), "copy", "aac" },
 		"a camera, re-encoded": func(s *Settings) { s.Input, s.Width = cam.url(), 320 },
 		"an RTMP sender":       func(s *Settings) { s.Input, s.Video, s.Audio = rtmpURL, "copy", "copy" },
 		"an SRT sender":        func(s *Settings) { s.Input, s.Video, s.Audio = srtURL, "copy", "copy" },
 		"a file":               func(s *Settings) { s.Input, s.Video = path, "copy" },
+		"a list from the web":  func(s *Settings) { s.Input, s.InputArgs = web+"/live.m3u8?access_token="+canary, []string{"-re"} },
+		"a film from the web":  func(s *Settings) { s.Input = web + "/film.mp4?usr=a&pwd=" + canary },
+		"a header for the web": func(s *Settings) {
+			s.Input, s.InputArgs = web+"/film.mp4", []string{"-headers", "X-Auth-Token: " + canary}
+		},
+		"a referred value": func(s *Settings) { s.Input = web + "/" + canary + "/film.mp4" },
+		"args": func(s *Settings) {
+			s.Input, s.Args = "", []string{"-re", "-rw_timeout", "9000000", "-i", web + "/film.mp4?pwd=" + canary, "-c", "copy", "-f", "flv", "{publish}"}
+		},
 		"a picture and a tone": func(s *Settings) { s.Input, s.Width, s.Height, s.FPS = "testsrc", 160, 120, 10 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			box, s := newSink(t), small()
 			settings(&s)
-			e := opened(t, s)
+			e, err := New(s, encoders.Env{Name: "cam", Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler), Secrets: []secret.Value{secret.New(canary)}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { end(t, e) })
 			j := job
 			j.Publish = secret.New(box.url("lobby"))
 			start(t, e, j)

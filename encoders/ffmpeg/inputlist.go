@@ -2,50 +2,130 @@ package ffmpeg
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+
+	"github.com/oncue/oncue/configs/secret"
 )
 
-// passable names the options of inputs that FFmpeg's list format hands on to what it lists.
-var passable = map[string]bool{
-	"-probesize": true, "-fpsprobesize": true, "-analyzeduration": true, "-max_delay": true, "-rtsp_transport": true, "-rtsp_flags": true,
-	"-reorder_queue_size": true, "-buffer_size": true, "-timeout": true, "-rw_timeout": true, "-connect_timeout": true, "-rtmp_live": true,
-	"-rtmp_buffer": true, "-tcp_nodelay": true, "-latency": true, "-user_agent": true,
+// inside names the options that belong to an input's format and protocol: the list hands them on to what it lists.
+var inside = options(`probesize fpsprobesize analyzeduration max_delay fflags avioflags use_wallclock_as_timestamps formatprobesize
+	rtsp_transport rtsp_flags allowed_media_types min_port max_port listen_timeout reorder_queue_size buffer_size pkt_size user_agent
+	timeout stimeout rw_timeout connect_timeout listen tcp_nodelay fifo_size overrun_nonfatal localaddr local_addr localport ttl sources block reuse
+	rtmp_live rtmp_buffer rtmp_app rtmp_playpath rtmp_conn rtmp_flashver rtmp_pageurl rtmp_subscribe rtmp_swfurl rtmp_tcurl
+	latency rcvlatency peerlatency passphrase pbkeylen srt_streamid transtype mode tlpktdrop ffs ipttl iptos inputbw oheadbw maxbw
+	nakreport lossmaxttl linger payload_size smoother
+	headers referer cookies auth_type http_proxy multiple_requests seekable reconnect reconnect_at_eof reconnect_on_network_error
+	reconnect_on_http_error reconnect_streamed reconnect_delay_max http_persistent http_multiple live_start_index max_reload
+	m3u8_hold_counters allowed_extensions allowed_segment_extensions extension_picky tls_verify ca_file cafile cert cert_file key key_file verifyhost
+	decryption_key cryptokey`)
+
+// outside names those that are FFmpeg's own, or its decoders', and stand before the list.
+var outside = options(`re readrate stream_loop itsoffset thread_queue_size hwaccel hwaccel_device hwaccel_output_format
+	c c:v c:a codec codec:v codec:a vcodec acodec threads t to ss an vn sn dn autorotate noautorotate flags flags2 err_detect ec
+	skip_frame discard`)
+
+// probing names those of the inside that count outside as well: FFmpeg probes what the list gives once more.
+var probing = options(`probesize fpsprobesize analyzeduration fflags`)
+
+func options(names string) map[string]bool {
+	set := map[string]bool{}
+	for _, n := range strings.Fields(names) {
+		set["-"+n] = true
+	}
+	return set
 }
 
-// hideInput keeps an input's URL out of the command line when it carries a password: FFmpeg reads the URL, and the options for it, from a
-// list (its concat demuxer) behind descriptor listFD. It does not for web addresses, whose lists could then reach our descriptors, nor
-// when the user gives options that cannot be handed on. args are the input's options without -i.
-func hideInput(in input, args []string) (outer []string, list string, hidden bool) {
-	if in.kind != inputRTSP && in.kind != inputRTMP && in.kind != inputSRT || !showsSecret(in.url) {
+// hideInput keeps an input out of the command line when its URL or options hold a secret: FFmpeg reads the URL, and the options for it, from
+// a list (its concat demuxer) behind descriptor listFD. Only the list may use descriptors; what it lists keeps to the protocols of its kind, so
+// that a playlist from the network reaches none of ours. Hidden is false when there is no secret, and when the user gives options that a list
+// cannot hand on. args are the input's options without -i.
+func hideInput(in input, args []string, r redactor) (outer []string, list string, hidden bool) {
+	whitelist := whitelists[in.kind]
+	if whitelist == "" || !slices.ContainsFunc(append([]string{in.url}, args...), r.Holds) && len(secretValues(args)) == 0 {
 		return nil, "", false
 	}
 	var text strings.Builder
 	fmt.Fprintf(&text, "ffconcat version 1.0\nfile %s\n", enclose(in.url))
-	whitelist := whitelists[in.kind]
-	for i := 0; i+1 < len(args); i += 2 {
-		switch name, value := args[i], args[i+1]; {
+	for i := 0; i < len(args); i++ {
+		name, value := args[i], ""
+		if !takesNoValue[name] {
+			if i++; i == len(args) || strings.ContainsAny(args[i], "\r\n") { // the list has a line for each
+				return nil, "", false
+			}
+			value = args[i]
+		}
+		switch {
 		case name == "-protocol_whitelist":
 			whitelist = value
-		case passable[name]:
+		case outside[name] && takesNoValue[name]:
+			outer = append(outer, name)
+		case outside[name]:
+			outer = append(outer, name, value)
+		case inside[name]:
 			fmt.Fprintf(&text, "option %s %s\n", name[1:], enclose(value))
+			if probing[name] {
+				outer = append(outer, name, value)
+			}
 		default:
 			return nil, "", false
 		}
 	}
-	if len(args)%2 != 0 {
-		return nil, "", false
-	}
-	outer = []string{"-f", "concat", "-safe", "0", "-protocol_whitelist", "pipe," + whitelist}
-	for i := 0; i < len(args); i += 2 {
-		if args[i] == "-probesize" || args[i] == "-fpsprobesize" || args[i] == "-analyzeduration" { // FFmpeg probes what the list gives once more
-			outer = append(outer, args[i], args[i+1])
-		}
-	}
+	fmt.Fprintf(&text, "option protocol_whitelist %s\n", enclose(whitelist))
+	outer = append([]string{"-f", "concat", "-safe", "0", "-protocol_whitelist", "pipe," + whitelist}, outer...)
 	return append(outer, "-i", fmt.Sprintf("pipe:%d", listFD)), text.String(), true
 }
 
 // enclose writes a word of FFmpeg's list format.
 func enclose(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }
 
-// showsSecret reports whether a URL carries a password or a key.
-func showsSecret(url string) bool { return userinfo.MatchString(url) || pairs.MatchString(url) }
+// hideInputs is hideInput for a command line that the user wrote: the first of its inputs that holds a secret goes behind the list. What
+// stands before the -i belongs to that input as far as it is known to; what comes before is left alone.
+func hideInputs(args []string, r redactor) (out []string, list string) {
+	begin := 0 // of what may belong to the next input
+	for i := 0; i+1 < len(args); i++ {
+		if args[i] != "-i" {
+			continue
+		}
+		in, err := readInput(args[i+1])
+		first := optionsBefore(args, begin, i)
+		if err == nil && !slices.Contains(args[begin:first], "-f") && !strings.Contains(args[i+1], placeholder) {
+			if outer, list, hidden := hideInput(in, args[first:i], r); hidden {
+				return slices.Concat(args[:first], outer, args[i+2:]), list
+			}
+		}
+		begin = i + 2
+		i++
+	}
+	return args, ""
+}
+
+// optionsBefore is where the options of the input at args[end] begin, not before begin.
+func optionsBefore(args []string, begin, end int) int {
+	for end > begin {
+		switch {
+		case takesNoValue[args[end-1]] && outside[args[end-1]]:
+			end--
+		case end-2 >= begin && !takesNoValue[args[end-2]] && (inside[args[end-2]] || outside[args[end-2]] || args[end-2] == "-protocol_whitelist"):
+			end -= 2
+		default:
+			return end
+		}
+	}
+	return end
+}
+
+// secretValues are the values of options that say they are secrets.
+func secretValues(args []string) []string {
+	var values []string
+	for i := 0; i+1 < len(args); i++ {
+		if isOption(args[i]) && secret.Named(args[i]) && args[i+1] != placeholder {
+			values = append(values, args[i+1])
+		}
+	}
+	return values
+}
+
+func isOption(arg string) bool {
+	return len(arg) > 1 && arg[0] == '-' && !strings.ContainsAny(arg, "=: /")
+}

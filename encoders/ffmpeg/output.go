@@ -1,6 +1,7 @@
 package ffmpeg
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
@@ -141,8 +142,9 @@ func whipOutput(scheme, rest string) (output, error) {
 	}
 	o := output{format: "whip"}
 	query := u.Query()
-	if token := query.Get("token"); token != "" {
+	if token := cmp.Or(query.Get("token"), query.Get("auth")); token != "" {
 		query.Del("token")
+		query.Del("auth")
 		o.hidden = append(o.hidden, option{"authorization", token})
 	}
 	u.RawQuery = query.Encode()

@@ -72,12 +72,12 @@ func (e *Encoder) probe(ctx context.Context, job encoders.Job, remote, local tim
 	return []encoders.Finding{f}
 }
 
-// openInput has FFmpeg read a moment of the input, and returns what it says. A password of the input goes the way that
-// it goes at a start.
+// openInput has FFmpeg read a moment of the input, and returns what it says. A secret of the input goes the way that it
+// goes at a start.
 func (e *Encoder) openInput(ctx context.Context, path string, in input, s Settings, job encoders.Job) ([]string, exit, error) {
 	args := []string{"-hide_banner", "-nostdin", "-nostats", "-loglevel", "repeat+level+info"}
 	options := in.options(s, true)
-	outer, list, hidden := hideInput(in, options)
+	outer, list, hidden := hideInput(in, options, newRedactor(s, job))
 	if !hidden {
 		outer = append(options, "-i", in.source(s))
 	}

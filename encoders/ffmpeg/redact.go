@@ -1,96 +1,89 @@
 package ffmpeg
 
 import (
-	"net/url"
-	"regexp"
-	"sort"
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/encoders"
 )
 
-// redactor masks secrets in text: the ones it knows, and what looks like one.
-type redactor struct{ known []string }
+// redactor masks the secrets of one job in texts for people.
+type redactor struct{ *secret.Masker }
 
-// newRedactor knows the secret parts of a job and of the settings.
+// newRedactor knows the secrets that the loader tells of, and the secret parts of a job and of the settings.
 func newRedactor(s Settings, job encoders.Job) redactor {
-	found := map[string]bool{}
-	note := func(text string) {
-		if len(text) >= 4 && text != job.Name && text != job.Account {
-			found[text] = true
+	r := redactor{secret.NewMasker()}
+	r.Spare(job.Name, job.Account)
+	input := argument(job, s.Input)
+	for _, v := range s.secrets {
+		r.Know(v.Reveal())
+		if text := v.Reveal(); text == input { // the key may be in its path, and what a list names stands beside it
+			if i := strings.LastIndexByte(text, '/'); i > strings.Index(text, "://")+len("://") {
+				r.Know(text[:i+1])
+			}
 		}
 	}
 	if publish := job.Publish.Reveal(); publish != "" {
-		note(publish)
-		noteURL(publish, note)
+		r.Know(publish)
 		if out, err := readOutput(publish); err == nil {
 			for _, h := range out.hidden {
 				if h.name != "rtmp_app" {
-					note(h.value)
-					noteURL(h.value, note)
+					r.Know(h.value)
 				}
 			}
 		}
 	}
-	for _, text := range append(append([]string{s.Input}, s.InputArgs...), s.Args...) {
-		if u, err := url.Parse(text); err == nil && u.User != nil {
-			password, _ := u.User.Password()
-			note(password)
-			note(url.QueryEscape(password))
+	for _, args := range [][]string{{s.Input}, s.InputArgs, s.OutputArgs, s.Args} {
+		args = fillAll(job, args)
+		for _, a := range args {
+			r.Learn(a)
+		}
+		for _, value := range secretValues(args) {
+			r.Know(value)
 		}
 	}
-	for _, args := range [][]string{s.Args, s.InputArgs, s.OutputArgs} {
-		for _, value := range secretValues(fillAll(job, args)) {
-			note(value)
-		}
-	}
-	var r redactor
-	for text := range found {
-		r.known = append(r.known, text)
-	}
-	sort.Slice(r.known, func(i, j int) bool { return len(r.known[i]) > len(r.known[j]) }) // the whole before its parts
 	return r
 }
 
-// noteURL notes the values of a URL's query and its password, as written and decoded.
-func noteURL(text string, note func(string)) {
-	if u, err := url.Parse(text); err == nil && u.User != nil {
-		password, _ := u.User.Password()
-		note(password)
+// clean returns text without secrets.
+func (r redactor) clean(text string) string { return r.Mask(text) }
+
+// blank overwrites the secrets in an output file from an offset on, and returns up to where: the end of the last whole line, or of the file
+// when ended says that nothing more comes. The process may append meanwhile, for nothing moves.
+func (r redactor) blank(path string, from int64, ended bool) (to int64, err error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return from, nil
 	}
-	_, query, _ := strings.Cut(text, "?")
-	for _, pair := range strings.FieldsFunc(query, func(r rune) bool { return strings.ContainsRune("&?,;", r) }) {
-		name, value, _ := strings.Cut(pair, "=")
-		if public[strings.ToLower(name)] {
-			continue
-		}
-		note(value)
-		if decoded, err := url.PathUnescape(value); err == nil {
-			note(decoded)
-			if decoded != text && strings.Contains(decoded, "=") {
-				noteURL(decoded, note)
-			}
-		}
+	if err != nil {
+		return from, err
 	}
+	defer f.Close()
+	text, err := io.ReadAll(io.NewSectionReader(f, from, math.MaxInt64-from))
+	if !ended {
+		text = text[:bytes.LastIndexByte(text, '\n')+1]
+	}
+	if err == nil && r.Blank(text) {
+		_, err = f.WriteAt(text, from)
+	}
+	if err != nil {
+		return from, err
+	}
+	return from + int64(len(text)), nil
 }
 
-// public names the query keys whose values are no secret.
-var public = map[string]bool{"mode": true, "latency": true, "pkt_size": true, "connect_timeout": true, "timeout": true, "sourceid": true,
-	"priority": true, "pbkeylen": true, "transtype": true}
-
-var (
-	userinfo = regexp.MustCompile(`(://)[^/@\s'"]+@`)
-	pairs    = regexp.MustCompile(`(?i)\b(token|passphrase|password|passwd|streamid|streamkey|secret|apikey|api_key|auth|signature|t|key)=([^&\s'"|]+)`)
-	headers  = regexp.MustCompile(`(?i)\b((?:proxy-)?authorization:?\s*=?\s*(?:basic|bearer|digest)?\s+)[^\s'"]+`)
-)
-
-// clean returns text without secrets.
-func (r redactor) clean(text string) string {
-	for _, s := range r.known {
-		text = strings.ReplaceAll(text, s, secret.Mask)
+// blankLog is blank for what a process has written to the log since the last time.
+func (e *Encoder) blankLog(p *process, ended bool) {
+	to, err := e.redactor().blank(filepath.Join(e.env.Dir, logFile), max(p.blanked, p.LogFrom), ended)
+	if err != nil {
+		e.env.Log.Warn("secrets may stay in the encoder's output file", "encoder", e.env.Name, "error", err)
 	}
-	text = userinfo.ReplaceAllString(text, "${1}"+secret.Mask+"@")
-	text = pairs.ReplaceAllString(text, "${1}="+secret.Mask)
-	return headers.ReplaceAllString(text, "${1}"+secret.Mask)
+	p.blanked = to
 }

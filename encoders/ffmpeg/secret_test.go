@@ -91,6 +91,50 @@ func checkDescriptors(t *testing.T, pid int, dir string) {
 	}
 }
 
+// TestLogKeepsNoSecret refuses FFmpeg its input, of which it complains with the whole URL.
+func TestLogKeepsNoSecret(t *testing.T) {
+	needFFmpeg(t)
+	s := small()
+	s.Input = "http://admin:" + canary + "@127.0.0.1:" + freePort(t) + "/live.ts?pwd=" + canary
+	s.InputArgs = []string{"-reconnect_delay_max", "0"}
+	e := opened(t, s)
+	j := job
+	j.Publish = secret.New("rtmp://127.0.0.1:1/app/lobby?token=" + canary)
+	start(t, e, j)
+	st := awaitState(t, e, encoders.StateFailed)
+	log := read(t, filepath.Join(e.env.Dir, logFile))
+	if !strings.Contains(log, "http://******") || strings.Contains(log, canary) || strings.Contains(st.Error, canary) {
+		t.Errorf("%+v, and its log holds %q", st, log)
+	}
+}
+
+// TestBlank overwrites what is there while somebody appends, and leaves a line that is not whole for later.
+func TestBlank(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	out, err := openOutput(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	write := func(text string) {
+		t.Helper()
+		if _, err := out.WriteString(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := newRedactor(Defaults(), job)
+	write("early rtsp://u:pw@h\nopen rtsp://u:pw@h/1\nhalf rtsp://u:p")
+	at := must(r.blank(path, int64(len("early rtsp://u:pw@h\n")), false))
+	write("w@h/2\nlast ?pwd=s")
+	if got, want := read(t, path), "early rtsp://u:pw@h\nopen rtsp://****@h/1\nhalf rtsp://u:pw@h/2\nlast ?pwd=s"; got != want {
+		t.Errorf("it is %q, want %q", got, want)
+	}
+	at = must(r.blank(path, at, true))
+	if got, want := read(t, path), "early rtsp://u:pw@h\nopen rtsp://****@h/1\nhalf rtsp://****@h/2\nlast ?pwd=*"; got != want || at != int64(len(want)) {
+		t.Errorf("it is %q up to %d, want %q", got, at, want)
+	}
+}
+
 func TestRedact(t *testing.T) {
 	s := Defaults()
 	s.Input = "rtsp://admin:camera-pw@10.0.0.7/1"

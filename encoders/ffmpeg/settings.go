@@ -8,31 +8,33 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/oncue/oncue/configs/secret"
 )
 
 // Settings says what to run. Either Input or Args is given. {stream}, {account}, {1}, {2} … are filled in everywhere, {publish} in Args.
 type Settings struct {
 	// Input is a URL (rtsp, rtsps, rtmp, rtmps, srt, http, https, udp, rtp, tcp), a file, which is looped, a /dev/video device, or a test
-	// picture: test (a file of that name is ./test), or lavfi: and a filter graph. Time-outs, probing and pacing are set as fits each of them. Passwords in rtsp, rtmp and
-	// srt URLs stay out of the process list, unless InputArgs has options that FFmpeg cannot take from a file; those in web addresses do not.
+	// picture: test (a file of that name is ./test), or lavfi: and a filter graph. Time-outs, probing and pacing are set as fits each of them. A URL that
+	// holds a secret stays out of the process list, unless InputArgs has options that FFmpeg cannot take from a file, such as -f.
 	Input      string   `yaml:"input" doc:"what to publish: a URL (rtsp, rtmp, srt, http, udp ...), a file, which is looped, a /dev/video device, or test, a test picture"`
 	InputArgs  []string `yaml:"input_args" doc:"FFmpeg's options before the input; they win over the ones set here"`
 	OutputArgs []string `yaml:"output_args" doc:"FFmpeg's options before the output; they win over the ones set here"`
 	// Args is the whole command line instead, without the binary. {publish} as its last argument, after -f flv or -f mpegts, keeps the key
-	// hidden from the process list; anywhere else the key can be seen there. Binary may then be a program that executes FFmpeg with its args.
+	// hidden from the process list; anywhere else the key can be seen there. So does the first -i URL that holds a secret. Binary may then be a program that executes FFmpeg with its args.
 	Args []string `yaml:"args" doc:"the whole command line instead, without the binary; {publish} as the last argument, after -f flv or -f mpegts, keeps the key out of the process list"`
 
 	Video        string        `yaml:"video" enum:"h264,copy,none" doc:"h264 is encoded anew, safe for the platform; copy sends it as it comes"`
 	Audio        string        `yaml:"audio" enum:"aac,copy,none" doc:"aac is encoded anew, 48 kHz stereo; copy sends it as it comes; an input without audio is fine"`
-	Bitrate      string        `yaml:"bitrate" doc:"of h264, bits per second, such as 3000k or 3M"`
-	AudioBitrate string        `yaml:"audio_bitrate" doc:"of aac, bits per second, such as 128k"`
+	Bitrate      string        `yaml:"bitrate" shown:"yes" doc:"of h264, bits per second, such as 3000k or 3M"`
+	AudioBitrate string        `yaml:"audio_bitrate" shown:"yes" doc:"of aac, bits per second, such as 128k"`
 	Width        int           `yaml:"width" min:"0" doc:"of h264, pixels, even; 0 = as it comes, or as height and the aspect want it"`
 	Height       int           `yaml:"height" min:"0" doc:"of h264, pixels, even; 0 = as it comes, or as width and the aspect want it"`
 	FPS          float64       `yaml:"fps" min:"0" max:"240" doc:"frames per second, of h264 and asked of a device; 0 = as it comes"`
 	GOP          time.Duration `yaml:"gop" min:"100ms" max:"20s" doc:"from key frame to key frame, of h264"`
 	Preset       string        `yaml:"preset" enum:"ultrafast,superfast,veryfast,faster,fast,medium,slow,slower,veryslow" doc:"of x264: faster ones cost bitrate, slower ones the viewer's time"`
 
-	Binary       string        `yaml:"binary" doc:"FFmpeg, or with args any program: a path, or a name in PATH"`
+	Binary       string        `yaml:"binary" shown:"yes" doc:"FFmpeg, or with args any program: a path, or a name in PATH"`
 	StallTimeout time.Duration `yaml:"stall_timeout" doc:"no progress for this long is a stall, and it is started anew; 0 = never"`
 	Standby      string        `yaml:"standby" enum:"none,warm" doc:"warm keeps a process loaded and stopped, for a quicker start"`
 	HideKey      string        `yaml:"hide_key" enum:"auto,yes,no" doc:"of a binary that is no ffmpeg and gets {publish} as its last arg: does it hand its args and descriptors on to an ffmpeg, so that the key can stay out of the process list? auto tries it once, with silence to nowhere"`
@@ -40,7 +42,8 @@ type Settings struct {
 	Allow        []string      `yaml:"allow" doc:"what it may touch beside: files and folders (read and written), unix sockets, devices, and tcp:PORT"`
 	LogSize      int64         `yaml:"log_size" min:"4096" doc:"bytes of output kept; as much again of what came before"`
 
-	wrapper bool // Binary was seen to hand its args on to FFmpeg
+	wrapper bool           // Binary was seen to hand its args on to FFmpeg
+	secrets []secret.Value // what the loader knows to be secret in them
 }
 
 // Defaults returns the settings of an encoder that says nothing but its input.

@@ -2,6 +2,7 @@ package ffmpeg
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -29,13 +30,14 @@ type process struct {
 	watchdog watchdog
 	queue    sendQueue
 	ticks    int
+	blanked  int64 // up to where the secrets in the log are overwritten
 }
 
 const (
 	startTick = 250 * time.Millisecond // how often a starting process is looked at
 	tick      = time.Second            // and a publishing one
 	queueEach = 2                      // ticks from one look at its sockets to the next
-	cutEach   = 20                     // ticks from one look at the size of its files to the next
+	cutEach   = 20                     // ticks from one look at the size of its files, and at the secrets in them, to the next
 
 	// How long an adopted process's exit status is waited for: when its output may tell as much, and when it does not.
 	reapSoon = 100 * time.Millisecond
@@ -155,10 +157,13 @@ func (e *Encoder) showsFFmpeg(p *process) bool {
 }
 
 func (e *Encoder) cutFiles(p *process) {
-	cut, err := rotate(filepath.Join(e.env.Dir, logFile), e.settings.LogSize)
+	e.blankLog(p, false)
+	log := filepath.Join(e.env.Dir, logFile)
+	cut, err := rotate(log, e.settings.LogSize)
 	if cut {
-		p.LogFrom = 0
-		err = p.state.save(e.env.Dir)
+		_, blankErr := e.redactor().blank(log+".1", 0, true) // with what came just before the cut
+		p.LogFrom, p.blanked = 0, 0
+		err = errors.Join(blankErr, p.state.save(e.env.Dir))
 	}
 	if err == nil && p.progress != nil {
 		err = p.progress.cut()
@@ -189,6 +194,7 @@ func (e *Encoder) settle(p *process) {
 		e.noteInLog("run %s ended, pid %d, %v: %s", p.Run, p.PID, how, short)
 		e.env.Log.Info("ffmpeg ended", "encoder", e.env.Name, "pid", p.PID, "how", how.String(), "why", s.Error)
 	}
+	e.blankLog(p, true)
 	if err := dropState(e.env.Dir); err != nil {
 		e.env.Log.Warn("a process that has ended is still written down", "encoder", e.env.Name, "error", err)
 	}
