@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -32,8 +33,10 @@ func newBundle() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bundle",
 		Short: "Write a support archive: status, history, logs, config; secrets removed",
-		Long: "Write an archive for whoever helps: status, history, encoder logs, hooks, metrics, configuration, versions and what oncue doctor finds.\n" +
-			"Every secret of the configuration is removed from every file. It works without the daemon, too, with what is there then.",
+		Long: "Write an archive for whoever helps: status, history, encoder logs, hooks, metrics, configuration, versions and what " +
+			"oncue doctor finds.\n" +
+			"Secrets are removed from every file. The configuration is not the file but what oncue understood of it, and of its texts " +
+			"only those that cannot hold a secret. It works without the daemon, too, with what is there then.",
 		Args: noArgs,
 	}
 	daemonFlags(cmd)
@@ -93,7 +96,7 @@ type bundler struct {
 	config  string
 	daemon  *client
 	cfg     *configs.Config // nil when it has problems
-	masker  *masker
+	masker  *secret.Masker
 	archive *tar.Writer
 	gzip    *gzip.Writer
 	began   time.Time
@@ -115,23 +118,60 @@ func newBundler(cmd *cobra.Command, out io.Writer) *bundler {
 	} else {
 		secrets = append(secrets, b.daemon.token)
 	}
-	b.masker = newMasker(secrets)
+	b.masker = secret.NewMasker(secrets...)
 	return b
 }
 
 func (b *bundler) lack(what string, err error) {
-	b.missing = append(b.missing, fmt.Sprintf("%s: %s", what, b.masker.maskText(err.Error())))
+	b.missing = append(b.missing, fmt.Sprintf("%s: %s", what, b.masker.Mask(err.Error())))
 }
 
 // add is the only way into the archive, and masks.
 func (b *bundler) add(name string, data []byte) error {
-	data = b.masker.mask(data)
+	if masked, ok := b.maskJSON(data); ok && path.Ext(name) == ".json" {
+		data = masked
+	} else {
+		data = []byte(b.masker.Mask(string(data)))
+	}
 	b.files++
 	if err := b.archive.WriteHeader(&tar.Header{Name: path.Join("oncue-bundle", name), Mode: 0o600, Size: int64(len(data)), ModTime: b.began, Typeflag: tar.TypeReg}); err != nil {
 		return err
 	}
 	_, err := b.archive.Write(data)
 	return err
+}
+
+// maskJSON masks text by text, so that what it gives still is JSON; ok is false for what is none.
+func (b *bundler) maskJSON(data []byte) (masked []byte, ok bool) {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	var v any
+	if err := d.Decode(&v); err != nil {
+		return nil, false
+	}
+	masked, err := json.Marshal(b.maskValue("", v))
+	return append(masked, '\n'), err == nil
+}
+
+func (b *bundler) maskValue(key string, v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for k, e := range v {
+			out[b.masker.Mask(k)] = b.maskValue(k, e)
+		}
+		return out
+	case []any:
+		for i, e := range v {
+			v[i] = b.maskValue(key, e)
+		}
+	case string:
+		if secret.Named(key) && v != "" {
+			return secret.Mask
+		}
+		return b.masker.Mask(v)
+	}
+	return v
 }
 
 func (b *bundler) fill(ctx context.Context) error {
@@ -164,7 +204,8 @@ func (b *bundler) addVersions(context.Context) error {
 		runtime.Version(), runtime.GOOS, runtime.GOARCH, host, b.began.UTC().Format(time.RFC3339), kernel, system))
 }
 
-// addConfig adds the file as it is written when its secrets are known, else only what is wrong with it.
+// addConfig adds the configuration as it was understood, never the file: its comments and whatever else nobody knows of stay here. Of one
+// with problems it adds those.
 func (b *bundler) addConfig(context.Context) error {
 	if b.cfg == nil {
 		_, _, err := configs.Load(b.config, driverSettings())
@@ -172,16 +213,15 @@ func (b *bundler) addConfig(context.Context) error {
 			b.lack("config.yaml", err)
 			return nil
 		}
-		b.lack("config.yaml", errors.New("it has problems, so its secrets are not known; see check.txt"))
+		b.lack("config.yaml", errors.New("it has problems; see check.txt"))
 		if err != nil {
 			return b.add("check.txt", []byte(err.Error()+"\n"))
 		}
 		return nil
 	}
-	text, err := os.ReadFile(b.config)
+	text, err := b.cfg.Archive(driverSettings())
 	if err != nil {
-		b.lack("config.yaml", err)
-		return nil
+		return err
 	}
 	var plan bytes.Buffer
 	if err := (screen{out: &plan, size: 200}).plan(b.cfg, true); err != nil {

@@ -260,14 +260,13 @@ func (d *doctor) examineEncoder(ctx context.Context, name, by string) []encoders
 	if user >= 0 {
 		job = exampleJob(d.cfg.Streams[user])
 	}
-	checker, ok := enc.(encoders.Checker)
-	if !ok {
-		return []encoders.Finding{good("there is nothing to try")}
+	var found []encoders.Finding
+	if c, ok := enc.(encoders.Checker); ok {
+		found = c.Check(ctx, job)
 	}
-	found := checker.Check(ctx, job)
-	if p, ok := enc.(encoders.Prober); ok {
+	if _, ok := encoders.Driver(enc).(encoders.Prober); ok {
 		if by == "" {
-			found = append(found, p.Probe(ctx, job)...)
+			found = append(found, enc.(encoders.Prober).Probe(ctx, job)...)
 		} else {
 			found = append(found, good("it is on for %s, so its input was not opened once more", by))
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 
+	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/encoders"
 	"github.com/oncue/oncue/encoders/fake"
 	"github.com/oncue/oncue/encoders/ffmpeg"
@@ -39,11 +40,13 @@ func of[S any, E encoders.Encoder](defaults func() S, open func(S, encoders.Env)
 			if !ok {
 				return nil, fmt.Errorf("settings of type %T are another driver's", settings)
 			}
+			mask := secret.NewMasker(env.Secrets...)
+			env.Log = mask.Logger(env.Log)
 			e, err := open(*s, env)
 			if err != nil {
-				return nil, err // not a typed nil
+				return nil, mask.Error(err) // not a typed nil
 			}
-			return e, nil
+			return encoders.Masked(e, mask), nil
 		},
 		byHand: byHand,
 	}

@@ -19,7 +19,9 @@ func openOnly(cfg *configs.Config, name, dir string) (_ encoders.Encoder, done f
 		}
 		return nil, nil, hint(fmt.Errorf("%s has no encoder %q", cfg.File, name), "it has "+strings.Join(names, ", "))
 	}
-	enc, err := drivers[e.Driver].open(e.Settings, encoders.Env{Name: e.Name, Dir: dir, Log: slog.New(slog.DiscardHandler), Guard: guardOf(cfg)})
+	enc, err := drivers[e.Driver].open(e.Settings, encoders.Env{
+		Name: e.Name, Dir: dir, Log: slog.New(slog.DiscardHandler), Guard: guardOf(cfg), Secrets: e.Secrets,
+	})
 	if err != nil {
 		return nil, nil, err
 	}

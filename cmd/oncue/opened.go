@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/oncue/oncue/configs"
+	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/controller"
 	"github.com/oncue/oncue/encoders"
 )
@@ -27,6 +28,7 @@ type opened struct {
 	Name     string `json:"name"`     // in the configuration
 	Device   string `json:"device"`   // the instance
 	Settings []byte `json:"settings"` // sealed
+	Secrets  []byte `json:"secrets"`  // those in the settings, sealed
 }
 
 const openedSuffix = ".opened"
@@ -40,65 +42,79 @@ func (d *service) openEncoder(e controller.EncoderSpec, _ encoders.Job) (encoder
 	if err != nil {
 		return nil, "", fmt.Errorf("make the folder of encoder %s: %w", e.Name, err)
 	}
-	settings, version, err := d.settingsOf(p, e, dir)
+	settings, secrets, version, err := d.settingsOf(p, e, dir)
 	if err != nil {
 		return nil, "", err
 	}
 	if version != "" {
-		if err := d.remember(dir, e, settings); err != nil {
+		if err := d.remember(dir, e, settings, secrets); err != nil {
 			d.log.Warn("it is not noted with what settings an encoder runs", "encoder", e.Device, "error", err)
 		}
 	}
-	enc, err := drivers[e.Driver].open(settings, encoders.Env{Name: e.Device, Dir: dir, Log: d.log.With("encoder", e.Device), Guard: guardOf(p.Config)})
+	enc, err := drivers[e.Driver].open(settings, encoders.Env{
+		Name: e.Device, Dir: dir, Log: d.log.With("encoder", e.Device), Guard: guardOf(p.Config), Secrets: secrets,
+	})
 	return enc, version, err
 }
 
 // settingsOf is what an encoder is opened with: the settings of today, or, without a version, those that it was opened
 // with last. The version is "" when they are others than those of today.
-func (d *service) settingsOf(p *plan, e controller.EncoderSpec, dir string) (settings any, version string, err error) {
+func (d *service) settingsOf(p *plan, e controller.EncoderSpec, dir string) (settings any, secrets []secret.Value, version string, err error) {
 	today, ok := p.Encoder(e.Name)
 	ok = ok && today.Driver == e.Driver
 	if e.Version != "" && ok {
-		return today.Settings, e.Version, nil
+		return today.Settings, today.Secrets, e.Version, nil
 	}
-	last, err := d.recall(dir, e.Driver)
+	last, secrets, err := d.recall(dir, e.Driver)
 	switch {
 	case err != nil:
 		d.log.Warn("the settings that an encoder was opened with cannot be read", "encoder", e.Device, "error", err)
 	case last != nil && ok && reflect.DeepEqual(last, today.Settings):
-		return last, strconv.Itoa(p.version[e.Name]), nil
+		return last, secrets, strconv.Itoa(p.version[e.Name]), nil
 	case last != nil:
-		return last, "", nil
+		return last, secrets, "", nil
 	}
 	if ok {
-		return today.Settings, strconv.Itoa(p.version[e.Name]), nil
+		return today.Settings, today.Secrets, strconv.Itoa(p.version[e.Name]), nil
 	}
 	if drivers[e.Driver].orphan == nil {
-		return nil, "", encoders.Permanent(fmt.Errorf("encoder %s is no longer in the configuration", e.Name))
+		return nil, nil, "", encoders.Permanent(fmt.Errorf("encoder %s is no longer in the configuration", e.Name))
 	}
-	return drivers[e.Driver].orphan(), "", nil
+	return drivers[e.Driver].orphan(), nil, "", nil
 }
 
-func (d *service) remember(dir string, e controller.EncoderSpec, settings any) error {
+func (d *service) remember(dir string, e controller.EncoderSpec, settings any, secrets []secret.Value) error {
 	plain, err := configs.EncodeSettings(settings)
 	if err != nil {
 		return err
 	}
-	return encoders.Remember(dir, e.Driver+openedSuffix, opened{e.Name, e.Device, d.seal.close(plain)})
+	hidden, err := configs.EncodeSettings(secrets)
+	if err != nil {
+		return err
+	}
+	return encoders.Remember(dir, e.Driver+openedSuffix, opened{e.Name, e.Device, d.seal.close(plain), d.seal.close(hidden)})
 }
 
-// recall returns the settings that the folder's encoder was opened with last, or nil.
-func (d *service) recall(dir, driver string) (any, error) {
+// recall returns the settings that the folder's encoder was opened with last, and the secrets in them; nil when there are none.
+func (d *service) recall(dir, driver string) (any, []secret.Value, error) {
 	o, err := encoders.Recall[opened](dir, driver+openedSuffix)
 	if err != nil || o.Settings == nil {
-		return nil, err
+		return nil, nil, err
 	}
 	plain, err := d.seal.open(o.Settings)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	settings := drivers[driver].settings()
-	return settings, configs.DecodeSettings(plain, settings)
+	if err := configs.DecodeSettings(plain, settings); err != nil || o.Secrets == nil {
+		return settings, nil, err
+	}
+	if plain, err = d.seal.open(o.Secrets); err != nil {
+		return nil, nil, err
+	}
+	var secrets []secret.Value
+	err = configs.DecodeSettings(plain, &secrets)
+	return settings, secrets, err
 }
 
 // leftEncoders is the controller's Left: every encoder that has a folder.

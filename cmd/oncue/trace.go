@@ -7,7 +7,7 @@ import (
 
 // trace shows what goes to a box with an HTTP API and what it answers. The driver has masked the secrets.
 func trace(enc encoders.Encoder, s screen) {
-	e, ok := enc.(*httpapi.Encoder)
+	e, ok := encoders.Driver(enc).(*httpapi.Encoder)
 	if !ok {
 		return
 	}

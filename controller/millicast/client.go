@@ -192,7 +192,7 @@ func (c *Client) decode(what string, resp *http.Response, body []byte, out any) 
 		e.Message = cmp.Or(words(envelope.Message), "JSON that is no answer of this API")
 	}
 	e.understood = envelope.Status == "fail" || envelope.Status == "error"
-	e.Message = shorten(redact(e.Message, c.secret))
+	e.Message = shorten(secret.NewMasker(c.secret).Mask(e.Message))
 	return e
 }
 

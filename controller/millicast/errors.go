@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 	"unicode"
-
-	"github.com/oncue/oncue/configs/secret"
 )
 
 // What callers tell apart in the API's errors.
@@ -109,12 +107,4 @@ func shorten(text string) string {
 		return string(r[:most]) + "…"
 	}
 	return text
-}
-
-// redact masks the secret where a foreign text repeats it.
-func redact(text string, s secret.Value) string {
-	if !s.Set() {
-		return text
-	}
-	return strings.ReplaceAll(text, s.Reveal(), secret.Mask)
 }
