@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"os"
 	"os/user"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -125,10 +124,10 @@ func (a *Admin) mayBeEncoder(uid int, known bool) bool {
 	return a.service && known && uid == a.user && uid != 0
 }
 
-// isService reports whether this process is a service of systemd's (cgroups(7)). In a terminal the user is a person.
+// isService reports whether systemd runs this process as a service of the system (systemd.exec(5)). In a terminal, and in a
+// service of a person's own, the user is that person.
 func isService() bool {
-	text, err := os.ReadFile("/proc/self/cgroup")
-	return err == nil && regexp.MustCompile(`(?m)^\d+:(name=systemd)?:.*\.service$`).Match(text)
+	return os.Getenv("SYSTEMD_EXEC_PID") == strconv.Itoa(os.Getpid()) && os.Getenv("MANAGERPID") == ""
 }
 
 // handedOn reports whether a proxy left its marks on r.

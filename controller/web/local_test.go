@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -151,6 +152,12 @@ func TestUnixPeer(t *testing.T) {
 
 // TestEncodersAreStrangers holds that the service's own user is not believed without the token: its encoders are that user.
 func TestEncodersAreStrangers(t *testing.T) {
+	t.Setenv("MANAGERPID", "")
+	for pid, want := range map[string]bool{strconv.Itoa(os.Getpid()): true, strconv.Itoa(os.Getppid()): false, "": false} {
+		if t.Setenv("SYSTEMD_EXEC_PID", pid); isService() != want {
+			t.Errorf("by SYSTEMD_EXEC_PID=%s it is a service: %v", pid, !want)
+		}
+	}
 	a, client := unixAdmin(t, AdminOptions{Controller: newFake(), Log: quiet(), Rotate: rotated, Token: secret.New("0123456789abcdef")})
 	ask := func(header string) int {
 		r, err := http.NewRequest("GET", "http://localhost/status", nil)
