@@ -32,12 +32,6 @@ type grants struct {
 // policyFor returns what a process of a job may touch. A job without a stream is that of a program that is only asked something.
 func policyFor(s Settings, env encoders.Env, job encoders.Job) sandbox.Policy {
 	g := grants{guard: env.Guard}
-	g.guard.Paths = make([]string, 0, len(env.Guard.Paths))
-	for _, p := range env.Guard.Paths {
-		if p != "" {
-			g.guard.Paths = append(g.guard.Paths, sandbox.Real(p))
-		}
-	}
 	g.program(s.Binary)
 	if !s.isFFmpeg() {
 		g.tools()
@@ -87,7 +81,7 @@ func (g *grants) program(binary string) {
 	}
 	g.Read = append(g.Read, path)
 	for _, dir := range []string{filepath.Dir(path), filepath.Dir(sandbox.Real(path))} {
-		if !sandbox.Holds("/usr", []string{sandbox.Real(dir)}) {
+		if !systems(dir) {
 			g.programs(dir)
 		}
 	}
@@ -95,6 +89,9 @@ func (g *grants) program(binary string) {
 		g.program(name)
 	}
 }
+
+// systems reports whether a folder of programs is the system's, which each process has.
+func systems(dir string) bool { return slices.Contains(sandbox.Base, filepath.Clean(dir)) }
 
 // programs grants a folder of programs, and the libraries that belong to it. Where it holds more than programs, they are granted one by one.
 func (g *grants) programs(dir string) {
@@ -120,7 +117,7 @@ func (g *grants) programs(dir string) {
 // tools grants the programs of PATH to one that may call them.
 func (g *grants) tools() {
 	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
-		if filepath.IsAbs(dir) && !sandbox.Holds("/usr", []string{sandbox.Real(dir)}) {
+		if filepath.IsAbs(dir) && !systems(dir) {
 			g.programs(dir)
 		}
 	}
@@ -161,7 +158,7 @@ var wide = regexp.MustCompile(`^(/|/(bin|boot|dev|etc|home|lib|media|mnt|opt|pro
 // narrow reports whether a folder is too much to be granted as a whole.
 func (g *grants) narrow(dir string) bool {
 	real := sandbox.Real(dir)
-	return wide.MatchString(real) || real == sandbox.Real(os.Getenv("HOME")) || sandbox.Holds(real, g.guard.Paths) || g.guarded(real)
+	return wide.MatchString(real) || real == os.Getenv("HOME") || sandbox.Holds(real, g.guard.Paths) || g.guards(real)
 }
 
 // word grants the paths that a word names.
@@ -177,9 +174,11 @@ func (g *grants) word(job encoders.Job, word string, grant func(path string)) {
 }
 
 // guarded reports whether a path is, or lies in, what is the daemon's own.
-func (g *grants) guarded(path string) bool {
-	real := []string{sandbox.Real(path)}
-	return slices.ContainsFunc(g.guard.Paths, func(p string) bool { return sandbox.Holds(p, real) })
+func (g *grants) guarded(path string) bool { return g.guards(sandbox.Real(path)) }
+
+// guards is guarded for a path without links.
+func (g *grants) guards(real string) bool {
+	return slices.ContainsFunc(g.guard.Paths, func(p string) bool { return sandbox.Holds(p, []string{real}) })
 }
 
 // options grants what options name: a font, a picture, a list.
@@ -423,14 +422,20 @@ var hardware = []struct {
 // hardware grants the devices that the words speak of. A program that is no FFmpeg may use any of them without a word.
 func (g *grants) hardware(s Settings, words []string) {
 	text := strings.Join(words, " ")
+	var all []os.DirEntry
 	for _, h := range hardware {
 		named := h.says.MatchString(text)
 		if !named && s.isFFmpeg() {
 			continue
 		}
+		if all == nil { // read once, and only if it is needed
+			all, _ = os.ReadDir("/dev")
+		}
 		for pattern := range strings.FieldsSeq(h.devices) {
-			if found, _ := filepath.Glob("/dev/" + pattern); pattern != "shm" || named {
-				g.Devices = append(g.Devices, found...)
+			for _, d := range all {
+				if ok, _ := filepath.Match(pattern, d.Name()); ok && (pattern != "shm" || named) {
+					g.Devices = append(g.Devices, "/dev/"+d.Name())
+				}
 			}
 		}
 		if named && h.sockets {
@@ -496,4 +501,16 @@ func (e *Encoder) checkSandbox(job encoders.Job) (found []encoders.Finding) {
 		warn("it may use unix sockets, for its settings need them: also one of the admin side", "")
 	}
 	return found
+}
+
+// realGuard is a guard whose paths are without links, and all there.
+func realGuard(g encoders.Guard) encoders.Guard {
+	var paths []string
+	for _, p := range g.Paths {
+		if p != "" {
+			paths = append(paths, sandbox.Real(p))
+		}
+	}
+	g.Paths = paths
+	return g
 }

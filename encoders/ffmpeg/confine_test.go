@@ -43,7 +43,7 @@ func newGuarded(t *testing.T) guarded {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	g.guard = encoders.Guard{Paths: []string{g.config, filepath.Join(root, "data"), ""}, Ports: []int{l.Addr().(*net.TCPAddr).Port}}
+	g.guard = encoders.Guard{Paths: []string{g.config, filepath.Join(root, "data")}, Ports: []int{l.Addr().(*net.TCPAddr).Port}}
 	return g
 }
 

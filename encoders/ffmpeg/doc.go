@@ -5,6 +5,7 @@
 //	command.go, input.go, output.go, video.go   what to run
 //	output.go, inputlist.go                     how keys and passwords stay out of its command line
 //	spawn.go, state.go, files.go                the start: lock, output files, process, state file
+//	confine.go, wrapper.go                      what the process may touch, and whether it is an FFmpeg by another name
 //	adopt.go, standby.go                        processes of an earlier controller, and one kept warm
 //	watch.go, progress.go, watchdog.go          the one goroutine per process: exits, progress, stalls
 //	stop.go                                     TERM, TERM, KILL, until nothing of it is left
@@ -15,6 +16,9 @@
 // the same folder adopts it: same process, no second copy, counters continued. It is known by its pid, start time, boot, pidfd inode and a
 // cookie in its environment, and never signalled before all of them match. What makes a second copy impossible is a lock on a file of the
 // folder which the process itself holds: the kernel frees it when the last one of its family ends, whatever was lost meanwhile.
+//
+// The process reads what strangers send, so its words are not believed blindly, and it can touch only what its settings name: see
+// package sandbox. What it may write to in its folder is a folder of its own there, so that none of our files can be put in its place.
 //
 // Only Linux 5.10 and later will do. Exit statuses of adopted processes need 6.15.
 package ffmpeg

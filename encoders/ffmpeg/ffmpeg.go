@@ -56,6 +56,7 @@ func New(settings Settings, env encoders.Env) (*Encoder, error) {
 		status:    encoders.Status{State: encoders.StateStopped},
 		lastBlock: emptyBlock(), redact: newRedactor(settings, encoders.Job{}),
 	}
+	e.env.Guard = realGuard(env.Guard)
 	e.turn <- struct{}{}
 	if env.Dir != "" {
 		e.clearGate()
