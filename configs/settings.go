@@ -58,8 +58,16 @@ func plainOf(v reflect.Value) any {
 			list[i] = plainOf(v.Index(i))
 		}
 		return list
+	case reflect.Bool:
+		return v.Bool()
+	case reflect.String:
+		return v.String()
+	case reflect.Float32, reflect.Float64:
+		return v.Float()
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return v.Uint()
 	}
-	return v.Interface()
+	return v.Int() // a type of its own, such as a duration, would be written in its own way
 }
 
 func fill(v reflect.Value, plain any) error {

@@ -41,7 +41,8 @@ type Controller struct {
 	closing atomic.Bool
 	cron    gocron.Scheduler
 	booted  atomic.Bool
-	begun   time.Time // when it was made
+	swept   atomic.Bool // what an earlier process left running has been looked for
+	begun   time.Time   // when it was made
 }
 
 // New makes a controller. Nothing happens before Start.
@@ -226,6 +227,7 @@ func (c *Controller) bringBack(account, name string, spec *StreamSpec, state Sta
 // adoptLeft looks at encoders that an earlier process has left running without a word in the store: it was lost, or is
 // an old one. Whoever's they are takes them over; what is nobody's is stopped.
 func (c *Controller) adoptLeft() {
+	defer c.swept.Store(true)
 	if c.cfg.Left == nil {
 		return
 	}
@@ -429,6 +431,8 @@ func (c *Controller) settle(s *stream, spec *StreamSpec, now time.Time, evict bo
 	}
 	forgetAt := s.state.forgetAt(&spec.Policy)
 	switch {
+	case !c.swept.Load(): // something may run in its folder
+		return
 	case s.state.Draining && s.state.Phase == PhaseIdle:
 	case evict && s.state.disposable(&spec.Policy):
 	case !forgetAt.IsZero() && !now.Before(forgetAt):

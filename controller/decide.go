@@ -99,6 +99,10 @@ func (m *machine) merge(ev Event) {
 		m.noAnswer(ev)
 	case EncoderSeen:
 		if e := m.enc(ev.Encoder); e != nil && e.Instance == ev.Instance {
+			if e.Version == "" && e.mayRun() {
+				e.Version = ev.Version
+				m.tellKept(e)
+			}
 			m.seen(e, ev.Status)
 		}
 	case Leftover:
@@ -130,10 +134,24 @@ func (m *machine) merge(ev Event) {
 	case Reloaded:
 		m.Draining = false
 		m.forgive(false)
+		for i := range m.Encoders {
+			m.tellKept(&m.Encoders[i])
+		}
 	case Drained:
 		m.Draining = true
 	}
 	m.Facts.forget(m.now)
+}
+
+// tellKept says what becomes of an encoder that runs while the configuration has another one for its name, or none.
+func (m *machine) tellKept(e *Enc) {
+	switch now := m.p.encoder(e.Name); {
+	case !e.mayRun():
+	case now == nil:
+		m.tell(m.Phase, e.Name, "is no longer in the configuration: it is stopped")
+	case e.outdated(now):
+		m.tell(m.Phase, e.Name, "goes on as it was started; what the configuration says now counts from its next start on")
+	}
 }
 
 func (m *machine) hooked(h Hook, before Mark) {
@@ -405,7 +423,9 @@ func (m *machine) phase() (Phase, string) {
 		return PhaseStopping, fmt.Sprintf("%s does not stop: %s", stopping.Name, stopping.Error)
 	case stopping != nil:
 		why := d.why
-		if d.on {
+		if m.p.encoder(stopping.Name) == nil {
+			why = stopping.Name + " is no longer in the configuration"
+		} else if d.on {
 			why = "wanted again: starts as soon as the old run is gone"
 			if stopping.Then == StepBackoff {
 				why = "restarting: " + stopping.Error

@@ -155,7 +155,7 @@ func (d *device) tell(s *stream, u user) {
 	d.users[s] = u
 	d.rewatch()
 	if !there && d.watch != nil && d.last.State != "" {
-		s.saw(u.spec.Name, d.at, d.last)
+		s.saw(EncoderSeen{u.spec.Name, d.at, d.version, d.last})
 	}
 }
 
@@ -238,7 +238,7 @@ func (d *device) report(ctx context.Context, st encoders.Status) {
 	}
 	d.last = st
 	for s, u := range d.users {
-		s.saw(u.spec.Name, d.at, st)
+		s.saw(EncoderSeen{u.spec.Name, d.at, d.version, st})
 	}
 }
 

@@ -30,6 +30,7 @@ type (
 	EncoderSeen struct {
 		Encoder  string
 		Instance Instance
+		Version  string // of the settings that the driver was opened with
 		Status   encoders.Status
 	}
 	// Leftover says that an encoder was found running for the stream, and that nothing in the store told of it.

@@ -158,7 +158,7 @@ func viewOfEncoder(s *State, e *Enc, spec *StreamSpec) EncoderView {
 			v.State = "stopped"
 		}
 	}
-	v.Outdated = e.mayRun() && now != nil && (now.Instance != e.Instance || e.Version != "" && e.Version != now.Version)
+	v.Outdated = e.outdated(now)
 	if e.Seen.PID > 0 {
 		pid := e.Seen.PID
 		v.PID = &pid

@@ -27,7 +27,7 @@ type Config struct {
 }
 
 // OpenFunc opens the driver of an encoder, and tells the version of the settings that it was opened with. An encoder
-// without a version is opened with the settings that it had last, whatever the configuration says now. An error that
+// whose version is not that of today is opened with the settings that it had last, whatever the configuration says now. An error that
 // trying again cannot cure is marked by encoders.Permanent.
 type OpenFunc func(e EncoderSpec, job encoders.Job) (enc encoders.Encoder, version string, err error)
 

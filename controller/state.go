@@ -141,6 +141,11 @@ func (e *Enc) foreign() bool {
 		(e.Seen.State == encoders.StatePublishing || e.Seen.State == encoders.StateStarting || e.Seen.State == encoders.StateStalled)
 }
 
+// outdated reports whether the encoder runs with other settings than those of today.
+func (e *Enc) outdated(now *EncoderSpec) bool {
+	return e.mayRun() && now != nil && (e.Instance != now.Instance || e.Version != "" && e.Version != now.Version)
+}
+
 func (s *State) enc(name string) *Enc {
 	for i := range s.Encoders {
 		if s.Encoders[i].Name == name {
@@ -170,7 +175,7 @@ func (s *State) over() bool { return !s.anyOn() && s.Episode.IsZero() }
 // disposable reports whether nobody would miss the state: it is of a name that a pattern matches, it is off, and no
 // person has said anything about it.
 func (s *State) disposable(p *Policy) bool {
-	return p.Pattern != "" && s.over() && s.Hold.Mode == "" && (s.Phase == PhaseIdle || s.Phase == "") &&
+	return p.Pattern != "" && s.over() && s.Hold.Mode == "" && s.Phase == PhaseIdle && !s.Facts.Poll.Live &&
 		!slices.ContainsFunc(s.Encoders, func(e Enc) bool { return e.mayRun() || e.foreign() })
 }
 
@@ -181,7 +186,7 @@ func (s *State) forgetAt(p *Policy) time.Time {
 		return time.Time{}
 	}
 	f := &s.Facts
-	last := s.Since
+	last := later(s.Since, s.Totals.From)
 	for _, t := range []time.Time{f.Attempt.Seen, f.First.Seen, f.NoViewers.Seen, s.GoneAt, s.SpentAt} {
 		last = later(last, t)
 	}

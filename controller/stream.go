@@ -193,9 +193,9 @@ func (s *stream) decide(ev Event, spec *StreamSpec, now time.Time, acts []Action
 }
 
 // saw hands a look over, past the machine when it tells nothing new but figures: of a thousand encoders that run, five hundred do so every second.
-func (s *stream) saw(encoder string, at Instance, status encoders.Status) {
-	if !s.tookFigures(encoder, at, status) {
-		s.post(EncoderSeen{Encoder: encoder, Instance: at, Status: status})
+func (s *stream) saw(ev EncoderSeen) {
+	if !s.tookFigures(ev.Encoder, ev.Instance, ev.Status) {
+		s.post(ev)
 	} else if s.c.hub.watched() {
 		s.c.hub.publish(told{stream: s.published(), at: s.c.cfg.Clock.Now()})
 	}

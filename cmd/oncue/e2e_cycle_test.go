@@ -34,6 +34,8 @@ func TestEndToEnd(t *testing.T) {
 		{"hostile encoder", testHostileEncoder},
 		{"closed memory", testClosedMemory},
 		{"reload", testReload},
+		{"another file while down", testFileChangedWhileDown},
+		{"store lost", testStoreLost},
 		{"secrets", testSecrets},
 	} {
 		t.Run(part.name, func(t *testing.T) {

@@ -46,7 +46,7 @@ func (d *service) openEncoder(e controller.EncoderSpec, _ encoders.Job) (encoder
 	if err != nil {
 		return nil, "", err
 	}
-	if version != "" {
+	if version != earlier {
 		if err := d.remember(dir, e, settings, secrets); err != nil {
 			d.log.Warn("it is not noted with what settings an encoder runs", "encoder", e.Device, "error", err)
 		}
@@ -57,30 +57,36 @@ func (d *service) openEncoder(e controller.EncoderSpec, _ encoders.Job) (encoder
 	return enc, version, err
 }
 
-// settingsOf is what an encoder is opened with: the settings of today, or, without a version, those that it was opened
-// with last. The version is "" when they are others than those of today.
+// earlier is the version of settings that are not those of today.
+const earlier = "earlier"
+
+// settingsOf is what an encoder is opened with, and its version: the settings of today when they are asked for, and else
+// those that it was opened with last.
 func (d *service) settingsOf(p *plan, e controller.EncoderSpec, dir string) (settings any, secrets []secret.Value, version string, err error) {
 	today, ok := p.Encoder(e.Name)
 	ok = ok && today.Driver == e.Driver
-	if e.Version != "" && ok {
-		return today.Settings, today.Secrets, e.Version, nil
+	now := ""
+	if ok {
+		now = strconv.Itoa(p.version[e.Name])
+	}
+	if ok && e.Version == now {
+		return today.Settings, today.Secrets, now, nil
 	}
 	last, secrets, err := d.recall(dir, e.Driver)
 	switch {
 	case err != nil:
 		d.log.Warn("the settings that an encoder was opened with cannot be read", "encoder", e.Device, "error", err)
 	case last != nil && ok && reflect.DeepEqual(last, today.Settings):
-		return last, secrets, strconv.Itoa(p.version[e.Name]), nil
+		return last, secrets, now, nil
 	case last != nil:
-		return last, secrets, "", nil
-	}
-	if ok {
-		return today.Settings, today.Secrets, strconv.Itoa(p.version[e.Name]), nil
+		return last, secrets, earlier, nil
+	case ok:
+		return today.Settings, today.Secrets, now, nil
 	}
 	if drivers[e.Driver].orphan == nil {
 		return nil, nil, "", encoders.Permanent(fmt.Errorf("encoder %s is no longer in the configuration", e.Name))
 	}
-	return drivers[e.Driver].orphan(), nil, "", nil
+	return drivers[e.Driver].orphan(), nil, earlier, nil
 }
 
 func (d *service) remember(dir string, e controller.EncoderSpec, settings any, secrets []secret.Value) error {
