@@ -66,14 +66,17 @@ func (d *decoder) isSet(path string) bool {
 	return ok
 }
 
-// checkMode looks at who else may read and write the file. Its group may read it: the packaged daemon does.
+// checkMode looks at who else may read and write the file. Its group may read it: the packaged
+// daemon does.
 func (d *decoder) checkMode(mode fs.FileMode) {
 	if mode.Perm()&0o002 != 0 {
-		d.report(place{1, 1}, "", false, "every user of this machine may write it (mode %04o), and so decide what oncue runs; chmod o-w forbids that", mode.Perm())
+		d.report(place{1, 1}, "", false, "every user of this machine may write it (mode %04o), "+
+			"and so decide what oncue runs; chmod o-w forbids that", mode.Perm())
 	}
 	if mode.Perm()&0o004 != 0 && d.literal != nil {
 		d.report(d.literal.place, d.literal.path, true,
-			"is a secret in a file that every user of this machine may read (mode %04o); chmod o-r keeps it secret, or write ${NAME} or ${file:PATH}", mode.Perm())
+			"is a secret in a file that every user of this machine may read (mode %04o); chmod o-r keeps it secret, "+
+				"or write ${NAME} or ${file:PATH}", mode.Perm())
 	}
 }
 
@@ -113,7 +116,8 @@ func loopback(host string) bool {
 	return err == nil && a.Unmap().IsLoopback()
 }
 
-// shortestToken is how many characters the admin side's token must have where other machines can try to guess it.
+// shortestToken is how many characters the admin side's token must have where other machines can
+// try to guess it.
 const shortestToken = 16
 
 func (d *decoder) checkListen(c *Config) {
@@ -132,7 +136,8 @@ func (d *decoder) checkListen(c *Config) {
 		if local || c.Admin.Listen == "systemd" { // whose socket may be a local one, too
 			d.warn("admin.token", short, shortestToken)
 		} else {
-			d.wrong("admin.token", "can be guessed by those who reach admin.listen (%s): it "+short, c.Admin.Listen, shortestToken)
+			d.wrong("admin.token", "can be guessed by those who reach admin.listen (%s): it "+short,
+				c.Admin.Listen, shortestToken)
 		}
 	}
 	if c.Listen == c.Admin.Listen && c.Listen != "systemd" && !strings.HasSuffix(c.Listen, ":0") {

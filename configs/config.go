@@ -63,7 +63,7 @@ type ACME struct {
 type Admin struct {
 	Listen       string       `yaml:"listen" shown:"yes" doc:"host:port, unix:/path, or systemd"`
 	Token        secret.Value `yaml:"token" doc:"Bearer token; required when listen is not loopback or a unix socket"`
-	Socket       string       `yaml:"socket" shown:"yes" doc:"a unix socket beside listen, by its path: for oncue's own commands, and for those whom its folder and mode let in, without the token"`
+	Socket       string       `yaml:"socket" shown:"yes" doc:"path of a unix socket beside listen, for oncue's own commands; no token there"`
 	AllowedHosts []string     `yaml:"allowed_hosts" shown:"yes" doc:"more names by which browsers may reach the admin side, beside its address"`
 }
 

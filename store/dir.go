@@ -25,7 +25,8 @@ const (
 // traces are names by which the data directory of an earlier start is known.
 var traces = []string{fileName, lockName, ballastName, backupsName, "encoders", "thumbnails", "acme"}
 
-// A ForeignDirError says why a folder is not taken as the data directory. Nothing in it was changed.
+// A ForeignDirError says why a folder is not taken as the data directory. Nothing in it was
+// changed.
 type ForeignDirError struct {
 	Dir    string
 	Owner  int  // user id
@@ -35,10 +36,11 @@ type ForeignDirError struct {
 
 func (e *ForeignDirError) Error() string { return e.Dir + " " + e.reason }
 
-// CheckDir says whether Open would take dir as its data directory, now and for the user who runs this; one that is not
-// there yet is good. It changes nothing. The data directory is made private, and links in it would be followed with the
-// rights of this user: so it must belong to this user and be the store's own. Shared is that of Options. The error is a
-// *ForeignDirError, or one of the system's.
+// CheckDir says whether Open would take dir as its data directory, now and for the user who runs
+// this; one that is not there yet is good. It changes nothing. The data directory is made private,
+// and links in it would be followed with the rights of this user: so it must belong to this user
+// and be the store's own. Shared is that of Options. The error is a *ForeignDirError, or one of the
+// system's.
 func CheckDir(dir string, shared bool) error {
 	_, err := lookAtDir(dir, shared)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -81,10 +83,11 @@ func lookAtDir(dir string, shared bool) (private bool, err error) {
 	return false, nil
 }
 
-// mountedFor reports whether dir is a file system of its own that holds nothing of others: a tmpfs has the sticky bit
-// unless its mode is said.
+// mountedFor reports whether dir is a file system of its own that holds nothing of others: a tmpfs
+// has the sticky bit unless its mode is said.
 func mountedFor(dir string) bool {
-	if dir, err := filepath.EvalSymlinks(dir); err != nil || slices.Contains([]string{"/tmp", "/var/tmp", "/dev/shm"}, dir) {
+	real, err := filepath.EvalSymlinks(dir)
+	if err != nil || slices.Contains([]string{"/tmp", "/var/tmp", "/dev/shm"}, real) {
 		return false
 	}
 	var here, above unix.Stat_t
@@ -94,7 +97,8 @@ func mountedFor(dir string) bool {
 	names, err := os.ReadDir(dir)
 	return err == nil && !slices.ContainsFunc(names, func(e os.DirEntry) bool {
 		info, err := e.Info()
-		return err != nil || ownerOf(info) != os.Geteuid() || !slices.Contains(traces, e.Name()) && !strings.HasPrefix(e.Name(), fileName)
+		ours := slices.Contains(traces, e.Name()) || strings.HasPrefix(e.Name(), fileName)
+		return err != nil || ownerOf(info) != os.Geteuid() || !ours
 	})
 }
 
@@ -151,7 +155,8 @@ func prepareDir(dir string, shared bool) (string, error) {
 func openOwn(path string, flags int) (*os.File, error) {
 	f, err := os.OpenFile(path, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
 	if errors.Is(err, unix.ELOOP) {
-		return nil, fmt.Errorf("%s is a link, and none is followed here: let data_dir name the folder that it leads to", path)
+		return nil, fmt.Errorf("%s is a link, and none is followed here: "+
+			"let data_dir name the folder that it leads to", path)
 	}
 	if err != nil {
 		return nil, err

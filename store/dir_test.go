@@ -85,7 +85,8 @@ func treeOf(t *testing.T, dir string) string {
 	return out.String()
 }
 
-// TestOwnDirectory tries folders that are taken. They are made private, but for one that holds other things, too.
+// TestOwnDirectory tries folders that are taken. They are made private, but for one that holds
+// other things, too.
 func TestOwnDirectory(t *testing.T) {
 	for _, c := range []struct {
 		name   string

@@ -51,8 +51,8 @@ const Corrupt = "store_corrupt"
 
 // Options says where and how to open.
 type Options struct {
-	Dir      string        // the data directory; made when missing, private to its owner. See CheckDir for those that are refused
-	Shared   bool          // Dir is known to hold other things, too: it need not be the store's own, and its mode is left alone
+	Dir      string        // the data directory; made when missing, private to its owner. CheckDir says which are refused
+	Shared   bool          // Dir is known to hold other things, too, which is no reason to refuse it; its mode stays
 	Log      *slog.Logger  // nil: discard
 	LockWait time.Duration // how long to wait for another oncue to let go of Dir
 	Settle   time.Duration // how long checks and upkeep wait after Open, so that a start has the machine to itself

@@ -32,7 +32,8 @@ func boot(t *testing.T, files map[string]string) *machine {
 	said := &output{}
 	cmd := exec.Command("systemd-nspawn", "--directory="+root, "--boot", "--register=no", "--keep-unit", "--private-network", "--link-journal=no", "--console=pipe",
 		"--machine=oncue-test",
-		// What the unit allows is to be seen, not what the container does: nspawn forbids what it does not know.
+		// What the unit allows is to be seen, not what the container does: nspawn forbids what it
+		// does not know.
 		"--system-call-filter=landlock_create_ruleset landlock_add_rule landlock_restrict_self",
 		"--", "--unit=basic.target")
 	cmd.Stdout, cmd.Stderr = said, said
@@ -93,7 +94,8 @@ func (m *machine) fails(line string) string {
 	return out
 }
 
-// state is what a person would look at when something is wrong: the units, their processes, and the end of the journal.
+// state is what a person would look at when something is wrong: the units, their processes, and the
+// end of the journal.
 func (m *machine) state() string {
 	text, _ := m.try("systemctl status --no-pager --full oncue.service oncue.socket; ps -eo pid,stat,wchan:20,etime,cgroup:60,args; journalctl --no-pager | tail -n 120")
 	return text

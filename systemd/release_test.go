@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// TestVersionsSort makes commits within one day and one second: the package of a later one is the newer one.
+// TestVersionsSort makes commits within one day and one second: the package of a later one is the
+// newer one.
 func TestVersionsSort(t *testing.T) {
 	t.Parallel()
 	need(t, "make", "git", "dpkg")

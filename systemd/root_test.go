@@ -203,7 +203,8 @@ func await(t *testing.T, what string, ask func() (string, bool)) string {
 	return said
 }
 
-// eventually asks until the answer is yes. The limit is a safety net, for a machine on which much else runs.
+// eventually asks until the answer is yes. The limit is a safety net, for a machine on which much
+// else runs.
 func eventually(ask func() (string, bool)) (said string, ok bool) {
 	for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); <-time.After(200 * time.Millisecond) {
 		if said, ok = ask(); ok {

@@ -154,7 +154,8 @@ func TestService(t *testing.T) {
 	}
 	m.run("systemctl reload oncue")
 
-	// What does not end when it is asked is killed, and what has got into the unit by whatever way is part of it.
+	// What does not end when it is asked is killed, and what has got into the unit by whatever way
+	// is part of it.
 	m.run("systemd-run --quiet --unit=stubborn /bin/sh -c \"trap '' TERM; exec sleep 100000\"")
 	stubborn := m.run("systemctl show --value --property=MainPID stubborn.service")
 	m.run(inUnit(stubborn))
@@ -202,7 +203,8 @@ func testWhoMay(m *machine) {
 			m.t.Errorf("%s: %q, want %q", line, got, want)
 		}
 	}
-	// The daemon's user may, who can read the token. Its encoders are that user, too, and are kept from the file.
+	// The daemon's user may, who can read the token. Its encoders are that user, too, and are kept
+	// from the file.
 	const daemon = "setpriv --reuid=oncue --regid=oncue --init-groups oncue status --admin unix:/run/oncue/admin.sock"
 	if got := m.run(daemon); got != "no stream is configured" {
 		m.t.Errorf("the daemon's user: %q", got)

@@ -109,8 +109,9 @@ func startDaemon(ctx context.Context, cfg *configs.Config, logTo io.Writer, opts
 	if d.thumbs, err = millicast.OpenThumbnails(cfg.DataDir); err != nil {
 		return nil, err
 	}
-	// Only now, for in a planned restart the one before closes its sockets before it lets go of the store; and before the
-	// controller works, for an address that cannot be had is the most common reason not to start.
+	// Only now, for in a planned restart the one before closes its sockets before it lets go of the
+	// store; and before the controller works, for an address that cannot be had is the most common
+	// reason not to start.
 	if at, err = openDoors(sockets, cfg); err != nil {
 		return nil, err
 	}
@@ -216,8 +217,9 @@ func (d *service) open(at doors, cfg *configs.Config, o serviceOptions) error {
 	v, _, _ := build()
 	ao := web.AdminOptions{
 		Controller: shown{d.control, d.thumbs}, Log: d.log, Version: v, Started: time.Now(),
-		Token: cfg.Admin.Token, AllowedHosts: cfg.Admin.AllowedHosts, TrustedProxies: cfg.TrustedProxies, Settings: d.store,
-		Metrics: d.metrics.Handler(), Rotate: d.rotate, Config: d.configState,
+		Token: cfg.Admin.Token, AllowedHosts: cfg.Admin.AllowedHosts, TrustedProxies: cfg.TrustedProxies,
+		Settings: d.store,
+		Metrics:  d.metrics.Handler(), Rotate: d.rotate, Config: d.configState,
 	}
 	if d.reloads != nil {
 		ao.Reload = d.askReload

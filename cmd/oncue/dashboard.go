@@ -17,8 +17,9 @@ func newDashboard() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dashboard",
 		Short: "Print the dashboard's address, with a code that logs a browser in once",
-		Long: "Print the dashboard's address. Where the admin side has a token, the address carries a code in its place, which logs one browser in, once, within five minutes.\n" +
-			"Whoever may ask the daemon may print it: root, the daemon's user, the group of its socket, and who has the token.",
+		Long: "Print the dashboard's address. Where the admin side has a token, the address carries a code in its place,\n" +
+			"which logs one browser in, once, within five minutes.\n" +
+			"Root, the group of the daemon's socket, and whoever has the token may print it.",
 		Args: noArgs,
 	}
 	daemonFlags(cmd)
@@ -62,5 +63,6 @@ func pageAddress(cmd *cobra.Command, c *client) (string, error) {
 		return "http://" + reachable(configured.Listen), nil
 	}
 	return "", hint(errors.Join(fmt.Errorf("the admin side has no address for a browser: %s", c.shown), err),
-		fmt.Sprintf("ssh -L 8081:%s HOST gives it one on the machine where you run that: http://127.0.0.1:8081/", strings.TrimPrefix(c.shown, "unix:")))
+		fmt.Sprintf("ssh -L 8081:%s HOST gives it one on the machine where you run that: http://127.0.0.1:8081/",
+			strings.TrimPrefix(c.shown, "unix:")))
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/oncue/oncue/store"
 )
 
-// besideConfig reports whether the data directory is the folder of the configuration, which is oncue's own for certain,
-// though it holds more than data.
+// besideConfig reports whether the data directory is the folder of the configuration, which is
+// oncue's own for certain, though it holds more than data.
 func besideConfig(cfg *configs.Config) bool {
 	data, err := os.Stat(cfg.DataDir)
 	if err != nil {
@@ -32,15 +32,18 @@ func dataDirError(err error) error {
 	case !ok:
 		return err
 	case !foreign.Others:
-		return hint(err, "data_dir needs a folder of its own; one that is not there yet is made: data_dir: "+filepath.Join(foreign.Dir, "oncue"))
+		return hint(err, "data_dir needs a folder of its own, and one that is not there yet is made: data_dir: "+
+			filepath.Join(foreign.Dir, "oncue"))
 	case os.Geteuid() == 0:
-		return hint(err, fmt.Sprintf("root would follow that user's links. Run it as that user (systemctl start oncue, or sudo -u '#%d' oncue serve), or name another folder by data_dir", foreign.Owner))
+		return hint(err, fmt.Sprintf("root would follow that user's links. Run it as that user (systemctl start oncue, "+
+			"or sudo -u '#%d' oncue serve), or name another folder by data_dir", foreign.Owner))
 	}
 	return hint(err, "run it as that user, or name another folder by data_dir")
 }
 
-// becomeOwner makes root, for the rest of this process, the user to whom the data directory belongs: in a folder of
-// somebody else's root would follow links that lead to its own files, and leave files there that the daemon cannot open.
+// becomeOwner makes root, for the rest of this process, the user to whom the data directory
+// belongs: in a folder of somebody else's root would follow links that lead to its own files, and
+// leave files there that the daemon cannot open.
 func becomeOwner(cfg *configs.Config) error {
 	if os.Geteuid() != 0 {
 		return nil
@@ -50,7 +53,8 @@ func becomeOwner(cfg *configs.Config) error {
 		if _, ok := packaged(cfg.File); !ok {
 			return nil // no other user is known
 		}
-		return hint(fmt.Errorf("%s is not there yet, and the daemon's user must own it", cfg.DataDir), "systemctl start oncue makes it")
+		return hint(fmt.Errorf("%s is not there yet, and the daemon's user must own it", cfg.DataDir),
+			"systemctl start oncue makes it")
 	}
 	if err != nil {
 		return err
@@ -60,7 +64,10 @@ func becomeOwner(cfg *configs.Config) error {
 		return nil
 	}
 	uid, gid := int(st.Uid), int(st.Gid)
-	if err := errors.Join(syscall.Setgroups([]int{gid}), syscall.Setresgid(gid, gid, gid), syscall.Setresuid(uid, uid, uid)); err != nil {
+	err = errors.Join(
+		syscall.Setgroups([]int{gid}), syscall.Setresgid(gid, gid, gid), syscall.Setresuid(uid, uid, uid),
+	)
+	if err != nil {
 		return fmt.Errorf("become the owner of %s: %w", cfg.DataDir, err)
 	}
 	return nil

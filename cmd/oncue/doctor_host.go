@@ -130,10 +130,12 @@ func (d *doctor) examineDaemon(ctx context.Context) []encoders.Finding {
 	if c := all.Config; c != nil && len(all.Problems) == 0 && sameFile(c.File, d.config) {
 		loaded := c.Loaded.Local().Format(time.DateTime)
 		if !c.Modified.Equal(d.cfg.Modified.Truncate(time.Millisecond)) {
-			found = append(found, odd(fmt.Sprintf("%s has changed since the daemon read it at %s, which works by the older one", d.config, loaded), "systemctl reload oncue (or oncue reload) has it read again"))
+			what := fmt.Sprintf("%s has changed since the daemon read it at %s, which works by the older one", d.config, loaded)
+			found = append(found, odd(what, "systemctl reload oncue (or oncue reload) has it read again"))
 		}
 		if env := envFile(d.config); changedAfter(env, all.Started.Time) {
-			found = append(found, odd(fmt.Sprintf("%s has changed since the daemon started, which has the older variables", env), "systemctl restart oncue, which loses no hook and no encoder"))
+			what := fmt.Sprintf("%s has changed since the daemon started, which has the older variables", env)
+			found = append(found, odd(what, "systemctl restart oncue, which loses no hook and no encoder"))
 		}
 	}
 	if v, _, _ := build(); all.Version != v {

@@ -58,16 +58,19 @@ func listenError(key, addr string, err error) error {
 func listenHint(err error, addr string, unix bool, port int) string {
 	switch {
 	case errors.Is(err, web.ErrNoSocket):
-		return `systemctl start oncue.socket oncue.service starts it with its socket; to run it by hand, write an address such as ":8080"`
+		return "systemctl start oncue.socket oncue.service starts it with its socket; " +
+			`to run it by hand, write an address such as ":8080"`
 	case errors.Is(err, os.ErrPermission) && unix:
-		return fmt.Sprintf("the user of this process may not make a file there: give it the folder of %s, or write another path", addr)
+		return fmt.Sprintf("the user of this process may not make a file there: "+
+			"give it the folder of %s, or write another path", addr)
 	case errors.Is(err, os.ErrPermission) && port > 0 && port < 1024:
-		return fmt.Sprintf("port %d is below 1024, which takes root or CAP_NET_BIND_SERVICE; take a higher port behind a proxy, "+
-			"or let systemd open it: listen: systemd, with ListenStream=%d in oncue.socket", port, port)
+		return fmt.Sprintf("port %d is below 1024, which takes root or CAP_NET_BIND_SERVICE; take a higher port "+
+			"behind a proxy, or let systemd open it: listen: systemd, with ListenStream=%d in oncue.socket", port, port)
 	case errors.Is(err, os.ErrPermission):
 		return "the system forbids this process to listen there: a sandbox or a security module"
 	case errors.Is(err, syscall.EADDRINUSE) && unix:
-		return "another process answers there, or what is there is no socket; another oncue may run: systemctl status oncue"
+		return "another process answers there, or what is there is no socket; " +
+			"another oncue may run: systemctl status oncue"
 	case errors.Is(err, syscall.EADDRINUSE):
 		return "another process uses the address: ss -ltnp shows which; another oncue may run: systemctl status oncue"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):

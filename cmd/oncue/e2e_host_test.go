@@ -43,7 +43,8 @@ func TestHost(t *testing.T) {
 
 const oneFake = "encoders: {bench: {fake: {}}}\nstreams: {lobby: {encoder: bench}}\n"
 
-// testReloadWhileStarting sends SIGHUP to a daemon that waits for the one before to let go of the data directory.
+// testReloadWhileStarting sends SIGHUP to a daemon that waits for the one before to let go of the
+// data directory.
 func testReloadWhileStarting(t *testing.T, s *site) {
 	s.configure(oneFake)
 	if err := os.MkdirAll(s.data(), 0o700); err != nil {
@@ -69,7 +70,8 @@ func testReloadWhileStarting(t *testing.T, s *site) {
 	s.term()
 }
 
-// testTakenAddress starts a second daemon on an address of the first. It says so once, and nothing that looks like lost data.
+// testTakenAddress starts a second daemon on an address of the first. It says so once, and nothing
+// that looks like lost data.
 func testTakenAddress(t *testing.T, s *site) {
 	s.configure(oneFake)
 	s.start()
@@ -88,7 +90,8 @@ func testTakenAddress(t *testing.T, s *site) {
 	s.term()
 }
 
-// testRootAsGuest has root use a data directory that belongs to another user, in which a link leads to a file of root's.
+// testRootAsGuest has root use a data directory that belongs to another user, in which a link leads
+// to a file of root's.
 func testRootAsGuest(t *testing.T, s *site) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can give files away")
@@ -195,7 +198,8 @@ func testRefusedReload(t *testing.T, s *site) {
 		t.Errorf("oncue doctor:\n%s", out)
 	}
 
-	// A good file is in force again; one that was changed since, and variables that were, are worth a look.
+	// A good file is in force again; one that was changed since, and variables that were, are worth
+	// a look.
 	s.signal(syscall.SIGHUP)
 	await(t, "systemd is told that all is well", func() bool { return strings.HasPrefix(word(), "STATUS=1 stream, 1 encoder; configuration of ") })
 	if out := run("doctor"); !strings.Contains(out, "✓ daemon") || strings.Contains(out, "✗ daemon") || strings.Contains(out, "! daemon") {
@@ -244,7 +248,8 @@ func (s *site) lineOf(word string) int {
 	return 0
 }
 
-// notifications has the site's daemon tell the test what it tells systemd. The function returns its last word.
+// notifications has the site's daemon tell the test what it tells systemd. The function returns its
+// last word.
 func notifications(t *testing.T, s *site) (last func() string) {
 	t.Helper()
 	addr := &net.UnixAddr{Name: filepath.Join(t.TempDir(), "notify"), Net: "unixgram"}
@@ -268,7 +273,8 @@ func notifications(t *testing.T, s *site) (last func() string) {
 	return func() string { return word.Load().(string) }
 }
 
-// testReloadCommand reloads as the unit does, and as a person does: both wait, and tell what came of it.
+// testReloadCommand reloads as the unit does, and as a person does: both wait, and tell what came
+// of it.
 func testReloadCommand(t *testing.T, s *site) {
 	runtime := "RUNTIME_DIRECTORY=" + t.TempDir()
 	s.env = append(s.env, runtime)

@@ -20,7 +20,8 @@ import (
 	"github.com/oncue/oncue/controller/web"
 )
 
-// This file keeps which configuration is in force, and what became of the last try to read it again.
+// This file keeps which configuration is in force, and what became of the last try to read it
+// again.
 
 // inForce is the configuration's side of GET /status, under service.mu.
 type inForce struct {
@@ -37,7 +38,8 @@ func (d *service) setInForce(cfg *configs.Config) {
 		file = cfg.File
 	}
 	now := time.Now()
-	words := fmt.Sprintf("%s, %s; configuration of %s", plural(len(cfg.Streams), "stream"), plural(len(cfg.Encoders), "encoder"), now.Format(time.DateTime))
+	words := fmt.Sprintf("%s, %s; configuration of %s",
+		plural(len(cfg.Streams), "stream"), plural(len(cfg.Encoders), "encoder"), now.Format(time.DateTime))
 	d.mu.Lock()
 	d.inForce = inForce{file: file, loaded: now, written: cfg.Modified, words: words}
 	d.mu.Unlock()
@@ -63,7 +65,10 @@ func (d *service) configState() (web.ConfigState, []string) {
 	if f.refused != nil {
 		problems = []string{notReloaded(f.refused)}
 	}
-	return web.ConfigState{File: f.file, Loaded: controller.Time{Time: f.loaded}, Modified: controller.Time{Time: f.written}, Refused: f.refused}, problems
+	return web.ConfigState{
+		File: f.file, Loaded: controller.Time{Time: f.loaded}, Modified: controller.Time{Time: f.written},
+		Refused: f.refused,
+	}, problems
 }
 
 // notReloaded tells of a refused reload in one line.
@@ -110,7 +115,8 @@ func (d *service) reloadFrom(path string) (refused []string, err error) {
 			refused = append(refused, p.String())
 		}
 		if file := d.olderThan(path, missing); file != "" {
-			refused = slices.Insert(refused, 0, fmt.Sprintf("the environment of the running daemon is older than %s: restart it (systemctl restart oncue loses no hook and no encoder)", file))
+			refused = slices.Insert(refused, 0, fmt.Sprintf("the environment of the running daemon is older than %s: "+
+				"restart it (systemctl restart oncue loses no hook and no encoder)", file))
 		}
 		for _, p := range refused {
 			d.log.Error("configuration", "problem", p)
@@ -124,7 +130,8 @@ func (d *service) reloadFrom(path string) (refused []string, err error) {
 		d.log.Warn("configuration", "problem", w.String())
 	}
 	if file := envFile(path); d.changedSinceStart(file) {
-		d.log.Warn("the daemon has the variables of its start; a restart brings those that the file sets now", "file", file)
+		d.log.Warn("the daemon has the variables of its start; a restart brings those that the file sets now",
+			"file", file)
 	}
 	lines := configs.Diff(d.plan.Config, cfg)
 	if len(lines) == 0 {
@@ -166,7 +173,8 @@ func (d *service) askReload(ctx context.Context) ([]string, error) {
 	}
 }
 
-// bare reports whether nothing can run by the configuration. An empty file is valid, but it is also what a reader finds while somebody writes it.
+// bare reports whether nothing can run by the configuration. An empty file is valid, but it is also
+// what a reader finds while somebody writes it.
 func bare(c *configs.Config) bool {
 	return len(c.Accounts) == 0 && len(c.Encoders) == 0 && len(c.Streams) == 0
 }
@@ -177,7 +185,7 @@ func fixedChanges(old, new *configs.Config) []string {
 	if old.Listen != new.Listen || old.TLS.CertFile != new.TLS.CertFile || old.TLS.KeyFile != new.TLS.KeyFile {
 		keys = append(keys, "listen, tls")
 	}
-	if old.Admin.Listen != new.Admin.Listen || old.Admin.Socket != new.Admin.Socket || !old.Admin.Token.Same(new.Admin.Token) {
+	if a, b := old.Admin, new.Admin; a.Listen != b.Listen || a.Socket != b.Socket || !a.Token.Same(b.Token) {
 		keys = append(keys, "admin")
 	}
 	if old.DataDir != new.DataDir {
@@ -186,15 +194,20 @@ func fixedChanges(old, new *configs.Config) []string {
 	return keys
 }
 
-// envFile is where the package's unit takes its variables from (EnvironmentFile=): beside the configuration.
+// envFile is where the package's unit takes its variables from (EnvironmentFile=): beside the
+// configuration.
 func envFile(config string) string { return filepath.Join(filepath.Dir(config), "oncue.env") }
 
-// olderThan names the file that has variables which the daemon lacks; a reload cannot bring them. Where the daemon may not
-// read the file, as with the package, that it was written after the start tells enough.
+// olderThan names the file that has variables which the daemon lacks; a reload cannot bring them.
+// Where the daemon may not read the file, as with the package, that it was written after the start
+// tells enough.
 func (d *service) olderThan(config string, missing []string) string {
 	file := envFile(config)
 	text, err := os.ReadFile(file)
-	if len(missing) > 0 && (err == nil && len(setBy(text, missing)) > 0 || errors.Is(err, os.ErrPermission) && d.changedSinceStart(file)) {
+	switch {
+	case len(missing) == 0:
+		return ""
+	case err == nil && len(setBy(text, missing)) > 0, errors.Is(err, os.ErrPermission) && d.changedSinceStart(file):
 		return file
 	}
 	return ""
@@ -219,7 +232,8 @@ func tellShell(errs io.Writer, config string, missing []string) {
 	file := envFile(config)
 	text, err := os.ReadFile(file)
 	if err == nil && len(setBy(text, missing)) > 0 {
-		fmt.Fprintf(errs, "hint: the service has the variables of %s; a shell gets them by: set -a; . %s; set +a\n", file, file)
+		fmt.Fprintf(errs, "hint: the service has the variables of %s; a shell gets them by: set -a; . %s; set +a\n",
+			file, file)
 	}
 }
 
@@ -229,7 +243,8 @@ type verdict struct {
 	Refused []string      `json:"refused"`
 }
 
-// verdictFile stands in the folder that systemd makes for the service and tells it and its ExecReload of.
+// verdictFile stands in the folder that systemd makes for the service and tells it and its
+// ExecReload of.
 func verdictFile() string {
 	dir, _, _ := strings.Cut(os.Getenv("RUNTIME_DIRECTORY"), ":")
 	if dir == "" {

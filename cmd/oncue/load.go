@@ -33,9 +33,12 @@ func unusable(cfg *configs.Config) []error {
 	if cert, key := cfg.TLS.CertFile, cfg.TLS.KeyFile; cert != "" && key != "" {
 		found = web.CheckCertFiles(cert, key)
 	}
-	// Whose folder it should be is not known here: who checks may be another user than the daemon's.
-	if foreign, ok := errors.AsType[*store.ForeignDirError](store.CheckDir(cfg.DataDir, besideConfig(cfg))); ok && !foreign.Others {
-		found = append(found, fmt.Errorf("data_dir: %w; allowed: a folder of its own, such as %s", foreign, filepath.Join(cfg.DataDir, "oncue")))
+	// Whose folder it should be is not known here: who checks may be another user than the
+	// daemon's.
+	err := store.CheckDir(cfg.DataDir, besideConfig(cfg))
+	if foreign, ok := errors.AsType[*store.ForeignDirError](err); ok && !foreign.Others {
+		found = append(found, fmt.Errorf("data_dir: %w; allowed: a folder of its own, such as %s",
+			foreign, filepath.Join(cfg.DataDir, "oncue")))
 	}
 	for i, r := range receivers(cfg.Notify) {
 		if !r.URL.Set() {

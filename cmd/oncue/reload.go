@@ -13,19 +13,23 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// reloadLimit is how long a daemon may take; one that is still starting reloads when it has started.
+// reloadLimit is how long a daemon may take; one that is still starting reloads when it has
+// started.
 const reloadLimit = 60 * time.Second
 
 func newReload() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "reload",
 		Short: "Have the daemon read its configuration again",
-		Long: "Have the running daemon read its configuration again. Running encoders are left alone. A bad file changes nothing: its problems are printed, and the exit code is 1.\n" +
-			"The daemon keeps the environment of its start: after a change of oncue.env restart it (systemctl restart oncue), which loses no hook and no encoder.",
+		Long: "Have the running daemon read its configuration again. Running encoders are left alone.\n" +
+			"A bad file changes nothing: its problems are printed, and the exit code is 1.\n" +
+			"The daemon keeps the environment of its start: after a change of oncue.env restart it\n" +
+			"(systemctl restart oncue), which loses no hook and no encoder.",
 		Args: noArgs,
 	}
 	daemonFlags(cmd)
-	pid := cmd.Flags().Int("pid", 0, "signal this `PROCESS` instead of asking at the admin side; for ExecReload= of a unit with a RuntimeDirectory=")
+	pid := cmd.Flags().Int("pid", 0, "signal this `PROCESS` instead of asking at the admin side; "+
+		"for ExecReload= of a unit with a RuntimeDirectory=")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		var refused []string
 		var err error
@@ -68,12 +72,13 @@ func reloadByAdmin(cmd *cobra.Command) ([]string, error) {
 	return nil, err
 }
 
-// reloadBySignal needs nothing of the configuration, which may be broken. It waits for the verdict on a reload that began
-// after the signal: one that was under way may have read the file before.
+// reloadBySignal needs nothing of the configuration, which may be broken. It waits for the verdict
+// on a reload that began after the signal: one that was under way may have read the file before.
 func reloadBySignal(pid int) ([]string, error) {
 	file := verdictFile()
 	if file == "" {
-		return nil, usageError{errors.New("--pid needs RUNTIME_DIRECTORY, the folder in which the daemon tells what became of it")}
+		return nil, usageError{errors.New("--pid needs RUNTIME_DIRECTORY, " +
+			"the folder in which the daemon tells what became of it")}
 	}
 	sent := sinceBoot()
 	if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
@@ -90,7 +95,8 @@ func reloadBySignal(pid int) ([]string, error) {
 		select {
 		case <-look.C:
 		case <-end:
-			return nil, hint(fmt.Errorf("the daemon, process %d, has not reloaded within %s", pid, span(reloadLimit)), "its log may tell why: journalctl -u oncue")
+			return nil, hint(fmt.Errorf("the daemon, process %d, has not reloaded within %s", pid, span(reloadLimit)),
+				"its log may tell why: journalctl -u oncue")
 		}
 		if err := syscall.Kill(pid, 0); err != nil {
 			return nil, fmt.Errorf("the daemon, process %d, has ended", pid)

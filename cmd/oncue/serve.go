@@ -41,7 +41,8 @@ func newServe() *cobra.Command {
 }
 
 // mayRead is the way out for who may not read the configuration, which is not for everybody.
-const mayRead = "the file is for its owner and its group: use sudo, or join the group (with the package: adduser YOU oncue)"
+const mayRead = "the file is for its owner and its group: use sudo, or join the group " +
+	"(with the package: adduser YOU oncue)"
 
 // loadConfig reads the configuration. Problems are printed as the contract has them, one a line; warnings go to warn.
 func loadConfig(path string, errs io.Writer, warn func(configs.Problem)) (*configs.Config, error) {
@@ -73,8 +74,8 @@ func loadConfig(path string, errs io.Writer, warn func(configs.Problem)) (*confi
 }
 
 func serve(ctx context.Context, path string, watch bool, errs io.Writer) error {
-	// First of all, for a signal that nobody waits for ends the process. One that comes while the daemon starts is a reload
-	// after the start.
+	// First of all, for a signal that nobody waits for ends the process. One that comes while the
+	// daemon starts is a reload after the start.
 	hup, pipe := make(chan os.Signal, 1), make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)

@@ -153,9 +153,9 @@ func (t *trial) run(ctx context.Context, what string, verbose bool) error {
 	return nil
 }
 
-// tryDir is where an encoder under trial keeps its files, so that a stop finds what a start left. It is private to the
-// person: root keeps nothing in the home of somebody else, though sudo may name it, for that person's links would be
-// followed with root's rights.
+// tryDir is where an encoder under trial keeps its files, so that a stop finds what a start left.
+// It is private to the person: root keeps nothing in the home of somebody else, though sudo may
+// name it, for that person's links would be followed with root's rights.
 func tryDir(name string) (string, error) {
 	base, err := os.UserCacheDir()
 	if err != nil {
@@ -169,7 +169,8 @@ func tryDir(name string) (string, error) {
 		return "", fmt.Errorf("a folder for the trial: %w", err)
 	}
 	if info, err := os.Lstat(dir); err != nil || !info.IsDir() || !ownedBySelf(info) {
-		return "", errors.Join(err, hint(fmt.Errorf("a folder for the trial: %s is not this user's own", dir), "remove it, or set XDG_CACHE_HOME to a folder that is"))
+		return "", errors.Join(err, hint(fmt.Errorf("a folder for the trial: %s is not this user's own", dir),
+			"remove it, or set XDG_CACHE_HOME to a folder that is"))
 	}
 	return dir, nil
 }

@@ -55,9 +55,11 @@ type AdminOptions struct {
 	Demo    http.Handler // everything under /demo/; nil: none
 	Rotate  Rotate       // POST /api/v1/accounts/{id}/webhook/rotate; nil: none
 
-	// Config, when not nil, tells which configuration is in force, and the problems that people must know of: one sentence each.
+	// Config, when not nil, tells which configuration is in force, and the problems that people
+	// must know of: one sentence each.
 	Config func() (ConfigState, []string)
-	// Reload reads the configuration again and returns the problems for which it was refused. POST /api/v1/reload; nil: none.
+	// Reload reads the configuration again and returns the problems for which it was refused. POST
+	// /api/v1/reload; nil: none.
 	Reload func(context.Context) (refused []string, err error)
 }
 
@@ -93,7 +95,8 @@ func NewAdmin(o AdminOptions) (*Admin, error) {
 	}
 	ending, end := context.WithCancel(context.Background())
 	a := &Admin{
-		opts: o, sessions: sessions, guesses: newGuesses(), assets: files, client: TrustProxies(o.TrustedProxies), user: os.Geteuid(), service: isService(),
+		opts: o, sessions: sessions, guesses: newGuesses(), assets: files, client: TrustProxies(o.TrustedProxies),
+		user: os.Geteuid(), service: isService(),
 		watchers: make(chan struct{}, maxWatchers), ending: ending,
 	}
 	a.Server = newServer(a.guard(a.router()), serverOptions{

@@ -18,7 +18,8 @@ const shortestToken = 16
 // mayServe refuses to serve without a good token where other machines can connect.
 func (a *Admin) mayServe(l net.Listener) error {
 	if placeOf(l.Addr()) == placeNetwork && len(a.opts.Token.Reveal()) < shortestToken {
-		return fmt.Errorf("serve the admin side on %s: admin.token is required where other machines can connect, with %d characters or more", l.Addr(), shortestToken)
+		return fmt.Errorf("serve the admin side on %s: admin.token is required where other machines can connect, "+
+			"with %d characters or more", l.Addr(), shortestToken)
 	}
 	return nil
 }
@@ -79,7 +80,8 @@ func open(path string) bool {
 	return path == "/login" || path == "/healthz" || strings.HasPrefix(path, "/assets/")
 }
 
-// authenticate asks for the token, as a Bearer token or as the cookie of a login. Who can open the unix socket has shown enough, but for encoders.
+// authenticate asks for the token, as a Bearer token or as the cookie of a login. Who can open the
+// unix socket has shown enough, but for encoders.
 func (a *Admin) authenticate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !a.opts.Token.Set() || a.bySocket(r) || open(r.URL.EscapedPath()) {
@@ -92,7 +94,8 @@ func (a *Admin) authenticate(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 		case errors.Is(err, errWrongToken) && !a.wrongToken(r, "a request"):
 			w.Header().Set("Retry-After", "1")
-			newProblem(http.StatusTooManyRequests, "too many wrong tokens", "the right one is taken at any time").write(w)
+			newProblem(http.StatusTooManyRequests, "too many wrong tokens",
+				"the right one is taken at any time").write(w)
 		case (r.Method == http.MethodGet || r.Method == http.MethodHead) && strings.Contains(r.Header.Get("Accept"), "text/html"):
 			http.Redirect(w, r, "/login", http.StatusSeeOther)
 		default:
@@ -102,7 +105,8 @@ func (a *Admin) authenticate(next http.Handler) http.Handler {
 	})
 }
 
-// bySocket reports whether r came by a unix socket, and not from an encoder, which could open it as the daemon's user.
+// bySocket reports whether r came by a unix socket, and not from an encoder, which could open it as
+// the daemon's user.
 func (a *Admin) bySocket(r *http.Request) bool {
 	return reachedAt(r) == placeUnix && !a.mayBeEncoder(localUser(r))
 }

@@ -71,7 +71,8 @@ func TestToken(t *testing.T) {
 	}
 }
 
-// TestGuesses has one peer guess by both ways in. It is told to stop, and nobody is locked out by that.
+// TestGuesses has one peer guess by both ways in. It is told to stop, and nobody is locked out by
+// that.
 func TestGuesses(t *testing.T) {
 	const token, form = "0123456789abcdef0123456789abcdef", "Content-Type: application/x-www-form-urlencoded"
 	log := &logLines{}
@@ -147,8 +148,8 @@ type kept map[string]string
 func (k kept) Setting(_ context.Context, key string) (string, error) { return k[key], nil }
 func (k kept) SetSetting(_ context.Context, key, value string) error { k[key] = value; return nil }
 
-// TestLogoutEndsTheSession holds that a copy of the cookie is worth nothing afterwards, not after a restart either, while
-// other sessions go on.
+// TestLogoutEndsTheSession holds that a copy of the cookie is worth nothing afterwards, not after a
+// restart either, while other sessions go on.
 func TestLogoutEndsTheSession(t *testing.T) {
 	const token, form = "0123456789abcdef0123456789abcdef", "Content-Type: application/x-www-form-urlencoded"
 	settings := kept{}

@@ -14,8 +14,9 @@ const (
 	maxGuessers = 4096
 )
 
-// guesses counts wrong tokens, by peer. Right ones are never counted nor refused: who guesses, from whatever address, locks
-// nobody out. What guessing costs here is bounded by that, and what it can gain by the length of the token.
+// guesses counts wrong tokens, by peer. Right ones are never counted nor refused: who guesses, from
+// whatever address, locks nobody out. What guessing costs here is bounded by that, and what it can
+// gain by the length of the token.
 type guesses struct {
 	mu    sync.Mutex
 	peers map[string]*rate.Limiter

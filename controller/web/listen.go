@@ -52,10 +52,10 @@ const (
 // ErrNoSocket is Listen's when systemd passed no socket at all.
 var ErrNoSocket = errors.New("systemd passed no socket")
 
-// Listen opens the address of a listen setting: "host:port", "unix:/path", or "systemd" for the passed sockets of that
-// name (SocketHooks or SocketAdmin). Where no passed socket bears a known name, the first is for the hooks and the second
-// for the admin side. Its errors say the cause alone, with the system's error number in their chain: the caller names the
-// address.
+// Listen opens the address of a listen setting: "host:port", "unix:/path", or "systemd" for the
+// passed sockets of that name (SocketHooks or SocketAdmin). Where no passed socket bears a known
+// name, the first is for the hooks and the second for the admin side. Its errors say the cause
+// alone, with the system's error number in their chain: the caller names the address.
 func (s *Sockets) Listen(addr, name string) ([]net.Listener, error) {
 	switch {
 	case addr == "systemd":

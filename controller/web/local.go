@@ -18,8 +18,8 @@ import (
 
 // This file tells who on this machine is at the other end of a connection.
 
-// localUser is the user whose process made the connection of r; ok is false when that is not known, as for every peer on
-// another machine.
+// localUser is the user whose process made the connection of r; ok is false when that is not known,
+// as for every peer on another machine.
 func localUser(r *http.Request) (uid int, ok bool) {
 	counted, _ := r.Context().Value(connKey{}).(*conn)
 	if counted == nil {
@@ -51,8 +51,8 @@ func unixPeer(c *net.UnixConn) (uid int, ok bool) {
 	return uid, ok && err == nil
 }
 
-// tcpPeer finds the owner of the socket at the other end of a loopback connection: the one whose own address is peer and
-// whose other end is here.
+// tcpPeer finds the owner of the socket at the other end of a loopback connection: the one whose
+// own address is peer and whose other end is here.
 func tcpPeer(peer, here netip.AddrPort) (uid int, ok bool) {
 	for _, table := range []string{"/proc/self/net/tcp", "/proc/self/net/tcp6"} {
 		f, err := os.Open(table)
@@ -73,9 +73,9 @@ func tcpPeer(peer, here netip.AddrPort) (uid int, ok bool) {
 
 const established = "01"
 
-// ownerIn reads a line of /proc/net/tcp (proc_pid_net(5)): number, own address, other address, state, queues, timer,
-// retransmissions, user, timeout, inode. A socket whose process has let go of it is told as root's, without an inode, and
-// is established no more: it has no owner.
+// ownerIn reads a line of /proc/net/tcp (proc_pid_net(5)): number, own address, other address,
+// state, queues, timer, retransmissions, user, timeout, inode. A socket whose process has let go of
+// it is told as root's, without an inode, and is established no more: it has no owner.
 func ownerIn(line string, own, other netip.AddrPort) (uid int, ok bool) {
 	f := strings.Fields(line)
 	if len(f) < 10 || f[3] != established || f[9] == "0" || !sameAddr(f[1], own) || !sameAddr(f[2], other) {
@@ -85,7 +85,8 @@ func ownerIn(line string, own, other netip.AddrPort) (uid int, ok bool) {
 	return uid, err == nil
 }
 
-// sameAddr compares an address as the kernel writes it: 32-bit words of the host's byte order, and the port, in hex.
+// sameAddr compares an address as the kernel writes it: 32-bit words of the host's byte order, and
+// the port, in hex.
 func sameAddr(text string, want netip.AddrPort) bool {
 	address, port, _ := strings.Cut(text, ":")
 	raw, err := hex.DecodeString(address)
@@ -99,9 +100,10 @@ func sameAddr(text string, want netip.AddrPort) bool {
 	return ok && a.Unmap() == want.Addr().Unmap()
 }
 
-// proven reports whether who sent r may be told secrets and change them: it has shown the token, or is root or the
-// daemon's own user on this machine, or came by a unix socket that is not open to everybody, and is no encoder. On loopback without a token
-// anybody on this machine may come, and a request that a proxy hands on is its sender's, whoever the proxy runs as.
+// proven reports whether who sent r may be told secrets and change them: it has shown the token, or
+// is root or the daemon's own user on this machine, or came by a unix socket that is not open to
+// everybody, and is no encoder. On loopback without a token anybody on this machine may come, and a
+// request that a proxy hands on is its sender's, whoever the proxy runs as.
 func (a *Admin) proven(r *http.Request) bool {
 	at := reachedAt(r)
 	if a.opts.Token.Set() && !a.bySocket(r) {
@@ -117,15 +119,16 @@ func (a *Admin) proven(r *http.Request) bool {
 	return ok && (uid == 0 || uid == a.user) || at == placeUnix && closedToOthers(r)
 }
 
-// mayBeEncoder reports whether a peer may be one of the daemon's encoders, which read what strangers send and may have
-// been taken over by it: where the daemon is a service with a user of its own, only they and it are that user. It needs no
-// more than the token; who becomes that user to command the daemon can read it.
+// mayBeEncoder reports whether a peer may be one of the daemon's encoders, which read what
+// strangers send and may have been taken over by it: where the daemon is a service with a user of
+// its own, only they and it are that user. It needs no more than the token; who becomes that user
+// to command the daemon can read it.
 func (a *Admin) mayBeEncoder(uid int, known bool) bool {
 	return a.service && known && uid == a.user && uid != 0
 }
 
-// isService reports whether systemd runs this process as a service of the system (systemd.exec(5)). In a terminal, and in a
-// service of a person's own, the user is that person.
+// isService reports whether systemd runs this process as a service of the system (systemd.exec(5)).
+// In a terminal, and in a service of a person's own, the user is that person.
 func isService() bool {
 	return os.Getenv("SYSTEMD_EXEC_PID") == strconv.Itoa(os.Getpid()) && os.Getenv("MANAGERPID") == ""
 }

@@ -17,8 +17,8 @@ import (
 
 const rotatePath = "/api/v1/accounts/ABC123/webhook/rotate?show_secret=true"
 
-// TestSecretsAreNotForEverybody asks for the webhook's secret on loopback without a token: as the daemon's own user, as
-// another user, and through a proxy of whatever user.
+// TestSecretsAreNotForEverybody asks for the webhook's secret on loopback without a token: as the
+// daemon's own user, as another user, and through a proxy of whatever user.
 func TestSecretsAreNotForEverybody(t *testing.T) {
 	_, base := startAdmin(t, newFake("ABC123/lobby"), func(o *AdminOptions) {
 		o.Rotate, o.Reload, o.AllowedHosts = rotated, reloads(), []string{"oncue.example"}
@@ -88,7 +88,8 @@ func postAs(t *testing.T, uid int, to netip.AddrPort, path string) (status int, 
 	return resp.StatusCode, text.String()
 }
 
-// TestOwnerOfASocket reads lines of the kernel's tables. One that was let go of is told as root's and is nobody's.
+// TestOwnerOfASocket reads lines of the kernel's tables. One that was let go of is told as root's
+// and is nobody's.
 func TestOwnerOfASocket(t *testing.T) {
 	addr := netip.MustParseAddrPort
 	const rest = " 00000000:00000000 00:00000000 00000000 %UID        0 %INODE 1 0000000000000000 20 4 30 10 -1"
@@ -121,8 +122,8 @@ func TestOwnerOfASocket(t *testing.T) {
 	}
 }
 
-// TestUnixPeer holds that the user at a unix socket is the author of a hold, and that one which everybody may open proves
-// nothing but that user.
+// TestUnixPeer holds that the user at a unix socket is the author of a hold, and that one which
+// everybody may open proves nothing but that user.
 func TestUnixPeer(t *testing.T) {
 	f := newFake("ABC123/lobby")
 	_, client := unixAdmin(t, AdminOptions{Controller: f, Log: quiet(), Rotate: rotated, Token: secret.New("0123456789abcdef")})
@@ -150,7 +151,8 @@ func TestUnixPeer(t *testing.T) {
 	}
 }
 
-// TestEncodersAreStrangers holds that the service's own user is not believed without the token: its encoders are that user.
+// TestEncodersAreStrangers holds that the service's own user is not believed without the token: its
+// encoders are that user.
 func TestEncodersAreStrangers(t *testing.T) {
 	t.Setenv("MANAGERPID", "")
 	for pid, want := range map[string]bool{strconv.Itoa(os.Getpid()): true, strconv.Itoa(os.Getppid()): false, "": false} {

@@ -40,9 +40,9 @@ type Settings interface {
 	SetSetting(ctx context.Context, key, value string) error
 }
 
-// sessions makes and checks the cookie of a browser that has shown the token: when it ends, its id, and a MAC over both,
-// keyed with the token. So it outlives a restart, holds no secret, and a new token ends it. Of those that were ended
-// before their time the ids are kept.
+// sessions makes and checks the cookie of a browser that has shown the token: when it ends, its id,
+// and a MAC over both, keyed with the token. So it outlives a restart, holds no secret, and a new
+// token ends it. Of those that were ended before their time the ids are kept.
 type sessions struct {
 	token secret.Value
 	kept  Settings // nil: nothing outlives the process
@@ -126,14 +126,16 @@ func (s *sessions) code(now time.Time) (code string, until time.Time, err error)
 	defer s.mu.Unlock()
 	maps.DeleteFunc(s.codes, func(_ string, until time.Time) bool { return !now.Before(until) })
 	if len(s.codes) >= maxCodes {
-		return "", until, newProblem(http.StatusTooManyRequests, "too many codes are unused", "each ends after "+codeLife.String())
+		return "", until, newProblem(http.StatusTooManyRequests, "too many codes are unused",
+			"each ends after "+codeLife.String())
 	}
 	code, until = rand.Text(), now.Add(codeLife)
 	s.codes[code] = until
 	return code, until, nil
 }
 
-// use takes a code, which is then used up. That its time shows how much of it was right is no help: it has 128 bits.
+// use takes a code, which is then used up. That its time shows how much of it was right is no help:
+// it has 128 bits.
 func (s *sessions) use(code string, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -171,10 +173,12 @@ func (a *Admin) login(c echo.Context) error {
 	if !a.opts.Token.Equal(given) && !a.sessions.use(given, time.Now()) {
 		if !a.wrongToken(r, "a log-in") {
 			c.Response().Header().Set("Retry-After", "1")
-			return a.page(c, http.StatusTooManyRequests, "login.html", map[string]any{"Wrong": "Too many wrong tries. Wait a moment, then try again."})
+			return a.page(c, http.StatusTooManyRequests, "login.html",
+				map[string]any{"Wrong": "Too many wrong tries. Wait a moment, then try again."})
 		}
-		return a.page(c, http.StatusUnauthorized, "login.html",
-			map[string]any{"Wrong": "This is not the token. It is admin.token in the configuration; or let oncue dashboard print a link."})
+		return a.page(c, http.StatusUnauthorized, "login.html", map[string]any{
+			"Wrong": "This is not the token. It is admin.token in the configuration; or let oncue dashboard print a link.",
+		})
 	}
 	a.setSession(c, a.sessions.issue(a.cookieName(r), time.Now()), int(sessionLife.Seconds()))
 	return c.Redirect(http.StatusSeeOther, "/")
@@ -191,8 +195,8 @@ func (a *Admin) logout(c echo.Context) error {
 	return c.Redirect(http.StatusSeeOther, "/login")
 }
 
-// loginCode answers who may do everything with a code by which a browser logs in once. It is empty where no token is
-// needed.
+// loginCode answers who may do everything with a code by which a browser logs in once. It is empty
+// where no token is needed.
 func (a *Admin) loginCode(c echo.Context) error {
 	var answer struct {
 		Code    string           `json:"code"`
@@ -212,11 +216,13 @@ func (a *Admin) loginCode(c echo.Context) error {
 }
 
 func notProven(what string) *problem {
-	return newProblem(http.StatusForbidden, "only root, the daemon's own user, or who shows admin.token may "+what, "use sudo; or set admin.token, and send it")
+	return newProblem(http.StatusForbidden, "only root, the daemon's own user, or who shows admin.token may "+what,
+		"use sudo; or set admin.token, and send it")
 }
 
-// cookieName is that of the session's cookie. Browsers send a host's cookies to every port of it, so each port has a name
-// of its own; where the connection is encrypted, the prefix has the browser refuse a cookie that another host has set.
+// cookieName is that of the session's cookie. Browsers send a host's cookies to every port of it,
+// so each port has a name of its own; where the connection is encrypted, the prefix has the browser
+// refuse a cookie that another host has set.
 func (a *Admin) cookieName(r *http.Request) string {
 	prefix, port := "", "80"
 	if a.encrypted(r) {

@@ -31,8 +31,8 @@ type statusJSON struct {
 type ConfigState struct {
 	File     string          `json:"file"`     // whole path
 	Loaded   controller.Time `json:"loaded"`   // when it was read
-	Modified controller.Time `json:"modified"` // when the text that was read was written, to compare with the file as it is now
-	Refused  []string        `json:"refused"`  // what is wrong with the file that was read last; empty: that is the one in force
+	Modified controller.Time `json:"modified"` // when what was read was written, to compare with the file as it is now
+	Refused  []string        `json:"refused"`  // what is wrong with the file that was read last; empty: it is in force
 }
 
 // savingsJSON sums the savings of all streams.
@@ -151,7 +151,8 @@ func (a *Admin) status(c echo.Context) error {
 	})
 }
 
-// reload has the configuration read again. A refusal lists the problems of the file, which hold no secret.
+// reload has the configuration read again. A refusal lists the problems of the file, which hold no
+// secret.
 func (a *Admin) reload(c echo.Context) error {
 	if !a.proven(c.Request()) {
 		return notProven("have the configuration read again")
@@ -163,7 +164,8 @@ func (a *Admin) reload(c echo.Context) error {
 		return err
 	}
 	if len(refused) > 0 {
-		p := newProblem(http.StatusUnprocessableEntity, "the configuration was not reloaded; the one before stays in force", "")
+		p := newProblem(http.StatusUnprocessableEntity,
+			"the configuration was not reloaded; the one before stays in force", "")
 		p.Problems = refused
 		return p
 	}
