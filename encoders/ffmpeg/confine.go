@@ -2,7 +2,9 @@ package ffmpeg
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/url"
 	"os"
@@ -26,11 +28,17 @@ func (s Settings) confined() bool { return s.Sandbox != "off" && sandbox.Availab
 type grants struct {
 	sandbox.Policy
 	guard    encoders.Guard // paths without links
+	replaces bool           // outputs that are there are written anew
+	outputs  []string       // files that have to be made for the process, which may not make any in their folders
 	template bool           // the word looked at has a placeholder: what it names is, in part, a viewer's choice
 }
 
 // policyFor returns what a process of a job may touch. A job without a stream is that of a program that is only asked something.
 func policyFor(s Settings, env encoders.Env, job encoders.Job) sandbox.Policy {
+	return grantsFor(s, env, job).Policy
+}
+
+func grantsFor(s Settings, env encoders.Env, job encoders.Job) grants {
 	g := grants{guard: env.Guard}
 	g.program(s.Binary)
 	if !s.isFFmpeg() {
@@ -40,6 +48,7 @@ func policyFor(s Settings, env encoders.Env, job encoders.Job) sandbox.Policy {
 	if env.Dir != "" {
 		g.Write = append(g.Write, filepath.Join(env.Dir, ownDir), filepath.Join(env.Dir, logFile), filepath.Join(env.Dir, progressFile))
 	}
+	g.replaces = hasOption(s.Args, "-y")
 	words := append(append(append([]string{s.Input}, s.InputArgs...), s.OutputArgs...), s.Args...)
 	switch {
 	case s.Input != "":
@@ -56,6 +65,7 @@ func policyFor(s Settings, env encoders.Env, job encoders.Job) sandbox.Policy {
 	publish := job.Publish.Reveal()
 	if out, err := readOutput(publish); err == nil && !out.network {
 		if path := strings.TrimPrefix(out.url, "file:"); !g.guarded(path) {
+			g.replaces = true // see fileOutput
 			g.output(path)
 		}
 	}
@@ -70,7 +80,7 @@ func policyFor(s Settings, env encoders.Env, job encoders.Job) sandbox.Policy {
 	}
 	slices.Sort(g.Ports)
 	g.Ports = slices.Compact(g.Ports)
-	return g.Policy
+	return g
 }
 
 // program grants a program that lies outside of the system's folders: its folder, and the libraries beside it. A script brings its interpreter.
@@ -268,15 +278,17 @@ func (g *grants) output(path string) {
 	if g.device(path) {
 		return
 	}
-	if dir := filepath.Dir(path); !g.narrow(dir) {
+	dir := filepath.Dir(path)
+	if temporary := dir == "/tmp" || dir == "/var/tmp"; !g.narrow(dir) || temporary && !sandbox.Holds(dir, g.guard.Paths) {
 		g.Write = append(g.Write, dir)
 		return
 	}
-	if f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err == nil { // then it need not be made in there
-		f.Close()
-	}
-	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+	info, err := os.Stat(path)
+	switch {
+	case err == nil && info.Mode().IsRegular():
 		g.Write = append(g.Write, path)
+	case errors.Is(err, fs.ErrNotExist) && g.replaces:
+		g.Write, g.outputs = append(g.Write, path), append(g.outputs, path)
 	}
 }
 
@@ -469,6 +481,15 @@ func (g *grants) allowed(what string) {
 	g.Write = append(g.Write, what)
 }
 
+// makeOutputs makes the files that the process may only write to. Where that fails, the process will say so.
+func (g grants) makeOutputs() {
+	for _, path := range g.outputs {
+		if f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err == nil {
+			f.Close()
+		}
+	}
+}
+
 // prepareOwn makes the folder of what a process does not keep, empties it, and returns its path. What cannot be removed stays.
 func prepareOwn(dir string) string {
 	own := filepath.Join(dir, ownDir)
@@ -489,6 +510,11 @@ func (e *Encoder) checkSandbox(job encoders.Job) (found []encoders.Finding) {
 	for _, path := range e.settings.Allow {
 		if g := (grants{guard: e.env.Guard}); filepath.IsAbs(path) && (g.guarded(path) || sandbox.Holds(sandbox.Real(path), g.guard.Paths)) {
 			warn("allow gives it "+path+", which holds the daemon's own files", "name the files or folders in it that it needs")
+		}
+	}
+	for _, path := range e.settings.Allow {
+		if _, err := os.Stat(job.Fill(path)); filepath.IsAbs(path) && err != nil {
+			warn("allow has "+path+", which is not there: "+err.Error(), "is it written right? what is made later is not allowed by it")
 		}
 	}
 	p := policyFor(e.settings, e.env, job)

@@ -307,6 +307,30 @@ func TestPolicyGuards(t *testing.T) {
 	}
 }
 
+// TestOutputs holds that a file is made for a process only at a start, and only where it would not be in its way.
+func TestOutputs(t *testing.T) {
+	g := newGuarded(t)
+	out := filepath.Join(g.root, "out.ts")
+	s := Defaults()
+	for _, args := range [][]string{{"-i", "x", out}, {"-y", "-i", "x", out}} {
+		s.Args = args
+		made := grantsFor(s, encoders.Env{Dir: g.dir, Guard: g.guard}, job)
+		p := made.Policy
+		if _, err := os.Stat(out); err == nil {
+			t.Errorf("%v: it is made before the start", args)
+		}
+		made.makeOutputs()
+		_, err := os.Stat(out)
+		if replaces := args[0] == "-y"; replaces != (err == nil) || replaces != slices.Contains(p.Write, out) || slices.Contains(p.Write, g.root) {
+			t.Errorf("%v: %v, %v", args, err, p.Write)
+		}
+	}
+	s.Args = []string{"-i", "x", "/tmp/out.ts"}
+	if p := policyFor(s, encoders.Env{Dir: g.dir}, job); !slices.Contains(p.Write, "/tmp") {
+		t.Errorf("with nothing guarded in /tmp it gets %v", p.Write)
+	}
+}
+
 // FuzzArgument holds that no name makes another word of a word: no option, no other folder, no other address.
 func FuzzArgument(f *testing.F) {
 	for _, m := range []string{"-x", "..", ".", "", "a/../b", "pipe:5", "x@y", "a&b=c", "-", "%2e%2e", "a b", "'", "\n", "ü", "|cat", "concat:a|b"} {

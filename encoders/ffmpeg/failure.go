@@ -106,7 +106,7 @@ var (
 	inputOpened = regexp.MustCompile(`^(?:\[info\] )?Input #0, `)
 	evaluation  = regexp.MustCompile(`^(?:\[[^\]]* @ 0x[0-9a-f]+\] )?\[Eval @ 0x[0-9a-f]+\] `) // of an option's value
 	library     = regexp.MustCompile(`^\d\d:\d\d:\d\d\.\d+/\S+ *\S*:SRT\b`)
-	denied      = regexp.MustCompile(`Permission denied|Operation not permitted`)
+	denied      = regexp.MustCompile(`(?i)permission denied|operation not permitted|no new privileges`)
 	loud        = map[string]bool{"panic": true, "fatal": true, "error": true, "warning": true}
 
 	signalled = regexp.MustCompile(`^\[info\] Exiting normally, received signal (\d+)\.$`)

@@ -99,8 +99,9 @@ func (l *launch) confine(s Settings, env encoders.Env, job encoders.Job) {
 	if !s.confined() {
 		return
 	}
-	policy := policyFor(s, env, job)
-	l.sandbox = &policy
+	g := grantsFor(s, env, job)
+	g.makeOutputs()
+	l.sandbox = &g.Policy
 }
 
 // openFiles opens the output files, and returns where in the log the run begins. The progress of the run before is dropped.
