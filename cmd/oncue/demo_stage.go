@@ -199,7 +199,7 @@ func (d *demo) cycle(ctx context.Context) error {
 		return err
 	}
 	viewer.Leave()
-	d.say("viewer", "leaves; the platform waits 60 s (%d s here) and sends NoActiveViewers", 60/demoScale)
+	d.say("viewer", "leaves; NoActiveViewers follows after 60 s (%d s here), and then idle_timeout of 3 s", 60/demoScale)
 	if err := d.await(ctx, "idle", 25*time.Second, phase(controller.PhaseIdle)); err != nil {
 		return err
 	}

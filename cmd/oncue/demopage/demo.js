@@ -1,4 +1,6 @@
 // The demo page: what viewers of the simulated platform see beside what the controller does.
+import { next } from "/assets/rows.js";
+
 const seats = new Map();
 const said = document.getElementById("said");
 const mute = document.getElementById("mute");
@@ -10,7 +12,7 @@ function seatFor(name) {
   root.querySelector("h2").textContent = name;
   for (const b of root.querySelectorAll("button")) b.addEventListener("click", () => act(b.dataset.act, name));
   document.getElementById("seats").append(node);
-  const seat = { root, img: root.querySelector("img"), dark: root.querySelector(".dark"), shown: 0, deadline: null, does: "" };
+  const seat = { root, img: root.querySelector("img"), dark: root.querySelector(".dark"), shown: 0, view: null };
   seats.set(name, seat);
   return seat;
 }
@@ -39,15 +41,15 @@ function showViewers(s) {
   }
 }
 
-async function picture(seat, name) {
-  const res = await fetch(`/api/v1/streams/${encodeURIComponent("DEMO/" + name)}/thumbnail`, { cache: "no-store" });
-  if (!res.ok || !seat.live) return;
-  const url = URL.createObjectURL(await res.blob());
-  seat.img.onload = () => URL.revokeObjectURL(url);
-  seat.img.src = url;
-  seat.img.alt = `picture of ${name}`;
-  seat.img.hidden = false;
-  seat.dark.hidden = true;
+// picture asks for the last thumbnail by its address: the pages' content policy allows no other source.
+function picture(seat, name) {
+  seat.img.onload = () => {
+    if (!seat.live) return;
+    seat.img.alt = `picture of ${name}`;
+    seat.img.hidden = false;
+    seat.dark.hidden = true;
+  };
+  seat.img.src = `/api/v1/streams/${encodeURIComponent("DEMO/" + name)}/thumbnail?missing=204&t=${Date.now()}`;
 }
 
 function showMachine(v) {
@@ -55,15 +57,11 @@ function showMachine(v) {
   seat.root.dataset.phase = v.phase;
   seat.root.querySelector(".phase b").textContent = v.phase;
   seat.root.querySelector(".why").textContent = v.reason;
-  seat.deadline = v.deadline && new Date(v.deadline);
-  seat.does = v.deadline_does;
+  seat.view = v;
 }
 
 function countDown() {
-  for (const seat of seats.values()) {
-    const left = seat.deadline ? Math.max(0, Math.round((seat.deadline - Date.now()) / 1000)) : null;
-    seat.root.querySelector(".next").textContent = left === null ? "" : `${seat.does} in ${left} s`;
-  }
+  for (const seat of seats.values()) seat.root.querySelector(".next").textContent = seat.view ? next(seat.view) : "";
 }
 
 async function look() {
