@@ -43,6 +43,7 @@ type Controller struct {
 	booted  atomic.Bool
 	swept   atomic.Bool // what an earlier process left running has been looked for
 	begun   time.Time   // when it was made
+	first   firstKnown  // since when the streams of the configuration are known
 }
 
 // New makes a controller. Nothing happens before Start.
@@ -71,6 +72,8 @@ func New(cfg Config) *Controller {
 // Start brings back every stream that the store knows, and begins schedules and polls. It returns as soon as hooks can be taken; aside, encoders found running are
 // looked at and go on, and the hooks that came after a stream's last word are replayed.
 func (c *Controller) Start(ctx context.Context) error {
+	c.first.load(ctx, c.cfg.Store, c.cfg.Clock)
+	c.know()
 	saved, err := c.cfg.Store.LoadStreams(ctx)
 	if err != nil {
 		return fmt.Errorf("load the streams: %w", err)
@@ -90,6 +93,26 @@ func (c *Controller) Start(ctx context.Context) error {
 	c.calls.Go(c.resume)
 	c.booted.Store(true)
 	return nil
+}
+
+// know makes the streams of the configuration known. What is not saved is known from the next start on.
+func (c *Controller) know() {
+	if !c.first.take(c.cfg.Streams, c.cfg.Clock.Now()) {
+		return
+	}
+	c.calls.Go(func() {
+		if err := c.first.save(context.Background(), c.cfg.Store, c.cfg.Clock); err != nil {
+			c.cfg.Log.Warn("since when the streams are known is not saved", "error", err)
+		}
+	})
+}
+
+// knownSince is since when a stream is known at the latest.
+func (c *Controller) knownSince(id string) time.Time {
+	if at := c.first.of(id); !at.IsZero() {
+		return at
+	}
+	return c.begun
 }
 
 // resume sets the restored streams to work and replays the journal. It runs aside, for a viewer should not wait for a thousand looks at encoders.
@@ -213,7 +236,7 @@ func (c *Controller) bringBack(account, name string, spec *StreamSpec, state Sta
 		}
 	}
 	s.state = state
-	s.view = published{state, spec, c.begun}
+	s.view = published{state, spec, c.knownSince(s.id)}
 	if !known {
 		s.inbox = append(s.inbox, posted{ev: Drained{}})
 	}
@@ -479,6 +502,7 @@ func (c *Controller) Reload(cfg Config) error {
 	c.mu.Lock()
 	c.cfg.Find, c.cfg.Streams, c.cfg.Accounts, c.cfg.Running = cfg.Find, cfg.Streams, cfg.Accounts, cfg.Running
 	devices := c.index()
+	c.know()
 	c.mu.Unlock()
 	c.claims.setLimit(cfg.Running, devices)
 	for _, s := range c.all() {
@@ -668,6 +692,7 @@ func (c *Controller) CheckClock() {
 		}
 		s.mu.Unlock()
 	}
+	c.first.shift(by)
 	c.alarms.shift(by)
 	c.clockMu.Unlock()
 	c.cfg.Log.Warn("the clock of this host was set", "by", by.Round(time.Millisecond))

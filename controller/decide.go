@@ -292,6 +292,7 @@ func (m *machine) begin(d demand) {
 	m.Episode, m.ForViewers, m.Blocked = m.now, !d.word, time.Time{}
 	m.FirstLive, m.Joined, m.JoinUntil, m.IdleFrom = time.Time{}, false, time.Time{}, time.Time{}
 	if !d.word {
+		m.Totals.Wakes++
 		m.Wakes = slices.DeleteFunc(append(m.Wakes, m.now), func(t time.Time) bool { return m.now.Sub(t) >= time.Hour })
 	}
 	for i := range m.Encoders {

@@ -189,6 +189,7 @@ func (m *machine) air(e *Enc) {
 	if e.Failures > 0 {
 		m.do(Notify{"recovered", fmt.Sprintf("%s is live again", e.Name)})
 	}
+	e.Trouble = Failing{}
 	if !m.LiveSince.IsZero() {
 		return
 	}
@@ -514,6 +515,10 @@ func (m *machine) fail(e *Enc, why string, permanent, running bool) {
 		then = StepFailed
 	}
 	e.Error = why
+	if e.Trouble.Count == 0 {
+		e.Trouble.Since = m.now
+	}
+	e.Trouble.Count, e.Trouble.Last, e.Trouble.Text = e.Trouble.Count+1, m.now, why
 	if running {
 		m.stop(e, then)
 		return

@@ -11,14 +11,14 @@ import (
 type published struct {
 	state State
 	spec  *StreamSpec
-	begun time.Time
+	begun time.Time // since when the stream is known
 }
 
 // publish lets readers see the state, and tells those who watch when there is something new to see.
 func (s *stream) publish(spec *StreamSpec, now time.Time) {
 	s.viewMu.Lock()
 	news := s.view.spec != spec || !same(&s.view.state, &s.state)
-	s.view = published{s.state, spec, s.c.begun}
+	s.view = published{s.state, spec, s.c.knownSince(s.id)}
 	s.viewMu.Unlock()
 	if f := s.c.cfg.Observe.AttemptToLive; f != nil && s.state.ForViewers && !s.state.LiveSince.IsZero() && s.state.Facts.Attempt.Seen.After(s.lived) {
 		s.lived = s.state.Facts.Attempt.Seen
@@ -27,7 +27,7 @@ func (s *stream) publish(spec *StreamSpec, now time.Time) {
 		}
 	}
 	if news {
-		p := &published{s.state, spec, s.c.begun}
+		p := &published{s.state, spec, s.c.knownSince(s.id)}
 		if s.c.hub.watched() {
 			p = s.published() // with the latest figures
 		}
@@ -42,7 +42,7 @@ func same(a, b *State) bool {
 		slices.EqualFunc(a.Facts.Feeds, b.Facts.Feeds, func(x, y FeedFact) bool { return x.ID == y.ID && x.open() == y.open() }) &&
 		slices.EqualFunc(a.Encoders, b.Encoders, func(x, y Enc) bool {
 			return x.Step == y.Step && x.Seen.State == y.Seen.State && x.Seen.Error == y.Seen.Error && x.Seen.PID == y.Seen.PID &&
-				x.Restarts == y.Restarts && x.Error == y.Error
+				x.Restarts == y.Restarts && x.Error == y.Error && x.Trouble.Count == y.Trouble.Count
 		})
 }
 
@@ -80,16 +80,20 @@ func (p *published) at(now time.Time) StreamView {
 			t.Watched += d
 		}
 	}
-	if !t.From.IsZero() {
-		all := time.Duration(len(v.Encoders)) * now.Sub(t.From)
-		v.Savings = Savings{Since: Time{t.From}, RunS: seconds(t.Run), WatchedS: seconds(t.Watched), AvoidedS: seconds(max(all-t.Run, 0)), Wasted: t.Wasted}
+	from := t.From
+	if named := p.spec.Policy.Pattern == ""; named && (from.IsZero() || p.begun.Before(from)) { // it saves from then on, though nobody asks for it
+		from = p.begun
+	}
+	if !from.IsZero() {
+		all := time.Duration(len(v.Encoders)) * now.Sub(from)
+		v.Savings = Savings{Since: Time{from}, RunS: seconds(t.Run), WatchedS: seconds(t.Watched), AvoidedS: seconds(max(all-t.Run, 0)), Wakes: t.Wakes, Wasted: t.Wasted}
 	}
 	return v
 }
 
 func seconds(d time.Duration) float64 { return float64(d.Milliseconds()) / 1000 }
 
-// viewOf is the view; begun is since when a stream has been idle to which nothing has happened.
+// viewOf is the view; begun is since when a stream has been known, and idle when nothing has happened to it.
 func viewOf(s *State, spec *StreamSpec, begun time.Time) StreamView {
 	v := StreamView{
 		ID: spec.ID(), Account: spec.Account, Name: spec.Name, Pattern: spec.Policy.Pattern, Phase: s.Phase, Mode: ModeAuto, Wanted: s.Wanted, Managed: s.Managed, Reason: s.Reason,
@@ -120,6 +124,9 @@ func viewOf(s *State, spec *StreamSpec, begun time.Time) StreamView {
 	}
 	for i := range s.Encoders {
 		v.Encoders = append(v.Encoders, viewOfEncoder(s, &s.Encoders[i], spec))
+		if t := s.Encoders[i].trouble(); t != nil && (v.Trouble == nil || t.Last.After(v.Trouble.Last.Time)) {
+			v.Trouble = t
+		}
 		if e := &s.Encoders[i]; e.Step == StepWaiting {
 			v.WaitsFor = textOrNil(e.Holder)
 		}
@@ -130,6 +137,22 @@ func viewOf(s *State, spec *StreamSpec, begun time.Time) StreamView {
 		}
 	}
 	return v
+}
+
+// trouble is what the encoder fails of, or nil.
+func (e *Enc) trouble() *Trouble {
+	if e.Step == StepStopping && e.Alarmed {
+		return &Trouble{Encoder: e.Name, Text: "it is not confirmed stopped: " + e.Error, Count: 1, Since: Time{e.StopAt}, Last: Time{e.StopAt}}
+	}
+	if t := e.Trouble; t.Count > 0 {
+		return &Trouble{Encoder: e.Name, Text: t.Text, Count: t.Count, Since: Time{t.Since}, Last: Time{t.Last}}
+	}
+	return nil
+}
+
+// idleView is the view of a stream to which nothing has happened.
+func (c *Controller) idleView(spec *StreamSpec, now time.Time) StreamView {
+	return (&published{spec: spec, begun: c.knownSince(spec.ID())}).at(now)
 }
 
 // viewOfEncoder shows the machine's word where it knows more than the driver's last look: a start or stop in flight, a failure that is being retried.
@@ -173,7 +196,7 @@ func (c *Controller) Streams() []StreamView {
 	views := make([]StreamView, 0, len(c.cfg.Streams)+len(c.streams))
 	for i := range c.cfg.Streams {
 		if spec := &c.cfg.Streams[i]; c.streams[spec.ID()] == nil {
-			views = append(views, viewOf(&State{}, spec, c.begun))
+			views = append(views, c.idleView(spec, now))
 		}
 	}
 	for _, s := range c.streams {
@@ -208,18 +231,19 @@ func (s *stream) now(now time.Time) StreamView {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return viewOf(&State{}, s.spec, s.c.begun)
+	return s.c.idleView(s.spec, now)
 }
 
 // Stream is one of Streams.
 func (c *Controller) Stream(id string) (StreamView, bool) {
+	now := c.cfg.Clock.Now()
 	if s := c.known(id); s != nil {
-		return s.now(c.cfg.Clock.Now()), true
+		return s.now(now), true
 	}
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	if spec := c.exact[id]; spec != nil {
-		return viewOf(&State{}, spec, c.begun), true
+		return c.idleView(spec, now), true
 	}
 	return StreamView{}, false
 }

@@ -73,6 +73,7 @@ type Totals struct {
 	At      time.Time     `json:"at,omitzero"`   // up to when the sums are made
 	Run     time.Duration `json:"run,omitempty"`
 	Watched time.Duration `json:"watched,omitempty"`
+	Wakes   int           `json:"wakes,omitempty"`
 	Wasted  int           `json:"wasted,omitempty"`
 }
 
@@ -115,6 +116,7 @@ type Enc struct {
 	Alarmed   bool      `json:"alarmed,omitempty"`
 	Claimed   bool      `json:"claimed,omitempty"`
 	Error     string    `json:"error,omitempty"` // why it failed last
+	Trouble   Failing   `json:"trouble,omitzero"`
 
 	Shown bool `json:"shown,omitempty"` // this run was seen on
 
@@ -127,6 +129,14 @@ type Enc struct {
 	StopNext time.Time       `json:"-"` // when an unconfirmed stop is tried again
 	Holder   string          `json:"-"` // StepWaiting: who has it
 	Seen     encoders.Status `json:"-"`
+}
+
+// Failing is an encoder's failures since it was live last. Unlike Enc.Failures they outlast the demand in which they happened.
+type Failing struct {
+	Text  string    `json:"text,omitempty"` // of the last
+	Count int       `json:"count,omitempty"`
+	Since time.Time `json:"since,omitzero"`
+	Last  time.Time `json:"last,omitzero"`
 }
 
 // on reports whether the encoder runs or may run at our word.

@@ -260,7 +260,7 @@ func (s *stream) tell(story []Transition) {
 			f(t)
 		}
 		level := slog.LevelInfo
-		if t.Warning {
+		if t.Warning || t.From != t.To && (t.To == PhaseBackoff || t.To == PhaseFailed) {
 			level = slog.LevelWarn
 		}
 		s.c.cfg.Log.Log(context.Background(), level, t.Reason, "stream", s.id, "from", t.From, "to", t.To, "event", t.Event, "encoder", t.Encoder)

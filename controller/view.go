@@ -31,6 +31,7 @@ type StreamView struct {
 	UptimeS      float64       `json:"uptime_s"` // of the present run, since it is live
 	Starts       int           `json:"starts"`   // encoder starts so far
 	LastAttempt  *Time         `json:"last_attempt"`
+	Trouble      *Trouble      `json:"trouble"` // in any phase: what fails, and has not gone well since
 	Savings      Savings       `json:"savings"`
 	Draining     bool          `json:"draining,omitempty"` // no longer in the configuration; ends when it is off
 }
@@ -49,13 +50,24 @@ type EncoderView struct {
 	Health   *encoders.Health `json:"health"`
 }
 
-// Savings is what running on cue was worth, since the stream was first seen.
+// Trouble is what an encoder failed of last. It stays when nobody asks for the stream any more, over restarts too, until the encoder is live
+// again or the configuration has another in its place.
+type Trouble struct {
+	Encoder string `json:"encoder"`
+	Text    string `json:"text"`
+	Count   int    `json:"count"` // failures without success between them
+	Since   Time   `json:"since"` // of the first of them
+	Last    Time   `json:"last"`
+}
+
+// Savings is what running on cue was worth, since the stream was first known.
 type Savings struct {
 	Since    Time    `json:"since"`
 	RunS     float64 `json:"run_s"`         // encoder-seconds run
 	WatchedS float64 `json:"watched_s"`     // seconds live with a viewer in
 	AvoidedS float64 `json:"avoided_s"`     // encoder-seconds not run, against always on
-	Wasted   int     `json:"wasted_starts"` // runs that nobody joined
+	Wakes    int     `json:"wakes"`         // times that viewers woke it; tries to start it again are no more of them
+	Wasted   int     `json:"wasted_starts"` // of these, how often nobody joined
 }
 
 // AccountView is the platform's side of one account.

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -37,11 +38,13 @@ type ConfigState struct {
 
 // savingsJSON sums the savings of all streams.
 type savingsJSON struct {
-	RunS     float64 `json:"run_s"`
-	WatchedS float64 `json:"watched_s"`
-	AvoidedS float64 `json:"avoided_s"`
-	Wasted   int     `json:"wasted_starts"`
-	Starts   int     `json:"starts"`
+	Since    *controller.Time `json:"since"` // the earliest of the streams
+	RunS     float64          `json:"run_s"`
+	WatchedS float64          `json:"watched_s"`
+	AvoidedS float64          `json:"avoided_s"`
+	Wakes    int              `json:"wakes"`
+	Wasted   int              `json:"wasted_starts"`
+	Starts   int              `json:"starts"`
 }
 
 // streamJSON is a stream as the API shows it: a StreamView whose feeds have the API's kind of time.
@@ -107,19 +110,29 @@ func timeOrNull(t time.Time) *controller.Time {
 func sumSavings(streams []controller.StreamView) savingsJSON {
 	var sum savingsJSON
 	for _, s := range streams {
+		if since := s.Savings.Since; sum.Since == nil || since.Before(sum.Since.Time) {
+			sum.Since = &since
+		}
 		sum.RunS += s.Savings.RunS
 		sum.WatchedS += s.Savings.WatchedS
 		sum.AvoidedS += s.Savings.AvoidedS
+		sum.Wakes += s.Savings.Wakes
 		sum.Wasted += s.Savings.Wasted
 		sum.Starts += s.Starts
 	}
 	return sum
 }
 
-// status shows everything. With ?streams=none it leaves the streams out, for a page that follows them by the feed.
+// status shows everything. With ?streams=none it leaves the streams out, for a page that follows them by the feed; with ?match=PATTERN it is about those alone
+// whose name or id the pattern matches.
 func (a *Admin) status(c echo.Context) error {
 	reasons := a.notReady(c)
 	streams := a.opts.Controller.Streams()
+	count := len(streams)
+	if pattern := c.QueryParam("match"); pattern != "" {
+		matches := Matcher(pattern)
+		streams = slices.DeleteFunc(streams, func(s controller.StreamView) bool { return !matches(s.ID) })
+	}
 	accounts := a.opts.Controller.Accounts()
 	if accounts == nil {
 		accounts = []controller.AccountView{}
@@ -146,7 +159,7 @@ func (a *Admin) status(c echo.Context) error {
 		Config:   config,
 		Platform: accounts,
 		Savings:  sumSavings(streams),
-		Count:    len(streams),
+		Count:    count,
 		Streams:  streamsJSON(shown),
 	})
 }
@@ -170,6 +183,16 @@ func (a *Admin) reload(c echo.Context) error {
 		return p
 	}
 	return sendJSON(c, map[string]bool{"reloaded": true})
+}
+
+// Matcher tells which ids a pattern of names matches: * stands for any characters, ? for one. A pattern with a slash is compared with the whole id, else with
+// the name alone.
+func Matcher(pattern string) func(id string) bool {
+	expr := regexp.MustCompile("(?s)^" + strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(pattern)) + "$")
+	return func(id string) bool {
+		_, name, _ := controller.SplitID(id)
+		return expr.MatchString(name) || strings.Contains(pattern, "/") && expr.MatchString(id)
+	}
 }
 
 func (a *Admin) notReady(c echo.Context) []string {
