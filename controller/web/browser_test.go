@@ -275,6 +275,64 @@ func TestDashboard(t *testing.T) {
 	})
 }
 
+// A stream that failed is in trouble whatever its phase, comes first, and is found by a chip.
+func TestDashboardShowsTrouble(t *testing.T) {
+	browser := startBrowser(t)
+	f := showcase()
+	_, base := startAdmin(t, f, nil)
+	p := openPage(t, browser, base, 1440, 900, false)
+	p.wait(connected)
+	if got := value[[]string](p, `[...document.querySelectorAll(".row")].slice(0, 4).map(r => r.dataset.id)`); !slices.Equal(got, []string{"ABC123/garden", "ABC123/roof", "ABC123/terrace", "ABC123/auditorium"}) {
+		t.Errorf("the first rows are %q", got)
+	}
+	p.wait(row("ABC123/terrace") + `.querySelector(".why").textContent.includes("terrace-cam\u2069 failed 5 times since ")`)
+	p.click(`[data-only="trouble"]`)
+	p.wait(`document.querySelectorAll(".row:not([hidden])").length === 3`)
+	p.click(`[data-only="trouble"]`)
+	p.wait(`document.title.startsWith("3 in trouble")`)
+
+	// Its timeline begins when it was first known, and is whole though it takes several pages.
+	p.wait(row("ABC123/terrace") + `.querySelectorAll("svg rect").length > 1000`)
+	if got := value[bool](p, `[...`+row("ABC123/terrace")+`.querySelectorAll("svg rect")].some(r => r.classList.contains("p-unknown") || Number(r.getAttribute("x")) < 600 * 5.4 / 6)`); got {
+		t.Error("the timeline is drawn before the stream was known, or is not whole")
+	}
+	// The picture of a stream that is off is grey, and says when it was taken.
+	p.wait(row("ABC123/terrace") + `.querySelector(".taken").textContent.match(/[0-9]:[0-9]/) && getComputedStyle(` + row("ABC123/terrace") + `.querySelector(".thumb")).filter === "grayscale(1)"`)
+	if got := value[string](p, `getComputedStyle(`+row("ABC123/lobby")+`.querySelector(".thumb")).filter`); got != "none" {
+		t.Errorf("the picture of a live stream has the filter %q", got)
+	}
+
+	// It recovers, and goes back to its place once nobody points at the list.
+	s, _ := f.Stream("ABC123/terrace")
+	s.Trouble = nil
+	f.put(s)
+	p.wait(`document.title.startsWith("2 in trouble")`)
+	p.wait(`[...document.querySelectorAll(".row")].map(r => r.dataset.id).indexOf("ABC123/terrace") > 3 || document.getElementById("rows").matches(":hover")`)
+
+	// While it starts, NEXT names what is waited for.
+	s, _ = f.Stream("ABC123/chapel")
+	retry := "retry"
+	s.Phase, s.Deadline, s.DeadlineDoes = controller.PhaseStarting, &controller.Time{Time: time.Now().Add(time.Minute)}, &retry
+	f.put(s)
+	p.wait(row(s.ID) + `.querySelector(".act").textContent.includes("give up waiting for the encoder")`)
+
+	// One thing looks chosen in the question before a hold.
+	p.click(`.row[data-id="ABC123/chapel"] [data-mode="on"]`)
+	p.wait(`document.getElementById("hold").open && document.activeElement.value === "2h" && document.activeElement.checked`)
+	p.clean()
+}
+
+// On a phone the chip that matters is in sight.
+func TestChipsFitAPhone(t *testing.T) {
+	browser := startBrowser(t)
+	_, base := startAdmin(t, showcase(), nil)
+	p := openPage(t, browser, base, 390, 844, false)
+	p.wait(connected)
+	p.wait(`["trouble", "backoff", "failed"].every(n => { const b = document.querySelector("[data-only=" + n + "]").getBoundingClientRect(); return b.width > 0 && b.left >= 0 && b.right <= 390 })`)
+	p.shot("phone-390")
+	p.accessible()
+}
+
 func TestDashboardDark(t *testing.T) {
 	browser := startBrowser(t)
 	_, base := startAdmin(t, showcase(), nil)
@@ -299,7 +357,7 @@ func TestDashboardOnAPhone(t *testing.T) {
 		p.wait(connected + ` && document.querySelector("svg rect.p-live")`)
 		p.shot(fmt.Sprintf("width-%d", width))
 		p.clean()
-		p.click(`.row[data-id="ABC123/lobby"] .name`)
+		value[bool](p, row("ABC123/lobby")+`.querySelector(".name").click() || true`)
 		p.wait(`document.querySelectorAll("#history li").length > 3`)
 		p.shot(fmt.Sprintf("width-%d-detail", width))
 		p.clean()
@@ -377,7 +435,10 @@ func TestDashboardOfAThousandStreams(t *testing.T) {
 	s, _ = f.Stream("ABC123/camera-0999")
 	s.ID, s.Name = "ABC123/camera-0500b", "camera-0500b"
 	f.put(s)
-	p.wait(row("ABC123/camera-0500") + `.nextElementSibling.dataset.id === "ABC123/camera-0500b"`)
+	p.wait(row("ABC123/camera-0501") + `.previousElementSibling.dataset.id === "ABC123/camera-0500b"`)
+	if got := value[string](p, `document.querySelector(".row").dataset.id`); got != "ABC123/camera-0500" {
+		t.Errorf("%s comes first, and not the one that failed", got)
+	}
 	f.mu.Lock()
 	delete(f.streams, s.ID)
 	f.mu.Unlock()

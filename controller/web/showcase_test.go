@@ -72,6 +72,22 @@ func showcase() *fakeController {
 	add("workshop", controller.PhaseIdle, "held off by the night shift", 5*time.Hour, func(s *controller.StreamView) {
 		s.Mode, s.ModeBy, s.ModeWhy = controller.ModeOff, text("night shift"), text("camera is being replaced")
 	})
+	add("terrace", controller.PhaseIdle, "nobody asks for it", 20*time.Minute, func(s *controller.StreamView) {
+		s.Trouble = &controller.Trouble{Encoder: "terrace-cam", Text: "connection refused by the input", Count: 5, Since: ago(23 * time.Minute), Last: ago(20 * time.Minute)}
+		s.Savings.Since = ago(30 * time.Minute)
+	})
+	f.history["ABC123/terrace"] = nil
+	for i := range 1200 { // more than a page of them, all of the last 23 minutes
+		at := ago(20*time.Minute + time.Duration(i)*150*time.Millisecond)
+		from, to := controller.PhaseStarting, controller.PhaseBackoff
+		if i%2 == 1 {
+			from, to = to, from
+		}
+		if i == 0 {
+			from, to = controller.PhaseBackoff, controller.PhaseIdle
+		}
+		f.history["ABC123/terrace"] = append(f.history["ABC123/terrace"], controller.Transition{Seq: int64(1200 - i), Stream: "ABC123/terrace", At: at, From: from, To: to, Event: "timer", Reason: "a viewer is waiting"})
+	}
 	delete(f.pictures, "ABC123/workshop")
 	delete(f.pictures, "ABC123/roof")
 	f.accounts = []controller.AccountView{

@@ -175,9 +175,17 @@ func (a *Admin) history(c echo.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), callLimit)
 	defer cancel()
-	story, err := a.opts.Controller.History(ctx, s.ID, int(limit), before)
+	folded, read := c.QueryParam("fold") == "true", int(limit)
+	if folded { // a line of a folded story may stand for many steps
+		read = 1000
+	}
+	story, err := a.opts.Controller.History(ctx, s.ID, read, before)
 	if err != nil {
 		return err
+	}
+	if folded {
+		lines := fold(story)
+		return sendJSON(c, lines[:min(len(lines), int(limit))])
 	}
 	if story == nil {
 		story = []controller.Transition{}

@@ -1,8 +1,8 @@
 // One stream in full.
 
-import { at, now, age, clock, hours, el, put } from "./format.js";
+import { at, now, age, clock, hours, el, plural, put } from "./format.js";
 import { get, streamPath } from "./api.js";
-import { next, hold, tag, why, encoderText, viewersText } from "./rows.js";
+import { next, hold, tag, why, trouble, encoderText, viewersText, onAir, pictureTime } from "./rows.js";
 import { ask } from "./hold.js";
 import * as timeline from "./timeline.js";
 
@@ -56,6 +56,8 @@ function fill() {
   phase.className = `phase p-${s.phase}`;
   put(dialog.querySelector(".lead .tag"), tag(s));
   put(dialog.querySelector(".lead .why"), why(s));
+  put(dialog.querySelector(".lead .trouble"), trouble(s));
+  byID("detail-picture").classList.toggle("old", !onAir(s));
   for (const b of dialog.querySelectorAll(".lead [data-mode]")) {
     b.setAttribute("aria-pressed", String(b.dataset.mode === s.mode));
     b.setAttribute("aria-label", b.dataset.mode === "auto" ? `Hand ${s.name} back to auto` : `Hold ${s.name} ${b.dataset.mode}`);
@@ -65,7 +67,7 @@ function fill() {
     "Encoder time run": hours(s.savings.run_s),
     "Watched": hours(s.savings.watched_s),
     "Avoided against always on": hours(s.savings.avoided_s) + share(s.savings.avoided_s, s.savings.run_s),
-    "Wasted starts": s.savings.wasted_starts,
+    "Nobody joined": `${s.savings.wasted_starts} of ${plural(Math.max(s.savings.wakes, s.savings.wasted_starts), "wake", "wakes")}`,
     "Counted since": clock(at(s.savings.since)),
   });
   tick();
@@ -75,11 +77,11 @@ function share(part, rest) { return part + rest > 0 ? ` (${Math.round((100 * par
 
 function facts() {
   list(byID("facts"), {
-    "Phase for": `${age(now() - at(s.since))}, since ${clock(at(s.since), true)}`,
+    [`In phase ${s.phase}`]: `for ${age(now() - at(s.since))}, since ${clock(at(s.since), true)}`,
     "Viewers": viewersText(s),
-    "Last attempt": s.last_attempt ? `${age(now() - at(s.last_attempt))} ago` : "none yet",
+    "Viewer came last": s.last_attempt ? `${age(now() - at(s.last_attempt))} ago` : "none yet",
     "Feeds": s.feeds.length ? s.feeds.map((f) => f.source_id || f.id).join(", ") : "none",
-    "Starts": s.starts,
+    "Encoder starts": s.starts,
     "Live for": s.uptime_s > 0 ? age(s.uptime_s * 1000) : "–",
   });
 }
@@ -90,7 +92,7 @@ function list(dl, entries) {
   if (dl.children.length !== keys.length) {
     dl.replaceChildren(...keys.map((k) => el("div", {}, el("dt", { textContent: k }), el("dd"))));
   }
-  keys.forEach((k, i) => put(dl.children[i].lastElementChild, entries[k]));
+  keys.forEach((k, i) => { put(dl.children[i].firstElementChild, k); put(dl.children[i].lastElementChild, entries[k]); });
 }
 
 function encoders() {
@@ -111,9 +113,10 @@ function encoders() {
 }
 
 function picture() {
-  const img = byID("detail-picture");
+  const img = byID("detail-picture"), mine = s.id;
   img.alt = `Last thumbnail of ${s.name}`;
   img.src = `${streamPath(s.id)}/thumbnail?missing=204&t=${Date.now()}`;
+  pictureTime(img.src).then((t) => { if (s && mine === s.id && t) put(byID("detail-taken"), `Last picture, taken ${clock(t, true)}`); });
 }
 
 export function newPicture(id) { if (dialog.open && s && id === s.id) picture(); }
@@ -121,17 +124,22 @@ export function newPicture(id) { if (dialog.open && s && id === s.id) picture();
 async function story() {
   const mine = s.id, span = Number(byID("span").value);
   try {
-    const [steps] = await Promise.all([get(`${streamPath(mine)}/history?limit=50`), timeline.load(s, span)]);
+    const [steps] = await Promise.all([get(`${streamPath(mine)}/history?limit=50&fold=true`), timeline.load(s, span)]);
     if (!dialog.open || mine !== s.id) return;
     line();
     byID("history").replaceChildren(...steps.map((t) => el("li", {},
       el("time", { dateTime: t.at, textContent: clock(at(t.at), true) }),
       el("span", { class: `phase small p-${t.to}`, textContent: t.to }),
-      el("span", { textContent: t.reason }),
+      el("span", { textContent: folded(t) }),
       el("span", { class: "dim", textContent: [t.event, t.encoder].filter(Boolean).join(" · ") }))));
   } catch (e) {
     byID("history").replaceChildren(el("li", { class: "trouble", textContent: e.message }));
   }
+}
+
+// folded is the reason of a step; the same failure again and again is one.
+function folded(t) {
+  return t.count > 1 ? t.reason.replace(/^failed: /, () => `failed ${t.count} times since ${clock(at(t.first), true)}: `) : t.reason;
 }
 
 function line() {

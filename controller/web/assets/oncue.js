@@ -2,7 +2,7 @@
 
 import { at, now, setNow, age, clock, hours, el, isolate, put, plural } from "./format.js";
 import { get, follow } from "./api.js";
-import { Rows } from "./rows.js";
+import { Rows, inTrouble } from "./rows.js";
 import { ask } from "./hold.js";
 import * as detail from "./detail.js";
 import * as timeline from "./timeline.js";
@@ -11,6 +11,7 @@ const byID = (id) => document.getElementById(id);
 const streams = new Map();
 const rows = new Rows({ open: openStream, ask: (s, mode) => ask(s, mode, changed) });
 const keptHooks = 50;
+const freshFor = 5 * 60_000; // an answer of the platform is proof of its health for so long
 let status = null, only = "all", lostSince = null;
 
 function openStream(id) {
@@ -61,7 +62,10 @@ function glance(all) {
   put(byID("total-run"), hours(v.run_s));
   put(byID("total-watched"), hours(v.watched_s));
   put(byID("share-watched"), v.run_s > 0 ? `${Math.round((100 * v.watched_s) / v.run_s)} %` : "");
-  put(byID("total-wasted"), `${v.wasted_starts.toLocaleString("en")} of ${v.starts.toLocaleString("en")}`);
+  put(byID("total-wasted"), `${v.wasted_starts.toLocaleString("en")} of ${Math.max(v.wakes, v.wasted_starts).toLocaleString("en")}`);
+  put(byID("since"), v.since ? `since ${clock(at(v.since))}` : "");
+  if (timeline.known(at(v.since))) rows.loadAll();
+  put(byID("hint"), `timelines: last ${timeline.rowHours === 1 ? "hour" : `${timeline.rowHours} hours`}`);
   platform();
   alarm();
   return all.stream_count === streams.size; // a stream that left the configuration is not told of by the feed
@@ -73,20 +77,22 @@ function platform() {
   const box = byID("platform");
   const lines = status.platform.map((a) => {
     const off = a.webhook && a.webhook.disabled;
-    const facts = [`last hook ${a.last_hook ? `${age(now() - at(a.last_hook))} ago` : "never"}`];
-    if (a.last_poll) facts.push(`asked ${age(now() - at(a.last_poll))} ago`);
+    const facts = [a.last_hook ? `last hook ${age(now() - at(a.last_hook))} ago` : "no hook yet"];
+    if (a.last_poll && !a.poll_error) facts.push(`the platform answered ${age(now() - at(a.last_poll))} ago`);
     if (a.webhook && !off) facts.push("webhook on");
+    if (!a.last_poll && !a.poll_error) facts.push("no API secret: only hooks tell");
     const trouble = [];
     if (off) trouble.push(`webhook disabled: ${isolate(off)}`);
     if (a.poll_error) trouble.push(`cannot ask the platform: ${isolate(a.poll_error)}`);
-    return [a.account, facts.join(" · "), trouble.join("; ")];
+    return [a.account, facts.join(" · "), trouble.join("; "), Boolean(a.last_poll) && now() - at(a.last_poll) < freshFor];
   });
-  lines.push(["clock", delayText(), delay !== null && Math.abs(delay) > 30_000 ? "check the clocks" : ""]);
+  lines.push(["clock", delayText(), delay !== null && Math.abs(delay) > 30_000 ? "check the clocks" : "", delay !== null && Math.abs(delay) <= 30_000]);
   while (box.children.length > lines.length) box.lastElementChild.remove();
   while (box.children.length < lines.length) box.append(el("li", {}, el("strong"), el("span", { class: "dim" }), el("span", { class: "trouble" })));
   lines.forEach((words, i) => {
     const line = box.children[i];
-    words.forEach((w, j) => put(line.children[j], w));
+    words.slice(0, 3).forEach((w, j) => put(line.children[j], w));
+    line.classList.toggle("good", words[3] && !words[2]);
     line.classList.toggle("bad", Boolean(words[2]));
   });
 }
@@ -117,18 +123,19 @@ function soonSum() { if (!sumTimer) sumTimer = setTimeout(sum, 150); }
 function sum() {
   sumTimer = null;
   const counts = {};
-  let viewers = 0, known = false, held = 0;
+  let viewers = 0, known = false, held = 0, troubled = 0;
   for (const s of streams.values()) {
     counts[s.phase] = (counts[s.phase] || 0) + 1;
     if (s.mode !== "auto") held++;
+    if (inTrouble(s)) troubled++;
     if (s.viewers !== null) { viewers += s.viewers; known = true; }
   }
   const live = (counts.live || 0) + (counts.lingering || 0);
   put(byID("total-live"), `${live} of ${streams.size.toLocaleString("en")}`);
   put(byID("total-viewers"), known ? viewers.toLocaleString("en") : "–");
   document.body.classList.toggle("one-account", new Set([...streams.values()].map((s) => s.account)).size < 2);
-  document.title = live ? `${live} live · oncue` : "oncue";
-  chips({ all: streams.size, ...Object.fromEntries(timeline.phaseOrder.map((p) => [p, counts[p] || 0])), held });
+  document.title = [troubled ? `${troubled} in trouble` : "", live ? `${live} live` : "", "oncue"].filter(Boolean).join(" · ");
+  chips({ all: streams.size, trouble: troubled, ...Object.fromEntries(timeline.phaseOrder.map((p) => [p, counts[p] || 0])), held });
   filter();
 }
 
@@ -151,12 +158,12 @@ function chips(counts) {
 function filter() {
   const words = byID("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
   const left = rows.show((s) => {
-    if (only === "held" ? s.mode === "auto" : only !== "all" && s.phase !== only) return false;
-    const text = `${s.id} ${s.phase} ${s.reason} ${s.mode}`.toLowerCase();
+    if (only === "held" ? s.mode === "auto" : only === "trouble" ? !inTrouble(s) : only !== "all" && s.phase !== only) return false;
+    const text = `${s.id} ${s.phase} ${s.reason} ${s.mode} ${s.trouble ? `trouble ${s.trouble.text}` : ""}`.toLowerCase();
     return words.every((w) => text.includes(w));
   });
   byID("none").hidden = left > 0;
-  put(byID("none"), streams.size ? "No stream matches." : "No stream is configured, and none of a pattern has been asked for yet.");
+  put(byID("none"), streams.size ? "No stream matches." : "No stream is configured, and none of a pattern has been asked for yet. Add one below streams: in the configuration, run oncue check, then oncue reload.");
 }
 
 function hookRow(h) {

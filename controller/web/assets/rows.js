@@ -1,15 +1,21 @@
 // One row for each stream.
 
-import { at, now, age, countdown, clock, bitrate, isolate, put } from "./format.js";
+import { at, now, age, countdown, clock, bitrate, isolate, plural, put } from "./format.js";
 import { streamPath } from "./api.js";
 import * as timeline from "./timeline.js";
 
+
+// step is what happens by itself at the deadline. While a start is under way "retry" is the end of the patience with it.
+function step(s) {
+  if (s.phase !== "starting" || s.deadline_does !== "retry") return s.deadline_does || "change";
+  return `give up waiting for the ${s.encoders.some((e) => e.state === "publishing") ? "platform" : "encoder"}`;
+}
 
 // next says what happens by itself, and when.
 export function next(s) {
   if (!s.deadline) return "";
   const left = at(s.deadline) - now();
-  const word = isolate(s.deadline_does || "change");
+  const word = isolate(step(s));
   return left > 0 ? `${word} in ${countdown(left)}` : `${word} now`;
 }
 
@@ -21,6 +27,19 @@ export function hold(s) {
 }
 
 export function why(s) { return s.waits_for ? `${isolate(s.reason)} (waits for ${isolate(s.waits_for)})` : s.reason; }
+
+export function inTrouble(s) { return Boolean(s.trouble) || s.phase === "backoff" || s.phase === "failed"; }
+
+// trouble says what fails, whoever asks for the stream now.
+export function trouble(s) {
+  const t = s.trouble;
+  if (!t) return "";
+  const when = t.count > 1 ? ` ${plural(t.count, "time", "times")} since ${clock(at(t.since))}, last ${clock(at(t.last), true)}` : ` at ${clock(at(t.last), true)}`;
+  return `${isolate(t.encoder)} failed${when}: ${isolate(t.text)}`;
+}
+
+// compare orders rows: those in trouble first.
+function compare(a, b) { return inTrouble(b) - inTrouble(a) || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0); }
 
 export function tag(s) {
   if (s.draining) return "removed";
@@ -44,6 +63,14 @@ export function encoderText(e) {
   return parts.join(" · ");
 }
 
+// onAir reports whether a picture can be of now.
+export function onAir(s) { return ["live", "lingering"].includes(s.phase); }
+
+// pictureTime is when a picture was taken, or null.
+export async function pictureTime(url) {
+  try { return Date.parse((await fetch(url)).headers.get("Last-Modified")) || null; } catch { return null; }
+}
+
 // Rows keeps the list on the page. Only rows that are in view are ticked and drawn.
 export class Rows {
   constructor({ open, ask }) {
@@ -55,11 +82,14 @@ export class Rows {
     this.loading = 0;
     this.open = open;
     this.ask = ask;
+    this.late = new Set(); // rows that change places when nobody points at the list
+    this.list.addEventListener("pointerleave", () => this.settle());
     this.eyes = new IntersectionObserver((seen) => this.looked(seen), { rootMargin: "200px" });
   }
 
-  // reset takes the whole list, sorted.
+  // reset takes the whole list.
   reset(streams) {
+    streams = [...streams].sort(compare);
     const keep = new Set(streams.map((s) => s.id));
     for (const [id, row] of this.byID) if (!keep.has(id)) this.remove(id, row);
     let before = this.list.firstElementChild;
@@ -74,13 +104,22 @@ export class Rows {
 
   update(s) {
     let row = this.byID.get(s.id);
-    if (!row) {
-      row = this.make(s);
-      const after = [...this.byID.values()].filter((r) => r.s && r.s.id > s.id).map((r) => r.element);
-      this.list.insertBefore(row.element, after.sort((a, b) => (a.compareDocumentPosition(b) & 4 ? -1 : 1))[0] || null);
-    }
+    const moves = !row || inTrouble(row.s) !== inTrouble(s);
+    if (!row) row = this.make(s);
     this.fill(row, s);
+    if (moves) this.late.add(row);
+    if (!row.element.isConnected || !this.list.matches(":hover")) this.settle();
     if (this.inView.has(row)) this.drawLine(row);
+  }
+
+  // settle puts the rows that changed where they belong. It waits while somebody points at the list: a button must not move away under a finger.
+  settle() {
+    for (const row of this.late) {
+      if (!this.byID.has(row.s.id)) continue;
+      const after = [...this.list.children].find((e) => e.row !== row && compare(e.row.s, row.s) > 0);
+      this.list.insertBefore(row.element, after || null);
+    }
+    this.late.clear();
   }
 
   remove(id, row) {
@@ -93,7 +132,7 @@ export class Rows {
   make(s) {
     const element = this.template.content.firstElementChild.cloneNode(true);
     const row = { element, s: null, parts: {}, pictureAt: 0 };
-    for (const name of ["name", "account", "why", "phase", "tag", "since", "act", "hold", "viewers", "encoder", "trouble", "timeline", "thumb", "nopic", "mode"]) {
+    for (const name of ["name", "account", "why", "phase", "tag", "since", "act", "hold", "viewers", "encoder", "trouble", "timeline", "thumb", "taken", "nopic", "mode"]) {
       row.parts[name] = element.querySelector(`.${name}`);
     }
     row.buttons = [...row.parts.mode.children];
@@ -114,7 +153,10 @@ export class Rows {
     row.element.dataset.id = s.id;
     put(p.name, s.name);
     put(p.account, s.account);
-    put(p.why, why(s));
+    put(p.why, trouble(s) || why(s));
+    p.why.classList.toggle("trouble", Boolean(s.trouble));
+    p.why.title = s.trouble ? why(s) : "";
+    row.element.classList.toggle("troubled", inTrouble(s));
     put(p.phase, s.phase);
     p.phase.className = `phase p-${s.phase}`;
     put(p.tag, tag(s));
@@ -123,7 +165,7 @@ export class Rows {
     p.viewers.title = s.viewers === null ? "viewers: the platform has not been asked" : "viewers";
     const e = encoderOf(s);
     put(p.encoder, encoderText(e));
-    put(p.trouble, e && e.error ? e.error : "");
+    put(p.trouble, e && e.error && !(s.trouble && s.trouble.text === e.error) ? e.error : "");
     for (const b of row.buttons) {
       b.setAttribute("aria-pressed", String(b.dataset.mode === s.mode));
       b.setAttribute("aria-label", b.dataset.mode === "auto" ? `Hand ${s.name} back to auto` : `Hold ${s.name} ${b.dataset.mode}`);
@@ -142,6 +184,7 @@ export class Rows {
   }
 
   tickAll() { for (const row of this.inView) this.tick(row); }
+  loadAll() { for (const row of this.inView) this.wantLine(row); }
   drawAll() { for (const row of this.inView) this.drawLine(row); }
 
   looked(seen) {
@@ -182,6 +225,11 @@ export class Rows {
   picture(row, there) {
     row.parts.thumb.hidden = !there;
     row.parts.nopic.hidden = there;
+    row.parts.taken.hidden = true;
+    if (there && !onAir(row.s)) pictureTime(row.parts.thumb.src).then((t) => {
+      put(row.parts.taken, t ? clock(t) : "");
+      row.parts.taken.hidden = !t || onAir(row.s);
+    });
   }
 
   // newPicture is told of a thumbnail hook.

@@ -6,8 +6,16 @@ import { at, now, age, clock } from "./format.js";
 export const phaseOrder = ["idle", "waiting", "starting", "live", "lingering", "stopping", "backoff", "failed"];
 const ns = "http://www.w3.org/2000/svg";
 const hour = 3600_000;
-export const rowHours = 6; // what a row shows
-const stories = new Map(); // id → [{at, phase}] oldest first, complete since `from`
+export let rowHours = 6; // what a row shows
+const pageSteps = 1000, mostPages = 20;
+const stories = new Map(); // id → {steps: [{at, phase}] oldest first, from: since when they are complete}
+
+// known is told since when the daemon knows its streams: rows of a new installation show an hour. It says whether that changed anything.
+export function known(since) {
+  const hours = since !== null && now() - since < hour ? 1 : 6, changed = hours !== rowHours;
+  rowHours = hours;
+  return changed;
+}
 
 // remember adds a stream's present phase to its story, when it is known.
 export function remember(s) {
@@ -17,18 +25,24 @@ export function remember(s) {
   if (!last || last.phase !== s.phase) story.steps.push({ at: Math.max(at(s.since), last ? last.at : 0), phase: s.phase });
 }
 
-// load reads a stream's story for the last hours. It returns false when it was known already.
+// load reads a stream's story for the last hours, as many pages as it takes. It returns false when it was known already.
 export async function load(s, hours) {
-  const known = stories.get(s.id), from = now() - hours * hour;
-  if (known && known.from <= from) return false;
-  const limit = hours > rowHours ? 1000 : 300;
-  const history = await get(`${streamPath(s.id)}/history?limit=${limit}`);
+  const have = stories.get(s.id), from = now() - hours * hour;
+  if (have && have.from <= from) return false;
+  const history = [];
+  let whole = false, limit = 300;
+  for (let page = 0; page < mostPages && !whole; page++, limit = pageSteps) {
+    const before = history.length ? `&before=${history.at(-1).seq}` : "";
+    const more = await get(`${streamPath(s.id)}/history?limit=${limit}${before}`);
+    history.push(...more);
+    whole = more.length < limit || at(more.at(-1).at) <= from;
+  }
   const steps = history.filter((t) => t.from !== t.to).map((t) => ({ at: at(t.at), phase: t.to })).reverse();
-  const oldest = history.at(-1);
-  if (oldest && oldest.from !== oldest.to) steps.unshift({ at: history.length < limit ? 0 : at(oldest.at), phase: oldest.from });
+  const oldest = history.at(-1), first = at(s.savings.since);
+  if (oldest) steps.unshift({ at: Math.min(first, at(oldest.at)), phase: whole ? oldest.from : "unknown" });
   const last = steps.at(-1);
-  if (!last || last.phase !== s.phase) steps.push({ at: at(s.since), phase: s.phase });
-  stories.set(s.id, { steps, from: Math.min(from, known ? known.from : from) });
+  if (!last || last.phase !== s.phase) steps.push({ at: Math.max(at(s.since), last ? last.at : first), phase: s.phase });
+  stories.set(s.id, { steps, from });
   return true;
 }
 
