@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -12,9 +13,10 @@ import (
 
 func newHistory() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:               "history STREAM",
-		Short:             "Show what a stream did, and why",
-		Long:              "Show the steps of a stream, the latest last. With --json they come as from the API, newest first.",
+		Use:   "history STREAM",
+		Short: "Show what a stream did, and why",
+		Long: "Show the steps of a stream, the latest last. Tries that end in the same failure are one line with their number.\n" +
+			"With --json every step is printed as the API returns it, newest first.",
 		Args:              argsBetween(1, 1),
 		ValidArgsFunction: completeStreams,
 	}
@@ -34,8 +36,8 @@ func newHistory() *cobra.Command {
 		if *asJSON {
 			return c.copyAnswer(cmd.Context(), path, cmd.OutOrStdout())
 		}
-		var steps []controller.Transition
-		if err := c.get(cmd.Context(), path, &steps); err != nil {
+		var steps []step
+		if err := c.get(cmd.Context(), path+"&fold=true", &steps); err != nil {
 			return err
 		}
 		newScreen(cmd.OutOrStdout()).historyTable(id, steps, time.Now())
@@ -44,7 +46,23 @@ func newHistory() *cobra.Command {
 	return cmd
 }
 
-func (s screen) historyTable(id string, steps []controller.Transition, now time.Time) {
+// step is a line of a folded history.
+type step struct {
+	controller.Transition
+	Count int              `json:"count"`
+	First *controller.Time `json:"first"`
+}
+
+// why is the reason: "failed 5 times since 03:37:12: connection refused".
+func (t step) why(now time.Time) string {
+	cause, ok := strings.CutPrefix(t.Reason, "failed: ")
+	if !ok || t.Count < 2 || t.First == nil {
+		return t.Reason
+	}
+	return fmt.Sprintf("failed %d times since %s: %s", t.Count, clock(t.First.Time, now), cause)
+}
+
+func (s screen) historyTable(id string, steps []step, now time.Time) {
 	if len(steps) == 0 {
 		s.printf("%s has no history yet\n", harmless(id))
 		return
@@ -52,7 +70,7 @@ func (s screen) historyTable(id string, steps []controller.Transition, now time.
 	slices.Reverse(steps)
 	rows := make([][]cell, len(steps))
 	for i, step := range steps {
-		why := step.Reason
+		why := step.why(now)
 		if step.Encoder != "" {
 			why += " (" + step.Encoder + ")"
 		}

@@ -20,6 +20,11 @@ type atAGlance struct {
 	Problems []string                 `json:"problems"`
 	Config   *web.ConfigState         `json:"config"`
 	Streams  []controller.StreamView  `json:"streams"`
+	Savings  struct {
+		Since    *controller.Time `json:"since"`
+		RunS     float64          `json:"run_s"`
+		AvoidedS float64          `json:"avoided_s"`
+	} `json:"savings"`
 }
 
 // streamID finds the stream that a person means: an id, or a name alone when one account has it. What is not there is given back for the daemon to

@@ -18,6 +18,7 @@ type screen struct {
 	live   bool // a terminal: it can be redrawn
 	colour bool
 	size   int // cells of a line, when it is not the terminal's
+	tall   int // lines of the page that is drawn; 0: the text may be as long as it is
 }
 
 func newScreen(out io.Writer) screen {
@@ -73,6 +74,7 @@ type column struct {
 	name  string
 	fit   fit
 	least int // cells that stay when it is cut
+	most  int // lines of a folded one; 0: as many as it needs
 }
 
 type fit int
@@ -81,7 +83,7 @@ const (
 	whole  fit = iota // never cut
 	ending            // cut at the end
 	middle            // cut in the middle
-	folded            // wrapped; only the last column may be
+	folded            // wrapped
 )
 
 type cell struct {
@@ -130,32 +132,35 @@ func (s screen) heads(columns []column, widths []int) {
 }
 
 func (s screen) row(columns []column, widths []int, cells []cell) {
-	var b strings.Builder
-	indent := 0
+	laid := make([][]string, len(cells))
+	lines := 1
 	for i, c := range cells {
-		texts := columns[i].lay(harmless(c.text), widths[i])
-		pad := strings.Repeat(" ", max(0, widths[i]-width(texts[0]))+gap)
-		b.WriteString(s.paint(c.style, texts[0]) + pad)
-		for _, more := range texts[1:] {
-			b.WriteString("\n" + strings.Repeat(" ", indent) + s.paint(c.style, more))
-		}
-		indent += widths[i] + gap
+		laid[i] = columns[i].lay(harmless(c.text), widths[i])
+		lines = max(lines, len(laid[i]))
 	}
-	for line := range strings.Lines(b.String()) {
-		fmt.Fprintln(s.out, strings.TrimRight(line, " \n"))
+	for n := range lines {
+		var b strings.Builder
+		for i, c := range cells {
+			text := ""
+			if n < len(laid[i]) {
+				text = laid[i][n]
+			}
+			b.WriteString(s.paint(c.style, text) + strings.Repeat(" ", max(0, widths[i]-width(text))+gap))
+		}
+		fmt.Fprintln(s.out, strings.TrimRight(b.String(), " "))
 	}
 }
 
-// paragraph writes a text after what it begins with, which takes two cells, over as many lines as it needs; they stand below each other. A
+// paragraph writes a text after what it begins with, which takes two cells or none, over as many lines as it needs; they stand below each other. A
 // word that is longer than a line, such as an address to copy, is left whole.
 func (s screen) paragraph(begin string, st style, text string) {
-	line := ""
+	line, indent := "", min(2, len(begin))
 	end := func() {
 		s.printf("%s%s\n", begin, s.paint(st, line))
-		begin, line = "  ", ""
+		begin, line = strings.Repeat(" ", indent), ""
 	}
 	for _, word := range strings.Fields(harmless(text)) {
-		if line != "" && 2+width(line)+1+width(word) > s.width() {
+		if line != "" && indent+width(line)+1+width(word) > s.width() {
 			end()
 		}
 		if line != "" {
@@ -174,7 +179,12 @@ func (c column) lay(text string, n int) []string {
 	case middle:
 		return []string{cutMiddle(text, n)}
 	case folded:
-		return wrap(text, n)
+		lines := wrap(text, n)
+		if c.most > 0 && len(lines) > c.most {
+			kept := strings.Join(lines[c.most-1:], " ")
+			lines = append(lines[:c.most-1], cutEnd(kept, n))
+		}
+		return lines
 	}
 	return []string{text}
 }

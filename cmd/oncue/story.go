@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -24,17 +25,17 @@ func (c *client) copyAnswer(ctx context.Context, path string, out io.Writer) err
 	return err
 }
 
-// showStatus prints the table, or with an id the story of one stream.
-func (c *client) showStatus(ctx context.Context, s screen, id string) error {
-	if id == "" {
+// showStatus prints the table, or everything about one stream.
+func (c *client) showStatus(ctx context.Context, s screen, of selection) error {
+	if of.id == "" {
 		var all atAGlance
-		if err := c.get(ctx, "/status", &all); err != nil {
+		if err := c.get(ctx, of.path(), &all); err != nil {
 			return err
 		}
 		s.statusTable(all)
 		return nil
 	}
-	v, err := c.stream(ctx, id)
+	v, err := c.stream(ctx, of.id)
 	if err != nil {
 		return err
 	}
@@ -42,8 +43,8 @@ func (c *client) showStatus(ctx context.Context, s screen, id string) error {
 	if err := c.get(ctx, "/status?streams=none", &all); err != nil {
 		return err
 	}
-	var steps []controller.Transition
-	if err := c.get(ctx, streamPath(id, fmt.Sprintf("/history?limit=%d", storySteps)), &steps); err != nil {
+	var steps []step
+	if err := c.get(ctx, streamPath(of.id, fmt.Sprintf("/history?fold=true&limit=%d", storySteps)), &steps); err != nil {
 		return err
 	}
 	s.problems(all)
@@ -53,13 +54,16 @@ func (c *client) showStatus(ctx context.Context, s screen, id string) error {
 }
 
 // story tells everything of one stream in plain words.
-func (s screen) story(v controller.StreamView, steps []controller.Transition, now time.Time) {
+func (s screen) story(v controller.StreamView, steps []step, now time.Time) {
 	since := ""
 	if !v.Since.IsZero() {
 		since = fmt.Sprintf(" since %s (%s)", clock(v.Since.Time, now), span(now.Sub(v.Since.Time)))
 	}
 	s.printf("%s: %s%s\n\n", s.paint(bold, harmless(v.ID)), s.paint(phaseStyle(v.Phase), string(v.Phase)), since)
 	s.fact("why", v.Reason)
+	if v.Trouble != nil {
+		s.fact("trouble", troubleStory(v.Trouble, now))
+	}
 	s.fact("next", nextStory(v, now))
 	s.fact("mode", heldWords(v, now))
 	if !v.Managed {
@@ -84,12 +88,26 @@ func (s screen) story(v controller.StreamView, steps []controller.Transition, no
 			s.fact("", "error: "+*e.Error)
 		}
 	}
-	s.fact("savings", savingsStory(v))
+	s.fact("savings", savingsStory(v, now))
 	for i := range steps {
 		step := steps[len(steps)-1-i]
-		line := harmless(fmt.Sprintf("%s  %-9s  %s", clock(step.At.Time, now), step.To, step.Reason))
-		s.fact(first("history", i), cutEnd(line, max(factLeast, s.width()-factIndent)))
+		begin := fmt.Sprintf("%s  %-9s  ", clock(step.At.Time, now), step.To)
+		for j, line := range wrap(harmless(step.why(now)), max(factLeast, s.width()-factIndent-width(begin))) {
+			if j > 0 {
+				begin = strings.Repeat(" ", width(begin))
+			}
+			s.fact(first("history", i+j), begin+line)
+		}
 	}
+}
+
+// troubleStory says what fails, and since when.
+func troubleStory(t *controller.Trouble, now time.Time) string {
+	if t.Count == 1 {
+		return fmt.Sprintf("%s failed at %s and has not been live since: %s", t.Encoder, clock(t.Last.Time, now), t.Text)
+	}
+	return fmt.Sprintf("%s has failed %d times since %s, last at %s, and has not been live between: %s",
+		t.Encoder, t.Count, clock(t.Since.Time, now), clock(t.Last.Time, now), t.Text)
 }
 
 // first labels the first of several lines.
@@ -124,10 +142,7 @@ func wrapKeeping(text string, n int) []string {
 // nextStory says what the machine does by itself next, or what would make it.
 func nextStory(v controller.StreamView, now time.Time) string {
 	if v.Deadline != nil {
-		does := "the next step"
-		if v.DeadlineDoes != nil {
-			does = *v.DeadlineDoes
-		}
+		does := cmp.Or(nextStep(v), "the next step")
 		return fmt.Sprintf("%s at %s (in %s)", does, clock(v.Deadline.Time, now), span(v.Deadline.Sub(now)))
 	}
 	back := fmt.Sprintf("; oncue auto %s hands it back", v.Name)
@@ -139,7 +154,7 @@ func nextStory(v controller.StreamView, now time.Time) string {
 	case !v.Managed && v.Phase == controller.PhaseLive:
 		return "nothing: who started it stops it"
 	case v.Phase == controller.PhaseLive && v.Wanted:
-		return "nothing while somebody watches; it stops some time after the last viewer has left"
+		return "nothing while somebody watches; it stops idle_timeout after the platform says that the last viewer has left"
 	case v.Phase == controller.PhaseIdle:
 		return "the next viewer starts it"
 	case v.Phase == controller.PhaseFailed:
@@ -219,11 +234,11 @@ func healthWords(h *encoders.Health) string {
 	return strings.Join(parts, ", ")
 }
 
-func savingsStory(v controller.StreamView) string {
-	words := fmt.Sprintf("ran %s, watched %s, %s less than always on; %s", span(seconds(v.Savings.RunS)), span(seconds(v.Savings.WatchedS)),
-		span(seconds(v.Savings.AvoidedS)), plural(v.Starts, "start"))
+func savingsStory(v controller.StreamView, now time.Time) string {
+	words := fmt.Sprintf("since %s: ran %s, watched %s, %s less than always on; %s", clock(v.Savings.Since.Time, now), span(seconds(v.Savings.RunS)),
+		span(seconds(v.Savings.WatchedS)), span(seconds(v.Savings.AvoidedS)), plural(v.Starts, "start"))
 	if v.Savings.Wasted > 0 {
-		words += fmt.Sprintf(", %d that nobody joined", v.Savings.Wasted)
+		words += fmt.Sprintf("; nobody joined after %d of %s", v.Savings.Wasted, plural(max(v.Savings.Wakes, v.Savings.Wasted), "wake"))
 	}
 	return words
 }

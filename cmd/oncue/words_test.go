@@ -92,8 +92,8 @@ func TestStatusTableFits(t *testing.T) {
 	}
 }
 
-// Those that are idle come last, and nothing else changes places.
-func TestStatusTableShowsTheIdleLast(t *testing.T) {
+// Those in trouble come first, those that are idle last, and nothing else changes places.
+func TestStatusTableShowsTroubleFirst(t *testing.T) {
 	t.Parallel()
 	var all atAGlance
 	for i, phase := range []controller.Phase{controller.PhaseIdle, controller.PhaseLive, controller.PhaseIdle, controller.PhaseFailed, controller.PhaseLive} {
@@ -105,7 +105,7 @@ func TestStatusTableShowsTheIdleLast(t *testing.T) {
 	for line := range strings.Lines(out.String()) {
 		got = append(got, strings.Fields(line)[0])
 	}
-	if diff := cmp.Diff([]string{"STREAM", "ACC/s1", "ACC/s3", "ACC/s4", "ACC/s0", "ACC/s2"}, got); diff != "" || all.Streams[0].Phase != controller.PhaseIdle {
+	if diff := cmp.Diff([]string{"STREAM", "ACC/s3", "ACC/s1", "ACC/s4", "ACC/s0", "ACC/s2"}, got); diff != "" || all.Streams[0].Phase != controller.PhaseIdle {
 		t.Error(diff)
 	}
 }
@@ -166,7 +166,7 @@ func TestLinesFitThePage(t *testing.T) {
 			return p.print(past[1])
 		},
 		"history": func(s screen) error {
-			s.historyTable("ABC123/lobby", []controller.Transition{{At: controller.Time{Time: at}, To: controller.PhaseLingering, Event: strings.Repeat("long ", 9), Reason: long, Encoder: "cam"}}, at.Add(72*time.Hour))
+			s.historyTable("ABC123/lobby", []step{{Transition: controller.Transition{At: controller.Time{Time: at}, To: controller.PhaseLingering, Event: strings.Repeat("long ", 9), Reason: long, Encoder: "cam"}}}, at.Add(72*time.Hour))
 			return nil
 		},
 		"doctor": func(s screen) error {
