@@ -192,7 +192,7 @@ func escape(s string) string {
 type Env struct {
 	Name string       // the encoder's name in the configuration, or name@stream for an instance made from a pattern; not for paths
 	Dir  string       // a private folder (0700) for lock, state, output files; it exists, and its path holds no stream name. "" when the encoder is only planned or checked: keep nothing
-	Log  *slog.Logger // never nil
+	Log  *slog.Logger // never nil; its lines name the encoder
 
 	Guard Guard // what the encoder's process, if it has one, is to be kept away from
 

@@ -41,7 +41,7 @@ func (e *Encoder) adopt() error {
 	}
 	st, written, err := loadState(e.env.Dir)
 	if err != nil {
-		e.env.Log.Warn("the state file is of no use", "encoder", e.env.Name, "error", err)
+		e.env.Log.Warn("the state file is of no use", "error", err)
 		written = false
 	}
 	if written {
@@ -69,9 +69,9 @@ func (e *Encoder) adopt() error {
 func (e *Encoder) takeOver(h *handle, st state) error {
 	p := newProcess(e.settings, st)
 	if err := e.catchUp(p); err != nil {
-		e.env.Log.Warn("the progress of an adopted process cannot be read", "encoder", e.env.Name, "pid", st.PID, "error", err)
+		e.env.Log.Warn("the progress of an adopted process cannot be read", "pid", st.PID, "error", err)
 	}
-	e.env.Log.Info("ffmpeg adopted", "encoder", e.env.Name, "pid", st.PID, "run", st.Run)
+	e.env.Log.Info("ffmpeg adopted", "pid", st.PID, "run", st.Run)
 	e.open(p, h)
 	return nil
 }

@@ -133,7 +133,7 @@ func (e *Encoder) explain(p *process, how exit) failure {
 	if f.probing && p.Fast {
 		f.text += "; it was probed briefly, the next start takes the time it needs"
 		if err := os.WriteFile(filepath.Join(e.env.Dir, probeFile), []byte(p.Input), 0o600); err != nil {
-			e.env.Log.Warn("a failed short probing is forgotten", "encoder", e.env.Name, "error", err)
+			e.env.Log.Warn("a failed short probing is forgotten", "error", err)
 		}
 	}
 	return f

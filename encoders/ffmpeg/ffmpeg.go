@@ -177,7 +177,7 @@ func (e *Encoder) Start(ctx context.Context, job encoders.Job) error {
 	}
 	woken, err := e.wake(c, job)
 	if err != nil {
-		e.env.Log.Warn("the process that was kept warm is of no use", "encoder", e.env.Name, "error", err)
+		e.env.Log.Warn("the process that was kept warm is of no use", "error", err)
 	}
 	if woken != nil {
 		return nil

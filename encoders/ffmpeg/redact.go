@@ -83,7 +83,7 @@ func (r redactor) blank(path string, from int64, ended bool) (to int64, err erro
 func (e *Encoder) blankLog(p *process, ended bool) {
 	to, err := e.redactor().blank(filepath.Join(e.env.Dir, logFile), max(p.blanked, p.LogFrom), ended)
 	if err != nil {
-		e.env.Log.Warn("secrets may stay in the encoder's output file", "encoder", e.env.Name, "error", err)
+		e.env.Log.Warn("secrets may stay in the encoder's output file", "error", err)
 	}
 	p.blanked = to
 }

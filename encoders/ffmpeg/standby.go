@@ -54,7 +54,7 @@ func (e *Encoder) warm(job encoders.Job) {
 	e.cool()
 	if e.standby, err = e.ready(c, job); err != nil {
 		e.cool()
-		e.env.Log.Warn("no process is kept warm", "encoder", e.env.Name, "error", err)
+		e.env.Log.Warn("no process is kept warm", "error", err)
 	}
 }
 
@@ -194,7 +194,7 @@ func (e *Encoder) cool() {
 		abandon(s.handle, s.PID)
 	}
 	if err := os.Remove(filepath.Join(e.env.Dir, gateFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		e.env.Log.Warn("the gate of a process that was kept warm stays", "encoder", e.env.Name, "error", err)
+		e.env.Log.Warn("the gate of a process that was kept warm stays", "error", err)
 	}
 }
 
@@ -208,7 +208,7 @@ func (e *Encoder) clearGate() {
 		if h, err := find(st.identity); err == nil {
 			h.close()
 			if err := openGate(e.env.Dir); err != nil {
-				e.env.Log.Warn("a process that was woken still waits", "encoder", e.env.Name, "error", err)
+				e.env.Log.Warn("a process that was woken still waits", "error", err)
 			}
 			return
 		}

@@ -93,7 +93,7 @@ func (p *process) close() {
 // look reads what the process has reported, and what the kernel tells of it.
 func (e *Encoder) look(p *process, now time.Time) {
 	if err := e.readProgress(p, now); err != nil {
-		e.env.Log.Debug("progress cannot be read", "encoder", e.env.Name, "error", err)
+		e.env.Log.Debug("progress cannot be read", "error", err)
 	}
 	p.ticks++
 	if p.watchdog.blocks == 0 && !p.watchdog.ours {
@@ -169,7 +169,7 @@ func (e *Encoder) cutFiles(p *process) {
 		err = p.progress.cut()
 	}
 	if err != nil {
-		e.env.Log.Warn("the encoder's output files cannot be cut", "encoder", e.env.Name, "error", err)
+		e.env.Log.Warn("the encoder's output files cannot be cut", "error", err)
 	}
 }
 
@@ -192,11 +192,11 @@ func (e *Encoder) settle(p *process) {
 		s.State, s.Error, s.Permanent = encoders.StateFailed, f.text, f.permanent
 		short, _, _ := strings.Cut(s.Error, "; it said: ")
 		e.noteInLog("run %s ended, pid %d, %v: %s", p.Run, p.PID, how, short)
-		e.env.Log.Info("ffmpeg ended", "encoder", e.env.Name, "pid", p.PID, "how", how.String(), "why", s.Error)
+		e.env.Log.Info("ffmpeg ended", "pid", p.PID, "how", how.String(), "why", s.Error)
 	}
 	e.blankLog(p, true)
 	if err := dropState(e.env.Dir); err != nil {
-		e.env.Log.Warn("a process that has ended is still written down", "encoder", e.env.Name, "error", err)
+		e.env.Log.Warn("a process that has ended is still written down", "error", err)
 	}
 	e.mu.Lock()
 	e.running, e.lastBlock = nil, p.watchdog.last

@@ -110,7 +110,7 @@ func (e *Encoder) saveTrial(t trial) {
 		err = os.WriteFile(filepath.Join(e.env.Dir, wrapperFile), body, 0o600)
 	}
 	if err != nil {
-		e.env.Log.Warn("the try of a program is forgotten", "encoder", e.env.Name, "error", err)
+		e.env.Log.Warn("the try of a program is forgotten", "error", err)
 	}
 }
 
