@@ -85,12 +85,40 @@ func mustProblem(t *testing.T, what string, a answer, status int, detail, hint s
 	}
 }
 
+// A pattern narrows the status by name, or with a slash by id.
+func TestStatusOfAPattern(t *testing.T) {
+	_, base := startAdmin(t, newFake("ABC/lobby-1", "ABC/lobby-22", "DEF/lobby-1", "DEF/hall.1"), nil)
+	for pattern, want := range map[string]string{
+		"lobby-*": "ABC/lobby-1 ABC/lobby-22 DEF/lobby-1", "lobby-?": "ABC/lobby-1 DEF/lobby-1", "ABC/*": "ABC/lobby-1 ABC/lobby-22", "*": "ABC/lobby-1 ABC/lobby-22 DEF/hall.1 DEF/lobby-1",
+		"hall.?": "DEF/hall.1", "hall??": "DEF/hall.1", "obby*": "", "[": "", "": "ABC/lobby-1 ABC/lobby-22 DEF/hall.1 DEF/lobby-1",
+	} {
+		var status struct {
+			Count   int `json:"stream_count"`
+			Streams []struct {
+				ID string `json:"id"`
+			} `json:"streams"`
+		}
+		if err := json.Unmarshal([]byte(call(t, "GET", base+"/status?match="+url.QueryEscape(pattern), "").body), &status); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, s := range status.Streams {
+			got = append(got, s.ID)
+		}
+		if strings.Join(got, " ") != want || status.Count != 4 {
+			t.Errorf("%q matches %q of %d, want %q", pattern, got, status.Count, want)
+		}
+	}
+}
+
 func TestStatus(t *testing.T) {
 	f := newFake("ABC123/lobby")
 	f.streams["ABC123/lobby"] = func() controller.StreamView {
 		s := f.streams["ABC123/lobby"]
 		s.Feeds = []controller.Feed{{ID: "f1", Started: testStart.In(time.FixedZone("", 3600)).Add(123456)}, {ID: "f2"}}
-		s.Starts, s.Savings.RunS, s.Savings.AvoidedS = 2, 10, 90
+		s.Starts, s.Savings.RunS, s.Savings.AvoidedS, s.Savings.Wakes = 2, 10, 90, 3
+		at := s.Savings.Since
+		s.Trouble = &controller.Trouble{Encoder: "cam", Text: "refused", Count: 5, Since: at, Last: at}
 		return s
 	}()
 	f.accounts = []controller.AccountView{{Account: "ABC123"}}
@@ -125,7 +153,9 @@ func TestStatus(t *testing.T) {
  "savings": {
   "avoided_s": 90,
   "run_s": 10,
+  "since": "2026-03-04T05:06:07.890Z",
   "starts": 2,
+  "wakes": 3,
   "wasted_starts": 0,
   "watched_s": 0
  },
@@ -177,11 +207,19 @@ func TestStatus(t *testing.T) {
     "avoided_s": 90,
     "run_s": 10,
     "since": "2026-03-04T05:06:07.890Z",
+    "wakes": 3,
     "wasted_starts": 0,
     "watched_s": 0
    },
    "since": "2026-03-04T05:06:07.890Z",
    "starts": 2,
+   "trouble": {
+    "count": 5,
+    "encoder": "cam",
+    "last": "2026-03-04T05:06:07.890Z",
+    "since": "2026-03-04T05:06:07.890Z",
+    "text": "refused"
+   },
    "unconfirmed": false,
    "uptime_s": 0,
    "viewers": null,
