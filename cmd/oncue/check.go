@@ -36,7 +36,13 @@ func newCheck() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return newScreen(cmd.OutOrStdout()).plan(cfg, *verbose)
+		s := newScreen(cmd.OutOrStdout())
+		if err := s.plan(cfg, *verbose); err != nil {
+			return err
+		}
+		s.planReload(cmd, cfg)
+		s.good(cfg)
+		return nil
 	}
 	return cmd
 }
@@ -68,7 +74,7 @@ func readConfig(path string, errs io.Writer, warnings bool) (*configs.Config, er
 	return nil, saidError{err}
 }
 
-// plan prints what would run, and last that it is good: that is what a person sees of a long one. It returns an error when an encoder cannot be opened.
+// plan prints what would run. It returns an error when an encoder cannot be opened.
 func (s screen) plan(cfg *configs.Config, verbose bool) error {
 	s.planHost(cfg)
 	for _, id := range slices.Sorted(maps.Keys(cfg.Accounts)) {
@@ -80,11 +86,12 @@ func (s screen) plan(cfg *configs.Config, verbose bool) error {
 			failed = append(failed, err)
 		}
 	}
-	if len(failed) > 0 {
-		return errors.Join(failed...)
-	}
+	return errors.Join(failed...)
+}
+
+// good says so, last of all: that is what a person sees of a long plan.
+func (s screen) good(cfg *configs.Config) {
 	s.printf("%s is good: %s, %s, %s\n", cfg.File, plural(len(cfg.Streams), "stream"), plural(len(cfg.Encoders), "encoder"), plural(len(cfg.Accounts), "account"))
-	return nil
 }
 
 func (s screen) item(key, format string, args ...any) {

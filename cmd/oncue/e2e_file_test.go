@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -98,7 +99,6 @@ streams:
 		s.hook(controller.HookFirstViewer, name)
 	}
 	ffmpeg := *s.see("cam").Encoders[0].PID
-	s.kill()
 	s.configure(quick + `
 encoders:
   moved: ` + after.settings() + `
@@ -112,6 +112,18 @@ streams:
   one: {encoder: b}
   two: {encoder: a}
 `)
+	out, err := exec.Command(s.binary, "check", "--config", s.config()).CombinedOutput()
+	_, plan, _ := strings.Cut(string(out), "what runs now\n")
+	if want := `  ABC123/cam             cam is kept as ffmpeg; its next start is by fake
+  ABC123/gone            box is drained: it serves until nobody watches, and the stream is gone then
+  ABC123/moved           moved is kept; settings that have changed count from its next start on
+  ABC123/one             a is stopped, and b takes over
+  ABC123/two             b is stopped, and a takes over
+
+`; err != nil || !strings.HasPrefix(plan, want) {
+		t.Errorf("%v: %s", err, out)
+	}
+	s.kill()
 	s.start()
 	v := s.awaitStream("moved", "seen on again", func(v controller.StreamView) bool { return v.Encoders[0].State == encoders.StatePublishing })
 	if v.Phase != controller.PhaseLive || !v.Encoders[0].Outdated || after.isOn() || !before.isOn() {

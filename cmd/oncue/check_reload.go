@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/oncue/oncue/configs"
+	"github.com/oncue/oncue/controller"
+)
+
+// askRunning is how long the daemon has to say what runs.
+const askRunning = 500 * time.Millisecond
+
+// planReload prints what becomes of the encoders that run now when the configuration is put in force. Without a daemon
+// that answers and has this very file there is nothing to say.
+func (s screen) planReload(cmd *cobra.Command, cfg *configs.Config) {
+	c, err := findDaemon(cmd)
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), askRunning)
+	defer cancel()
+	var all atAGlance
+	if err := c.get(ctx, "/status", &all); err != nil || all.Config == nil {
+		return
+	}
+	if file, err := filepath.Abs(cfg.File); err != nil || file != all.Config.File {
+		return
+	}
+	var lines [][2]string
+	for i := range all.Streams {
+		lines = append(lines, fates(cfg, &all.Streams[i])...)
+	}
+	if len(lines) == 0 {
+		return
+	}
+	s.printf("%s\n", s.paint(bold, "what runs now"))
+	for _, l := range lines {
+		s.item(l[0], "%s", l[1])
+	}
+	s.printf("\n")
+}
+
+// fates tells of each encoder of a stream that runs at the daemon's word what the configuration means for it.
+func fates(cfg *configs.Config, v *controller.StreamView) (lines [][2]string) {
+	st, _, known := cfg.Lookup(v.Account, v.Name)
+	for _, e := range v.Encoders {
+		if !v.Managed || e.State.Gone() || e.State == "unknown" && !e.Wanted {
+			continue
+		}
+		fate := "is kept; settings that have changed count from its next start on"
+		now, there := cfg.Encoder(e.Name)
+		switch {
+		case !known:
+			fate = "is drained: it serves until nobody watches, and the stream is gone then"
+		case !slices.Contains(st.Encoders, e.Name):
+			fate = fmt.Sprintf("is stopped, and %s takes over", strings.Join(st.Encoders, ", "))
+		case there && now.Driver != e.Driver:
+			fate = fmt.Sprintf("is kept as %s; its next start is by %s", e.Driver, now.Driver)
+		}
+		lines = append(lines, [2]string{v.ID, e.Name + " " + fate})
+	}
+	return lines
+}
