@@ -17,12 +17,14 @@ import (
 	"github.com/oncue/oncue/encoders/sandbox"
 )
 
-// closeMemory keeps the secrets in this process's memory and environment from other processes of the same user, encoders above all, and
-// out of core dumps.
+// closeMemory keeps the secrets in this process's memory and environment from other processes of
+// the same user, encoders above all, and out of core dumps.
 func closeMemory() error { return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) }
 
-// films are the endings of files that people keep in the data directory for their encoders. All else there is the daemon's.
-var films = regexp.MustCompile(`(?i)\.(mp4|m4v|mov|mkv|webm|ts|mts|m2ts|flv|avi|mpe?g|mp3|m4a|aac|wav|flac|ogg|opus|png|jpe?g|gif|bmp|svg|ttf|otf|srt|vtt|m3u8)$`)
+// films are the endings of files that people keep in the data directory for their encoders. All
+// else there is the daemon's.
+var films = regexp.MustCompile(`(?i)\.(mp4|m4v|mov|mkv|webm|ts|mts|m2ts|flv|avi|mpe?g|` +
+	`mp3|m4a|aac|wav|flac|ogg|opus|png|jpe?g|gif|bmp|svg|ttf|otf|srt|vtt|m3u8)$`)
 
 // guardOf names what encoders have no business with.
 func guardOf(cfg *configs.Config) encoders.Guard {
@@ -51,17 +53,19 @@ func guardOf(cfg *configs.Config) encoders.Guard {
 	return g
 }
 
-// examineSandbox says what keeps encoders that are processes of this host away from all that they do not need.
+// examineSandbox says what keeps encoders that are processes of this host away from all that they
+// do not need.
 func (d *doctor) examineSandbox(context.Context) []encoders.Finding {
 	if !slices.ContainsFunc(d.cfg.Encoders, func(e *configs.Encoder) bool { return e.Driver == "ffmpeg" }) {
 		return []encoders.Finding{good("no encoder is a process of this host")}
 	}
 	by, open := sandbox.Describe()
 	if by == "" {
-		return []encoders.Finding{odd("this kernel has no Landlock, or this user may not use it: an encoder that a hostile input takes over can do all that the daemon can",
+		return []encoders.Finding{odd("this kernel has no Landlock, or this user may not use it: "+
+			"an encoder that a hostile input takes over can do all that the daemon can",
 			"Linux 5.13 and later have it, when its boot parameter lsm= names landlock")}
 	}
-	found := []encoders.Finding{good("encoders are confined by %s: the daemon's files, memory and admin side are out of their reach", by)}
+	found := []encoders.Finding{good("encoders are confined by %s: the daemon's files and memory are out of their reach", by)}
 	for _, what := range open {
 		found = append(found, odd("this kernel does not close to encoders: "+what, ""))
 	}

@@ -17,7 +17,8 @@ import (
 	"github.com/oncue/oncue/encoders/sandbox"
 )
 
-// guarded is a data folder as the daemon's is: a configuration beside it, a database in it, and the folders of two encoders.
+// guarded is a data folder as the daemon's is: a configuration beside it, a database in it, and the
+// folders of two encoders.
 type guarded struct {
 	root, config, database, other, dir string
 	guard                              encoders.Guard
@@ -72,7 +73,8 @@ func needSandbox(t *testing.T) {
 	}
 }
 
-// TestHostileEncoder runs a program in the place of FFmpeg that goes for what is the daemon's. It lies beside the configuration.
+// TestHostileEncoder runs a program in the place of FFmpeg that goes for what is the daemon's. It
+// lies beside the configuration.
 func TestHostileEncoder(t *testing.T) {
 	needSandbox(t)
 	bash, err := exec.LookPath("bash")
@@ -143,7 +145,8 @@ exec sleep 1000
 	}
 }
 
-// TestConfinedWorks runs settings as people have them, beside the configuration and with everything in one folder.
+// TestConfinedWorks runs settings as people have them, beside the configuration and with everything
+// in one folder.
 func TestConfinedWorks(t *testing.T) {
 	needFFmpeg(t)
 	needSandbox(t)
@@ -276,7 +279,8 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
-// TestPolicyGuards names folders that hold what is the daemon's, and lets viewers choose paths: neither opens anything.
+// TestPolicyGuards names folders that hold what is the daemon's, and lets viewers choose paths:
+// neither opens anything.
 func TestPolicyGuards(t *testing.T) {
 	g := newGuarded(t)
 	out := filepath.Join(g.root, "out.ts")
@@ -307,7 +311,8 @@ func TestPolicyGuards(t *testing.T) {
 	}
 }
 
-// TestOutputs holds that a file is made for a process only at a start, and only where it would not be in its way.
+// TestOutputs holds that a file is made for a process only at a start, and only where it would not
+// be in its way.
 func TestOutputs(t *testing.T) {
 	g := newGuarded(t)
 	out := filepath.Join(g.root, "out.ts")
@@ -331,7 +336,8 @@ func TestOutputs(t *testing.T) {
 	}
 }
 
-// FuzzArgument holds that no name makes another word of a word: no option, no other folder, no other address.
+// FuzzArgument holds that no name makes another word of a word: no option, no other folder, no
+// other address.
 func FuzzArgument(f *testing.F) {
 	for _, m := range []string{"-x", "..", ".", "", "a/../b", "pipe:5", "x@y", "a&b=c", "-", "%2e%2e", "a b", "'", "\n", "ü", "|cat", "concat:a|b"} {
 		f.Add(m, m)

@@ -12,13 +12,16 @@
 //	failure.go, redact.go                       why it ended, in words people understand
 //	identity.go, handle.go, proc.go, queue.go   what the kernel tells of a process
 //
-// The process is a session of its own with no pipe to us, so that it goes on when the controller is killed or replaced. The next [New] on
-// the same folder adopts it: same process, no second copy, counters continued. It is known by its pid, start time, boot, pidfd inode and a
-// cookie in its environment, and never signalled before all of them match. What makes a second copy impossible is a lock on a file of the
-// folder which the process itself holds: the kernel frees it when the last one of its family ends, whatever was lost meanwhile.
+// The process is a session of its own with no pipe to us, so that it goes on when the controller is
+// killed or replaced. The next [New] on the same folder adopts it: same process, no second copy,
+// counters continued. It is known by its pid, start time, boot, pidfd inode and a cookie in its
+// environment, and never signalled before all of them match. What makes a second copy impossible is
+// a lock on a file of the folder which the process itself holds: the kernel frees it when the last
+// one of its family ends, whatever was lost meanwhile.
 //
-// The process reads what strangers send, so its words are not believed blindly, and it can touch only what its settings name: see
-// package sandbox. What it may write to in its folder is a folder of its own there, so that none of our files can be put in its place.
+// The process reads what strangers send, so its words are not believed blindly, and it can touch
+// only what its settings name: see package sandbox. What it may write to in its folder is a folder
+// of its own there, so that none of our files can be put in its place.
 //
 // Only Linux 5.10 and later will do. Exit statuses of adopted processes need 6.15.
 package ffmpeg

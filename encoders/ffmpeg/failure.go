@@ -28,9 +28,10 @@ type failure struct {
 	name  string // what it is about
 }
 
-// cause knows one reason by FFmpeg's words. They were collected from FFmpeg 5.1; later ones say the same in other places. Much of what FFmpeg
-// prints was written by others: titles, names of files, a server's own words. A cause is looked for in complaints alone, and where
-// FFmpeg's words begin or end a line, it is looked for there.
+// cause knows one reason by FFmpeg's words. They were collected from FFmpeg 5.1; later ones say the
+// same in other places. Much of what FFmpeg prints was written by others: titles, names of files, a
+// server's own words. A cause is looked for in complaints alone, and where FFmpeg's words begin or
+// end a line, it is looked for there.
 type cause struct {
 	says    *regexp.Regexp
 	means   string // %s is "input" or "publishing server"
@@ -53,45 +54,68 @@ const (
 )
 
 // inventories are how a program is asked for what it has.
-var inventories = map[proof]string{noEncoder: "-encoders", noDecoder: "-decoders", noFilter: "-filters", noFormat: "-formats", noProtocol: "-protocols"}
+var inventories = map[proof]string{
+	noEncoder: "-encoders", noDecoder: "-decoders", noFilter: "-filters", noFormat: "-formats", noProtocol: "-protocols",
+}
 
 // causes are tried in this order: the first one that is found in a run's complaints wins.
 var causes = []cause{
 	{says: says(`^Unrecognized option '([^']*)'`), means: "unknown option -$1", proof: atOnce},
 	{says: says(`^Option (\S+) not found\.?$`), means: "unknown option $1", proof: atOnce},
-	{says: says(`^Unable to parse option value "([^"]*)"`), means: "an option has the impossible value $1", proof: atOnce},
+	{says: says(`^Unable to parse option value "([^"]*)"`),
+		means: "an option has the impossible value $1", proof: atOnce},
 	{says: says(`^Missing argument for option '([^']*)'`), means: "option -$1 lacks its value", proof: atOnce},
-	{says: says(`^Error (?:splitting|parsing) the argument list`), means: "the command line is not understood", proof: atOnce},
+	{says: says(`^Error (?:splitting|parsing) the argument list`),
+		means: "the command line is not understood", proof: atOnce},
 	{says: says(`^Unknown encoder '([^']*)'$`), means: "this ffmpeg has no encoder $1", proof: noEncoder},
 	{says: says(`^Unknown decoder '([^']*)'$`), means: "this ffmpeg has no decoder $1", proof: noDecoder},
 	{says: says(`^No such filter: '([^']*)'$`), means: "this ffmpeg has no filter $1", proof: noFilter},
-	{says: says(`^(?:Requested output format|Unknown input format:?) '([^']*)'`), means: "this ffmpeg does not know the format $1", proof: noFormat},
-	{says: says(`^Protocol '([^']*)' not on whitelist`), means: "the %s leads to protocol $1, which is not allowed for it"},
-	{says: says(`^(?:([a-z][a-z0-9+-]*):.*: )?Protocol not found$`), means: "this ffmpeg does not know the protocol of the %s", proof: noProtocol},
-	{says: says(`maybe incorrect parameters such as`), means: "the encoder does not take its settings, or not with these pictures"},
-	{says: says(`^\S+: error while loading shared libraries: (\S+): `), means: "the program lacks its library $1", proof: noLibrary},
-	{says: says(`(?i):SRT\b.*(?:BADSECRET|incorrect passphrase)|(?:^|: )incorrect passphrase`), means: "the %s refuses the passphrase"},
-	{says: says(`(?i)^HTTP error 401\b|: Server returned 401\b|^method \S+ failed: 401\b|(?:^|: )(?:401 )?unauthori[sz]ed$|^Server error: .*(?:unauthori[sz]ed|authoriz?ation failed|authentication failed|Connect\.Rejected|Publish\.(?:BadName|Denied)|invalid token)`),
+	{says: says(`^(?:Requested output format|Unknown input format:?) '([^']*)'`),
+		means: "this ffmpeg does not know the format $1", proof: noFormat},
+	{says: says(`^Protocol '([^']*)' not on whitelist`),
+		means: "the %s leads to protocol $1, which is not allowed for it"},
+	{says: says(`^(?:([a-z][a-z0-9+-]*):.*: )?Protocol not found$`),
+		means: "this ffmpeg does not know the protocol of the %s", proof: noProtocol},
+	{says: says(`maybe incorrect parameters such as`),
+		means: "the encoder does not take its settings, or not with these pictures"},
+	{says: says(`^\S+: error while loading shared libraries: (\S+): `),
+		means: "the program lacks its library $1", proof: noLibrary},
+	{says: says(`(?i):SRT\b.*(?:BADSECRET|incorrect passphrase)|(?:^|: )incorrect passphrase`),
+		means: "the %s refuses the passphrase"},
+	{says: says(`(?i)^HTTP error 401\b|: Server returned 401\b|^method \S+ failed: 401\b|(?:^` +
+		`|: )(?:401 )?unauthori[sz]ed$|^Server error: .*(?:unauthori[sz]ed|authoriz?ation failed` +
+		`|authentication failed|Connect\.Rejected|Publish\.(?:BadName|Denied)|invalid token)`),
 		means: "the %s refuses the password or key"},
-	{says: says(`(?i)^HTTP error 403\b|: Server returned 403\b|^method \S+ failed: 403\b|(?:^|: )(?:403 )?forbidden$|^Server error: .*access denied`), means: "the %s forbids it"},
-	{says: says(`^Failed to resolve hostname|Name or service not known$|Temporary failure in name resolution$`), means: "the host name of the %s is not known (DNS)"},
+	{says: says(`(?i)^HTTP error 403\b|: Server returned 403\b|^method \S+ failed: 403\b|(?:^` +
+		`|: )(?:403 )?forbidden$|^Server error: .*access denied`),
+		means: "the %s forbids it"},
+	{says: says(`^Failed to resolve hostname|Name or service not known$|Temporary failure in name resolution$`),
+		means: "the host name of the %s is not known (DNS)"},
 	{says: says(`(?:^|: )Connection refused$`), means: "connection refused by the %s"},
 	{says: says(`(?:^|: )(?:No route to host|Network is unreachable)$`), means: "no network leads to the %s"},
 	{says: says(`(?:^|: )Device or resource busy$`), means: "the device is busy: another program uses it"},
 	{says: says(`(?:^|: )No space left on device$`), means: "the disk is full"},
-	{says: says(`(?i)^av_interleaved_write_frame\(\): (?:Broken pipe|Connection reset|End of file)|^Error writing trailer of .*: (?:Broken pipe|Connection reset)|^Error muxing a packet`),
+	{says: says(`(?i)^av_interleaved_write_frame\(\): (?:Broken pipe|Connection reset|End of file)` +
+		`|^Error writing trailer of .*: (?:Broken pipe|Connection reset)|^Error muxing a packet`),
 		means: "the publishing server closed the connection"},
-	{says: says(`(?i)^av_interleaved_write_frame\(\): (?:Connection timed out|Operation timed out)`), means: "the publishing server takes nothing any more"},
-	{says: says(`(?:^|: )(?:Connection timed out|Operation timed out|ETIMEDOUT)$`), means: "the %s does not answer"},
-	{says: says(`(?:^|: )(?:Connection reset by peer|Broken pipe)$|^Cannot read RTMP handshake`), means: "the %s closed the connection"},
+	{says: says(`(?i)^av_interleaved_write_frame\(\): (?:Connection timed out|Operation timed out)`),
+		means: "the publishing server takes nothing any more"},
+	{says: says(`(?:^|: )(?:Connection timed out|Operation timed out|ETIMEDOUT)$`),
+		means: "the %s does not answer"},
+	{says: says(`(?:^|: )(?:Connection reset by peer|Broken pipe)$|^Cannot read RTMP handshake`),
+		means: "the %s closed the connection"},
 	{says: says(`^Connection to srt://\S* failed`), means: "the %s does not take the SRT connection"},
-	{says: says(`(?i)^HTTP error 404\b|: Server returned 404\b|^method \S+ failed: 404\b|(?:^|: )(?:No such file or directory|No such device)$`), means: "the %s is not found"},
+	{says: says(`(?i)^HTTP error 404\b|: Server returned 404\b|^method \S+ failed: 404\b|(?:^` +
+		`|: )(?:No such file or directory|No such device)$`),
+		means: "the %s is not found"},
 	{says: says(`(?:^|: )(?:Permission denied|Operation not permitted)$`), means: "permission denied for the %s"},
 	{says: says(`: Server returned 5XX Server Error`), means: "the server of the %s has an error of its own"},
 	{says: says(`^Stream map '0:v:0' matches no streams`), means: "the input has no video", probing: true},
 	{says: says(`^Stream map '0:a:0' matches no streams`), means: "the input has no audio", probing: true},
-	{says: says(`Could not find codec parameters|dimensions not set|does not contain any stream`), means: "the input's pictures could not be understood from their beginning", probing: true},
-	{says: says(`(?:^|: )Invalid data found when processing input$`), means: "the input is not a video that ffmpeg understands", probing: true},
+	{says: says(`Could not find codec parameters|dimensions not set|does not contain any stream`),
+		means: "the input's pictures could not be understood from their beginning", probing: true},
+	{says: says(`(?:^|: )Invalid data found when processing input$`),
+		means: "the input is not a video that ffmpeg understands", probing: true},
 	{says: says(`(?:^|: )(?:Cannot allocate memory|Out of memory)$`), means: "out of memory"},
 	{says: says(`(?:^|: )Input/output error$`), means: "the %s broke off"},
 }
@@ -99,7 +123,8 @@ var causes = []cause{
 func says(words string) *regexp.Regexp { return regexp.MustCompile(words) }
 
 var (
-	levelled    = regexp.MustCompile(`^((?:\[[^\]]* @ 0x[0-9a-f]+\] )*)\[(quiet|panic|fatal|error|warning|info|verbose|debug|trace)\] ?`)
+	levelled = regexp.MustCompile(`^((?:\[[^\]]* @ 0x[0-9a-f]+\] )*)` +
+		`\[(quiet|panic|fatal|error|warning|info|verbose|debug|trace)\] ?`)
 	reply       = regexp.MustCompile(`^((?:HTTP error|method \S+ failed:) \d+) .*`) // whose end is the server's own
 	mapping     = regexp.MustCompile(`^(?:\[info\] )?Stream mapping:$`)
 	component   = regexp.MustCompile(`^\[[^\]]* @ 0x[0-9a-f]+\] `)
@@ -128,7 +153,8 @@ func (e *Encoder) explain(p *process, how exit) failure {
 	said := words{lines: outputLines(body), cut: len(body) >= logTail, ffmpeg: p.Progress}
 	f := classify(said, how, e.redactor(), func(f failure) bool { return e.proves(said, f) })
 	if e.settings.confined() && slices.ContainsFunc(said.lines, denied.MatchString) {
-		f.text += "; it may touch only what its settings name: if it needs more, write that into allow, or set sandbox: off"
+		f.text += "; it may touch only what its settings name: if it needs more, " +
+			"write that into allow, or set sandbox: off"
 	}
 	if f.probing && p.Fast {
 		f.text += "; it was probed briefly, the next start takes the time it needs"
@@ -187,13 +213,14 @@ func (w words) complains(line string) (message string, ok bool) {
 		return reply.ReplaceAllString(line[len(m[0]):], "$1"), loud[m[2]]
 	case library.MatchString(line):
 		return line, true
-	case w.ffmpeg && slices.ContainsFunc(w.lines, levelled.MatchString): // it goes on with a line before, whatever that was
-		return "", false
+	case w.ffmpeg && slices.ContainsFunc(w.lines, levelled.MatchString):
+		return "", false // it goes on with a line before, whatever that was
 	}
 	return component.ReplaceAllString(line, ""), line[0] != ' '
 }
 
-// description is where the lines stand with which FFmpeg tells what its inputs say of themselves; from is -1 when no input was opened.
+// description is where the lines stand with which FFmpeg tells what its inputs say of themselves;
+// from is -1 when no input was opened.
 func (w words) description() (from, to int) {
 	from = slices.IndexFunc(w.lines, inputOpened.MatchString)
 	for i, line := range w.lines {
@@ -204,7 +231,8 @@ func (w words) description() (from, to int) {
 	return from, to
 }
 
-// beforeAll reports whether a line was said before an input was opened or anything was read of one: then nobody else can have had a say in it.
+// beforeAll reports whether a line was said before an input was opened or anything was read of one:
+// then nobody else can have had a say in it.
 func (w words) beforeAll(line int) bool {
 	return w.ffmpeg && !w.cut && !slices.ContainsFunc(w.lines[:line], func(l string) bool {
 		return inputOpened.MatchString(l) || component.MatchString(l) && !evaluation.MatchString(l)
@@ -251,8 +279,8 @@ func (w words) reason(how exit, proves func(failure) bool) failure {
 			if m == nil {
 				continue
 			}
-			f := failure{text: string(c.says.ExpandString(nil, c.means, message, m)), probing: c.probing, proof: c.proof, line: i}
-			f.text = strings.ReplaceAll(f.text, "%s", side)
+			f := failure{probing: c.probing, proof: c.proof, line: i}
+			f.text = strings.ReplaceAll(string(c.says.ExpandString(nil, c.means, message, m)), "%s", side)
 			f.name = string(c.says.ExpandString(nil, "$1", message, m))
 			f.permanent = c.proof != never && proves(f)
 			if c.proof == never || f.permanent || !w.ffmpeg && c.proof != noLibrary {

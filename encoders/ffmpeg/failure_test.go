@@ -32,7 +32,8 @@ func told() string {
 	return text.String()
 }
 
-// hostileFilm makes a film of half a second, with lies wherever its container has a place for words.
+// hostileFilm makes a film of half a second, with lies wherever its container has a place for
+// words.
 func hostileFilm(t *testing.T, name string, lie string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -52,7 +53,8 @@ func hostileFilm(t *testing.T, name string, lie string) string {
 	return path
 }
 
-// TestLies makes FFmpeg fail at its output, after an input has said what else may have been the cause.
+// TestLies makes FFmpeg fail at its output, after an input has said what else may have been the
+// cause.
 func TestLies(t *testing.T) {
 	needFFmpeg(t)
 	for _, name := range []string{"a.mkv", "a.mp4", "a.ts", "a.flv", "a.nut"} {
@@ -137,7 +139,8 @@ func failed(t *testing.T, s Settings, publish string) encoders.Status {
 	return awaitState(t, e, encoders.StateFailed)
 }
 
-// TestProofs has lines told where only the program itself can have said them, and where somebody else can.
+// TestProofs has lines told where only the program itself can have said them, and where somebody
+// else can.
 func TestProofs(t *testing.T) {
 	needFFmpeg(t)
 	const before, banner = "[info] Input #0, mov, from 'x':\n", "[info] ffmpeg version 7\n"

@@ -34,8 +34,9 @@ type trial struct {
 	Wraps   bool      `json:"wraps"` // it hands its args and descriptors on to FFmpeg
 }
 
-// known returns the settings, and knows whether a binary of another name hands its args on to FFmpeg. That is tried once for a program as
-// it is, and only when the args could hide the key: a program that has nothing to do with FFmpeg is never run for it.
+// known returns the settings, and knows whether a binary of another name hands its args on to
+// FFmpeg. That is tried once for a program as it is, and only when the args could hide the key: a
+// program that has nothing to do with FFmpeg is never run for it.
 func (e *Encoder) known(ctx context.Context) Settings {
 	s := e.settings
 	switch {
@@ -124,9 +125,10 @@ func (s Settings) couldHide() bool {
 	return format == "flv" || format == "mpegts" || format == "whip"
 }
 
-// wrapsFFmpeg runs the binary with a second of silence to nowhere. It is as good as FFmpeg when it says FFmpeg's name, has read an option
-// file behind optionFD, and reports progress on its standard output: a container or another machine does not have our descriptors.
-// Whatever the program has started is ended with it.
+// wrapsFFmpeg runs the binary with a second of silence to nowhere. It is as good as FFmpeg when it
+// says FFmpeg's name, has read an option file behind optionFD, and reports progress on its standard
+// output: a container or another machine does not have our descriptors. Whatever the program has
+// started is ended with it.
 func (e *Encoder) wrapsFFmpeg(ctx context.Context, path string) bool {
 	options, err := pipeOf("fflags=+bitexact\n")
 	if err != nil {
@@ -140,8 +142,8 @@ func (e *Encoder) wrapsFFmpeg(ctx context.Context, path string) bool {
 	defer null.Close()
 	ctx, cancel := context.WithTimeout(ctx, wrapperTime)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, path, "-nostdin", "-progress", "pipe:1", "-f", "lavfi", "-i", "anullsrc", "-t", "0.1",
-		"-f", "null", "-fpre", fmt.Sprintf("/dev/fd/%d", optionFD), "-")
+	cmd := exec.CommandContext(ctx, path, "-nostdin", "-progress", "pipe:1", "-f", "lavfi", "-i", "anullsrc",
+		"-t", "0.1", "-f", "null", "-fpre", fmt.Sprintf("/dev/fd/%d", optionFD), "-")
 	cookie := newCookie(wrapperRun)
 	cmd.Env = environment(cookie, encoders.Job{}, "")
 	cmd.ExtraFiles = []*os.File{null, options} // descriptors 3, the lock's, and 4
@@ -159,7 +161,8 @@ func (e *Encoder) wrapsFFmpeg(ctx context.Context, path string) bool {
 	}
 	err = cmd.Wait()
 	endAll(all)
-	return err == nil && strings.Contains(said.String(), "ffmpeg version") && bytes.Contains(progress.Bytes(), []byte("progress=end"))
+	return err == nil && strings.Contains(said.String(), "ffmpeg version") &&
+		bytes.Contains(progress.Bytes(), []byte("progress=end"))
 }
 
 // endAll kills the family of a program that was tried, until none of it is left.

@@ -45,7 +45,8 @@ func TestWrapper(t *testing.T) {
 	}
 }
 
-// TestNoWrapper warns where a program does not hand on what hiding needs, and leaves alone those whose args are not FFmpeg's.
+// TestNoWrapper warns where a program does not hand on what hiding needs, and leaves alone those
+// whose args are not FFmpeg's.
 func TestNoWrapper(t *testing.T) {
 	needFFmpeg(t)
 	ran := filepath.Join(t.TempDir(), "ran")
@@ -78,8 +79,8 @@ func TestNoWrapper(t *testing.T) {
 	}
 }
 
-// TestTrialLeavesNothing tries a program that runs its streamer as a child and does not care for its args: nothing of it outlives the try,
-// which is over before the first viewer comes.
+// TestTrialLeavesNothing tries a program that runs its streamer as a child and does not care for
+// its args: nothing of it outlives the try, which is over before the first viewer comes.
 func TestTrialLeavesNothing(t *testing.T) {
 	marks := t.TempDir()
 	for name, line := range map[string]string{

@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The versions of Landlock's interface that brought something. Landlock itself came with Linux 5.13.
+// The versions of Landlock's interface that brought something. Landlock itself came with Linux
+// 5.13.
 const (
 	abiRefer    = 2 // 5.19: moving files between folders
 	abiTruncate = 3 // 6.2
@@ -31,7 +32,8 @@ var abi = sync.OnceValue(func() int {
 const (
 	readFile  = unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_READ_FILE
 	writeFile = readFile | unix.LANDLOCK_ACCESS_FS_WRITE_FILE | unix.LANDLOCK_ACCESS_FS_TRUNCATE
-	device    = unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_WRITE_FILE | unix.LANDLOCK_ACCESS_FS_IOCTL_DEV
+	device    = unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_WRITE_FILE |
+		unix.LANDLOCK_ACCESS_FS_IOCTL_DEV
 
 	readFolder  = readFile | unix.LANDLOCK_ACCESS_FS_READ_DIR
 	writeFolder = readFolder | writeFile | unix.LANDLOCK_ACCESS_FS_REMOVE_DIR | unix.LANDLOCK_ACCESS_FS_REMOVE_FILE |
@@ -99,7 +101,8 @@ func (p Policy) fill(set int, all unix.LandlockRulesetAttr) error {
 		{baseDevices, device, deviceFolder}, {p.Devices, device, deviceFolder},
 	} {
 		for _, path := range grant.paths {
-			if err := allow(set, path, grant.file&all.Handled_access_fs, grant.folder&all.Handled_access_fs); err != nil {
+			err := allow(set, path, grant.file&all.Handled_access_fs, grant.folder&all.Handled_access_fs)
+			if err != nil {
 				return fmt.Errorf("%s: %w", path, err)
 			}
 		}
@@ -133,7 +136,8 @@ func allow(set int, path string, file, folder uint64) error {
 }
 
 func addRule(set int, kind uintptr, rule unsafe.Pointer) error {
-	if _, _, errno := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, uintptr(set), kind, uintptr(rule), 0, 0, 0); errno != 0 {
+	_, _, errno := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, uintptr(set), kind, uintptr(rule), 0, 0, 0)
+	if errno != 0 {
 		return errno
 	}
 	return nil

@@ -1,9 +1,10 @@
-// Package sandbox starts processes that can touch only what they were given, so that a program which reads hostile video is not the one
-// that started it.
+// Package sandbox starts processes that can touch only what they were given, so that a program
+// which reads hostile video is not the one that started it.
 //
-// A [Policy] lists what a process may have; [Policy.Do] starts it. The kernel holds the rest back: Landlock files, TCP ports, signals and
-// the memory of other processes, and a seccomp filter the few calls that Landlock does not know. Neither needs a privilege, and both are
-// inherited by all that the process starts. What a kernel cannot do is left out, and [Describe] says so.
+// A [Policy] lists what a process may have; [Policy.Do] starts it. The kernel holds the rest back:
+// Landlock files, TCP ports, signals and the memory of other processes, and a seccomp filter the
+// few calls that Landlock does not know. Neither needs a privilege, and both are inherited by all
+// that the process starts. What a kernel cannot do is left out, and [Describe] says so.
 package sandbox
 
 import (
@@ -19,8 +20,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Policy says what a process may touch beside the [Base] that each one has. Paths that are not there are passed over. A path stands for
-// what is there when the process is started: a file that takes its place later is another one. Folders stand for all that is ever in them.
+// Policy says what a process may touch beside the [Base] that each one has. Paths that are not
+// there are passed over. A path stands for what is there when the process is started: a file that
+// takes its place later is another one. Folders stand for all that is ever in them.
 type Policy struct {
 	Read    []string // files and folders to read and to execute
 	Write   []string // files and folders to read, execute and change
@@ -29,17 +31,26 @@ type Policy struct {
 	Sockets bool     // it may use unix sockets
 }
 
-// Base is what each process may read: programs, libraries, and what finding a host or a font takes. It holds no folder that others write to.
+// Base is what each process may read: programs, libraries, and what finding a host or a font takes.
+// It holds no folder that others write to.
 var Base = []string{
-	"/usr/bin", "/usr/sbin", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libx32", "/usr/libexec", "/usr/share", "/usr/local/bin",
-	"/usr/local/sbin", "/usr/local/lib", "/usr/local/lib64", "/usr/local/libexec", "/usr/local/share", "/usr/local/cuda", "/bin", "/sbin", "/lib",
+	"/usr/bin", "/usr/sbin", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libx32", "/usr/libexec",
+	"/usr/share", "/usr/local/bin",
+	"/usr/local/sbin", "/usr/local/lib", "/usr/local/lib64", "/usr/local/libexec", "/usr/local/share",
+	"/usr/local/cuda", "/bin", "/sbin", "/lib",
 	"/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store", "/run/current-system", "/run/opengl-driver",
-	"/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/ld.so.preload", "/etc/ld-musl-x86_64.path", "/etc/ld-musl-aarch64.path",
-	"/etc/localtime", "/etc/timezone", "/etc/passwd", "/etc/group", "/etc/services", "/etc/protocols", "/etc/os-release", "/etc/mime.types",
-	"/etc/resolv.conf", "/etc/hosts", "/etc/host.conf", "/etc/gai.conf", "/etc/nsswitch.conf", "/run/systemd/resolve", "/run/resolvconf",
-	"/run/NetworkManager", "/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/ca-certificates", "/etc/pki/tls/certs", "/etc/pki/ca-trust",
-	"/etc/crypto-policies", "/etc/gnutls", "/var/lib/ca-certificates", "/etc/fonts", "/var/cache/fontconfig", "/etc/alsa", "/etc/asound.conf",
-	"/etc/pulse", "/etc/OpenCL", "/etc/vulkan", "/etc/glvnd", "/etc/drirc", "/etc/python3", "/etc/java", "/etc/profile", "/etc/bash.bashrc",
+	"/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/ld.so.preload",
+	"/etc/ld-musl-x86_64.path", "/etc/ld-musl-aarch64.path",
+	"/etc/localtime", "/etc/timezone", "/etc/passwd", "/etc/group", "/etc/services", "/etc/protocols",
+	"/etc/os-release", "/etc/mime.types",
+	"/etc/resolv.conf", "/etc/hosts", "/etc/host.conf", "/etc/gai.conf", "/etc/nsswitch.conf",
+	"/run/systemd/resolve", "/run/resolvconf",
+	"/run/NetworkManager", "/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/ca-certificates",
+	"/etc/pki/tls/certs", "/etc/pki/ca-trust",
+	"/etc/crypto-policies", "/etc/gnutls", "/var/lib/ca-certificates", "/etc/fonts", "/var/cache/fontconfig",
+	"/etc/alsa", "/etc/asound.conf",
+	"/etc/pulse", "/etc/OpenCL", "/etc/vulkan", "/etc/glvnd", "/etc/drirc", "/etc/python3", "/etc/java",
+	"/etc/profile", "/etc/bash.bashrc",
 	"/run/udev/data", "/sys",
 	"/proc", // of other processes it shows what all users may see: what belongs to their user alone is kept back
 }
@@ -47,8 +58,9 @@ var Base = []string{
 // baseDevices are those that each process has.
 var baseDevices = []string{"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"}
 
-// Do runs start in a thread that has no more than the policy, so that the process which start forks has no more either. All else that start
-// does is under the policy, too: it opens nothing. The thread ends with it. Where the kernel has no Landlock, start runs as it is.
+// Do runs start in a thread that has no more than the policy, so that the process which start forks
+// has no more either. All else that start does is under the policy, too: it opens nothing. The
+// thread ends with it. Where the kernel has no Landlock, start runs as it is.
 func (p Policy) Do(start func() error) error {
 	if abi() == 0 {
 		return start()
@@ -63,7 +75,8 @@ func (p Policy) Do(start func() error) error {
 	})
 }
 
-// kept are the capabilities that a process of root's keeps. With others it could look past its sandbox, CAP_PERFMON say into memory.
+// kept are the capabilities that a process of root's keeps. With others it could look past its
+// sandbox, CAP_PERFMON say into memory.
 var kept = map[uintptr]bool{
 	unix.CAP_DAC_OVERRIDE: true, unix.CAP_NET_BIND_SERVICE: true, unix.CAP_SYS_NICE: true, unix.CAP_IPC_LOCK: true,
 	unix.CAP_SETUID: true, unix.CAP_SETGID: true,
@@ -102,8 +115,8 @@ func (p Policy) giveUp() error {
 	return p.filter().install()
 }
 
-// onThread runs f on a thread of its own, which ends afterwards. It is never the first thread of the process: that one is what /proc shows
-// of us, and cannot end.
+// onThread runs f on a thread of its own, which ends afterwards. It is never the first thread of
+// the process: that one is what /proc shows of us, and cannot end.
 func onThread(f func() error) error {
 	result := make(chan error, 1)
 	var run func()
@@ -128,7 +141,8 @@ func onThread(f func() error) error {
 // Available reports whether this kernel can confine a process.
 func Available() bool { return abi() > 0 }
 
-// Describe says in a sentence what holds processes back here, and names what nothing does; open is empty when all is covered.
+// Describe says in a sentence what holds processes back here, and names what nothing does; open is
+// empty when all is covered.
 func Describe() (by string, open []string) {
 	v := abi()
 	if v == 0 {
@@ -149,7 +163,8 @@ func Describe() (by string, open []string) {
 	return by, open
 }
 
-// Holds reports whether a folder holds any of the paths, or is one of them. All of them are without links: see [Real].
+// Holds reports whether a folder holds any of the paths, or is one of them. All of them are without
+// links: see [Real].
 func Holds(folder string, paths []string) bool {
 	inside := strings.TrimSuffix(folder, "/") + "/"
 	return slices.ContainsFunc(paths, func(p string) bool { return p == folder || strings.HasPrefix(p, inside) })

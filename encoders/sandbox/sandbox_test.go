@@ -263,7 +263,8 @@ func (p prey) policy(t *testing.T) Policy {
 	return Policy{Read: []string{self, p.Given, p.Given + ".long"}, Write: []string{p.Own}, Ports: []int{p.Camera}}
 }
 
-// TestHostile has a process try what a program may try that has been taken over: first as it is, then confined.
+// TestHostile has a process try what a program may try that has been taken over: first as it is,
+// then confined.
 func TestHostile(t *testing.T) {
 	if !Available() {
 		t.Skip("this kernel has no Landlock")
@@ -290,7 +291,8 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// TestFree holds what the confined process leaves behind: a starter that may do all it could before.
+// TestFree holds what the confined process leaves behind: a starter that may do all it could
+// before.
 func TestFree(t *testing.T) {
 	p := newPrey(t)
 	for range 20 {

@@ -7,7 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// filter is a program for the kernel's seccomp: it sees the number of each system call and its arguments, and not what they point to.
+// filter is a program for the kernel's seccomp: it sees the number of each system call and its
+// arguments, and not what they point to.
 type filter []unix.SockFilter
 
 // Where struct seccomp_data has what (linux/seccomp.h).
@@ -17,8 +18,9 @@ const (
 	offArgs   = 16 // eight bytes each, the lower half first
 )
 
-// filter returns what Landlock does not know: unix sockets, ways to a TCP port around it, and what may be done to files and processes of
-// the same user by their name alone. An empty one means that this processor's calls are not known here.
+// filter returns what Landlock does not know: unix sockets, ways to a TCP port around it, and what
+// may be done to files and processes of the same user by their name alone. An empty one means that
+// this processor's calls are not known here.
 func (p Policy) filter() filter {
 	if !filterKnown {
 		return nil
@@ -42,7 +44,8 @@ func (p Policy) filter() filter {
 	if abi() >= abiPorts {
 		// Landlock knows TCP by its own name alone, and only connect.
 		socket = append(socket, arg(0), jump(unix.BPF_JEQ, unix.AF_SMC, 0, 1), fail(unix.EACCES),
-			arg(2), jump(unix.BPF_JEQ, unix.IPPROTO_MPTCP, 0, 1), fail(unix.EACCES), jump(unix.BPF_JEQ, ipprotoSMC, 0, 1), fail(unix.EACCES))
+			arg(2), jump(unix.BPF_JEQ, unix.IPPROTO_MPTCP, 0, 1), fail(unix.EACCES),
+			jump(unix.BPF_JEQ, ipprotoSMC, 0, 1), fail(unix.EACCES))
 		f.on(unix.SYS_SENDTO, arg(3), jump(unix.BPF_JSET, unix.MSG_FASTOPEN, 0, 1), fail(unix.EACCES))
 		f.on(unix.SYS_SENDMSG, arg(2), jump(unix.BPF_JSET, unix.MSG_FASTOPEN, 0, 1), fail(unix.EACCES))
 		f.on(unix.SYS_SENDMMSG, arg(3), jump(unix.BPF_JSET, unix.MSG_FASTOPEN, 0, 1), fail(unix.EACCES))

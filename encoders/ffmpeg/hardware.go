@@ -1,0 +1,62 @@
+package ffmpeg
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// hardware knows which devices go with the words of a command line, and which of them are reached
+// through unix sockets.
+var hardware = []struct {
+	says    *regexp.Regexp
+	devices string // in /dev
+	sockets bool
+}{
+	{regexp.MustCompile(`v4l2|video4linux`), "video* media* v4l v4l-subdev* vchiq vcsm-cma dma_heap", false},
+	{regexp.MustCompile(`vaapi|qsv|kms|drm|opencl|vulkan|amf`), "dri kfd", false},
+	{regexp.MustCompile(`nvenc|nvdec|cuda|cuvid|npp|nvmpi|nvv4l2`), "dri nvidia* nvhost* nvmap nvgpu", false},
+	{regexp.MustCompile(`rkmpp|mpp|rga`), "mpp_service rga dri dma_heap mali*", false},
+	{regexp.MustCompile(`decklink`), "blackmagic", false},
+	{regexp.MustCompile(`fbdev`), "fb*", false},
+	{regexp.MustCompile(`dvb`), "dvb", false},
+	{regexp.MustCompile(`iec61883|dc1394`), "fw*", false},
+	{regexp.MustCompile(`alsa|pulse|jack|sndio|oss\b`), "snd shm", true},
+	{regexp.MustCompile(`x11grab|xcbgrab|ximagesrc|pipewire`), "shm", true},
+}
+
+// hardware grants the devices that the words speak of. A program that is no FFmpeg may use any of
+// them without a word.
+func (g *grants) hardware(s Settings, words []string) {
+	text := strings.Join(words, " ")
+	var all []os.DirEntry
+	for _, h := range hardware {
+		named := h.says.MatchString(text)
+		if !named && s.isFFmpeg() {
+			continue
+		}
+		if all == nil { // read once, and only if it is needed
+			all, _ = os.ReadDir("/dev")
+		}
+		for pattern := range strings.FieldsSeq(h.devices) {
+			for _, d := range all {
+				if ok, _ := filepath.Match(pattern, d.Name()); ok && (pattern != "shm" || named) {
+					g.Devices = append(g.Devices, "/dev/"+d.Name())
+				}
+			}
+		}
+		if named && h.sockets {
+			g.Sockets = true
+			if strings.Contains(h.devices, "shm") {
+				g.Write = append(g.Write, "/dev/shm")
+			}
+			home := os.Getenv("HOME")
+			for _, path := range []string{os.Getenv("XAUTHORITY"), home + "/.Xauthority", home + "/.config/pulse"} {
+				if filepath.IsAbs(path) && !g.guarded(path) {
+					g.Read = append(g.Read, path)
+				}
+			}
+		}
+	}
+}
