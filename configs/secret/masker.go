@@ -7,13 +7,13 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
-	"encoding/xml"
+	"html"
 	"net/netip"
 	"net/url"
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -86,10 +86,10 @@ func (m *Masker) know(text, instead string) {
 	}
 	m.seen[text] = true
 	for _, form := range forms(text) {
-		if len(form) < least || form != text && m.seen[form] {
+		form = lower(form)
+		if len(form) < least || slices.ContainsFunc(m.known[[least]byte([]byte(form))], func(n needle) bool { return n.text == form }) {
 			continue
 		}
-		m.seen[form] = true
 		first := [least]byte([]byte(form))
 		list := append(m.known[first], needle{form, instead})
 		slices.SortStableFunc(list, func(a, b needle) int { return cmp.Compare(len(b.text), len(a.text)) })
@@ -97,37 +97,71 @@ func (m *Masker) know(text, instead string) {
 	}
 }
 
-// forms are the ways in which a text is written inside other texts.
+// forms are the ways in which a text is written inside other texts, beside those that [plain] undoes.
 func forms(text string) []string {
 	md, sha, sha2 := md5.Sum([]byte(text)), sha1.Sum([]byte(text)), sha256.Sum256([]byte(text))
-	quoted, _ := json.Marshal(text) // a string always can be
-	var markup strings.Builder
-	_ = xml.EscapeText(&markup, []byte(text)) // nor does a Builder fail
 	list := []string{
-		text, url.QueryEscape(text), strings.ReplaceAll(url.QueryEscape(text), "+", "%20"), url.PathEscape(text),
-		url.UserPassword("", text).String()[1:], string(quoted[1 : len(quoted)-1]), markup.String(),
+		text, strings.ReplaceAll(text, " ", "+"),
 		base64.StdEncoding.EncodeToString([]byte(text)), base64.RawStdEncoding.EncodeToString([]byte(text)),
 		base64.URLEncoding.EncodeToString([]byte(text)), base64.RawURLEncoding.EncodeToString([]byte(text)),
 	}
 	for _, sum := range [][]byte{[]byte(text), md[:], sha[:], sha2[:]} {
-		digits := hex.EncodeToString(sum)
-		list = append(list, digits, strings.ToUpper(digits))
-	}
-	for _, form := range list[1:5] {
-		list = append(list, lowerEscapes(form))
+		list = append(list, hex.EncodeToString(sum))
 	}
 	return list
 }
 
-// lowerEscapes writes %2F as %2f.
-func lowerEscapes(text string) string {
+// lower is text with small letters, byte by byte: what stands where stays so.
+func lower(text string) string {
 	b := []byte(text)
-	for i := 0; i+2 < len(b); i++ {
-		if b[i] == '%' {
-			copy(b[i+1:i+3], strings.ToLower(string(b[i+1:i+3])))
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
 		}
 	}
 	return string(b)
+}
+
+// escape is one character as a URL, JSON, a shell or XML writes it.
+var escape = regexp.MustCompile(`%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|'\\''|\\["'\\/]|&(?:quot|apos|amp|lt|gt|#[0-9]{2,3}|#x[0-9A-Fa-f]{2});`)
+
+// plain undoes the escapes of a text, whichever of its characters are written so. At tells where each byte of plain, and its end, stands in
+// text.
+func plain(text string) (undone string, at []int) {
+	found := escape.FindAllStringIndex(text, -1)
+	if found == nil {
+		return text, nil
+	}
+	b := make([]byte, 0, len(text))
+	put := func(s string, from, step int) {
+		for i := range len(s) {
+			b, at = append(b, s[i]), append(at, from+i*step)
+		}
+	}
+	from := 0
+	for _, m := range found {
+		put(text[from:m[0]], from, 1)
+		put(unescape(text[m[0]:m[1]]), m[0], 0)
+		from = m[1]
+	}
+	put(text[from:], from, 1)
+	return string(b), append(at, len(text))
+}
+
+func unescape(s string) string {
+	switch {
+	case s[0] == '%':
+		c, _ := hex.DecodeString(s[1:])
+		return string(c)
+	case s[0] == '&':
+		return html.UnescapeString(s)
+	case s[0] == '\\' && s[1] == 'u':
+		n, _ := strconv.ParseUint(s[2:], 16, 16)
+		return string(rune(n))
+	case s[0] == '\\':
+		return s[1:]
+	}
+	return "'"
 }
 
 // openKeys are parameters of streaming URLs whose values open nothing.
@@ -222,15 +256,38 @@ func (m *Masker) spans(text string) []span {
 	return merged
 }
 
-// knownIn finds the secrets that were told, wherever they stand: also those that overlap.
+// knownIn finds the secrets that were told, wherever they stand, also those that overlap, and those that are escaped once or twice.
 func (m *Masker) knownIn(text string) []span {
 	if m == nil {
 		return nil
 	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
+	if len(m.known) == 0 {
+		return nil
+	}
+	found := m.written(lower(text))
+	once, at := plain(text)
+	if at == nil {
+		return found
+	}
+	for _, s := range m.written(lower(once)) {
+		found = append(found, span{at[s.from], at[s.to], s.instead})
+	}
+	twice, inner := plain(once)
+	if inner == nil {
+		return found
+	}
+	for _, s := range m.written(lower(twice)) {
+		found = append(found, span{at[inner[s.from]], at[inner[s.to]], s.instead})
+	}
+	return found
+}
+
+// written finds the secrets that stand in a text as they are. The caller holds mu.
+func (m *Masker) written(text string) []span {
 	var found []span
-	for i := 0; len(m.known) > 0 && i+least <= len(text); i++ {
+	for i := 0; i+least <= len(text); i++ {
 		for _, n := range m.known[[least]byte([]byte(text[i:i+least]))] {
 			end := i + len(n.text)
 			if strings.HasPrefix(text[i:], n.text) && (len(n.text) >= alone || standsAlone(text, i, end)) {

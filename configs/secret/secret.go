@@ -20,7 +20,7 @@
 // and their kind, bearer tokens and JSON web tokens.
 //
 // A known secret of six bytes and more is hidden wherever it is found, in every form in which programs write
-// it (percent-encoded, quoted, base64, hex, and as a digest); a shorter one only where no letter or digit is
+// it (percent-encoded, quoted, base64, hex, and as a digest), in small letters or capitals; a shorter one only where no letter or digit is
 // beside it.
 package secret
 

@@ -40,7 +40,7 @@ func (c *call) trace(req *http.Request, res *http.Response, body []byte, err err
 		if secret.Named(name) {
 			value = mask
 		}
-		t.Headers = append(t.Headers, name+": "+value)
+		t.Headers = append(t.Headers, clean(c.mask, name)+": "+value)
 	}
 	if req.GetBody != nil {
 		if b, bodyErr := req.GetBody(); bodyErr == nil {
