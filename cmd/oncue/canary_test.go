@@ -1,0 +1,356 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/oncue/oncue/configs"
+	"github.com/oncue/oncue/configs/secret"
+	"github.com/oncue/oncue/controller"
+	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/obs/obstest"
+)
+
+// The values of references in these tests. They hold what URLs, JSON and shells escape, so "canary" is what is sought.
+var canaries = map[string]string{"HUSH": `canary/7+x="y'z`, "TOKEN": "canary-token-0123456789"}
+
+// textKey is a key of a driver's settings that can hold a text, and what stands there around the reference.
+type textKey struct {
+	path []string
+	wrap func(text string) any
+}
+
+// textKeys finds the keys by the types, so that a new key is tried without a word here. Those that are marked as shown name addresses, paths
+// and choices.
+func textKeys(t reflect.Type, path []string, wrap func(string) any) []textKey {
+	switch {
+	case t == reflect.TypeFor[secret.Value](), t.Kind() == reflect.String:
+		return []textKey{{path, wrap}}
+	case t.Kind() == reflect.Interface:
+		return []textKey{{path, func(s string) any { return map[string]any{"x": []any{wrap(s)}} }}}
+	case t.Kind() == reflect.Pointer:
+		return textKeys(t.Elem(), path, wrap)
+	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct: // one may stand alone
+		return textKeys(t.Elem(), path, wrap)
+	case t.Kind() == reflect.Slice:
+		return textKeys(t.Elem(), path, func(s string) any { return []any{wrap(s)} })
+	case t.Kind() == reflect.Map && t.Elem().Kind() == reflect.Interface:
+		return []textKey{{append(slices.Clone(path), "x"), wrap}}
+	case t.Kind() == reflect.Map:
+		return textKeys(t.Elem(), append(slices.Clone(path), "x"), wrap)
+	case t.Kind() == reflect.Struct:
+		var keys []textKey
+		for _, f := range reflect.VisibleFields(t) {
+			name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+			if name != "" && name != "-" && f.Tag.Get("enum") == "" && f.Tag.Get("shown") == "" {
+				keys = append(keys, textKeys(f.Type, append(slices.Clone(path), name), wrap)...)
+			}
+		}
+		return keys
+	}
+	return nil
+}
+
+// with is a copy of settings with one key set.
+func with(settings any, path []string, value any) any {
+	if len(path) == 0 {
+		return value
+	}
+	old, _ := settings.(map[string]any)
+	out := maps.Clone(old)
+	if out == nil {
+		out = map[string]any{}
+	}
+	out[path[0]] = with(old[path[0]], path[1:], value)
+	return out
+}
+
+// loudFFmpeg is a program of FFmpeg's name that writes down its command line and environment, complains of all that it was given, and ends.
+func loudFFmpeg(t *testing.T) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "ffmpeg")
+	const script = `#!/bin/sh
+tr '\0' '\n' </proc/$$/cmdline >>"$0.seen"; tr '\0' '\n' </proc/$$/environ >>"$0.seen"
+echo "[error] $*" >&2
+for fd in 4 5; do [ -p /proc/$$/fd/$fd ] && cat /proc/$$/fd/$fd >&2; done
+exit 1
+`
+	if err := os.WriteFile(path, []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// echoBox is a box that refuses everything with all that it was sent, but tells its state.
+func echoBox(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	w.Header().Set("Set-Cookie", "sid=canary-cookie")
+	if !strings.HasPrefix(r.URL.Path, "/state") {
+		w.WriteHeader(http.StatusInternalServerError)
+	}
+	fmt.Fprintf(w, "%s %v %s %s", r.URL, r.Header, body, r.URL.RawQuery)
+}
+
+// TestNoKeyShowsWhatAReferenceGave puts a reference into every key of every driver that can hold a text, and looks for its value in
+// everything that people and other programs see of that encoder.
+func TestNoKeyShowsWhatAReferenceGave(t *testing.T) {
+	t.Parallel()
+	box := httptest.NewServer(http.HandlerFunc(echoBox))
+	t.Cleanup(box.Close)
+	type m = map[string]any
+	request := func(path string) m { return m{"method": "POST", "path": path} }
+	http := m{"url": box.URL, "retries": 0, "start": request("/start"), "stop": request("/stop"),
+		"status": m{"path": "/state", "live": "status == 1", "stopped": "status == 200"}}
+	login := with(with(http, []string{"auth"}, "login"), []string{"login"}, request("/login"))
+	auth := func(kind string) any {
+		return with(with(with(http, []string{"auth"}, kind), []string{"auth_name"}, "k"), []string{"auth_value"}, "x")
+	}
+	bases := map[string][]any{
+		"ffmpeg": {m{"input": "testsrc"}, m{"args": []any{"-i", "x"}}},
+		"obs":    {m{"address": obstest.NewServer(t, obstest.Settings{}).Address, "set_service": true}},
+		"fake":   {m{}},
+		"http": {http, auth("header"), auth("query"), auth("bearer"), login, with(login, []string{"login", "capture", "x"}, m{"regex": "(.+)"}),
+			with(login, []string{"login", "capture", "x"}, m{}), with(http, []string{"start", "path"}, "/{x}"), with(http, []string{"status", "method"}, "POST")},
+	}
+	urls := []string{"rtsp://127.0.0.1:1/${HUSH}/1", "http://u:${HUSH}@127.0.0.1:1/?x=${HUSH}"}
+	forms := append(urls, "${HUSH}", "text == `${HUSH}`", "stream == `${HUSH}`", "/{stream}/${HUSH}", "http://127.0.0.1:1/${HUSH}")
+	for _, driver := range slices.Sorted(maps.Keys(drivers)) {
+		if bases[driver] == nil {
+			t.Errorf("there is no base for driver %s: add one", driver)
+		}
+		for _, key := range textKeys(reflect.TypeOf(drivers[driver].settings()).Elem(), nil, func(s string) any { return s }) {
+			name := driver + "." + strings.Join(key.path, ".")
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				taken := false
+				for i, base := range bases[driver] {
+					for _, form := range forms {
+						settings := with(base, key.path, key.wrap(form))
+						if driver == "ffmpeg" {
+							settings = with(settings, []string{"binary"}, loudFFmpeg(t))
+						}
+						if tryCanary(t, fmt.Sprintf("base %d, %s", i, form), driver, settings) {
+							if taken = true; !slices.Contains(urls, form) {
+								break
+							}
+						}
+					}
+				}
+				if !taken {
+					t.Errorf("no base takes a text there: add one that does")
+				}
+			})
+		}
+	}
+}
+
+// tryCanary reports whether the configuration is good.
+func tryCanary(t *testing.T, what, driver string, settings any) bool {
+	t.Helper()
+	text, err := json.Marshal(map[string]any{
+		"accounts": map[string]any{"ABC123": map[string]any{"webhook_secrets": []string{testSecret.Reveal()}}},
+		"encoders": map[string]any{"e": map[string]any{driver: settings}},
+		"streams":  map[string]any{"lobby": map[string]any{"encoder": "e", "publish": "rtmp://127.0.0.1:1/v2/pub/{stream}?token=${TOKEN}"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := &said{}
+	cfg, warnings, err := configs.Options{Drivers: driverSettings(), Env: func(name string) (string, bool) { return canaries[name], true }}.Parse("c.yaml", text)
+	fmt.Fprintln(seen, warnings, err)
+	if err == nil {
+		liveThrough(t, cfg, seen)
+	}
+	for line := range strings.Lines(seen.String()) {
+		if strings.Contains(strings.ToLower(line), "canary") {
+			t.Errorf("%s: %s", what, line)
+		}
+	}
+	if e, ok := cfgEncoder(cfg); ok && driver == "ffmpeg" {
+		binary := reflect.ValueOf(e.Settings).Elem().FieldByName("Binary").String()
+		argv, _ := os.ReadFile(binary + ".seen")
+		if bytes.Contains(argv, []byte("canary")) && !strings.Contains(seen.String(), "can be seen in the process list") {
+			t.Errorf("%s: its command line holds it, and nobody says so: %s", what, argv)
+		}
+	}
+	return err == nil
+}
+
+func cfgEncoder(cfg *configs.Config) (*configs.Encoder, bool) {
+	if cfg == nil {
+		return nil, false
+	}
+	return cfg.Encoder("e")
+}
+
+// said is what people see, from several goroutines.
+type said struct {
+	mu sync.Mutex
+	bytes.Buffer
+}
+
+func (s *said) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.Buffer.Write(p)
+}
+
+// liveThrough does to the encoder what commands and the daemon do.
+func liveThrough(t *testing.T, cfg *configs.Config, seen *said) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	archive, err := cfg.Archive(driverSettings())
+	fmt.Fprintln(seen, string(archive), err, screen{out: seen, size: 200}.plan(cfg, true))
+	e, _ := cfg.Encoder("e")
+	log := slog.New(slog.NewTextHandler(seen, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	dir := t.TempDir()
+	enc, err := drivers[e.Driver].open(e.Settings, encoders.Env{Name: "e", Dir: dir, Log: log, Secrets: e.Secrets})
+	if err != nil {
+		fmt.Fprintln(seen, err)
+		return
+	}
+	trace(enc, screen{out: seen, size: 200})
+	job := exampleJob(cfg.Streams[0])
+	job.Run, job.Grace = "run1", time.Second
+	for _, f := range append(enc.(encoders.Checker).Check(ctx, job), enc.(encoders.Prober).Probe(ctx, job)...) {
+		fmt.Fprintln(seen, f.What, f.Hint)
+	}
+	fmt.Fprintln(seen, enc.Start(ctx, job))
+	st, err := enc.Status(ctx, job)
+	if e.Driver == "ffmpeg" {
+		await(t, "it ends", func() bool {
+			st, err = enc.Status(ctx, job)
+			return st.State.Gone() || err != nil
+		})
+	}
+	fmt.Fprintln(seen, st.Error, err)
+	fmt.Fprintln(seen, enc.Stop(ctx, job))
+	lines, err := enc.(encoders.Logger).Log(ctx, 1000)
+	fmt.Fprintln(seen, strings.Join(lines, "\n"), err, enc.(encoders.Closer).Close())
+	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		fmt.Fprintln(seen, string(text), err)
+	}
+}
+
+// TestSecretsComeOutNowhere runs the program with secrets in every form in which cameras and boxes have them, lets everything fail that can,
+// and looks for them wherever something comes out.
+func TestSecretsComeOutNowhere(t *testing.T) {
+	t.Parallel()
+	needFFmpeg(t)
+	var told said
+	people := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(&told, r.Body) }))
+	t.Cleanup(people.Close)
+	s := newSite(t, buildOncue(t))
+	s.env = []string{"HUSH=canary-of-a-reference", "CAM_URL=rtsp://127.0.0.1:1/canary-path/1"}
+	inputs := []string{
+		"rtsp://admin:canary-1@127.0.0.1:1/1", "rtsp://127.0.0.1:1/videoMain?usr=admin&pwd=canary-2", "rtsp://127.0.0.1:1/user=admin_password=canary-3_channel=1_stream=0.sdp",
+		"http://127.0.0.1:1/live.ts?access_token=canary-4", "http://127.0.0.1:1/a.m3u8?pass=canary-5", "http://u:canary-6@127.0.0.1:1/film.mp4",
+		"rtmp://127.0.0.1:1/live/cam?auth=canary-7", "srt://127.0.0.1:1?passphrase=canary-8-long&streamid=canary-9", "rtsp://127.0.0.1:1/${HUSH}/1", "${CAM_URL}",
+		"tcp://127.0.0.1:1?token=canary-10", "rtsp://127.0.0.1:1/1?u=admin&p=canary-11",
+	}
+	var encoders, streams strings.Builder
+	add := func(name, settings string) {
+		fmt.Fprintf(&encoders, "  %s: {%s}\n", name, settings)
+		fmt.Fprintf(&streams, "  %s: {encoder: %s, publish: \"rtmp://127.0.0.1:1/v2/pub/{stream}?token=canary-token\"}\n", name, name)
+	}
+	for i, in := range inputs {
+		add(fmt.Sprintf("cam%d", i), fmt.Sprintf("ffmpeg: {input: %q, video: copy, audio: none, stall_timeout: 2s}", in))
+	}
+	add("header", `ffmpeg: {input: "http://127.0.0.1:1/a.ts", input_args: [-headers, "Authorization: Bearer canary-header"], video: copy}`)
+	add("query", `http: {url: "http://127.0.0.1:1", retries: 0, auth: query, auth_name: k, auth_value: canary-value, start: {path: /s}, stop: {path: /p}, status: {path: "/t?pin=canary-pin", live: "true", stopped: "false"}}`)
+	add("fake", `fake: {start_error: "it said ${HUSH}"}`)
+	s.configure(fmt.Sprintf("encoders:\n%sstreams:\n%snotify: [{url: %q, secret: Y2FuYXJ5LW5vdGljZS1rZXk=}]\ndefaults: {start_timeout: 5s, restart: {initial: 1s, give_up_after: 2}}\n"+
+		"# canary-comment\n", encoders.String(), streams.String(), people.URL+"/canary-notify"))
+	s.start()
+	seen := &said{}
+	names := strings.FieldsFunc(encoders.String(), func(r rune) bool { return r == '\n' })
+	for i, line := range names {
+		names[i], _, _ = strings.Cut(strings.TrimSpace(line), ":")
+		s.hook(controller.HookAttempt, names[i])
+	}
+	failed := map[string]bool{}
+	s.await("each has failed once", func() bool {
+		for _, pid := range s.holders() { // the daemon's children; between fork and exec they look like the daemon
+			argv, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+			environ, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+			if !bytes.HasPrefix(argv, []byte(s.binary)) {
+				fmt.Fprintf(seen, "%s\n%s\n", bytes.ReplaceAll(argv, []byte{0}, []byte(" ")), environ)
+			}
+		}
+		for _, name := range names {
+			v, ok := s.stream(name)
+			failed[name] = failed[name] || ok && (v.Phase == controller.PhaseBackoff || v.Phase == controller.PhaseFailed)
+		}
+		return len(failed) == len(names) && !slices.Contains(slices.Collect(maps.Values(failed)), false)
+	})
+	for _, name := range names {
+		for _, path := range []string{"", "/history?limit=100", "/log?lines=500"} {
+			_, text := s.get("/api/v1/streams/" + testAccount + "%2F" + name + path)
+			fmt.Fprintf(seen, "%s%s %s\n", name, path, text)
+		}
+	}
+	for _, path := range []string{"/status", "/metrics", "/api/v1/events"} {
+		_, text := s.get(path)
+		fmt.Fprintf(seen, "%s %s\n", path, text)
+	}
+	archive := filepath.Join(s.dir, "bundle.tar.gz")
+	for _, args := range [][]string{{"check", "-v"}, {"doctor"}, {"status"}, {"bundle", "-o", archive}} {
+		cmd := exec.Command(s.binary, append(args, "--config", s.config())...)
+		cmd.Env = append(os.Environ(), s.env...)
+		out, _ := cmd.CombinedOutput() // doctor finds what is broken
+		fmt.Fprintf(seen, "%s\n", out)
+	}
+	out, err := exec.Command("tar", "xzOf", archive).CombinedOutput()
+	if err != nil || !bytes.Contains(out, []byte("encoders:")) {
+		t.Errorf("the archive: %v: %s", err, out)
+	}
+	fmt.Fprintf(seen, "%s\n", out)
+	s.await("people are told", func() bool { told.mu.Lock(); defer told.mu.Unlock(); return told.Len() > 0 })
+	s.term()
+	told.mu.Lock()
+	fmt.Fprintf(seen, "%s\n%s\n", told.String(), s.log())
+	told.mu.Unlock()
+	err = filepath.WalkDir(s.data(), func(path string, d os.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			text, err := os.ReadFile(path)
+			fmt.Fprintf(seen, "%s: %s\n", path, text)
+			return err
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"/ffmpeg -nostdin", "oncue.db: ", "ffmpeg.log: ", "Impossible to open", "k=********", "it said ********", "failed"} {
+		if !strings.Contains(seen.String(), want) {
+			t.Errorf("there is no %q in what was looked at", want)
+		}
+	}
+	for line := range strings.Lines(seen.String()) {
+		if i := strings.Index(strings.ToLower(line), "canary"); i >= 0 {
+			t.Errorf("it came out: …%s", line[max(0, i-200):min(len(line), i+100)])
+		}
+	}
+}
