@@ -184,3 +184,22 @@ func TestReferred(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkMasker knows the publishing URLs of a large installation, and masks a line.
+func BenchmarkMasker(b *testing.B) {
+	values := make([]secret.Value, 10_000)
+	for i := range values {
+		values[i] = secret.New(fmt.Sprintf("rtmps://rtmp-auto.millicast.com:443/v2/pub/stream-%d?token=%032x", i, i*7919))
+	}
+	b.Run("know", func(b *testing.B) {
+		for b.Loop() {
+			secret.NewMasker(values...)
+		}
+	})
+	m := secret.NewMasker(values...)
+	b.Run("mask", func(b *testing.B) {
+		for b.Loop() {
+			m.Mask("[rtmp @ 0x55bc2d82da80] [error] Cannot open rtmps://rtmp-auto.millicast.com:443/v2/pub/stream: Input/output error")
+		}
+	})
+}
