@@ -37,7 +37,8 @@ type Controller struct {
 	devices devices
 	hub     *hub
 	calls   sync.WaitGroup
-	clockMu sync.RWMutex // held for writing while the clock and all states are moved
+	clockMu sync.RWMutex  // held for writing while the clock and all states are moved
+	moved   time.Duration // by how much they were so far; guarded by clockMu
 	closing atomic.Bool
 	cron    gocron.Scheduler
 	booted  atomic.Bool
@@ -89,8 +90,12 @@ func (c *Controller) Start(ctx context.Context) error {
 	if err := c.plan(); err != nil {
 		return err
 	}
+	newest, err := c.cfg.Store.Records(ctx, RecordFilter{Limit: 1}) // before any hook can come: the states have what is older
+	if err != nil {
+		return fmt.Errorf("read the journal: %w", err)
+	}
 	c.cron.Start()
-	c.calls.Go(c.resume)
+	c.calls.Go(func() { c.resume(newest) })
 	c.booted.Store(true)
 	return nil
 }
@@ -116,13 +121,13 @@ func (c *Controller) knownSince(id string) time.Time {
 }
 
 // resume sets the restored streams to work and replays the journal. It runs aside, for a viewer should not wait for a thousand looks at encoders.
-func (c *Controller) resume() {
+func (c *Controller) resume(newest []Record) {
 	for _, s := range c.all() {
 		s.resume()
 	}
 	c.calls.Go(c.adoptLeft)
 	for {
-		err := c.replay(c.ctx)
+		err := c.replay(c.ctx, newest)
 		if err == nil || c.ctx.Err() != nil {
 			return
 		}
@@ -327,10 +332,9 @@ func (c *Controller) stopLeft(d *device, e EncoderSpec, job encoders.Job) {
 }
 
 // Replay takes every hook again that may have missed the last save of its stream. Taking one twice changes nothing.
-func (c *Controller) replay(ctx context.Context) error {
-	newest, err := c.cfg.Store.Records(ctx, RecordFilter{Limit: 1})
-	if err != nil || len(newest) == 0 || c.cfg.ParseRecord == nil {
-		return err
+func (c *Controller) replay(ctx context.Context, newest []Record) error {
+	if len(newest) == 0 || c.cfg.ParseRecord == nil {
+		return nil
 	}
 	return c.cfg.Store.Replay(ctx, newest[0].Received.Add(-4*lazySave), func(r Record) error {
 		if h, ok := c.cfg.ParseRecord(r); ok {
@@ -682,6 +686,7 @@ func (c *Controller) CheckClock() {
 	c.clockMu.Lock()
 	by := c.cfg.Clock.Stepped()
 	c.cfg.Clock.Move(by)
+	c.moved += by
 	streams := c.all()
 	for _, s := range streams {
 		s.state = s.state.clone() // readers have the one before

@@ -167,7 +167,10 @@ func (r *rig) left() []controller.EncoderSpec {
 }
 
 func (r *rig) open(e controller.EncoderSpec, _ encoders.Job) (encoders.Encoder, string, error) {
-	if err := r.openErr; err != nil {
+	r.mu.Lock()
+	err := r.openErr
+	r.mu.Unlock()
+	if err != nil {
 		return nil, "", err
 	}
 	s, ok := r.settings[e.Name]

@@ -303,7 +303,7 @@ func TestFailoverReordered(t *testing.T) {
 func TestDriverDoesNotOpenAtFirst(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, byHand(spec("lobby", "cam")))
-		r.openErr = errors.New("no space left on device")
+		r.opensNot(errors.New("no space left on device"))
 		r.boot()
 		defer r.end(false)
 		r.hook(controller.HookAttempt, "lobby")
@@ -311,10 +311,17 @@ func TestDriverDoesNotOpenAtFirst(t *testing.T) {
 		if v := r.view("lobby"); v.Phase != controller.PhaseBackoff || !strings.Contains(v.Reason, "no space left") {
 			t.Errorf("lobby is %s: %s", v.Phase, v.Reason)
 		}
-		r.openErr = nil
+		r.opensNot(nil)
 		r.pass(5 * time.Second)
 		r.wantOn("cam")
 	})
+}
+
+// opensNot has no driver open, or again with nil.
+func (r *rig) opensNot(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.openErr = err
 }
 
 // TestStoreLost: the store is lost, or another one is put in its place, while encoders run: shared ones, those of a pattern, and those of streams that the
@@ -522,5 +529,33 @@ func TestDatabaseReplaced(t *testing.T) {
 		if state := r.saved(); !strings.Contains(state, `"phase":"live"`) {
 			t.Error(state)
 		}
+	})
+}
+
+// TestClockStepWhileTheDiskHangs: a stream that waits for the disk holds up neither the others nor the proof of life, and its times are moved like theirs.
+func TestClockStepWhileTheDiskHangs(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, spec("lobby", "cam"), spec("foyer", "cam2"))
+		r.boot()
+		defer r.end(false)
+		r.live("lobby", "F1")
+		r.live("foyer", "F2")
+		free := r.holdStates()
+		rec, h := r.sent(controller.HookNoViewers, "lobby")
+		go r.c.Take(context.Background(), rec, h) //nolint:errcheck // the phase tells
+		r.wall.Store(int64(time.Hour))
+		r.pass(3 * time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if err := r.c.Pulse(ctx); err != nil {
+			t.Error(err)
+		}
+		close(free)
+		r.pass(time.Second)
+		if v := r.view("lobby"); v.Phase != controller.PhaseLingering || time.Until(v.Deadline.Time.Add(-time.Hour)).Round(time.Second) != 16*time.Second {
+			t.Errorf("lobby is %s until %v", v.Phase, v.Deadline)
+		}
+		r.pass(17 * time.Second)
+		r.want("lobby", controller.PhaseStopping)
 	})
 }

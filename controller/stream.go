@@ -145,6 +145,7 @@ func (s *stream) step(batch []posted, spec *StreamSpec) {
 		s.tell(story)
 		s.save(now, story, spec)
 	}
+	now = s.c.cfg.Clock.Now()
 	s.publish(spec, now)
 	for _, p := range batch {
 		if p.done != nil {
@@ -274,11 +275,14 @@ func (s *stream) encoded(now time.Time) (Saved, error) {
 	return Saved{ID: s.id, At: now, State: data}, err
 }
 
-// save stores the state. When the store cannot take it the machine goes on from memory: encoders must not depend on a disk. It is tried again soon.
+// save stores the state; the caller holds clockMu, which is let go meanwhile. When the store cannot take it the machine goes on from memory: encoders must not depend on a disk. It is tried again soon.
 func (s *stream) save(now time.Time, story []Transition, spec *StreamSpec) {
 	saved, err := s.encoded(now)
 	if err == nil {
+		s.c.clockMu.RUnlock() // a disk that hangs holds nobody else up
 		err = s.c.cfg.Store.SaveStream(context.Background(), saved, story)
+		s.c.clockMu.RLock()
+		now = s.c.cfg.Clock.Now()
 	}
 	if err != nil {
 		s.c.cfg.Log.Error("the state of a stream is not saved; going on from memory", "stream", s.id, "error", err)

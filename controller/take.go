@@ -80,19 +80,29 @@ func (s *stream) take(ctx context.Context, r Record, h Hook, spec *StreamSpec) (
 	s.c.clockMu.RLock()
 	defer s.c.clockMu.RUnlock()
 	now := s.c.cfg.Clock.Now()
-	before, behind := s.state, s.unsaved
+	before, behind, moved := s.state, s.unsaved, s.c.moved
 	acts := s.decide(h.notAfter(now), spec, now, nil)
 	story, work := s.split(acts)
 	due := s.due(now, acts)
+	var saved Saved
 	if due {
-		var saved Saved
-		if saved, err = s.encoded(now); err == nil {
+		saved, err = s.encoded(now)
+	}
+	if err == nil {
+		s.c.clockMu.RUnlock() // a disk that hangs holds nobody else up
+		if due {
 			seq, duplicate, err = s.c.cfg.Store.AppendWith(ctx, r, saved, story)
+		} else {
+			seq, duplicate, err = s.c.cfg.Store.Append(ctx, r)
 		}
-	} else {
-		seq, duplicate, err = s.c.cfg.Store.Append(ctx, r)
+		s.c.clockMu.RLock()
+		now = s.c.cfg.Clock.Now()
 	}
 	if err != nil || duplicate {
+		if by := s.c.moved - moved; by != 0 {
+			before = before.clone()
+			before.shift(by)
+		}
 		s.undo(before)
 		s.unsaved = behind // and the alarm stands
 		if ctx.Err() != nil && !behind {

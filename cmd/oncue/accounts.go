@@ -148,6 +148,8 @@ func (d *service) keptSecrets(ctx context.Context, account string) ([]secret.Val
 
 // keepSecrets puts secrets from the API before those that are kept, and brings them into force.
 func (d *service) keepSecrets(ctx context.Context, account string, fresh []secret.Value) error {
+	d.keeping.Lock()
+	defer d.keeping.Unlock()
 	kept, err := d.keptSecrets(ctx, account)
 	if err != nil {
 		return err
@@ -172,13 +174,23 @@ func (d *service) keepSecrets(ctx context.Context, account string, fresh []secre
 	if err := d.store.SetSetting(ctx, secretsKey(account), string(text)); err != nil {
 		return err
 	}
-	return d.setSecrets(ctx)
+	return d.useSecrets(ctx)
 }
 
-// setSecrets tells the inbox every secret that may sign: the file's and the kept ones.
+// setSecrets is useSecrets for those who have kept none.
 func (d *service) setSecrets(ctx context.Context) error {
+	d.keeping.Lock()
+	defer d.keeping.Unlock()
+	return d.useSecrets(ctx)
+}
+
+// useSecrets tells the inbox every secret that may sign: the file's and the kept ones. The caller holds keeping.
+func (d *service) useSecrets(ctx context.Context) error {
+	d.mu.Lock()
+	accounts := d.accounts // replaced by a reload, and never changed
+	d.mu.Unlock()
 	all := map[string][]secret.Value{}
-	for id, a := range d.accounts {
+	for id, a := range accounts {
 		kept, err := d.keptSecrets(ctx, id)
 		if err != nil {
 			return err

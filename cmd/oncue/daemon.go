@@ -45,6 +45,8 @@ type service struct {
 	begun   time.Time
 	reloads chan chan []string // those who wait for a reload; nil: nobody may ask
 
+	keeping sync.Mutex // held while webhook secrets are read, merged and written, and brought into force; before mu
+
 	mu       sync.Mutex
 	inForce  inForce
 	plan     *plan

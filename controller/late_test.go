@@ -1,0 +1,67 @@
+package controller
+
+import (
+	"testing"
+	"time"
+
+	"github.com/oncue/oncue/encoders"
+)
+
+// TestLookFromBeforeTheStop: a look that was made before a stop and is told after it takes nothing over.
+func TestLookFromBeforeTheStop(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	p := &Policy{AttemptHold: 45 * time.Second, StartTimeout: 30 * time.Second, StopTimeout: 10 * time.Second, Several: AllEncoders, Encoders: []EncoderSpec{{Name: "cam"}}}
+	var s State
+	var acts []Action
+	step := func(ev Event) {
+		s, acts = Decide(s, ev, p, now, 0.5)
+		for _, a := range acts {
+			if c, ok := a.(Claim); ok {
+				s, acts = Decide(s, Claimed{Encoder: c.Encoder, OK: true}, p, now, 0.5)
+			}
+		}
+	}
+	step(ModeSet{Mode: ModeOn})
+	run := s.enc("cam").Run
+	look := EncoderSeen{Encoder: "cam", Status: encoders.Status{State: encoders.StatePublishing, Run: run}}
+	step(StartDone{Encoder: "cam", Run: run})
+	step(look)
+	step(ModeSet{Mode: ModeOff})
+	step(StopDone{Encoder: "cam", Run: run})
+	step(look)
+	if e := s.enc("cam"); e.on() || s.Phase != PhaseIdle {
+		t.Errorf("%s: %s %+v", s.Phase, s.Reason, e)
+	}
+}
+
+// TestJournalTellsAnOldEnd: the end of a feed comes before its begin in the journal, and both are taken again when the daemon has been away for an hour. The feed
+// stays closed.
+func TestJournalTellsAnOldEnd(t *testing.T) {
+	then := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	now := then.Add(time.Hour)
+	var s State
+	p := &Policy{Encoders: []EncoderSpec{{Name: "cam"}}}
+	for _, kind := range []HookKind{HookFeedEnded, HookFeedStarted} {
+		s, _ = Decide(s, Hook{Kind: kind, At: then, Received: then, Feed: Feed{ID: "F1", Started: then}, Again: true}, p, now, 0.5)
+		s, _ = Decide(s, Timer{}, p, now, 0.5)
+	}
+	if len(s.Facts.Feeds) != 1 || s.Facts.Feeds[0].open() || s.Phase != PhaseIdle {
+		t.Errorf("%s: %+v", s.Phase, s.Facts.Feeds)
+	}
+}
+
+// TestAlarmsAfterSleep: while the host was suspended timers stood still and the machine's time went on. Who looks rings what is due.
+func TestAlarmsAfterSleep(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	rung := 0
+	a := newAlarms(func() time.Time { return now }, func(*stream) { rung++ })
+	defer a.close()
+	a.set(&stream{}, now.Add(time.Hour))
+	a.look()
+	now = now.Add(2 * time.Hour)
+	a.look()
+	a.look()
+	if rung != 1 {
+		t.Errorf("rung %d times", rung)
+	}
+}
