@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -112,4 +114,53 @@ func waitUntil(ctx context.Context, is func() bool) error {
 		}
 	}
 	return nil
+}
+
+// TestSecretsKeptAtOnce keeps secrets of two accounts from all sides while the configuration is reloaded: none is lost.
+func TestSecretsKeptAtOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "oncue.yaml")
+	text := fmt.Sprintf("listen: \"127.0.0.1:0\"\nadmin: {listen: \"unix:%s/admin.sock\"}\ndata_dir: %s/data\naccounts: {A: {webhook_secrets: [%[3]q]}, B: {webhook_secrets: [%[3]q]}}\n",
+		dir, dir, testSecret.Reveal())
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := loadConfig(path, io.Discard, func(configs.Problem) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	svc, err := startDaemon(t.Context(), cfg, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for n := range keptSecrets {
+		for _, account := range []string{"A", "B"} {
+			all.Go(func() {
+				fresh := secret.New(base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "%s %d", account, n)))
+				if err := svc.keepSecrets(t.Context(), account, []secret.Value{fresh}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	for range 5 {
+		p, err := newPlan(cfg, svc.plan)
+		if err == nil {
+			err = svc.apply(p)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	all.Wait()
+	for _, account := range []string{"A", "B"} {
+		if kept, err := svc.keptSecrets(t.Context(), account); err != nil || len(kept) != keptSecrets {
+			t.Errorf("%s: %d secrets are kept, %v", account, len(kept), err)
+		}
+	}
+	if err := svc.stop(); err != nil {
+		t.Error(err)
+	}
 }
