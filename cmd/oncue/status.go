@@ -135,8 +135,12 @@ func (s screen) streamsOnPage(all atAGlance, below int) {
 	streams := ranked(all.Streams)
 	room := max(2, s.tall-below-2-s.problemLines(all)) // less the summary and the heads
 	spare := max(0, room-len(streams))
-	if troubled := inTroubleOf(streams); spare == 0 && 4*troubled <= room {
-		spare = troubled
+	if troubled := inTroubleOf(streams); spare < troubled {
+		busy := len(streams) - idle(streams)
+		spare = max(spare, min(troubled, room-1-busy)) // rows that are idle make way
+		if 4*troubled <= room {
+			spare = troubled
+		}
 	}
 	shown := len(streams)
 	if shown > room-spare {
@@ -199,6 +203,15 @@ func inTrouble(v controller.StreamView) bool {
 func inTroubleOf(streams []controller.StreamView) (n int) {
 	for _, v := range streams {
 		if inTrouble(v) {
+			n++
+		}
+	}
+	return n
+}
+
+func idle(streams []controller.StreamView) (n int) {
+	for _, v := range streams {
+		if v.Phase == controller.PhaseIdle && !inTrouble(v) {
 			n++
 		}
 	}
