@@ -73,6 +73,8 @@ func TestPlan(t *testing.T) {
 			fast + "-protocol_whitelist srt,udp -connect_timeout 5000 -timeout 10000000 -i 'srt://10.0.0.7:9000?mode=caller' -map 0:v:0 -c:v copy -an" +
 				" -f mpegts -muxdelay 0 -muxpreload 0 -fpre /dev/fd/4 'srt://srt-auto.millicast.com:10000?latency=300000&mode=caller&pkt_size=1316&connect_timeout=5000'\n" +
 				"by descriptor 4, out of sight: srt_streamid=********\nby descriptor 4, out of sight: passphrase=********"},
+		{"WHIP", func(s *Settings) { s.Args = []string{"-i", "x", "-f", "whip", "{publish}"} }, "https://h/whip/lobby?auth=canary-6b1f",
+			"-i x -f whip -fpre /dev/fd/4 https://h/whip/lobby\nby descriptor 4, out of sight: authorization=********"},
 		{"args", func(s *Settings) { s.Args = []string{"-i", "x {stream}", "-f", "flv", "{publish}"} }, whole,
 			"-i 'x lobby' -f flv -fpre /dev/fd/4 rtmps://rtmp-auto.millicast.com:443/v2/pub\n" +
 				"by descriptor 4, out of sight: rtmp_app=v2/pub\nby descriptor 4, out of sight: rtmp_playpath=********"},

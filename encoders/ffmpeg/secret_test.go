@@ -2,6 +2,7 @@ package ffmpeg
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -87,6 +88,37 @@ func checkDescriptors(t *testing.T, pid int, dir string) {
 		target, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", pid, e.Name()))
 		if strings.HasPrefix(target, "/") && target != os.DevNull && !strings.HasPrefix(target, dir) {
 			t.Errorf("descriptor %s is %s, which is none of its own", e.Name(), target)
+		}
+	}
+}
+
+// TestCheckTellsWhatIsShown tells of a secret that FFmpeg cannot take out of sight, also when nothing else is known of a start.
+func TestCheckTellsWhatIsShown(t *testing.T) {
+	needFFmpeg(t)
+	for name, c := range map[string]struct {
+		change func(*Settings)
+		want   string
+	}{
+		"an input with its format":    {func(s *Settings) { s.InputArgs = []string{"-f", "mpegts"} }, "the secret in the input's URL"},
+		"an option before the output": {func(s *Settings) { s.Input, s.OutputArgs = "testsrc", []string{"-metadata", canary} }, "the secret in the value of -metadata"},
+		"args of another program": {func(s *Settings) {
+			s.Input, s.Binary, s.Args = "", "/bin/true", []string{"--x", "udp://h?pwd=" + canary, "{publish}"}
+		}, "the secret in a URL of its args"},
+	} {
+		for _, publish := range []string{"", "rtmp://127.0.0.1/app/lobby"} {
+			s := small()
+			s.Input = "http://127.0.0.1:1/" + canary
+			c.change(&s)
+			e, err := New(s, encoders.Env{Name: "cam", Log: slog.New(slog.DiscardHandler), Secrets: []secret.Value{secret.New(canary)}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			j := job
+			j.Publish = secret.New(publish)
+			found := fmt.Sprint(e.Check(t.Context(), j))
+			if !strings.Contains(found, c.want+" can be seen in the process list") || strings.Contains(found, canary) {
+				t.Errorf("%s, published to %q: %s", name, publish, found)
+			}
 		}
 	}
 }

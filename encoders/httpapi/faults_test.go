@@ -562,6 +562,9 @@ func TestPublishParts(t *testing.T) {
 			t.Errorf("%s is shown as %q, %v", text, shown, err)
 		}
 	}
+	if got := splitPublish("https://h/api/whip/lobby?auth=abcDEF")["publish_token"]; got != "abcDEF" {
+		t.Errorf("the token of a WHIP address is %q", got)
+	}
 	job.Publish = secret.New("srt://srt-auto.millicast.com:10000?streamid=lobby%3Ft%3DabcDEF")
 	parts := splitPublish(job.Publish.Reveal())
 	if parts["publish_streamid"] != "lobby?t=abcDEF" || parts["publish_stream"] != "lobby" || parts["publish_token"] != "abcDEF" || parts["publish_server"] != "srt://srt-auto.millicast.com:10000" {

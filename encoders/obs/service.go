@@ -1,6 +1,7 @@
 package obs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -113,8 +114,9 @@ func decoded(s string) string {
 func whipService(u *url.URL) service {
 	endpoint := *u
 	q := endpoint.Query()
-	token := q.Get("token")
+	token := cmp.Or(q.Get("token"), q.Get("auth"))
 	q.Del("token")
+	q.Del("auth")
 	endpoint.RawQuery = q.Encode()
 	endpoint.Scheme = map[string]string{"whip": "http", "whips": "https"}[strings.ToLower(u.Scheme)]
 	if endpoint.Scheme == "" {

@@ -30,6 +30,9 @@ func TestService(t *testing.T) {
 		{"https://director.millicast.com/api/whip/lobby?token=0a1b&codec=h264", serviceWHIP,
 			map[string]any{"server": "https://director.millicast.com/api/whip/lobby?codec=h264", "bearer_token": "0a1b"},
 			"https://director.millicast.com/api/whip/lobby"},
+		{"https://director.millicast.com/api/whip/lobby?auth=0a1b", serviceWHIP,
+			map[string]any{"server": "https://director.millicast.com/api/whip/lobby", "bearer_token": "0a1b"},
+			"https://director.millicast.com/api/whip/lobby"},
 		{"whip://127.0.0.1:8080/lobby", serviceWHIP, map[string]any{"server": "http://127.0.0.1:8080/lobby", "bearer_token": ""}, "http://127.0.0.1:8080/lobby"},
 	} {
 		got, err := Settings{SetService: true}.service(encoders.Job{Publish: secret.New(c.publish)})
