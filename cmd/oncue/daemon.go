@@ -33,6 +33,7 @@ type service struct {
 	started bool       // the controller works
 	store   *store.Store
 	seal    seal
+	notes   errands // of what encoders were opened with
 	control *controller.Controller
 	inbox   *millicast.Receiver
 	thumbs  *millicast.ThumbnailDir
@@ -285,6 +286,7 @@ func (d *service) release() error {
 	for _, a := range d.accounts {
 		a.close()
 	}
+	d.notes.done.Wait()
 	if d.thumbs != nil {
 		err = errors.Join(err, d.thumbs.Close())
 	}

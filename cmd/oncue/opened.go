@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/oncue/oncue/configs"
@@ -47,14 +48,49 @@ func (d *service) openEncoder(e controller.EncoderSpec, _ encoders.Job) (encoder
 		return nil, "", err
 	}
 	if version != earlier {
-		if err := d.remember(dir, e, settings, secrets); err != nil {
-			d.log.Warn("it is not noted with what settings an encoder runs", "encoder", e.Device, "error", err)
-		}
+		d.notes.add(func() { // aside, for a viewer may be waiting; whoever reads it has another file, and comes later
+			if err := d.remember(dir, e, settings, secrets); err != nil {
+				d.log.Warn("it is not noted with what settings an encoder runs", "encoder", e.Device, "error", err)
+			}
+		})
 	}
 	enc, err := drivers[e.Driver].open(settings, encoders.Env{
 		Name: e.Device, Dir: dir, Log: d.log.With("encoder", e.Device), Guard: guardOf(p.Config), Secrets: secrets,
 	})
 	return enc, version, err
+}
+
+// errands are done one after the other, aside.
+type errands struct {
+	mu   sync.Mutex
+	todo []func()
+	busy bool
+	done sync.WaitGroup
+}
+
+func (e *errands) add(f func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.todo = append(e.todo, f)
+	if !e.busy {
+		e.busy = true
+		e.done.Go(e.work)
+	}
+}
+
+func (e *errands) work() {
+	for {
+		e.mu.Lock()
+		if len(e.todo) == 0 {
+			e.busy = false
+			e.mu.Unlock()
+			return
+		}
+		f := e.todo[0]
+		e.todo = e.todo[1:]
+		e.mu.Unlock()
+		f()
+	}
 }
 
 // earlier is the version of settings that are not those of today.
