@@ -59,7 +59,7 @@ func New(cfg Config) *Controller {
 	c.ctx, c.stopCtx = context.WithCancel(context.Background())
 	c.workers = newWorkers(c.ctx)
 	c.alarms = newAlarms(c.cfg.Clock.Now, func(s *stream) { s.post(Timer{}) })
-	c.devices = devices{c: c, of: map[Instance]*device{}}
+	c.devices = devices{c: c, of: map[Instance]*device{}, closing: map[Instance]chan struct{}{}}
 	c.claims = newClaims(func(id string, ev Event) {
 		if s := c.known(id); s != nil {
 			s.post(ev)
@@ -237,7 +237,7 @@ func (c *Controller) bringBack(account, name string, spec *StreamSpec, state Sta
 		e := &state.Encoders[i]
 		if e.Claimed { // the store may be an old one, in which two streams have the same encoder: the drivers know whose it is
 			e.Claimed, _ = c.claims.claim(e.Device, claimer{s.id, spec.Policy.Pattern != ""}, true)
-			s.asked[e.Device] = true
+			s.askedFor(e.Device)
 		}
 	}
 	s.state = state
@@ -495,9 +495,7 @@ func (c *Controller) forget(s *stream, spec *StreamSpec) {
 	}
 	s.gone, s.unsaved = true, false
 	delete(c.streams, s.id)
-	if pattern := spec.Policy.Pattern; pattern != "" {
-		delete(c.names[pattern], s.id)
-	}
+	delete(c.names[s.spec.Policy.Pattern], s.id)
 	c.alarms.set(s, time.Time{})
 }
 

@@ -3,6 +3,8 @@ package controller
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,18 +13,21 @@ import (
 
 // devices are the encoders of this host by instance, whoever uses them.
 type devices struct {
-	c  *Controller
-	mu sync.Mutex
-	of map[Instance]*device
+	c       *Controller
+	mu      sync.Mutex
+	of      map[Instance]*device
+	closing map[Instance]chan struct{} // closed when the driver of before is
 }
 
 // device is one encoder: its driver, opened once it is needed, and one watch that tells all streams that use it.
-// Locks: opening before mu. None of them is held while the controller's is taken.
+// Locks: opening before mu, mu before a stream's. None of them is held while the controller's is taken, and no driver
+// is opened, asked or closed under devices.mu or mu.
 type device struct {
 	c  *Controller
 	at Instance
 
-	opening sync.Mutex // one opens or closes at a time; files and processes are looked at meanwhile
+	opening sync.Mutex      // one opens or closes at a time; files and processes are looked at meanwhile
+	before  <-chan struct{} // closed when the driver that the instance had before is; nil: it had none
 
 	refs int // boxes and others that work with it; guarded by devices.mu
 
@@ -55,7 +60,7 @@ func (ds *devices) get(at Instance) *device {
 	defer ds.mu.Unlock()
 	d := ds.of[at]
 	if d == nil {
-		d = &device{c: ds.c, at: at, users: map[*stream]user{}}
+		d = &device{c: ds.c, at: at, users: map[*stream]user{}, before: ds.closing[at]}
 		ds.of[at] = d
 	}
 	d.refs++
@@ -65,26 +70,40 @@ func (ds *devices) get(at Instance) *device {
 // put closes the driver of a device that nobody works with any more.
 func (ds *devices) put(d *device) {
 	ds.mu.Lock()
-	defer ds.mu.Unlock()
 	if d.refs--; d.refs > 0 {
+		ds.mu.Unlock()
 		return
 	}
+	closed := make(chan struct{})
 	delete(ds.of, d.at)
-	d.close() // before anybody else opens it
-}
-
-func (ds *devices) close() {
+	ds.closing[d.at] = closed
+	ds.mu.Unlock()
+	d.close()
+	close(closed)
 	ds.mu.Lock()
 	defer ds.mu.Unlock()
-	for _, d := range ds.of {
+	if ds.closing[d.at] == closed {
+		delete(ds.closing, d.at)
+	}
+}
+
+// close closes all drivers, when nobody works with them any more.
+func (ds *devices) close() {
+	ds.mu.Lock()
+	all := slices.Collect(maps.Values(ds.of))
+	clear(ds.of)
+	ds.mu.Unlock()
+	for _, d := range all {
 		d.close()
 	}
-	clear(ds.of)
 }
 
 // driver is the driver that is open, or else one that is opened now. inHand: the encoder runs, or is started, at the
 // caller's word, so e has the version that counts. Who only looks takes that of what may run there.
 func (d *device) driver(e EncoderSpec, job encoders.Job, inHand bool) (encoders.Encoder, error) {
+	if d.before != nil {
+		<-d.before
+	}
 	d.opening.Lock()
 	defer d.opening.Unlock()
 	if enc, _ := d.open(); enc != nil {

@@ -6,6 +6,10 @@
 // brings it, and stored together with the state that it leads to: one sync of the disk lies between a viewer and the encoder. [Controller] holds the streams
 // together.
 //
+// An encoder in a state is an [Instance], and stays what was started until it is off, whatever the configuration says of
+// its name by then. Which stream may use a device follows from the states (claims.go). All streams that use one are told of
+// the same looks at it (device.go), and each look names the stream whose run it shows.
+//
 // Begin with Decide, then read the stories in testdata: each is a transcript of what happens to a stream, with what the machine makes of it.
 //
 // The phases, as they are seen from outside:

@@ -54,7 +54,7 @@ type posted struct {
 const lazySave = 5 * time.Second
 
 func newStream(c *Controller, spec *StreamSpec) *stream {
-	s := &stream{c: c, id: spec.ID(), account: spec.Account, name: spec.Name, spec: spec, boxes: map[Instance]*box{}, asked: map[string]bool{}}
+	s := &stream{c: c, id: spec.ID(), account: spec.Account, name: spec.Name, spec: spec, boxes: map[Instance]*box{}}
 	s.idle = sync.NewCond(&s.mu)
 	return s
 }
@@ -165,6 +165,13 @@ func (s *stream) do(work []Action, spec *StreamSpec) {
 	s.tend(spec)
 }
 
+func (s *stream) askedFor(device string) {
+	if s.asked == nil {
+		s.asked = map[string]bool{}
+	}
+	s.asked[device] = true
+}
+
 // settleClaims makes the stream's claims those of its state.
 func (s *stream) settleClaims() {
 	for device := range s.asked {
@@ -186,7 +193,7 @@ func (s *stream) decide(ev Event, spec *StreamSpec, now time.Time, acts []Action
 			continue
 		}
 		device := s.state.enc(claim.Encoder).Device
-		s.asked[device] = true
+		s.askedFor(device)
 		granted, holder := s.c.claims.claim(device, claimer{s.id, spec.Policy.Pattern != ""}, claim.Running)
 		acts = s.decide(Claimed{Encoder: claim.Encoder, OK: granted, Holder: holder, For: ev.Label()}, spec, now, acts)
 	}
@@ -275,7 +282,8 @@ func (s *stream) encoded(now time.Time) (Saved, error) {
 	return Saved{ID: s.id, At: now, State: data}, err
 }
 
-// save stores the state; the caller holds clockMu, which is let go meanwhile. When the store cannot take it the machine goes on from memory: encoders must not depend on a disk. It is tried again soon.
+// save stores the state; the caller holds clockMu, which is let go meanwhile. When the store cannot take it the machine
+// goes on from memory: encoders must not depend on a disk. It is tried again soon.
 func (s *stream) save(now time.Time, story []Transition, spec *StreamSpec) {
 	saved, err := s.encoded(now)
 	if err == nil {
