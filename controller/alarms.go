@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// alarms rings once for each key at its time. One heap and one timer serve all streams: a hundred thousand deadlines due at once are told within
+// alarms rings once for each stream at its time. One heap and one timer serve all streams: a hundred thousand deadlines due at once are told within
 // milliseconds, and a stream that waits costs no goroutine.
 type alarms struct {
 	now  func() time.Time

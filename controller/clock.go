@@ -60,7 +60,7 @@ func (c *Clock) Move(by time.Duration) {
 	c.base = c.base.Add(by)
 }
 
-// Anchor is the relation of wall clock and time since boot, to be stored; Since compares a stored one with now. A different boot: 0.
+// Anchor is the relation of wall clock and time since boot, to be stored; SteppedSince compares a stored one with now.
 func (c *Clock) Anchor() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -202,7 +202,8 @@ func (m *machine) air(e *Enc) {
 	}
 }
 
-// startJudged reports whether start_timeout has nothing more to say about an encoder that still is starting: its stream is live, and it is one of several.
+// startJudged reports whether start_timeout says nothing about a start: it is from before a restart of the controller,
+// and nobody has looked at the encoder since.
 func (m *machine) startJudged(e *Enc) bool { return e.Boot && !e.Known }
 
 // watchFeeds acts on feeds that end under a running encoder, and on starts that take too long.

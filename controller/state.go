@@ -79,7 +79,7 @@ type Totals struct {
 
 // Question is what the platform is being asked, and since when.
 type Question struct {
-	Why   string // "start", "stop" or ""
+	Why   string // "start", "stop", "blocked" or ""
 	Since time.Time
 }
 

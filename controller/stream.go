@@ -12,8 +12,9 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// stream is one stream at work. Whoever posts an event to an idle one starts its goroutine; the goroutine alone owns the state, works until nothing
-// is left in the inbox, and ends: a stream that waits for a deadline or a hook costs none. Who brings a hook to an idle one does its first step (take.go).
+// stream is one stream at work. Whoever posts an event to an idle one starts its goroutine, which works until nothing is
+// left in the inbox, and ends: a stream that waits for a deadline or a hook costs none. Who brings a hook to an idle one
+// does its first step (take.go). The state belongs to whoever is at work; atWork says that somebody is.
 type stream struct {
 	c             *Controller
 	id            string
@@ -26,7 +27,7 @@ type stream struct {
 	spec   *StreamSpec // never changed, replaced by a reload
 	idle   *sync.Cond  // signalled when the goroutine ends
 
-	// owned by the goroutine at work
+	// owned by whoever is at work
 	state   State
 	boxes   map[Instance]*box
 	asked   map[string]bool // devices that were claimed and may be held or waited for
