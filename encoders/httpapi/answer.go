@@ -194,12 +194,3 @@ func shortURL(u string) string {
 	}
 	return u
 }
-
-// jsonText is s as it stands inside a JSON string.
-func jsonText(s string) string {
-	b, err := json.Marshal(s)
-	if err != nil || len(b) < 2 {
-		return s
-	}
-	return string(b[1 : len(b)-1])
-}
