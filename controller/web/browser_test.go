@@ -19,6 +19,7 @@ import (
 
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/controller"
+	"github.com/oncue/oncue/encoders"
 )
 
 // startBrowser runs a headless Chromium until the test ends, or skips the test where there is none.
@@ -285,7 +286,7 @@ func TestDashboardShowsTrouble(t *testing.T) {
 	if got := value[[]string](p, `[...document.querySelectorAll(".row")].slice(0, 4).map(r => r.dataset.id)`); !slices.Equal(got, []string{"ABC123/garden", "ABC123/roof", "ABC123/terrace", "ABC123/auditorium"}) {
 		t.Errorf("the first rows are %q", got)
 	}
-	p.wait(row("ABC123/terrace") + `.querySelector(".why").textContent.includes("terrace-cam\u2069 failed 5 times since ")`)
+	p.wait(row("ABC123/terrace") + `.querySelector(".fault").textContent.startsWith("\u2068connection refused by the input\u2069 (\u2068terrace-cam\u2069 failed 5 times since ")`)
 	p.click(`[data-only="trouble"]`)
 	p.wait(`document.querySelectorAll(".row:not([hidden])").length === 3`)
 	p.click(`[data-only="trouble"]`)
@@ -445,6 +446,55 @@ func TestDashboardOfAThousandStreams(t *testing.T) {
 	p.wait(`document.querySelectorAll(".row").length === 1000`) // at the next look at the status
 	p.shot("thousand")
 	p.clean()
+}
+
+// Of many streams those that fail come first, and each says why on whatever page and in whatever light.
+func TestDashboardOfAFleet(t *testing.T) {
+	browser := startBrowser(t)
+	f := manyStreams(500)
+	broken(f)
+	_, base := startAdmin(t, f, nil)
+	for _, c := range []struct {
+		name          string
+		width, height int64
+		dark          bool
+	}{{"light", 1440, 900, false}, {"dark", 1440, 900, true}, {"middle", 1024, 768, false}, {"phone-light", 390, 844, false}, {"phone-dark", 390, 844, true}} {
+		p := openPage(t, browser, base, c.width, c.height, c.dark)
+		p.wait(connected + ` && document.querySelectorAll(".row").length === 500`)
+		p.shot("fleet-" + c.name)
+		if got := value[int](p, `[...document.querySelectorAll(".row")].slice(0, 7).filter(r => r.classList.contains("troubled")).length`); got != 7 {
+			t.Errorf("%s: %d of the first 7 rows are in trouble", c.name, got)
+		}
+		const cut = `[...document.querySelectorAll(".row.troubled .why, .row.troubled .fault")].filter(e => e.scrollHeight > e.clientHeight || !e.textContent).map(e => e.textContent)`
+		if got := value[[]string](p, cut); len(got) > 0 {
+			t.Errorf("%s: cut: %q", c.name, got)
+		}
+		p.clean()
+		p.accessible()
+	}
+}
+
+// broken lets seven of many streams fail, each of another cause, and some run.
+func broken(f *fakeController) {
+	now := time.Now()
+	for i, cause := range []string{
+		"connection refused by the input",
+		"GET http://10.0.0.12/config?action=get&paramid=eParamID_ReplicatorCommand: connection refused: nothing listens there",
+		"not live within start_timeout of 30s",
+		"connection refused by the input; it said: [tcp @ 0x55d0c8a3f2c0] Connection to tcp://10.0.0.7:554 failed: Connection refused",
+		"no route to host", "the password is wrong: OBS refused it", "no progress for 10 s",
+	} {
+		s := f.streams[fmt.Sprintf("ABC123/camera-%04d", 60*i+17)]
+		s.Phase, s.Reason = controller.PhaseIdle, "no viewer"
+		s.Trouble = &controller.Trouble{Encoder: s.Encoders[0].Name, Text: cause, Count: 5, Since: controller.Time{Time: now.Add(-time.Hour)}, Last: controller.Time{Time: now.Add(-time.Minute)}}
+		if i < 4 {
+			retry := "retry"
+			s.Phase, s.Wanted, s.Deadline, s.DeadlineDoes = controller.PhaseBackoff, true, &controller.Time{Time: now.Add(time.Minute)}, &retry
+			s.Reason = fmt.Sprintf("a viewer is waiting; %s failed: %s", s.Encoders[0].Name, cause)
+			s.Encoders[0].State, s.Encoders[0].Error = encoders.StateFailed, &cause
+		}
+		f.streams[s.ID] = s
+	}
 }
 
 func TestDashboardShowsThatItIsDisconnected(t *testing.T) {

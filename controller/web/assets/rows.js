@@ -26,16 +26,21 @@ export function hold(s) {
   return `held ${s.mode}${by}${until}${s.mode_why ? `: ${isolate(s.mode_why)}` : ""}`;
 }
 
-export function why(s) { return s.waits_for ? `${isolate(s.reason)} (waits for ${isolate(s.waits_for)})` : s.reason; }
+// why is the reason; trouble says what failed already.
+export function why(s) {
+  if (s.waits_for) return `${isolate(s.reason)} (waits for ${isolate(s.waits_for)})`;
+  return s.trouble ? s.reason.split(`; ${s.trouble.encoder} failed: `)[0] : s.reason;
+}
 
 export function inTrouble(s) { return Boolean(s.trouble) || s.phase === "backoff" || s.phase === "failed"; }
 
-// trouble says what fails, whoever asks for the stream now.
+// trouble says what fails, whoever asks for the stream now. The cause comes first, for that is what a reader looks for.
 export function trouble(s) {
   const t = s.trouble;
   if (!t) return "";
-  const when = t.count > 1 ? ` ${plural(t.count, "time", "times")} since ${clock(at(t.since))}, last ${clock(at(t.last), true)}` : ` at ${clock(at(t.last), true)}`;
-  return `${isolate(t.encoder)} failed${when}: ${isolate(t.text)}`;
+  const last = clock(at(t.last), true);
+  const when = t.count > 1 ? `${plural(t.count, "time", "times")} since ${clock(at(t.since))}, last ${last}` : `at ${last}`;
+  return `${isolate(t.text)} (${isolate(t.encoder)} failed ${when})`;
 }
 
 // compare orders rows: those in trouble first.
@@ -132,7 +137,7 @@ export class Rows {
   make(s) {
     const element = this.template.content.firstElementChild.cloneNode(true);
     const row = { element, s: null, parts: {}, pictureAt: 0 };
-    for (const name of ["name", "account", "why", "phase", "tag", "since", "act", "hold", "viewers", "encoder", "trouble", "timeline", "thumb", "taken", "nopic", "mode"]) {
+    for (const name of ["name", "account", "why", "phase", "tag", "since", "act", "hold", "viewers", "encoder", "error", "fault", "timeline", "thumb", "taken", "nopic", "mode"]) {
       row.parts[name] = element.querySelector(`.${name}`);
     }
     row.buttons = [...row.parts.mode.children];
@@ -153,9 +158,8 @@ export class Rows {
     row.element.dataset.id = s.id;
     put(p.name, s.name);
     put(p.account, s.account);
-    put(p.why, trouble(s) || why(s));
-    p.why.classList.toggle("trouble", Boolean(s.trouble));
-    p.why.title = s.trouble ? why(s) : "";
+    put(p.why, why(s));
+    put(p.fault, trouble(s));
     row.element.classList.toggle("troubled", inTrouble(s));
     put(p.phase, s.phase);
     p.phase.className = `phase p-${s.phase}`;
@@ -165,7 +169,7 @@ export class Rows {
     p.viewers.title = s.viewers === null ? "viewers: the platform has not been asked" : "viewers";
     const e = encoderOf(s);
     put(p.encoder, encoderText(e));
-    put(p.trouble, e && e.error && !(s.trouble && s.trouble.text === e.error) ? e.error : "");
+    put(p.error, e && e.error && !(s.trouble && s.trouble.text === e.error) ? e.error : "");
     for (const b of row.buttons) {
       b.setAttribute("aria-pressed", String(b.dataset.mode === s.mode));
       b.setAttribute("aria-label", b.dataset.mode === "auto" ? `Hand ${s.name} back to auto` : `Hold ${s.name} ${b.dataset.mode}`);
