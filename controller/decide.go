@@ -184,11 +184,11 @@ func (m *machine) contradicted(before Mark) {
 	}
 }
 
-// unblock takes the feeds for closed that viewers contradict.
+// unblock counts the feeds as closed that viewers contradict.
 func (m *machine) unblock(why string) {
 	for f := m.blockedBy(m.Facts.Attempt); f != nil; f = m.blockedBy(m.Facts.Attempt) {
 		f.close(m.now)
-		m.warn("", fmt.Sprintf("feed %s is taken for closed: %s", f.ID, why))
+		m.warn("", fmt.Sprintf("feed %s counts as closed: %s", f.ID, why))
 	}
 	m.Blocked = time.Time{}
 }
@@ -418,6 +418,8 @@ func (m *machine) phase() (Phase, string) {
 			why += "; not confirmed by the platform, but the encoder delivers"
 		}
 		return PhaseLive, why
+	case starting != nil && d.empty:
+		return PhaseStarting, d.why + "; it starts again in case a viewer comes back"
 	case starting != nil:
 		return PhaseStarting, d.why
 	case stopping != nil && stopping.Alarmed:
@@ -458,7 +460,7 @@ func (m *machine) phase() (Phase, string) {
 	case m.feedPending():
 		return PhaseStopping, "the encoder is gone; waiting for the platform to close its feed"
 	}
-	return PhaseIdle, cmp.Or(d.why, "nobody asks for it")
+	return PhaseIdle, cmp.Or(d.why, "no viewer")
 }
 
 // foreign reports whether an encoder of this stream alone runs at somebody else's word.
@@ -523,7 +525,7 @@ func (m *machine) next() (at time.Time, does string) {
 		soonest(m.FeedLost.Add(m.grace()), "restart")
 	}
 	if m.feedPending() {
-		soonest(m.GoneAt.Add(m.p.StopTimeout), "close the feed")
+		soonest(m.GoneAt.Add(m.p.StopTimeout), "count the old feed as closed")
 	}
 	for i := range m.Encoders {
 		e := &m.Encoders[i]

@@ -95,11 +95,11 @@ func (s *State) viewersWant(p *Policy, now time.Time, running bool) demand {
 		return demand{on: true, why: why, until: s.JoinUntil, ends: "stop"}
 	}
 	if live || !s.attemptCounts() || !s.FirstLive.IsZero() && !s.unanswered() {
-		return demand{why: "nobody asks for it"}
+		return demand{why: "no viewer"}
 	}
 	end := s.Facts.Attempt.Seen.Add(p.AttemptHold)
 	if !now.Before(end) {
-		return demand{why: "nobody asks for it"}
+		return demand{why: "no viewer"}
 	}
 	if running {
 		return demand{on: true, why: "a viewer is waiting", until: end, ends: "stop"}

@@ -233,7 +233,7 @@ func (m *machine) evidence() {
 		if e.Known && e.Seen.State == encoders.StatePublishing && !e.Seen.ConfigOnly {
 			m.Unconfirmed = !m.proof()
 			m.air(e)
-			m.warn(e.Name, "taken for live: the encoder delivers, but the platform has sent no word of it (are feed webhooks enabled?)")
+			m.warn(e.Name, "counts as live: the encoder delivers, but the platform has not reported the feed (are feed webhooks enabled?)")
 			continue
 		}
 		m.fail(e, text(e.Seen.Error, fmt.Sprintf("not live within start_timeout of %s", short(m.p.StartTimeout))), false, true)
@@ -556,7 +556,7 @@ func (m *machine) closeFeeds() {
 			continue
 		}
 		f.close(m.now)
-		m.warn("", "the platform has sent no end of feed "+f.ID+" though its encoder is gone: taken for closed")
+		m.warn("", "feed "+f.ID+" counts as closed: its encoder is gone, and the platform has not reported the end")
 		if m.p.ForceStop && !m.anyOn() {
 			m.do(Disconnect{})
 		}

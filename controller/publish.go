@@ -81,7 +81,7 @@ func (p *published) at(now time.Time) StreamView {
 		}
 	}
 	from := t.From
-	if named := p.spec.Policy.Pattern == ""; named && (from.IsZero() || p.begun.Before(from)) { // it saves from then on, though nobody asks for it
+	if named := p.spec.Policy.Pattern == ""; named && (from.IsZero() || p.begun.Before(from)) { // it saves from then on, though no viewer has come
 		from = p.begun
 	}
 	if !from.IsZero() {
@@ -101,7 +101,7 @@ func viewOf(s *State, spec *StreamSpec, begun time.Time) StreamView {
 		LastAttempt: timeOrNil(s.Facts.Attempt.Seen), Draining: s.Draining, Encoders: []EncoderView{},
 	}
 	if s.Phase == "" {
-		v.Phase, v.Reason, v.Managed = PhaseIdle, "nobody has asked for it yet", true
+		v.Phase, v.Reason, v.Managed = PhaseIdle, "no viewer yet", true
 	}
 	if s.Since.IsZero() {
 		v.Since = Time{begun}

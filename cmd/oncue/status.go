@@ -107,7 +107,7 @@ func (s screen) statusTable(all atAGlance) {
 	s.problems(all)
 	switch {
 	case len(all.Streams) == 0:
-		s.printf("no stream is configured, or none of a pattern has been asked for yet\n")
+		s.printf("no stream is configured; those of a pattern appear when a viewer comes\n")
 	case page:
 		s.streamsOnPage(all, bytes.Count(below.Bytes(), newline))
 	default:
@@ -336,7 +336,7 @@ func nextWord(v controller.StreamView, now time.Time) string {
 	does := nextStep(v)
 	word := map[string]string{
 		"": "in", "return to auto": "auto", "end of the scheduled window": "end", "begin of a scheduled window": "begin", "go on without the platform": "go on",
-		"close the feed": "end feed", "retry the stop": "retry", "raise an alarm": "alarm", waitForPlatform: "give up", waitForEncoder: "give up",
+		"count the old feed as closed": "feed over", "retry the stop": "retry", "raise an alarm": "alarm", waitForPlatform: "give up", waitForEncoder: "give up",
 	}[does]
 	return cutEnd(cmp.Or(word, does), 9) + " " + span(v.Deadline.Sub(now))
 }

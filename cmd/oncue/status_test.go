@@ -21,7 +21,7 @@ func fleetOf(n int) (all atAGlance) {
 	since := controller.Time{Time: statusNow.Add(-time.Hour)}
 	all.Savings.Since, all.Savings.RunS, all.Savings.AvoidedS = &since, 3600, 4*3600
 	for i := range n {
-		v := controller.StreamView{ID: fmt.Sprintf("ABC123/camera-%03d", i), Phase: controller.PhaseIdle, Reason: "nobody asks for it", Since: since}
+		v := controller.StreamView{ID: fmt.Sprintf("ABC123/camera-%03d", i), Phase: controller.PhaseIdle, Reason: "no viewer", Since: since}
 		switch {
 		case i%10 == 0:
 			v.Phase, v.Wanted, v.Reason = controller.PhaseLive, true, "somebody is watching"
@@ -87,7 +87,7 @@ func TestTroubleComesFirst(t *testing.T) {
 	for _, c := range []struct{ phase, reason, want string }{
 		{"backoff", "a viewer is waiting; cam failed: refused", "failed: refused (cam, 3 times, last 19:00:00); a viewer is waiting"},
 		{"failed", "a viewer is waiting; cam is given up: refused", "failed: refused (cam, 3 times, last 19:00:00); given up; a viewer is waiting"},
-		{"idle", "nobody asks for it", "failed: refused (cam, 3 times, last 19:00:00); nobody asks for it"},
+		{"idle", "no viewer", "failed: refused (cam, 3 times, last 19:00:00); no viewer"},
 	} {
 		last := controller.Time{Time: statusNow.Add(-time.Hour)}
 		v := controller.StreamView{Phase: controller.Phase(c.phase), Reason: c.reason, Trouble: &controller.Trouble{Encoder: "cam", Text: "refused", Count: 3, Last: last}}
@@ -110,7 +110,7 @@ func TestNextWord(t *testing.T) {
 		{controller.PhaseStarting, encoders.StatePublishing, "retry", "give up 29s"},
 		{controller.PhaseStarting, encoders.StateStarting, "stop", "stop 29s"},
 		{controller.PhaseBackoff, encoders.StateFailed, "retry", "retry 29s"},
-		{controller.PhaseStopping, encoders.StateStopping, "close the feed", "end feed 29s"},
+		{controller.PhaseStopping, encoders.StateStopping, "count the old feed as closed", "feed over 29s"},
 	} {
 		v := controller.StreamView{Phase: c.phase, DeadlineDoes: &c.does, Deadline: &controller.Time{Time: statusNow.Add(29 * time.Second)}, Encoders: []controller.EncoderView{{State: c.state}}}
 		if got := nextWord(v, statusNow); got != c.want {

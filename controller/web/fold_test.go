@@ -35,8 +35,8 @@ func TestFold(t *testing.T) {
 		want  []string // oldest first
 	}{
 		{"nothing", nil, nil},
-		{"a good visit", steps("starting: a viewer is waiting", "live: somebody is watching", "idle: nobody asks for it"),
-			[]string{"1 starting a viewer is waiting", "2 live somebody is watching", "3 idle nobody asks for it"}},
+		{"a good visit", steps("starting: a viewer is waiting", "live: somebody is watching", "idle: no viewer"),
+			[]string{"1 starting a viewer is waiting", "2 live somebody is watching", "3 idle no viewer"}},
 		{"three tries", steps("starting: a viewer is waiting", "cam fails: refused by port 41", "backoff: a viewer is waiting; cam failed: refused by port 41",
 			"starting: a viewer is waiting", "cam fails: refused by port 7", "backoff: a viewer is waiting; cam failed: refused by port 7",
 			"starting: a viewer is waiting", "cam fails: refused by port 7", "backoff: a viewer is waiting; cam failed: refused by port 7"),
@@ -47,8 +47,8 @@ func TestFold(t *testing.T) {
 			[]string{"1 live x", "2 backoff failed: stuck (1 since 2)", "5 starting x", "6 live x"}},
 		{"live between", steps("cam fails: a", "backoff: x; cam failed: a", "starting: x", "live: x", "cam fails: a", "backoff: x; cam failed: a"),
 			[]string{"1 backoff failed: a (1 since 1)", "3 starting x", "4 live x", "5 backoff failed: a (1 since 5)"}},
-		{"another viewer", steps("cam fails: a", "backoff: x; cam failed: a", "idle: nobody asks for it", "starting: x", "cam fails: a"),
-			[]string{"1 backoff failed: a (1 since 1)", "3 idle nobody asks for it", "4 starting x", "5 starting failed: a (1 since 5)"}},
+		{"another viewer", steps("cam fails: a", "backoff: x; cam failed: a", "idle: no viewer", "starting: x", "cam fails: a"),
+			[]string{"1 backoff failed: a (1 since 1)", "3 idle no viewer", "4 starting x", "5 starting failed: a (1 since 5)"}},
 		{"another cause", steps("cam fails: a", "starting: x", "cam fails: b"), []string{"1 idle failed: a (1 since 1)", "2 starting x", "3 starting failed: b (1 since 3)"}},
 		{"another encoder", steps("cam fails: a", "starting: x", "spare fails: a"), []string{"1 idle failed: a (1 since 1)", "2 starting x", "3 starting failed: a (1 since 3)"}},
 	} {

@@ -72,7 +72,7 @@ func showcase() *fakeController {
 	add("workshop", controller.PhaseIdle, "held off by the night shift", 5*time.Hour, func(s *controller.StreamView) {
 		s.Mode, s.ModeBy, s.ModeWhy = controller.ModeOff, text("night shift"), text("camera is being replaced")
 	})
-	add("terrace", controller.PhaseIdle, "nobody asks for it", 20*time.Minute, func(s *controller.StreamView) {
+	add("terrace", controller.PhaseIdle, "no viewer", 20*time.Minute, func(s *controller.StreamView) {
 		s.Trouble = &controller.Trouble{Encoder: "terrace-cam", Text: "connection refused by the input", Count: 5, Since: ago(23 * time.Minute), Last: ago(20 * time.Minute)}
 		s.Savings.Since = ago(30 * time.Minute)
 	})
