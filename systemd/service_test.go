@@ -59,6 +59,9 @@ func (m *machine) publishing(what string) int {
 	return pid
 }
 
+// noStreams is what oncue status says where the configuration has no stream.
+const noStreams = "no stream is configured; those of a pattern appear when a viewer comes"
+
 // TestService installs the package on a machine that runs systemd and goes through what an administrator does: the unit with its sandbox as shipped,
 // FFmpeg in it, an upgrade under load, a crash, a removal.
 func TestService(t *testing.T) {
@@ -94,7 +97,7 @@ func TestService(t *testing.T) {
 		t.Errorf("systemctl status says %q", got)
 	}
 	m.run("systemctl restart oncue")
-	if got := m.run("oncue status"); got != "no stream is configured" {
+	if got := m.run("oncue status"); got != noStreams {
 		t.Errorf("restarted, oncue status says\n%s", got)
 	}
 	m.run("systemctl reload oncue")
@@ -179,15 +182,15 @@ func testWhoMay(m *machine) {
 	m.t.Helper()
 	const as, group = "setpriv --reuid=nobody --regid=nogroup --clear-groups ", "setpriv --reuid=nobody --regid=nogroup --groups=oncue "
 	for line, want := range map[string]string{
-		"oncue status":         "no stream is configured",
-		group + "oncue status": "no stream is configured",
+		"oncue status":         noStreams,
+		group + "oncue status": noStreams,
 		"oncue dashboard":      "http://127.0.0.1:8081/login#",
 		"systemctl show --value --property=Listen oncue.socket":                          "127.0.0.1:8080 (Stream)",
 		"stat --format '%U:%G %a' /etc/oncue/admin.token":                                "root:oncue 640",
 		"stat --format '%U:%G %a' /etc/oncue/oncue.env":                                  "root:root 600",
 		"stat --format '%U:%G %a' /run/oncue/admin.sock":                                 "oncue:oncue 660",
 		"oncue check 2>&1 | grep -c warning":                                             "3", // accounts, encoders and streams are empty
-		"oncue status --token-file /etc/oncue/admin.token --admin http://127.0.0.1:8081": "no stream is configured",
+		"oncue status --token-file /etc/oncue/admin.token --admin http://127.0.0.1:8081": noStreams,
 	} {
 		if got, _ := m.try(line); !strings.HasPrefix(got, want) {
 			m.t.Errorf("%s: %q, want %q", line, got, want)
@@ -206,7 +209,7 @@ func testWhoMay(m *machine) {
 	// The daemon's user may, who can read the token. Its encoders are that user, too, and are kept
 	// from the file.
 	const daemon = "setpriv --reuid=oncue --regid=oncue --init-groups oncue status --admin unix:/run/oncue/admin.sock"
-	if got := m.run(daemon); got != "no stream is configured" {
+	if got := m.run(daemon); got != noStreams {
 		m.t.Errorf("the daemon's user: %q", got)
 	}
 	if got := m.fails(daemon + " --config /none"); !strings.Contains(got, "a token is required") {

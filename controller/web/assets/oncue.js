@@ -163,7 +163,7 @@ function filter() {
     return words.every((w) => text.includes(w));
   });
   byID("none").hidden = left > 0;
-  put(byID("none"), streams.size ? "No stream matches." : "No stream is configured, and none of a pattern has been asked for yet. Add one below streams: in the configuration, run oncue check, then oncue reload.");
+  put(byID("none"), streams.size ? "No stream matches." : "No stream is configured; those of a pattern appear when a viewer comes. Add one below streams: in the configuration, run oncue check, then oncue reload.");
 }
 
 function hookRow(h) {
