@@ -1,10 +1,3 @@
-// Package configs holds the whole configuration: its types, their defaults, and the one loader that reads them from YAML.
-//
-// [Load] reads a file and returns either a [Config] in which everything is valid and every stream is resolved, or all problems of the file
-// at once, each with its line and column. [Config.Lookup] finds the stream for a name, [Config.Plan] tells what would run and which line
-// said so, and [Diff] says in words what a reload changes.
-//
-// Drivers own the types of their settings; the loader fills them by reflection over struct tags, which are described at [Options].
 package configs
 
 import (

@@ -1,8 +1,3 @@
-// Package store keeps what oncue must not forget in one SQLite file: the journal of hooks, each stream's state and history, and small
-// settings. [Open] is the way in; [Store] implements [controller.Store].
-//
-// One goroutine writes. What waits for it is committed together and synced once, so a durable answer costs each caller a share of an
-// fsync, and everybody is answered after the commit. Reads go their own way and wait for nobody.
 package store
 
 import (

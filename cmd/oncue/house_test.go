@@ -1,6 +1,7 @@
 package main
 
 import (
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -87,8 +88,28 @@ func TestHouse(t *testing.T) {
 // houseImports lists what each folder imports, its tests left out.
 func houseImports(t *testing.T) map[string][]string {
 	t.Helper()
-	const root = "../.."
 	found := map[string][]string{}
+	walkSources(t, parser.ImportsOnly, func(folder, _ string, source *ast.File) {
+		for _, spec := range source.Imports {
+			name, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found[folder] = append(found[folder], name)
+		}
+	})
+	for _, folder := range []string{"cmd/oncue", "controller", "store"} {
+		if len(found[folder]) == 0 {
+			t.Errorf("no imports of %s were found: has it moved?", folder)
+		}
+	}
+	return found
+}
+
+// walkSources calls visit with every Go file of the house that is no test, by its folder and name.
+func walkSources(t *testing.T, mode parser.Mode, visit func(folder, name string, source *ast.File)) {
+	t.Helper()
+	const root = "../.."
 	err := filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -99,7 +120,7 @@ func houseImports(t *testing.T) map[string][]string {
 		if !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {
 			return nil
 		}
-		source, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		source, err := parser.ParseFile(token.NewFileSet(), file, nil, mode)
 		if err != nil {
 			return err
 		}
@@ -107,24 +128,48 @@ func houseImports(t *testing.T) map[string][]string {
 		if err != nil {
 			return err
 		}
-		for _, spec := range source.Imports {
-			name, err := strconv.Unquote(spec.Path.Value)
-			if err != nil {
-				return err
-			}
-			found[folder] = append(found[folder], name)
-		}
+		visit(folder, d.Name(), source)
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, folder := range []string{"cmd/oncue", "controller", "store"} {
-		if len(found[folder]) == 0 {
-			t.Errorf("no imports of %s were found: has it moved?", folder)
+}
+
+// roomWithoutMap is how many files of a package a reader finds his way in by their names alone.
+const roomWithoutMap = 8
+
+// TestMaps wants every file of a large package named in its package comment, and no file that is not there.
+func TestMaps(t *testing.T) {
+	files := map[string][]string{}
+	docs := map[string]string{}
+	walkSources(t, parser.PackageClauseOnly|parser.ParseComments, func(folder, name string, source *ast.File) {
+		files[folder] = append(files[folder], name)
+		if source.Doc != nil {
+			docs[folder] += source.Doc.Text()
+		}
+	})
+	maps := 0
+	for folder, names := range files {
+		if len(names) <= roomWithoutMap {
+			continue
+		}
+		maps++
+		told := regexp.MustCompile(`[a-z0-9_]+\.go\b`).FindAllString(docs[folder], -1)
+		for _, name := range names {
+			if name != "doc.go" && !slices.Contains(told, name) {
+				t.Errorf("%s/%s has no place in the map of its package comment: say there what it is for", folder, name)
+			}
+		}
+		for _, name := range told {
+			if !slices.Contains(names, name) {
+				t.Errorf("the package comment of %s names %s, which is not there", folder, name)
+			}
 		}
 	}
-	return found
+	if maps < 8 {
+		t.Errorf("only %d packages are large: have they moved?", maps)
+	}
 }
 
 // TestDependenciesAreExplained wants a word in the README about each module that the house takes from outside.

@@ -1,7 +1,3 @@
-// Command oncue starts encoders when viewers arrive and stops them when nobody watches.
-//
-// This folder wires the house together and talks to people: one file for each subcommand. serve.go and daemon.go run the controller; drivers.go is the
-// registry of encoder drivers; specs.go says a configuration in the controller's words; the other commands ask the running daemon through its admin side.
 package main
 
 import (

@@ -2,15 +2,19 @@
 //
 // Read [Settings] for what a user can say, then [Encoder]. The rest follows one run of the process:
 //
-//	command.go, input.go, output.go, video.go   what to run
-//	output.go, inputlist.go                     how keys and passwords stay out of its command line
-//	spawn.go, state.go, files.go                the start: lock, output files, process, state file
-//	confine.go, wrapper.go                      what the process may touch, and whether it is an FFmpeg by another name
-//	adopt.go, standby.go                        processes of an earlier controller, and one kept warm
-//	watch.go, progress.go, watchdog.go          the one goroutine per process: exits, progress, stalls
-//	stop.go                                     TERM, TERM, KILL, until nothing of it is left
-//	failure.go, redact.go                       why it ended, in words people understand
-//	identity.go, handle.go, proc.go, queue.go   what the kernel tells of a process
+//	settings.go, ffmpeg.go                     what a user can say, and the encoder
+//	command.go, input.go, output.go, video.go  what to run
+//	check.go, probe.go                         what can be tried before a start
+//	output.go, inputlist.go, shown.go          how keys and passwords stay out of argv
+//	spawn.go, state.go, files.go               the start: lock, output files, process, state file
+//	confine.go, paths.go, ports.go             what the process may touch: files, TCP ports,
+//	hardware.go, programs.go, wrapper.go       devices, programs, and FFmpegs by another name
+//	adopt.go, standby.go                       what an earlier controller left, and one kept warm
+//	watch.go, progress.go, watchdog.go         the goroutine per process: exits, progress, stalls
+//	status.go                                  what is told of it
+//	stop.go                                    TERM, TERM, KILL, until nothing of it is left
+//	failure.go, redact.go                      why it ended, in words people understand
+//	identity.go, handle.go, proc.go, queue.go  what the kernel tells of a process
 //
 // The process is a session of its own with no pipe to us, so that it goes on when the controller is
 // killed or replaced. The next [New] on the same folder adopts it: same process, no second copy,

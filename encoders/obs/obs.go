@@ -1,10 +1,3 @@
-// Package obs drives an OBS over its own websocket server, obs-websocket version 5 (in OBS since 28).
-//
-// [Encoder] keeps one connection, made at first use and made again whenever it is lost, and on it follows OBS's stream output in
-// output.go, which holds what must be known about OBS: while it is starting it says that it is not active, refuses a stop, and is killed by
-// a second start. Start, Stop and Watch only ask and wait for that output to move.
-//
-// OBS's websocket server listens on all interfaces and has no TLS: it belongs behind a firewall or in a tunnel.
 package obs
 
 import (
