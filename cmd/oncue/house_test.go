@@ -172,6 +172,25 @@ func TestMaps(t *testing.T) {
 	}
 }
 
+// The daemon gives each driver a log whose lines name the encoder; a driver that names it again says it twice.
+func TestDriversNameTheEncoderOnce(t *testing.T) {
+	t.Parallel()
+	again := regexp.MustCompile(`\bLog\.[A-Z]\w*\(.*"encoder"`)
+	err := filepath.WalkDir("../../encoders", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(path) != ".go" {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if line := again.Find(text); line != nil {
+			t.Errorf("%s names the encoder again: %s", path, line)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestDependenciesAreExplained wants a word in the README about each module that the house takes from outside.
 func TestDependenciesAreExplained(t *testing.T) {
 	readme, err := os.ReadFile("../../README.md")

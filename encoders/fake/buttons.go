@@ -63,7 +63,7 @@ func (e *Encoder) press(button func(now time.Time, p phase)) {
 	now := time.Now()
 	button(now, e.st.at(now, e.settings))
 	if err := e.commit(); err != nil {
-		e.env.Log.Warn("a press of the fake box is not kept", "encoder", e.env.Name, "error", err)
+		e.env.Log.Warn("a press of the fake box is not kept", "error", err)
 	}
 }
 
@@ -89,7 +89,7 @@ func (e *Encoder) takePress() {
 	case "stall":
 		e.Stall()
 	default:
-		e.env.Log.Warn("the fake box has no such button: start, stop, die, stall", "encoder", e.env.Name, "button", button)
+		e.env.Log.Warn("the fake box has no such button: start, stop, die, stall", "button", button)
 	}
 }
 
