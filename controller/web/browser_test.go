@@ -448,6 +448,45 @@ func TestDashboardOfAThousandStreams(t *testing.T) {
 	p.clean()
 }
 
+// Green means that the platform has just answered. A hook alone proves nothing of what can be asked.
+func TestDotsOfAccounts(t *testing.T) {
+	browser := startBrowser(t)
+	f := showcase()
+	ago := func(d time.Duration) *controller.Time { return &controller.Time{Time: time.Now().Add(-d)} }
+	wrong := "401: the secret is wrong"
+	f.accounts = []controller.AccountView{
+		{Account: "answers", LastHook: ago(26 * time.Hour), LastPoll: ago(time.Second)},
+		{Account: "silent", LastHook: ago(time.Second), LastPoll: ago(time.Hour)},
+		{Account: "unasked", LastHook: ago(time.Second)},
+		{Account: "refuses", LastHook: ago(time.Second), LastPoll: ago(time.Second), PollError: &wrong},
+		{Account: "disabled", LastPoll: ago(time.Second), Webhook: &controller.WebhookView{ID: 18, Disabled: &wrong}},
+	}
+	_, base := startAdmin(t, f, nil)
+	p := openPage(t, browser, base, 1440, 900, false)
+	p.wait(connected + ` && document.querySelectorAll("#platform li").length === 6`)
+	got := value[[]string](p, `[...document.querySelectorAll("#platform li")].slice(0, 5).map(e => `+
+		`e.firstElementChild.textContent + ":" + ["good", "bad"].filter(c => e.classList.contains(c)))`)
+	if want := []string{"answers:good", "silent:", "unasked:", "refuses:bad", "disabled:bad"}; !slices.Equal(got, want) {
+		t.Errorf("the dots are %q, want %q", got, want)
+	}
+}
+
+// Without streams the page says what to do.
+func TestDashboardWithoutStreams(t *testing.T) {
+	browser := startBrowser(t)
+	_, base := startAdmin(t, newFake(), nil)
+	p := openPage(t, browser, base, 390, 844, false)
+	p.wait(connected + ` && !document.getElementById("none").hidden`)
+	got := value[string](p, `document.getElementById("none").textContent`)
+	for _, want := range []string{"No stream is configured", "when a viewer comes", "oncue check", "oncue reload"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in %q", want, got)
+		}
+	}
+	p.shot("empty")
+	p.clean()
+}
+
 // Of many streams those that fail come first, and each says why on whatever page and in whatever light.
 func TestDashboardOfAFleet(t *testing.T) {
 	browser := startBrowser(t)
