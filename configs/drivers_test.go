@@ -151,7 +151,7 @@ func testOptions() Options {
 		Also: func(c *Config) (found []error) {
 			for i, n := range c.Notify {
 				if strings.HasPrefix(n.URL.Reveal(), "zzz:") {
-					found = append(found, fmt.Errorf("notify[%d].url: zzz:// is no service that can be told; allowed: https, slack", i))
+					found = append(found, fmt.Errorf("notify[%d].url: unsupported service zzz://; allowed: https, slack", i))
 				}
 			}
 			if c.TLS.CertFile == "/missing.pem" {

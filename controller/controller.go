@@ -544,7 +544,7 @@ func (c *Controller) SetMode(ctx context.Context, id string, r ModeRequest) (Str
 		return StreamView{}, fmt.Errorf("%w: mode %q; on, off or auto is allowed", ErrInvalid, r.Mode)
 	}
 	if r.For < 0 || r.For > 0 && r.Mode == ModeAuto {
-		return StreamView{}, fmt.Errorf("%w: a positive time goes with on and off only", ErrInvalid)
+		return StreamView{}, fmt.Errorf("%w: a duration is allowed only with on or off, and must be positive", ErrInvalid)
 	}
 	account, name, _ := SplitID(id)
 	s := c.stream(account, name)

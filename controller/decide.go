@@ -331,7 +331,7 @@ func (m *machine) askBeforeStop(d demand) (kept demand, ok bool) {
 	}
 	kept = demand{on: true, empty: true, why: d.why + "; asking the platform before the stop"}
 	if m.Asking.Why == "" {
-		kept.why = d.why + "; the platform cannot be asked, so it is kept up"
+		kept.why = d.why + "; oncue cannot ask the platform, so it stays on"
 		kept.until, kept.ends = m.Asking.Since, "ask again"
 	}
 	return kept, true
@@ -363,7 +363,7 @@ func (m *machine) noAnswer(a AskFailed) {
 		if why == "start" {
 			m.evidence()
 		} else if m.now.Sub(m.Blocked) >= m.p.AttemptHold {
-			m.unblock("viewers keep finding it off, and the platform cannot be asked")
+			m.unblock("viewers keep finding it off, and oncue cannot ask the platform")
 		}
 		return
 	}

@@ -42,7 +42,7 @@ func (c *conn) prepare(query string) (driver.StmtQueryContext, error) {
 	}
 	q, ok := s.(driver.StmtQueryContext)
 	if !ok {
-		return nil, fmt.Errorf("the driver's statement is a %T, which cannot be asked", s)
+		return nil, fmt.Errorf("the driver's statement (%T) does not implement driver.StmtQueryContext", s)
 	}
 	c.statements[query] = q
 	return q, nil

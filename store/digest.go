@@ -98,7 +98,7 @@ func (w *writer) loadDigest() error {
 	}
 	w.digest = digest{covered: covered, gathered: covered}
 	if err := w.conn.exec("CREATE TEMP TABLE IF NOT EXISTS fresh (term TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (term, seq)) STRICT, WITHOUT ROWID"); err != nil {
-		return fmt.Errorf("make room for digests: %w", err)
+		return fmt.Errorf("create the digest table: %w", err)
 	}
 	return nil
 }

@@ -33,10 +33,10 @@ func newBundle() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bundle",
 		Short: "Write a support archive: status, history, logs, config; secrets removed",
-		Long: "Write an archive for whoever helps: status, history, encoder logs, hooks, metrics, configuration, versions and what " +
+		Long: "Write an archive to send with a question or a bug report: status, history, encoder logs, hooks, metrics, configuration, versions and what " +
 			"oncue doctor finds.\n" +
 			"Secrets are removed from every file. The configuration is not the file but what oncue understood of it, and of its texts " +
-			"only those that cannot hold a secret. It works without the daemon, too, with what is there then.",
+			"only those that cannot hold a secret. Without a running daemon it holds what can be had without one.",
 		Args: noArgs,
 	}
 	daemonFlags(cmd)

@@ -21,7 +21,8 @@ func newCheck() *cobra.Command {
 		Use:   "check",
 		Short: "Validate the configuration; print what would run",
 		Long: "Read the configuration and report every problem as FILE:LINE:COL: key: what is wrong.\n" +
-			"A good one is printed as it would run: each stream, its encoders with their command lines (secrets masked), and the times that are not built in with the line that sets them.",
+			"A valid one is printed as it would run: each stream, its encoders with their command lines (secrets masked), " +
+			"and the times that differ from the built-in ones, with the line that sets each.",
 		Args: noArgs,
 	}
 	path := configFlag(cmd)

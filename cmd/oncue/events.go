@@ -19,14 +19,15 @@ func newEvents() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "events",
 		Short: "Show the platform's hooks as they were received",
-		Long:  "Show the journal of hooks, the latest last. With --json they come as from the API, newest first; with --follow one a line.",
-		Args:  noArgs,
+		Long: "Show the journal of hooks, the latest last. " +
+			"With --json they are printed as the API returns them, newest first; with --follow, one per line.",
+		Args: noArgs,
 	}
 	daemonFlags(cmd)
 	stream := cmd.Flags().String("stream", "", "only those of this `STREAM`")
 	kind := cmd.Flags().String("type", "", "only those of this `TYPE` or event, such as ViewerAttempt or feeds")
-	limit := cmd.Flags().IntP("limit", "n", 50, "at most `N` of the past, up to 1000")
-	follow := cmd.Flags().BoolP("follow", "f", false, "go on with those that come")
+	limit := cmd.Flags().IntP("limit", "n", 50, "print at most `N` past hooks, up to 1000")
+	follow := cmd.Flags().BoolP("follow", "f", false, "keep printing new ones")
 	asJSON := cmd.Flags().Bool("json", false, "print what the API returns")
 	_ = cmd.RegisterFlagCompletionFunc("stream", completeStreams)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

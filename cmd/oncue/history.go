@@ -21,7 +21,7 @@ func newHistory() *cobra.Command {
 		ValidArgsFunction: completeStreams,
 	}
 	daemonFlags(cmd)
-	limit := cmd.Flags().IntP("limit", "n", 50, "at most `N` steps, up to 1000")
+	limit := cmd.Flags().IntP("limit", "n", 50, "print at most `N` steps, up to 1000")
 	asJSON := cmd.Flags().Bool("json", false, "print what the API returns")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, err := findDaemon(cmd)

@@ -14,11 +14,13 @@ import (
 )
 
 func newOn() *cobra.Command {
-	return newHold(controller.ModeOn, "Hold a stream on", "Hold a stream on, whoever watches, until oncue auto, or as long as --for says. It survives restarts.")
+	return newHold(controller.ModeOn, "Hold a stream on",
+		"Hold a stream on, with or without viewers, until oncue auto, or for the time of --for. The hold survives restarts.")
 }
 
 func newOff() *cobra.Command {
-	return newHold(controller.ModeOff, "Hold a stream off", "Hold a stream off, whoever wants to watch, until oncue auto, or as long as --for says. It survives restarts.")
+	return newHold(controller.ModeOff, "Hold a stream off",
+		"Hold a stream off, even if viewers come, until oncue auto, or for the time of --for. The hold survives restarts.")
 }
 
 func newAuto() *cobra.Command {

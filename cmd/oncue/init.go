@@ -25,8 +25,8 @@ import (
 func newInit() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "init",
-		Short: "Ask the few things needed, write a configuration, try it",
-		Long: "Ask the few things needed, write a commented configuration that only its owner can read, try it, and print the webhook's URL.\n" +
+		Short: "Ask for the few things needed, write a configuration, try it",
+		Long: "Ask for the few things needed, write a commented configuration that only its owner can read, try it, and print the webhook's URL.\n" +
 			"Answers given by flags or the environment are not asked for. Secrets may be given as @FILE.",
 		Args: noArgs,
 	}

@@ -23,8 +23,8 @@ func newLogs() *cobra.Command {
 	}
 	daemonFlags(cmd)
 	encoder := cmd.Flags().String("encoder", "", "the `NAME` of the encoder, when the stream has several (default: the first)")
-	lines := cmd.Flags().IntP("lines", "n", 200, "the last `many` lines, up to 10000")
-	follow := cmd.Flags().BoolP("follow", "f", false, "go on with what it writes")
+	lines := cmd.Flags().IntP("lines", "n", 200, "print the last `N` lines, up to 10000")
+	follow := cmd.Flags().BoolP("follow", "f", false, "keep printing what it writes")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, err := findDaemon(cmd)
 		if err != nil {

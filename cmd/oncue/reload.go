@@ -22,7 +22,7 @@ func newReload() *cobra.Command {
 		Use:   "reload",
 		Short: "Have the daemon read its configuration again",
 		Long: "Have the running daemon read its configuration again. Running encoders are left alone.\n" +
-			"A bad file changes nothing: its problems are printed, and the exit code is 1.\n" +
+			"If the file has mistakes, nothing changes: they are printed, and the exit code is 1.\n" +
 			"The daemon keeps the environment of its start: after a change of oncue.env restart it\n" +
 			"(systemctl restart oncue), which loses no hook and no encoder.",
 		Args: noArgs,

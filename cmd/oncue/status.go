@@ -299,7 +299,7 @@ func (s screen) complaints(all atAGlance) {
 	}
 	for _, a := range all.Platform {
 		if a.PollError != nil {
-			s.paragraph("! ", yellow, a.Account+": the platform cannot be asked: "+text(a.PollError))
+			s.paragraph("! ", yellow, a.Account+": cannot ask the platform: "+text(a.PollError))
 		}
 		if a.Webhook != nil && a.Webhook.Disabled != nil {
 			s.paragraph("! ", red, a.Account+": the platform has disabled the webhook: "+text(a.Webhook.Disabled))

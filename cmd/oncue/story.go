@@ -152,7 +152,7 @@ func nextStory(v controller.StreamView, now time.Time) string {
 	case v.Mode == controller.ModeOff:
 		return "stays off until somebody says otherwise" + back
 	case !v.Managed && v.Phase == controller.PhaseLive:
-		return "nothing: who started it stops it"
+		return "nothing: whoever started it must stop it"
 	case v.Phase == controller.PhaseLive && v.Wanted:
 		return "nothing while somebody watches; it stops idle_timeout after the platform says that the last viewer has left"
 	case v.Phase == controller.PhaseIdle:
@@ -235,7 +235,7 @@ func healthWords(h *encoders.Health) string {
 }
 
 func savingsStory(v controller.StreamView, now time.Time) string {
-	words := fmt.Sprintf("since %s: ran %s, watched %s, %s less than always on; %s", clock(v.Savings.Since.Time, now), span(seconds(v.Savings.RunS)),
+	words := fmt.Sprintf("since %s: ran %s, watched %s, %s avoided; %s", clock(v.Savings.Since.Time, now), span(seconds(v.Savings.RunS)),
 		span(seconds(v.Savings.WatchedS)), span(seconds(v.Savings.AvoidedS)), plural(v.Starts, "start"))
 	if v.Savings.Wasted > 0 {
 		words += fmt.Sprintf("; nobody joined after %d of %s", v.Savings.Wasted, plural(max(v.Savings.Wakes, v.Savings.Wasted), "wake"))

@@ -35,7 +35,7 @@ func newTry() *cobra.Command {
 	daemonFlags(cmd)
 	stream := cmd.Flags().String("stream", "", "`NAME` of the stream to publish (default: the first that uses the encoder)")
 	verbose := cmd.Flags().BoolP("verbose", "v", false, "show what is sent to the box and what it answers, secrets masked")
-	force := cmd.Flags().Bool("force", false, "go on although the daemon uses the encoder")
+	force := cmd.Flags().Bool("force", false, "continue although the daemon uses the encoder")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if !slices.Contains([]string{"start", "stop", "status"}, args[1]) {
 			return hint(usageError{fmt.Errorf("%q is not an action; the actions are start, stop and status", args[1])}, "usage: "+cmd.UseLine())

@@ -92,10 +92,10 @@ func (d *service) sweep(ctx context.Context) {
 	d.mu.Unlock()
 	swept, err := d.store.Sweep(ctx, policy)
 	if err != nil {
-		d.log.Error("the past could not be swept", "error", err)
+		d.log.Error("old records could not be deleted", "error", err)
 		return
 	}
-	d.log.Debug("the past was swept", "swept", swept)
+	d.log.Debug("old records were deleted", "deleted", swept)
 }
 
 func retention(p *plan) store.Policy {

@@ -22,7 +22,8 @@ func newWebhook() *cobra.Command {
 		Use:   "webhook",
 		Short: "List, create, change and test the account's webhooks",
 		Long: "List, create, change and test the account's webhooks through the platform's API.\n" +
-			"Commands that take an ID mean the webhook with public_url + /hooks/millicast when there is none. Secrets are shown with --show-secret only.",
+			"Commands that take an ID use the webhook with public_url + /hooks/millicast when no ID is given. " +
+			"Secrets are shown only with --show-secret.",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}

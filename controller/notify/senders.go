@@ -58,7 +58,7 @@ func newChat(u *url.URL) (chat, error) {
 	service, _, _ := strings.Cut(u.Scheme, "+")
 	if known := new(router.ServiceRouter).ListServices(); !slices.Contains(known, service) {
 		slices.Sort(known)
-		return chat{}, fmt.Errorf("%s:// is no service that can be told; allowed: https, %s", u.Scheme, strings.Join(known, ", "))
+		return chat{}, fmt.Errorf("unsupported service %s://; allowed: https, %s", u.Scheme, strings.Join(known, ", "))
 	}
 	c := chat{scheme: u.Scheme, spare: make(chan types.Service, 1), aside: make(chan struct{}, leftBehind)}
 	full, checked := u.String(), *u

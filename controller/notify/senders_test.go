@@ -322,7 +322,7 @@ func TestCheck(t *testing.T) {
 		"http:///" + canary:                  "plain http goes to this host only; write https",
 		"https:///" + canary:                 "names no host",
 		"https:" + canary:                    "names no host",
-		"zzz://" + canary:                    "zzz:// is no service that can be told; allowed: https, ",
+		"zzz://" + canary:                    "unsupported service zzz://; allowed: https, ",
 		"slack://" + canary:                  "the slack:// URL is incomplete or wrong",
 		"telegram://" + canary + "@telegram": "the telegram:// URL is incomplete or wrong",
 		"smtp://user:" + canary + "@host":    "the smtp:// URL is incomplete or wrong",

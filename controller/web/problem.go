@@ -68,9 +68,9 @@ func asProblem(err error) (p *problem, known bool) {
 	return newProblem(http.StatusInternalServerError, "something went wrong inside the controller", "see its log"), false
 }
 
-// unreadable is the answer to a request that is not HTTP as it must be.
+// unreadable is the answer to a malformed request.
 func unreadable(status int) (kind string, body []byte) {
-	p := newProblem(status, "the request cannot be read: its address or a header is not as HTTP wants it", "in addresses a stream's id is percent-encoded: / is %2F, % is %25")
+	p := newProblem(status, "the request is malformed: its address or a header is not valid HTTP", "in addresses a stream's id is percent-encoded: / is %2F, % is %25")
 	if status != http.StatusBadRequest {
 		p = routeProblem(status)
 	}

@@ -38,7 +38,7 @@ func ask(t *testing.T, addr, text string) (got answer, took time.Duration) {
 func TestUnreadableRequests(t *testing.T) {
 	_, base := startAdmin(t, newFake(), nil)
 	got, _ := ask(t, strings.TrimPrefix(base, "http://"), "GET /api/v1/streams/%zz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-	mustProblem(t, "a bad address", got, 400, "the request cannot be read: its address or a header is not as HTTP wants it", "in addresses a stream's id is percent-encoded: / is %2F, % is %25")
+	mustProblem(t, "a bad address", got, 400, "the request is malformed: its address or a header is not valid HTTP", "in addresses a stream's id is percent-encoded: / is %2F, % is %25")
 	_, addr := startHooks(t, HookOptions{Receiver: verifying(nil)}, nil)
 	got, _ = ask(t, addr, "POST /hooks/%zz HTTP/1.1\r\nHost: oncue\r\n\r\n")
 	if got.status != 400 || got.header.Get("Content-Type") != "application/json" || got.body != `{"status":"error","error":"Bad Request"}` {

@@ -51,13 +51,13 @@ func (c *call) readyToStart(ctx context.Context) (on bool, err error) {
 	for {
 		s, l, err := c.e.status(ctx, c.job)
 		if err != nil {
-			return false, fmt.Errorf("read the state before it: %w", err)
+			return false, fmt.Errorf("read the state first: %w", err)
 		}
 		claim, _ := c.e.claimed()
 		ours := claim.Stream == c.job.ID()
 		switch {
 		case l.state == encoders.StateUnknown:
-			err := fmt.Errorf("the state cannot be read before it: %s", s.Error)
+			err := fmt.Errorf("the state could not be read first: %s", s.Error)
 			if l.refused {
 				err = encoders.Permanent(err)
 			}

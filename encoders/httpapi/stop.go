@@ -36,7 +36,7 @@ func (e *Encoder) Stop(ctx context.Context, job encoders.Job) error {
 		return nil
 	}
 	if l.state == encoders.StateUnknown && !e.plan.settings.StopIdempotent {
-		return fmt.Errorf("stop: the state cannot be read before it: %s", l.text)
+		return fmt.Errorf("stop: the state could not be read first: %s", l.text)
 	}
 	marked := before
 	marked.Stopping = true
@@ -104,7 +104,7 @@ func resendEvery(ctx context.Context) time.Duration {
 func (c *call) unconfirmed(l look, refused, err error) error {
 	what := fmt.Sprintf("the box still says %s", l.state)
 	if l.state == encoders.StateUnknown {
-		what = "the box cannot be asked: " + l.text
+		what = "its state could not be read: " + l.text
 	}
 	if l.state.Gone() {
 		what = "the box has not said stopped often enough"

@@ -147,7 +147,7 @@ func (s service) set(ctx context.Context, e *Encoder, sess *session) error {
 	}
 	same, err := s.isSet(ctx, e, sess)
 	if err == nil && !same {
-		err = errors.New("obs has others than it was given")
+		err = errors.New("obs did not keep them")
 	}
 	if err != nil {
 		return fmt.Errorf("read the stream settings back: %w", err)
