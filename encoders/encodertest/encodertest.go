@@ -92,12 +92,15 @@ func Run(t *testing.T, h Harness) {
 	}
 }
 
+// spareRoom is the thread that a sandbox keeps for its next process.
+var spareRoom = goleak.IgnoreAnyFunction("github.com/oncue/oncue/encoders/sandbox.(*room).use")
+
 // newBench opens one rig. Cleanups run last first, so the count of goroutines comes after all of the rig's own.
 func newBench(t *testing.T, h Harness) *bench {
 	before := goleak.IgnoreCurrent()
 	t.Cleanup(func() {
 		if !t.Failed() {
-			goleak.VerifyNone(t, before)
+			goleak.VerifyNone(t, before, spareRoom)
 		}
 	})
 	b := &bench{T: t, h: h, Rig: h.New(t)}

@@ -184,7 +184,7 @@ func TestCycles(t *testing.T) {
 	if err := e.Close(); err != nil {
 		t.Error(err)
 	}
-	goleak.VerifyNone(t, before)
+	goleak.VerifyNone(t, before, goleak.IgnoreAnyFunction("github.com/oncue/oncue/encoders/sandbox.(*room).use"))
 }
 
 func count(t *testing.T, dir string) int {

@@ -21,10 +21,11 @@ func (s Settings) confined() bool { return s.Sandbox != "off" && sandbox.Availab
 // grants collects what the process of a job needs, as far as its settings tell.
 type grants struct {
 	sandbox.Policy
-	guard    encoders.Guard // paths without links
-	replaces bool           // outputs that are there are written anew
-	outputs  []string       // files that have to be made for the process, which may not make any in their folders
-	template bool           // the word looked at has a placeholder: what it names is, in part, a viewer's choice
+	guard    encoders.Guard  // paths without links
+	replaces bool            // outputs that are there are written anew
+	outputs  []string        // files that have to be made for the process, which may not make any in their folders
+	looked   map[string]mark // files and folders that an answer to keep depends on
+	template bool            // the word looked at has a placeholder: what it names is, in part, a viewer's choice
 }
 
 // policyFor returns what a process of a job may touch. A job without a stream is that of a program
@@ -35,10 +36,7 @@ func policyFor(s Settings, env encoders.Env, job encoders.Job) sandbox.Policy {
 
 func grantsFor(s Settings, env encoders.Env, job encoders.Job) grants {
 	g := grants{guard: env.Guard}
-	g.program(s.Binary)
-	if !s.isFFmpeg() {
-		g.tools()
-	}
+	g.known(s)
 	g.environment()
 	if env.Dir != "" {
 		for _, own := range []string{ownDir, logFile, progressFile} {
@@ -71,7 +69,7 @@ func grantsFor(s Settings, env encoders.Env, job encoders.Job) grants {
 	if s.Input == "" {
 		g.ports(usualPorts...)
 	}
-	g.hardware(s, words)
+	g.hardware(words)
 	for _, a := range s.Allow {
 		g.allowed(job.Fill(a))
 	}

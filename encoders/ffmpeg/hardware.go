@@ -26,27 +26,15 @@ var hardware = []struct {
 	{regexp.MustCompile(`x11grab|xcbgrab|ximagesrc|pipewire`), "shm", true},
 }
 
-// hardware grants the devices that the words speak of. A program that is no FFmpeg may use any of
-// them without a word.
-func (g *grants) hardware(s Settings, words []string) {
+// hardware grants the devices that the words speak of.
+func (g *grants) hardware(words []string) {
 	text := strings.Join(words, " ")
-	var all []os.DirEntry
 	for _, h := range hardware {
-		named := h.says.MatchString(text)
-		if !named && s.isFFmpeg() {
+		if !h.says.MatchString(text) {
 			continue
 		}
-		if all == nil { // read once, and only if it is needed
-			all, _ = os.ReadDir("/dev")
-		}
-		for pattern := range strings.FieldsSeq(h.devices) {
-			for _, d := range all {
-				if ok, _ := filepath.Match(pattern, d.Name()); ok && (pattern != "shm" || named) {
-					g.Devices = append(g.Devices, "/dev/"+d.Name())
-				}
-			}
-		}
-		if named && h.sockets {
+		g.devices(h.devices)
+		if h.sockets {
 			g.Sockets = true
 			if strings.Contains(h.devices, "shm") {
 				g.Write = append(g.Write, "/dev/shm")
@@ -56,6 +44,19 @@ func (g *grants) hardware(s Settings, words []string) {
 				if filepath.IsAbs(path) && !g.guarded(path) {
 					g.Read = append(g.Read, path)
 				}
+			}
+		}
+	}
+}
+
+// devices grants those of /dev whose names fit one of the patterns.
+func (g *grants) devices(patterns string) {
+	g.look("/dev")
+	all, _ := os.ReadDir("/dev")
+	for pattern := range strings.FieldsSeq(patterns) {
+		for _, d := range all {
+			if ok, _ := filepath.Match(pattern, d.Name()); ok {
+				g.Devices = append(g.Devices, "/dev/"+d.Name())
 			}
 		}
 	}

@@ -5,10 +5,72 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/oncue/oncue/encoders/sandbox"
 )
+
+// known grants what a program of the settings needs whatever its job is.
+func (g *grants) known(s Settings) {
+	path, _ := lookUp(s.Binary)
+	words := append([]string{os.Getenv("PATH"), os.Getenv("HOME"), strconv.FormatBool(s.isFFmpeg())}, g.guard.Paths...)
+	under := strings.Join(words, "\x00")
+	was, _ := keptGrants.Load(path)
+	n, _ := was.(*kept)
+	if n == nil || n.under != under || !n.holds() {
+		n = &kept{under: under, grants: grants{guard: g.guard, looked: map[string]mark{}}}
+		n.program(path)
+		if !s.isFFmpeg() { // it may call others, and use devices without a word
+			n.tools()
+			for _, h := range hardware {
+				n.devices(strings.ReplaceAll(h.devices, "shm", ""))
+			}
+		}
+		keptGrants.Store(path, n)
+	}
+	g.Read, g.Devices = append(g.Read, n.Read...), append(g.Devices, n.Devices...)
+}
+
+// keptGrants has what each program needs, by its path: to find that out takes 1 ms, and a viewer waits.
+var keptGrants sync.Map // of *kept
+
+type kept struct {
+	grants
+	under string // what it depends on beside files
+}
+
+// holds reports whether all that was looked at is as it was.
+func (n *kept) holds() bool {
+	for path, was := range n.looked {
+		if markOf(path) != was {
+			return false
+		}
+	}
+	return true
+}
+
+// mark tells a file as it is from all others, and from what it becomes by a change.
+type mark struct {
+	dev, ino uint64
+	changed  unix.Timespec
+}
+
+func markOf(path string) mark {
+	var st unix.Stat_t
+	_ = unix.Stat(path, &st) // none is one, too
+	return mark{uint64(st.Dev), st.Ino, st.Ctim}
+}
+
+// look marks what an answer depends on.
+func (g *grants) look(path string) {
+	if g.looked != nil {
+		g.looked[path] = markOf(path)
+	}
+}
 
 // program grants a program that lies outside of the system's folders: its folder, and the libraries
 // beside it. A script brings its interpreter.
@@ -17,6 +79,7 @@ func (g *grants) program(binary string) {
 	if err != nil {
 		return
 	}
+	g.look(path)
 	g.Read = append(g.Read, path)
 	for _, dir := range []string{filepath.Dir(path), filepath.Dir(sandbox.Real(path))} {
 		if !systems(dir) {
@@ -34,9 +97,11 @@ func systems(dir string) bool { return slices.Contains(sandbox.Base, filepath.Cl
 // programs grants a folder of programs, and the libraries that belong to it. Where it holds more
 // than programs, they are granted one by one.
 func (g *grants) programs(dir string) {
+	g.look(dir)
 	if g.narrow(dir) {
 		entries, _ := os.ReadDir(dir)
 		for _, e := range entries {
+			g.look(filepath.Join(dir, e.Name()))
 			if info, err := e.Info(); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
 				g.Read = append(g.Read, filepath.Join(dir, e.Name()))
 			}
@@ -45,6 +110,7 @@ func (g *grants) programs(dir string) {
 	}
 	g.Read = append(g.Read, dir)
 	if base := filepath.Base(dir); base == "bin" || base == "sbin" {
+		g.look(filepath.Dir(dir))
 		for _, beside := range []string{"lib", "lib64", "share", "libexec", "pyvenv.cfg"} {
 			if path := filepath.Join(filepath.Dir(dir), beside); !g.narrow(path) {
 				g.Read = append(g.Read, path)

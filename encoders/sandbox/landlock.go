@@ -68,52 +68,83 @@ func handled(v int) unix.LandlockRulesetAttr {
 	return a
 }
 
-// rules is the descriptor of a policy's rules, which its owner closes.
+// rules are the descriptor of a Landlock ruleset, which its owner closes, and what of [Base] they allow.
 type rules struct {
-	fd  int
-	err error
+	fd   int
+	all  unix.LandlockRulesetAttr
+	base map[string]file
 }
 
-// ruleset makes the policy's rules.
-func (p Policy) ruleset() rules {
-	all := handled(abi())
-	if p.Sockets {
-		all.Scoped &^= unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET
+// file tells a file from all others. A rule for it keeps the kernel from giving its number to another.
+type file struct{ dev, ino uint64 }
+
+func fileAt(path string) (f file, err error) {
+	var st unix.Stat_t
+	err = unix.Stat(path, &st)
+	return file{uint64(st.Dev), st.Ino}, err
+}
+
+// baseRules makes rules that allow what each process has.
+func baseRules(sockets bool) (*rules, error) {
+	r := &rules{all: handled(abi()), base: make(map[string]file, len(Base))}
+	if sockets {
+		r.all.Scoped &^= unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET
 	}
-	fd, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&all)), unsafe.Sizeof(all), 0)
+	fd, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&r.all)), unsafe.Sizeof(r.all), 0)
 	if errno != 0 {
-		return rules{err: fmt.Errorf("landlock: %w", errno)}
+		return nil, fmt.Errorf("landlock: %w", errno)
 	}
-	if err := p.fill(int(fd), all); err != nil {
-		unix.Close(int(fd))
-		return rules{err: fmt.Errorf("landlock: %w", err)}
+	r.fd = int(fd)
+	err := errors.Join(r.renew(), r.paths(baseDevices, device, deviceFolder),
+		r.port(0)) // to 0 a client binds that asks for an address of its own
+	if err != nil {
+		unix.Close(r.fd)
+		return nil, fmt.Errorf("landlock: %w", err)
 	}
-	return rules{fd: int(fd)}
+	return r, nil
 }
 
-// fill adds all that the policy allows.
-func (p Policy) fill(set int, all unix.LandlockRulesetAttr) error {
-	for _, grant := range []struct {
-		paths        []string
-		file, folder uint64
-	}{
-		{Base, readFile, readFolder}, {p.Read, readFile, readFolder}, {p.Write, writeFile, writeFolder},
-		{baseDevices, device, deviceFolder}, {p.Devices, device, deviceFolder},
-	} {
-		for _, path := range grant.paths {
-			err := allow(set, path, grant.file&all.Handled_access_fs, grant.folder&all.Handled_access_fs)
-			if err != nil {
-				return fmt.Errorf("%s: %w", path, err)
-			}
+// renew allows what has come to a path of Base since the last time.
+func (r *rules) renew() error {
+	for _, path := range Base {
+		now, err := fileAt(path)
+		if err != nil || r.base[path] == now {
+			continue
 		}
+		if err := r.paths([]string{path}, readFile, readFolder); err != nil {
+			return err
+		}
+		r.base[path] = now
 	}
-	if all.Handled_access_net == 0 {
+	return nil
+}
+
+// add allows what the policy does.
+func (r *rules) add(p Policy) error {
+	err := errors.Join(
+		r.paths(p.Read, readFile, readFolder), r.paths(p.Write, writeFile, writeFolder), r.paths(p.Devices, device, deviceFolder),
+	)
+	for _, port := range p.Ports {
+		err = errors.Join(err, r.port(port))
+	}
+	return err
+}
+
+func (r *rules) port(port int) error {
+	if r.all.Handled_access_net == 0 {
 		return nil
 	}
-	for _, port := range append([]int{0}, p.Ports...) { // to 0 a client binds that asks for an address of its own
-		rule := struct{ access, port uint64 }{all.Handled_access_net, uint64(port)}
-		if err := addRule(set, rulePort, unsafe.Pointer(&rule)); err != nil {
-			return fmt.Errorf("port %d: %w", port, err)
+	rule := struct{ access, port uint64 }{r.all.Handled_access_net, uint64(port)}
+	if err := addRule(r.fd, rulePort, unsafe.Pointer(&rule)); err != nil {
+		return fmt.Errorf("port %d: %w", port, err)
+	}
+	return nil
+}
+
+func (r *rules) paths(paths []string, file, folder uint64) error {
+	for _, path := range paths {
+		if err := allow(r.fd, path, file&r.all.Handled_access_fs, folder&r.all.Handled_access_fs); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
 		}
 	}
 	return nil

@@ -8,6 +8,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,6 +17,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -65,14 +67,91 @@ func (p Policy) Do(start func() error) error {
 	if abi() == 0 {
 		return start()
 	}
-	made := make(chan rules, 1)
-	go func() { made <- p.ruleset() }() // a viewer waits: it takes as long as the filter
-	return onThread(func() error {
-		if err := p.enter(made); err != nil {
-			return fmt.Errorf("make the sandbox: %w", err)
-		}
-		return start()
-	})
+	r := takeRoom(p.Sockets)
+	if r.err == nil {
+		r.err = errors.Join(r.rules.renew(), r.rules.add(p))
+	}
+	defer func() { go fillSpare() }()
+	return r.run(start)
+}
+
+// room is a thread that is confined but for what a policy adds. Making one takes longer than the
+// rest of a start, 0.8 ms, so the next is made while nobody waits for it.
+type room struct {
+	rules *rules
+	err   error             // it cannot be used
+	start chan func() error // is sent one
+	done  chan error
+}
+
+func newRoom(sockets bool) *room {
+	r := &room{start: make(chan func() error), done: make(chan error, 1)}
+	onThread(func() { r.done <- r.use(giveUp(sockets)) })
+	r.rules, r.err = baseRules(sockets)
+	return r
+}
+
+// use waits for what is to run in the room, in its thread.
+func (r *room) use(gaveUp error) error {
+	start := <-r.start
+	if err := cmp.Or(gaveUp, r.close()); err != nil {
+		return fmt.Errorf("make the sandbox: %w", err)
+	}
+	return start()
+}
+
+var (
+	// spare holds the next room without unix sockets: few policies have those.
+	spare   = make(chan *room, 1)
+	filling sync.Mutex
+)
+
+func takeRoom(sockets bool) *room {
+	if sockets {
+		return newRoom(sockets)
+	}
+	select {
+	case r := <-spare:
+		return r
+	default:
+		return newRoom(sockets)
+	}
+}
+
+// fillSpare makes the next room.
+func fillSpare() {
+	if !filling.TryLock() {
+		return
+	}
+	defer filling.Unlock()
+	if len(spare) > 0 {
+		return
+	}
+	if r := newRoom(false); r.err == nil {
+		spare <- r
+	} else {
+		_ = r.run(nil)
+	}
+}
+
+// run runs start in the room, which is used up by it.
+func (r *room) run(start func() error) error {
+	r.start <- start
+	return <-r.done
+}
+
+// close confines the calling thread to the rules, for ever.
+func (r *room) close() error {
+	if r.rules != nil {
+		defer unix.Close(r.rules.fd)
+	}
+	if r.err != nil {
+		return r.err
+	}
+	if _, _, errno := unix.Syscall(unix.SYS_LANDLOCK_RESTRICT_SELF, uintptr(r.rules.fd), 0, 0); errno != 0 {
+		return fmt.Errorf("landlock: %w", errno)
+	}
+	return nil
 }
 
 // kept are the capabilities that a process of root's keeps. With others it could look past its
@@ -82,25 +161,8 @@ var kept = map[uintptr]bool{
 	unix.CAP_SETUID: true, unix.CAP_SETGID: true,
 }
 
-// enter confines the calling thread, for ever.
-func (p Policy) enter(made <-chan rules) error {
-	filtered := p.giveUp()
-	r := <-made
-	if r.err != nil {
-		return r.err
-	}
-	defer unix.Close(r.fd)
-	if filtered != nil {
-		return filtered
-	}
-	if _, _, errno := unix.Syscall(unix.SYS_LANDLOCK_RESTRICT_SELF, uintptr(r.fd), 0, 0); errno != 0 {
-		return fmt.Errorf("landlock: %w", errno)
-	}
-	return nil
-}
-
 // giveUp takes from the calling thread what no policy gives.
-func (p Policy) giveUp() error {
+func giveUp(sockets bool) error {
 	for c := uintptr(0); unix.Prctl(unix.PR_CAPBSET_READ, c, 0, 0, 0) == nil; c++ {
 		if kept[c] {
 			continue
@@ -112,30 +174,27 @@ func (p Policy) giveUp() error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return err
 	}
-	return p.filter().install()
+	return filterFor(sockets).install()
 }
 
-// onThread runs f on a thread of its own, which ends afterwards. It is never the first thread of
+// onThread has f run on a thread of its own, which ends afterwards. It is never the first thread of
 // the process: that one is what /proc shows of us, and cannot end.
-func onThread(f func() error) error {
-	result := make(chan error, 1)
-	var run func()
-	run = func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+func onThread(f func()) {
+	go func() {
+		runtime.LockOSThread() // and not unlocked: the thread ends with the goroutine
 		if unix.Gettid() != unix.Getpid() {
-			result <- f()
+			f()
 			return
 		}
-		other := make(chan struct{})
+		locked := make(chan struct{})
 		go func() {
-			defer close(other)
-			run()
+			runtime.LockOSThread()
+			close(locked)
+			f()
 		}()
-		<-other // we hold the first thread, so the other goroutine has another
+		<-locked // we hold the first thread, so the other goroutine has another
 		runtime.UnlockOSThread()
-	}
-	go run()
-	return <-result
+	}()
 }
 
 // Available reports whether this kernel can confine a process.

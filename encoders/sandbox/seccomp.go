@@ -18,10 +18,10 @@ const (
 	offArgs   = 16 // eight bytes each, the lower half first
 )
 
-// filter returns what Landlock does not know: unix sockets, ways to a TCP port around it, and what
+// filterFor returns what Landlock does not know: unix sockets, ways to a TCP port around it, and what
 // may be done to files and processes of the same user by their name alone. An empty one means that
 // this processor's calls are not known here.
-func (p Policy) filter() filter {
+func filterFor(sockets bool) filter {
 	if !filterKnown {
 		return nil
 	}
@@ -38,7 +38,7 @@ func (p Policy) filter() filter {
 	f.on(unix.SYS_IO_URING_SETUP, fail(unix.EPERM)) // its calls pass by this filter
 	f.on(unix.SYS_PRLIMIT64, arg(0), jump(unix.BPF_JEQ, 0, 1, 0), fail(unix.EPERM))
 	var socket []unix.SockFilter
-	if !p.Sockets {
+	if !sockets {
 		socket = append(socket, arg(0), jump(unix.BPF_JEQ, unix.AF_UNIX, 0, 1), fail(unix.EACCES))
 	}
 	if abi() >= abiPorts {

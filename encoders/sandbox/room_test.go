@@ -1,0 +1,63 @@
+package sandbox
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+// A spare room knows Base as it was when it was made. What has taken a place in it since must be
+// readable all the same: upgrades replace files, and networks the one that names their servers.
+func TestSpareKnowsWhatCameLater(t *testing.T) {
+	if !Available() {
+		t.Skip("this kernel has no Landlock")
+	}
+	kept := filepath.Join(t.TempDir(), "kept")
+	filling.Lock()                          // the last test's spare may be in the making
+	Base = append(slices.Clone(Base), kept) // for good: the one of this test is made after its end
+	filling.Unlock()
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(kept+".new", []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(kept+".new", kept); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("old")
+	emptySpare()
+	fillSpare()
+	write("new")
+	cmd := exec.Command("cat", kept)
+	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	cmd.Stdout = out
+	if cmd.Stdin, err = os.Open(os.DevNull); err != nil {
+		t.Fatal(err)
+	}
+	if err := (Policy{}).Do(cmd.Start); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if body, _ := os.ReadFile(out.Name()); string(body) != "new" {
+		t.Errorf("it read %q", body)
+	}
+}
+
+func emptySpare() {
+	filling.Lock() // nobody makes one meanwhile
+	defer filling.Unlock()
+	select {
+	case r := <-spare:
+		_ = r.run(func() error { return nil })
+	default:
+	}
+}
