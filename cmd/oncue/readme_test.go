@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -298,16 +299,58 @@ func TestReadmeMetrics(t *testing.T) {
 	}
 }
 
-// TestReadmeLinks wants a file or folder at the end of every link into the repository, and the README short.
-func TestReadmeLinks(t *testing.T) {
+// peoplesPages are what the repository has for people to read, beside the code.
+var peoplesPages = []string{"README.md", "CHANGELOG.md", "SECURITY.md", ".github/CONTRIBUTING.md"}
+
+// TestLinks wants a file, folder or heading at the end of every link into the repository, and the README short.
+func TestLinks(t *testing.T) {
 	t.Parallel()
-	text := readme(t)
-	for _, m := range regexp.MustCompile(`\]\(([^)#:]+)\)`).FindAllStringSubmatch(text, -1) {
-		if _, err := os.Stat(filepath.Join("../..", m[1])); err != nil {
-			t.Errorf("a link leads nowhere: %v", err)
+	for _, page := range peoplesPages {
+		text := sourceText(t, page)
+		for _, m := range regexp.MustCompile(`\]\(([^)#:]+)\)`).FindAllStringSubmatch(text, -1) {
+			if _, err := os.Stat(filepath.Join("../..", filepath.Dir(page), m[1])); err != nil {
+				t.Errorf("%s: a link leads nowhere: %v", page, err)
+			}
+		}
+		for _, m := range regexp.MustCompile(`\]\(#([^)]+)\)`).FindAllStringSubmatch(text, -1) {
+			if !slices.Contains(anchors(text), m[1]) {
+				t.Errorf("%s: no heading has the anchor #%s", page, m[1])
+			}
 		}
 	}
-	if n := strings.Count(text, "\n"); n > 330 {
+	if n := strings.Count(readme(t), "\n"); n > 330 {
 		t.Errorf("the README has %d lines; who shall read that?", n)
+	}
+}
+
+// anchors lists what GitHub makes of a page's headings.
+func anchors(text string) (all []string) {
+	for _, m := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
+		words := regexp.MustCompile(`[^a-z0-9 _-]`).ReplaceAllString(strings.ToLower(m[1]), "")
+		all = append(all, strings.ReplaceAll(words, " ", "-"))
+	}
+	return all
+}
+
+// TestReadingOrder holds the minutes that CONTRIBUTING.md asks for against the lines that are to be read.
+func TestReadingOrder(t *testing.T) {
+	t.Parallel()
+	const page = ".github/CONTRIBUTING.md"
+	rows := regexp.MustCompile(`(?m)^\| [0-9]+ \| (.*?) \| .* \| ([0-9]+) \|$`).FindAllStringSubmatch(sourceText(t, page), -1)
+	if len(rows) < 8 {
+		t.Fatalf("%s has %d steps only", page, len(rows))
+	}
+	for _, row := range rows {
+		lines := 0
+		for _, m := range regexp.MustCompile(`\]\(([^)]+)\)`).FindAllStringSubmatch(row[1], -1) {
+			lines += strings.Count(sourceText(t, filepath.Join(filepath.Dir(page), m[1])), "\n")
+		}
+		minutes, err := strconv.Atoi(row[2])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lines < 10*minutes || lines > 25*minutes {
+			t.Errorf("%d lines in %d minutes: %s", lines, minutes, row[1])
+		}
 	}
 }
