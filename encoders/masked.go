@@ -34,6 +34,9 @@ func (m *masked) driver() Encoder { return m.inner }
 
 // know adds the job's secret.
 func (m *masked) know(job Job) {
+	if !job.Publish.Set() {
+		return
+	}
 	m.mask.Spare(job.Name, job.Account)
 	m.mask.Know(job.Publish.Reveal())
 }

@@ -41,7 +41,7 @@ type needle struct{ text, instead string }
 
 // NewMasker knows the values.
 func NewMasker(values ...Value) *Masker {
-	m := &Masker{known: map[[least]byte][]needle{}, seen: map[string]bool{}, spared: map[string]bool{}}
+	m := new(Masker)
 	for _, v := range values {
 		m.Know(v.Reveal())
 	}
@@ -52,6 +52,9 @@ func NewMasker(values ...Value) *Masker {
 func (m *Masker) Spare(texts ...string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.spared == nil {
+		m.spared = make(map[string]bool, len(texts))
+	}
 	for _, t := range texts {
 		m.spared[t] = true
 	}
@@ -87,6 +90,9 @@ func (m *Masker) know(text, instead string, forms func(string) []string) {
 	defer m.mu.Unlock()
 	if len(text) < least || m.seen[text] || m.spared[text] {
 		return
+	}
+	if m.known == nil { // ten thousand encoders have a masker each, and few have secrets
+		m.known, m.seen = map[[least]byte][]needle{}, map[string]bool{}
 	}
 	m.seen[text] = true
 	for _, form := range forms(text) {
