@@ -202,8 +202,9 @@ type Env struct {
 
 // Guard names what belongs to the controller alone. A driver gives no process a folder that holds it, unless its settings ask for it by name.
 type Guard struct {
-	Paths []string // the configuration, the database, credentials: files and folders; an empty one is nothing
-	Ports []int    // TCP ports of this host, those of the admin side
+	Paths  []string // the configuration, the database, credentials: files and folders; an empty one is nothing
+	Hidden []string // those of Paths that nobody else has files at
+	Ports  []int    // TCP ports of this host, those of the admin side
 }
 
 // ErrBusy says that the encoder is on for another stream, or at somebody else's word.

@@ -32,8 +32,12 @@ func guardOf(cfg *configs.Config) encoders.Guard {
 	for _, name := range []string{"oncue.db", sealFile, "encoders"} { // also when they are not there yet
 		g.Paths = append(g.Paths, filepath.Join(cfg.DataDir, name))
 	}
+	g.Hidden = slices.Clone(g.Paths)
 	entries, _ := os.ReadDir(cfg.DataDir)
 	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), "oncue.") || e.Name() == "acme" { // in a folder that oncue shares, others have theirs
+			g.Hidden = append(g.Hidden, filepath.Join(cfg.DataDir, e.Name()))
+		}
 		if e.Type().IsRegular() && films.MatchString(e.Name()) {
 			continue
 		}
@@ -43,7 +47,7 @@ func guardOf(cfg *configs.Config) encoders.Guard {
 	}
 	for _, address := range []string{cfg.Admin.Listen, cfg.Admin.Socket} {
 		if path, ok := strings.CutPrefix(address, "unix:"); ok || strings.HasPrefix(address, "/") {
-			g.Paths = append(g.Paths, path)
+			g.Paths, g.Hidden = append(g.Paths, path), append(g.Hidden, path)
 		} else if _, port, err := net.SplitHostPort(address); err == nil {
 			if n, err := strconv.Atoi(port); err == nil && n > 0 {
 				g.Ports = append(g.Ports, n)

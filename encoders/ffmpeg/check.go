@@ -218,6 +218,9 @@ func (e *Encoder) begin(cmd *exec.Cmd, s Settings, job encoders.Job) error {
 	if !s.confined() {
 		return cmd.Start()
 	}
+	if s.apart() {
+		return apartFrom(e.env).Do(cmd.Start)
+	}
 	return policyFor(s, encoders.Env{Guard: e.env.Guard}, job).Do(cmd.Start)
 }
 

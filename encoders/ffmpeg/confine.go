@@ -2,6 +2,7 @@ package ffmpeg
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +18,38 @@ const ownDir = "ffmpeg.tmp"
 
 // confined reports whether processes of the encoder are held to what they need.
 func (s Settings) confined() bool { return s.Sandbox != "off" && sandbox.Available() }
+
+// apart reports whether the encoder's program is one of the user's own, which is only kept from
+// what is the daemon's: it reads no hostile video itself, and nobody can guess what it needs.
+func (s Settings) apart() bool {
+	if s.Sandbox != "auto" || !sandbox.CanPartApart() {
+		return false
+	}
+	path, err := lookUp(s.Binary)
+	return err == nil && (!strings.HasPrefix(filepath.Base(s.Binary), "ffmpeg") || isScript(path))
+}
+
+func isScript(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	mark := make([]byte, 2)
+	_, err = io.ReadFull(f, mark)
+	return err == nil && string(mark) == "#!"
+}
+
+// confiner starts a process that can touch less than we can.
+type confiner interface {
+	Do(start func() error) error
+}
+
+// apartFrom keeps a program from what is the daemon's; the encoder's own folder stays.
+func apartFrom(env encoders.Env) confiner {
+	hidden := slices.DeleteFunc(slices.Clone(env.Guard.Hidden), func(path string) bool { return path == "" })
+	return sandbox.Apart{Hidden: hidden, Own: env.Dir}
+}
 
 // grants collects what the process of a job needs, as far as its settings tell.
 type grants struct {
@@ -121,6 +154,11 @@ func (e *Encoder) checkSandbox(job encoders.Job) (found []encoders.Finding) {
 	if e.settings.Sandbox == "off" {
 		warn("it is not confined: whoever takes it over by what it reads can do all that the daemon can",
 			"leave out sandbox: off, and name what it needs in allow")
+		return found
+	}
+	if e.settings.apart() {
+		warn("it is kept from the daemon's files, memory and signals, but not from TCP ports of this host, the admin side's among them",
+			"sandbox: strict holds it to what its settings name; give the admin side a token")
 		return found
 	}
 	for _, path := range e.settings.Allow {

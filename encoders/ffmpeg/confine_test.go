@@ -114,6 +114,7 @@ exec sleep 1000
 		}
 		s := Defaults()
 		s.Binary, s.Args = path, []string{"one", "-f", "{stream}"}
+		s.Sandbox = "strict"
 		if !confined {
 			s.Sandbox = "off"
 			t.Setenv("TMPDIR", t.TempDir())
@@ -191,7 +192,7 @@ func TestConfinedWorks(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			box, s := newSink(t), small()
-			s.Sandbox = "auto"
+			s.Sandbox = "strict"
 			change(&s)
 			e := g.open(t, s)
 			j := job
@@ -233,7 +234,7 @@ func TestDeniedTells(t *testing.T) {
 		if f := awaitState(t, e, encoders.StateFailed); !strings.Contains(f.Error, "it can") || strings.Contains(f.Error, "sandbox") {
 			t.Errorf("%s: it is told as %q", name, f.Error)
 		}
-		s.Allow, s.Sandbox = nil, "auto"
+		s.Allow, s.Sandbox = nil, "strict"
 	}
 }
 

@@ -152,7 +152,7 @@ func (e *Encoder) explain(p *process, how exit) failure {
 	}
 	said := words{lines: outputLines(body), cut: len(body) >= logTail, ffmpeg: p.Progress}
 	f := classify(said, how, e.redactor(), func(f failure) bool { return e.proves(said, f) })
-	if e.settings.confined() && slices.ContainsFunc(said.lines, denied.MatchString) {
+	if e.settings.confined() && !e.settings.apart() && slices.ContainsFunc(said.lines, denied.MatchString) {
 		f.text += "; it may touch only what its settings name: if it needs more, " +
 			"write that into allow, or set sandbox: off"
 	}

@@ -23,7 +23,7 @@ func scripted(t testing.TB, script string) Settings {
 		t.Fatal(err)
 	}
 	s := Defaults()
-	s.Binary, s.Args = path, []string{"one", "{stream}"}
+	s.Binary, s.Args, s.Sandbox = path, []string{"one", "{stream}"}, "strict"
 	return s
 }
 

@@ -38,7 +38,7 @@ type Settings struct {
 	StallTimeout time.Duration `yaml:"stall_timeout" doc:"no progress for this long is a stall, and it is started anew; 0 = never"`
 	Standby      string        `yaml:"standby" enum:"none,warm" doc:"warm keeps a process loaded and stopped, for a quicker start"`
 	HideKey      string        `yaml:"hide_key" enum:"auto,yes,no" doc:"of a binary that is no ffmpeg and gets {publish} as its last arg: does it hand its args and descriptors on to an ffmpeg, so that the key can stay out of the process list? auto tries it once, with silence to nowhere"`
-	Sandbox      string        `yaml:"sandbox" enum:"auto,off" doc:"auto: the process can touch only what its settings name, and allow; off: all that the daemon can"`
+	Sandbox      string        `yaml:"sandbox" enum:"auto,strict,off" doc:"strict: the process can touch only what its settings name, and allow; auto: strict for FFmpeg itself, while another program is kept from what is the daemon's (as root; else strict); off: all that the daemon can"`
 	Allow        []string      `yaml:"allow" doc:"what it may touch beside: files and folders (read and written), unix sockets, devices, and tcp:PORT"`
 	LogSize      int64         `yaml:"log_size" min:"4096" doc:"bytes of output kept; as much again of what came before"`
 
@@ -89,7 +89,7 @@ func (s Settings) Validate() error {
 	oneOf("standby", s.Standby, "none", "warm")
 	oneOf("preset", s.Preset, presets...)
 	oneOf("hide_key", s.HideKey, "auto", "yes", "no")
-	oneOf("sandbox", s.Sandbox, "auto", "off")
+	oneOf("sandbox", s.Sandbox, "auto", "strict", "off")
 	for _, a := range s.Allow {
 		port, isPort := strings.CutPrefix(a, "tcp:")
 		switch n, err := strconv.Atoi(port); {

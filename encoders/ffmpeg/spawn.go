@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/oncue/oncue/encoders"
-	"github.com/oncue/oncue/encoders/sandbox"
 )
 
 // spawn starts a process for a job and writes down which one it is. Until that is written the start has not happened.
@@ -90,8 +89,8 @@ type launch struct {
 	cookie         string
 	lock           *os.File
 	output, errors *os.File
-	sandbox        *sandbox.Policy // nil: it may do all that we may
-	tmp            string          // its TMPDIR
+	sandbox        confiner // nil: it may do all that we may
+	tmp            string   // its TMPDIR
 }
 
 // confine makes the process one that can touch only what it needs, if the settings want that and the kernel can do it.
@@ -99,9 +98,13 @@ func (l *launch) confine(s Settings, env encoders.Env, job encoders.Job) {
 	if !s.confined() {
 		return
 	}
+	if s.apart() {
+		l.sandbox, l.tmp = apartFrom(env), ""
+		return
+	}
 	g := grantsFor(s, env, job)
 	g.makeOutputs()
-	l.sandbox = &g.Policy
+	l.sandbox = g.Policy
 }
 
 // openFiles opens the output files, and returns where in the log the run begins. The progress of the run before is dropped.

@@ -163,6 +163,15 @@ var kept = map[uintptr]bool{
 
 // giveUp takes from the calling thread what no policy gives.
 func giveUp(sockets bool) error {
+	dropCapabilities()
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	return filterFor(sockets).install()
+}
+
+// dropCapabilities takes from what the thread starts all capabilities that are not kept.
+func dropCapabilities() {
 	for c := uintptr(0); unix.Prctl(unix.PR_CAPBSET_READ, c, 0, 0, 0) == nil; c++ {
 		if kept[c] {
 			continue
@@ -171,10 +180,6 @@ func giveUp(sockets bool) error {
 			break // we are nobody who could, and what we start gets none
 		}
 	}
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return err
-	}
-	return filterFor(sockets).install()
 }
 
 // onThread has f run on a thread of its own, which ends afterwards. It is never the first thread of
