@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"net"
 	"sync"
 	"time"
@@ -40,6 +41,9 @@ func (b *box) start(e EncoderSpec, job encoders.Job, limit time.Duration) {
 		enc, err := b.dev.driver(e, job, true)
 		if err == nil {
 			err = enc.Start(ctx, job)
+		}
+		if errors.Is(err, fs.ErrNotExist) && !encoders.IsPermanent(err) {
+			b.dev.close() // its folder may be gone: it is made when the driver is opened
 		}
 		<-b.slot
 		if err != nil {

@@ -226,7 +226,10 @@ func (c *Controller) bringBack(account, name string, spec *StreamSpec, state Sta
 	known := spec != nil
 	if !known { // what still runs of it must be found to be stopped
 		spec = &StreamSpec{Account: account, Name: name}
-		spec.Policy = Policy{Stream: spec.ID(), StartTimeout: 30 * time.Second, StopTimeout: 10 * time.Second, IdleTimeout: time.Minute, JoinTimeout: time.Minute, AnySource: true}
+		c.mu.RLock()
+		spec.Policy = c.cfg.Defaults
+		c.mu.RUnlock()
+		spec.Policy.Stream, spec.Policy.AnySource = spec.ID(), true
 		for _, e := range state.Encoders {
 			spec.Policy.Encoders = append(spec.Policy.Encoders, EncoderSpec{Name: e.Name, Instance: e.Instance})
 		}
@@ -243,7 +246,10 @@ func (c *Controller) bringBack(account, name string, spec *StreamSpec, state Sta
 	s.state = state
 	s.view = published{state, spec, c.knownSince(s.id)}
 	if !known {
-		s.inbox = append(s.inbox, posted{ev: Drained{}})
+		c.mu.RLock()
+		_, hears := c.cfg.Accounts[account]
+		c.mu.RUnlock()
+		s.inbox = append(s.inbox, posted{ev: Drained{Deaf: !hears}})
 	}
 	s.inbox = append(s.inbox, posted{ev: Booted{}}) // before any hook
 	c.mu.Lock()
@@ -502,7 +508,7 @@ func (c *Controller) forget(s *stream, spec *StreamSpec) {
 // Reload takes a new configuration. Timers and running encoders are kept; a stream that is gone from it is drained.
 func (c *Controller) Reload(cfg Config) error {
 	c.mu.Lock()
-	c.cfg.Find, c.cfg.Streams, c.cfg.Accounts, c.cfg.Running = cfg.Find, cfg.Streams, cfg.Accounts, cfg.Running
+	c.cfg.Find, c.cfg.Streams, c.cfg.Accounts, c.cfg.Running, c.cfg.Defaults = cfg.Find, cfg.Streams, cfg.Accounts, cfg.Running, cfg.Defaults
 	devices := c.index()
 	c.know()
 	c.mu.Unlock()
@@ -512,7 +518,8 @@ func (c *Controller) Reload(cfg Config) error {
 		spec := c.look(s.account, s.name)
 		c.mu.RUnlock()
 		if spec == nil {
-			s.post(Drained{})
+			_, hears := cfg.Accounts[s.account]
+			s.post(Drained{Deaf: !hears})
 			continue
 		}
 		c.mu.Lock()

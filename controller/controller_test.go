@@ -89,7 +89,7 @@ func cameras(n string) controller.StreamSpec {
 func (r *rig) reload(specs ...controller.StreamSpec) {
 	r.t.Helper()
 	r.specs = specs
-	if err := r.c.Reload(controller.Config{Find: r.find, Streams: r.specs, Accounts: r.accounts, Running: r.running}); err != nil {
+	if err := r.c.Reload(controller.Config{Find: r.find, Streams: r.specs, Accounts: r.accounts, Running: r.running, Defaults: spec("").Policy}); err != nil {
 		r.t.Fatal(err)
 	}
 	synctest.Wait()
@@ -140,7 +140,7 @@ func (r *rig) start() {
 	}
 	r.boxes = map[string]*fake.Encoder{}
 	r.c = controller.New(controller.Config{
-		Find: r.find, Streams: r.specs, Accounts: r.accounts, Running: r.running, Store: flaky{r.store, r},
+		Find: r.find, Streams: r.specs, Accounts: r.accounts, Running: r.running, Defaults: spec("").Policy, Store: flaky{r.store, r},
 		Clock:       controller.ClockOf(func() time.Time { return time.Now().Add(time.Duration(r.wall.Load())) }, func() time.Duration { return time.Since(r.begun) }),
 		Left:        r.left,
 		ParseRecord: parsed,

@@ -132,13 +132,16 @@ func (m *machine) merge(ev Event) {
 	case Booted:
 		m.boot()
 	case Reloaded:
-		m.Draining = false
+		m.Draining, m.DeafSince = false, time.Time{}
 		m.forgive(false)
 		for i := range m.Encoders {
 			m.tellKept(&m.Encoders[i])
 		}
 	case Drained:
 		m.Draining = true
+		if ev.Deaf && m.DeafSince.IsZero() {
+			m.DeafSince = m.now
+		}
 	}
 	m.Facts.forget(m.now)
 }
@@ -267,6 +270,12 @@ func (m *machine) want() demand {
 	d := m.demanded(m.p, m.now)
 	if m.Draining && !m.anyOn() {
 		d = demand{why: "no longer in the configuration"}
+	}
+	if end := m.DeafSince.Add(m.p.IdleTimeout); d.on && !d.word && !m.DeafSince.IsZero() {
+		d.why += "; its account is no longer in the configuration, so nobody will say when that ends"
+		if d.until, d.ends = end, "stop"; !m.now.Before(end) {
+			d = demand{why: "its account is no longer in the configuration, and nobody says who watches"}
+		}
 	}
 	if by := m.Contended.By; d.on && by != "" && (d.empty || m.Contended.First && !d.word && !m.Joined) {
 		d = demand{why: "given up early for " + by}

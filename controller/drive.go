@@ -121,8 +121,9 @@ func (m *machine) observeIdle(e *Enc) {
 	}
 }
 
-// adopts reports whether what somebody else has started is to be made ours.
-func (m *machine) adopts() bool { return m.p.Unmanaged == Adopt || m.Hold.Mode == ModeOn }
+// adopts reports whether what somebody else has started is to be made ours. A hold does not say so: it would end, and
+// the broadcast with it.
+func (m *machine) adopts() bool { return m.p.Unmanaged == Adopt }
 
 // leftAlone reports whether the encoder runs at somebody else's word, and goes on to do so.
 func (m *machine) leftAlone(e *Enc) bool { return e.foreign() && (e.Busy || !m.adopts()) }

@@ -80,8 +80,9 @@ type (
 	Booted struct{}
 	// Reloaded says that the policy is another one.
 	Reloaded struct{}
-	// Drained says that the stream is no longer in the configuration.
-	Drained struct{}
+	// Drained says that the stream is no longer in the configuration. Deaf: neither is its account, so nobody will say
+	// who watches.
+	Drained struct{ Deaf bool }
 )
 
 func (h Hook) Label() string      { return string(h.Kind) }

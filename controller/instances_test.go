@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -24,7 +26,7 @@ func device(s controller.StreamSpec, encoder int, driver, name string) controlle
 // byHand has people press the buttons of the spec's boxes.
 func byHand(s controller.StreamSpec) controller.StreamSpec {
 	for i := range s.Policy.Encoders {
-		s.Policy.Encoders[i].ByHand = true
+		s.Policy.Encoders[i].Watched = true
 	}
 	return s
 }
@@ -108,7 +110,6 @@ func TestFileChangedWhileDown(t *testing.T) {
 						t.Errorf("lobby is %s: %s", v.Phase, v.Reason)
 					}
 					r.leave("lobby", "F2")
-					r.pass(time.Minute) // a stream that is gone has the time-outs that are built in
 					r.wantOn("")
 					if v, there := r.c.Stream("ACC/lobby"); there && v.Phase != controller.PhaseIdle {
 						t.Errorf("lobby is %s: %s", v.Phase, v.Reason)
@@ -557,5 +558,70 @@ func TestClockStepWhileTheDiskHangs(t *testing.T) {
 		}
 		r.pass(17 * time.Second)
 		r.want("lobby", controller.PhaseStopping)
+	})
+}
+
+// TestAccountGone: the account of a watched stream leaves the configuration. No hook can say any more who watches, so the stream ends.
+func TestAccountGone(t *testing.T) {
+	for _, how := range []string{"reload", "restart"} {
+		t.Run(how, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := newRig(t, spec("lobby", "cam"))
+				r.boot()
+				r.live("lobby", "F1")
+				delete(r.accounts, "ACC")
+				if how == "reload" {
+					r.reload()
+				} else {
+					r.end(false)
+					r.specs = nil
+					r.boot()
+				}
+				defer r.end(false)
+				r.pass(10 * time.Second)
+				if v := r.view("lobby"); v.Phase != controller.PhaseLive || !strings.Contains(v.Reason, "account") || v.Deadline == nil {
+					t.Errorf("%s until %v: %s", v.Phase, v.Deadline, v.Reason)
+				}
+				r.pass(20 * time.Second)
+				r.wantOn("")
+			})
+		})
+	}
+}
+
+// TestHoldAndPersonsShow: a hold wants a stream on that a person has put on the air. It is on; when the hold ends, the show goes on.
+func TestHoldAndPersonsShow(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, byHand(spec("lobby", "obs")))
+		r.boot()
+		defer r.end(false)
+		r.pass(time.Second)
+		r.boxes["obs"].PressStart()
+		r.pass(3 * time.Second)
+		if _, err := r.c.SetMode(context.Background(), "ACC/lobby", controller.ModeRequest{Mode: controller.ModeOn, For: time.Minute}); err != nil {
+			t.Fatal(err)
+		}
+		r.pass(5 * time.Minute)
+		r.wantOn("obs")
+		if st, _ := r.boxes["obs"].Status(context.Background(), encoders.Job{}); !st.ByHand {
+			t.Errorf("the show was taken over: %+v", st)
+		}
+	})
+}
+
+// TestFolderGone: the folder of an idle encoder is deleted. Its next start makes it again.
+func TestFolderGone(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, spec("lobby", "cam"))
+		r.boot()
+		defer r.end(false)
+		r.live("lobby", "F1")
+		r.leave("lobby", "F1")
+		if err := os.RemoveAll(filepath.Join(r.dir, "encoders-cam")); err != nil {
+			t.Fatal(err)
+		}
+		r.hook(controller.HookAttempt, "lobby")
+		r.pass(10 * time.Second)
+		r.wantOn("cam")
 	})
 }

@@ -49,7 +49,7 @@ type EncoderSpec struct {
 	Name string
 	Instance
 	Version string // changes with its settings; "" means the settings that the instance was opened with last
-	ByHand  bool   // people may switch it on and off at the box: it is watched when it is idle, too
+	Watched bool   // also when it is idle: people may switch it on at the box, or it keeps something ready
 	Shared  bool   // other streams of the configuration use the device, too
 }
 

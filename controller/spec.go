@@ -13,7 +13,8 @@ type Config struct {
 	Find     func(account, name string) (StreamSpec, bool) // the stream that a name means, pattern or not
 	Streams  []StreamSpec                                  // those that the configuration names without a pattern
 	Accounts map[string]AccountSpec
-	Running  int // encoders at once; 0: no cap
+	Running  int    // encoders at once; 0: no cap
+	Defaults Policy // of streams that the configuration does not have any more, until they are off
 
 	Store       Store
 	Clock       *Clock

@@ -47,10 +47,11 @@ type State struct {
 	StopOK    time.Time `json:"-"` // the platform agreed to a stop at this time
 	Contended Contended `json:"-"` // who else waits for what this stream holds
 
-	Starts   int    `json:"starts,omitempty"`
-	Totals   Totals `json:"totals,omitzero"`
-	Draining bool   `json:"draining,omitempty"`
-	Anchor   string `json:"anchor,omitempty"` // Clock.Anchor when it was saved
+	Starts    int       `json:"starts,omitempty"`
+	Totals    Totals    `json:"totals,omitzero"`
+	Draining  bool      `json:"draining,omitempty"`
+	DeafSince time.Time `json:"deaf_since,omitzero"` // Draining, and no hook can come any more
+	Anchor    string    `json:"anchor,omitempty"`    // Clock.Anchor when it was saved
 }
 
 // Hold is a person's word on the stream.

@@ -364,7 +364,7 @@ func (s *stream) tend(spec *StreamSpec) {
 	for i := range s.state.Encoders {
 		e := &s.state.Encoders[i]
 		es, job := s.handle(e.Name, e.Instance, spec)
-		if e.on() || e.foreign() || es.ByHand {
+		if e.on() || e.foreign() || es.Watched {
 			s.box(e.Instance).dev.tell(s, user{es, job, e.on()})
 		} else if b := s.boxes[e.Instance]; b != nil {
 			b.dev.untell(s)

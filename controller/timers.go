@@ -30,7 +30,7 @@ func (c *Controller) plan() error {
 	c.mu.RUnlock()
 	for i := range streams {
 		p := &streams[i].Policy
-		if p.Schedule != nil || slices.ContainsFunc(p.Encoders, func(e EncoderSpec) bool { return e.ByHand }) {
+		if p.Schedule != nil || slices.ContainsFunc(p.Encoders, func(e EncoderSpec) bool { return e.Watched }) {
 			c.stream(streams[i].Account, streams[i].Name).post(Timer{}) // a window may be open, and boxes are watched from now on
 		}
 	}

@@ -162,7 +162,7 @@ func (d *service) makeController(p *plan) error {
 	d.plan = p
 	clock := controller.NewClock()
 	d.control = controller.New(controller.Config{
-		Find: findStream(p), Running: p.Limits.Running, // apply brings the streams
+		Find: findStream(p), Running: p.Limits.Running, Defaults: policyOf(p.Defaults), // apply brings the streams
 		Store: journal{d.store, d}, Open: d.openEncoder, Left: d.leftEncoders, Discard: d.discardEncoder, ParseRecord: millicast.HookOf,
 		Clock: clock, Notify: d.notice, Observe: d.observer(), Log: d.log,
 	})
@@ -196,7 +196,7 @@ func (d *service) apply(p *plan) error {
 	if d.hooks != nil {
 		d.hooks.SetHooksPerSecond(p.Limits.HooksPerSecond)
 	}
-	return d.control.Reload(controller.Config{Find: findStream(p), Streams: streamSpecs(p), Accounts: specs, Running: p.Limits.Running})
+	return d.control.Reload(controller.Config{Find: findStream(p), Streams: streamSpecs(p), Accounts: specs, Running: p.Limits.Running, Defaults: policyOf(p.Defaults)})
 }
 
 func receivers(list []configs.Notify) []notify.Receiver {

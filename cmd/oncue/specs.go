@@ -59,10 +59,16 @@ func streamSpec(p *plan, s *configs.Stream, name string, matches []string) contr
 			device += "@" + s.Account + "/" + name
 		}
 		policy.Encoders = append(policy.Encoders, controller.EncoderSpec{
-			Name: e.Name, Instance: controller.Instance{Driver: e.Driver, Device: device}, Version: strconv.Itoa(p.version[e.Name]), ByHand: drivers[e.Driver].byHand,
+			Name: e.Name, Instance: controller.Instance{Driver: e.Driver, Device: device}, Version: strconv.Itoa(p.version[e.Name]), Watched: drivers[e.Driver].byHand || keepsReady(e.Settings),
 		})
 	}
 	return spec
+}
+
+// keepsReady reports whether an encoder with the settings keeps something ready while it is idle.
+func keepsReady(settings any) bool {
+	r, ok := settings.(interface{ KeepsReady() bool })
+	return ok && r.KeepsReady()
 }
 
 func policyOf(t configs.Timing) controller.Policy {

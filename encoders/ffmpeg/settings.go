@@ -134,6 +134,9 @@ func (s Settings) isFFmpeg() bool {
 	return s.wrapper || strings.HasPrefix(filepath.Base(s.Binary), "ffmpeg")
 }
 
+// KeepsReady reports whether an idle encoder keeps a process ready for its next start.
+func (s Settings) KeepsReady() bool { return s.Standby != "none" }
+
 // NeedsPublish reports whether a start needs a publishing URL: not when Args say themselves where to publish.
 func (s Settings) NeedsPublish() bool {
 	return len(s.Args) == 0 || strings.Contains(strings.Join(s.Args, "\n"), placeholder)
