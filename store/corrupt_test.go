@@ -201,3 +201,33 @@ func TestPrivate(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestFileRemovedInUse removes the database under a store that works. It goes on with another file, and says so: nothing is written to a file that nobody can find.
+func TestFileRemovedInUse(t *testing.T) {
+	dir := t.TempDir()
+	told := make(chan string, 10)
+	s, err := Open(t.Context(), Options{Dir: dir, Notice: func(n controller.Notice) { told <- n.Kind }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeStore(t, s)
+	mustAppend(t, s, 0, 10)
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := os.Remove(filepath.Join(dir, fileName+suffix)); err != nil && suffix == "" {
+			t.Fatal(err)
+		}
+	}
+	select {
+	case kind := <-told:
+		if kind != Corrupt {
+			t.Errorf("told of %s", kind)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("nobody is told")
+	}
+	eventually(t, "hooks are taken", func() bool { return s.Ready(t.Context()) == nil })
+	mustAppend(t, s, 20, 10)
+	if _, err := os.Stat(filepath.Join(dir, fileName)); err != nil {
+		t.Error(err)
+	}
+}

@@ -3,6 +3,9 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
+	"os"
 	"time"
 )
 
@@ -22,6 +25,7 @@ func (s *Store) keep(ctx context.Context) {
 	defer probe.Stop()
 	defer ballast.Stop()
 	var last sized
+	gone := 0
 	for {
 		select {
 		case <-ctx.Done():
@@ -32,6 +36,11 @@ func (s *Store) keep(ctx context.Context) {
 		case <-s.health.failed:
 			s.relieve(ctx)
 		case <-probe.C:
+			if _, err := os.Stat(s.path); !errors.Is(err, fs.ErrNotExist) {
+				gone = 0
+			} else if gone++; gone == 2 { // once is the moment in which another is put in its place
+				s.suspect(fmt.Errorf("%w: its file was removed while it was in use", errCorrupt))
+			}
 			if err := s.health.last(); err != nil {
 				limited, cancel := context.WithTimeout(ctx, 2*lockedWait)
 				s.Ready(limited) //nolint:errcheck // it takes note itself

@@ -27,15 +27,21 @@ func examined(t *testing.T, encoders, streams string) string {
 	return strings.Join(strings.Fields(out.String()), " ") + fmt.Sprint(" error: ", err)
 }
 
-func closedPort(t *testing.T) string {
+func closedPort(t *testing.T) string { return closedPorts(t, 1)[0] }
+
+// closedPorts are all different: none is given away before all are had.
+func closedPorts(t *testing.T, n int) []string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	ports := make([]string, n)
+	for i := range ports {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		_, ports[i], _ = net.SplitHostPort(l.Addr().String())
 	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
+	return ports
 }
 
 // TestDoctorConnectsToTheIngest: each server to which a stream is published is connected to once, whatever its name in
@@ -77,13 +83,14 @@ func TestDoctorOfManyEncoders(t *testing.T) {
 	t.Parallel()
 	var encoders, streams strings.Builder
 	const many, broken = 300, 25
+	closed := closedPorts(t, many)
 	for i := range many {
 		driver := "fake: {}"
 		if i < broken {
 			driver = fmt.Sprintf("ffmpeg: {input: test, binary: /nowhere/%d/ffmpeg}", i)
 		}
 		fmt.Fprintf(&encoders, "  e%d: {%s}\n", i, driver)
-		fmt.Fprintf(&streams, "  s%d: {encoder: e%d, publish: \"rtmp://127.0.0.1:%s/live/{stream}\"}\n", i, i, closedPort(t))
+		fmt.Fprintf(&streams, "  s%d: {encoder: e%d, publish: \"rtmp://127.0.0.1:%s/live/{stream}\"}\n", i, i, closed[i])
 	}
 	got := examined(t, encoders.String(), streams.String())
 	if strings.Contains(got, "✓ encoder e") {
