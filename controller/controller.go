@@ -122,6 +122,9 @@ func (c *Controller) knownSince(id string) time.Time {
 
 // resume sets the restored streams to work and replays the journal. It runs aside, for a viewer should not wait for a thousand looks at encoders.
 func (c *Controller) resume(newest []Record) {
+	if c.cfg.EndLost != nil {
+		c.cfg.EndLost()
+	}
 	for _, s := range c.all() {
 		s.resume()
 	}

@@ -20,6 +20,7 @@ type Config struct {
 	Clock       *Clock
 	Open        OpenFunc
 	Left        func() []EncoderSpec      // encoders that have files on this host: they may run, whatever the store says
+	EndLost     func()                    // ends what runs and can never be found again; called before any encoder is looked at
 	Discard     func(Instance)            // removes the files of an encoder that is off and will not be needed
 	ParseRecord func(Record) (Hook, bool) // makes the hook of a journaled record again
 	Notify      func(Notice)              // must not block

@@ -116,7 +116,7 @@ func chaosEncoderBoundaries(c *chaos) {
 [ -e %[1]q.start ] && rm %[1]q.start && kill -9 $PPID
 trap '[ -e %[1]q.stop ] && rm %[1]q.stop && kill -9 $(cat %[1]q.daemon); exit 0' TERM
 while :; do sleep 0.05; done`, runs))
-	s.configure(fmt.Sprintf("encoders: {cam: {ffmpeg: {binary: %q, args: [run]}}}\ndefaults: {idle_timeout: 100ms, stop_timeout: 5s}\nstreams: {lobby: {encoder: cam}}\n", script))
+	s.configure(fmt.Sprintf("encoders: {cam: {ffmpeg: {binary: %q, args: [run], sandbox: \"off\"}}}\ndefaults: {idle_timeout: 100ms, stop_timeout: 5s}\nstreams: {lobby: {encoder: cam}}\n", script))
 	touch := func(name, text string) {
 		if err := os.WriteFile(runs+name, []byte(text), 0o600); err != nil {
 			c.Fatal(err)

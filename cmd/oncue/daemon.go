@@ -163,7 +163,7 @@ func (d *service) makeController(p *plan) error {
 	clock := controller.NewClock()
 	d.control = controller.New(controller.Config{
 		Find: findStream(p), Running: p.Limits.Running, Defaults: policyOf(p.Defaults), // apply brings the streams
-		Store: journal{d.store, d}, Open: d.openEncoder, Left: d.leftEncoders, Discard: d.discardEncoder, ParseRecord: millicast.HookOf,
+		Store: journal{d.store, d}, Open: d.openEncoder, Left: d.leftEncoders, EndLost: d.endLost, Discard: d.discardEncoder, ParseRecord: millicast.HookOf,
 		Clock: clock, Notify: d.notice, Observe: d.observer(), Log: d.log,
 	})
 	var err error

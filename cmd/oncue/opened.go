@@ -19,6 +19,7 @@ import (
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/controller"
 	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/ffmpeg"
 )
 
 // This file remembers with what settings each encoder was opened last. What runs was started with them: after a reload
@@ -191,6 +192,24 @@ func (d *service) leftEncoders() []controller.EncoderSpec {
 		}
 	}
 	return left
+}
+
+// endLost is the controller's EndLost.
+func (d *service) endLost() {
+	d.mu.Lock()
+	p := d.plan
+	d.mu.Unlock()
+	dir, err := filepath.Abs(p.DataDir)
+	if err == nil {
+		dir, err = filepath.EvalSymlinks(dir)
+	}
+	if err != nil {
+		d.log.Warn("encoders whose folder is gone cannot be looked for", "error", err)
+		return
+	}
+	if pids := ffmpeg.EndLost(filepath.Join(dir, "encoders")); len(pids) > 0 {
+		d.log.Warn("encoders whose folder was deleted while they ran were ended", "pids", pids)
+	}
 }
 
 // discardEncoder is the controller's Discard.

@@ -9,7 +9,7 @@
 //	spawn.go, state.go, files.go               the start: lock, output files, process, state file
 //	confine.go, paths.go, ports.go             what the process may touch: files, TCP ports,
 //	hardware.go, programs.go, wrapper.go       devices, programs, and FFmpegs by another name
-//	adopt.go, standby.go                       what an earlier controller left, and one kept warm
+//	adopt.go, lost.go, standby.go              what an earlier controller left, and one kept warm
 //	watch.go, progress.go, watchdog.go         the goroutine per process: exits, progress, stalls
 //	status.go                                  what is told of it
 //	stop.go                                    TERM, TERM, KILL, until nothing of it is left
