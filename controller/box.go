@@ -43,7 +43,7 @@ func (b *box) start(e EncoderSpec, job encoders.Job, limit time.Duration) {
 			err = enc.Start(ctx, job)
 		}
 		if errors.Is(err, fs.ErrNotExist) && !encoders.IsPermanent(err) {
-			b.dev.close() // its folder may be gone: it is made when the driver is opened
+			b.dev.again() // its folder may be gone: it is made when the driver is opened
 		}
 		<-b.slot
 		if err != nil {

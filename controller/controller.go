@@ -227,11 +227,12 @@ func (c *Controller) restore(sv Saved) error {
 // bringBack makes a stream that goes on from a state; one that the configuration does not have is drained.
 func (c *Controller) bringBack(account, name string, spec *StreamSpec, state State, savedAt time.Time) *stream {
 	known := spec != nil
+	c.mu.RLock()
+	defaults := c.cfg.Defaults
+	_, hears := c.cfg.Accounts[account]
+	c.mu.RUnlock()
 	if !known { // what still runs of it must be found to be stopped
-		spec = &StreamSpec{Account: account, Name: name}
-		c.mu.RLock()
-		spec.Policy = c.cfg.Defaults
-		c.mu.RUnlock()
+		spec = &StreamSpec{Account: account, Name: name, Policy: defaults}
 		spec.Policy.Stream, spec.Policy.AnySource = spec.ID(), true
 		for _, e := range state.Encoders {
 			spec.Policy.Encoders = append(spec.Policy.Encoders, EncoderSpec{Name: e.Name, Instance: e.Instance})
@@ -249,9 +250,6 @@ func (c *Controller) bringBack(account, name string, spec *StreamSpec, state Sta
 	s.state = state
 	s.view = published{state, spec, c.knownSince(s.id)}
 	if !known {
-		c.mu.RLock()
-		_, hears := c.cfg.Accounts[account]
-		c.mu.RUnlock()
 		s.inbox = append(s.inbox, posted{ev: Drained{Deaf: !hears}})
 	}
 	s.inbox = append(s.inbox, posted{ev: Booted{}}) // before any hook

@@ -133,9 +133,20 @@ func (d *device) open() (enc encoders.Encoder, version string) {
 func (d *device) renew(e EncoderSpec) {
 	d.opening.Lock()
 	defer d.opening.Unlock()
-	if enc, version := d.open(); enc == nil || version == e.Version {
-		return
+	if enc, version := d.open(); enc != nil && version != e.Version {
+		d.reopen()
 	}
+}
+
+// again has the driver opened anew, whatever its settings are.
+func (d *device) again() {
+	d.opening.Lock()
+	defer d.opening.Unlock()
+	d.reopen()
+}
+
+// reopen closes the driver, and the watch goes on with the next one. The caller holds opening.
+func (d *device) reopen() {
 	d.shut()
 	d.mu.Lock()
 	defer d.mu.Unlock()
