@@ -19,6 +19,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/configs/secret"
 )
@@ -59,7 +60,7 @@ func newBundle() *cobra.Command {
 		if err := writeNew(name, archive.Bytes(), true); err != nil {
 			return err
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, secrets removed; look through it before you give it away\n", name, plural(b.files, "file"))
+		fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, secrets removed; look through it before you give it away\n", name, term.Plural(b.files, "file"))
 		for _, m := range b.missing {
 			fmt.Fprintf(cmd.ErrOrStderr(), "missing: %s\n", m)
 		}
@@ -224,7 +225,8 @@ func (b *bundler) addConfig(context.Context) error {
 		return err
 	}
 	var plan bytes.Buffer
-	if err := (screen{out: &plan, size: 200}).plan(b.cfg, true); err != nil {
+	page := planPage{term.Screen{Out: &plan, Size: 200}}
+	if err := page.plan(b.cfg, true); err != nil {
 		fmt.Fprintf(&plan, "error: %v\n", err)
 	}
 	return errors.Join(b.add("config.yaml", text), b.add("check.txt", plan.Bytes()))
@@ -236,7 +238,7 @@ func (b *bundler) addDoctor(ctx context.Context) error {
 	if b.daemon == nil {
 		d.noDaemon = errors.New("the daemon's address is not known")
 	}
-	if err := d.run(ctx, screen{out: &text}, false); err != nil {
+	if err := d.run(ctx, term.Screen{Out: &text}, false); err != nil {
 		fmt.Fprintf(&text, "error: %v\n", err)
 	}
 	return b.add("doctor.txt", text.Bytes())
@@ -244,13 +246,13 @@ func (b *bundler) addDoctor(ctx context.Context) error {
 
 // addDaemon adds what the daemon tells.
 func (b *bundler) addDaemon(ctx context.Context) error {
-	var all atAGlance
+	var all term.Status
 	if err := b.daemon.get(ctx, "/status", &all); err != nil {
 		b.lack("status, history, logs, events, metrics", err)
 		return nil
 	}
 	var table bytes.Buffer
-	screen{out: &table, size: 160}.statusTable(all)
+	term.Screen{Out: &table, Size: 160}.StatusTable(all)
 	if err := b.add("status.txt", table.Bytes()); err != nil {
 		return err
 	}

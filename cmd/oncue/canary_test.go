@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/controller"
@@ -171,7 +172,7 @@ func tryCanary(t *testing.T, what, driver string, settings any) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	seen := &said{}
+	seen := &output{}
 	cfg, warnings, err := configs.Options{Drivers: driverSettings(), Env: func(name string) (string, bool) { return canaries[name], true }}.Parse("c.yaml", text)
 	fmt.Fprintln(seen, warnings, err)
 	if err == nil {
@@ -199,25 +200,25 @@ func cfgEncoder(cfg *configs.Config) (*configs.Encoder, bool) {
 	return cfg.Encoder("e")
 }
 
-// said is what people see, from several goroutines.
-type said struct {
+// output is what people see, from several goroutines.
+type output struct {
 	mu sync.Mutex
 	bytes.Buffer
 }
 
-func (s *said) Write(p []byte) (int, error) {
+func (s *output) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.Buffer.Write(p)
 }
 
 // liveThrough does to the encoder what commands and the daemon do.
-func liveThrough(t *testing.T, cfg *configs.Config, seen *said) {
+func liveThrough(t *testing.T, cfg *configs.Config, seen *output) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	archive, err := cfg.Archive(driverSettings())
-	fmt.Fprintln(seen, string(archive), err, screen{out: seen, size: 200}.plan(cfg, true))
+	fmt.Fprintln(seen, string(archive), err, planPage{term.Screen{Out: seen, Size: 200}}.plan(cfg, true))
 	e, _ := cfg.Encoder("e")
 	log := slog.New(slog.NewTextHandler(seen, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	dir := t.TempDir()
@@ -226,7 +227,7 @@ func liveThrough(t *testing.T, cfg *configs.Config, seen *said) {
 		fmt.Fprintln(seen, err)
 		return
 	}
-	trace(enc, screen{out: seen, size: 200})
+	trace(enc, term.Screen{Out: seen, Size: 200})
 	job := exampleJob(cfg.Streams[0])
 	job.Run, job.Grace = "run1", time.Second
 	for _, f := range append(enc.(encoders.Checker).Check(ctx, job), enc.(encoders.Prober).Probe(ctx, job)...) {
@@ -259,7 +260,7 @@ func liveThrough(t *testing.T, cfg *configs.Config, seen *said) {
 func TestSecretsComeOutNowhere(t *testing.T) {
 	t.Parallel()
 	needFFmpeg(t)
-	var told said
+	var told output
 	people := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(&told, r.Body) }))
 	t.Cleanup(people.Close)
 	s := newSite(t, buildOncue(t))
@@ -284,7 +285,7 @@ func TestSecretsComeOutNowhere(t *testing.T) {
 	s.configure(fmt.Sprintf("encoders:\n%sstreams:\n%snotify: [{url: %q, secret: Y2FuYXJ5LW5vdGljZS1rZXk=}]\ndefaults: {start_timeout: 5s, restart: {initial: 1s, give_up_after: 2}}\n"+
 		"# canary-comment\n", encoders.String(), streams.String(), people.URL+"/canary-notify"))
 	s.start()
-	seen := &said{}
+	seen := &output{}
 	names := strings.FieldsFunc(encoders.String(), func(r rune) bool { return r == '\n' })
 	for i, line := range names {
 		names[i], _, _ = strings.Cut(strings.TrimSpace(line), ":")

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/controller/millicast"
 	"github.com/oncue/oncue/encoders"
@@ -37,7 +38,7 @@ func newCheck() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		s := newScreen(cmd.OutOrStdout())
+		s := planPage{term.NewScreen(cmd.OutOrStdout())}
 		if err := s.plan(cfg, *verbose); err != nil {
 			return err
 		}
@@ -55,8 +56,8 @@ func readConfig(path string, errs io.Writer, warnings bool) (*configs.Config, er
 			return cfg, nil
 		}
 	}
-	var said bytes.Buffer
-	cfg, err := loadConfig(path, &said, func(p configs.Problem) {
+	var printed bytes.Buffer
+	cfg, err := loadConfig(path, &printed, func(p configs.Problem) {
 		if warnings {
 			fmt.Fprintln(errs, p)
 		}
@@ -68,15 +69,18 @@ func readConfig(path string, errs io.Writer, warnings bool) (*configs.Config, er
 	for _, p := range problems {
 		fmt.Fprintln(errs, p)
 	}
-	fmt.Fprintf(errs, "error: %s has %s\n", path, plural(len(problems), "problem"))
-	if _, text, ok := strings.Cut(said.String(), "\nhint: "); ok {
+	fmt.Fprintf(errs, "error: %s has %s\n", path, term.Plural(len(problems), "problem"))
+	if _, text, ok := strings.Cut(printed.String(), "\nhint: "); ok {
 		fmt.Fprintf(errs, "hint: %s", text)
 	}
-	return nil, saidError{err}
+	return nil, term.Said(err)
 }
 
+// planPage is where a plan is printed.
+type planPage struct{ term.Screen }
+
 // plan prints what would run. It returns an error when an encoder cannot be opened.
-func (s screen) plan(cfg *configs.Config, verbose bool) error {
+func (s planPage) plan(cfg *configs.Config, verbose bool) error {
 	s.planHost(cfg)
 	for _, id := range slices.Sorted(maps.Keys(cfg.Accounts)) {
 		s.planAccount(cfg, cfg.Accounts[id])
@@ -91,16 +95,16 @@ func (s screen) plan(cfg *configs.Config, verbose bool) error {
 }
 
 // good says so, last of all: that is what a person sees of a long plan.
-func (s screen) good(cfg *configs.Config) {
-	s.printf("%s is good: %s, %s, %s\n", cfg.File, plural(len(cfg.Streams), "stream"), plural(len(cfg.Encoders), "encoder"), plural(len(cfg.Accounts), "account"))
+func (s planPage) good(cfg *configs.Config) {
+	s.Printf("%s is good: %s, %s, %s\n", cfg.File, term.Plural(len(cfg.Streams), "stream"), term.Plural(len(cfg.Encoders), "encoder"), term.Plural(len(cfg.Accounts), "account"))
 }
 
-func (s screen) item(key, format string, args ...any) {
-	s.printf("  %-22s %s\n", key, harmless(fmt.Sprintf(format, args...)))
+func (s planPage) item(key, format string, args ...any) {
+	s.Printf("  %-22s %s\n", key, term.Harmless(fmt.Sprintf(format, args...)))
 }
 
-func (s screen) planHost(cfg *configs.Config) {
-	s.printf("%s\n", s.paint(bold, "host"))
+func (s planPage) planHost(cfg *configs.Config) {
+	s.Printf("%s\n", s.Paint(term.Bold, "host"))
 	scheme := "plain HTTP, for a proxy or tunnel in front"
 	switch {
 	case len(cfg.TLS.ACME.Domains) > 0:
@@ -127,14 +131,14 @@ func (s screen) planHost(cfg *configs.Config) {
 	if n := cfg.Limits.Running; n > 0 {
 		s.item("limits.running", "%d", n)
 	}
-	s.printf("\n")
+	s.Printf("\n")
 }
 
-func (s screen) planAccount(cfg *configs.Config, a *configs.Account) {
-	s.printf("%s\n", s.paint(bold, "account "+harmless(a.ID)))
+func (s planPage) planAccount(cfg *configs.Config, a *configs.Account) {
+	s.Printf("%s\n", s.Paint(term.Bold, "account "+term.Harmless(a.ID)))
 	s.item("webhook_secrets", "%d", len(a.WebhookSecrets))
 	if a.APISecret.Set() {
-		s.item("api", "%s, asked every %s", a.APIURL, span(a.PollInterval))
+		s.item("api", "%s, asked every %s", a.APIURL, term.Span(a.PollInterval))
 		care := "left to people (manage_webhook: false)"
 		if a.ManageWebhook {
 			care = "created and repaired by oncue"
@@ -146,7 +150,7 @@ func (s screen) planAccount(cfg *configs.Config, a *configs.Account) {
 			s.item("note", "confirm: feed needs feed hooks; the webhook must send them as well as viewer hooks")
 		}
 	}
-	s.printf("\n")
+	s.Printf("\n")
 }
 
 // byFeed reports whether a stream of the account counts as live when the platform says so.
@@ -154,12 +158,12 @@ func byFeed(cfg *configs.Config, account string) bool {
 	return slices.ContainsFunc(cfg.Streams, func(st *configs.Stream) bool { return st.Account == account && st.Timing.Confirm == "feed" })
 }
 
-func (s screen) planStream(cfg *configs.Config, st *configs.Stream, p configs.StreamPlan, verbose bool) error {
+func (s planPage) planStream(cfg *configs.Config, st *configs.Stream, p configs.StreamPlan, verbose bool) error {
 	kind := "stream "
 	if p.Pattern {
 		kind = "pattern "
 	}
-	s.printf("%s (line %d)\n", s.paint(bold, kind+harmless(p.ID)), p.Line)
+	s.Printf("%s (line %d)\n", s.Paint(term.Bold, kind+term.Harmless(p.ID)), p.Line)
 	if p.Publish != "" {
 		s.item("publish", "%s", p.Publish)
 	}
@@ -172,7 +176,7 @@ func (s screen) planStream(cfg *configs.Config, st *configs.Stream, p configs.St
 			failed = append(failed, fmt.Errorf("stream %s: encoder %s: %w", p.ID, e.Name, err))
 		}
 		for _, line := range lines {
-			s.printf("    %s\n", harmless(line))
+			s.Printf("    %s\n", term.Harmless(line))
 		}
 	}
 	for _, k := range p.Keys {
@@ -180,7 +184,7 @@ func (s screen) planStream(cfg *configs.Config, st *configs.Stream, p configs.St
 			s.item(k.Key, "%-10s %s", k.Value, k.Origin)
 		}
 	}
-	s.printf("\n")
+	s.Printf("\n")
 	return errors.Join(failed...)
 }
 

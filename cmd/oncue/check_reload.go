@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/controller"
 )
@@ -19,14 +20,14 @@ const askRunning = 500 * time.Millisecond
 
 // planReload prints what becomes of the encoders that run now when the configuration is put in force. Without a daemon
 // that answers and has this very file there is nothing to say.
-func (s screen) planReload(cmd *cobra.Command, cfg *configs.Config) {
+func (s planPage) planReload(cmd *cobra.Command, cfg *configs.Config) {
 	c, err := findDaemon(cmd)
 	if err != nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), askRunning)
 	defer cancel()
-	var all atAGlance
+	var all term.Status
 	if err := c.get(ctx, "/status", &all); err != nil || all.Config == nil {
 		return
 	}
@@ -40,11 +41,11 @@ func (s screen) planReload(cmd *cobra.Command, cfg *configs.Config) {
 	if len(lines) == 0 {
 		return
 	}
-	s.printf("%s\n", s.paint(bold, "what runs now"))
+	s.Printf("%s\n", s.Paint(term.Bold, "what runs now"))
 	for _, l := range lines {
 		s.item(l[0], "%s", l[1])
 	}
-	s.printf("\n")
+	s.Printf("\n")
 }
 
 // fates tells of each encoder of a stream that runs at the daemon's word what the configuration means for it.

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/controller/millicast"
 )
@@ -47,7 +48,7 @@ type refusal struct {
 	Problems []string `json:"problems"` // of a configuration that was refused
 }
 
-func (r *refusal) Error() string { return harmless(r.Detail) }
+func (r *refusal) Error() string { return term.Harmless(r.Detail) }
 
 // get fetches path and decodes the answer into out. A *[]byte gets the answer as it is.
 func (c *client) get(ctx context.Context, path string, out any) error {
@@ -74,7 +75,7 @@ func (c *client) call(ctx context.Context, method, path string, body, out any) e
 		return nil
 	}
 	if err := json.Unmarshal(answer, out); err != nil {
-		return hint(fmt.Errorf("%s answered to %s %s with something else than expected: %s", c.shown, method, path, millicast.Misfit(err)),
+		return term.Hint(fmt.Errorf("%s answered to %s %s with something else than expected: %s", c.shown, method, path, millicast.Misfit(err)),
 			"is it the admin side of an oncue of this version? oncue version shows this one's")
 	}
 	return nil
@@ -114,6 +115,16 @@ func (c *client) send(ctx context.Context, method, path string, header http.Head
 	return resp, nil
 }
 
+// copyAnswer prints an answer of the API as it is.
+func (c *client) copyAnswer(ctx context.Context, path string, out io.Writer) error {
+	var answer []byte
+	if err := c.get(ctx, path, &answer); err != nil {
+		return err
+	}
+	_, err := out.Write(answer)
+	return err
+}
+
 func (c *client) unreachable(err error) error {
 	cause := plainCause(err)
 	if errors.Is(err, context.Canceled) {
@@ -122,13 +133,13 @@ func (c *client) unreachable(err error) error {
 	failed := noDaemon{fmt.Errorf("the daemon does not answer at %s: %w", c.shown, cause)}
 	switch {
 	case errors.Is(cause, os.ErrPermission):
-		return hint(failed, "the socket is for its owner and its group: use sudo, or join the group")
+		return term.Hint(failed, "the socket is for its owner and its group: use sudo, or join the group")
 	case c.guess != "":
-		return hint(failed, c.guess+"; name the address with --admin URL, or the file with --config FILE")
+		return term.Hint(failed, c.guess+"; name the address with --admin URL, or the file with --config FILE")
 	case errors.Is(cause, syscall.ECONNREFUSED), errors.Is(cause, os.ErrNotExist):
-		return hint(failed, "is it running? systemctl status oncue tells; oncue serve starts it here")
+		return term.Hint(failed, "is it running? systemctl status oncue tells; oncue serve starts it here")
 	}
-	return hint(failed, "is the address right? --admin URL, ONCUE_ADMIN or admin.listen of the configuration name it")
+	return term.Hint(failed, "is the address right? --admin URL, ONCUE_ADMIN or admin.listen of the configuration name it")
 }
 
 // plainCause takes the layers of net and url off, whose words repeat the address.
@@ -154,16 +165,16 @@ func (c *client) refused(resp *http.Response) error {
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	kind := resp.Header.Get("Content-Type")
 	if err != nil || !strings.HasPrefix(kind, "application/problem+json") || json.Unmarshal(body, r) != nil || r.Detail == "" {
-		return hint(fmt.Errorf("%s answered %s, and not as a daemon of oncue does", c.shown, resp.Status), "is another program listening there? --admin URL names the admin side")
+		return term.Hint(fmt.Errorf("%s answered %s, and not as a daemon of oncue does", c.shown, resp.Status), "is another program listening there? --admin URL names the admin side")
 	}
 	r.Status = resp.StatusCode
 	switch {
 	case r.Status == http.StatusUnauthorized && !c.token.Set():
-		return hint(fmt.Errorf("the daemon at %s: %w", c.shown, r), c.tokenHint("give it by ONCUE_ADMIN_TOKEN or --token-file FILE"))
+		return term.Hint(fmt.Errorf("the daemon at %s: %w", c.shown, r), c.tokenHint("give it by ONCUE_ADMIN_TOKEN or --token-file FILE"))
 	case r.Status == http.StatusUnauthorized:
-		return hint(fmt.Errorf("the daemon at %s: %w", c.shown, r), c.tokenHint("it is admin.token of the configuration that the daemon started with"))
+		return term.Hint(fmt.Errorf("the daemon at %s: %w", c.shown, r), c.tokenHint("it is admin.token of the configuration that the daemon started with"))
 	case r.Hint != "":
-		return hint(r, harmless(r.Hint))
+		return term.Hint(r, term.Harmless(r.Hint))
 	}
 	return r
 }

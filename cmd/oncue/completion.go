@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/spf13/cobra"
 )
 
@@ -34,7 +35,7 @@ func newCompletion() *cobra.Command {
 		case "powershell":
 			return root.GenPowerShellCompletionWithDesc(out)
 		}
-		return hint(usageError{fmt.Errorf("there is no completion for the shell %q", args[0])}, "known are bash, zsh, fish, powershell")
+		return term.Hint(term.Usage(fmt.Errorf("there is no completion for the shell %q", args[0])), "known are bash, zsh, fish, powershell")
 	}
 	return cmd
 }
@@ -51,13 +52,13 @@ func completeStreams(cmd *cobra.Command, args []string, _ string) ([]string, cob
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), completionPatience)
 	defer cancel()
-	var all atAGlance
+	var all term.Status
 	if err := c.get(ctx, "/status", &all); err != nil {
 		return nil, nothing
 	}
 	var words []string
 	for _, s := range all.Streams {
-		if harmless(s.ID) != s.ID {
+		if term.Harmless(s.ID) != s.ID {
 			continue
 		}
 		about := "\t" + string(s.Phase)

@@ -79,7 +79,7 @@ func startDaemon(ctx context.Context, cfg *configs.Config, logTo io.Writer, opts
 	}
 	d := &service{level: new(slog.LevelVar), broken: make(chan error, 2), accounts: map[string]*account{}, cared: map[string]time.Time{}, onStory: o.onStory, begun: time.Now(), reloads: o.reloads}
 	d.level.Set(levelOf(cfg.Log.Level))
-	d.log = newLogger(&logSink{to: logTo}, d.level, cfg.Log.Format)
+	d.log = newLogger(logTo, d.level, cfg.Log.Format)
 	var at doors
 	defer func() {
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/controller"
 )
@@ -62,7 +63,7 @@ func pageAddress(cmd *cobra.Command, c *client) (string, error) {
 	if err == nil && !strings.HasPrefix(configured.Listen, "unix:") && configured.Listen != "systemd" {
 		return "http://" + reachable(configured.Listen), nil
 	}
-	return "", hint(errors.Join(fmt.Errorf("the admin side has no address for a browser: %s", c.shown), err),
+	return "", term.Hint(errors.Join(fmt.Errorf("the admin side has no address for a browser: %s", c.shown), err),
 		fmt.Sprintf("ssh -L 8081:%s HOST gives it one on the machine where you run that: http://127.0.0.1:8081/",
 			strings.TrimPrefix(c.shown, "unix:")))
 }

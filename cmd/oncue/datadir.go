@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/store"
 )
@@ -28,17 +29,17 @@ func dataDirError(err error) error {
 	foreign, ok := errors.AsType[*store.ForeignDirError](err)
 	switch {
 	case !ok && errors.Is(err, fs.ErrPermission):
-		return hint(err, "data_dir and all in it must belong to the user who runs oncue; chown -R gives it to them")
+		return term.Hint(err, "data_dir and all in it must belong to the user who runs oncue; chown -R gives it to them")
 	case !ok:
 		return err
 	case !foreign.Others:
-		return hint(err, "data_dir needs a folder of its own, and one that is not there yet is made: data_dir: "+
+		return term.Hint(err, "data_dir needs a folder of its own, and one that is not there yet is made: data_dir: "+
 			filepath.Join(foreign.Dir, "oncue"))
 	case os.Geteuid() == 0:
-		return hint(err, fmt.Sprintf("root would follow that user's links. Run it as that user (systemctl start oncue, "+
+		return term.Hint(err, fmt.Sprintf("root would follow that user's links. Run it as that user (systemctl start oncue, "+
 			"or sudo -u '#%d' oncue serve), or name another folder by data_dir", foreign.Owner))
 	}
-	return hint(err, "run it as that user, or name another folder by data_dir")
+	return term.Hint(err, "run it as that user, or name another folder by data_dir")
 }
 
 // becomeOwner makes root, for the rest of this process, the user to whom the data directory
@@ -53,7 +54,7 @@ func becomeOwner(cfg *configs.Config) error {
 		if _, ok := packaged(cfg.File); !ok {
 			return nil // no other user is known
 		}
-		return hint(fmt.Errorf("%s is not there yet, and the daemon's user must own it", cfg.DataDir),
+		return term.Hint(fmt.Errorf("%s is not there yet, and the daemon's user must own it", cfg.DataDir),
 			"systemctl start oncue makes it")
 	}
 	if err != nil {

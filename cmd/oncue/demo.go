@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/store"
 )
 
@@ -58,7 +59,7 @@ func (o demoOptions) prepare(ctx context.Context, out, errs io.Writer) (done boo
 		return false, nil
 	}
 	if !o.install {
-		return false, hint(fmt.Errorf("%s missing on this machine", isAre(missing)), "oncue demo --install installs it with apt; or: apt-get install "+strings.Join(missing, " "))
+		return false, term.Hint(fmt.Errorf("%s missing on this machine", isAre(missing)), "oncue demo --install installs it with apt; or: apt-get install "+strings.Join(missing, " "))
 	}
 	if err := aptInstall(ctx, missing, out, errs); err != nil {
 		return false, err
@@ -79,12 +80,12 @@ func isAre(things []string) string {
 func aptInstall(ctx context.Context, packages []string, out, errs io.Writer) error {
 	apt, err := exec.LookPath("apt-get")
 	if err != nil {
-		return hint(fmt.Errorf("%s missing, and this system has no apt-get", isAre(packages)), "install them with the package manager of this system")
+		return term.Hint(fmt.Errorf("%s missing, and this system has no apt-get", isAre(packages)), "install them with the package manager of this system")
 	}
 	var as []string
 	if os.Geteuid() != 0 {
 		if as = []string{"sudo"}; !have("sudo") {
-			return hint(errors.New("installing packages needs root"), "run it as root: apt-get install "+strings.Join(packages, " "))
+			return term.Hint(errors.New("installing packages needs root"), "run it as root: apt-get install "+strings.Join(packages, " "))
 		}
 	}
 	fmt.Fprintf(out, "installing %s with apt-get; this takes about a minute\n", strings.Join(packages, ", "))
@@ -107,7 +108,7 @@ func have(program string) bool { _, err := exec.LookPath(program); return err ==
 // rebuild runs the demo again with a binary that has SQLite in it.
 func (o demoOptions) rebuild(ctx context.Context, out, errs io.Writer) error {
 	if _, err := os.Stat("cmd/oncue"); err != nil || !have("go") {
-		return hint(errors.New("this binary was built without a C compiler and has no SQLite"), "build it again, now that gcc is here: go build ./cmd/oncue")
+		return term.Hint(errors.New("this binary was built without a C compiler and has no SQLite"), "build it again, now that gcc is here: go build ./cmd/oncue")
 	}
 	fmt.Fprintln(out, "building again with the C compiler; the first time SQLite takes about a minute")
 	args := []string{"run", "./cmd/oncue", "demo", "--listen", o.listen}
@@ -123,7 +124,7 @@ func (o demoOptions) rebuild(ctx context.Context, out, errs io.Writer) error {
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // so that it cleans up
 	cmd.WaitDelay = 20 * time.Second
 	if err := cmd.Run(); err != nil && ctx.Err() == nil {
-		return saidError{err}
+		return term.Said(err)
 	}
 	return nil
 }

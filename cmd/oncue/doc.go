@@ -18,7 +18,7 @@
 //
 //	main.go                                     the command line, errors and hints
 //	client.go, find.go, feed.go, names.go       asking the daemon
-//	screen.go, story.go, words.go, duration.go  words on a terminal
+//	duration.go                                 durations as flags (package term has the rest)
 //	completion.go                               completion of names
 //
 // And a file for each command or family of commands:

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/controller/millicast"
 	"github.com/oncue/oncue/encoders"
@@ -42,7 +43,7 @@ func newDoctor() *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		d := doctor{config: cmd.Flag("config").Value.String()}
 		d.daemon, d.noDaemon = findDaemon(cmd)
-		return d.run(cmd.Context(), newScreen(cmd.OutOrStdout()), *asJSON)
+		return d.run(cmd.Context(), term.NewScreen(cmd.OutOrStdout()), *asJSON)
 	}
 	return cmd
 }
@@ -69,7 +70,7 @@ type exam struct {
 	do    func(context.Context) []encoders.Finding
 }
 
-func (d *doctor) run(ctx context.Context, s screen, asJSON bool) error {
+func (d *doctor) run(ctx context.Context, s term.Screen, asJSON bool) error {
 	var all, broken []finding
 	printed := 0
 	err := d.examine(ctx, func(f finding) {
@@ -78,7 +79,7 @@ func (d *doctor) run(ctx context.Context, s screen, asJSON bool) error {
 			broken = append(broken, f)
 		}
 		if !asJSON && !d.counted(f) {
-			s.finding(f)
+			showFinding(s, f)
 			printed++
 		}
 	})
@@ -87,7 +88,7 @@ func (d *doctor) run(ctx context.Context, s screen, asJSON bool) error {
 		if jsonErr != nil {
 			return jsonErr
 		}
-		if _, jsonErr := fmt.Fprintf(s.out, "%s\n", out); jsonErr != nil {
+		if _, jsonErr := fmt.Fprintf(s.Out, "%s\n", out); jsonErr != nil {
 			return jsonErr
 		}
 	}
@@ -111,7 +112,7 @@ func (d *doctor) counted(f finding) bool {
 }
 
 // summarize says what a long report has buried, and how to try what doctor does not.
-func (d *doctor) summarize(s screen, all, broken []finding, printed int) {
+func (d *doctor) summarize(s term.Screen, all, broken []finding, printed int) {
 	if d.cfg == nil || len(d.cfg.Encoders) == 0 {
 		return
 	}
@@ -127,31 +128,31 @@ func (d *doctor) summarize(s screen, all, broken []finding, printed int) {
 	first := d.cfg.Encoders[0].Name
 	if counted > 0 {
 		fine := slices.DeleteFunc(slices.Clone(d.cfg.Encoders), func(e *configs.Encoder) bool { return wrong["encoder "+e.Name] })
-		s.finding(finding{"encoders", good("%d of %d work as far as oncue could try them (--json prints all %s)", len(fine), len(d.cfg.Encoders), plural(len(all), "finding"))})
+		showFinding(s, finding{"encoders", good("%d of %d work as far as oncue could try them (--json prints all %s)", len(fine), len(d.cfg.Encoders), term.Plural(len(all), "finding"))})
 	}
 	if i := slices.IndexFunc(d.cfg.Streams, func(st *configs.Stream) bool { return !st.IsPattern && len(st.Encoders) > 0 }); i >= 0 {
 		first = d.cfg.Streams[i].Encoders[0]
 	}
-	s.paragraph("  ", plain, fmt.Sprintf("to try it for real: oncue try %s start, then oncue try %s stop", first, first))
+	s.Paragraph("  ", term.Plain, fmt.Sprintf("to try it for real: oncue try %s start, then oncue try %s stop", first, first))
 	if printed > fewLines && len(broken) > 0 {
-		s.printf("\nbroken:\n")
+		s.Printf("\nbroken:\n")
 		for _, f := range broken {
-			s.finding(f)
+			showFinding(s, f)
 		}
 	}
 }
 
-func (s screen) finding(f finding) {
-	mark, st := "✓", green
+func showFinding(s term.Screen, f finding) {
+	mark, st := "✓", term.Green
 	switch f.Level {
 	case encoders.Warn:
-		mark, st = "!", yellow
+		mark, st = "!", term.Yellow
 	case encoders.Bad:
-		mark, st = "✗", red
+		mark, st = "✗", term.Red
 	}
-	s.paragraph(s.paint(st, mark)+" ", plain, f.Check+": "+f.What)
+	s.Paragraph(s.Paint(st, mark)+" ", term.Plain, f.Check+": "+f.What)
 	if f.Hint != "" {
-		s.paragraph("  ", plain, "hint: "+f.Hint)
+		s.Paragraph("  ", term.Plain, "hint: "+f.Hint)
 	}
 }
 
@@ -241,10 +242,10 @@ func (d *doctor) examineConfig() []encoders.Finding {
 		}
 		return found
 	case err != nil:
-		return []encoders.Finding{bad(err.Error(), hintFor(err))}
+		return []encoders.Finding{bad(err.Error(), term.HintFor(err))}
 	}
 	d.cfg = cfg
-	return append([]encoders.Finding{good("%s is good: %s, %s", d.config, plural(len(cfg.Streams), "stream"), plural(len(cfg.Encoders), "encoder"))}, warnings...)
+	return append([]encoders.Finding{good("%s is good: %s, %s", d.config, term.Plural(len(cfg.Streams), "stream"), term.Plural(len(cfg.Encoders), "encoder"))}, warnings...)
 }
 
 // examineEncoder has the driver try itself, for the first stream that uses the encoder. By is the stream for which the

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/encoders"
 	"github.com/oncue/oncue/store"
 )
@@ -30,7 +31,7 @@ func (d *doctor) examineDataDir(context.Context) []encoders.Finding {
 	foreign, refused := errors.AsType[*store.ForeignDirError](store.CheckDir(dir, besideConfig(d.cfg)))
 	switch {
 	case refused && !foreign.Others:
-		return []encoders.Finding{bad(foreign.Error(), hintFor(dataDirError(foreign)))}
+		return []encoders.Finding{bad(foreign.Error(), term.HintFor(dataDirError(foreign)))}
 	case errors.Is(err, fs.ErrNotExist):
 		parent := existing(dir)
 		if unix.Access(parent, unix.W_OK|unix.X_OK) != nil {
@@ -111,15 +112,15 @@ func (d *doctor) examinePublicURL(ctx context.Context) []encoders.Finding {
 
 func (d *doctor) examineDaemon(ctx context.Context) []encoders.Finding {
 	if d.noDaemon != nil {
-		return []encoders.Finding{bad(d.noDaemon.Error(), hintFor(d.noDaemon))}
+		return []encoders.Finding{bad(d.noDaemon.Error(), term.HintFor(d.noDaemon))}
 	}
-	var all atAGlance
+	var all term.Status
 	err := d.daemon.get(ctx, "/status?streams=none", &all)
 	switch {
 	case errors.As(err, &noDaemon{}):
-		return []encoders.Finding{odd(err.Error(), hintFor(err))}
+		return []encoders.Finding{odd(err.Error(), term.HintFor(err))}
 	case err != nil:
-		return []encoders.Finding{bad(err.Error(), hintFor(err))}
+		return []encoders.Finding{bad(err.Error(), term.HintFor(err))}
 	case !all.Ready:
 		return []encoders.Finding{bad("it cannot take hooks: "+strings.Join(all.NotReady, "; "), "oncue status and its log tell more")}
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/controller"
@@ -74,7 +75,7 @@ func clockFinding(ahead time.Duration) encoders.Finding {
 
 func (d *doctor) examineWebhooks(a *configs.Account, all []millicast.Webhook) []encoders.Finding {
 	if d.cfg.PublicURL == "" {
-		return []encoders.Finding{odd(fmt.Sprintf("the account has %s; which one is ours is not known without public_url", plural(len(all), "webhook")), "set public_url")}
+		return []encoders.Finding{odd(fmt.Sprintf("the account has %s; which one is ours is not known without public_url", term.Plural(len(all), "webhook")), "set public_url")}
 	}
 	ours := webhooksAt(all, millicast.HookURL(d.cfg.PublicURL))
 	if len(ours) == 0 {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/encoders"
 )
@@ -69,7 +70,7 @@ func (i *ingest) examine(ctx context.Context) []encoders.Finding {
 	defer cancel()
 	whose := "stream " + i.streams[0]
 	if n := len(i.streams); n > 1 {
-		whose = plural(n, "stream")
+		whose = term.Plural(n, "stream")
 	}
 	host, port, _ := net.SplitHostPort(i.address)
 	if i.udp {
@@ -96,7 +97,7 @@ func (d *doctor) usedBy(ctx context.Context) map[string]string {
 	}
 	ctx, cancel := context.WithTimeout(ctx, reachTime)
 	defer cancel()
-	var all atAGlance
+	var all term.Status
 	if d.daemon.get(ctx, "/status", &all) != nil {
 		return used // examineDaemon says why
 	}

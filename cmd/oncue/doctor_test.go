@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/oncue/oncue/cmd/oncue/term"
 )
 
 // examined runs doctor on a configuration of those encoders and streams, without a daemon, and returns what it prints.
@@ -23,7 +25,7 @@ func examined(t *testing.T, encoders, streams string) string {
 	var out bytes.Buffer
 	d := doctor{config: path, quick: true}
 	d.daemon, d.noDaemon = newClient("127.0.0.1:" + closedPort(t))
-	err := d.run(t.Context(), newScreen(&out), false)
+	err := d.run(t.Context(), term.NewScreen(&out), false)
 	return strings.Join(strings.Fields(out.String()), " ") + fmt.Sprint(" error: ", err)
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/controller/web"
 )
@@ -52,7 +53,7 @@ func listenError(key, addr string, err error) error {
 	unix = unix || strings.HasPrefix(addr, "/")
 	_, port, _ := net.SplitHostPort(addr)
 	number, _ := strconv.Atoi(port)
-	return hint(fmt.Errorf("%s %s: %w", key, addr, err), listenHint(err, cmp.Or(file, addr), unix, number))
+	return term.Hint(fmt.Errorf("%s %s: %w", key, addr, err), listenHint(err, cmp.Or(file, addr), unix, number))
 }
 
 func listenHint(err error, addr string, unix bool, port int) string {

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/oncue/oncue/cmd/oncue/term"
 )
 
 // TestListenHint holds the way out against the cause, where a test cannot bring the cause about as any user.
@@ -21,7 +23,7 @@ func TestListenHint(t *testing.T) {
 		{"unix:/run/oncue/admin.sock", syscall.EADDRINUSE, "another process answers there"},
 	} {
 		err := listenError("listen", c.addr, c.err)
-		if got := hintFor(err); !strings.Contains(got, c.want) || !strings.HasPrefix(err.Error(), "listen "+c.addr+": ") {
+		if got := term.HintFor(err); !strings.Contains(got, c.want) || !strings.HasPrefix(err.Error(), "listen "+c.addr+": ") {
 			t.Errorf("%s, %v: %q, hint %q", c.addr, c.err, err, got)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/controller"
 )
 
@@ -47,7 +48,7 @@ func newEvents() *cobra.Command {
 			query.Set("type", *kind)
 		}
 		path := "/api/v1/events?" + query.Encode()
-		p := eventPrinter{screen: newScreen(cmd.OutOrStdout()), json: *asJSON}
+		p := eventPrinter{Screen: term.NewScreen(cmd.OutOrStdout()), json: *asJSON}
 		past := func() error {
 			if *asJSON && !*follow {
 				return c.copyAnswer(cmd.Context(), path, cmd.OutOrStdout())
@@ -75,20 +76,20 @@ func newEvents() *cobra.Command {
 
 // eventPrinter writes hooks in the order of the journal, each once.
 type eventPrinter struct {
-	screen
+	term.Screen
 	json   bool
 	last   int64
 	widths []int // of eventColumns; nil before the head was written
 }
 
-var eventColumns = []column{
-	{name: "TIME"}, {name: "EVENT", fit: ending, least: 15}, {name: "STREAM", fit: middle, least: 12}, {name: "VERDICT"}, {name: "NOTE", fit: folded, least: 15},
+var eventColumns = []term.Column{
+	{Name: "TIME"}, {Name: "EVENT", Fit: term.Ending, Least: 15}, {Name: "STREAM", Fit: term.Middle, Least: 12}, {Name: "VERDICT"}, {Name: "NOTE", Fit: term.Folded, Least: 15},
 }
 
 // printAll writes hooks of the past. When more are to come the columns have room for what is usual.
 func (p *eventPrinter) printAll(records []json.RawMessage, more bool) error {
 	if !p.json && p.widths == nil {
-		var rows [][]cell
+		var rows [][]term.Cell
 		for _, raw := range records {
 			var r controller.Record
 			if json.Unmarshal(raw, &r) == nil { // print says what is wrong with it
@@ -99,11 +100,11 @@ func (p *eventPrinter) printAll(records []json.RawMessage, more bool) error {
 			return nil
 		}
 		if more {
-			usual := controller.Record{Stream: strings.Repeat("x", 24), Event: "NoActiveViewers", Verdict: controller.Quarantined, Note: strings.Repeat("x", p.width())}
+			usual := controller.Record{Stream: strings.Repeat("x", 24), Event: "NoActiveViewers", Verdict: controller.Quarantined, Note: strings.Repeat("x", p.Width())}
 			rows = append(rows, eventRow(usual))
 		}
-		p.widths = p.screen.widths(eventColumns, rows)
-		p.heads(eventColumns, p.widths)
+		p.widths = p.Screen.Widths(eventColumns, rows)
+		p.Heads(eventColumns, p.widths)
 	}
 	for _, raw := range records {
 		if err := p.print(raw); err != nil {
@@ -123,26 +124,29 @@ func (p *eventPrinter) print(raw []byte) error {
 	}
 	p.last = r.Seq
 	if p.json {
-		_, err := io.WriteString(p.out, string(raw)+"\n")
+		_, err := io.WriteString(p.Out, string(raw)+"\n")
 		return err
 	}
-	p.row(eventColumns, p.widths, eventRow(r))
+	p.Row(eventColumns, p.widths, eventRow(r))
 	return nil
 }
 
-func eventRow(r controller.Record) []cell {
-	return []cell{
-		{r.Received.Local().Format(time.DateTime), faint}, {text: cmp.Or(r.Event, r.Type)}, {text: cmp.Or(r.Stream, r.Account)},
-		{string(r.Verdict), verdictStyle(r.Verdict)}, {text: r.Note},
+func eventRow(r controller.Record) []term.Cell {
+	return []term.Cell{
+		{Text: r.Received.Local().Format(time.DateTime), Style: term.Faint},
+		{Text: cmp.Or(r.Event, r.Type)},
+		{Text: cmp.Or(r.Stream, r.Account)},
+		{Text: string(r.Verdict), Style: verdictStyle(r.Verdict)},
+		{Text: r.Note},
 	}
 }
 
-func verdictStyle(v controller.Verdict) style {
+func verdictStyle(v controller.Verdict) term.Style {
 	switch v {
 	case controller.Accepted:
-		return green
+		return term.Green
 	case controller.Stale, controller.Quarantined:
-		return red
+		return term.Red
 	}
-	return faint
+	return term.Faint
 }

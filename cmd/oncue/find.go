@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/configs/secret"
 )
@@ -49,10 +50,10 @@ func findDaemon(cmd *cobra.Command) (*client, error) {
 		address = named
 	case readErr != nil && cmd.Flags().Changed("config"):
 		if errors.Is(readErr, fs.ErrNotExist) {
-			return nil, hint(readErr, "--config names the daemon's configuration; --admin URL names its admin side instead")
+			return nil, term.Hint(readErr, "--config names the daemon's configuration; --admin URL names its admin side instead")
 		}
 		if errors.Is(readErr, fs.ErrPermission) {
-			return nil, hint(readErr, mayRead)
+			return nil, term.Hint(readErr, mayRead)
 		}
 		return nil, readErr
 	case readErr == nil && configured.Socket != "":
@@ -123,7 +124,7 @@ func newClient(address string) (*client, error) {
 	}
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, hint(usageError{fmt.Errorf("%q is not the address of an admin side", harmless(address))}, "write it like http://127.0.0.1:8081 or unix:/run/oncue/admin.sock")
+		return nil, term.Hint(term.Usage(fmt.Errorf("%q is not the address of an admin side", term.Harmless(address))), "write it like http://127.0.0.1:8081 or unix:/run/oncue/admin.sock")
 	}
 	c.base = strings.TrimRight(u.String(), "/")
 	c.shown = c.base

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs/words"
 	"github.com/oncue/oncue/controller"
 )
@@ -41,7 +42,7 @@ func newHold(mode controller.Mode, short, long string) *cobra.Command {
 		request := map[string]string{"mode": string(mode), "by": *by, "why": *why}
 		if cmd.Flags().Changed("for") {
 			if lasts <= 0 {
-				return usageError{fmt.Errorf("--for %s: a hold must be longer than 0s", words.FormatDuration(time.Duration(lasts)))}
+				return term.Usage(fmt.Errorf("--for %s: a hold must be longer than 0s", words.FormatDuration(time.Duration(lasts))))
 			}
 			request["for"] = time.Duration(lasts).String()
 		}
@@ -66,7 +67,7 @@ func newHold(mode controller.Mode, short, long string) *cobra.Command {
 		if err := c.call(cmd.Context(), http.MethodPut, path, request, &v); err != nil {
 			return err
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "%s is %s; it is %s\n", harmless(v.ID), heldWords(v, time.Now()), phaseWords(v))
+		fmt.Fprintf(cmd.OutOrStdout(), "%s is %s; it is %s\n", term.Harmless(v.ID), term.HeldWords(v, time.Now()), phaseWords(v))
 		return nil
 	}
 	return cmd
@@ -77,7 +78,7 @@ func phaseWords(v controller.StreamView) string {
 	if v.Mode != controller.ModeAuto {
 		return string(v.Phase)
 	}
-	return string(v.Phase) + ": " + harmless(v.Reason)
+	return string(v.Phase) + ": " + term.Harmless(v.Reason)
 }
 
 // whoAmI names the person at the terminal, also behind sudo.

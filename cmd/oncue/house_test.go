@@ -37,6 +37,8 @@ var arrows = map[string][]string{
 	"controller/web":                      {"controller", "controller/millicast", "configs/secret", "configs/words"},
 	"store":                               {"controller"},
 
+	"cmd/oncue/term": {"controller", "controller/web", "encoders"},
+
 	// Helpers of tests.
 	"encoders/encodertest": {"encoders", "configs/secret"},
 	"encoders/obs/obstest": {"configs/secret"},
@@ -56,7 +58,7 @@ var homes = map[string][]string{
 	"github.com/nicholas-fedor/":   {"controller/notify"},
 	"github.com/hashicorp/":        {"controller/millicast", "encoders/httpapi"},
 	"github.com/go-co-op/gocron/":  {"controller", "cmd/oncue"},
-	"github.com/coreos/go-systemd": {"controller/web", "cmd/oncue"},
+	"github.com/coreos/go-systemd": {"controller/web", "cmd/oncue", "cmd/oncue/term"},
 }
 
 // TestHouse holds the arrows between the packages.

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/controller"
 	"github.com/oncue/oncue/controller/web"
@@ -39,7 +40,7 @@ func (d *service) setInForce(cfg *configs.Config) {
 	}
 	now := time.Now()
 	words := fmt.Sprintf("%s, %s; configuration of %s",
-		plural(len(cfg.Streams), "stream"), plural(len(cfg.Encoders), "encoder"), now.Format(time.DateTime))
+		term.Plural(len(cfg.Streams), "stream"), term.Plural(len(cfg.Encoders), "encoder"), now.Format(time.DateTime))
 	d.mu.Lock()
 	d.inForce = inForce{file: file, loaded: now, written: cfg.Modified, words: words}
 	d.mu.Unlock()

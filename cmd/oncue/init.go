@@ -15,8 +15,9 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
+	xterm "golang.org/x/term"
 
+	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/controller/millicast"
@@ -45,7 +46,7 @@ func newInit() *cobra.Command {
 	try := flags.Bool("doctor", false, "run oncue doctor at the end")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if _, err := os.Stat(*path); err == nil && !*force {
-			return hint(fmt.Errorf("%s is there already", *path), "--force replaces it, --config FILE writes another one")
+			return term.Hint(fmt.Errorf("%s is there already", *path), "--force replaces it, --config FILE writes another one")
 		}
 		for _, s := range []struct {
 			to         *secret.Value
@@ -71,7 +72,7 @@ func newInit() *cobra.Command {
 		}
 		d := doctor{config: *path}
 		d.daemon, d.noDaemon = findDaemon(cmd)
-		return d.run(cmd.Context(), newScreen(cmd.OutOrStdout()), false)
+		return d.run(cmd.Context(), term.NewScreen(cmd.OutOrStdout()), false)
 	}
 	return cmd
 }
@@ -190,7 +191,7 @@ func (a *answers) refuse(path string, errs io.Writer) error {
 	for _, p := range problems {
 		fmt.Fprintln(errs, p)
 	}
-	return hint(errors.New("these answers make no good configuration; nothing was written"), "the keys in the lines above say which answer is meant")
+	return term.Hint(errors.New("these answers make no good configuration; nothing was written"), "the keys in the lines above say which answer is meant")
 }
 
 // write makes the file, tries it, and only then puts it in place.
@@ -205,7 +206,7 @@ func (a *answers) write(path string, replace bool, errs io.Writer) error {
 	}
 	if err := writeNew(path, text, replace); err != nil {
 		if errors.Is(err, fs.ErrPermission) {
-			return hint(fmt.Errorf("write the configuration: %w", err), "use sudo, or --config FILE for another place")
+			return term.Hint(fmt.Errorf("write the configuration: %w", err), "use sudo, or --config FILE for another place")
 		}
 		return fmt.Errorf("write the configuration: %w", err)
 	}
@@ -328,7 +329,7 @@ type asker struct {
 
 func newAsker(cmd *cobra.Command) *asker {
 	q := &asker{lines: bufio.NewReader(cmd.InOrStdin()), out: cmd.ErrOrStderr()}
-	if f, ok := cmd.InOrStdin().(*os.File); ok && isTerminal(f) {
+	if f, ok := cmd.InOrStdin().(*os.File); ok && term.IsTerminal(f) {
 		q.terminal = f
 	}
 	return q
@@ -348,7 +349,7 @@ func (q *asker) ask(to *string, flag, question, otherwise string, check func(str
 			return nil
 		} else if err != nil || q.terminal == nil {
 			fmt.Fprintln(q.out)
-			return hint(usageError{fmt.Errorf("%s: %w", strings.ToLower(question[:1])+question[1:], cmp.Or(wrong, err))}, "answer it on a terminal, or with --"+flag)
+			return term.Hint(term.Usage(fmt.Errorf("%s: %w", strings.ToLower(question[:1])+question[1:], cmp.Or(wrong, err))), "answer it on a terminal, or with --"+flag)
 		} else {
 			fmt.Fprintf(q.out, "  %v\n", wrong)
 		}
@@ -366,7 +367,7 @@ func (q *asker) askSecret(to *secret.Value, flag, question string, check func(se
 	}
 	for {
 		fmt.Fprintf(q.out, "%s (not shown): ", question)
-		text, err := term.ReadPassword(int(q.terminal.Fd()))
+		text, err := xterm.ReadPassword(int(q.terminal.Fd()))
 		fmt.Fprintln(q.out)
 		if err != nil {
 			return fmt.Errorf("read the answer: %w", err)

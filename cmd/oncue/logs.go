@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/spf13/cobra"
 )
 
@@ -43,7 +44,7 @@ func newLogs() *cobra.Command {
 			return err
 		}
 		if l.seen == nil {
-			if err := c.tellNoLog(cmd.Context(), cmd.ErrOrStderr(), id, *encoder); err != nil {
+			if err := tellNoLog(cmd.Context(), c, cmd.ErrOrStderr(), id, *encoder); err != nil {
 				return err
 			}
 		}
@@ -74,7 +75,7 @@ var logless = map[string]string{
 }
 
 // tellNoLog says why an encoder's log is empty: the named one's, or the first of the stream.
-func (c *client) tellNoLog(ctx context.Context, to io.Writer, stream, encoder string) error {
+func tellNoLog(ctx context.Context, c *client, to io.Writer, stream, encoder string) error {
 	var st struct {
 		Encoders []struct{ Name, Driver string }
 	}
@@ -92,7 +93,7 @@ func (c *client) tellNoLog(ctx context.Context, to io.Writer, stream, encoder st
 			name, _, _ := strings.Cut(e.Name, "@") // of an instance, the encoder that it is one of
 			why = fmt.Sprintf(why, name)
 		}
-		fmt.Fprintf(to, "nothing is to be shown of encoder %s: %s\n", harmless(e.Name), why)
+		fmt.Fprintf(to, "nothing is to be shown of encoder %s: %s\n", term.Harmless(e.Name), why)
 		return nil
 	}
 	return nil
@@ -121,7 +122,7 @@ func (l *logTail) print(ctx context.Context, lines int) error {
 	now := strings.Split(strings.TrimSuffix(string(answer), "\n"), "\n")
 	fresh := now[overlap(l.seen, now):]
 	for _, line := range fresh[max(0, len(fresh)-lines):] {
-		fmt.Fprintln(l.out, harmless(line))
+		fmt.Fprintln(l.out, term.Harmless(line))
 	}
 	l.seen = now
 	return nil

@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/oncue/oncue/cmd/oncue/term"
 	"golang.org/x/sys/unix"
 )
 
@@ -27,7 +28,7 @@ func (s *logSink) Write(line []byte) (int, error) {
 		case '{':
 			form = `{"time":"%s","level":"WARN","msg":%q,"lines":%d}` + "\n"
 		case '<': // journald's form, which has no time
-			form = priorityWarn + "msg=%[2]q lines=%[3]d\n"
+			form = term.PriorityWarn + "msg=%[2]q lines=%[3]d\n"
 		}
 		if !s.put(fmt.Appendf(nil, form, time.Now().UTC().Format(time.RFC3339Nano), "log lines were dropped: nobody took them", s.dropped)) {
 			s.dropped++

@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"syscall"
 
+	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/spf13/cobra"
 )
 
@@ -32,16 +32,14 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	if err == nil {
 		return 0
 	}
-	var said saidError
-	if !errors.As(err, &said) {
-		to := graded(errs, priorityError)
+	if !term.IsSaid(err) {
+		to := term.Graded(errs, term.PriorityError)
 		fmt.Fprintf(to, "error: %v\n", err)
-		if h := hintFor(err); h != "" {
+		if h := term.HintFor(err); h != "" {
 			fmt.Fprintf(to, "hint: %s\n", h)
 		}
 	}
-	var usage usageError
-	if errors.As(err, &usage) {
+	if term.IsUsage(err) {
 		return 2
 	}
 	return 1
@@ -62,7 +60,7 @@ func newRoot() *cobra.Command {
 		if !cmd.HasParent() && cmd.Flags().NArg() > 0 { // a mistyped command, whose flags the root does not know
 			return noArgs(cmd, cmd.Flags().Args())
 		}
-		return hint(usageError{err}, fmt.Sprintf("%s --help lists the flags", cmd.CommandPath()))
+		return term.Hint(term.Usage(err), fmt.Sprintf("%s --help lists the flags", cmd.CommandPath()))
 	})
 	adminFlag(root)
 	root.AddCommand(commands()...)
@@ -80,34 +78,6 @@ func commands() []*cobra.Command {
 	}
 }
 
-// usageError is a mistake in the words of the command line.
-type usageError struct{ error }
-
-func (e usageError) Unwrap() error { return e.error }
-
-// saidError is one that was already printed in a form of its own.
-type saidError struct{ error }
-
-func (e saidError) Unwrap() error { return e.error }
-
-// hinted carries the likely fix of an error.
-type hinted struct {
-	error
-	hint string
-}
-
-func (e hinted) Unwrap() error { return e.error }
-
-func hint(err error, text string) error { return hinted{err, text} }
-
-func hintFor(err error) string {
-	var h hinted
-	if errors.As(err, &h) {
-		return h.hint
-	}
-	return ""
-}
-
 // noArgs and exactArgs are cobra's checks in our words.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
@@ -117,24 +87,24 @@ func noArgs(cmd *cobra.Command, args []string) error {
 		text := fmt.Errorf("unknown command %q", args[0])
 		cmd.SuggestionsMinimumDistance = 2
 		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-			return hint(usageError{text}, fmt.Sprintf("did you mean %s %s?", cmd.CommandPath(), near[0]))
+			return term.Hint(term.Usage(text), fmt.Sprintf("did you mean %s %s?", cmd.CommandPath(), near[0]))
 		}
-		return hint(usageError{text}, cmd.CommandPath()+" --help lists them")
+		return term.Hint(term.Usage(text), cmd.CommandPath()+" --help lists them")
 	}
 	text := fmt.Errorf("%s takes no argument %q", cmd.CommandPath(), args[0])
 	if cmd.Flags().Lookup("config") != nil {
-		return hint(usageError{text}, fmt.Sprintf("for a configuration: %s --config %s", cmd.CommandPath(), harmless(args[0])))
+		return term.Hint(term.Usage(text), fmt.Sprintf("for a configuration: %s --config %s", cmd.CommandPath(), term.Harmless(args[0])))
 	}
-	return hint(usageError{text}, "usage: "+cmd.UseLine())
+	return term.Hint(term.Usage(text), "usage: "+cmd.UseLine())
 }
 
 func argsBetween(least, most int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
 		case len(args) < least:
-			return hint(usageError{fmt.Errorf("%s: an argument is missing", cmd.CommandPath())}, "usage: "+cmd.UseLine())
+			return term.Hint(term.Usage(fmt.Errorf("%s: an argument is missing", cmd.CommandPath())), "usage: "+cmd.UseLine())
 		case len(args) > most:
-			return hint(usageError{fmt.Errorf("%s takes no further argument %q", cmd.CommandPath(), args[most])}, "usage: "+cmd.UseLine())
+			return term.Hint(term.Usage(fmt.Errorf("%s takes no further argument %q", cmd.CommandPath(), args[most])), "usage: "+cmd.UseLine())
 		}
 		return nil
 	}

@@ -5,32 +5,14 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/controller"
-	"github.com/oncue/oncue/controller/web"
 )
-
-// atAGlance is the answer of GET /status.
-type atAGlance struct {
-	Version  string                   `json:"version"`
-	Started  controller.Time          `json:"started"`
-	Now      controller.Time          `json:"now"` // by the daemon's clock
-	Ready    bool                     `json:"ready"`
-	NotReady []string                 `json:"not_ready"`
-	Platform []controller.AccountView `json:"platform"`
-	Problems []string                 `json:"problems"`
-	Config   *web.ConfigState         `json:"config"`
-	Streams  []controller.StreamView  `json:"streams"`
-	Savings  struct {
-		Since    *controller.Time `json:"since"`
-		RunS     float64          `json:"run_s"`
-		AvoidedS float64          `json:"avoided_s"`
-	} `json:"savings"`
-}
 
 // streamID finds the stream that a person means: an id, or a name alone when one account has it. What is not there is given back for the daemon to
 // refuse, for it knows the near names.
 func (c *client) streamID(ctx context.Context, given string) (string, error) {
-	var all atAGlance
+	var all term.Status
 	if err := c.get(ctx, "/status", &all); err != nil {
 		return "", err
 	}
@@ -47,7 +29,7 @@ func (c *client) streamID(ctx context.Context, given string) (string, error) {
 	case len(named) == 1:
 		return named[0], nil
 	case len(named) > 1:
-		return "", hint(usageError{fmt.Errorf("%s is a stream of several accounts", harmless(given))}, "say which one: "+harmless(strings.Join(named, ", ")))
+		return "", term.Hint(term.Usage(fmt.Errorf("%s is a stream of several accounts", term.Harmless(given))), "say which one: "+term.Harmless(strings.Join(named, ", ")))
 	}
 	// A stream of a pattern is there once it was asked for.
 	account, _, _ := controller.SplitID(given)

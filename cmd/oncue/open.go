@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strings"
 
+	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/encoders"
 )
@@ -17,7 +18,7 @@ func openOnly(cfg *configs.Config, name, dir string) (_ encoders.Encoder, done f
 		for i, e := range cfg.Encoders {
 			names[i] = e.Name
 		}
-		return nil, nil, hint(fmt.Errorf("%s has no encoder %q", cfg.File, name), "it has "+strings.Join(names, ", "))
+		return nil, nil, term.Hint(fmt.Errorf("%s has no encoder %q", cfg.File, name), "it has "+strings.Join(names, ", "))
 	}
 	enc, err := drivers[e.Driver].open(e.Settings, encoders.Env{
 		Name: e.Name, Dir: dir, Log: slog.New(slog.DiscardHandler), Guard: guardOf(cfg), Secrets: e.Secrets,

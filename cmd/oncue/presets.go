@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs/presets"
 )
 
@@ -15,15 +16,15 @@ func newPresets() *cobra.Command {
 		Long:  "List the devices that the http driver knows by name. In the configuration: encoders: {stage: {http: {preset: NAME, url: http://10.0.0.9}}}.",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var rows [][]cell
+			var rows [][]term.Cell
 			for _, name := range presets.Names() {
 				about, err := presets.About(name)
 				if err != nil {
 					return err
 				}
-				rows = append(rows, []cell{{text: name}, {text: about}})
+				rows = append(rows, []term.Cell{{Text: name}, {Text: about}})
 			}
-			newScreen(cmd.OutOrStdout()).table([]column{{name: "PRESET"}, {name: "DEVICES", fit: folded, least: 30}}, rows)
+			term.NewScreen(cmd.OutOrStdout()).Table([]term.Column{{Name: "PRESET"}, {Name: "DEVICES", Fit: term.Folded, Least: 30}}, rows)
 			return nil
 		},
 	}
@@ -35,7 +36,7 @@ func newPresets() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			text, err := presets.Get(args[0])
 			if err != nil {
-				return usageError{err}
+				return term.Usage(err)
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s", text)
 			return err

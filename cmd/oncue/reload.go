@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/spf13/cobra"
 )
 
@@ -51,13 +52,13 @@ func newReload() *cobra.Command {
 }
 
 func saidRefused(errs io.Writer, refused []string) error {
-	errs = graded(errs, priorityError)
+	errs = term.Graded(errs, term.PriorityError)
 	for _, p := range refused {
-		fmt.Fprintln(errs, harmless(p))
+		fmt.Fprintln(errs, term.Harmless(p))
 	}
 	err := errors.New("the configuration was not reloaded; the one before stays in force")
 	fmt.Fprintf(errs, "error: %v\n", err)
-	return saidError{err}
+	return term.Said(err)
 }
 
 func reloadByAdmin(cmd *cobra.Command) ([]string, error) {
@@ -77,8 +78,8 @@ func reloadByAdmin(cmd *cobra.Command) ([]string, error) {
 func reloadBySignal(pid int) ([]string, error) {
 	file := verdictFile()
 	if file == "" {
-		return nil, usageError{errors.New("--pid needs RUNTIME_DIRECTORY, " +
-			"the folder in which the daemon tells what became of it")}
+		return nil, term.Usage(errors.New("--pid needs RUNTIME_DIRECTORY, " +
+			"the folder in which the daemon tells what became of it"))
 	}
 	sent := sinceBoot()
 	if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
@@ -95,7 +96,7 @@ func reloadBySignal(pid int) ([]string, error) {
 		select {
 		case <-look.C:
 		case <-end:
-			return nil, hint(fmt.Errorf("the daemon, process %d, has not reloaded within %s", pid, span(reloadLimit)),
+			return nil, term.Hint(fmt.Errorf("the daemon, process %d, has not reloaded within %s", pid, term.Span(reloadLimit)),
 				"its log may tell why: journalctl -u oncue")
 		}
 		if err := syscall.Kill(pid, 0); err != nil {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/configs/words"
@@ -64,7 +65,7 @@ func newHook() *cobra.Command {
 
 func (f *hookFlags) run(cmd *cobra.Command, event string) error {
 	if f.stream == "" {
-		return hint(usageError{errors.New("--stream is missing")}, "oncue hook "+event+" --stream NAME")
+		return term.Hint(term.Usage(errors.New("--stream is missing")), "oncue hook "+event+" --stream NAME")
 	}
 	sent, err := f.sent()
 	if err != nil {
@@ -105,9 +106,9 @@ func (f *hookFlags) run(cmd *cobra.Command, event string) error {
 	message, err := millicast.NewMessage(event, f.account, f.stream, f.feed, sent)
 	if err != nil {
 		if near, ok := words.Nearest(event, slices.Concat(cmd.ValidArgs, millicast.EventNames())); ok {
-			return hint(usageError{err}, fmt.Sprintf("did you mean oncue hook %s?", near))
+			return term.Hint(term.Usage(err), fmt.Sprintf("did you mean oncue hook %s?", near))
 		}
-		return usageError{err}
+		return term.Usage(err)
 	}
 	return target.send(cmd.Context(), key, message, cmd.OutOrStdout())
 }
@@ -118,7 +119,7 @@ func (f *hookFlags) sent() (time.Time, error) {
 	}
 	at, err := time.Parse(time.RFC3339, f.at)
 	if err != nil {
-		return at, hint(usageError{fmt.Errorf("--at: %q is not a time", f.at)}, "write it like "+time.Now().UTC().Format(time.RFC3339))
+		return at, term.Hint(term.Usage(fmt.Errorf("--at: %q is not a time", f.at)), "write it like "+time.Now().UTC().Format(time.RFC3339))
 	}
 	return at, nil
 }
@@ -145,16 +146,16 @@ func onlyAccount(cfg *configs.Config) (string, error) {
 	case 0:
 		return "", fmt.Errorf("%s has no account", cfg.File)
 	}
-	return "", hint(usageError{errors.New("the configuration has several accounts")}, "--account says which: "+strings.Join(ids, ", "))
+	return "", term.Hint(term.Usage(errors.New("the configuration has several accounts")), "--account says which: "+strings.Join(ids, ", "))
 }
 
 func accountSecret(cfg *configs.Config, id string) (secret.Value, error) {
 	a := cfg.Accounts[id]
 	switch {
 	case a == nil:
-		return secret.Value{}, hint(fmt.Errorf("%s has no account %q", cfg.File, id), "it has "+strings.Join(slices.Sorted(maps.Keys(cfg.Accounts)), ", "))
+		return secret.Value{}, term.Hint(fmt.Errorf("%s has no account %q", cfg.File, id), "it has "+strings.Join(slices.Sorted(maps.Keys(cfg.Accounts)), ", "))
 	case len(a.WebhookSecrets) == 0:
-		return secret.Value{}, hint(fmt.Errorf("account %s has no webhook secret in the configuration", id), "give one by ONCUE_WEBHOOK_SECRET or --secret @FILE")
+		return secret.Value{}, term.Hint(fmt.Errorf("account %s has no webhook secret in the configuration", id), "give one by ONCUE_WEBHOOK_SECRET or --secret @FILE")
 	}
 	return a.WebhookSecrets[0], nil
 }
@@ -182,7 +183,7 @@ func ownHooks(cfg *configs.Config) (hookTarget, error) {
 	path, isUnix := strings.CutPrefix(cfg.Listen, "unix:")
 	switch {
 	case cfg.Listen == "systemd":
-		return target, hint(usageError{errors.New("listen is a socket of systemd's, so its address is not known here")}, "--url URL names the receiver")
+		return target, term.Hint(term.Usage(errors.New("listen is a socket of systemd's, so its address is not known here")), "--url URL names the receiver")
 	case isUnix:
 		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", path)
@@ -203,21 +204,21 @@ func (t hookTarget) send(ctx context.Context, key secret.Value, m millicast.Mess
 	defer cancel()
 	req, err := millicast.NewRequest(ctx, t.url, key, millicast.ContentJSON, m.Body())
 	if err != nil {
-		return usageError{err}
+		return term.Usage(err)
 	}
 	resp, err := t.client.Do(req)
 	if err != nil {
-		return hint(fmt.Errorf("nothing takes hooks at %s: %w", t.url, plainCause(err)), "is the daemon running? systemctl status oncue; --url URL names another receiver")
+		return term.Hint(fmt.Errorf("nothing takes hooks at %s: %w", t.url, plainCause(err)), "is the daemon running? systemctl status oncue; --url URL names another receiver")
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	if err != nil {
 		return fmt.Errorf("read the answer to the hook: %w", plainCause(err))
 	}
-	fmt.Fprintf(out, "%s\n%s\n", resp.Status, harmless(strings.TrimSpace(string(body))))
+	fmt.Fprintf(out, "%s\n%s\n", resp.Status, term.Harmless(strings.TrimSpace(string(body))))
 	switch {
 	case resp.StatusCode == http.StatusUnauthorized:
-		return hint(fmt.Errorf("%s refused the hook", t.url), "the secret is not one of the account's webhook_secrets, or the account is not configured there")
+		return term.Hint(fmt.Errorf("%s refused the hook", t.url), "the secret is not one of the account's webhook_secrets, or the account is not configured there")
 	case resp.StatusCode/100 != 2:
 		return fmt.Errorf("%s refused the hook", t.url)
 	}

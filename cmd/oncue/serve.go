@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 )
 
@@ -63,11 +64,11 @@ func loadConfig(path string, errs io.Writer, warn func(configs.Problem)) (*confi
 		}
 		fmt.Fprintf(errs, "error: %s has %d %s; nothing was started\n", path, len(problems), noun)
 		tellShell(errs, path, missing)
-		return nil, saidError{err}
+		return nil, term.Said(err)
 	case errors.Is(err, os.ErrNotExist):
-		return nil, hint(err, "oncue init writes a configuration; --config FILE names another one")
+		return nil, term.Hint(err, "oncue init writes a configuration; --config FILE names another one")
 	case errors.Is(err, os.ErrPermission):
-		return nil, hint(err, mayRead)
+		return nil, term.Hint(err, mayRead)
 	case err != nil:
 		return nil, err
 	}
@@ -82,8 +83,8 @@ func serve(ctx context.Context, path string, watch bool, errs io.Writer) error {
 	defer signal.Stop(hup)
 	signal.Notify(pipe, syscall.SIGPIPE) // a log that nobody reads any more would end the process
 	defer signal.Stop(pipe)
-	warnings := graded(errs, priorityWarn)
-	cfg, err := loadConfig(path, graded(errs, priorityError), func(p configs.Problem) { fmt.Fprintln(warnings, p) })
+	warnings := term.Graded(errs, term.PriorityWarn)
+	cfg, err := loadConfig(path, term.Graded(errs, term.PriorityError), func(p configs.Problem) { fmt.Fprintln(warnings, p) })
 	if err != nil {
 		return err
 	}

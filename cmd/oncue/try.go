@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/encoders"
 )
@@ -38,13 +39,13 @@ func newTry() *cobra.Command {
 	force := cmd.Flags().Bool("force", false, "continue although the daemon uses the encoder")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if !slices.Contains([]string{"start", "stop", "status"}, args[1]) {
-			return hint(usageError{fmt.Errorf("%q is not an action; the actions are start, stop and status", args[1])}, "usage: "+cmd.UseLine())
+			return term.Hint(term.Usage(fmt.Errorf("%q is not an action; the actions are start, stop and status", args[1])), "usage: "+cmd.UseLine())
 		}
 		cfg, err := readConfig(cmd.Flag("config").Value.String(), cmd.ErrOrStderr(), false)
 		if err != nil {
 			return err
 		}
-		t := trial{cmd: cmd, cfg: cfg, name: args[0], screen: newScreen(cmd.OutOrStdout())}
+		t := trial{cmd: cmd, cfg: cfg, name: args[0], Screen: term.NewScreen(cmd.OutOrStdout())}
 		if t.job, err = tryJob(cfg, args[0], *stream); err != nil {
 			return err
 		}
@@ -65,7 +66,7 @@ type trial struct {
 	name string
 	job  encoders.Job
 	enc  encoders.Encoder
-	screen
+	term.Screen
 }
 
 // tryJob is what the encoder is to publish: the named stream, or the first of the configuration that uses it.
@@ -108,14 +109,14 @@ func (t *trial) leftAlone(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, tryAskDaemon)
 	defer cancel()
-	var all atAGlance
+	var all term.Status
 	if err := c.get(ctx, "/status", &all); err != nil {
 		return nil // no daemon, or none that lets us ask: then the driver itself says whether the box is busy
 	}
 	for _, s := range all.Streams {
 		for _, e := range s.Encoders {
 			if e.Name == t.name && !e.State.Gone() {
-				return hint(fmt.Errorf("the daemon uses %s for %s (%s)", t.name, s.ID, e.State), fmt.Sprintf("oncue off %s makes it free; --force goes on nevertheless", s.Name))
+				return term.Hint(fmt.Errorf("the daemon uses %s for %s (%s)", t.name, s.ID, e.State), fmt.Sprintf("oncue off %s makes it free; --force goes on nevertheless", s.Name))
 			}
 		}
 	}
@@ -134,7 +135,7 @@ func (t *trial) run(ctx context.Context, what string, verbose bool) error {
 	defer done()
 	if verbose {
 		t.showPlan()
-		trace(t.enc, t.screen)
+		trace(t.enc, t.Screen)
 	}
 	switch what {
 	case "start":
@@ -169,7 +170,7 @@ func tryDir(name string) (string, error) {
 		return "", fmt.Errorf("a folder for the trial: %w", err)
 	}
 	if info, err := os.Lstat(dir); err != nil || !info.IsDir() || !ownedBySelf(info) {
-		return "", errors.Join(err, hint(fmt.Errorf("a folder for the trial: %s is not this user's own", dir),
+		return "", errors.Join(err, term.Hint(fmt.Errorf("a folder for the trial: %s is not this user's own", dir),
 			"remove it, or set XDG_CACHE_HOME to a folder that is"))
 	}
 	return dir, nil
@@ -178,7 +179,7 @@ func tryDir(name string) (string, error) {
 func (t *trial) showPlan() {
 	if p, ok := t.enc.(encoders.Planner); ok {
 		for _, line := range p.Plan(t.job) {
-			t.printf("%s\n", t.paint(faint, "plan: "+harmless(line)))
+			t.Printf("%s\n", t.Paint(term.Faint, "plan: "+term.Harmless(line)))
 		}
 	}
 }
@@ -194,24 +195,24 @@ func (t *trial) start(ctx context.Context) error {
 	if err := t.enc.Start(ctx, t.job); err != nil {
 		return fmt.Errorf("start %s: %w", t.name, err)
 	}
-	t.printf("the encoder was told to start; waiting until it publishes\n")
+	t.Printf("the encoder was told to start; waiting until it publishes\n")
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		st, err := t.look(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return hint(fmt.Errorf("%s does not publish after %s; it is left as it is", t.name, span(limit)), fmt.Sprintf("oncue try %s status --verbose looks at it, oncue try %s stop stops it", t.name, t.name))
+			return term.Hint(fmt.Errorf("%s does not publish after %s; it is left as it is", t.name, term.Span(limit)), fmt.Sprintf("oncue try %s status --verbose looks at it, oncue try %s stop stops it", t.name, t.name))
 		case err != nil:
 			return err
 		case st.State == encoders.StatePublishing:
 			t.showStatus(st)
-			t.printf("it stays on until oncue try %s stop\n", t.name)
+			t.Printf("it stays on until oncue try %s stop\n", t.name)
 			return nil
 		case st.State == encoders.StateFailed:
 			t.showStatus(st)
 			t.showLog(ctx)
-			return fmt.Errorf("%s failed: %s", t.name, harmless(st.Error))
+			return fmt.Errorf("%s failed: %s", t.name, term.Harmless(st.Error))
 		}
 		select {
 		case <-tick.C:
@@ -226,7 +227,7 @@ func (t *trial) stop(ctx context.Context) error {
 	if err := t.enc.Stop(ctx, t.job); err != nil {
 		return fmt.Errorf("stop %s: %w", t.name, err)
 	}
-	t.printf("%s is stopped\n", t.name)
+	t.Printf("%s is stopped\n", t.name)
 	return nil
 }
 
@@ -243,15 +244,15 @@ func (t *trial) look(ctx context.Context) (encoders.Status, error) {
 func (t *trial) showStatus(st encoders.Status) {
 	words := fmt.Sprintf("%s is %s", t.name, st.State)
 	if !st.Since.IsZero() {
-		words += " since " + clock(st.Since, time.Now())
+		words += " since " + term.Clock(st.Since, time.Now())
 	}
-	if h := healthWords(st.Health); h != "" {
+	if h := term.HealthWords(st.Health); h != "" {
 		words += ", " + h
 	}
 	if st.Error != "" {
 		words += ": " + st.Error
 	}
-	t.printf("%s\n", harmless(words))
+	t.Printf("%s\n", term.Harmless(words))
 }
 
 // showLog prints the last lines that the encoder wrote.
@@ -265,7 +266,7 @@ func (t *trial) showLog(ctx context.Context) {
 		return // it is an extra
 	}
 	for _, line := range lines {
-		t.printf("  %s\n", harmless(line))
+		t.Printf("  %s\n", term.Harmless(line))
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/controller/millicast"
 )
@@ -72,13 +73,13 @@ func apiAccount(cfg *configs.Config, id string) (*configs.Account, error) {
 	case id != "" && a == nil:
 		return nil, fmt.Errorf("%s has no account %q", cfg.File, id)
 	case id != "" && !a.APISecret.Set():
-		return nil, hint(fmt.Errorf("account %s has no api_secret", id), "take one from the platform's settings and set accounts."+id+".api_secret")
+		return nil, term.Hint(fmt.Errorf("account %s has no api_secret", id), "take one from the platform's settings and set accounts."+id+".api_secret")
 	case id != "":
 		return a, nil
 	case len(able) == 0:
-		return nil, hint(fmt.Errorf("no account in %s has an api_secret", cfg.File), "take one from the platform's settings and set accounts.ID.api_secret")
+		return nil, term.Hint(fmt.Errorf("no account in %s has an api_secret", cfg.File), "take one from the platform's settings and set accounts.ID.api_secret")
 	case len(able) > 1:
-		return nil, hint(usageError{errors.New("several accounts have an api_secret")}, "--account says which: "+strings.Join(able, ", "))
+		return nil, term.Hint(term.Usage(errors.New("several accounts have an api_secret")), "--account says which: "+strings.Join(able, ", "))
 	}
 	return cfg.Accounts[able[0]], nil
 }
@@ -87,9 +88,9 @@ func apiAccount(cfg *configs.Config, id string) (*configs.Account, error) {
 func (d *webhookCmd) explain(err error) error {
 	switch {
 	case errors.Is(err, millicast.ErrUnauthorized):
-		return hint(err, "take the API secret of account "+d.account.ID+" anew from the platform's settings")
+		return term.Hint(err, "take the API secret of account "+d.account.ID+" anew from the platform's settings")
 	case errors.Is(err, millicast.ErrNotFound):
-		return hint(err, "oncue webhook list shows those that are there")
+		return term.Hint(err, "oncue webhook list shows those that are there")
 	}
 	return err
 }
@@ -97,7 +98,7 @@ func (d *webhookCmd) explain(err error) error {
 // ownURL is the URL of our webhook.
 func (d *webhookCmd) ownURL() (string, error) {
 	if d.cfg.PublicURL == "" {
-		return "", hint(fmt.Errorf("%s has no public_url, so oncue cannot tell which webhook is its own", d.cfg.File), "set public_url, or give the ID or the --url of the webhook")
+		return "", term.Hint(fmt.Errorf("%s has no public_url, so oncue cannot tell which webhook is its own", d.cfg.File), "set public_url, or give the ID or the --url of the webhook")
 	}
 	return millicast.HookURL(d.cfg.PublicURL), nil
 }
@@ -107,7 +108,7 @@ func (d *webhookCmd) webhook(ctx context.Context, args []string) (millicast.Webh
 	if len(args) > 0 {
 		id, err := strconv.Atoi(args[0])
 		if err != nil {
-			return millicast.Webhook{}, usageError{fmt.Errorf("%q is not the id of a webhook, which is a number", args[0])}
+			return millicast.Webhook{}, term.Usage(fmt.Errorf("%q is not the id of a webhook, which is a number", args[0]))
 		}
 		return d.client.Webhook(ctx, id)
 	}
@@ -121,7 +122,7 @@ func (d *webhookCmd) webhook(ctx context.Context, args []string) (millicast.Webh
 	}
 	switch ours := webhooksAt(all, url); len(ours) {
 	case 0:
-		return millicast.Webhook{}, hint(fmt.Errorf("no webhook of account %s has the URL %s", d.account.ID, url), "oncue webhook create makes it")
+		return millicast.Webhook{}, term.Hint(fmt.Errorf("no webhook of account %s has the URL %s", d.account.ID, url), "oncue webhook create makes it")
 	case 1:
 		return d.client.Webhook(ctx, ours[0].ID)
 	default:
@@ -129,7 +130,7 @@ func (d *webhookCmd) webhook(ctx context.Context, args []string) (millicast.Webh
 		for i, w := range ours {
 			ids[i] = strconv.Itoa(w.ID)
 		}
-		return millicast.Webhook{}, hint(usageError{fmt.Errorf("%d webhooks have the URL %s", len(ours), url)}, "say which one: "+strings.Join(ids, ", "))
+		return millicast.Webhook{}, term.Hint(term.Usage(fmt.Errorf("%d webhooks have the URL %s", len(ours), url)), "say which one: "+strings.Join(ids, ", "))
 	}
 }
 
@@ -162,7 +163,7 @@ func (d *webhookCmd) show(done string, w millicast.Webhook) error {
 	if d.json {
 		return writeJSON(out, d.jsonOf(w))
 	}
-	fmt.Fprintf(out, "webhook %d %s: %s\n", w.ID, done, harmless(w.URL))
+	fmt.Fprintf(out, "webhook %d %s: %s\n", w.ID, done, term.Harmless(w.URL))
 	if d.secrets {
 		fmt.Fprintf(out, "secret: %s\n", w.Secret.Reveal())
 	}
@@ -191,36 +192,36 @@ func newWebhookList() *cobra.Command {
 			}
 			return writeJSON(d.cmd.OutOrStdout(), list)
 		}
-		s := newScreen(d.cmd.OutOrStdout())
+		s := term.NewScreen(d.cmd.OutOrStdout())
 		if len(all) == 0 {
-			s.printf("account %s has no webhook\n", d.account.ID)
+			s.Printf("account %s has no webhook\n", d.account.ID)
 			return nil
 		}
-		columns := []column{{name: "ID"}, {name: "OURS"}, {name: "STATE", fit: ending, least: 12}, {name: "SENDS", fit: ending, least: 14}, {name: "URL", fit: middle, least: 24}}
+		columns := []term.Column{{Name: "ID"}, {Name: "OURS"}, {Name: "STATE", Fit: term.Ending, Least: 12}, {Name: "SENDS", Fit: term.Ending, Least: 14}, {Name: "URL", Fit: term.Middle, Least: 24}}
 		if d.secrets {
-			columns = append(columns, column{name: "SECRET"})
+			columns = append(columns, term.Column{Name: "SECRET"})
 		}
 		own, _ := d.ownURL()
-		rows := make([][]cell, len(all))
+		rows := make([][]term.Cell, len(all))
 		for i, w := range all {
 			rows[i] = d.row(w, own)
 		}
-		s.table(columns, rows)
+		s.Table(columns, rows)
 		return nil
 	})
 }
 
-func (d *webhookCmd) row(w millicast.Webhook, own string) []cell {
-	ours, state := "no", cell{"on", green}
+func (d *webhookCmd) row(w millicast.Webhook, own string) []term.Cell {
+	ours, state := "no", term.Cell{Text: "on", Style: term.Green}
 	if w.URL == own {
 		ours = "yes"
 	}
 	if w.Disabled != nil {
-		state = cell{"disabled: " + w.Disabled.String(), red}
+		state = term.Cell{Text: "disabled: " + w.Disabled.String(), Style: term.Red}
 	}
-	row := []cell{{text: strconv.Itoa(w.ID)}, {text: ours}, state, {text: sends(w)}, {text: w.URL}}
+	row := []term.Cell{{Text: strconv.Itoa(w.ID)}, {Text: ours}, state, {Text: sends(w)}, {Text: w.URL}}
 	if d.secrets {
-		row = append(row, cell{text: d.secretOf(w)})
+		row = append(row, term.Cell{Text: d.secretOf(w)})
 	}
 	return row
 }

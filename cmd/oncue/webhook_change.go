@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/controller/millicast"
 )
 
@@ -36,11 +37,11 @@ func newWebhookCreate() *cobra.Command {
 			return err
 		}
 		if there := webhooksAt(all, spec.URL); len(there) > 0 {
-			return hint(fmt.Errorf("webhook %d has the URL %s already; a second one would send each hook twice", there[0].ID, spec.URL), "oncue webhook update repairs it, oncue webhook rotate gives it a new secret")
+			return term.Hint(fmt.Errorf("webhook %d has the URL %s already; a second one would send each hook twice", there[0].ID, spec.URL), "oncue webhook update repairs it, oncue webhook rotate gives it a new secret")
 		}
 		w, err := d.client.CreateWebhook(ctx, spec)
 		if err != nil {
-			return hint(err, "the platform may have made it all the same: see oncue webhook list before you try again")
+			return term.Hint(err, "the platform may have made it all the same: see oncue webhook list before you try again")
 		}
 		if whole, err := d.client.Webhook(ctx, w.ID); err == nil { // the answer to the making may leave things out
 			w = whole
@@ -148,7 +149,7 @@ func newWebhookTest() *cobra.Command {
 		if len(args) > 0 {
 			i := slices.IndexFunc(millicast.TestKinds[:], func(k string) bool { return strings.EqualFold(k, args[0]) })
 			if i < 0 {
-				return hint(usageError{fmt.Errorf("%q is not a kind of test hook", args[0])}, "known are "+strings.Join(millicast.TestKinds[:], ", "))
+				return term.Hint(term.Usage(fmt.Errorf("%q is not a kind of test hook", args[0])), "known are "+strings.Join(millicast.TestKinds[:], ", "))
 			}
 			kind = millicast.TestKinds[i]
 		}
@@ -159,7 +160,7 @@ func newWebhookTest() *cobra.Command {
 			if err := d.client.TestHook(ctx, kind, *stream); err != nil {
 				return err
 			}
-			fmt.Fprintf(d.cmd.OutOrStdout(), "the platform was asked for a %s hook of stream %s; oncue events shows it\n", kind, harmless(*stream))
+			fmt.Fprintf(d.cmd.OutOrStdout(), "the platform was asked for a %s hook of stream %s; oncue events shows it\n", kind, term.Harmless(*stream))
 			return nil
 		}
 		return d.roundTrip(ctx)
@@ -178,7 +179,7 @@ func (d *webhookCmd) roundTrip(ctx context.Context) error {
 	}
 	took, err := millicast.RoundTrip(ctx, d.client, &journalArrivals{ctx, daemon})
 	if errors.Is(err, context.DeadlineExceeded) {
-		return hint(err, "is the webhook there and on (oncue webhook list), and does the platform reach public_url?")
+		return term.Hint(err, "is the webhook there and on (oncue webhook list), and does the platform reach public_url?")
 	}
 	if err != nil {
 		return err

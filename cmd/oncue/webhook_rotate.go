@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/controller"
 	"github.com/oncue/oncue/controller/millicast"
@@ -78,7 +79,7 @@ func (d *webhookCmd) rotateHere(ctx context.Context) (out rotation, err error) {
 	if foreign := (*store.ForeignDirError)(nil); errors.As(err, &foreign) {
 		return out, dataDirError(err)
 	} else if err != nil {
-		return out, hint(err, "a daemon that does not answer may hold the data directory; --admin URL names its admin side")
+		return out, term.Hint(err, "a daemon that does not answer may hold the data directory; --admin URL names its admin side")
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
 	url, err := d.ownURL()
@@ -90,7 +91,7 @@ func (d *webhookCmd) rotateHere(ctx context.Context) (out rotation, err error) {
 	})
 	before, after, err := care.Rotate(ctx)
 	if err != nil {
-		return out, hint(err, "oncue does not know whether the platform changed the secret; with manage_webhook: true the daemon finds out when it starts")
+		return out, term.Hint(err, "oncue does not know whether the platform changed the secret; with manage_webhook: true the daemon finds out when it starts")
 	}
 	if err := keepRotated(ctx, st, d.account.ID, before, after); err != nil {
 		return out, err

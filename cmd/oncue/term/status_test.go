@@ -1,4 +1,4 @@
-package main
+package term
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ import (
 var statusNow = time.Date(2026, 3, 1, 20, 0, 0, 0, time.Local)
 
 // fleetOf is a status of n streams: a few live ones, some in trouble whoever asks for them, and the rest idle.
-func fleetOf(n int) (all atAGlance) {
+func fleetOf(n int) (all Status) {
 	all.Now, all.Ready = controller.Time{Time: statusNow}, true
 	since := controller.Time{Time: statusNow.Add(-time.Hour)}
 	all.Savings.Since, all.Savings.RunS, all.Savings.AvoidedS = &since, 3600, 4*3600
@@ -41,19 +41,19 @@ func TestStatusPage(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{1, 5, 20, 23, 80, 500} {
 		var out bytes.Buffer
-		screen{out: &out, size: 80, tall: 23}.statusTable(fleetOf(n))
+		Screen{Out: &out, Size: 80, Tall: 23}.StatusTable(fleetOf(n))
 		lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
 		if len(lines) > 23 {
 			t.Errorf("%d lines for %d streams:\n%s", len(lines), n, out.String())
 		}
 		for _, l := range lines {
-			if width(l) > 80 {
-				t.Errorf("%d cells: %q", width(l), l)
+			if Width(l) > 80 {
+				t.Errorf("%d cells: %q", Width(l), l)
 			}
 		}
 	}
 	var out bytes.Buffer
-	screen{out: &out, size: 80, tall: 23}.statusTable(fleetOf(500))
+	Screen{Out: &out, Size: 80, Tall: 23}.StatusTable(fleetOf(500))
 	lines := strings.Split(out.String(), "\n")
 	if lines[0] != "500 streams: 5 in trouble, 50 live, 2 backoff, 448 idle" {
 		t.Errorf("the first line is %q", lines[0])
@@ -77,7 +77,7 @@ func TestTroubleComesFirst(t *testing.T) {
 	all := fleetOf(500)
 	all.Streams = all.Streams[171:173]
 	var out bytes.Buffer
-	screen{out: &out, size: 80, tall: 23}.statusTable(all)
+	Screen{Out: &out, Size: 80, Tall: 23}.StatusTable(all)
 	words := strings.Join(strings.Fields(out.String()), " ")
 	for _, want := range []string{"5 times", "no route to host", "a viewer is waiting"} {
 		if !strings.Contains(words, want) {
@@ -123,7 +123,7 @@ func TestNextWord(t *testing.T) {
 func TestHistoryFolds(t *testing.T) {
 	t.Parallel()
 	first := controller.Time{Time: statusNow.Add(-23 * time.Minute)}
-	s := step{Transition: controller.Transition{Reason: "failed: connection refused"}, Count: 5, First: &first}
+	s := Step{Transition: controller.Transition{Reason: "failed: connection refused"}, Count: 5, First: &first}
 	if diff := cmp.Diff("failed 5 times since 19:37:00: connection refused", s.why(statusNow)); diff != "" {
 		t.Error(diff)
 	}

@@ -1,4 +1,4 @@
-package main
+package term
 
 import (
 	"fmt"
@@ -10,8 +10,8 @@ import (
 
 // This file makes foreign texts and plain numbers fit for a terminal.
 
-// harmless replaces whatever could move the cursor, colour the screen or turn the direction of writing, so that a name can do nothing but be read.
-func harmless(s string) string {
+// Harmless replaces whatever could move the cursor, colour the screen or turn the direction of writing, so that a name can do nothing but be read.
+func Harmless(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\t' || r == '\n' || r == '\r' || r == '\u2028' || r == '\u2029':
@@ -43,8 +43,8 @@ func runeWidth(r rune) int {
 	return 1
 }
 
-// width is the number of cells that s takes on a terminal.
-func width(s string) int {
+// Width is the number of cells that s takes on a terminal.
+func Width(s string) int {
 	n := 0
 	for _, r := range s {
 		n += runeWidth(r)
@@ -65,7 +65,7 @@ func head(s string, n int) (fits, rest string) {
 
 // cutEnd shortens s to n cells at its end.
 func cutEnd(s string, n int) string {
-	if width(s) <= n {
+	if Width(s) <= n {
 		return s
 	}
 	fits, _ := head(s, n-1)
@@ -74,12 +74,12 @@ func cutEnd(s string, n int) string {
 
 // cutMiddle shortens s to n cells and keeps both ends: names that differ mostly differ there.
 func cutMiddle(s string, n int) string {
-	if width(s) <= n {
+	if Width(s) <= n {
 		return s
 	}
 	left, _ := head(s, (n-1)/2)
 	rest := s[len(left):]
-	for width(rest) > n-1-width(left) {
+	for Width(rest) > n-1-Width(left) {
 		_, size := utf8.DecodeRuneInString(rest)
 		rest = rest[size:]
 	}
@@ -91,14 +91,14 @@ func wrap(s string, n int) []string {
 	var lines []string
 	line := ""
 	for _, word := range strings.Fields(s) {
-		if line != "" && width(line)+1+width(word) > n {
+		if line != "" && Width(line)+1+Width(word) > n {
 			lines, line = append(lines, line), ""
 		}
 		if line != "" {
 			line += " "
 		}
 		line += word
-		for width(line) > n {
+		for Width(line) > n {
 			fits, rest := head(line, n)
 			lines, line = append(lines, fits), rest
 		}
@@ -106,8 +106,8 @@ func wrap(s string, n int) []string {
 	return append(lines, line)
 }
 
-// span writes a duration with its two largest units: 43s, 2m05s, 3h04m, 2d03h.
-func span(d time.Duration) string {
+// Span writes a duration with its two largest units: 43s, 2m05s, 3h04m, 2d03h.
+func Span(d time.Duration) string {
 	switch d = max(0, d.Round(time.Second)); {
 	case d < time.Minute:
 		return fmt.Sprintf("%ds", int(d.Seconds()))
@@ -121,8 +121,8 @@ func span(d time.Duration) string {
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
-// clock writes a time for people here: the day is left out when it is today.
-func clock(t, now time.Time) string {
+// Clock writes a time for people here: the day is left out when it is today.
+func Clock(t, now time.Time) string {
 	t, now = t.Local(), now.Local()
 	if t.YearDay() == now.YearDay() && t.Year() == now.Year() {
 		return t.Format("15:04:05")
@@ -130,8 +130,8 @@ func clock(t, now time.Time) string {
 	return t.Format("2006-01-02 15:04:05")
 }
 
-// plural writes 1 stream, 2 streams.
-func plural(n int, noun string) string {
+// Plural writes 1 stream, 2 streams.
+func Plural(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
@@ -143,5 +143,5 @@ func text(s *string) string {
 	if s == nil {
 		return ""
 	}
-	return harmless(*s)
+	return Harmless(*s)
 }

@@ -1,10 +1,8 @@
-package main
+package term
 
 import (
 	"cmp"
-	"context"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -12,60 +10,19 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// storySteps is how many transitions the story of one stream ends with.
-const storySteps = 8
-
-// copyAnswer prints an answer of the API as it is.
-func (c *client) copyAnswer(ctx context.Context, path string, out io.Writer) error {
-	var answer []byte
-	if err := c.get(ctx, path, &answer); err != nil {
-		return err
-	}
-	_, err := out.Write(answer)
-	return err
-}
-
-// showStatus prints the table, or everything about one stream.
-func (c *client) showStatus(ctx context.Context, s screen, of selection) error {
-	if of.id == "" {
-		var all atAGlance
-		if err := c.get(ctx, of.path(), &all); err != nil {
-			return err
-		}
-		s.statusTable(all)
-		return nil
-	}
-	v, err := c.stream(ctx, of.id)
-	if err != nil {
-		return err
-	}
-	var all atAGlance
-	if err := c.get(ctx, "/status?streams=none", &all); err != nil {
-		return err
-	}
-	var steps []step
-	if err := c.get(ctx, streamPath(of.id, fmt.Sprintf("/history?fold=true&limit=%d", storySteps)), &steps); err != nil {
-		return err
-	}
-	s.problems(all)
-	s.story(v, steps, all.Now.Time)
-	s.complaints(all)
-	return nil
-}
-
-// story tells everything of one stream in plain words.
-func (s screen) story(v controller.StreamView, steps []step, now time.Time) {
+// Story tells everything of one stream in plain words.
+func (s Screen) Story(v controller.StreamView, steps []Step, now time.Time) {
 	since := ""
 	if !v.Since.IsZero() {
-		since = fmt.Sprintf(" since %s (%s)", clock(v.Since.Time, now), span(now.Sub(v.Since.Time)))
+		since = fmt.Sprintf(" since %s (%s)", Clock(v.Since.Time, now), Span(now.Sub(v.Since.Time)))
 	}
-	s.printf("%s: %s%s\n\n", s.paint(bold, harmless(v.ID)), s.paint(phaseStyle(v.Phase), string(v.Phase)), since)
+	s.Printf("%s: %s%s\n\n", s.Paint(Bold, Harmless(v.ID)), s.Paint(phaseStyle(v.Phase), string(v.Phase)), since)
 	s.fact("why", v.Reason)
 	if v.Trouble != nil {
 		s.fact("trouble", troubleStory(v.Trouble, now))
 	}
 	s.fact("next", nextStory(v, now))
-	s.fact("mode", heldWords(v, now))
+	s.fact("mode", HeldWords(v, now))
 	if !v.Managed {
 		s.fact("managed", "no: what runs was started by somebody else, and is left alone")
 	}
@@ -91,10 +48,10 @@ func (s screen) story(v controller.StreamView, steps []step, now time.Time) {
 	s.fact("savings", savingsStory(v, now))
 	for i := range steps {
 		step := steps[len(steps)-1-i]
-		begin := fmt.Sprintf("%s  %-9s  ", clock(step.At.Time, now), step.To)
-		for j, line := range wrap(harmless(step.why(now)), max(factLeast, s.width()-factIndent-width(begin))) {
+		begin := fmt.Sprintf("%s  %-9s  ", Clock(step.At.Time, now), step.To)
+		for j, line := range wrap(Harmless(step.why(now)), max(factLeast, s.Width()-factIndent-Width(begin))) {
 			if j > 0 {
-				begin = strings.Repeat(" ", width(begin))
+				begin = strings.Repeat(" ", Width(begin))
 			}
 			s.fact(first("history", i+j), begin+line)
 		}
@@ -104,10 +61,10 @@ func (s screen) story(v controller.StreamView, steps []step, now time.Time) {
 // troubleStory says what fails, and since when.
 func troubleStory(t *controller.Trouble, now time.Time) string {
 	if t.Count == 1 {
-		return fmt.Sprintf("%s failed at %s and has not been live since: %s", t.Encoder, clock(t.Last.Time, now), t.Text)
+		return fmt.Sprintf("%s failed at %s and has not been live since: %s", t.Encoder, Clock(t.Last.Time, now), t.Text)
 	}
 	return fmt.Sprintf("%s has failed %d times since %s, last at %s, and has not been live between: %s",
-		t.Encoder, t.Count, clock(t.Since.Time, now), clock(t.Last.Time, now), t.Text)
+		t.Encoder, t.Count, Clock(t.Since.Time, now), Clock(t.Last.Time, now), t.Text)
 }
 
 // first labels the first of several lines.
@@ -124,16 +81,16 @@ const (
 	factLeast  = 20
 )
 
-func (s screen) fact(label, text string) {
-	lines := wrapKeeping(harmless(text), max(factLeast, s.width()-factIndent))
+func (s Screen) fact(label, text string) {
+	lines := wrapKeeping(Harmless(text), max(factLeast, s.Width()-factIndent))
 	for i, line := range lines {
-		s.printf("%s%s\n", s.paint(faint, fmt.Sprintf("%-*s", factIndent, first(label, i))), line)
+		s.Printf("%s%s\n", s.Paint(Faint, fmt.Sprintf("%-*s", factIndent, first(label, i))), line)
 	}
 }
 
 // wrapKeeping leaves a line that fits as it is, runs of spaces included.
 func wrapKeeping(text string, n int) []string {
-	if width(text) <= n {
+	if Width(text) <= n {
 		return []string{text}
 	}
 	return wrap(text, n)
@@ -143,7 +100,7 @@ func wrapKeeping(text string, n int) []string {
 func nextStory(v controller.StreamView, now time.Time) string {
 	if v.Deadline != nil {
 		does := cmp.Or(nextStep(v), "the next step")
-		return fmt.Sprintf("%s at %s (in %s)", does, clock(v.Deadline.Time, now), span(v.Deadline.Sub(now)))
+		return fmt.Sprintf("%s at %s (in %s)", does, Clock(v.Deadline.Time, now), Span(v.Deadline.Sub(now)))
 	}
 	back := fmt.Sprintf("; oncue auto %s hands it back", v.Name)
 	switch {
@@ -169,7 +126,7 @@ func viewersStory(v controller.StreamView, now time.Time) string {
 		words = fmt.Sprint(*v.Viewers)
 	}
 	if v.LastAttempt != nil {
-		words += fmt.Sprintf("; the last attempt was at %s (%s ago)", clock(v.LastAttempt.Time, now), span(now.Sub(v.LastAttempt.Time)))
+		words += fmt.Sprintf("; the last attempt was at %s (%s ago)", Clock(v.LastAttempt.Time, now), Span(now.Sub(v.LastAttempt.Time)))
 	}
 	return words
 }
@@ -182,7 +139,7 @@ func feedLines(v controller.StreamView, now time.Time) []string {
 	for i, f := range v.Feeds {
 		lines[i] = f.ID
 		if !f.Started.IsZero() {
-			lines[i] += " since " + clock(f.Started, now)
+			lines[i] += " since " + Clock(f.Started, now)
 		}
 		if f.SourceID != "" {
 			lines[i] += ", source " + f.SourceID
@@ -197,21 +154,21 @@ func feedLines(v controller.StreamView, now time.Time) []string {
 func encoderStory(e controller.EncoderView, now time.Time) string {
 	words := fmt.Sprintf("%s (%s) %s", e.Name, e.Driver, e.State)
 	if e.Since != nil {
-		words += " since " + clock(e.Since.Time, now)
+		words += " since " + Clock(e.Since.Time, now)
 	}
 	if e.PID != nil {
 		words += fmt.Sprintf(", pid %d", *e.PID)
 	}
 	if e.Restarts > 0 {
-		words += ", " + plural(e.Restarts, "restart")
+		words += ", " + Plural(e.Restarts, "restart")
 	}
-	if h := healthWords(e.Health); h != "" {
+	if h := HealthWords(e.Health); h != "" {
 		words += ", " + h
 	}
 	return words
 }
 
-func healthWords(h *encoders.Health) string {
+func HealthWords(h *encoders.Health) string {
 	if h == nil {
 		return ""
 	}
@@ -235,10 +192,10 @@ func healthWords(h *encoders.Health) string {
 }
 
 func savingsStory(v controller.StreamView, now time.Time) string {
-	words := fmt.Sprintf("since %s: ran %s, watched %s, %s avoided; %s", clock(v.Savings.Since.Time, now), span(seconds(v.Savings.RunS)),
-		span(seconds(v.Savings.WatchedS)), span(seconds(v.Savings.AvoidedS)), plural(v.Starts, "start"))
+	words := fmt.Sprintf("since %s: ran %s, watched %s, %s avoided; %s", Clock(v.Savings.Since.Time, now), Span(seconds(v.Savings.RunS)),
+		Span(seconds(v.Savings.WatchedS)), Span(seconds(v.Savings.AvoidedS)), Plural(v.Starts, "start"))
 	if v.Savings.Wasted > 0 {
-		words += fmt.Sprintf("; nobody joined after %d of %s", v.Savings.Wasted, plural(max(v.Savings.Wakes, v.Savings.Wasted), "wake"))
+		words += fmt.Sprintf("; nobody joined after %d of %s", v.Savings.Wasted, Plural(max(v.Savings.Wakes, v.Savings.Wasted), "wake"))
 	}
 	return words
 }
