@@ -114,6 +114,9 @@ type Encoder struct {
 	Secrets []secret.Value
 }
 
+// DefaultFile is where commands look for the configuration unless they are told.
+const DefaultFile = "/etc/oncue/oncue.yaml"
+
 // Default is the configuration of an empty file. All defaults stand here, in builtIn, and in the Prefill methods.
 func Default() *Config {
 	return &Config{

@@ -19,6 +19,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oncue/oncue/cmd/oncue/client"
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/configs/secret"
@@ -40,7 +41,7 @@ func newBundle() *cobra.Command {
 			"only those that cannot hold a secret. Without a running daemon it holds what can be had without one.",
 		Args: noArgs,
 	}
-	daemonFlags(cmd)
+	client.Flags(cmd)
 	output := cmd.Flags().StringP("output", "o", "", "`FILE` to write, or - for the standard output (default: oncue-bundle-HOST-TIME.tar.gz)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		name := *output
@@ -95,7 +96,7 @@ func writeNew(name string, data []byte, replace bool) error {
 type bundler struct {
 	cmd     *cobra.Command
 	config  string
-	daemon  *client
+	daemon  *client.Client
 	cfg     *configs.Config // nil when it has problems
 	masker  *secret.Masker
 	archive *tar.Writer
@@ -114,10 +115,10 @@ func newBundler(cmd *cobra.Command, out io.Writer) *bundler {
 		secrets = b.cfg.Secrets()
 	}
 	var err error
-	if b.daemon, err = findDaemon(cmd); err != nil {
+	if b.daemon, err = client.Find(cmd); err != nil {
 		b.lack("the daemon", err)
 	} else {
-		secrets = append(secrets, b.daemon.token)
+		secrets = append(secrets, b.daemon.Token)
 	}
 	b.masker = secret.NewMasker(secrets...)
 	return b
@@ -247,7 +248,7 @@ func (b *bundler) addDoctor(ctx context.Context) error {
 // addDaemon adds what the daemon tells.
 func (b *bundler) addDaemon(ctx context.Context) error {
 	var all term.Status
-	if err := b.daemon.get(ctx, "/status", &all); err != nil {
+	if err := b.daemon.Get(ctx, "/status", &all); err != nil {
 		b.lack("status, history, logs, events, metrics", err)
 		return nil
 	}
@@ -263,11 +264,11 @@ func (b *bundler) addDaemon(ctx context.Context) error {
 	}
 	for _, s := range all.Streams {
 		dir := path.Join("streams", url.PathEscape(s.ID))
-		if err := b.addAnswer(ctx, path.Join(dir, "history.json"), streamPath(s.ID, fmt.Sprintf("/history?limit=%d", bundleSteps))); err != nil {
+		if err := b.addAnswer(ctx, path.Join(dir, "history.json"), client.StreamPath(s.ID, fmt.Sprintf("/history?limit=%d", bundleSteps))); err != nil {
 			return err
 		}
 		for _, e := range s.Encoders {
-			address := streamPath(s.ID, fmt.Sprintf("/log?lines=%d&encoder=%s", bundleLines, url.QueryEscape(e.Name)))
+			address := client.StreamPath(s.ID, fmt.Sprintf("/log?lines=%d&encoder=%s", bundleLines, url.QueryEscape(e.Name)))
 			if err := b.addAnswer(ctx, path.Join(dir, e.Name+".log"), address); err != nil {
 				return err
 			}
@@ -279,7 +280,7 @@ func (b *bundler) addDaemon(ctx context.Context) error {
 // addAnswer adds an answer of the daemon as it is, unless it is empty.
 func (b *bundler) addAnswer(ctx context.Context, name, address string) error {
 	var answer []byte
-	if err := b.daemon.get(ctx, address, &answer); err != nil {
+	if err := b.daemon.Get(ctx, address, &answer); err != nil {
 		b.lack(name, err)
 		return nil
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oncue/oncue/cmd/oncue/client"
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/controller/millicast"
@@ -26,7 +27,7 @@ func newCheck() *cobra.Command {
 			"and the times that differ from the built-in ones, with the line that sets each.",
 		Args: noArgs,
 	}
-	path := configFlag(cmd)
+	path := client.ConfigFlag(cmd)
 	schema := cmd.Flags().Bool("schema", false, "print the JSON Schema of the configuration, for editors")
 	verbose := cmd.Flags().BoolP("verbose", "v", false, "print all times, the built-in ones as well")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oncue/oncue/cmd/oncue/client"
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/controller"
@@ -21,14 +22,14 @@ const askRunning = 500 * time.Millisecond
 // planReload prints what becomes of the encoders that run now when the configuration is put in force. Without a daemon
 // that answers and has this very file there is nothing to say.
 func (s planPage) planReload(cmd *cobra.Command, cfg *configs.Config) {
-	c, err := findDaemon(cmd)
+	c, err := client.Find(cmd)
 	if err != nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), askRunning)
 	defer cancel()
 	var all term.Status
-	if err := c.get(ctx, "/status", &all); err != nil || all.Config == nil {
+	if err := c.Get(ctx, "/status", &all); err != nil || all.Config == nil {
 		return
 	}
 	if file, err := filepath.Abs(cfg.File); err != nil || file != all.Config.File {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/oncue/oncue/cmd/oncue/client"
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/spf13/cobra"
 )
@@ -46,14 +47,14 @@ func completeStreams(cmd *cobra.Command, args []string, _ string) ([]string, cob
 	if len(args) > 0 {
 		return nil, nothing
 	}
-	c, err := findDaemon(cmd)
+	c, err := client.Find(cmd)
 	if err != nil {
 		return nil, nothing
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), completionPatience)
 	defer cancel()
 	var all term.Status
-	if err := c.get(ctx, "/status", &all); err != nil {
+	if err := c.Get(ctx, "/status", &all); err != nil {
 		return nil, nothing
 	}
 	var words []string

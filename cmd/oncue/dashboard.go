@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oncue/oncue/cmd/oncue/client"
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/controller"
@@ -23,9 +24,9 @@ func newDashboard() *cobra.Command {
 			"Root, the group of the daemon's socket, and whoever has the token may print it.",
 		Args: noArgs,
 	}
-	daemonFlags(cmd)
+	client.Flags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := findDaemon(cmd)
+		c, err := client.Find(cmd)
 		if err != nil {
 			return err
 		}
@@ -37,7 +38,7 @@ func newDashboard() *cobra.Command {
 			Code    string           `json:"code"`
 			Expires *controller.Time `json:"expires"`
 		}
-		if err := c.call(cmd.Context(), http.MethodPost, "/api/v1/login-code", nil, &login); err != nil {
+		if err := c.Call(cmd.Context(), http.MethodPost, "/api/v1/login-code", nil, &login); err != nil {
 			return err
 		}
 		out := cmd.OutOrStdout()
@@ -46,7 +47,7 @@ func newDashboard() *cobra.Command {
 		} else {
 			fmt.Fprintf(out, "%s/login#%s\n", page, url.PathEscape(login.Code))
 		}
-		if u, err := url.Parse(page); err == nil && loopbackHost(u.Hostname()) {
+		if u, err := url.Parse(page); err == nil && client.LoopbackHost(u.Hostname()) {
 			fmt.Fprintf(cmd.ErrOrStderr(), "hint: from another machine, first: ssh -L %s:%s HOST\n", u.Port(), u.Host)
 		}
 		return nil
@@ -55,15 +56,15 @@ func newDashboard() *cobra.Command {
 }
 
 // pageAddress is where a browser finds the dashboard, which no browser does on a unix socket.
-func pageAddress(cmd *cobra.Command, c *client) (string, error) {
-	if !strings.HasPrefix(c.shown, "unix:") {
-		return c.base, nil
+func pageAddress(cmd *cobra.Command, c *client.Client) (string, error) {
+	if !strings.HasPrefix(c.Shown, "unix:") {
+		return c.Base, nil
 	}
 	configured, err := configs.ReadAdmin(cmd.Flag("config").Value.String())
 	if err == nil && !strings.HasPrefix(configured.Listen, "unix:") && configured.Listen != "systemd" {
-		return "http://" + reachable(configured.Listen), nil
+		return "http://" + client.Reachable(configured.Listen), nil
 	}
-	return "", term.Hint(errors.Join(fmt.Errorf("the admin side has no address for a browser: %s", c.shown), err),
+	return "", term.Hint(errors.Join(fmt.Errorf("the admin side has no address for a browser: %s", c.Shown), err),
 		fmt.Sprintf("ssh -L 8081:%s HOST gives it one on the machine where you run that: http://127.0.0.1:8081/",
-			strings.TrimPrefix(c.shown, "unix:")))
+			strings.TrimPrefix(c.Shown, "unix:")))
 }

@@ -14,12 +14,11 @@
 //	doors.go, datadir.go, guard.go     listeners, folders, what is nobody's to touch
 //	logging.go, logsink.go             its log
 //
-// What its commands share:
+// What its commands share, beside the packages term and client:
 //
-//	main.go                                     the command line, errors and hints
-//	client.go, find.go, feed.go, names.go       asking the daemon
-//	duration.go                                 durations as flags (package term has the rest)
-//	completion.go                               completion of names
+//	main.go        the command line
+//	duration.go    durations as flags
+//	completion.go  completion of names
 //
 // And a file for each command or family of commands:
 //

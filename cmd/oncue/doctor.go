@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oncue/oncue/cmd/oncue/client"
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/controller/millicast"
@@ -38,11 +39,11 @@ func newDoctor() *cobra.Command {
 			"✓ works, ! may be wrong, ✗ is broken; the exit code is 1 when something is broken.",
 		Args: noArgs,
 	}
-	daemonFlags(cmd)
+	client.Flags(cmd)
 	asJSON := cmd.Flags().Bool("json", false, "print the findings as JSON")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		d := doctor{config: cmd.Flag("config").Value.String()}
-		d.daemon, d.noDaemon = findDaemon(cmd)
+		d.daemon, d.noDaemon = client.Find(cmd)
 		return d.run(cmd.Context(), term.NewScreen(cmd.OutOrStdout()), *asJSON)
 	}
 	return cmd
@@ -51,7 +52,7 @@ func newDoctor() *cobra.Command {
 // doctor examines an installation.
 type doctor struct {
 	config   string
-	daemon   *client
+	daemon   *client.Client
 	noDaemon error // why daemon is nil
 	quick    bool  // leave out the round trip
 	cfg      *configs.Config

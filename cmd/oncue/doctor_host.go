@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/oncue/oncue/cmd/oncue/client"
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/encoders"
 	"github.com/oncue/oncue/store"
@@ -101,7 +102,7 @@ func (d *doctor) examinePublicURL(ctx context.Context) []encoders.Finding {
 	began := time.Now()
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return []encoders.Finding{bad(fmt.Sprintf("%s cannot be reached from here: %v", target, plainCause(err)), "is the daemon running, the name right, and the proxy or tunnel up? (some routers refuse the way out and back in)")}
+		return []encoders.Finding{bad(fmt.Sprintf("%s cannot be reached from here: %v", target, client.PlainCause(err)), "is the daemon running, the name right, and the proxy or tunnel up? (some routers refuse the way out and back in)")}
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -115,16 +116,16 @@ func (d *doctor) examineDaemon(ctx context.Context) []encoders.Finding {
 		return []encoders.Finding{bad(d.noDaemon.Error(), term.HintFor(d.noDaemon))}
 	}
 	var all term.Status
-	err := d.daemon.get(ctx, "/status?streams=none", &all)
+	err := d.daemon.Get(ctx, "/status?streams=none", &all)
 	switch {
-	case errors.As(err, &noDaemon{}):
+	case client.IsUnreachable(err):
 		return []encoders.Finding{odd(err.Error(), term.HintFor(err))}
 	case err != nil:
 		return []encoders.Finding{bad(err.Error(), term.HintFor(err))}
 	case !all.Ready:
 		return []encoders.Finding{bad("it cannot take hooks: "+strings.Join(all.NotReady, "; "), "oncue status and its log tell more")}
 	}
-	found := []encoders.Finding{good("it answers at %s and is ready; it runs version %s since %s", d.daemon.shown, all.Version, all.Started.Local().Format(time.DateTime))}
+	found := []encoders.Finding{good("it answers at %s and is ready; it runs version %s since %s", d.daemon.Shown, all.Version, all.Started.Local().Format(time.DateTime))}
 	for _, p := range all.Problems {
 		found = append(found, bad(p, "repair it, then systemctl reload oncue (or oncue reload)"))
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -12,7 +11,6 @@ import (
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/configs/secret"
-	"github.com/oncue/oncue/controller"
 	"github.com/oncue/oncue/controller/millicast"
 	"github.com/oncue/oncue/encoders"
 )
@@ -31,14 +29,14 @@ func (d *doctor) examineAccount(ctx context.Context, a *configs.Account) []encod
 		}
 		return found
 	}
-	client, err := platformOf(a)
+	api, err := platformOf(a)
 	if err != nil {
 		return []encoders.Finding{bad(err.Error(), "")}
 	}
-	defer client.Close()
-	err = client.CheckAccount(ctx)
+	defer api.Close()
+	err = api.CheckAccount(ctx)
 	var found []encoders.Finding
-	if ahead, _, ok := client.ClockOffset(); ok {
+	if ahead, _, ok := api.ClockOffset(); ok {
 		found = append(found, clockFinding(ahead))
 	}
 	switch {
@@ -50,7 +48,7 @@ func (d *doctor) examineAccount(ctx context.Context, a *configs.Account) []encod
 		return append(found, bad(err.Error(), "is api_url right, and may this host reach it?"))
 	}
 	found = append(found, good("the API secret is this account's"))
-	hooks, err := client.ListWebhooks(ctx)
+	hooks, err := api.ListWebhooks(ctx)
 	if err != nil {
 		return append(found, bad(err.Error(), ""))
 	}
@@ -132,50 +130,17 @@ func (d *doctor) examineRoundTrip(ctx context.Context, a *configs.Account) []enc
 	if d.noDaemon != nil {
 		return []encoders.Finding{odd("not tried, for the daemon's address is not known", "")}
 	}
-	if err := d.daemon.get(ctx, "/readyz", nil); err != nil {
+	if err := d.daemon.Get(ctx, "/readyz", nil); err != nil {
 		return []encoders.Finding{odd("not tried, for the daemon does not answer or is not ready", "start it, then run oncue doctor again")}
 	}
-	client, err := platformOf(a)
+	api, err := platformOf(a)
 	if err != nil {
 		return []encoders.Finding{bad(err.Error(), "")}
 	}
-	defer client.Close()
-	took, err := millicast.RoundTrip(ctx, client, &journalArrivals{ctx, d.daemon})
+	defer api.Close()
+	took, err := millicast.RoundTrip(ctx, api, d.daemon.Arrivals(ctx))
 	if err != nil {
 		return []encoders.Finding{bad(err.Error(), "does the platform reach public_url, and is the webhook's secret configured? oncue events and the daemon's log show what came")}
 	}
 	return []encoders.Finding{good("a test hook of the platform arrived after %d ms", took.Milliseconds())}
-}
-
-// journalArrivals tells of hooks as they appear in the journal of a daemon.
-type journalArrivals struct {
-	ctx    context.Context
-	daemon *client
-}
-
-// journalEvery is how often the journal is looked at.
-const journalEvery = 200 * time.Millisecond
-
-// Expect implements [millicast.Arrivals].
-func (j *journalArrivals) Expect(account, name string) (<-chan controller.Record, func()) {
-	ctx, cancel := context.WithCancel(j.ctx)
-	arrived := make(chan controller.Record, 1)
-	path := "/api/v1/events?limit=1&stream=" + url.QueryEscape(account+"/"+name)
-	go func() {
-		tick := time.NewTicker(journalEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-			var records []controller.Record
-			if err := j.daemon.get(ctx, path, &records); err == nil && len(records) > 0 {
-				arrived <- records[0]
-				return
-			}
-		}
-	}()
-	return arrived, cancel
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/oncue/oncue/cmd/oncue/client"
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/encoders"
@@ -75,14 +76,14 @@ func (i *ingest) examine(ctx context.Context) []encoders.Finding {
 	host, port, _ := net.SplitHostPort(i.address)
 	if i.udp {
 		if _, err := net.DefaultResolver.LookupHost(ctx, host); err != nil {
-			return []encoders.Finding{bad(fmt.Sprintf("%s, for %s, is not known by name: %v", i.address, whose, plainCause(err)), "is the host of publish right?")}
+			return []encoders.Finding{bad(fmt.Sprintf("%s, for %s, is not known by name: %v", i.address, whose, client.PlainCause(err)), "is the host of publish right?")}
 		}
 		return []encoders.Finding{good("%s, for %s, is known by name; SRT uses UDP, so only a start shows whether it answers", i.address, whose)}
 	}
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", i.address)
 	if err != nil {
 		return []encoders.Finding{bad(
-			fmt.Sprintf("%s, for %s, takes no connection: %v", i.address, whose, plainCause(err)),
+			fmt.Sprintf("%s, for %s, takes no connection: %v", i.address, whose, client.PlainCause(err)),
 			"are host and port of publish right, and does a firewall let TCP port "+port+" out?")}
 	}
 	conn.Close()
@@ -98,7 +99,7 @@ func (d *doctor) usedBy(ctx context.Context) map[string]string {
 	ctx, cancel := context.WithTimeout(ctx, reachTime)
 	defer cancel()
 	var all term.Status
-	if d.daemon.get(ctx, "/status", &all) != nil {
+	if d.daemon.Get(ctx, "/status", &all) != nil {
 		return used // examineDaemon says why
 	}
 	for _, s := range all.Streams {

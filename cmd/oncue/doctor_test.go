@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/oncue/oncue/cmd/oncue/client"
 	"github.com/oncue/oncue/cmd/oncue/term"
 )
 
@@ -24,7 +25,7 @@ func examined(t *testing.T, encoders, streams string) string {
 	}
 	var out bytes.Buffer
 	d := doctor{config: path, quick: true}
-	d.daemon, d.noDaemon = newClient("127.0.0.1:" + closedPort(t))
+	d.daemon, d.noDaemon = client.New("127.0.0.1:" + closedPort(t))
 	err := d.run(t.Context(), term.NewScreen(&out), false)
 	return strings.Join(strings.Fields(out.String()), " ") + fmt.Sprint(" error: ", err)
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oncue/oncue/cmd/oncue/client"
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/controller"
 )
@@ -24,7 +25,7 @@ func newEvents() *cobra.Command {
 			"With --json they are printed as the API returns them, newest first; with --follow, one per line.",
 		Args: noArgs,
 	}
-	daemonFlags(cmd)
+	client.Flags(cmd)
 	stream := cmd.Flags().String("stream", "", "only those of this `STREAM`")
 	kind := cmd.Flags().String("type", "", "only those of this `TYPE` or event, such as ViewerAttempt or feeds")
 	limit := cmd.Flags().IntP("limit", "n", 50, "print at most `N` past hooks, up to 1000")
@@ -32,14 +33,14 @@ func newEvents() *cobra.Command {
 	asJSON := cmd.Flags().Bool("json", false, "print what the API returns")
 	_ = cmd.RegisterFlagCompletionFunc("stream", completeStreams)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := findDaemon(cmd)
+		c, err := client.Find(cmd)
 		if err != nil {
 			return err
 		}
 		query := url.Values{"limit": {fmt.Sprint(*limit)}}
 		id := ""
 		if *stream != "" {
-			if id, err = c.streamID(cmd.Context(), *stream); err != nil {
+			if id, err = c.StreamID(cmd.Context(), *stream); err != nil {
 				return err
 			}
 			query.Set("stream", id)
@@ -51,10 +52,10 @@ func newEvents() *cobra.Command {
 		p := eventPrinter{Screen: term.NewScreen(cmd.OutOrStdout()), json: *asJSON}
 		past := func() error {
 			if *asJSON && !*follow {
-				return c.copyAnswer(cmd.Context(), path, cmd.OutOrStdout())
+				return c.Copy(cmd.Context(), path, cmd.OutOrStdout())
 			}
 			var records []json.RawMessage
-			if err := c.get(cmd.Context(), path, &records); err != nil {
+			if err := c.Get(cmd.Context(), path, &records); err != nil {
 				return err
 			}
 			slices.Reverse(records)
@@ -63,12 +64,12 @@ func newEvents() *cobra.Command {
 		if !*follow {
 			return past()
 		}
-		return c.follow(cmd.Context(), past, func(ch change) error {
+		return c.Follow(cmd.Context(), past, func(ch client.Change) error {
 			r := ch.Hook
 			if r == nil || id != "" && r.Stream != id || *kind != "" && !strings.EqualFold(r.Type, *kind) && !strings.EqualFold(r.Event, *kind) {
 				return nil
 			}
-			return p.print(ch.raw)
+			return p.print(ch.Raw)
 		})
 	}
 	return cmd

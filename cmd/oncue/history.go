@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/oncue/oncue/cmd/oncue/client"
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/spf13/cobra"
 )
@@ -17,24 +18,24 @@ func newHistory() *cobra.Command {
 		Args:              argsBetween(1, 1),
 		ValidArgsFunction: completeStreams,
 	}
-	daemonFlags(cmd)
+	client.Flags(cmd)
 	limit := cmd.Flags().IntP("limit", "n", 50, "print at most `N` steps, up to 1000")
 	asJSON := cmd.Flags().Bool("json", false, "print what the API returns")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := findDaemon(cmd)
+		c, err := client.Find(cmd)
 		if err != nil {
 			return err
 		}
-		id, err := c.streamID(cmd.Context(), args[0])
+		id, err := c.StreamID(cmd.Context(), args[0])
 		if err != nil {
 			return err
 		}
-		path := streamPath(id, fmt.Sprintf("/history?limit=%d", *limit))
+		path := client.StreamPath(id, fmt.Sprintf("/history?limit=%d", *limit))
 		if *asJSON {
-			return c.copyAnswer(cmd.Context(), path, cmd.OutOrStdout())
+			return c.Copy(cmd.Context(), path, cmd.OutOrStdout())
 		}
 		var steps []term.Step
-		if err := c.get(cmd.Context(), path+"&fold=true", &steps); err != nil {
+		if err := c.Get(cmd.Context(), path+"&fold=true", &steps); err != nil {
 			return err
 		}
 		term.NewScreen(cmd.OutOrStdout()).HistoryTable(id, steps, time.Now())

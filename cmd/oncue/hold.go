@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oncue/oncue/cmd/oncue/client"
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs/words"
 	"github.com/oncue/oncue/controller"
@@ -30,7 +31,7 @@ func newAuto() *cobra.Command {
 
 func newHold(mode controller.Mode, short, long string) *cobra.Command {
 	cmd := &cobra.Command{Use: string(mode) + " STREAM", Short: short, Long: long, Args: argsBetween(1, 1), ValidArgsFunction: completeStreams}
-	daemonFlags(cmd)
+	client.Flags(cmd)
 	var lasts durationFlag
 	if mode != controller.ModeAuto {
 		cmd.Flags().Var(&lasts, "for", "for this `DURATION`, such as 30m, 2h or 1d; then it is automatic again (default: until oncue auto)")
@@ -46,25 +47,25 @@ func newHold(mode controller.Mode, short, long string) *cobra.Command {
 			}
 			request["for"] = time.Duration(lasts).String()
 		}
-		c, err := findDaemon(cmd)
+		c, err := client.Find(cmd)
 		if err != nil {
 			return err
 		}
-		id, err := c.streamID(cmd.Context(), args[0])
+		id, err := c.StreamID(cmd.Context(), args[0])
 		if err != nil {
 			return err
 		}
-		path := streamPath(id, "/mode")
+		path := client.StreamPath(id, "/mode")
 		if *asJSON {
 			var answer []byte
-			if err := c.call(cmd.Context(), http.MethodPut, path, request, &answer); err != nil {
+			if err := c.Call(cmd.Context(), http.MethodPut, path, request, &answer); err != nil {
 				return err
 			}
 			_, err := cmd.OutOrStdout().Write(answer)
 			return err
 		}
 		var v controller.StreamView
-		if err := c.call(cmd.Context(), http.MethodPut, path, request, &v); err != nil {
+		if err := c.Call(cmd.Context(), http.MethodPut, path, request, &v); err != nil {
 			return err
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "%s is %s; it is %s\n", term.Harmless(v.ID), term.HeldWords(v, time.Now()), phaseWords(v))

@@ -37,7 +37,8 @@ var arrows = map[string][]string{
 	"controller/web":                      {"controller", "controller/millicast", "configs/secret", "configs/words"},
 	"store":                               {"controller"},
 
-	"cmd/oncue/term": {"controller", "controller/web", "encoders"},
+	"cmd/oncue/client": {"cmd/oncue/term", "configs", "configs/secret", "controller", "controller/millicast"},
+	"cmd/oncue/term":   {"controller", "controller/web", "encoders"},
 
 	// Helpers of tests.
 	"encoders/encodertest": {"encoders", "configs/secret"},
@@ -51,7 +52,7 @@ var homes = map[string][]string{
 	"github.com/mattn/go-sqlite3":  {"store"},
 	"go.yaml.in/yaml/":             {"configs"},
 	"os/exec":                      {"encoders/ffmpeg", "cmd/oncue", "encoders/obs/obstest"},
-	"github.com/spf13/cobra":       {"cmd/oncue"},
+	"github.com/spf13/cobra":       {"cmd/oncue", "cmd/oncue/client"},
 	"github.com/coder/websocket":   {"encoders/obs", "encoders/obs/obstest"},
 	"github.com/expr-lang/expr":    {"encoders/httpapi"},
 	"github.com/prometheus/":       {"controller/web"},

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	xterm "golang.org/x/term"
 
+	"github.com/oncue/oncue/cmd/oncue/client"
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/configs/secret"
@@ -31,7 +32,7 @@ func newInit() *cobra.Command {
 			"Answers given by flags or the environment are not asked for. Secrets may be given as @FILE.",
 		Args: noArgs,
 	}
-	path := configFlag(cmd)
+	path := client.ConfigFlag(cmd)
 	var a answers
 	flags := cmd.Flags()
 	flags.StringVar(&a.account, "account", "", "account `ID` at the platform")
@@ -71,7 +72,7 @@ func newInit() *cobra.Command {
 			return nil
 		}
 		d := doctor{config: *path}
-		d.daemon, d.noDaemon = findDaemon(cmd)
+		d.daemon, d.noDaemon = client.Find(cmd)
 		return d.run(cmd.Context(), term.NewScreen(cmd.OutOrStdout()), false)
 	}
 	return cmd
@@ -220,7 +221,7 @@ func (a *answers) write(path string, replace bool, errs io.Writer) error {
 
 // packaged reports whether the file is the one of the installed package, whose socket unit holds the port, and the group that must read it.
 func packaged(path string) (gid int, ok bool) {
-	if path != defaultConfig {
+	if path != configs.DefaultFile {
 		return 0, false
 	}
 	if _, err := os.Stat(socketUnit); err != nil {
@@ -310,7 +311,7 @@ func (a *answers) farewell(out io.Writer, path string) {
 		fmt.Fprintf(out, "  enter it at the platform, with viewer hooks and feed hooks\n")
 	}
 	where := ""
-	if path != defaultConfig {
+	if path != configs.DefaultFile {
 		where = " --config " + path
 	}
 	if _, ok := packaged(path); ok {

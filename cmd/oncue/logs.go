@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oncue/oncue/cmd/oncue/client"
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/spf13/cobra"
 )
@@ -22,16 +23,16 @@ func newLogs() *cobra.Command {
 		Args:              argsBetween(1, 1),
 		ValidArgsFunction: completeStreams,
 	}
-	daemonFlags(cmd)
+	client.Flags(cmd)
 	encoder := cmd.Flags().String("encoder", "", "the `NAME` of the encoder, when the stream has several (default: the first)")
 	lines := cmd.Flags().IntP("lines", "n", 200, "print the last `N` lines, up to 10000")
 	follow := cmd.Flags().BoolP("follow", "f", false, "keep printing what it writes")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := findDaemon(cmd)
+		c, err := client.Find(cmd)
 		if err != nil {
 			return err
 		}
-		id, err := c.streamID(cmd.Context(), args[0])
+		id, err := c.StreamID(cmd.Context(), args[0])
 		if err != nil {
 			return err
 		}
@@ -39,7 +40,7 @@ func newLogs() *cobra.Command {
 		if *follow {
 			window = max(window, logWindow)
 		}
-		l := logTail{c: c, out: cmd.OutOrStdout(), path: streamPath(id, fmt.Sprintf("/log?encoder=%s&lines=%d", url.QueryEscape(*encoder), window))}
+		l := logTail{c: c, out: cmd.OutOrStdout(), path: client.StreamPath(id, fmt.Sprintf("/log?encoder=%s&lines=%d", url.QueryEscape(*encoder), window))}
 		if err := l.print(cmd.Context(), *lines); err != nil {
 			return err
 		}
@@ -75,11 +76,11 @@ var logless = map[string]string{
 }
 
 // tellNoLog says why an encoder's log is empty: the named one's, or the first of the stream.
-func tellNoLog(ctx context.Context, c *client, to io.Writer, stream, encoder string) error {
+func tellNoLog(ctx context.Context, c *client.Client, to io.Writer, stream, encoder string) error {
 	var st struct {
 		Encoders []struct{ Name, Driver string }
 	}
-	if err := c.get(ctx, streamPath(stream, ""), &st); err != nil {
+	if err := c.Get(ctx, client.StreamPath(stream, ""), &st); err != nil {
 		return err
 	}
 	for _, e := range st.Encoders {
@@ -104,7 +105,7 @@ const logWindow = 1000
 
 // logTail prints a log that is read again and again, always as many lines of it, so that what is new shows.
 type logTail struct {
-	c    *client
+	c    *client.Client
 	out  io.Writer
 	path string
 	seen []string // what was read last
@@ -113,7 +114,7 @@ type logTail struct {
 // print writes what is new, at most so many lines.
 func (l *logTail) print(ctx context.Context, lines int) error {
 	var answer []byte
-	if err := l.c.get(ctx, l.path, &answer); err != nil {
+	if err := l.c.Get(ctx, l.path, &answer); err != nil {
 		return err
 	}
 	if len(answer) == 0 {

@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/oncue/oncue/cmd/oncue/client"
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/spf13/cobra"
 )
@@ -62,7 +63,7 @@ func newRoot() *cobra.Command {
 		}
 		return term.Hint(term.Usage(err), fmt.Sprintf("%s --help lists the flags", cmd.CommandPath()))
 	})
-	adminFlag(root)
+	client.AdminFlag(root)
 	root.AddCommand(commands()...)
 	return root
 }

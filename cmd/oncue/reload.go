@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/oncue/oncue/cmd/oncue/client"
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/spf13/cobra"
 )
@@ -28,7 +29,7 @@ func newReload() *cobra.Command {
 			"(systemctl restart oncue), which loses no hook and no encoder.",
 		Args: noArgs,
 	}
-	daemonFlags(cmd)
+	client.Flags(cmd)
 	pid := cmd.Flags().Int("pid", 0, "signal this `PROCESS` instead of asking at the admin side; "+
 		"for ExecReload= of a unit with a RuntimeDirectory=")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -62,12 +63,12 @@ func saidRefused(errs io.Writer, refused []string) error {
 }
 
 func reloadByAdmin(cmd *cobra.Command) ([]string, error) {
-	c, err := findDaemon(cmd)
+	c, err := client.Find(cmd)
 	if err != nil {
 		return nil, err
 	}
-	err = c.call(cmd.Context(), http.MethodPost, "/api/v1/reload", nil, nil)
-	if r, ok := errors.AsType[*refusal](err); ok && len(r.Problems) > 0 {
+	err = c.Call(cmd.Context(), http.MethodPost, "/api/v1/reload", nil, nil)
+	if r, ok := errors.AsType[*client.Refusal](err); ok && len(r.Problems) > 0 {
 		return r.Problems, nil
 	}
 	return nil, err

@@ -18,6 +18,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oncue/oncue/cmd/oncue/client"
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/configs/secret"
@@ -46,7 +47,7 @@ func newHook() *cobra.Command {
 		cmd.ValidArgs = append(cmd.ValidArgs, event)
 	}
 	var f hookFlags
-	path := configFlag(cmd)
+	path := client.ConfigFlag(cmd)
 	cmd.Flags().StringVar(&f.stream, "stream", "", "`NAME` of the stream, or ACCOUNT/NAME")
 	cmd.Flags().StringVar(&f.url, "url", "", "`URL` of the receiver (default: the configuration's listen)")
 	cmd.Flags().StringVar(&f.secret, "secret", "", "webhook `SECRET`, or @FILE; others can read the command line, so better ONCUE_WEBHOOK_SECRET (default: the configuration's first)")
@@ -132,7 +133,7 @@ func hookSecret(given string) (secret.Value, error) {
 // givenSecret is a flag's value, the first line of @FILE, or the environment's.
 func givenSecret(given, env string) (secret.Value, error) {
 	if path, ok := strings.CutPrefix(given, "@"); ok {
-		return secretFile(path)
+		return client.ReadSecret(path)
 	}
 	return secret.New(cmp.Or(given, os.Getenv(env))), nil
 }
@@ -190,7 +191,7 @@ func ownHooks(cfg *configs.Config) (hookTarget, error) {
 		}
 		target.url = scheme + "://localhost" + millicast.HookPath
 	default:
-		target.url = scheme + "://" + reachable(cfg.Listen) + millicast.HookPath
+		target.url = scheme + "://" + client.Reachable(cfg.Listen) + millicast.HookPath
 	}
 	return target, nil
 }
@@ -208,12 +209,12 @@ func (t hookTarget) send(ctx context.Context, key secret.Value, m millicast.Mess
 	}
 	resp, err := t.client.Do(req)
 	if err != nil {
-		return term.Hint(fmt.Errorf("nothing takes hooks at %s: %w", t.url, plainCause(err)), "is the daemon running? systemctl status oncue; --url URL names another receiver")
+		return term.Hint(fmt.Errorf("nothing takes hooks at %s: %w", t.url, client.PlainCause(err)), "is the daemon running? systemctl status oncue; --url URL names another receiver")
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	if err != nil {
-		return fmt.Errorf("read the answer to the hook: %w", plainCause(err))
+		return fmt.Errorf("read the answer to the hook: %w", client.PlainCause(err))
 	}
 	fmt.Fprintf(out, "%s\n%s\n", resp.Status, term.Harmless(strings.TrimSpace(string(body))))
 	switch {

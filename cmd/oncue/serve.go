@@ -13,17 +13,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oncue/oncue/cmd/oncue/client"
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 )
-
-const defaultConfig = "/etc/oncue/oncue.yaml"
-
-func configFlag(cmd *cobra.Command) *string {
-	path := cmd.Flags().String("config", defaultConfig, "configuration `FILE`")
-	_ = cmd.MarkFlagFilename("config", "yaml", "yml")
-	return path
-}
 
 func newServe() *cobra.Command {
 	cmd := &cobra.Command{
@@ -34,17 +27,13 @@ func newServe() *cobra.Command {
 			"with --watch, so does a change of the file. If the file has a mistake, nothing changes.",
 		Args: noArgs,
 	}
-	path := configFlag(cmd)
+	path := client.ConfigFlag(cmd)
 	watch := cmd.Flags().Bool("watch", false, "reload when the configuration file changes")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return serve(cmd.Context(), *path, *watch, cmd.ErrOrStderr())
 	}
 	return cmd
 }
-
-// mayRead is the way out for who may not read the configuration, which is not for everybody.
-const mayRead = "the file is for its owner and its group: use sudo, or join the group " +
-	"(with the package: adduser YOU oncue)"
 
 // loadConfig reads the configuration. Problems are printed as the contract has them, one a line; warnings go to warn.
 func loadConfig(path string, errs io.Writer, warn func(configs.Problem)) (*configs.Config, error) {
@@ -68,7 +57,7 @@ func loadConfig(path string, errs io.Writer, warn func(configs.Problem)) (*confi
 	case errors.Is(err, os.ErrNotExist):
 		return nil, term.Hint(err, "oncue init writes a configuration; --config FILE names another one")
 	case errors.Is(err, os.ErrPermission):
-		return nil, term.Hint(err, mayRead)
+		return nil, term.Hint(err, term.MayRead)
 	case err != nil:
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oncue/oncue/cmd/oncue/client"
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/controller/web"
 )
@@ -22,12 +23,12 @@ func newStatus() *cobra.Command {
 		Args:              argsBetween(0, 1),
 		ValidArgsFunction: completeStreams,
 	}
-	daemonFlags(cmd)
+	client.Flags(cmd)
 	watch := cmd.Flags().BoolP("watch", "w", false, "keep watching: on a terminal redraw the table, elsewhere print a line for each change")
 	asJSON := cmd.Flags().Bool("json", false, "print what the API returns")
 	cmd.MarkFlagsMutuallyExclusive("watch", "json")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := findDaemon(cmd)
+		c, err := client.Find(cmd)
 		if err != nil {
 			return err
 		}
@@ -40,9 +41,9 @@ func newStatus() *cobra.Command {
 		case *watch:
 			return watchStatus(cmd.Context(), c, s, of, cmd.ErrOrStderr())
 		case *asJSON && of.id == "":
-			return c.copyAnswer(cmd.Context(), of.path(), s.Out)
+			return c.Copy(cmd.Context(), of.path(), s.Out)
 		case *asJSON:
-			return c.copyAnswer(cmd.Context(), streamPath(of.id, ""), s.Out)
+			return c.Copy(cmd.Context(), client.StreamPath(of.id, ""), s.Out)
 		}
 		return showStatus(cmd.Context(), c, s, of)
 	}
@@ -53,20 +54,20 @@ func newStatus() *cobra.Command {
 type selection struct{ id, pattern string }
 
 // selectionOf reads the arguments. A stream whose name looks like a pattern is found by its id.
-func selectionOf(ctx context.Context, c *client, args []string) (of selection, err error) {
+func selectionOf(ctx context.Context, c *client.Client, args []string) (of selection, err error) {
 	if len(args) == 0 {
 		return of, nil
 	}
 	if !strings.ContainsAny(args[0], "*?") {
-		of.id, err = c.streamID(ctx, args[0])
+		of.id, err = c.StreamID(ctx, args[0])
 		return of, err
 	}
-	if v, err := c.stream(ctx, args[0]); err == nil {
+	if v, err := c.Stream(ctx, args[0]); err == nil {
 		return selection{id: v.ID}, nil
 	}
 	of.pattern = args[0]
 	var all term.Status
-	if err := c.get(ctx, of.path(), &all); err != nil {
+	if err := c.Get(ctx, of.path(), &all); err != nil {
 		return of, err
 	}
 	if len(all.Streams) == 0 {
@@ -91,25 +92,25 @@ func (of selection) has(id string) bool {
 const storySteps = 8
 
 // showStatus prints the table, or everything about one stream.
-func showStatus(ctx context.Context, c *client, s term.Screen, of selection) error {
+func showStatus(ctx context.Context, c *client.Client, s term.Screen, of selection) error {
 	if of.id == "" {
 		var all term.Status
-		if err := c.get(ctx, of.path(), &all); err != nil {
+		if err := c.Get(ctx, of.path(), &all); err != nil {
 			return err
 		}
 		s.StatusTable(all)
 		return nil
 	}
-	v, err := c.stream(ctx, of.id)
+	v, err := c.Stream(ctx, of.id)
 	if err != nil {
 		return err
 	}
 	var all term.Status
-	if err := c.get(ctx, "/status?streams=none", &all); err != nil {
+	if err := c.Get(ctx, "/status?streams=none", &all); err != nil {
 		return err
 	}
 	var steps []term.Step
-	if err := c.get(ctx, streamPath(of.id, fmt.Sprintf("/history?fold=true&limit=%d", storySteps)), &steps); err != nil {
+	if err := c.Get(ctx, client.StreamPath(of.id, fmt.Sprintf("/history?fold=true&limit=%d", storySteps)), &steps); err != nil {
 		return err
 	}
 	s.Problems(all)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oncue/oncue/cmd/oncue/client"
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/encoders"
@@ -33,7 +34,7 @@ func newTry() *cobra.Command {
 		Args:              argsBetween(2, 2),
 		ValidArgsFunction: completeEncoders,
 	}
-	daemonFlags(cmd)
+	client.Flags(cmd)
 	stream := cmd.Flags().String("stream", "", "`NAME` of the stream to publish (default: the first that uses the encoder)")
 	verbose := cmd.Flags().BoolP("verbose", "v", false, "show what is sent to the box and what it answers, secrets masked")
 	force := cmd.Flags().Bool("force", false, "continue although the daemon uses the encoder")
@@ -103,14 +104,14 @@ func tryJob(cfg *configs.Config, encoder, stream string) (encoders.Job, error) {
 
 // leftAlone makes sure that the daemon does not use the encoder now.
 func (t *trial) leftAlone(ctx context.Context) error {
-	c, err := findDaemon(t.cmd)
+	c, err := client.Find(t.cmd)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, tryAskDaemon)
 	defer cancel()
 	var all term.Status
-	if err := c.get(ctx, "/status", &all); err != nil {
+	if err := c.Get(ctx, "/status", &all); err != nil {
 		return nil // no daemon, or none that lets us ask: then the driver itself says whether the box is busy
 	}
 	for _, s := range all.Streams {

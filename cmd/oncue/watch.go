@@ -8,26 +8,27 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oncue/oncue/cmd/oncue/client"
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/controller"
 )
 
 // watchStatus goes on showing the status: on a terminal it redraws, elsewhere it prints one line for each change.
-func watchStatus(ctx context.Context, c *client, s term.Screen, of selection, errs io.Writer) error {
+func watchStatus(ctx context.Context, c *client.Client, s term.Screen, of selection, errs io.Writer) error {
 	if s.Live {
 		return redraw(ctx, c, s, of)
 	}
 	seen := map[string]string{}
-	return c.follow(ctx, func() error {
+	return c.Follow(ctx, func() error {
 		var all term.Status
-		if err := c.get(ctx, of.path(), &all); err != nil {
+		if err := c.Get(ctx, of.path(), &all); err != nil {
 			return err
 		}
 		for _, v := range all.Streams {
 			changeLine(s, v, of, seen)
 		}
 		return nil
-	}, func(ch change) error {
+	}, func(ch client.Change) error {
 		if ch.Stream != nil {
 			changeLine(s, *ch.Stream, of, seen)
 		}
@@ -46,13 +47,13 @@ func changeLine(s term.Screen, v controller.StreamView, of selection, seen map[s
 }
 
 // redraw shows the whole page anew each second, for its times move, and at each change. What does not fit is cut at the bottom.
-func redraw(ctx context.Context, c *client, s term.Screen, of selection) error {
+func redraw(ctx context.Context, c *client.Client, s term.Screen, of selection) error {
 	changed := make(chan struct{}, 1)
 	lost := make(chan error, 1)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
-		lost <- c.follow(ctx, nil, func(change) error {
+		lost <- c.Follow(ctx, nil, func(client.Change) error {
 			select {
 			case changed <- struct{}{}:
 			default:
@@ -78,7 +79,7 @@ func redraw(ctx context.Context, c *client, s term.Screen, of selection) error {
 }
 
 // draw makes the page in memory first, so that it does not flicker.
-func draw(ctx context.Context, c *client, s term.Screen, of selection) {
+func draw(ctx context.Context, c *client.Client, s term.Screen, of selection) {
 	var page bytes.Buffer
 	to := s
 	to.Out = &page

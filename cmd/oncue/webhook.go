@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oncue/oncue/cmd/oncue/client"
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/controller/millicast"
@@ -44,7 +45,7 @@ type webhookCmd struct {
 
 // webhookSubcommand makes a subcommand that works on one account.
 func webhookSubcommand(cmd *cobra.Command, do func(ctx context.Context, d *webhookCmd, args []string) error) *cobra.Command {
-	daemonFlags(cmd)
+	client.Flags(cmd)
 	account := cmd.Flags().String("account", "", "account `ID` (default: the only one with an api_secret)")
 	asJSON := cmd.Flags().Bool("json", false, "print the platform's answer as JSON")
 	secrets := cmd.Flags().Bool("show-secret", false, "show webhook secrets instead of a mask")

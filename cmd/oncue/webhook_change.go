@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oncue/oncue/cmd/oncue/client"
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/controller/millicast"
 )
@@ -168,16 +169,16 @@ func newWebhookTest() *cobra.Command {
 }
 
 func (d *webhookCmd) roundTrip(ctx context.Context) error {
-	daemon, err := findDaemon(d.cmd)
+	daemon, err := client.Find(d.cmd)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, roundTripLimit)
 	defer cancel()
-	if err := daemon.get(ctx, "/readyz", nil); err != nil {
+	if err := daemon.Get(ctx, "/readyz", nil); err != nil {
 		return err
 	}
-	took, err := millicast.RoundTrip(ctx, d.client, &journalArrivals{ctx, daemon})
+	took, err := millicast.RoundTrip(ctx, d.client, daemon.Arrivals(ctx))
 	if errors.Is(err, context.DeadlineExceeded) {
 		return term.Hint(err, "is the webhook there and on (oncue webhook list), and does the platform reach public_url?")
 	}

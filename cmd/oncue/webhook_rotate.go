@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oncue/oncue/cmd/oncue/client"
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/controller"
@@ -33,12 +34,12 @@ func newWebhookRotate() *cobra.Command {
 		if _, err := d.ownURL(); err != nil {
 			return err
 		}
-		daemon, err := findDaemon(cmd)
+		daemon, err := client.Find(cmd)
 		if err != nil {
 			return err
 		}
 		rotated, err := d.rotateByDaemon(ctx, daemon)
-		if errors.As(err, &noDaemon{}) && !errors.Is(err, fs.ErrPermission) {
+		if client.IsUnreachable(err) && !errors.Is(err, fs.ErrPermission) {
 			rotated, err = d.rotateHere(ctx)
 		}
 		if err != nil {
@@ -61,12 +62,12 @@ type rotation struct {
 	Secret  string                 `json:"secret,omitempty"` // with show_secret only
 }
 
-func (d *webhookCmd) rotateByDaemon(ctx context.Context, daemon *client) (out rotation, err error) {
+func (d *webhookCmd) rotateByDaemon(ctx context.Context, daemon *client.Client) (out rotation, err error) {
 	path := "/api/v1/accounts/" + url.PathEscape(d.account.ID) + "/webhook/rotate"
 	if d.secrets {
 		path += "?show_secret=true"
 	}
-	err = daemon.call(ctx, http.MethodPost, path, nil, &out)
+	err = daemon.Call(ctx, http.MethodPost, path, nil, &out)
 	return out, err
 }
 

@@ -1,4 +1,4 @@
-package main
+package client
 
 import (
 	"context"
@@ -9,11 +9,11 @@ import (
 	"github.com/oncue/oncue/controller"
 )
 
-// streamID finds the stream that a person means: an id, or a name alone when one account has it. What is not there is given back for the daemon to
+// StreamID finds the stream that a person means: an id, or a name alone when one account has it. What is not there is given back for the daemon to
 // refuse, for it knows the near names.
-func (c *client) streamID(ctx context.Context, given string) (string, error) {
+func (c *Client) StreamID(ctx context.Context, given string) (string, error) {
 	var all term.Status
-	if err := c.get(ctx, "/status", &all); err != nil {
+	if err := c.Get(ctx, "/status", &all); err != nil {
 		return "", err
 	}
 	var named []string
@@ -44,8 +44,8 @@ func (c *client) streamID(ctx context.Context, given string) (string, error) {
 	return given, nil
 }
 
-// stream reads one stream as the API shows it.
-func (c *client) stream(ctx context.Context, id string) (s controller.StreamView, err error) {
-	err = c.get(ctx, streamPath(id, ""), &s)
+// Stream reads one stream as the API shows it.
+func (c *Client) Stream(ctx context.Context, id string) (s controller.StreamView, err error) {
+	err = c.Get(ctx, StreamPath(id, ""), &s)
 	return s, err
 }

@@ -1,4 +1,4 @@
-package main
+package client
 
 import (
 	"bufio"
@@ -13,11 +13,11 @@ import (
 	"github.com/oncue/oncue/controller"
 )
 
-// change is one message of the daemon's live feed: exactly one of the pointers is set.
-type change struct {
+// Change is one message of the daemon's live feed: exactly one of the pointers is set.
+type Change struct {
 	Stream *controller.StreamView
 	Hook   *controller.Record
-	raw    []byte
+	Raw    []byte
 }
 
 const (
@@ -25,9 +25,9 @@ const (
 	feedSilence = 45 * time.Second // the daemon sends a sign of life every 15 s
 )
 
-// follow reads the live feed and connects again when it breaks off, until ctx ends or show returns an error. Ready, when not nil, is called each time the feed is open: nothing that
+// Follow reads the live feed and connects again when it breaks off, until ctx ends or show returns an error. Ready, when not nil, is called each time the feed is open: nothing that
 // comes after is missed. The end of ctx is no error: it is how following ends.
-func (c *client) follow(ctx context.Context, ready func() error, show func(change) error) error {
+func (c *Client) Follow(ctx context.Context, ready func() error, show func(Change) error) error {
 	last := ""
 	for try := 0; ; try++ {
 		err := c.followOnce(ctx, &last, ready, show)
@@ -36,7 +36,7 @@ func (c *client) follow(ctx context.Context, ready func() error, show func(chang
 		case ctx.Err() != nil:
 			return nil
 		case errors.As(err, &broken):
-		case try > 0 && errors.As(err, &noDaemon{}): // it restarts
+		case try > 0 && IsUnreachable(err): // it restarts
 		default:
 			return err
 		}
@@ -53,7 +53,7 @@ type feedBroken struct{ error }
 
 func (e feedBroken) Unwrap() error { return e.error }
 
-func (c *client) followOnce(ctx context.Context, last *string, ready func() error, show func(change) error) error {
+func (c *Client) followOnce(ctx context.Context, last *string, ready func() error, show func(Change) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	header := http.Header{"Accept": {"text/event-stream"}}
@@ -116,13 +116,13 @@ func (m *message) add(line string) {
 	}
 }
 
-func (m *message) change() (change, bool) {
-	ch := change{raw: []byte(m.data)}
+func (m *message) change() (Change, bool) {
+	ch := Change{Raw: []byte(m.data)}
 	switch m.event {
 	case "stream":
-		return ch, json.Unmarshal(ch.raw, &ch.Stream) == nil && ch.Stream != nil
+		return ch, json.Unmarshal(ch.Raw, &ch.Stream) == nil && ch.Stream != nil
 	case "event":
-		return ch, json.Unmarshal(ch.raw, &ch.Hook) == nil && ch.Hook != nil
+		return ch, json.Unmarshal(ch.Raw, &ch.Hook) == nil && ch.Hook != nil
 	}
 	return ch, false
 }

@@ -1,4 +1,4 @@
-package main
+package client
 
 import (
 	"cmp"
@@ -21,20 +21,27 @@ import (
 
 const usualAdmin = "127.0.0.1:8081"
 
-// daemonFlags are those of every command that asks the daemon.
-func daemonFlags(cmd *cobra.Command) {
-	configFlag(cmd)
+// ConfigFlag is that of every command that reads the configuration.
+func ConfigFlag(cmd *cobra.Command) *string {
+	path := cmd.Flags().String("config", configs.DefaultFile, "configuration `FILE`")
+	_ = cmd.MarkFlagFilename("config", "yaml", "yml")
+	return path
+}
+
+// Flags are those of every command that asks the daemon.
+func Flags(cmd *cobra.Command) {
+	ConfigFlag(cmd)
 	cmd.Flags().String("token-file", "", "`FILE` whose first line is the admin token (default: ONCUE_ADMIN_TOKEN, or the configuration's)")
 	_ = cmd.MarkFlagFilename("token-file")
 }
 
-// adminFlag is one for all commands, so that it may stand before them.
-func adminFlag(root *cobra.Command) {
+// AdminFlag is one for all commands, so that it may stand before them.
+func AdminFlag(root *cobra.Command) {
 	root.PersistentFlags().String("admin", "", "`URL` of the daemon's admin side, or unix:/path (default: ONCUE_ADMIN, or the configuration's admin.listen)")
 }
 
-// findDaemon makes a client from the flags, the environment and the configuration, in this order. It does not connect.
-func findDaemon(cmd *cobra.Command) (*client, error) {
+// Find makes a client from the flags, the environment and the configuration, in this order. It does not connect.
+func Find(cmd *cobra.Command) (*Client, error) {
 	flag := func(name string) string {
 		if f := cmd.Flag(name); f != nil {
 			return f.Value.String()
@@ -53,7 +60,7 @@ func findDaemon(cmd *cobra.Command) (*client, error) {
 			return nil, term.Hint(readErr, "--config names the daemon's configuration; --admin URL names its admin side instead")
 		}
 		if errors.Is(readErr, fs.ErrPermission) {
-			return nil, term.Hint(readErr, mayRead)
+			return nil, term.Hint(readErr, term.MayRead)
 		}
 		return nil, readErr
 	case readErr == nil && configured.Socket != "":
@@ -66,15 +73,15 @@ func findDaemon(cmd *cobra.Command) (*client, error) {
 	case address == "systemd":
 		address, guess = usualAdmin, "the address is the usual one, because admin.listen is a socket of systemd's"
 	}
-	c, err := newClient(address)
+	c, err := New(address)
 	if err != nil {
 		return nil, err
 	}
 	c.guess = guess
-	c.token, err = findToken(flag("token-file"))
+	c.Token, err = findToken(flag("token-file"))
 	// The configured token is for the configured daemon, and not for any host that --admin names.
-	if own := named == "" || c.local() || cmd.Flags().Changed("config"); err == nil && !c.token.Set() && own {
-		c.token = configured.Token
+	if own := named == "" || c.local() || cmd.Flags().Changed("config"); err == nil && !c.Token.Set() && own {
+		c.Token = configured.Token
 	}
 	return c, err
 }
@@ -91,11 +98,11 @@ func findToken(file string) (secret.Value, error) {
 	if file == "" {
 		return secret.New(os.Getenv("ONCUE_ADMIN_TOKEN")), nil
 	}
-	return secretFile(file)
+	return ReadSecret(file)
 }
 
-// secretFile reads a secret from the first line of a file.
-func secretFile(path string) (secret.Value, error) {
+// ReadSecret reads a secret from the first line of a file.
+func ReadSecret(path string) (secret.Value, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return secret.Value{}, fmt.Errorf("read a secret: %w", err)
@@ -107,46 +114,46 @@ func secretFile(path string) (secret.Value, error) {
 	return secret.New(line), nil
 }
 
-// newClient takes a URL, unix:/path, or an address to listen on.
-func newClient(address string) (*client, error) {
+// New takes a URL, unix:/path, or an address to listen on.
+func New(address string) (*Client, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	c := &client{http: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	c := &Client{http: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		transport.Proxy = nil
 		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", path)
 		}
-		c.base, c.shown = "http://localhost", address
+		c.Base, c.Shown = "http://localhost", address
 		return c, nil
 	}
 	if !strings.Contains(address, "://") {
-		address = "http://" + reachable(address)
+		address = "http://" + Reachable(address)
 	}
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return nil, term.Hint(term.Usage(fmt.Errorf("%q is not the address of an admin side", term.Harmless(address))), "write it like http://127.0.0.1:8081 or unix:/run/oncue/admin.sock")
 	}
-	c.base = strings.TrimRight(u.String(), "/")
-	c.shown = c.base
+	c.Base = strings.TrimRight(u.String(), "/")
+	c.Shown = c.Base
 	return c, nil
 }
 
 // local reports whether the daemon is on this machine.
-func (c *client) local() bool {
-	u, err := url.Parse(c.base)
+func (c *Client) local() bool {
+	u, err := url.Parse(c.Base)
 	if err != nil {
 		return false
 	}
-	return loopbackHost(u.Hostname())
+	return LoopbackHost(u.Hostname())
 }
 
-func loopbackHost(name string) bool {
+func LoopbackHost(name string) bool {
 	ip := net.ParseIP(name)
 	return name == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// reachable turns an address to listen on into one to connect to.
-func reachable(listen string) string {
+// Reachable turns an address to listen on into one to connect to.
+func Reachable(listen string) string {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
 		return listen

@@ -1,4 +1,4 @@
-package main
+package client
 
 import (
 	"bytes"
@@ -20,12 +20,12 @@ import (
 	"github.com/oncue/oncue/controller/millicast"
 )
 
-// client asks the running daemon through its admin side. find.go says how it is found.
-type client struct {
-	base  string // http://host:port, without a slash at the end
-	shown string // as people know it: unix:/path for a socket
+// Client asks the running daemon through its admin side. find.go says how it is found.
+type Client struct {
+	Base  string // http://host:port, without a slash at the end
+	Shown string // as people know it: unix:/path for a socket
 	guess string // why the address is only the usual one; "" when somebody named it
-	token secret.Value
+	Token secret.Value
 	http  *http.Client
 }
 
@@ -39,8 +39,11 @@ type noDaemon struct{ error }
 
 func (e noDaemon) Unwrap() error { return e.error }
 
-// refusal is a problem document of the daemon.
-type refusal struct {
+// IsUnreachable reports whether nothing answered at the daemon's address.
+func IsUnreachable(err error) bool { return errors.As(err, &noDaemon{}) }
+
+// Refusal is a problem document of the daemon.
+type Refusal struct {
 	Status int    `json:"status"`
 	Detail string `json:"detail"`
 	Hint   string `json:"hint"`
@@ -48,14 +51,14 @@ type refusal struct {
 	Problems []string `json:"problems"` // of a configuration that was refused
 }
 
-func (r *refusal) Error() string { return term.Harmless(r.Detail) }
+func (r *Refusal) Error() string { return term.Harmless(r.Detail) }
 
-// get fetches path and decodes the answer into out. A *[]byte gets the answer as it is.
-func (c *client) get(ctx context.Context, path string, out any) error {
-	return c.call(ctx, http.MethodGet, path, nil, out)
+// Get fetches path and decodes the answer into out. A *[]byte gets the answer as it is.
+func (c *Client) Get(ctx context.Context, path string, out any) error {
+	return c.Call(ctx, http.MethodGet, path, nil, out)
 }
 
-func (c *client) call(ctx context.Context, method, path string, body, out any) error {
+func (c *Client) Call(ctx context.Context, method, path string, body, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, answerLimit)
 	defer cancel()
 	resp, err := c.send(ctx, method, path, nil, body)
@@ -65,7 +68,7 @@ func (c *client) call(ctx context.Context, method, path string, body, out any) e
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return fmt.Errorf("read the answer of %s: %w", c.shown, plainCause(err))
+		return fmt.Errorf("read the answer of %s: %w", c.Shown, PlainCause(err))
 	}
 	if raw, ok := out.(*[]byte); ok {
 		*raw = answer
@@ -75,14 +78,14 @@ func (c *client) call(ctx context.Context, method, path string, body, out any) e
 		return nil
 	}
 	if err := json.Unmarshal(answer, out); err != nil {
-		return term.Hint(fmt.Errorf("%s answered to %s %s with something else than expected: %s", c.shown, method, path, millicast.Misfit(err)),
+		return term.Hint(fmt.Errorf("%s answered to %s %s with something else than expected: %s", c.Shown, method, path, millicast.Misfit(err)),
 			"is it the admin side of an oncue of this version? oncue version shows this one's")
 	}
 	return nil
 }
 
 // send makes a request; an answer that is no success becomes an error. The caller closes the body.
-func (c *client) send(ctx context.Context, method, path string, header http.Header, body any) (*http.Response, error) {
+func (c *Client) send(ctx context.Context, method, path string, header http.Header, body any) (*http.Response, error) {
 	var sent io.Reader
 	if body != nil {
 		data, err := json.Marshal(body)
@@ -91,7 +94,7 @@ func (c *client) send(ctx context.Context, method, path string, header http.Head
 		}
 		sent = bytes.NewReader(data)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, sent)
+	req, err := http.NewRequestWithContext(ctx, method, c.Base+path, sent)
 	if err != nil {
 		return nil, err
 	}
@@ -101,8 +104,8 @@ func (c *client) send(ctx context.Context, method, path string, header http.Head
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if c.token.Set() {
-		req.Header.Set("Authorization", "Bearer "+c.token.Reveal())
+	if c.Token.Set() {
+		req.Header.Set("Authorization", "Bearer "+c.Token.Reveal())
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -115,22 +118,22 @@ func (c *client) send(ctx context.Context, method, path string, header http.Head
 	return resp, nil
 }
 
-// copyAnswer prints an answer of the API as it is.
-func (c *client) copyAnswer(ctx context.Context, path string, out io.Writer) error {
+// Copy prints an answer of the API as it is.
+func (c *Client) Copy(ctx context.Context, path string, out io.Writer) error {
 	var answer []byte
-	if err := c.get(ctx, path, &answer); err != nil {
+	if err := c.Get(ctx, path, &answer); err != nil {
 		return err
 	}
 	_, err := out.Write(answer)
 	return err
 }
 
-func (c *client) unreachable(err error) error {
-	cause := plainCause(err)
+func (c *Client) unreachable(err error) error {
+	cause := PlainCause(err)
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
-	failed := noDaemon{fmt.Errorf("the daemon does not answer at %s: %w", c.shown, cause)}
+	failed := noDaemon{fmt.Errorf("the daemon does not answer at %s: %w", c.Shown, cause)}
 	switch {
 	case errors.Is(cause, os.ErrPermission):
 		return term.Hint(failed, "the socket is for its owner and its group: use sudo, or join the group")
@@ -142,8 +145,8 @@ func (c *client) unreachable(err error) error {
 	return term.Hint(failed, "is the address right? --admin URL, ONCUE_ADMIN or admin.listen of the configuration name it")
 }
 
-// plainCause takes the layers of net and url off, whose words repeat the address.
-func plainCause(err error) error {
+// PlainCause takes the layers of net and url off, whose words repeat the address.
+func PlainCause(err error) error {
 	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		return errno
 	}
@@ -160,31 +163,31 @@ func plainCause(err error) error {
 }
 
 // refused turns an answer that is no success into an error with the daemon's own words.
-func (c *client) refused(resp *http.Response) error {
-	r := &refusal{}
+func (c *Client) refused(resp *http.Response) error {
+	r := &Refusal{}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	kind := resp.Header.Get("Content-Type")
 	if err != nil || !strings.HasPrefix(kind, "application/problem+json") || json.Unmarshal(body, r) != nil || r.Detail == "" {
-		return term.Hint(fmt.Errorf("%s answered %s, and not as a daemon of oncue does", c.shown, resp.Status), "is another program listening there? --admin URL names the admin side")
+		return term.Hint(fmt.Errorf("%s answered %s, and not as a daemon of oncue does", c.Shown, resp.Status), "is another program listening there? --admin URL names the admin side")
 	}
 	r.Status = resp.StatusCode
 	switch {
-	case r.Status == http.StatusUnauthorized && !c.token.Set():
-		return term.Hint(fmt.Errorf("the daemon at %s: %w", c.shown, r), c.tokenHint("give it by ONCUE_ADMIN_TOKEN or --token-file FILE"))
+	case r.Status == http.StatusUnauthorized && !c.Token.Set():
+		return term.Hint(fmt.Errorf("the daemon at %s: %w", c.Shown, r), c.tokenHint("give it by ONCUE_ADMIN_TOKEN or --token-file FILE"))
 	case r.Status == http.StatusUnauthorized:
-		return term.Hint(fmt.Errorf("the daemon at %s: %w", c.shown, r), c.tokenHint("it is admin.token of the configuration that the daemon started with"))
+		return term.Hint(fmt.Errorf("the daemon at %s: %w", c.Shown, r), c.tokenHint("it is admin.token of the configuration that the daemon started with"))
 	case r.Hint != "":
 		return term.Hint(r, term.Harmless(r.Hint))
 	}
 	return r
 }
 
-func (c *client) tokenHint(text string) string {
+func (c *Client) tokenHint(text string) string {
 	if c.guess != "" {
 		return text + " (" + c.guess + ")"
 	}
 	return text
 }
 
-// streamPath is the address of a stream below the API, whatever its name holds.
-func streamPath(id, rest string) string { return "/api/v1/streams/" + url.PathEscape(id) + rest }
+// StreamPath is the address of a stream below the API, whatever its name holds.
+func StreamPath(id, rest string) string { return "/api/v1/streams/" + url.PathEscape(id) + rest }
