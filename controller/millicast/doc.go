@@ -11,7 +11,8 @@
 // The files:
 //
 //	receive.go, late.go                       a delivery's way, also after its sender has gone
-//	sign.go, verify.go, held.go               signatures, and hooks whose secret is not known yet
+//	sign.go, verify.go                        signatures
+//	held.go, rooms.go                         hooks whose secret is not known yet
 //	parse.go, scan.go, misfit.go, message.go  what a body says; how the platform writes one
 //	arrivals.go, stats.go, thumbs.go          who waits for a hook, how hooks ended, pictures
 //	client.go, retry.go, pace.go, errors.go   calls of the API: tries, pauses, what went wrong

@@ -16,7 +16,6 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/controller"
 )
 
@@ -319,22 +318,4 @@ func (r *Receiver) takeThumbnail(ctx context.Context, d Delivery, key *key) (con
 func (r *Receiver) refuse(why cause, err error) (controller.Verdict, error) {
 	r.stats.results[why].Add(1)
 	return "", err
-}
-
-// SetSecrets replaces the webhook secrets of all accounts at once, base64 as the platform shows them. Deliveries that came within the last
-// 15 minutes and that only a new secret verifies are taken now, before SetSecrets returns. A secret that CheckSecret refuses is an error,
-// and then nothing has changed. ErrStore in the chain means: the secrets are in force, but deliveries are still held for the next call.
-func (r *Receiver) SetSecrets(ctx context.Context, secrets map[string][]secret.Value) error {
-	ring, err := newKeyring(secrets)
-	if err != nil {
-		return err
-	}
-	r.setting.Lock()
-	defer r.setting.Unlock()
-	r.held.mu.Lock()
-	ring.inherit(r.ring.Load())
-	r.ring.Store(ring)
-	waiting := r.held.takeAll(r.now())
-	r.held.mu.Unlock()
-	return r.takeHeld(ctx, waiting, ring)
 }
