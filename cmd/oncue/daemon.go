@@ -168,7 +168,7 @@ func (d *service) makeController(p *plan) error {
 	})
 	var err error
 	d.inbox, err = millicast.NewReceiver(millicast.Options{
-		Journal: journal{d.store, d}, Machine: d.control, Thumbnails: d.thumbs, Log: d.log, Clock: clock.Now,
+		Journal: journal{d.store, d}, Controller: d.control, Thumbnails: d.thumbs, Log: d.log, Clock: clock.Now,
 	})
 	if err != nil {
 		return err

@@ -8,14 +8,15 @@ import (
 	"github.com/oncue/oncue/controller"
 )
 
-// arrivals tells who waits for a stream's next delivery that it came.
+// arrivals announces deliveries to those who wait for one of a stream.
 type arrivals struct {
-	waiting atomic.Int32 // keeps the hot path off mu
+	waiting atomic.Int32 // how many wait: while nobody does, deliveries do not lock mu
 	mu      sync.Mutex
 	streams map[string][]chan controller.Record
 }
 
-// Expect returns a channel that gets the next verified delivery that names the stream, whatever its verdict. Call cancel when done.
+// Expect returns a channel that gets the next verified delivery that names the stream, whatever its
+// verdict. Call cancel when done.
 func (r *Receiver) Expect(account, name string) (arrived <-chan controller.Record, cancel func()) {
 	a, id, ch := &r.arrivals, account+"/"+name, make(chan controller.Record, 1)
 	a.mu.Lock()
@@ -36,7 +37,7 @@ func (r *Receiver) Expect(account, name string) (arrived <-chan controller.Recor
 	})
 }
 
-func (a *arrivals) tell(rec controller.Record) {
+func (a *arrivals) announce(rec controller.Record) {
 	if a.waiting.Load() == 0 {
 		return
 	}

@@ -1,21 +1,30 @@
 // Package millicast is the platform as the controller sees it: Millicast, which is also called
 // Dolby OptiView Real-time Streaming.
 //
-// What comes in goes through [Receiver.Receive]: verify the signature, read the body strictly,
-// journal it, tell the machine. [Parse] says what a body means, [Message] writes one the way the
-// platform does, and [Sign] and the receiver's verification stand side by side.
+// Incoming hooks go through [Receiver.Receive], in one direction: inspect, verify the signature (or
+// hold the delivery), read and judge the body, store it, and only then act on it. Outgoing calls go
+// through [Client], the REST API of one account. [Caretaker] uses it to keep the account's webhook in
+// order, [RoundTrip] to test the whole way of a hook.
 //
-// What goes out goes through [Client], the REST API of one account. [Caretaker] uses it to keep the
-// account's webhook in order, [RoundTrip] to see a hook go all the way.
+// A hook has these shapes on its way, in this order:
+//
+//	Message            as the platform composes it: type, event, time, data (simulator, tests, oncue hook)
+//	body               the JSON of a Message, signed; what the platform sends
+//	Delivery           a body as a transport brought it, with its headers and its sender
+//	heldDelivery       one that no secret verifies yet; with a new secret it goes on as a Delivery
+//	incoming           a verified Delivery, with what it says and what becomes of it
+//	controller.Record  what the journal stores of it, its Verdict included; every verified hook has one
+//	controller.Hook    what the controller acts on; only accepted hooks are handed to it
 //
 // The files:
 //
-//	receive.go, late.go                       a delivery's way, also after its sender has gone
+//	receive.go, late.go                       the way of a delivery, also after its sender has left
 //	sign.go, verify.go                        signatures
 //	held.go, rooms.go                         hooks whose secret is not known yet
-//	parse.go, scan.go, misfit.go, message.go  what a body says; how the platform writes one
-//	arrivals.go, stats.go, thumbs.go          who waits for a hook, how hooks ended, pictures
-//	client.go, retry.go, pace.go, errors.go   calls of the API: tries, pauses, what went wrong
-//	streams.go, webhooks.go                   what the API tells and changes
-//	caretaker.go, roundtrip.go                the webhook kept in order, and tried
+//	judge.go                                  what a verified delivery says, and its verdict
+//	parse.go, scan.go, misfit.go, message.go  reading bodies; writing them as the platform does
+//	arrivals.go, stats.go, thumbs.go          waiting for a hook, counting results, pictures
+//	client.go, retry.go, pace.go, errors.go   calls of the API: attempts, pauses, errors
+//	streams.go, webhooks.go                   what the API reports and changes
+//	caretaker.go, roundtrip.go                keeping the webhook in order, and testing it
 package millicast

@@ -227,13 +227,13 @@ func TestAReplayMakesNobodyKnown(t *testing.T) {
 		d.Peer = "x"
 		g.Receive(t.Context(), d)
 	}
-	if !g.known.knows("platform") || g.known.knows("x") {
+	if !g.known.contains("platform") || g.known.contains("x") {
 		t.Errorf("known are %v", g.known.last)
 	}
 	for i := range 2 * maxKnownPeers {
-		g.known.met(fmt.Sprint(i), vectorTime.Add(time.Duration(i)))
+		g.known.add(fmt.Sprint(i), vectorTime.Add(time.Duration(i)))
 	}
-	if n := len(g.known.last); n != maxKnownPeers || !g.known.knows(fmt.Sprint(2*maxKnownPeers-1)) || g.known.knows("0") {
+	if n := len(g.known.last); n != maxKnownPeers || !g.known.contains(fmt.Sprint(2*maxKnownPeers-1)) || g.known.contains("0") {
 		t.Errorf("%d peers are remembered", n)
 	}
 }

@@ -5,13 +5,11 @@ import (
 	"errors"
 	"sync"
 	"time"
-
-	"github.com/oncue/oncue/controller"
 )
 
-// late are the deliveries that are still followed after their sender was answered.
+// late runs what is still to be done for deliveries whose sender has had its answer.
 type late struct {
-	ctx  context.Context // ends when Close gives them up
+	ctx  context.Context // ends when Close stops waiting
 	stop context.CancelFunc
 
 	mu      sync.Mutex
@@ -27,8 +25,8 @@ func newLate() *late {
 	return l
 }
 
-// follow runs do aside, unless Close was called; then it returns false.
-func (l *late) follow(do func(ctx context.Context)) bool {
+// run runs do in the background. After Close it does nothing and returns false.
+func (l *late) run(do func(ctx context.Context)) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.closed {
@@ -37,8 +35,9 @@ func (l *late) follow(do func(ctx context.Context)) bool {
 	return !l.closed
 }
 
-// Close waits for the deliveries that are still followed, and gives them up when ctx ends. After it the
-// Receiver uses neither journal nor machine by itself. Call it when no transport brings deliveries any more.
+// Close waits until no delivery is followed any more, or until ctx ends, which cancels them. Then the
+// Receiver no longer uses journal and controller by itself. Call it when no transport brings
+// deliveries any more.
 func (r *Receiver) Close(ctx context.Context) {
 	l := r.late
 	l.mu.Lock()
@@ -50,29 +49,34 @@ func (r *Receiver) Close(ctx context.Context) {
 	r.held.close()
 }
 
-// unansweredLimit is how long the journal may take to tell what became of a delivery that could not wait for it.
-const unansweredLimit = time.Minute
+// followLimit is how long the store may take to answer for a delivery whose sender has left.
+const followLimit = time.Minute
 
-// takeUnanswered follows a delivery whose sender was told that it is not stored because storing took too
-// long. It may be stored all the same, and then the machine must hear of it now, not after the next start.
-// To append it again tells: it waits in line behind the first try, and finds it or stores the delivery after
-// all.
-func (r *Receiver) takeUnanswered(ctx context.Context, rec controller.Record, hook controller.Hook, d Delivery, key *key) {
-	ctx, cancel := context.WithTimeout(ctx, unansweredLimit)
-	defer cancel()
-	if _, err := r.store(ctx, rec, nil, d, key); err != nil {
-		r.lost(rec, d, err)
-		return
+// follow finds out what became of a delivery whose sender was told that it is not stored, because
+// storing took too long. It may be stored all the same, and then the controller must act on it now,
+// not after the next start. Appending it again answers that: the second attempt queues behind the
+// first, and either is its duplicate or stores the delivery after all.
+func (r *Receiver) follow(in incoming) {
+	running := r.late.run(func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, followLimit)
+		defer cancel()
+		if _, err := r.append(ctx, &in); err != nil {
+			r.logLost(in, err)
+			return
+		}
+		if in.acts() {
+			in.hook.Received = r.byController(in.Received)
+			r.controller.Deliver(in.hook)
+		}
+		r.log.Warn("a hook was stored after its sender was told that it is not", "stream", in.record.Stream,
+			"event", in.record.Event, "received", in.Received, "took", r.now().Sub(in.Received))
+	})
+	if !running {
+		r.logLost(in, errClosed)
 	}
-	if rec.Verdict == controller.Accepted {
-		hook.Received = r.byMachine(d)
-		r.machine.Deliver(hook)
-	}
-	r.log.Warn("a hook was stored after its sender was told otherwise",
-		"stream", rec.Stream, "event", rec.Event, "received", d.Received, "took", r.now().Sub(d.Received))
 }
 
-func (r *Receiver) lost(rec controller.Record, d Delivery, err error) {
-	r.log.Error("a signed hook is lost: the store did not take it in time",
-		"stream", rec.Stream, "event", rec.Event, "received", d.Received, "error", err)
+func (r *Receiver) logLost(in incoming, err error) {
+	r.log.Error("a signed hook is lost: the store did not accept it in time", "stream", in.record.Stream,
+		"event", in.record.Event, "received", in.Received, "error", err)
 }

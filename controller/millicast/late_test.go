@@ -21,7 +21,7 @@ func TestCloseLeavesNothingBehind(t *testing.T) {
 		heard int
 		word  string
 	}{
-		{"the journal answers", 3 * time.Second, 3 * time.Second, 1, "stored after its sender was told otherwise"},
+		{"the journal answers", 3 * time.Second, 3 * time.Second, 1, "stored after its sender was told that it is not"},
 		{"it does not", 0, 5 * time.Second, 0, "a signed hook is lost"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -59,9 +59,9 @@ func TestCloseLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-// TestReceivedIsByTheMachinesClock: when the wall clock was just set back an hour, the machine's clock is an
+// TestReceivedIsByTheControllersClock: when the wall clock was just set back an hour, the machine's clock is an
 // hour ahead until it hears of that. A hook that came an hour ago for it would be past its time-out.
-func TestReceivedIsByTheMachinesClock(t *testing.T) {
+func TestReceivedIsByTheControllersClock(t *testing.T) {
 	g := newRig(t, nil)
 	machine := func() time.Time { return g.now().Add(time.Hour) }
 	g.Receiver.clock = machine

@@ -1,6 +1,7 @@
 package millicast
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -14,26 +15,26 @@ import (
 // maxName is the longest stream name, in characters (source: the platform's documentation).
 const maxName = 128
 
-// maxWord bounds type, event and feed id, in bytes. The platform's longest is 36.
-const maxWord = 128
+// maxIdentifier is the longest type, event or id, in bytes. The platform's longest is 36.
+const maxIdentifier = 128
 
 var (
-	errType      = errors.New("the type is missing")
-	errEvent     = errors.New("the event is missing")
-	errTimestamp = errors.New("the timestamp is missing or no whole number of milliseconds")
-	errData      = errors.New("the data is missing")
-	errName      = errors.New("the stream's name is missing")
-	errNameLong  = fmt.Errorf("the stream's name is longer than %d characters", maxName)
-	errNameChar  = errors.New("the stream's name holds control characters")
-	errFeed      = errors.New("the feed's id is missing")
-	errWord      = errors.New("type, event or an id is too long or holds control characters")
+	errType       = errors.New("the type is missing")
+	errEvent      = errors.New("the event is missing")
+	errTimestamp  = errors.New("the timestamp is missing or not a whole number of milliseconds")
+	errData       = errors.New("the data is missing")
+	errName       = errors.New("the stream's name is missing")
+	errNameLong   = fmt.Errorf("the stream's name is longer than %d characters", maxName)
+	errNameChar   = errors.New("the stream's name contains control characters")
+	errFeed       = errors.New("the feed's id is missing")
+	errIdentifier = errors.New("type, event or an id is too long or contains control characters")
 )
 
-// Parse reads the body of a JSON hook. The record has what the body tells: Account, Stream, Type, Event and Sent, each as far as it is there
-// and in order. hook is nil for hooks that do not move the machine, whatever their type or event. An error says what is wrong with
-// the body or with a hook that would move the machine; the record then has what could be read.
-//
-// Account is "" where the body names none. Received is left to the caller.
+// Parse reads the body of a JSON hook. The record has what the body says: Account, Stream, Type, Event
+// and Sent, each as far as it is there and valid; Account is "" where the body names none. hook is nil
+// for hooks that the controller does not act on, whatever their type or event. An error says what is
+// wrong with the body, or with a hook that the controller would act on; the record then has what
+// could be read. Received is left to the caller.
 func Parse(body []byte) (rec controller.Record, hook *controller.Hook, err error) {
 	rec, h, err := parse(body)
 	if err != nil || h.Kind == "" {
@@ -42,7 +43,8 @@ func Parse(body []byte) (rec controller.Record, hook *controller.Hook, err error
 	return rec, &h, nil
 }
 
-// HookOf gives the hook of a record of the journal, for replay; ok is false when the record does not move the machine.
+// HookOf returns the hook of a record of the journal, for replay; ok is false when the controller does
+// not act on it.
 func HookOf(rec controller.Record) (hook controller.Hook, ok bool) {
 	if rec.Type == TypeThumbnail || len(rec.Body) == 0 {
 		return hook, false
@@ -52,16 +54,39 @@ func HookOf(rec controller.Record) (hook controller.Hook, ok bool) {
 	return hook, err == nil && hook.Kind != ""
 }
 
-// envelope is a hook's members, still as written.
-type envelope struct {
-	typ, event, timestamp, data                                                     value
-	name, streamName, accountID, streamID, feedID, started, ended, priority, source value
-}
+// The members that are read, by their places in envelope.top and envelope.data.
+const (
+	keyType = iota
+	keyEvent
+	keyTimestamp
+	keyData
+)
+
+const (
+	keyName = iota
+	keyStreamName
+	keyAccountID
+	keyStreamID
+	keyFeedID
+	keyStarted
+	keyEnded
+	keySourceID
+	keyPriority
+)
 
 var (
-	topKeys  = []string{"type", "event", "timestamp", "data"}
-	dataKeys = []string{"name", "accountId", "streamId", "feedId", "started", "ended", "sourceId", "priority", "streamName"}
+	topKeys  = [...]string{keyType: "type", keyEvent: "event", keyTimestamp: "timestamp", keyData: "data"}
+	dataKeys = [...]string{
+		keyName: "name", keyStreamName: "streamName", keyAccountID: "accountId", keyStreamID: "streamId",
+		keyFeedID: "feedId", keyStarted: "started", keyEnded: "ended", keySourceID: "sourceId", keyPriority: "priority",
+	}
 )
+
+// envelope is a hook's members, still as written; the zero value stands for what is missing.
+type envelope struct {
+	top  [len(topKeys)]value
+	data [len(dataKeys)]value
+}
 
 // parse is Parse without the pointer; hook.Kind is "" when there is none.
 func parse(body []byte) (rec controller.Record, hook controller.Hook, err error) {
@@ -70,29 +95,31 @@ func parse(body []byte) (rec controller.Record, hook controller.Hook, err error)
 		return rec, hook, err
 	}
 	var name string
-	rec.Account, name, rec.Stream, err = e.stream()
-	if err != nil {
+	if rec.Account, name, err = e.stream(); err != nil {
 		return rec, hook, err
+	}
+	if rec.Account != "" && name != "" {
+		rec.Stream = rec.Account + "/" + name
 	}
 	var sent bool
-	rec.Sent, sent = e.timestamp.time()
-	if rec.Type, err = word(e.typ, spelled(e.typ.raw)); err != nil {
+	rec.Sent, sent = e.top[keyTimestamp].time()
+	if rec.Type, err = identifier(e.top[keyType]); err != nil {
 		return rec, hook, err
 	}
-	if rec.Event, err = word(e.event, spelled(e.event.raw)); err != nil {
+	if rec.Event, err = identifier(e.top[keyEvent]); err != nil {
 		return rec, hook, err
 	}
 	if rec.Type == "" {
 		return rec, hook, errType
 	}
-	kind, err := moves(rec.Type, rec.Event)
+	kind, err := kindOf(rec.Type, rec.Event)
 	if err != nil || kind == "" {
 		return rec, hook, err
 	}
 	switch {
 	case !sent:
 		return rec, hook, errTimestamp
-	case e.data.kind != kindObject:
+	case e.top[keyData].kind != kindObject:
 		return rec, hook, errData
 	case name == "":
 		return rec, hook, errName
@@ -122,99 +149,41 @@ func open(body []byte) (e envelope, err error) {
 		}
 		return e, errNoObject
 	}
-	if err := s.object(topKeys, e.top); err != nil {
+	if err := s.object(topKeys[:], e.top[:]); err != nil {
 		return e, err
 	}
 	if s.space(); s.at != len(body) {
 		return e, errJSON
 	}
-	if e.data.kind == kindObject {
-		// The depth of data within the body was counted when the body was read over.
-		inner := scanner{in: e.data.raw}
-		err = inner.object(dataKeys, e.inner)
+	if data := e.top[keyData]; data.kind == kindObject {
+		inner := scanner{in: data.raw} // its depth was already counted as part of the body's
+		err = inner.object(dataKeys[:], e.data[:])
 	}
 	return e, err
 }
 
-func (e *envelope) top(key []byte, v value) error {
-	switch string(key) {
-	case "type":
-		e.typ = v
-	case "event":
-		e.event = v
-	case "timestamp":
-		e.timestamp = v
-	case "data":
-		e.data = v
-	}
-	return nil
-}
-
-func (e *envelope) inner(key []byte, v value) error {
-	switch string(key) {
-	case "name":
-		e.name = v
-	case "streamName":
-		e.streamName = v
-	case "accountId":
-		e.accountID = v
-	case "streamId":
-		e.streamID = v
-	case "feedId":
-		e.feedID = v
-	case "started":
-		e.started = v
-	case "ended":
-		e.ended = v
-	case "priority":
-		e.priority = v
-	case "sourceId":
-		e.source = v
-	}
-	return nil
-}
-
-// stream finds the stream that the hook names: name, else streamName, else the tail of streamId, which is cut at its first slash. id is "" when
-// account or name is missing.
-func (e *envelope) stream() (account, name, id string, err error) {
-	whole := e.streamID.text()
-	head, tail, cut := controller.SplitID(whole)
-	account, name = head, tail
-	if !cut {
+// stream finds the stream that the hook names. The account is accountId, else the head of streamId;
+// the name is name, else streamName, else the tail of streamId, which is cut at its first slash.
+// Either is "" when it is missing.
+func (e *envelope) stream() (account, name string, err error) {
+	account, name, ok := controller.SplitID(e.data[keyStreamID].text())
+	if !ok {
 		account = ""
 	}
-	if !e.accountID.equal(head) { // else they share whole's memory, like the name below
-		own, err := word(e.accountID, "")
-		if err != nil {
-			return "", "", "", err
-		}
-		if own != "" {
-			account = own
-		}
+	own, err := identifier(e.data[keyAccountID])
+	if err != nil {
+		return "", "", err
 	}
-	for _, v := range [...]value{e.name, e.streamName} {
-		if v.kind == kindString && len(v.raw) > 0 {
-			if !v.equal(tail) {
-				name = v.text()
-			}
-			break
-		}
-	}
-	switch {
-	case account == "" || name == "":
-	case cut && account == head && name == tail:
-		id = whole
-	default:
-		id = account + "/" + name
-	}
+	account = cmp.Or(own, account)
+	name = cmp.Or(e.data[keyName].text(), e.data[keyStreamName].text(), name)
 	if err := checkName(name); err != nil {
-		return account, "", "", err
+		return account, "", err
 	}
-	return account, name, id, nil
+	return account, name, nil
 }
 
 func (e *envelope) feed(kind controller.HookKind, sent time.Time) (controller.Feed, error) {
-	id, err := word(e.feedID, "")
+	id, err := identifier(e.data[keyFeedID])
 	if err != nil {
 		return controller.Feed{}, err
 	}
@@ -222,33 +191,31 @@ func (e *envelope) feed(kind controller.HookKind, sent time.Time) (controller.Fe
 		return controller.Feed{}, errFeed
 	}
 	feed := controller.Feed{ID: id}
-	if feed.SourceID, err = word(e.source, ""); err != nil {
+	if feed.SourceID, err = identifier(e.data[keySourceID]); err != nil {
 		return feed, err
 	}
-	feed.Started, _ = e.started.time()
-	if n, ok := e.priority.int(); ok {
+	feed.Started, _ = e.data[keyStarted].time()
+	if n, ok := e.data[keyPriority].int(); ok {
 		p := int(n)
 		feed.Priority = &p
 	}
 	if kind == controller.HookFeedEnded {
-		if at, ok := e.ended.time(); ok {
-			feed.Ended = at
-		} else {
-			feed.Ended = sent
-		}
+		at, _ := e.data[keyEnded].time()
+		feed.Ended = cmp.Or(at, sent)
 	}
 	return feed, nil
 }
 
-// moves tells which hook of the machine a type and an event are. Both changed their spelling before (camelCase became PascalCase), so case
-// does not count. A missing event is an error where events matter.
-func moves(typ, event string) (controller.HookKind, error) {
-	var kinds [3]controller.HookKind
+// kindOf returns the kind of a hook that the controller acts on, "" for others. The platform has changed
+// the spelling of types and events before (camelCase became PascalCase), so case does not count. A
+// missing event is an error where events matter.
+func kindOf(typ, event string) (controller.HookKind, error) {
+	var kinds []controller.HookKind
 	switch {
 	case strings.EqualFold(typ, TypeViewers):
-		kinds = [3]controller.HookKind{controller.HookAttempt, controller.HookFirstViewer, controller.HookNoViewers}
+		kinds = []controller.HookKind{controller.HookAttempt, controller.HookFirstViewer, controller.HookNoViewers}
 	case strings.EqualFold(typ, TypeFeeds):
-		kinds = [3]controller.HookKind{controller.HookFeedStarted, controller.HookFeedEnded}
+		kinds = []controller.HookKind{controller.HookFeedStarted, controller.HookFeedEnded}
 	default:
 		return "", nil
 	}
@@ -263,38 +230,11 @@ func moves(typ, event string) (controller.HookKind, error) {
 	return "", nil
 }
 
-// spelled returns the usual types and events without an allocation, and "" for all others.
-func spelled(raw []byte) string {
-	switch string(raw) {
-	case TypeViewers:
-		return TypeViewers
-	case TypeFeeds:
-		return TypeFeeds
-	case string(controller.HookAttempt):
-		return string(controller.HookAttempt)
-	case string(controller.HookFirstViewer):
-		return string(controller.HookFirstViewer)
-	case string(controller.HookNoViewers):
-		return string(controller.HookNoViewers)
-	case string(controller.HookFeedStarted):
-		return string(controller.HookFeedStarted)
-	case string(controller.HookFeedEnded):
-		return string(controller.HookFeedEnded)
-	}
-	return ""
-}
-
-// word reads a type, an event or an id. usual is its text where that is known already.
-func word(v value, usual string) (string, error) {
-	if v.kind != kindString {
-		return "", nil
-	}
-	if usual != "" {
-		return usual, nil
-	}
+// identifier reads a type, an event or an id; "" when it is no string.
+func identifier(v value) (string, error) {
 	text := v.text()
-	if len(text) > maxWord || strings.ContainsFunc(text, unicode.IsControl) {
-		return "", errWord
+	if len(text) > maxIdentifier || strings.ContainsFunc(text, unicode.IsControl) {
+		return "", errIdentifier
 	}
 	return text, nil
 }
@@ -311,17 +251,26 @@ func checkName(name string) error {
 	return nil
 }
 
-// Epoch numbers below oldSeconds are seconds, as older hooks had; others are milliseconds. As milliseconds it is in 1973, as seconds in 5138.
+// Epoch numbers below oldSeconds are seconds, as in older hooks; others are milliseconds. The number
+// itself is in 1973 as milliseconds, and in 5138 as seconds.
 const oldSeconds = 100_000_000_000
 
-// time reads an epoch number. Years after 5138 are not believed.
-func (v value) time() (time.Time, bool) {
-	n, ok := v.int()
+// epoch converts an epoch number to a time. ok is false for years after 5138.
+func epoch(n int64) (at time.Time, ok bool) {
 	switch {
-	case !ok || n <= 0 || n > 1000*oldSeconds:
+	case n <= 0 || n > 1000*oldSeconds:
 		return time.Time{}, false
 	case n < oldSeconds:
 		return time.Unix(n, 0).UTC(), true
 	}
 	return time.UnixMilli(n).UTC(), true
+}
+
+// time reads an epoch number.
+func (v value) time() (time.Time, bool) {
+	n, ok := v.int()
+	if !ok {
+		return time.Time{}, false
+	}
+	return epoch(n)
 }

@@ -142,7 +142,7 @@ func TestParseRefuses(t *testing.T) {
 		{"a newline in the name", attempt(`"name":"a\nb"`), errNameChar},
 		{"an escape character in the name", attempt(`"streamId":"A/a\u001b[2J"`), errNameChar},
 		{"no feed id", `{"type":"feeds","event":"started","timestamp":1727442713604,"data":{` + good + `}}`, errFeed},
-		{"a type of a thousand letters", `{"type":"` + strings.Repeat("x", 1000) + `"}`, errWord},
+		{"a type of a thousand letters", `{"type":"` + strings.Repeat("x", 1000) + `"}`, errIdentifier},
 	} {
 		_, hook, err := Parse([]byte(c.body))
 		if err != c.want || hook != nil {

@@ -100,8 +100,8 @@ func TestReceiveJudges(t *testing.T) {
 		{"from the future", viewer("lobby", at(10*time.Minute+time.Second)), controller.Stale, "sent 10m1s in the future by this clock"},
 		{"an unmapped stream", viewer("nobody", at(0)), controller.Ignored, "no stream of the configuration matches"},
 		{"a round-trip test", viewer(ReservedPrefix+"x", at(0)), controller.Ignored, "round-trip test"},
-		{"an unknown type", []byte(`{"type":"new","event":"x"}`), controller.Ignored, "hooks of this type and event move nothing"},
-		{"an unknown event", []byte(`{"type":"feeds","event":"paused"}`), controller.Ignored, "hooks of this type and event move nothing"},
+		{"an unknown type", []byte(`{"type":"new","event":"x"}`), controller.Ignored, "oncue does not act on this type and event"},
+		{"an unknown event", []byte(`{"type":"feeds","event":"paused"}`), controller.Ignored, "oncue does not act on this type and event"},
 		{"an old hook of an unknown type", []byte(`{"type":"new","event":"x","timestamp":1700000000000}`), controller.Stale, "sent 7622h58m34s ago by this clock"},
 		{"no JSON", []byte(`hello`), controller.Quarantined, "the body is not JSON"},
 		{"a hook without a name", []byte(attempt(`"accountId":"ABC123"`)), controller.Quarantined, "the stream's name is missing"},
@@ -192,7 +192,7 @@ func TestReceiveActsOnWhatIsStoredTooLate(t *testing.T) {
 		heard    int
 		word     string
 	}{
-		{"the disk answers again", true, 1, "a hook was stored after its sender was told otherwise"},
+		{"the disk answers again", true, 1, "a hook was stored after its sender was told that it is not"},
 		{"the disk stays away", false, 0, "a signed hook is lost"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
@@ -214,7 +214,7 @@ func TestReceiveActsOnWhatIsStoredTooLate(t *testing.T) {
 				if c.recovers {
 					close(j.free)
 				} else {
-					time.Sleep(unansweredLimit + time.Second)
+					time.Sleep(followLimit + time.Second)
 					close(j.free)
 				}
 				synctest.Wait()

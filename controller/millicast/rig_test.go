@@ -48,7 +48,7 @@ func newBareRig(t testing.TB, secrets map[string][]secret.Value, thumbs Thumbnai
 	g := &rig{clock: vectorTime, sums: map[string]bool{}, unknown: "nobody"}
 	var err error
 	g.Receiver, err = NewReceiver(Options{
-		Journal: g, Machine: g, Thumbnails: thumbs, Now: g.now,
+		Journal: g, Controller: g, Thumbnails: thumbs, Now: g.now,
 		Log: slog.New(slog.NewTextHandler(&lockedWriter{g}, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {

@@ -8,34 +8,33 @@ import (
 	"time"
 )
 
-// When a webhook's secret is renewed, the platform signs with the new one at once, before anybody here can
-// know it, and it does not repeat what was refused. So hooks that no secret verifies are held in memory for a
-// while, in case a secret comes that does.
-//
-// Anybody can send what looks like such a hook, so room is shared out. Peers that brought a verified delivery
-// before have a room of their own, which no stranger can fill. In each room the peer that holds the most
-// loses first, and of its hooks those of the stream that has the most, oldest first. A flood that comes from
-// one peer, or names one stream, displaces itself. One that imitates everything from many peers displaces by
-// chance, so that part of what came before it stays.
+// Anybody can send what looks like a genuine hook, so the space for held hooks is shared out. Peers
+// that brought a verified delivery before have a room of their own, which no stranger can fill. When
+// a room is full, the peer that holds the most loses hooks first, and of its hooks those of the
+// stream that has the most, oldest first. A flood that comes from one peer, or names one stream,
+// displaces itself. One that imitates everything from many peers displaces at random, so that part
+// of what came before it stays.
 const (
-	maxHeldBytes = 12 << 20 // of each of the two rooms, as cost counts
+	maxHeldBytes = 12 << 20 // of each of the two rooms, by heldDelivery.cost
 	maxHeldTime  = 15 * time.Minute
 	maxHeldBody  = 8 << 10 // bytes of a hook; the platform's that move a stream have a few hundred
 
 	heldCost = 512 // bytes of memory that a held hook takes beside its body, at most
 
-	// Below these a share is not looked at: who has so little is not the flood.
+	// Shares below these sizes count as equal: so small a share is not the flood.
 	fairPeer   = maxHeldBytes / 64
 	fairStream = maxHeldBytes / 1024
 
-	heldPicks = 16 // shares that are compared when room has to be made; one is picked by its size
-	heldLooks = 64 // and so many of the peer that is found
+	// To make space, shares are picked at random, weighted by their size; the largest of them loses,
+	// or the largest of so many streams of the same peer.
+	peerSamples   = 16
+	streamSamples = 64
 )
 
-// held are the deliveries that wait for a secret.
+// held is the deliveries that wait for a secret that verifies them.
 type held struct {
 	mu     sync.Mutex
-	rooms  [2]room     // of strangers, and of known peers
+	rooms  [2]room     // for strangers, and for known peers
 	expiry *time.Timer // set while something is held
 	closed bool
 }
@@ -44,15 +43,17 @@ type heldDelivery struct {
 	Delivery
 	sig    signature
 	stream string
-	share  *heldShare // nil: it has left the room, and its body is gone
+	share  *heldShare // nil once it was removed; its body is nil then, too
 }
 
-func (d *heldDelivery) cost() int              { return len(d.Body) + heldCost }
-func (d *heldDelivery) old(now time.Time) bool { return now.Sub(d.Received) > maxHeldTime }
+func (d *heldDelivery) cost() int                  { return len(d.Body) + heldCost }
+func (d *heldDelivery) expired(now time.Time) bool { return now.Sub(d.Received) > maxHeldTime }
+
+func byReceived(a, b *heldDelivery) int { return a.Received.Compare(b.Received) }
 
 // room holds deliveries within maxHeldBytes.
 type room struct {
-	line  []*heldDelivery // oldest first; those that have left it stay until a third is empty
+	line  []*heldDelivery // oldest first; removed ones stay until they are a third of it
 	peers map[string]*heldPeer
 	count int
 	bytes int
@@ -66,11 +67,12 @@ type heldPeer struct {
 // heldShare is what one peer has sent for one stream.
 type heldShare struct {
 	peer  *heldPeer
-	queue []*heldDelivery // oldest first; the first is there
+	queue []*heldDelivery // oldest first; the first one is not removed
 	bytes int
 }
 
-// add puts d into the room that its peer belongs to. Room is made by what the comment at the top says.
+// add puts d into the room that its peer belongs to, and makes space there as the comment at the top
+// says. The caller has mu, here and where no method below says otherwise.
 func (h *held) add(d *heldDelivery, known bool, now time.Time) {
 	if h.closed {
 		return
@@ -80,19 +82,20 @@ func (h *held) add(d *heldDelivery, known bool, now time.Time) {
 		room = &h.rooms[1]
 	}
 	room.add(d)
-	for h.expire(now); room.bytes > maxHeldBytes; {
+	h.expire(now)
+	for room.bytes > maxHeldBytes {
 		room.remove(room.largest().queue[0])
 	}
 	if h.expiry == nil {
-		h.expiry = time.AfterFunc(maxHeldTime, h.expireLater)
+		h.expiry = time.AfterFunc(maxHeldTime, h.runExpiry)
 	}
 }
 
-// expire drops what is too old.
+// expire removes what is too old.
 func (h *held) expire(now time.Time) {
 	for i := range h.rooms {
 		room := &h.rooms[i]
-		for len(room.line) > 0 && (room.line[0].share == nil || room.line[0].old(now)) {
+		for len(room.line) > 0 && (room.line[0].share == nil || room.line[0].expired(now)) {
 			room.remove(room.line[0])
 			room.line[0] = nil
 			room.line = room.line[1:]
@@ -100,19 +103,20 @@ func (h *held) expire(now time.Time) {
 	}
 }
 
-// expireLater gives the memory back when nothing comes any more.
-func (h *held) expireLater() {
+// runExpiry frees the memory when no more deliveries come. It locks mu.
+func (h *held) runExpiry() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.expiry = nil
-	if h.expire(time.Now()); h.count() > 0 && !h.closed {
-		h.expiry = time.AfterFunc(maxHeldTime, h.expireLater)
+	h.expire(time.Now())
+	if h.count() > 0 && !h.closed {
+		h.expiry = time.AfterFunc(maxHeldTime, h.runExpiry)
 	}
 }
 
 func (h *held) count() int { return h.rooms[0].count + h.rooms[1].count }
 
-// close forgets all and holds nothing any more.
+// close removes everything and makes add do nothing. It locks mu.
 func (h *held) close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -123,8 +127,8 @@ func (h *held) close() {
 	}
 }
 
-// takeAll empties the rooms and returns what is not too old, oldest first.
-func (h *held) takeAll(now time.Time) (all []*heldDelivery) {
+// removeAll empties the rooms and returns what is not too old, oldest first.
+func (h *held) removeAll(now time.Time) (all []*heldDelivery) {
 	h.expire(now)
 	for i := range h.rooms {
 		for _, d := range h.rooms[i].line {
@@ -134,7 +138,7 @@ func (h *held) takeAll(now time.Time) (all []*heldDelivery) {
 		}
 	}
 	h.rooms = [2]room{}
-	slices.SortStableFunc(all, func(a, b *heldDelivery) int { return a.Received.Compare(b.Received) })
+	slices.SortStableFunc(all, byReceived)
 	return all
 }
 
@@ -156,25 +160,25 @@ func (r *room) add(d *heldDelivery) {
 	share.queue = append(share.queue, d)
 	r.line = append(r.line, d)
 	r.count++
-	r.weigh(d, d.cost())
+	r.addBytes(d, d.cost())
 	if len(r.line) > r.count+r.count/2+16 {
 		r.line = slices.DeleteFunc(r.line, func(d *heldDelivery) bool { return d.share == nil })
 	}
 }
 
-func (r *room) weigh(d *heldDelivery, bytes int) {
+func (r *room) addBytes(d *heldDelivery, bytes int) {
 	r.bytes += bytes
 	d.share.bytes += bytes
 	d.share.peer.bytes += bytes
 }
 
-// remove takes d out of the room, if it is still there.
+// remove removes d, if it is still there.
 func (r *room) remove(d *heldDelivery) {
 	share := d.share
 	if share == nil {
 		return
 	}
-	r.weigh(d, -d.cost())
+	r.addBytes(d, -d.cost())
 	r.count--
 	d.share, d.Body = nil, nil
 	for len(share.queue) > 0 && share.queue[0].share == nil {
@@ -190,9 +194,9 @@ func (r *room) remove(d *heldDelivery) {
 	}
 }
 
-// largest finds the share that has to give way, in a room that is not empty.
+// largest finds the share that loses a hook, in a room that is not empty.
 func (r *room) largest() (found *heldShare) {
-	for picks := heldPicks; picks > 0; {
+	for samples := peerSamples; samples > 0; {
 		share := r.line[rand.IntN(len(r.line))].share
 		if share == nil {
 			continue
@@ -200,14 +204,14 @@ func (r *room) largest() (found *heldShare) {
 		if found == nil || share.exceeds(found) {
 			found = share
 		}
-		picks--
+		samples--
 	}
-	looks := heldLooks
+	samples := streamSamples
 	for _, share := range found.peer.streams {
 		if share.exceeds(found) {
 			found = share
 		}
-		if looks--; looks == 0 {
+		if samples--; samples == 0 {
 			break
 		}
 	}
@@ -221,7 +225,7 @@ func (s *heldShare) exceeds(t *heldShare) bool {
 	) > 0
 }
 
-// maxKnownPeers bounds what is remembered of those who can sign.
+// maxKnownPeers is how many peers are remembered, those that were heard last.
 const maxKnownPeers = 1024
 
 // knownPeers are the peers that brought verified deliveries, and when they last did.
@@ -230,7 +234,7 @@ type knownPeers struct {
 	last map[string]time.Time
 }
 
-func (k *knownPeers) met(peer string, at time.Time) {
+func (k *knownPeers) add(peer string, at time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.last == nil {
@@ -248,7 +252,7 @@ func (k *knownPeers) met(peer string, at time.Time) {
 	k.last[peer] = at
 }
 
-func (k *knownPeers) knows(peer string) bool {
+func (k *knownPeers) contains(peer string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	_, known := k.last[peer]

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"errors"
 	"strconv"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
-// The platform's hooks are read by a scanner of our own, in one pass and without an allocation, because encoding/json is too lenient for
-// signed input: it takes the last of two equal keys, and TYPE for type, so that two readers of one body can see two different hooks.
+// Hooks are read by a scanner of our own because encoding/json is too lenient for signed input: it
+// takes the last of two equal keys, and TYPE for type, so that two readers of one body can see two
+// different hooks.
 
 const (
 	maxDepth = 16 // of nested objects and arrays; the platform's deepest hooks have 3
@@ -41,13 +43,10 @@ const (
 // value is one JSON value, still as written.
 type value struct {
 	kind kind
-	raw  []byte // of a string: what is between the quotes
+	raw  []byte // without the quotes of a string
 }
 
-// equal reports whether a string value reads as text.
-func (v value) equal(text string) bool { return v.kind == kindString && string(v.raw) == text }
-
-// int gives the value of a whole number that fits an int64.
+// int returns the value of a whole number that fits an int64.
 func (v value) int() (int64, bool) {
 	if v.kind != kindNumber {
 		return 0, false
@@ -56,7 +55,7 @@ func (v value) int() (int64, bool) {
 	return n, err == nil
 }
 
-// text gives the text of a string value, escapes resolved; "" for all other values.
+// text returns the text of a string value, escapes resolved; "" for all other values.
 func (v value) text() string {
 	if v.kind != kindString {
 		return ""
@@ -70,9 +69,9 @@ type scanner struct {
 	depth int
 }
 
-// object reads an object and gives each member to member, which may look at s.in but not move s. Known are the keys that the caller reads:
-// any other spelling of one of them is refused, like two keys that differ in case alone.
-func (s *scanner) object(known []string, member func(key []byte, v value) error) error {
+// object reads an object and puts the value of each key in known at the same index of found. A key
+// that is a known one in another case is refused, like two keys that differ in case alone.
+func (s *scanner) object(known []string, found []value) error {
 	if !s.take('{') {
 		return errJSON
 	}
@@ -93,7 +92,8 @@ func (s *scanner) object(known []string, member func(key []byte, v value) error)
 			return errKeys
 		}
 		key = unescape(key)
-		if err := checkKey(key, seen[:n], known); err != nil {
+		place, err := indexOf(key, known, seen[:n])
+		if err != nil {
 			return err
 		}
 		seen[n] = key
@@ -101,8 +101,8 @@ func (s *scanner) object(known []string, member func(key []byte, v value) error)
 		if err != nil {
 			return err
 		}
-		if err := member(key, v); err != nil {
-			return err
+		if place >= 0 {
+			found[place] = v
 		}
 		if s.space(); s.take('}') {
 			return nil
@@ -113,26 +113,25 @@ func (s *scanner) object(known []string, member func(key []byte, v value) error)
 	}
 }
 
-func checkKey(key []byte, seen [][]byte, known []string) error {
+// indexOf returns the key's place in known, or -1.
+func indexOf(key []byte, known []string, seen [][]byte) (int, error) {
 	for _, k := range seen {
 		if bytes.EqualFold(k, key) {
-			return errTwice
+			return -1, errTwice
 		}
 	}
-	for _, k := range known {
+	for i, k := range known {
 		if string(key) == k {
-			return nil
+			return i, nil
+		}
+		if strings.EqualFold(k, string(key)) {
+			return -1, errSpelling
 		}
 	}
-	for _, k := range known {
-		if bytes.EqualFold([]byte(k), key) {
-			return errSpelling
-		}
-	}
-	return nil
+	return -1, nil
 }
 
-// key reads a member's name and the colon behind it.
+// key reads a member's name and the colon after it.
 func (s *scanner) key() ([]byte, error) {
 	s.space()
 	key, err := s.str()
@@ -175,7 +174,7 @@ func (s *scanner) value() (value, error) {
 	return value{}, errJSON
 }
 
-// skip reads over an object or array up to its closing bracket.
+// skip reads past an object or array, whose opening bracket is next.
 func (s *scanner) skip(end byte, keys bool) error {
 	if s.depth++; s.depth > maxDepth {
 		return errDepth
@@ -203,7 +202,7 @@ func (s *scanner) skip(end byte, keys bool) error {
 	}
 }
 
-// str reads a string and returns what is between the quotes. Its escapes are checked and left in place.
+// str reads a string and returns what is between the quotes. It checks the escapes and leaves them.
 func (s *scanner) str() ([]byte, error) {
 	if !s.take('"') {
 		return nil, errJSON
@@ -227,7 +226,7 @@ func (s *scanner) str() ([]byte, error) {
 	return nil, errJSON
 }
 
-// escape reads over one escape sequence. Half a surrogate pair is refused: it is no character.
+// escape reads past one escape sequence. Half a surrogate pair is refused: it is no character.
 func (s *scanner) escape() bool {
 	if s.at+1 >= len(s.in) {
 		return false
@@ -252,7 +251,7 @@ func (s *scanner) escape() bool {
 	return false
 }
 
-// number reads over a number, by JSON's grammar.
+// number reads past a number, by JSON's grammar.
 func (s *scanner) number() error {
 	s.take('-')
 	if !s.take('0') && !s.digits() {

@@ -18,7 +18,7 @@ import (
 // signature is a decoded MAC.
 type signature [sha1.Size]byte
 
-// parseSignature takes "sha1=" and 40 lower-case hex digits, which is all that the platform sends, and nothing else.
+// parseSignature accepts "sha1=" and 40 lower-case hex digits, which is all that the platform sends.
 func parseSignature(text string) (sig signature, ok bool) {
 	if len(text) != len(signaturePrefix)+2*sha1.Size || text[:len(signaturePrefix)] != signaturePrefix {
 		return sig, false
@@ -34,7 +34,7 @@ func parseSignature(text string) (sig signature, ok bool) {
 	return sig, err == nil
 }
 
-// HasSignature reports whether a delivery has what a secret could verify.
+// HasSignature reports whether a delivery has a well-formed signature.
 func HasSignature(h http.Header) bool {
 	texts := h[SignatureHeader]
 	if len(texts) != 1 {
@@ -44,7 +44,27 @@ func HasSignature(h http.Header) bool {
 	return ok
 }
 
-// keyring holds the secrets of all accounts, ready to verify with. It is not changed once it is in use.
+// verify returns the keys that verify the delivery. When none does, the delivery is held in case that
+// it is the platform's and only oncue's secrets are out of date.
+func (r *Receiver) verify(d Delivery, sig signature) []*key {
+	for {
+		ring := r.ring.Load()
+		if keys := ring.verify(sig, d.Body); len(keys) > 0 {
+			return keys
+		}
+		if r.hold(d, sig, ring) {
+			break
+		}
+		// SetSecrets has come in between, and no longer looks for held deliveries: verify again.
+	}
+	r.forged.Do(func() {
+		r.log.Warn("a delivery was refused: no webhook secret verifies it", "via", d.Via, "size", len(d.Body),
+			"refused_so_far", r.stats.results[causeBadSignature].Load()+1)
+	})
+	return nil
+}
+
+// keyring is the secrets of all accounts, ready to verify with. It is not changed once it is in use.
 type keyring struct {
 	keys     []*key             // by account, then in the order of the account's list
 	accounts map[string]*moment // when the account's last delivery came
@@ -55,8 +75,8 @@ type key struct {
 	index   int // place in the account's list, for reports that must not show the secret
 	text    secret.Value
 	macs    sync.Pool // of hash.Hash keyed with this secret
-	last    *moment   // when it verified last
-	heard   *moment   // the account's, in keyring.accounts
+	last    *moment   // when it last verified a delivery
+	heard   *moment   // keyring.accounts of its account
 }
 
 // newKeyring decodes the secrets. The errors name account and place, never the secret.
@@ -80,7 +100,7 @@ func newKeyring(secrets map[string][]secret.Value) (*keyring, error) {
 	return ring, nil
 }
 
-// inherit takes over when accounts were heard and secrets used. It is for a ring that is not in use yet.
+// inherit copies from old when accounts and secrets were last used. The ring is not in use yet.
 func (r *keyring) inherit(old *keyring) {
 	for account := range r.accounts {
 		if heard, ok := old.accounts[account]; ok {
@@ -97,9 +117,9 @@ func (r *keyring) inherit(old *keyring) {
 	}
 }
 
-// verify appends to found every key that made sig over body. All keys are tried, whatever was found, and compared in constant time: the time
-// taken does not tell which key came close. Two accounts may share a secret, so there can be several.
-func (r *keyring) verify(found []*key, sig signature, body []byte) []*key {
+// verify returns every key that made sig over body; two accounts may share a secret. It tries all keys
+// and compares in constant time, so that the time it takes does not show which key came close.
+func (r *keyring) verify(sig signature, body []byte) (found []*key) {
 	for _, k := range r.keys {
 		if k.made(sig, body) {
 			found = append(found, k)

@@ -52,13 +52,13 @@ func TestVerifyTriesEverySecretOfEveryAccount(t *testing.T) {
 			t.Fatalf("%s: Sign gave no signature", c.signer)
 		}
 		var got []string
-		for _, k := range ring.verify(nil, sig, body) {
+		for _, k := range ring.verify(sig, body) {
 			got = append(got, k.account+"/"+string(rune('0'+k.index)))
 		}
 		if s := strings.Join(got, " "); s != c.want {
 			t.Errorf("signed by %s: verified by %q, want %q", c.signer, s, c.want)
 		}
-		if found := ring.verify(nil, sig, append(body, ' ')); len(found) != 0 {
+		if found := ring.verify(sig, append(body, ' ')); len(found) != 0 {
 			t.Errorf("signed by %s: one more byte still verifies", c.signer)
 		}
 	}

@@ -48,12 +48,12 @@ func (d *Disabled) UnmarshalJSON(b []byte) error {
 	d.Reason = shorten(words(raw.Reason))
 	switch until := raw.Until.(type) {
 	case float64:
-		d.Until, _ = value{kindNumber, strconv.AppendInt(nil, int64(until), 10)}.time()
+		d.Until, _ = epoch(int64(until))
 	case string:
 		if at, err := time.Parse(time.RFC3339, until); err == nil {
 			d.Until = at.UTC()
-		} else {
-			d.Until, _ = value{kindNumber, []byte(until)}.time()
+		} else if n, err := strconv.ParseInt(until, 10, 64); err == nil {
+			d.Until, _ = epoch(n)
 		}
 	}
 	return nil
