@@ -76,6 +76,7 @@ func TestParseNames(t *testing.T) {
 		{"name before the id's tail", `"name":"a","accountId":"A","streamId":"A/b"`, "A", "a"},
 		{"no account", `"name":"lobby"`, "", "lobby"},
 		{"id without account", `"name":"lobby","streamId":"lobby"`, "", "lobby"},
+		{"id that is the account", `"name":"lobby","accountId":"A","streamId":"A"`, "A", "lobby"},
 		{"spaces and case", `"name":" Main Stage ","accountId":"A"`, "A", " Main Stage "},
 		{"escapes", `"name":"\u00fc\ud83d\ude00\"\\\/","accountId":"A"`, "A", `ü😀"\/`},
 		{"escapes in the id", `"streamId":"A\/a\u002fb"`, "A", "a/b"},
