@@ -262,7 +262,17 @@ func (c *Controller) bringBack(account, name string, spec *StreamSpec, state Sta
 // adoptLeft looks at encoders that an earlier process has left running without a word in the store: it was lost, or is
 // an old one. Whoever's they are takes them over; what is nobody's is stopped.
 func (c *Controller) adoptLeft() {
-	defer c.swept.Store(true)
+	defer func() {
+		c.swept.Store(true)
+		for _, s := range c.all() { // one that could have been forgotten before had to wait for this
+			if p := s.published(); p.spec != nil && (p.state.Draining || p.spec.Policy.Pattern != "") {
+				c.mu.RLock()
+				evict := s.evicted
+				c.mu.RUnlock()
+				s.put(posted{evict: evict})
+			}
+		}
+	}()
 	if c.cfg.Left == nil {
 		return
 	}

@@ -45,6 +45,8 @@ type rig struct {
 	saveErr error
 	commits int           // that the controller asked the store for
 	hold    chan struct{} // commits with a state wait for it
+
+	slowLeft time.Duration // how long a start reads the encoders' folders
 }
 
 func newRig(t *testing.T, specs ...controller.StreamSpec) *rig {
@@ -153,6 +155,7 @@ func (r *rig) start() {
 
 // left lists the encoders that have a folder.
 func (r *rig) left() []controller.EncoderSpec {
+	time.Sleep(r.slowLeft)
 	folders, err := filepath.Glob(filepath.Join(r.dir, "encoders-*"))
 	if err != nil {
 		r.t.Error(err)

@@ -363,6 +363,31 @@ func TestStoreLost(t *testing.T) {
 	})
 }
 
+// TestForgottenAfterASlowStart: streams that are over before the folders of their encoders are read are forgotten
+// afterwards: one that is not in the file any more, and one of a pattern that was idle for long.
+func TestForgottenAfterASlowStart(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, spec("gone", "old"))
+		r.pattern = cameras
+		r.boot()
+		for i, name := range []string{"gone", "cam-1"} {
+			r.live(name, fmt.Sprint("F", i))
+			r.leave(name, fmt.Sprint("F", i))
+		}
+		r.end(false)
+		r.pass(time.Hour)
+		r.specs, r.slowLeft = nil, 10*time.Second
+		r.boot()
+		defer r.end(false)
+		r.pass(20 * time.Second)
+		for _, id := range []string{"ACC/gone", "ACC/cam-1"} {
+			if v, there := r.c.Stream(id); there {
+				t.Errorf("%s is not forgotten: %+v", id, v)
+			}
+		}
+	})
+}
+
 // TestClockStepThenRestart: a viewer is in, the clock is set, and the daemon is restarted: the journal's hooks are taken again, and he is not cut off.
 func TestClockStepThenRestart(t *testing.T) {
 	for _, by := range []time.Duration{4 * time.Minute, -4 * time.Minute, 24 * time.Hour} {

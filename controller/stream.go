@@ -238,7 +238,10 @@ func alike(a, b encoders.Status) bool {
 
 // wakeAt is when the stream has to be woken: at its deadline, or to bring the store up to date.
 func (s *stream) wakeAt(now time.Time, spec *StreamSpec) time.Time {
-	at := earlier(s.state.Deadline, s.state.forgetAt(&spec.Policy))
+	at := s.state.Deadline
+	if s.c.swept.Load() { // else it cannot be forgotten, however late it is
+		at = earlier(at, s.state.forgetAt(&spec.Policy))
+	}
 	if lazy := now.Add(lazySave); s.unsaved && (at.IsZero() || lazy.Before(at)) {
 		at = lazy
 	}
