@@ -222,7 +222,7 @@ func (s *site) cpuAtRest() float64 {
 		<-time.After(during)
 		return cpuOf(s.t, s.proc.Process.Pid) - before
 	}
-	s.await("rest", func() bool { return used(4*settle) < 4*settle/20 })
+	s.await("rest", func() bool { return used(12*time.Second) < 12*time.Second/20 })
 	return float64(used(window)) / float64(window) * 100
 }
 

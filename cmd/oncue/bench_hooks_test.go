@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -28,6 +27,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"golang.org/x/sys/unix"
 
+	"github.com/oncue/oncue/cmd/oncue/daemon"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/controller"
 	"github.com/oncue/oncue/controller/millicast"
@@ -237,24 +237,20 @@ func serveOncue(t *testing.T) (addr string) {
 	if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cfg, _, err := configs.Load(file, driverSettings())
+	cfg, _, err := configs.Load(file, daemon.DriverSettings())
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := startDaemon(context.Background(), cfg, io.Discard)
+	d, err := daemon.Start(context.Background(), cfg, io.Discard, func(o *daemon.Options) { o.KeepAlive = true })
 	if err != nil {
 		t.Fatal(err)
 	}
-	hooks := web.NewHooks(web.HookOptions{Receiver: d.inbox, Log: slog.New(slog.DiscardHandler), Observe: d.metrics.ObserveHook, KeepAlive: true})
-	l := listen(t)
-	go func() { _ = hooks.Serve(l) }()
 	t.Cleanup(func() {
-		_ = hooks.Close()
-		if err := d.stop(); err != nil {
+		if err := d.Stop(); err != nil {
 			t.Error(err)
 		}
 	})
-	return l.Addr().String()
+	return d.HookAddr.String()
 }
 
 // newBareJournal appends hooks to a file, all that wait at once, and syncs it: the physical limit of a durable answer.

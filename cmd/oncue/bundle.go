@@ -20,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/oncue/oncue/cmd/oncue/client"
+	"github.com/oncue/oncue/cmd/oncue/daemon"
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/configs/secret"
@@ -47,7 +48,7 @@ func newBundle() *cobra.Command {
 		name := *output
 		if name == "" {
 			host, _ := os.Hostname()
-			name = fmt.Sprintf("oncue-bundle-%s-%s.tar.gz", deviceDir(host), time.Now().UTC().Format("20060102T150405Z"))
+			name = fmt.Sprintf("oncue-bundle-%s-%s.tar.gz", daemon.DeviceDir(host), time.Now().UTC().Format("20060102T150405Z"))
 		}
 		var archive bytes.Buffer
 		b := newBundler(cmd, &archive)
@@ -109,7 +110,7 @@ type bundler struct {
 func newBundler(cmd *cobra.Command, out io.Writer) *bundler {
 	b := &bundler{cmd: cmd, config: cmd.Flag("config").Value.String(), gzip: gzip.NewWriter(out), began: time.Now()}
 	b.archive = tar.NewWriter(b.gzip)
-	b.cfg, _, _ = configs.Load(b.config, driverSettings())
+	b.cfg, _, _ = configs.Load(b.config, daemon.DriverSettings())
 	var secrets []secret.Value
 	if b.cfg != nil {
 		secrets = b.cfg.Secrets()
@@ -210,7 +211,7 @@ func (b *bundler) addVersions(context.Context) error {
 // with problems it adds those.
 func (b *bundler) addConfig(context.Context) error {
 	if b.cfg == nil {
-		_, _, err := configs.Load(b.config, driverSettings())
+		_, _, err := configs.Load(b.config, daemon.DriverSettings())
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 			b.lack("config.yaml", err)
 			return nil
@@ -221,7 +222,7 @@ func (b *bundler) addConfig(context.Context) error {
 		}
 		return nil
 	}
-	text, err := b.cfg.Archive(driverSettings())
+	text, err := b.cfg.Archive(daemon.DriverSettings())
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oncue/oncue/cmd/oncue/daemon"
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/configs/secret"
@@ -131,11 +132,11 @@ func TestNoKeyShowsWhatAReferenceGave(t *testing.T) {
 	}
 	urls := []string{"rtsp://127.0.0.1:1/${HUSH}/1", "http://u:${HUSH}@127.0.0.1:1/?x=${HUSH}"}
 	forms := append(urls, "${HUSH}", "text == `${HUSH}`", "stream == `${HUSH}`", "/{stream}/${HUSH}", "http://127.0.0.1:1/${HUSH}")
-	for _, driver := range slices.Sorted(maps.Keys(drivers)) {
+	for _, driver := range slices.Sorted(maps.Keys(daemon.DriverSettings())) {
 		if bases[driver] == nil {
 			t.Errorf("there is no base for driver %s: add one", driver)
 		}
-		for _, key := range textKeys(reflect.TypeOf(drivers[driver].settings()).Elem(), nil, func(s string) any { return s }) {
+		for _, key := range textKeys(reflect.TypeOf(daemon.DriverSettings()[driver]()).Elem(), nil, func(s string) any { return s }) {
 			name := driver + "." + strings.Join(key.path, ".")
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -173,7 +174,7 @@ func tryCanary(t *testing.T, what, driver string, settings any) bool {
 		t.Fatal(err)
 	}
 	seen := &output{}
-	cfg, warnings, err := configs.Options{Drivers: driverSettings(), Env: func(name string) (string, bool) { return canaries[name], true }}.Parse("c.yaml", text)
+	cfg, warnings, err := configs.Options{Drivers: daemon.DriverSettings(), Env: func(name string) (string, bool) { return canaries[name], true }}.Parse("c.yaml", text)
 	fmt.Fprintln(seen, warnings, err)
 	if err == nil {
 		liveThrough(t, cfg, seen)
@@ -217,12 +218,12 @@ func liveThrough(t *testing.T, cfg *configs.Config, seen *output) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	archive, err := cfg.Archive(driverSettings())
+	archive, err := cfg.Archive(daemon.DriverSettings())
 	fmt.Fprintln(seen, string(archive), err, planPage{term.Screen{Out: seen, Size: 200}}.plan(cfg, true))
 	e, _ := cfg.Encoder("e")
 	log := slog.New(slog.NewTextHandler(seen, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	dir := t.TempDir()
-	enc, err := drivers[e.Driver].open(e.Settings, encoders.Env{Name: "e", Dir: dir, Log: log, Secrets: e.Secrets})
+	enc, err := daemon.OpenDriver(e.Driver, e.Settings, encoders.Env{Name: "e", Dir: dir, Log: log, Secrets: e.Secrets})
 	if err != nil {
 		fmt.Fprintln(seen, err)
 		return

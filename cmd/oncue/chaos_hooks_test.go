@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/oncue/oncue/cmd/oncue/daemon"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/controller"
@@ -323,7 +324,7 @@ func chaosConfigs(c *chaos) {
 		if err := os.WriteFile(s.config()+".try", text, 0o600); err != nil {
 			c.Fatal(err)
 		}
-		if cfg, _, err := configs.Load(s.config()+".try", driverSettings()); err == nil && !bare(cfg) {
+		if cfg, _, err := configs.Load(s.config()+".try", daemon.DriverSettings()); err == nil && len(cfg.Accounts)+len(cfg.Encoders)+len(cfg.Streams) > 0 {
 			continue // still a good one
 		}
 		bad++

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/oncue/oncue/cmd/oncue/client"
+	"github.com/oncue/oncue/cmd/oncue/daemon"
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/controller/millicast"
@@ -32,7 +33,7 @@ func newCheck() *cobra.Command {
 	verbose := cmd.Flags().BoolP("verbose", "v", false, "print all times, the built-in ones as well")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *schema {
-			_, err := cmd.OutOrStdout().Write(configs.Schema(driverSettings()))
+			_, err := cmd.OutOrStdout().Write(configs.Schema(daemon.DriverSettings()))
 			return err
 		}
 		cfg, err := readConfig(*path, cmd.ErrOrStderr(), true)
@@ -53,12 +54,12 @@ func newCheck() *cobra.Command {
 // readConfig is loadConfig for commands that start nothing. Warnings are printed where they are the matter.
 func readConfig(path string, errs io.Writer, warnings bool) (*configs.Config, error) {
 	if !warnings { // nothing is served, so a certificate that only the daemon may read is no matter
-		if cfg, _, err := configs.Load(path, driverSettings()); err == nil {
+		if cfg, _, err := configs.Load(path, daemon.DriverSettings()); err == nil {
 			return cfg, nil
 		}
 	}
 	var printed bytes.Buffer
-	cfg, err := loadConfig(path, &printed, func(p configs.Problem) {
+	cfg, err := daemon.Load(path, &printed, func(p configs.Problem) {
 		if warnings {
 			fmt.Fprintln(errs, p)
 		}
@@ -202,7 +203,7 @@ func exampleJob(st *configs.Stream) encoders.Job {
 
 // planEncoder is what a start would do.
 func planEncoder(cfg *configs.Config, name string, job encoders.Job) ([]string, error) {
-	enc, done, err := openOnly(cfg, name, "")
+	enc, done, err := daemon.OpenEncoder(cfg, name, "")
 	if err != nil {
 		return nil, err
 	}

@@ -30,6 +30,7 @@ func newDemo() *cobra.Command {
 	cmd.Flags().StringVar(&o.listen, "listen", "127.0.0.1:8081", "address of the status page, `HOST:PORT`")
 	cmd.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "show the controller's own log, too")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		o.version, _, _ = build()
 		o.listenSet = cmd.Flags().Changed("listen")
 		if done, err := o.prepare(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr()); done || err != nil {
 			return err
@@ -43,6 +44,7 @@ type demoOptions struct {
 	install, once, verbose bool
 	listen                 string
 	listenSet              bool
+	version                string
 }
 
 // prepare sees to it that there is a C compiler (SQLite is C) and an FFmpeg. When this binary was built without one, it installs it and runs the demo anew from

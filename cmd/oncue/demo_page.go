@@ -107,7 +107,7 @@ func (d *demo) actOn(ctx context.Context, act, name string) (string, error) {
 
 // killEncoder kills the stream's FFmpeg as a crash would.
 func (d *demo) killEncoder(name string) (string, error) {
-	v, _ := d.svc.control.Stream("DEMO/" + name)
+	v, _ := d.svc.Stream("DEMO/" + name)
 	for _, e := range v.Encoders {
 		if e.PID != nil && *e.PID > 0 {
 			d.say("you", "kill the encoder of %s (process %d)", name, *e.PID)
@@ -124,7 +124,7 @@ func (d *demo) killEncoder(name string) (string, error) {
 func (d *demo) forge(ctx context.Context, name string) (string, error) {
 	body := millicast.ViewerMessage(controller.HookAttempt, "DEMO", name, time.Now()).Body()
 	wrong := secret.New("bm90LXRoZS1zZWNyZXQtYXQtYWxs")
-	req, err := millicast.NewRequest(ctx, "http://"+d.svc.hookAddr.String()+"/hooks/millicast", wrong, millicast.ContentJSON, body)
+	req, err := millicast.NewRequest(ctx, "http://"+d.svc.HookAddr.String()+"/hooks/millicast", wrong, millicast.ContentJSON, body)
 	if err != nil {
 		return "", err
 	}

@@ -34,7 +34,7 @@ func TestDemoPageShowsPictures(t *testing.T) {
 	defer cancel()
 	page, cancel = chromedp.NewContext(page)
 	defer cancel()
-	if err := chromedp.Do(page, chromedp.Navigate("http://"+d.svc.adminAddr.String()+"/demo/")); err != nil {
+	if err := chromedp.Do(page, chromedp.Navigate("http://"+d.svc.AdminAddr.String()+"/demo/")); err != nil {
 		t.Fatal(err)
 	}
 	// The pictures are test patterns of many colours.

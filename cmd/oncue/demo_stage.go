@@ -6,13 +6,13 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/oncue/oncue/cmd/oncue/daemon"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/controller"
 	"github.com/oncue/oncue/controller/millicast/simulator"
@@ -48,7 +48,7 @@ type demo struct {
 	out   io.Writer
 	begun time.Time
 	sim   *simulator.Simulator
-	svc   *service
+	svc   *daemon.Daemon
 	dir   string
 	log   *tailBuffer
 
@@ -76,7 +76,7 @@ func runDemo(ctx context.Context, o demoOptions, out, errs io.Writer) error {
 		fmt.Fprintln(out, "demo passed")
 		return nil
 	}
-	fmt.Fprintf(out, "\nrandom viewers come and go from now on; press the buttons at http://%s/demo/ yourself, or Ctrl-C to end\n\n", d.svc.adminAddr)
+	fmt.Fprintf(out, "\nrandom viewers come and go from now on; press the buttons at http://%s/demo/ yourself, or Ctrl-C to end\n\n", d.svc.AdminAddr)
 	d.crowd(ctx)
 	return nil
 }
@@ -103,18 +103,18 @@ func startDemo(ctx context.Context, o demoOptions, out, errs io.Writer) (_ *demo
 	if err != nil {
 		return nil, err
 	}
-	d.svc, err = startDaemon(ctx, cfg, logTo, func(so *serviceOptions) {
-		so.onStory = d.controllerSays
-		so.demo = func(*service) http.Handler { return d.page() }
+	d.svc, err = daemon.Start(ctx, cfg, logTo, func(so *daemon.Options) {
+		so.OnStory = d.controllerSays
+		so.Version, so.Demo = o.version, d.page()
 	})
 	if err != nil {
 		return nil, err
 	}
-	_, err = d.sim.AddWebhook(simulator.Webhook{URL: "http://" + d.svc.hookAddr.String() + "/hooks/millicast", Secret: d.sim.Secret(), Feeds: true, Viewers: true, Thumbnails: true})
+	_, err = d.sim.AddWebhook(simulator.Webhook{URL: "http://" + d.svc.HookAddr.String() + "/hooks/millicast", Secret: d.sim.Secret(), Feeds: true, Viewers: true, Thumbnails: true})
 	if err != nil {
 		return nil, err
 	}
-	fmt.Fprintf(out, "oncue demo: a simulated platform, the real controller, a real FFmpeg\n\n  status page  http://%s/\n  demo page    http://%s/demo/   (what a viewer sees, and buttons)\n\n", d.svc.adminAddr, d.svc.adminAddr)
+	fmt.Fprintf(out, "oncue demo: a simulated platform, the real controller, a real FFmpeg\n\n  status page  http://%s/\n  demo page    http://%s/demo/   (what a viewer sees, and buttons)\n\n", d.svc.AdminAddr, d.svc.AdminAddr)
 	return d, nil
 }
 
@@ -124,7 +124,7 @@ func (d *demo) config(o demoOptions) (*configs.Config, error) {
 	if l, err := net.Listen("tcp", listen); err == nil {
 		l.Close()
 	} else if o.listenSet {
-		return nil, listenError("--listen", listen, err)
+		return nil, daemon.ListenError("--listen", listen, err)
 	} else {
 		listen = "127.0.0.1:0"
 	}
@@ -133,7 +133,7 @@ func (d *demo) config(o demoOptions) (*configs.Config, error) {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
-	return loadConfig(path, d.log, func(configs.Problem) {})
+	return daemon.Load(path, d.log, func(configs.Problem) {})
 }
 
 // close stops the encoders and removes every trace. It may be called twice.
@@ -142,7 +142,7 @@ func (d *demo) close() {
 	d.silent = true
 	d.mu.Unlock()
 	if d.svc != nil {
-		if err := d.svc.stop(); err != nil {
+		if err := d.svc.Stop(); err != nil {
 			fmt.Fprintln(d.out, "the demo did not end cleanly:", err)
 		}
 		d.svc = nil
@@ -179,7 +179,7 @@ func (d *demo) controllerSays(t controller.Transition) {
 func (d *demo) cycle(ctx context.Context) error {
 	const name = "lobby"
 	phase := func(want controller.Phase) func() bool {
-		return func() bool { v, ok := d.svc.control.Stream("DEMO/" + name); return ok && v.Phase == want }
+		return func() bool { v, ok := d.svc.Stream("DEMO/" + name); return ok && v.Phase == want }
 	}
 	d.say("viewer", "opens %s, which is off: the platform sends ViewerAttempt", name)
 	came := time.Now()

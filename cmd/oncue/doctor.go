@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/oncue/oncue/cmd/oncue/client"
+	"github.com/oncue/oncue/cmd/oncue/daemon"
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/controller/millicast"
@@ -233,7 +234,7 @@ func bad(what, hint string) encoders.Finding {
 
 func (d *doctor) examineConfig() []encoders.Finding {
 	var warnings []encoders.Finding
-	cfg, err := loadConfig(d.config, io.Discard, func(p configs.Problem) { warnings = append(warnings, odd(p.String(), "")) })
+	cfg, err := daemon.Load(d.config, io.Discard, func(p configs.Problem) { warnings = append(warnings, odd(p.String(), "")) })
 	var problems configs.Problems
 	switch {
 	case errors.As(err, &problems):
@@ -252,7 +253,7 @@ func (d *doctor) examineConfig() []encoders.Finding {
 // examineEncoder has the driver try itself, for the first stream that uses the encoder. By is the stream for which the
 // daemon uses it now, "" for none.
 func (d *doctor) examineEncoder(ctx context.Context, name, by string) []encoders.Finding {
-	enc, done, err := openOnly(d.cfg, name, "")
+	enc, done, err := daemon.OpenEncoder(d.cfg, name, "")
 	if err != nil {
 		return []encoders.Finding{bad(err.Error(), "")}
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -15,8 +16,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oncue/oncue/cmd/oncue/client"
+	"github.com/oncue/oncue/cmd/oncue/daemon"
 	"github.com/oncue/oncue/cmd/oncue/term"
+	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/sandbox"
 	"github.com/oncue/oncue/store"
 )
 
@@ -29,10 +33,10 @@ const (
 func (d *doctor) examineDataDir(context.Context) []encoders.Finding {
 	dir := d.cfg.DataDir
 	info, err := os.Stat(dir)
-	foreign, refused := errors.AsType[*store.ForeignDirError](store.CheckDir(dir, besideConfig(d.cfg)))
+	foreign, refused := errors.AsType[*store.ForeignDirError](store.CheckDir(dir, daemon.BesideConfig(d.cfg)))
 	switch {
 	case refused && !foreign.Others:
-		return []encoders.Finding{bad(foreign.Error(), term.HintFor(dataDirError(foreign)))}
+		return []encoders.Finding{bad(foreign.Error(), term.HintFor(daemon.DataDirError(foreign)))}
 	case errors.Is(err, fs.ErrNotExist):
 		parent := existing(dir)
 		if unix.Access(parent, unix.W_OK|unix.X_OK) != nil {
@@ -135,7 +139,7 @@ func (d *doctor) examineDaemon(ctx context.Context) []encoders.Finding {
 			what := fmt.Sprintf("%s has changed since the daemon read it at %s, which works by the older one", d.config, loaded)
 			found = append(found, odd(what, "systemctl reload oncue (or oncue reload) has it read again"))
 		}
-		if env := envFile(d.config); changedAfter(env, all.Started.Time) {
+		if env := daemon.EnvFile(d.config); daemon.ChangedAfter(env, all.Started.Time) {
 			what := fmt.Sprintf("%s has changed since the daemon started, which has the older variables", env)
 			found = append(found, odd(what, "systemctl restart oncue, which loses no hook and no encoder"))
 		}
@@ -150,4 +154,23 @@ func sameFile(a, b string) bool {
 	x, errX := os.Stat(a)
 	y, errY := os.Stat(b)
 	return errX == nil && errY == nil && os.SameFile(x, y)
+}
+
+// examineSandbox says what keeps encoders that are processes of this host away from all that they
+// do not need.
+func (d *doctor) examineSandbox(context.Context) []encoders.Finding {
+	if !slices.ContainsFunc(d.cfg.Encoders, func(e *configs.Encoder) bool { return e.Driver == "ffmpeg" }) {
+		return []encoders.Finding{good("no encoder is a process of this host")}
+	}
+	by, open := sandbox.Describe()
+	if by == "" {
+		return []encoders.Finding{odd("this kernel has no Landlock, or this user may not use it: "+
+			"an encoder that a hostile input takes over can do all that the daemon can",
+			"Linux 5.13 and later have it, when its boot parameter lsm= names landlock")}
+	}
+	found := []encoders.Finding{good("encoders are confined by %s: the daemon's files and memory are out of their reach", by)}
+	for _, what := range open {
+		found = append(found, odd("this kernel does not close to encoders: "+what, ""))
+	}
+	return found
 }

@@ -25,6 +25,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oncue/oncue/cmd/oncue/daemon"
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/controller"
 	"github.com/oncue/oncue/controller/millicast"
@@ -447,7 +448,7 @@ func (b fakeBox) on() bool { return !b.Started.IsZero() && b.Stopped.IsZero() }
 // box reads the box of a fake encoder. One that was never switched on is a zero box.
 func (s *site) box(encoder string) (b fakeBox) {
 	s.t.Helper()
-	body, err := os.ReadFile(filepath.Join(s.data(), "encoders", deviceDir(encoder), "fake.json"))
+	body, err := os.ReadFile(filepath.Join(s.data(), "encoders", daemon.DeviceDir(encoder), "fake.json"))
 	if errors.Is(err, os.ErrNotExist) {
 		return b
 	}

@@ -38,7 +38,9 @@ var arrows = map[string][]string{
 	"store":                               {"controller"},
 
 	"cmd/oncue/client": {"cmd/oncue/term", "configs", "configs/secret", "controller", "controller/millicast"},
-	"cmd/oncue/term":   {"controller", "controller/web", "encoders"},
+	"cmd/oncue/daemon": {"cmd/oncue/term", "configs", "configs/secret", "controller", "controller/millicast", "controller/notify",
+		"controller/web", "encoders", "encoders/fake", "encoders/ffmpeg", "encoders/httpapi", "encoders/obs", "store"},
+	"cmd/oncue/term": {"controller", "controller/web", "encoders"},
 
 	// Helpers of tests.
 	"encoders/encodertest": {"encoders", "configs/secret"},
@@ -58,8 +60,8 @@ var homes = map[string][]string{
 	"github.com/prometheus/":       {"controller/web"},
 	"github.com/nicholas-fedor/":   {"controller/notify"},
 	"github.com/hashicorp/":        {"controller/millicast", "encoders/httpapi"},
-	"github.com/go-co-op/gocron/":  {"controller", "cmd/oncue"},
-	"github.com/coreos/go-systemd": {"controller/web", "cmd/oncue", "cmd/oncue/term"},
+	"github.com/go-co-op/gocron/":  {"controller", "cmd/oncue/daemon"},
+	"github.com/coreos/go-systemd": {"controller/web", "cmd/oncue/daemon", "cmd/oncue/term"},
 }
 
 // TestHouse holds the arrows between the packages.

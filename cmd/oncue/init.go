@@ -9,15 +9,14 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 	xterm "golang.org/x/term"
 
 	"github.com/oncue/oncue/cmd/oncue/client"
+	"github.com/oncue/oncue/cmd/oncue/daemon"
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/configs/secret"
@@ -163,7 +162,7 @@ func (a *answers) filled() *answers {
 
 // problems are those of the configuration that the answers make.
 func (a *answers) problems(path string) configs.Problems {
-	_, _, err := configs.Options{Drivers: driverSettings()}.Parse(path, a.yaml(false))
+	_, _, err := configs.Options{Drivers: daemon.DriverSettings()}.Parse(path, a.yaml(false))
 	var problems configs.Problems
 	errors.As(err, &problems)
 	if strings.Contains(a.stream, "://") {
@@ -197,7 +196,7 @@ func (a *answers) refuse(path string, errs io.Writer) error {
 
 // write makes the file, tries it, and only then puts it in place.
 func (a *answers) write(path string, replace bool, errs io.Writer) error {
-	_, socket := packaged(path)
+	_, socket := daemon.Packaged(path)
 	text := a.yaml(socket)
 	if err := a.refuse(path, errs); err != nil {
 		return err
@@ -211,31 +210,13 @@ func (a *answers) write(path string, replace bool, errs io.Writer) error {
 		}
 		return fmt.Errorf("write the configuration: %w", err)
 	}
-	if gid, ok := packaged(path); ok { // the daemon runs as a user of its own, which must read the file
+	if gid, ok := daemon.Packaged(path); ok { // the daemon runs as a user of its own, which must read the file
 		if err := errors.Join(os.Chown(path, -1, gid), os.Chmod(path, 0o640)); err != nil {
 			return fmt.Errorf("let the group oncue read the configuration: %w", err)
 		}
 	}
 	return nil
 }
-
-// packaged reports whether the file is the one of the installed package, whose socket unit holds the port, and the group that must read it.
-func packaged(path string) (gid int, ok bool) {
-	if path != configs.DefaultFile {
-		return 0, false
-	}
-	if _, err := os.Stat(socketUnit); err != nil {
-		return 0, false
-	}
-	group, err := user.LookupGroup("oncue")
-	if err != nil {
-		return 0, false
-	}
-	gid, err = strconv.Atoi(group.Gid)
-	return gid, err == nil
-}
-
-const socketUnit = "/lib/systemd/system/oncue.socket"
 
 // yaml is the configuration, with what a newcomer wants to know beside it.
 func (a *answers) yaml(socket bool) []byte {
@@ -314,7 +295,7 @@ func (a *answers) farewell(out io.Writer, path string) {
 	if path != configs.DefaultFile {
 		where = " --config " + path
 	}
-	if _, ok := packaged(path); ok {
+	if _, ok := daemon.Packaged(path); ok {
 		fmt.Fprint(out, "\nnext: oncue doctor\n      systemctl restart oncue\n")
 		return
 	}

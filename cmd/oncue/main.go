@@ -8,15 +8,17 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/oncue/oncue/cmd/oncue/client"
-	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/spf13/cobra"
+
+	"github.com/oncue/oncue/cmd/oncue/client"
+	"github.com/oncue/oncue/cmd/oncue/daemon"
+	"github.com/oncue/oncue/cmd/oncue/term"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := closeMemory(); err != nil { // no kernel refuses it
+	if err := daemon.CloseMemory(); err != nil { // no kernel refuses it
 		fmt.Fprintln(os.Stderr, "error: secrets in memory cannot be kept from other processes:", err)
 	}
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))

@@ -1,23 +1,17 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"syscall"
-	"time"
+
+	"github.com/spf13/cobra"
 
 	"github.com/oncue/oncue/cmd/oncue/client"
+	"github.com/oncue/oncue/cmd/oncue/daemon"
 	"github.com/oncue/oncue/cmd/oncue/term"
-	"github.com/spf13/cobra"
 )
-
-// reloadLimit is how long a daemon may take; one that is still starting reloads when it has
-// started.
-const reloadLimit = 60 * time.Second
 
 func newReload() *cobra.Command {
 	cmd := &cobra.Command{
@@ -36,7 +30,7 @@ func newReload() *cobra.Command {
 		var refused []string
 		var err error
 		if *pid != 0 {
-			refused, err = reloadBySignal(*pid)
+			refused, err = daemon.ReloadBySignal(*pid)
 		} else {
 			refused, err = reloadByAdmin(cmd)
 		}
@@ -72,36 +66,4 @@ func reloadByAdmin(cmd *cobra.Command) ([]string, error) {
 		return r.Problems, nil
 	}
 	return nil, err
-}
-
-// reloadBySignal needs nothing of the configuration, which may be broken. It waits for the verdict
-// on a reload that began after the signal: one that was under way may have read the file before.
-func reloadBySignal(pid int) ([]string, error) {
-	file := verdictFile()
-	if file == "" {
-		return nil, term.Usage(errors.New("--pid needs RUNTIME_DIRECTORY, " +
-			"the folder in which the daemon tells what became of it"))
-	}
-	sent := sinceBoot()
-	if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
-		return nil, fmt.Errorf("signal the daemon, process %d: %w", pid, err)
-	}
-	look := time.NewTicker(20 * time.Millisecond)
-	defer look.Stop()
-	for end := time.After(reloadLimit); ; {
-		var v verdict
-		text, err := os.ReadFile(file)
-		if err == nil && json.Unmarshal(text, &v) == nil && v.Begun >= sent {
-			return v.Refused, nil
-		}
-		select {
-		case <-look.C:
-		case <-end:
-			return nil, term.Hint(fmt.Errorf("the daemon, process %d, has not reloaded within %s", pid, term.Span(reloadLimit)),
-				"its log may tell why: journalctl -u oncue")
-		}
-		if err := syscall.Kill(pid, 0); err != nil {
-			return nil, fmt.Errorf("the daemon, process %d, has ended", pid)
-		}
-	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/oncue/oncue/cmd/oncue/client"
+	"github.com/oncue/oncue/cmd/oncue/daemon"
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/encoders"
@@ -130,7 +131,7 @@ func (t *trial) run(ctx context.Context, what string, verbose bool) error {
 		return err
 	}
 	var done func()
-	if t.enc, done, err = openOnly(t.cfg, t.name, dir); err != nil {
+	if t.enc, done, err = daemon.OpenEncoder(t.cfg, t.name, dir); err != nil {
 		return err
 	}
 	defer done()
@@ -166,7 +167,7 @@ func tryDir(name string) (string, error) {
 	if info, err := os.Stat(existing(base)); os.Geteuid() == 0 && (err != nil || !ownedBySelf(info)) {
 		base = "/var/cache"
 	}
-	dir := filepath.Join(base, "oncue", "try", deviceDir(name))
+	dir := filepath.Join(base, "oncue", "try", daemon.DeviceDir(name))
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("a folder for the trial: %w", err)
 	}
@@ -277,7 +278,7 @@ func completeEncoders(cmd *cobra.Command, args []string, _ string) ([]string, co
 	if len(args) == 1 {
 		return []string{"start", "stop", "status"}, nothing
 	}
-	cfg, _, err := configs.Load(cmd.Flag("config").Value.String(), driverSettings())
+	cfg, _, err := configs.Load(cmd.Flag("config").Value.String(), daemon.DriverSettings())
 	if err != nil || len(args) > 1 {
 		return nil, nothing
 	}

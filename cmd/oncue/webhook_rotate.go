@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/oncue/oncue/cmd/oncue/client"
+	"github.com/oncue/oncue/cmd/oncue/daemon"
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/controller"
@@ -73,12 +74,12 @@ func (d *webhookCmd) rotateByDaemon(ctx context.Context, daemon *client.Client) 
 
 // rotateHere does what the daemon would, in the data directory that no daemon uses.
 func (d *webhookCmd) rotateHere(ctx context.Context) (out rotation, err error) {
-	if err := becomeOwner(d.cfg); err != nil {
+	if err := daemon.BecomeOwner(d.cfg); err != nil {
 		return out, err
 	}
-	st, err := store.Open(ctx, store.Options{Dir: d.cfg.DataDir, Shared: besideConfig(d.cfg), LockWait: time.Second})
+	st, err := store.Open(ctx, store.Options{Dir: d.cfg.DataDir, Shared: daemon.BesideConfig(d.cfg), LockWait: time.Second})
 	if foreign := (*store.ForeignDirError)(nil); errors.As(err, &foreign) {
-		return out, dataDirError(err)
+		return out, daemon.DataDirError(err)
 	} else if err != nil {
 		return out, term.Hint(err, "a daemon that does not answer may hold the data directory; --admin URL names its admin side")
 	}
@@ -112,7 +113,7 @@ func (d *webhookCmd) rotateHere(ctx context.Context) (out rotation, err error) {
 
 // keepRotated puts the new secret and the old one before those that the store keeps already.
 func keepRotated(ctx context.Context, st *store.Store, account string, before, after secret.Value) error {
-	text, err := st.Setting(ctx, secretsKey(account))
+	text, err := st.Setting(ctx, daemon.SecretsKey(account))
 	if err != nil {
 		return err
 	}
@@ -124,7 +125,7 @@ func keepRotated(ctx context.Context, st *store.Store, account string, before, a
 	}
 	list := []string{after.Reveal()}
 	for _, s := range append([]string{before.Reveal()}, kept...) {
-		if s != "" && s != after.Reveal() && len(list) < keptSecrets && !slices.Contains(list, s) {
+		if s != "" && s != after.Reveal() && len(list) < daemon.KeptSecrets && !slices.Contains(list, s) {
 			list = append(list, s)
 		}
 	}
@@ -132,5 +133,5 @@ func keepRotated(ctx context.Context, st *store.Store, account string, before, a
 	if err != nil {
 		return err
 	}
-	return st.SetSetting(ctx, secretsKey(account), string(data))
+	return st.SetSetting(ctx, daemon.SecretsKey(account), string(data))
 }

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -30,7 +30,7 @@ func (a *account) close() {
 }
 
 // openAccounts makes clients for new and changed accounts, and keeps the others.
-func (d *service) openAccounts(p *plan) (map[string]controller.AccountSpec, error) {
+func (d *Daemon) openAccounts(p *plan) (map[string]controller.AccountSpec, error) {
 	specs := map[string]controller.AccountSpec{}
 	next := map[string]*account{}
 	url := ""
@@ -67,7 +67,7 @@ func (d *service) openAccounts(p *plan) (map[string]controller.AccountSpec, erro
 	return specs, nil
 }
 
-func (d *service) openAccount(cfg *configs.Account, url string) (*account, error) {
+func (d *Daemon) openAccount(cfg *configs.Account, url string) (*account, error) {
 	a := &account{cfg: *cfg, url: url}
 	if !cfg.APISecret.Set() {
 		return a, nil
@@ -126,12 +126,12 @@ func refused(err error) error {
 
 // Webhook secrets that came from the API are kept in the store, newest first: a hook that was signed before a rotation may still be on its way, and the file's
 // secrets are not the only ones then.
-const keptSecrets = 3
+const KeptSecrets = 3
 
-func secretsKey(account string) string { return "webhook-secrets/" + account }
+func SecretsKey(account string) string { return "webhook-secrets/" + account }
 
-func (d *service) keptSecrets(ctx context.Context, account string) ([]secret.Value, error) {
-	text, err := d.store.Setting(ctx, secretsKey(account))
+func (d *Daemon) keptSecrets(ctx context.Context, account string) ([]secret.Value, error) {
+	text, err := d.store.Setting(ctx, SecretsKey(account))
 	if err != nil || text == "" {
 		return nil, err
 	}
@@ -147,7 +147,7 @@ func (d *service) keptSecrets(ctx context.Context, account string) ([]secret.Val
 }
 
 // keepSecrets puts secrets from the API before those that are kept, and brings them into force.
-func (d *service) keepSecrets(ctx context.Context, account string, fresh []secret.Value) error {
+func (d *Daemon) keepSecrets(ctx context.Context, account string, fresh []secret.Value) error {
 	d.keeping.Lock()
 	defer d.keeping.Unlock()
 	kept, err := d.keptSecrets(ctx, account)
@@ -156,7 +156,7 @@ func (d *service) keepSecrets(ctx context.Context, account string, fresh []secre
 	}
 	var list []string
 	for _, s := range append(slices.Clone(fresh), kept...) {
-		if s.Set() && !slices.Contains(list, s.Reveal()) && len(list) < max(keptSecrets, len(fresh)) {
+		if s.Set() && !slices.Contains(list, s.Reveal()) && len(list) < max(KeptSecrets, len(fresh)) {
 			list = append(list, s.Reveal())
 		}
 	}
@@ -171,21 +171,21 @@ func (d *service) keepSecrets(ctx context.Context, account string, fresh []secre
 	if err != nil {
 		return err
 	}
-	if err := d.store.SetSetting(ctx, secretsKey(account), string(text)); err != nil {
+	if err := d.store.SetSetting(ctx, SecretsKey(account), string(text)); err != nil {
 		return err
 	}
 	return d.useSecrets(ctx)
 }
 
 // setSecrets is useSecrets for those who have kept none.
-func (d *service) setSecrets(ctx context.Context) error {
+func (d *Daemon) setSecrets(ctx context.Context) error {
 	d.keeping.Lock()
 	defer d.keeping.Unlock()
 	return d.useSecrets(ctx)
 }
 
 // useSecrets tells the inbox every secret that may sign: the file's and the kept ones. The caller holds keeping.
-func (d *service) useSecrets(ctx context.Context) error {
+func (d *Daemon) useSecrets(ctx context.Context) error {
 	d.mu.Lock()
 	accounts := d.accounts // replaced by a reload, and never changed
 	d.mu.Unlock()
@@ -207,7 +207,7 @@ func (d *service) useSecrets(ctx context.Context) error {
 }
 
 // rotate gives the account's webhook a new secret; hooks signed with the old one are still taken.
-func (d *service) rotate(ctx context.Context, id string) (web.Rotation, error) {
+func (d *Daemon) rotate(ctx context.Context, id string) (web.Rotation, error) {
 	d.mu.Lock()
 	a := d.accounts[id]
 	d.mu.Unlock()

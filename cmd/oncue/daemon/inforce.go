@@ -1,8 +1,7 @@
-package main
+package daemon
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,10 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
@@ -33,7 +29,7 @@ type inForce struct {
 	refused []string  // what is wrong with the file that was read last; nil: it is in force
 }
 
-func (d *service) setInForce(cfg *configs.Config) {
+func (d *Daemon) setInForce(cfg *configs.Config) {
 	file, err := filepath.Abs(cfg.File)
 	if err != nil {
 		file = cfg.File
@@ -47,7 +43,7 @@ func (d *service) setInForce(cfg *configs.Config) {
 }
 
 // tellStatus is for the line Status: of systemctl status.
-func (d *service) tellStatus() {
+func (d *Daemon) tellStatus() {
 	d.mu.Lock()
 	words := d.inForce.words
 	if d.inForce.refused != nil {
@@ -58,7 +54,7 @@ func (d *service) tellStatus() {
 }
 
 // configState is what the admin side shows.
-func (d *service) configState() (web.ConfigState, []string) {
+func (d *Daemon) configState() (web.ConfigState, []string) {
 	d.mu.Lock()
 	f := d.inForce
 	d.mu.Unlock()
@@ -82,7 +78,7 @@ func notReloaded(problems []string) string {
 }
 
 // reload takes the file anew and returns what is wrong with it. A bad one changes nothing.
-func (d *service) reload(path string) (refused []string) {
+func (d *Daemon) reload(path string) (refused []string) {
 	begun := sinceBoot()
 	d.notifySystemd("RELOADING=1")
 	refused, err := d.reloadFrom(path)
@@ -105,7 +101,7 @@ func (d *service) reload(path string) (refused []string) {
 }
 
 // reloadFrom returns the problems of a file that is refused for those.
-func (d *service) reloadFrom(path string) (refused []string, err error) {
+func (d *Daemon) reloadFrom(path string) (refused []string, err error) {
 	cfg, warnings, missing, err := loadWhole(path)
 	if err != nil {
 		var problems configs.Problems
@@ -130,7 +126,7 @@ func (d *service) reloadFrom(path string) (refused []string, err error) {
 	for _, w := range warnings {
 		d.log.Warn("configuration", "problem", w.String())
 	}
-	if file := envFile(path); d.changedSinceStart(file) {
+	if file := EnvFile(path); d.changedSinceStart(file) {
 		d.log.Warn("the daemon has the variables of its start; a restart brings those that the file sets now",
 			"file", file)
 	}
@@ -159,7 +155,7 @@ func (d *service) reloadFrom(path string) (refused []string, err error) {
 }
 
 // askReload is the admin side's Reload.
-func (d *service) askReload(ctx context.Context) ([]string, error) {
+func (d *Daemon) askReload(ctx context.Context) ([]string, error) {
 	answer := make(chan []string, 1)
 	select {
 	case d.reloads <- answer:
@@ -195,15 +191,15 @@ func fixedChanges(old, new *configs.Config) []string {
 	return keys
 }
 
-// envFile is where the package's unit takes its variables from (EnvironmentFile=): beside the
+// EnvFile is where the package's unit takes its variables from (EnvironmentFile=): beside the
 // configuration.
-func envFile(config string) string { return filepath.Join(filepath.Dir(config), "oncue.env") }
+func EnvFile(config string) string { return filepath.Join(filepath.Dir(config), "oncue.env") }
 
 // olderThan names the file that has variables which the daemon lacks; a reload cannot bring them.
 // Where the daemon may not read the file, as with the package, that it was written after the start
 // tells enough.
-func (d *service) olderThan(config string, missing []string) string {
-	file := envFile(config)
+func (d *Daemon) olderThan(config string, missing []string) string {
+	file := EnvFile(config)
 	text, err := os.ReadFile(file)
 	switch {
 	case len(missing) == 0:
@@ -214,9 +210,9 @@ func (d *service) olderThan(config string, missing []string) string {
 	return ""
 }
 
-func (d *service) changedSinceStart(file string) bool { return changedAfter(file, d.begun) }
+func (d *Daemon) changedSinceStart(file string) bool { return ChangedAfter(file, d.begun) }
 
-func changedAfter(file string, at time.Time) bool {
+func ChangedAfter(file string, at time.Time) bool {
 	info, err := os.Stat(file)
 	return err == nil && info.ModTime().After(at)
 }
@@ -230,46 +226,10 @@ func setBy(text []byte, names []string) []string {
 
 // tellShell says how a shell gets the variables that the service has.
 func tellShell(errs io.Writer, config string, missing []string) {
-	file := envFile(config)
+	file := EnvFile(config)
 	text, err := os.ReadFile(file)
 	if err == nil && len(setBy(text, missing)) > 0 {
 		fmt.Fprintf(errs, "hint: the service has the variables of %s; a shell gets them by: set -a; . %s; set +a\n",
 			file, file)
 	}
-}
-
-// verdict is what became of a reload, for oncue reload, which has sent the signal.
-type verdict struct {
-	Begun   time.Duration `json:"begun"` // since the machine's start
-	Refused []string      `json:"refused"`
-}
-
-// verdictFile stands in the folder that systemd makes for the service and tells it and its
-// ExecReload of.
-func verdictFile() string {
-	dir, _, _ := strings.Cut(os.Getenv("RUNTIME_DIRECTORY"), ":")
-	if dir == "" {
-		return ""
-	}
-	return filepath.Join(dir, "reload.json")
-}
-
-func saveVerdict(v verdict) error {
-	file := verdictFile()
-	if file == "" {
-		return nil
-	}
-	text, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	return writeNew(file, text, true)
-}
-
-func sinceBoot() time.Duration {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
-		return 0
-	}
-	return time.Duration(t.Nano())
 }

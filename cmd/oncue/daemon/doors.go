@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"cmp"
@@ -25,17 +25,17 @@ func openDoors(sockets *web.Sockets, cfg *configs.Config) (d doors, err error) {
 		}
 	}()
 	if d.admin, err = sockets.Listen(cfg.Admin.Listen, web.SocketAdmin); err != nil {
-		return d, listenError("admin.listen", cfg.Admin.Listen, err)
+		return d, ListenError("admin.listen", cfg.Admin.Listen, err)
 	}
 	if file := cfg.Admin.Socket; file != "" {
 		more, err := sockets.Listen("unix:"+file, web.SocketAdmin)
 		if err != nil {
-			return d, listenError("admin.socket", file, err)
+			return d, ListenError("admin.socket", file, err)
 		}
 		d.admin = append(d.admin, more...)
 	}
 	if d.hooks, err = sockets.Listen(cfg.Listen, web.SocketHooks); err != nil {
-		return d, listenError("listen", cfg.Listen, err)
+		return d, ListenError("listen", cfg.Listen, err)
 	}
 	return d, nil
 }
@@ -47,8 +47,8 @@ func (d doors) close() {
 	}
 }
 
-// listenError names the key and the address, and the way out that goes with the cause.
-func listenError(key, addr string, err error) error {
+// ListenError names the key and the address, and the way out that goes with the cause.
+func ListenError(key, addr string, err error) error {
 	file, unix := strings.CutPrefix(addr, "unix:")
 	unix = unix || strings.HasPrefix(addr, "/")
 	_, port, _ := net.SplitHostPort(addr)

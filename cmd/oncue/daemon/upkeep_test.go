@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -45,12 +45,12 @@ streams: {lobby: {encoder: box}}
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := loadConfig(path, io.Discard, func(configs.Problem) {})
+	cfg, err := Load(path, io.Discard, func(configs.Problem) {})
 	if err != nil {
 		t.Fatal(err)
 	}
-	start := func() *service {
-		svc, err := startDaemon(ctx, cfg, io.Discard)
+	start := func() *Daemon {
+		svc, err := Start(ctx, cfg, io.Discard)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -66,7 +66,7 @@ streams: {lobby: {encoder: box}}
 		t.Errorf("the webhook is %+v", hook)
 	}
 	send := func() int {
-		return sendSigned(ctx, t, svc.hookAddr.String(), hook.Secret, controller.HookAttempt, "ACC", "lobby")
+		return sendSigned(ctx, t, svc.HookAddr.String(), hook.Secret, controller.HookAttempt, "ACC", "lobby")
 	}
 	if err := waitUntil(ctx, func() bool { return send() == 200 }); err != nil {
 		t.Fatal("a hook signed with the webhook's own secret is not taken")
@@ -77,11 +77,11 @@ streams: {lobby: {encoder: box}}
 	if err := waitUntil(ctx, func() bool { return sim.Webhooks()[0].DisabledUntil.IsZero() }); err != nil {
 		t.Error("a disabled webhook is not switched on again")
 	}
-	if err := svc.stop(); err != nil {
+	if err := svc.Stop(); err != nil {
 		t.Error(err)
 	}
 	svc = start()
-	defer svc.stop()
+	defer svc.Stop()
 	if status := send(); status != 200 {
 		t.Errorf("after a restart the kept secret is refused: %d", status)
 	}
@@ -122,20 +122,20 @@ func TestSecretsKeptAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "oncue.yaml")
 	text := fmt.Sprintf("listen: \"127.0.0.1:0\"\nadmin: {listen: \"unix:%s/admin.sock\"}\ndata_dir: %s/data\naccounts: {A: {webhook_secrets: [%[3]q]}, B: {webhook_secrets: [%[3]q]}}\n",
-		dir, dir, testSecret.Reveal())
+		dir, dir, "c2VjcmV0LWtleS1mb3ItdGVzdHM=")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := loadConfig(path, io.Discard, func(configs.Problem) {})
+	cfg, err := Load(path, io.Discard, func(configs.Problem) {})
 	if err != nil {
 		t.Fatal(err)
 	}
-	svc, err := startDaemon(t.Context(), cfg, io.Discard)
+	svc, err := Start(t.Context(), cfg, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var all sync.WaitGroup
-	for n := range keptSecrets {
+	for n := range KeptSecrets {
 		for _, account := range []string{"A", "B"} {
 			all.Go(func() {
 				fresh := secret.New(base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "%s %d", account, n)))
@@ -156,11 +156,11 @@ func TestSecretsKeptAtOnce(t *testing.T) {
 	}
 	all.Wait()
 	for _, account := range []string{"A", "B"} {
-		if kept, err := svc.keptSecrets(t.Context(), account); err != nil || len(kept) != keptSecrets {
+		if kept, err := svc.keptSecrets(t.Context(), account); err != nil || len(kept) != KeptSecrets {
 			t.Errorf("%s: %d secrets are kept, %v", account, len(kept), err)
 		}
 	}
-	if err := svc.stop(); err != nil {
+	if err := svc.Stop(); err != nil {
 		t.Error(err)
 	}
 }

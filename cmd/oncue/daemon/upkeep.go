@@ -1,11 +1,11 @@
-package main
+package daemon
 
 import (
 	"context"
 	"fmt"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/daemon"
+	systemd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/go-co-op/gocron/v2"
 
 	"github.com/oncue/oncue/store"
@@ -23,7 +23,7 @@ const (
 	upkeepLimit = 10 * time.Minute
 )
 
-func (d *service) beginUpkeep() error {
+func (d *Daemon) beginUpkeep() error {
 	var err error
 	if d.upkeep, err = gocron.NewScheduler(); err != nil {
 		return fmt.Errorf("make the scheduler: %w", err)
@@ -40,7 +40,7 @@ func (d *service) beginUpkeep() error {
 		{backupEvery, d.backup, nil},
 		{pruneEvery, d.prune, nil},
 	}
-	if interval, err := daemon.SdWatchdogEnabled(false); err == nil && interval > 0 {
+	if interval, err := systemd.SdWatchdogEnabled(false); err == nil && interval > 0 {
 		jobs = append(jobs, struct {
 			every time.Duration
 			do    func(context.Context)
@@ -62,7 +62,7 @@ func (d *service) beginUpkeep() error {
 }
 
 // careForWebhooks looks after the webhook of each account that asks for it, and looks at that of the others, where there is an API secret.
-func (d *service) careForWebhooks(ctx context.Context) {
+func (d *Daemon) careForWebhooks(ctx context.Context) {
 	d.mu.Lock()
 	accounts := d.accounts
 	d.mu.Unlock()
@@ -86,7 +86,7 @@ func (d *service) careForWebhooks(ctx context.Context) {
 	}
 }
 
-func (d *service) sweep(ctx context.Context) {
+func (d *Daemon) sweep(ctx context.Context) {
 	d.mu.Lock()
 	policy := retention(d.plan)
 	d.mu.Unlock()
@@ -103,13 +103,13 @@ func retention(p *plan) store.Policy {
 	return store.Policy{Journal: r.Events, History: r.History, MaxBytes: int64(r.MaxSize)}
 }
 
-func (d *service) backup(ctx context.Context) {
+func (d *Daemon) backup(ctx context.Context) {
 	if err := d.store.Backup(ctx); err != nil {
 		d.log.Error("the database could not be backed up", "error", err)
 	}
 }
 
-func (d *service) prune(context.Context) {
+func (d *Daemon) prune(context.Context) {
 	if _, err := d.thumbs.Prune(time.Now().Add(-keepPicture)); err != nil {
 		d.log.Error("old pictures could not be removed", "error", err)
 	}
@@ -117,7 +117,7 @@ func (d *service) prune(context.Context) {
 
 // feedWatchdog tells systemd that the daemon is alive, after a proof of it: the machine's locks can be had, and the store answers, be it with a complaint.
 // A full disk is no reason to be killed.
-func (d *service) feedWatchdog(ctx context.Context) {
+func (d *Daemon) feedWatchdog(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	if err := d.control.Pulse(ctx); err != nil {

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"fmt"
@@ -6,8 +6,9 @@ import (
 	"os"
 	"time"
 
-	"github.com/oncue/oncue/cmd/oncue/term"
 	"golang.org/x/sys/unix"
+
+	"github.com/oncue/oncue/cmd/oncue/term"
 )
 
 // logSink is where the log goes. It never waits: when nobody takes the log, as behind a stopped terminal or a stuck collector, lines are dropped and

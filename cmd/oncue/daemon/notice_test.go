@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -38,15 +38,15 @@ func TestNoticeOfTheStart(t *testing.T) {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := loadConfig(path, os.Stderr, func(configs.Problem) {})
+	cfg, err := Load(path, os.Stderr, func(configs.Problem) {})
 	if err != nil {
 		t.Fatal(err)
 	}
-	svc, err := startDaemon(ctx, cfg, io.Discard)
+	svc, err := Start(ctx, cfg, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer svc.stop()
+	defer svc.Stop()
 	select {
 	case got := <-told:
 		if !strings.Contains(got, `"oncue.store_corrupt"`) {

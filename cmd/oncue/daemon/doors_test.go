@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"strings"
@@ -22,7 +22,7 @@ func TestListenHint(t *testing.T) {
 		{"unix:/run/oncue/admin.sock", syscall.EACCES, "give it the folder of /run/oncue/admin.sock"},
 		{"unix:/run/oncue/admin.sock", syscall.EADDRINUSE, "another process answers there"},
 	} {
-		err := listenError("listen", c.addr, c.err)
+		err := ListenError("listen", c.addr, c.err)
 		if got := term.HintFor(err); !strings.Contains(got, c.want) || !strings.HasPrefix(err.Error(), "listen "+c.addr+": ") {
 			t.Errorf("%s, %v: %q, hint %q", c.addr, c.err, err, got)
 		}

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"crypto/sha256"
@@ -139,8 +139,8 @@ func newPlan(cfg *configs.Config, before *plan) (*plan, error) {
 	return p, nil
 }
 
-// deviceDir is the folder of an encoder's files, below the data directory. It is made from a hash, so that no name is part of a path.
-func deviceDir(device string) string {
+// DeviceDir is the folder of an encoder's files, below the data directory. It is made from a hash, so that no name is part of a path.
+func DeviceDir(device string) string {
 	if slices.IndexFunc([]byte(device), func(b byte) bool { return !(b >= 'a' && b <= 'z' || b >= '0' && b <= '9' || b == '-' || b == '_') }) < 0 && len(device) <= 64 {
 		return device
 	}

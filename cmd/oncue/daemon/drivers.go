@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"fmt"
@@ -52,8 +52,13 @@ func of[S any, E encoders.Encoder](defaults func() S, open func(S, encoders.Env)
 	}
 }
 
-// driverSettings is what the configuration's loader needs of the registry.
-func driverSettings() map[string]func() any {
+// OpenDriver opens an encoder of the driver.
+func OpenDriver(name string, settings any, env encoders.Env) (encoders.Encoder, error) {
+	return drivers[name].open(settings, env)
+}
+
+// DriverSettings is what the configuration's loader needs of the registry.
+func DriverSettings() map[string]func() any {
 	m := make(map[string]func() any, len(drivers))
 	for name, d := range drivers {
 		m[name] = d.settings

@@ -1,11 +1,13 @@
-package main
+package daemon
 
 import (
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"syscall"
 
 	"github.com/oncue/oncue/cmd/oncue/term"
@@ -13,9 +15,9 @@ import (
 	"github.com/oncue/oncue/store"
 )
 
-// besideConfig reports whether the data directory is the folder of the configuration, which is
+// BesideConfig reports whether the data directory is the folder of the configuration, which is
 // oncue's own for certain, though it holds more than data.
-func besideConfig(cfg *configs.Config) bool {
+func BesideConfig(cfg *configs.Config) bool {
 	data, err := os.Stat(cfg.DataDir)
 	if err != nil {
 		return false
@@ -24,8 +26,8 @@ func besideConfig(cfg *configs.Config) bool {
 	return err == nil && os.SameFile(data, folder)
 }
 
-// dataDirError adds the way out to the refusal of a data directory.
-func dataDirError(err error) error {
+// DataDirError adds the way out to the refusal of a data directory.
+func DataDirError(err error) error {
 	foreign, ok := errors.AsType[*store.ForeignDirError](err)
 	switch {
 	case !ok && errors.Is(err, fs.ErrPermission):
@@ -42,16 +44,16 @@ func dataDirError(err error) error {
 	return term.Hint(err, "run it as that user, or name another folder by data_dir")
 }
 
-// becomeOwner makes root, for the rest of this process, the user to whom the data directory
+// BecomeOwner makes root, for the rest of this process, the user to whom the data directory
 // belongs: in a folder of somebody else's root would follow links that lead to its own files, and
 // leave files there that the daemon cannot open.
-func becomeOwner(cfg *configs.Config) error {
+func BecomeOwner(cfg *configs.Config) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
 	info, err := os.Stat(cfg.DataDir)
 	if errors.Is(err, fs.ErrNotExist) {
-		if _, ok := packaged(cfg.File); !ok {
+		if _, ok := Packaged(cfg.File); !ok {
 			return nil // no other user is known
 		}
 		return term.Hint(fmt.Errorf("%s is not there yet, and the daemon's user must own it", cfg.DataDir),
@@ -73,3 +75,21 @@ func becomeOwner(cfg *configs.Config) error {
 	}
 	return nil
 }
+
+// Packaged reports whether the file is the one of the installed package, whose socket unit holds the port, and the group that must read it.
+func Packaged(path string) (gid int, ok bool) {
+	if path != configs.DefaultFile {
+		return 0, false
+	}
+	if _, err := os.Stat(socketUnit); err != nil {
+		return 0, false
+	}
+	group, err := user.LookupGroup("oncue")
+	if err != nil {
+		return 0, false
+	}
+	gid, err = strconv.Atoi(group.Gid)
+	return gid, err == nil
+}
+
+const socketUnit = "/lib/systemd/system/oncue.socket"

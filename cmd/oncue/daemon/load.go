@@ -1,12 +1,14 @@
-package main
+package daemon
 
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 
+	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/controller/notify"
 	"github.com/oncue/oncue/controller/web"
@@ -23,7 +25,7 @@ func loadWhole(path string) (cfg *configs.Config, warnings []configs.Problem, mi
 		}
 		return value, ok
 	}
-	cfg, warnings, err = configs.Options{Drivers: driverSettings(), Env: env, Also: unusable}.Load(path)
+	cfg, warnings, err = configs.Options{Drivers: DriverSettings(), Env: env, Also: unusable}.Load(path)
 	return cfg, warnings, missing, err
 }
 
@@ -35,7 +37,7 @@ func unusable(cfg *configs.Config) []error {
 	}
 	// Whose folder it should be is not known here: who checks may be another user than the
 	// daemon's.
-	err := store.CheckDir(cfg.DataDir, besideConfig(cfg))
+	err := store.CheckDir(cfg.DataDir, BesideConfig(cfg))
 	if foreign, ok := errors.AsType[*store.ForeignDirError](err); ok && !foreign.Others {
 		found = append(found, fmt.Errorf("data_dir: %w; allowed: a folder of its own, such as %s",
 			foreign, filepath.Join(cfg.DataDir, "oncue")))
@@ -49,4 +51,33 @@ func unusable(cfg *configs.Config) []error {
 		}
 	}
 	return found
+}
+
+// Load reads the configuration. Problems are printed as the contract has them, one a line; warnings go to warn.
+func Load(path string, errs io.Writer, warn func(configs.Problem)) (*configs.Config, error) {
+	cfg, warnings, missing, err := loadWhole(path)
+	for _, w := range warnings {
+		warn(w)
+	}
+	var problems configs.Problems
+	switch {
+	case errors.As(err, &problems):
+		for _, p := range problems {
+			fmt.Fprintln(errs, p)
+		}
+		noun := "problems"
+		if len(problems) == 1 {
+			noun = "problem"
+		}
+		fmt.Fprintf(errs, "error: %s has %d %s; nothing was started\n", path, len(problems), noun)
+		tellShell(errs, path, missing)
+		return nil, term.Said(err)
+	case errors.Is(err, os.ErrNotExist):
+		return nil, term.Hint(err, "oncue init writes a configuration; --config FILE names another one")
+	case errors.Is(err, os.ErrPermission):
+		return nil, term.Hint(err, term.MayRead)
+	case err != nil:
+		return nil, err
+	}
+	return cfg, nil
 }

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"crypto/aes"
@@ -36,7 +36,7 @@ type opened struct {
 const openedSuffix = ".opened"
 
 // openEncoder is the controller's Open.
-func (d *service) openEncoder(e controller.EncoderSpec, _ encoders.Job) (encoders.Encoder, string, error) {
+func (d *Daemon) openEncoder(e controller.EncoderSpec, _ encoders.Job) (encoders.Encoder, string, error) {
 	d.mu.Lock()
 	p := d.plan
 	d.mu.Unlock()
@@ -55,7 +55,7 @@ func (d *service) openEncoder(e controller.EncoderSpec, _ encoders.Job) (encoder
 			}
 		})
 	}
-	enc, err := drivers[e.Driver].open(settings, encoders.Env{
+	enc, err := OpenDriver(e.Driver, settings, encoders.Env{
 		Name: e.Device, Dir: dir, Log: d.log.With("encoder", e.Device), Guard: guardOf(p.Config), Secrets: secrets,
 	})
 	return enc, version, err
@@ -99,7 +99,7 @@ const earlier = "earlier"
 
 // settingsOf is what an encoder is opened with, and its version: the settings of today when they are asked for, and else
 // those that it was opened with last.
-func (d *service) settingsOf(p *plan, e controller.EncoderSpec, dir string) (settings any, secrets []secret.Value, version string, err error) {
+func (d *Daemon) settingsOf(p *plan, e controller.EncoderSpec, dir string) (settings any, secrets []secret.Value, version string, err error) {
 	today, ok := p.Encoder(e.Name)
 	ok = ok && today.Driver == e.Driver
 	now := ""
@@ -126,7 +126,7 @@ func (d *service) settingsOf(p *plan, e controller.EncoderSpec, dir string) (set
 	return drivers[e.Driver].orphan(), nil, earlier, nil
 }
 
-func (d *service) remember(dir string, e controller.EncoderSpec, settings any, secrets []secret.Value) error {
+func (d *Daemon) remember(dir string, e controller.EncoderSpec, settings any, secrets []secret.Value) error {
 	plain, err := configs.EncodeSettings(settings)
 	if err != nil {
 		return err
@@ -139,7 +139,7 @@ func (d *service) remember(dir string, e controller.EncoderSpec, settings any, s
 }
 
 // recall returns the settings that the folder's encoder was opened with last, and the secrets in them; nil when there are none.
-func (d *service) recall(dir, driver string) (any, []secret.Value, error) {
+func (d *Daemon) recall(dir, driver string) (any, []secret.Value, error) {
 	o, err := encoders.Recall[opened](dir, driver+openedSuffix)
 	if err != nil || o.Settings == nil {
 		return nil, nil, err
@@ -161,7 +161,7 @@ func (d *service) recall(dir, driver string) (any, []secret.Value, error) {
 }
 
 // leftEncoders is the controller's Left: every encoder that has a folder.
-func (d *service) leftEncoders() []controller.EncoderSpec {
+func (d *Daemon) leftEncoders() []controller.EncoderSpec {
 	d.mu.Lock()
 	p := d.plan
 	d.mu.Unlock()
@@ -185,7 +185,7 @@ func (d *service) leftEncoders() []controller.EncoderSpec {
 	}
 	for _, s := range streamSpecs(p) { // the first edition left folders without a note
 		for _, e := range s.Policy.Encoders {
-			if _, err := os.Stat(filepath.Join(root, deviceDir(e.Device))); err == nil && !known[e.Instance] {
+			if _, err := os.Stat(filepath.Join(root, DeviceDir(e.Device))); err == nil && !known[e.Instance] {
 				known[e.Instance] = true
 				left = append(left, controller.EncoderSpec{Name: e.Name, Instance: e.Instance})
 			}
@@ -195,7 +195,7 @@ func (d *service) leftEncoders() []controller.EncoderSpec {
 }
 
 // endLost is the controller's EndLost.
-func (d *service) endLost() {
+func (d *Daemon) endLost() {
 	d.mu.Lock()
 	p := d.plan
 	d.mu.Unlock()
@@ -213,14 +213,14 @@ func (d *service) endLost() {
 }
 
 // discardEncoder is the controller's Discard.
-func (d *service) discardEncoder(at controller.Instance) {
+func (d *Daemon) discardEncoder(at controller.Instance) {
 	d.mu.Lock()
 	p := d.plan
 	d.mu.Unlock()
 	root, err := os.OpenRoot(p.DataDir)
 	if err == nil {
 		defer root.Close()
-		err = root.RemoveAll(filepath.Join("encoders", deviceDir(at.Device)))
+		err = root.RemoveAll(filepath.Join("encoders", DeviceDir(at.Device)))
 	}
 	if err != nil {
 		d.log.Warn("the folder of an encoder that is not needed any more stays", "encoder", at.Device, "error", err)

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"fmt"
@@ -10,8 +10,8 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// openOnly opens a configured encoder outside the daemon, with files in dir, or with none when it is only planned or checked. Done lets go of it.
-func openOnly(cfg *configs.Config, name, dir string) (_ encoders.Encoder, done func(), err error) {
+// OpenEncoder opens a configured encoder outside the daemon, with files in dir, or with none when it is only planned or checked. Done lets go of it.
+func OpenEncoder(cfg *configs.Config, name, dir string) (_ encoders.Encoder, done func(), err error) {
 	e, ok := cfg.Encoder(name)
 	if !ok {
 		names := make([]string, len(cfg.Encoders))
@@ -20,7 +20,7 @@ func openOnly(cfg *configs.Config, name, dir string) (_ encoders.Encoder, done f
 		}
 		return nil, nil, term.Hint(fmt.Errorf("%s has no encoder %q", cfg.File, name), "it has "+strings.Join(names, ", "))
 	}
-	enc, err := drivers[e.Driver].open(e.Settings, encoders.Env{
+	enc, err := OpenDriver(e.Driver, e.Settings, encoders.Env{
 		Name: e.Name, Dir: dir, Log: slog.New(slog.DiscardHandler), Guard: guardOf(cfg), Secrets: e.Secrets,
 	})
 	if err != nil {

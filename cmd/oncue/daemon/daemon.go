@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/daemon"
+	systemd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/go-co-op/gocron/v2"
 
 	"github.com/oncue/oncue/configs"
@@ -25,8 +25,8 @@ import (
 	"github.com/oncue/oncue/store"
 )
 
-// service is the whole house at work: the store at the bottom, the controller on it, the platform's side and the web on top.
-type service struct {
+// Daemon is the whole house at work: the store at the bottom, the controller on it, the platform's side and the web on top.
+type Daemon struct {
 	log     *slog.Logger
 	level   *slog.LevelVar
 	broken  chan error // a server that ended by itself
@@ -57,7 +57,7 @@ type service struct {
 
 	onStory func(controller.Transition)
 
-	hookAddr, adminAddr net.Addr // of the first listener, for those who started it on a free port
+	HookAddr, AdminAddr net.Addr // of the first listener, for those who started it on a free port
 }
 
 // lockWait is how long a starting daemon waits for the one before to let go of the data directory: a planned restart overlaps.
@@ -72,12 +72,12 @@ const drainLimit = 20 * time.Second
 // lateLimit bounds, within that, the wait for the store to tell what became of hooks that it was slow to take.
 const lateLimit = 5 * time.Second
 
-func startDaemon(ctx context.Context, cfg *configs.Config, logTo io.Writer, opts ...func(*serviceOptions)) (_ *service, err error) {
-	o := serviceOptions{}
+func Start(ctx context.Context, cfg *configs.Config, logTo io.Writer, opts ...func(*Options)) (_ *Daemon, err error) {
+	o := Options{}
 	for _, opt := range opts {
 		opt(&o)
 	}
-	d := &service{level: new(slog.LevelVar), broken: make(chan error, 2), accounts: map[string]*account{}, cared: map[string]time.Time{}, onStory: o.onStory, begun: time.Now(), reloads: o.reloads}
+	d := &Daemon{level: new(slog.LevelVar), broken: make(chan error, 2), accounts: map[string]*account{}, cared: map[string]time.Time{}, onStory: o.OnStory, begun: time.Now(), reloads: o.reloads}
 	d.level.Set(levelOf(cfg.Log.Level))
 	d.log = newLogger(logTo, d.level, cfg.Log.Format)
 	var at doors
@@ -103,8 +103,8 @@ func startDaemon(ctx context.Context, cfg *configs.Config, logTo io.Writer, opts
 	if err := d.people.Set(receivers(cfg.Notify)); err != nil { // before the store opens, which may have something to tell
 		return nil, err
 	}
-	if d.store, err = store.Open(ctx, store.Options{Dir: cfg.DataDir, Shared: besideConfig(cfg), Log: d.log, LockWait: lockWait, Settle: settle, Notice: d.notice}); err != nil {
-		return nil, dataDirError(err)
+	if d.store, err = store.Open(ctx, store.Options{Dir: cfg.DataDir, Shared: BesideConfig(cfg), Log: d.log, LockWait: lockWait, Settle: settle, Notice: d.notice}); err != nil {
+		return nil, DataDirError(err)
 	}
 	if d.seal, err = openSeal(cfg.DataDir); err != nil {
 		return nil, err
@@ -118,8 +118,7 @@ func startDaemon(ctx context.Context, cfg *configs.Config, logTo io.Writer, opts
 	if at, err = openDoors(sockets, cfg); err != nil {
 		return nil, err
 	}
-	v, _, _ := build()
-	d.metrics = web.NewMetrics(v, d.log)
+	d.metrics = web.NewMetrics(o.Version, d.log)
 	p, err := newPlan(cfg, nil)
 	if err != nil {
 		return nil, err
@@ -140,15 +139,17 @@ func startDaemon(ctx context.Context, cfg *configs.Config, logTo io.Writer, opts
 	d.setInForce(cfg)
 	d.notifySystemd("READY=1")
 	d.tellStatus()
-	d.log.Info("oncue is ready", "version", v, "hooks", addrOf(d.hookAddr), "admin", addrOf(d.adminAddr), "streams", len(cfg.Streams), "encoders", len(cfg.Encoders))
+	d.log.Info("oncue is ready", "version", o.Version, "hooks", addrOf(d.HookAddr), "admin", addrOf(d.AdminAddr), "streams", len(cfg.Streams), "encoders", len(cfg.Encoders))
 	return d, nil
 }
 
-// serviceOptions are for those who run the daemon inside their own process, as the demo does.
-type serviceOptions struct {
-	demo    func(*service) http.Handler // mounted at /demo/ on the admin side
-	onStory func(controller.Transition)
-	reloads chan chan []string
+// Options are for those who run the daemon inside their own process, as the demo does.
+type Options struct {
+	Version   string
+	Demo      http.Handler // mounted at /demo/ on the admin side
+	KeepAlive bool         // let senders of hooks keep their connections
+	OnStory   func(controller.Transition)
+	reloads   chan chan []string
 }
 
 func addrOf(a net.Addr) string {
@@ -158,7 +159,7 @@ func addrOf(a net.Addr) string {
 	return a.String()
 }
 
-func (d *service) makeController(p *plan) error {
+func (d *Daemon) makeController(p *plan) error {
 	d.plan = p
 	clock := controller.NewClock()
 	d.control = controller.New(controller.Config{
@@ -177,7 +178,7 @@ func (d *service) makeController(p *plan) error {
 }
 
 // apply brings a configuration into force, at the start and at each reload.
-func (d *service) apply(p *plan) error {
+func (d *Daemon) apply(p *plan) error {
 	d.mu.Lock()
 	d.plan = p
 	d.mu.Unlock()
@@ -208,18 +209,17 @@ func receivers(list []configs.Notify) []notify.Receiver {
 }
 
 // open makes both sides serve, each at its door.
-func (d *service) open(at doors, cfg *configs.Config, o serviceOptions) error {
+func (d *Daemon) open(at doors, cfg *configs.Config, o Options) error {
 	tlsConfig, err := d.tls(cfg)
 	if err != nil {
 		return err
 	}
 	d.hooks = web.NewHooks(web.HookOptions{
 		Receiver: d.inbox, Log: d.log, TLS: tlsConfig, ClientAddr: web.TrustProxies(cfg.TrustedProxies),
-		HooksPerSecond: cfg.Limits.HooksPerSecond, Observe: d.metrics.ObserveHook,
+		HooksPerSecond: cfg.Limits.HooksPerSecond, Observe: d.metrics.ObserveHook, KeepAlive: o.KeepAlive,
 	})
-	v, _, _ := build()
 	ao := web.AdminOptions{
-		Controller: shown{d.control, d.thumbs}, Log: d.log, Version: v, Started: time.Now(),
+		Controller: shown{d.control, d.thumbs}, Log: d.log, Version: o.Version, Started: time.Now(),
 		Token: cfg.Admin.Token, AllowedHosts: cfg.Admin.AllowedHosts, TrustedProxies: cfg.TrustedProxies,
 		Settings: d.store,
 		Metrics:  d.metrics.Handler(), Rotate: d.rotate, Config: d.configState,
@@ -227,26 +227,26 @@ func (d *service) open(at doors, cfg *configs.Config, o serviceOptions) error {
 	if d.reloads != nil {
 		ao.Reload = d.askReload
 	}
-	if o.demo != nil {
-		ao.Demo = o.demo(d)
+	if o.Demo != nil {
+		ao.Demo = o.Demo
 	}
 	d.metrics.Watch(shown{d.control, d.thumbs})
 	if d.admin, err = web.NewAdmin(ao); err != nil {
 		return err
 	}
-	d.hookAddr, d.adminAddr = at.hooks[0].Addr(), at.admin[0].Addr()
+	d.HookAddr, d.AdminAddr = at.hooks[0].Addr(), at.admin[0].Addr()
 	go func() { d.ended("public side", d.hooks.Serve(at.hooks...)) }()
 	go func() { d.ended("admin side", d.admin.Serve(at.admin...)) }()
 	return nil
 }
 
-func (d *service) ended(what string, err error) {
+func (d *Daemon) ended(what string, err error) {
 	if err != nil {
 		d.broken <- fmt.Errorf("the %s ended: %w", what, err)
 	}
 }
 
-func (d *service) tls(cfg *configs.Config) (*tls.Config, error) {
+func (d *Daemon) tls(cfg *configs.Config) (*tls.Config, error) {
 	switch {
 	case cfg.TLS.CertFile != "":
 		return web.CertFiles(cfg.TLS.CertFile, cfg.TLS.KeyFile, d.log)
@@ -256,8 +256,11 @@ func (d *service) tls(cfg *configs.Config) (*tls.Config, error) {
 	return nil, nil
 }
 
-// stop ends the daemon without losing a hook: first the public side is drained, then the machine comes to rest, then the store closes.
-func (d *service) stop() error {
+// Stream is one stream as people see it.
+func (d *Daemon) Stream(id string) (controller.StreamView, bool) { return d.control.Stream(id) }
+
+// Stop ends the daemon without losing a hook: first the public side is drained, then the machine comes to rest, then the store closes.
+func (d *Daemon) Stop() error {
 	d.notifySystemd("STOPPING=1")
 	ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
 	defer cancel()
@@ -275,7 +278,7 @@ func (d *service) stop() error {
 }
 
 // release closes what is open. It may be called on a service that came up only in part.
-func (d *service) release() error {
+func (d *Daemon) release() error {
 	var err error
 	if d.upkeep != nil {
 		err = d.upkeep.Shutdown()
@@ -303,18 +306,18 @@ func makeEncoderDir(dataDir, device string) (string, error) {
 		return "", err
 	}
 	defer root.Close()
-	dir := filepath.Join("encoders", deviceDir(device))
+	dir := filepath.Join("encoders", DeviceDir(device))
 	return filepath.Join(dataDir, dir), root.MkdirAll(dir, 0o700)
 }
 
-func (d *service) notice(n controller.Notice) {
+func (d *Daemon) notice(n controller.Notice) {
 	if n.Kind == store.Corrupt && d.control != nil {
 		d.control.SaveAgain()
 	}
 	d.people.Send(n)
 }
 
-func (d *service) observer() controller.Observer {
+func (d *Daemon) observer() controller.Observer {
 	m := d.metrics
 	return controller.Observer{
 		AttemptToStart: m.ObserveAttemptToStart, AttemptToLive: m.ObserveAttemptToLive, Story: d.story,
@@ -322,15 +325,15 @@ func (d *service) observer() controller.Observer {
 	}
 }
 
-func (d *service) story(t controller.Transition) {
+func (d *Daemon) story(t controller.Transition) {
 	d.metrics.ObserveTransition(t)
 	if d.onStory != nil {
 		d.onStory(t)
 	}
 }
 
-func (d *service) notifySystemd(state string) {
-	if _, err := daemon.SdNotify(false, state); err != nil {
+func (d *Daemon) notifySystemd(state string) {
+	if _, err := systemd.SdNotify(false, state); err != nil {
 		d.log.Debug("systemd cannot be told", "state", state, "error", err)
 	}
 }
@@ -338,7 +341,7 @@ func (d *service) notifySystemd(state string) {
 // journal is the store with its times measured, and with word of each new hook for those who watch.
 type journal struct {
 	*store.Store
-	d *service
+	d *Daemon
 }
 
 func (j journal) Append(ctx context.Context, r controller.Record) (int64, bool, error) {

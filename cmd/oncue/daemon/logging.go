@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"bytes"
@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"github.com/lmittmann/tint"
+
 	"github.com/oncue/oncue/cmd/oncue/term"
 )
 
@@ -48,4 +49,12 @@ func (j journald) Write(line []byte) (int, error) {
 		}
 	}
 	return j.w.Write(line)
+}
+
+func levelOf(name string) slog.Level {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(name)); err != nil {
+		return slog.LevelInfo
+	}
+	return l
 }

@@ -1,7 +1,6 @@
-package main
+package daemon
 
 import (
-	"context"
 	"net"
 	"os"
 	"path/filepath"
@@ -14,12 +13,11 @@ import (
 
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/encoders"
-	"github.com/oncue/oncue/encoders/sandbox"
 )
 
-// closeMemory keeps the secrets in this process's memory and environment from other processes of
+// CloseMemory keeps the secrets in this process's memory and environment from other processes of
 // the same user, encoders above all, and out of core dumps.
-func closeMemory() error { return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) }
+func CloseMemory() error { return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) }
 
 // films are the endings of files that people keep in the data directory for their encoders. All
 // else there is the daemon's.
@@ -55,23 +53,4 @@ func guardOf(cfg *configs.Config) encoders.Guard {
 		}
 	}
 	return g
-}
-
-// examineSandbox says what keeps encoders that are processes of this host away from all that they
-// do not need.
-func (d *doctor) examineSandbox(context.Context) []encoders.Finding {
-	if !slices.ContainsFunc(d.cfg.Encoders, func(e *configs.Encoder) bool { return e.Driver == "ffmpeg" }) {
-		return []encoders.Finding{good("no encoder is a process of this host")}
-	}
-	by, open := sandbox.Describe()
-	if by == "" {
-		return []encoders.Finding{odd("this kernel has no Landlock, or this user may not use it: "+
-			"an encoder that a hostile input takes over can do all that the daemon can",
-			"Linux 5.13 and later have it, when its boot parameter lsm= names landlock")}
-	}
-	found := []encoders.Finding{good("encoders are confined by %s: the daemon's files and memory are out of their reach", by)}
-	for _, what := range open {
-		found = append(found, odd("this kernel does not close to encoders: "+what, ""))
-	}
-	return found
 }
