@@ -31,7 +31,6 @@ import (
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/controller"
 	"github.com/oncue/oncue/controller/millicast"
-	"github.com/oncue/oncue/controller/web"
 )
 
 // contender is one way to answer hooks.
@@ -146,7 +145,7 @@ func (s *sender) deliver(n int64) error {
 	mac := hmac.New(sha1.New, s.key)
 	mac.Write(s.body)
 	s.request = fmt.Appendf(s.request[:0], "POST %s HTTP/1.1\r\nHost: oncue\r\nContent-Type: application/json\r\n%s: sha1=%x\r\nContent-Length: %d\r\n\r\n%s",
-		web.HookPath, millicast.SignatureHeader, mac.Sum(nil), len(s.body), s.body)
+		millicast.HookPath, millicast.SignatureHeader, mac.Sum(nil), len(s.body), s.body)
 	if _, err := s.conn.Write(s.request); err != nil {
 		return err
 	}
@@ -188,7 +187,7 @@ func serveEcho(t *testing.T, take func(body []byte) error) (addr string) {
 		t.Fatal(err)
 	}
 	e := echo.New()
-	e.POST(web.HookPath, func(c echo.Context) error {
+	e.POST(millicast.HookPath, func(c echo.Context) error {
 		body, err := io.ReadAll(c.Request().Body)
 		if err != nil {
 			return err

@@ -20,7 +20,6 @@ import (
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/controller"
 	"github.com/oncue/oncue/controller/millicast"
-	"github.com/oncue/oncue/controller/web"
 )
 
 // chaosDuplicates sends every hook of a stream's life ten times, some of them at once.
@@ -195,7 +194,7 @@ func chaosAbuse(c *chaos) {
 				if err != nil {
 					continue
 				}
-				fmt.Fprintf(conn, abuses[random.IntN(len(abuses))], web.HookPath)
+				fmt.Fprintf(conn, abuses[random.IntN(len(abuses))], millicast.HookPath)
 				_ = conn.SetReadDeadline(time.Now().Add(time.Duration(random.IntN(500)) * time.Millisecond))
 				_, _ = conn.Read(make([]byte, 512))
 				conn.Close()

@@ -19,7 +19,7 @@ func BenchmarkHookHandler(b *testing.B) {
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			r := httptest.NewRequest(http.MethodPost, HookPath, strings.NewReader(attempt))
+			r := httptest.NewRequest(http.MethodPost, millicast.HookPath, strings.NewReader(attempt))
 			r.Header.Set("Content-Type", "application/json")
 			r.Header.Set(millicast.SignatureHeader, signature)
 			w := httptest.NewRecorder()

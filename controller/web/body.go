@@ -12,19 +12,18 @@ import (
 )
 
 const (
-	firstChunk   = 4 << 10  // what a hook may take without asking; real ones are smaller
+	firstChunk   = 4 << 10  // bytes of a body that count against no bound; real hooks are smaller
 	roomForJSON  = 16 << 20 // bytes beyond the first chunk, all JSON bodies together
 	jpegsAtOnce  = 4
 	jpegPatience = 2 * time.Second // how long a JPEG waits for its turn
 
-	lingerTime = 2 * time.Second // how long an unwanted body is read and dropped after the answer
-	lingerSize = 16 << 20
-
-	lingerAsked = 200 * time.Millisecond // likewise, of a sender that asked before it sends (Expect: 100-continue)
+	lingerTime  = 2 * time.Second // how long a refused body is read and dropped after the answer
+	lingerSize  = 16 << 20
+	lingerAsked = 200 * time.Millisecond // lingerTime for a sender that asked before it sends
 )
 
-// contentOf gives the content type of a delivery and the size that it may have. A content encoding is never accepted, and so no compressed
-// bomb either.
+// contentOf returns the content type of a delivery and the size that it may have. No content encoding
+// is accepted, and so no compressed bomb either.
 func contentOf(h http.Header) (kind string, limit int64, ok bool) {
 	if len(h["Content-Type"]) > 1 || len(h["Content-Encoding"]) > 0 {
 		return "", 0, false
@@ -39,11 +38,11 @@ var (
 	errBusy     = errors.New("too many large bodies at once")
 )
 
-// bodies reads request bodies within a bound of memory that no number of senders can exceed.
+// bodies reads request bodies in bounded memory, whatever the number of senders.
 type bodies struct {
-	room     atomic.Int64  // for JSON beyond the first chunk, bytes left
-	jpegs    chan struct{} // a JPEG's turn
-	doubtful chan struct{} // the one turn that JPEGs of doubtful peers have
+	room     atomic.Int64  // bytes left for JSON beyond the first chunk
+	jpegs    chan struct{} // the turns of JPEGs
+	doubtful chan struct{} // the one turn that all doubtful peers share
 }
 
 func newBodies() *bodies {
@@ -52,8 +51,9 @@ func newBodies() *bodies {
 	return b
 }
 
-// read returns the whole body, of at most limit bytes. Memory grows as bytes arrive, never by what the sender announces. Call done when the body is not needed any
-// more or has another owner, also after an error.
+// read returns the whole body, of at most limit bytes. Memory grows as bytes arrive, never by what the
+// sender announces. Call done when the body is no longer needed or has another owner, also after an
+// error.
 func (b *bodies) read(r *http.Request, limit int64, doubtful bool) (body []byte, done func(), err error) {
 	done = func() {}
 	if r.ContentLength > limit {
@@ -97,7 +97,8 @@ func (b *bodies) read(r *http.Request, limit int64, doubtful bool) (body []byte,
 	}
 }
 
-// firstSize has one byte to spare for a body of known size, so that its end is seen without growing.
+// firstSize is the size of the first buffer. For a body of known size it is one byte larger, so that
+// the end is found without growing it.
 func firstSize(length int64) int64 {
 	if length >= 0 && length < firstChunk {
 		return length + 1
@@ -105,8 +106,8 @@ func firstSize(length int64) int64 {
 	return firstChunk
 }
 
-// nextSize is how large a full buffer becomes. Once the first chunk has come, the announced length is believed for bodies whose number is
-// bounded, the JPEGs; the others double.
+// nextSize is how large a full buffer becomes. Once the first chunk has come, the announced length is
+// believed for JPEGs, whose number is bounded; other buffers double.
 func nextSize(size, announced, limit int64) int64 {
 	if limit == millicast.MaxJPEG && announced >= size {
 		return announced + 1
@@ -114,25 +115,25 @@ func nextSize(size, announced, limit int64) int64 {
 	return min(2*size, limit+1)
 }
 
-// turn waits a moment for one of the few places for JPEGs, which done gives back. Thumbnails are decoration:
-// they never stand in a hook's way. To read and verify one that nobody signed takes time and 8 MiB, so
-// doubtful peers have no more than one of the places together.
+// turn waits a moment for one of the few turns of JPEGs, which done gives back. Thumbnails never delay
+// hooks. Reading and verifying an unsigned one takes time and 8 MiB, so all doubtful peers together
+// have one turn only.
 func (b *bodies) turn(r *http.Request, doubtful bool) (done func(), err error) {
 	ctx, cancel := context.WithTimeoutCause(r.Context(), jpegPatience, errBusy)
 	defer cancel()
-	places := []chan struct{}{b.doubtful, b.jpegs}
+	queues := []chan struct{}{b.doubtful, b.jpegs}
 	if !doubtful {
-		places = places[1:]
+		queues = queues[1:]
 	}
 	taken := 0
 	done = func() {
-		for _, place := range places[:taken] {
-			<-place
+		for _, q := range queues[:taken] {
+			<-q
 		}
 	}
-	for _, place := range places {
+	for _, q := range queues {
 		select {
-		case place <- struct{}{}:
+		case q <- struct{}{}:
 			taken++
 		case <-ctx.Done():
 			return done, context.Cause(ctx)
@@ -141,16 +142,16 @@ func (b *bodies) turn(r *http.Request, doubtful bool) (done func(), err error) {
 	return done, nil
 }
 
-// bodyFailure turns an error of read into the answer.
-func bodyFailure(err error) (HookResult, int, string) {
+// bodyFailure returns the result of a delivery whose body read refused.
+func bodyFailure(err error) HookResult {
 	switch {
 	case errors.Is(err, errTooLarge):
-		return ResultTooLarge, http.StatusRequestEntityTooLarge, "the body is too large"
+		return ResultTooLarge
 	case errors.Is(err, errBusy):
-		return ResultBusy, http.StatusServiceUnavailable, "too many large bodies at once"
+		return ResultBusy
 	case isTimeout(err):
-		return ResultSlow, http.StatusRequestTimeout, "the body came too slowly"
+		return ResultSlow
 	default:
-		return ResultMalformed, http.StatusBadRequest, "the body cannot be read"
+		return ResultMalformed
 	}
 }

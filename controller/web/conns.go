@@ -11,19 +11,19 @@ import (
 	"time"
 )
 
-// conns bounds a server's open connections. A connection waits until its request is read whole; when the bound is reached, the one that has
-// waited longest is closed to make room, once it has had its chance. So silent and slow peers lose their place to those who have something to
-// say, whatever their number.
+// conns bounds a server's open connections. A connection is waiting until its whole request is read.
+// When the bound is reached, the connection that has waited longest is closed to make room, but not
+// before minWait. So silent and slow peers, however many, lose their place to those that send.
 type conns struct {
 	max     int
-	refusal func(status int) (kind string, body []byte) // nil, or the answer to what net/http cannot read
+	refusal func(status int) (kind string, body []byte) // nil, or the answer to a malformed request
 
 	mu      sync.Mutex
-	changed sync.Cond // on mu; open or idle fell, or closing began
+	changed sync.Cond // on mu; signalled when open or idle changes, and when closing is set
 	open    int
 	idle    int        // of open: between two requests of a keep-alive connection
 	waiting *list.List // of *conn, longest wait first
-	closing bool       // no connection waits for room any more
+	closing bool       // add no longer waits for room
 }
 
 func newConns(max int) *conns {
@@ -32,22 +32,22 @@ func newConns(max int) *conns {
 	return c
 }
 
-// chance is how long a connection may wait in any case: a peer who comes among many silent ones needs it to say what it wants. Meanwhile the
-// others queue in the kernel.
-const chance = 100 * time.Millisecond
+// minWait is how long every connection may wait: a peer that comes among many silent ones needs that
+// time to send its request. New connections queue in the kernel meanwhile.
+const minWait = 100 * time.Millisecond
 
-// listener counts what it accepts.
+// listener counts the connections that it accepts.
 type listener struct {
 	net.Listener
 	conns *conns
 }
 
-// Accept makes room also when the process has run out of file descriptors.
+// Accept also makes room when the process has run out of file descriptors.
 func (l listener) Accept() (net.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
 		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
-			if l.conns.shed() {
+			if l.conns.closeOldest() {
 				continue
 			}
 		}
@@ -58,18 +58,18 @@ func (l listener) Accept() (net.Conn, error) {
 	}
 }
 
-// conn is one counted connection. Its fields belong to conns.mu.
+// conn is one counted connection. conns.mu guards its fields. Its methods do nothing on nil.
 type conn struct {
 	net.Conn
 	conns  *conns
-	place  *list.Element // in waiting; nil while a request is answered
+	place  *list.Element // in conns.waiting; nil while a request is answered
 	since  time.Time     // when it began to wait
 	idle   bool
 	closed bool
 }
 
-// add counts c, and closes the longest waiting connection first when there is no room. When every connection is being answered it blocks: the
-// peers queue in the kernel then.
+// add counts c. When there is no room, it first closes the connection that has waited longest; when
+// every connection is being answered, it blocks, and new peers queue in the kernel.
 func (s *conns) add(c net.Conn) *conn {
 	s.mu.Lock()
 	for s.open >= s.max && !s.closing {
@@ -78,7 +78,7 @@ func (s *conns) add(c net.Conn) *conn {
 			s.changed.Wait()
 			continue
 		}
-		if left := chance - time.Since(oldest.since); left > 0 {
+		if left := minWait - time.Since(oldest.since); left > 0 {
 			s.waitFor(left)
 			continue
 		}
@@ -93,7 +93,7 @@ func (s *conns) add(c net.Conn) *conn {
 	return counted
 }
 
-// waitFor waits for a change, under mu, but not longer than d.
+// waitFor waits for a change, but not longer than d. The caller has mu.
 func (s *conns) waitFor(d time.Duration) {
 	timer := time.AfterFunc(d, func() {
 		s.mu.Lock()
@@ -104,8 +104,8 @@ func (s *conns) waitFor(d time.Duration) {
 	timer.Stop()
 }
 
-// shed closes the longest waiting connection, and says whether there was one.
-func (s *conns) shed() bool {
+// closeOldest closes the connection that has waited longest and reports whether there was one.
+func (s *conns) closeOldest() bool {
 	s.mu.Lock()
 	oldest := s.oldest()
 	s.mu.Unlock()
@@ -119,7 +119,7 @@ func (s *conns) oldest() *conn {
 	return nil
 }
 
-// wait returns when no connection is open but idle ones, or with ctx's error.
+// wait returns when all open connections are idle, or with ctx's error.
 func (s *conns) wait(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() {
 		s.mu.Lock()
@@ -135,7 +135,7 @@ func (s *conns) wait(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// close lets connections in that wait for room: the listener is going away.
+// close makes add return at once, because the listener is being closed.
 func (s *conns) close() {
 	s.mu.Lock()
 	s.closing = true
@@ -143,21 +143,21 @@ func (s *conns) close() {
 	s.mu.Unlock()
 }
 
-// Close also gives the place free.
+// Close also makes room for another connection.
 func (c *conn) Close() error {
 	s := c.conns
 	s.mu.Lock()
 	if !c.closed {
 		c.closed = true
 		s.open--
-		c.leaveLocked()
+		c.unmark()
 		s.changed.Broadcast()
 	}
 	s.mu.Unlock()
 	return c.Conn.Close()
 }
 
-// CloseWrite lets net/http end an answer without cutting it off when the peer still sends.
+// CloseWrite lets net/http end an answer properly while the peer still sends.
 func (c *conn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -165,38 +165,49 @@ func (c *conn) CloseWrite() error {
 	return nil
 }
 
-// served marks the connection as one that is being answered: it is not closed to make room.
-func (c *conn) served() {
+// markAnswering protects the connection from being closed to make room. Handlers call it once they
+// have read their request.
+func (c *conn) markAnswering() {
+	if c == nil {
+		return
+	}
 	c.conns.mu.Lock()
-	c.leaveLocked()
-	c.conns.mu.Unlock()
+	defer c.conns.mu.Unlock()
+	c.unmark()
 }
 
-// between marks the connection as waiting for its next request.
-func (c *conn) between() {
+// markIdle is for a connection that waits for its next request.
+func (c *conn) markIdle() {
+	if c == nil {
+		return
+	}
 	s := c.conns
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if !c.closed && !c.idle {
-		c.leaveLocked()
+		c.unmark()
 		c.place, c.since = s.waiting.PushBack(c), time.Now()
 		c.idle = true
 		s.idle++
 		s.changed.Broadcast()
 	}
-	s.mu.Unlock()
 }
 
-// busy marks a connection that was idle as one that has begun a request.
-func (c *conn) busy() {
+// markActive is for a connection whose next request has begun. It still waits.
+func (c *conn) markActive() {
+	if c == nil {
+		return
+	}
 	c.conns.mu.Lock()
+	defer c.conns.mu.Unlock()
 	if c.idle {
 		c.idle = false
 		c.conns.idle--
 	}
-	c.conns.mu.Unlock()
 }
 
-func (c *conn) leaveLocked() {
+// unmark makes the connection neither waiting nor idle. The caller has mu.
+func (c *conn) unmark() {
 	if c.place != nil {
 		c.conns.waiting.Remove(c.place)
 		c.place = nil
@@ -218,15 +229,11 @@ func counted(c net.Conn) *conn {
 
 // connState is for http.Server.ConnState.
 func connState(c net.Conn, state http.ConnState) {
-	found := counted(c)
-	if found == nil {
-		return
-	}
 	switch state {
 	case http.StateActive:
-		found.busy()
+		counted(c).markActive()
 	case http.StateIdle:
-		found.between()
+		counted(c).markIdle()
 	}
 }
 
@@ -237,9 +244,8 @@ func connContext(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, counted(c))
 }
 
-// served marks the connection of r as being answered: call it when the request is read.
-func served(r *http.Request) {
-	if c, _ := r.Context().Value(connKey{}).(*conn); c != nil {
-		c.served()
-	}
+// connOf returns the connection that r came by, nil when it is not one of a Server.
+func connOf(r *http.Request) *conn {
+	c, _ := r.Context().Value(connKey{}).(*conn)
+	return c
 }

@@ -32,7 +32,7 @@ func (a *Admin) guard(next http.Handler) http.Handler {
 	}))
 	next = sameOrigin.Handler(a.authenticate(next))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		served(r)
+		connOf(r).markAnswering()
 		if r.Header.Get("Expect") != "" { // a refusal leaves the body unread
 			defer linger(w, r)
 		}

@@ -21,33 +21,33 @@ import (
 	"github.com/oncue/oncue/controller/millicast"
 )
 
-// HookPath is where the platform delivers: the webhook's URL is the public base and this.
-const HookPath = "/hooks/millicast"
+// receiveTimeout bounds the verifying and storing of one hook. It ends before the connection's write
+// time-out, so that the sender gets its 503.
+const receiveTimeout = 4 * time.Second
 
-// takeTimeout bounds the verifying and storing of one hook. It ends before the connection's write time-out, so the sender gets its 503.
-const takeTimeout = 4 * time.Second
-
-// Receiver verifies a delivery and stores it. When it returns without an error, the hook has survived power loss. It owns the body from then on.
-// Its errors: millicast.ErrSignature in the chain for what is not signed by an account that is known; all others mean "not stored".
+// Receiver verifies a delivery and stores it. When it returns without an error, the hook has survived
+// power loss. It owns the body from then on. Its errors: millicast.ErrSignature in the chain for what
+// no known account signed; all others mean "not stored".
 type Receiver interface {
 	Receive(ctx context.Context, d millicast.Delivery) (controller.Verdict, error)
 }
 
-// HookOptions make the public side. Only Receiver and Log are required.
+// HookOptions configure the public side. Only Receiver and Log are required.
 type HookOptions struct {
 	Receiver Receiver
 	Log      *slog.Logger
 
 	TLS            *tls.Config      // from CertFiles or ACME; nil: plain HTTP
-	ClientAddr     echo.IPExtractor // who the peer is; nil: the direct one. See TrustProxies
-	HooksPerSecond int              // flood guard: what no secret verifies, of each peer; 0: no cap
+	ClientAddr     echo.IPExtractor // names the peer; nil: the direct one. See TrustProxies
+	HooksPerSecond int              // flood guard: unverified deliveries of each peer; 0: no cap
 	MaxConns       int              // open connections; 0: 1024, or half of the files the process may open
 
-	// KeepAlive lets a sender use its connection again. A sender that does so loses the hook that crosses with the closing of its idle
-	// connection at a restart, so it is only right where nothing restarts: in a benchmark.
+	// KeepAlive lets a sender reuse its connection. At a restart, such a sender loses a hook that it
+	// sends while its idle connection is being closed, so only benchmarks use it.
 	KeepAlive bool
 
-	// Observe, when not nil, is told what became of each request and how long its answer took. It must not block.
+	// Observe, when not nil, gets the result of each request and how long its answer took. It must
+	// not block.
 	Observe func(result HookResult, took time.Duration)
 }
 
@@ -56,25 +56,41 @@ type HookResult string
 
 // The results beside the verdicts of package controller.
 const (
-	ResultSignature HookResult = "signature"  // 401
-	ResultSlow      HookResult = "slow"       // 408
-	ResultTooLarge  HookResult = "too_large"  // 413
-	ResultMediaType HookResult = "media_type" // 415
-	ResultFlood     HookResult = "flood"      // 429
-	ResultBusy      HookResult = "busy"       // 503, too many large bodies at once
-	ResultStore     HookResult = "store"      // 503
-	ResultPanic     HookResult = "panic"      // 503
-	ResultMalformed HookResult = "malformed"  // 400, broken chunks or a body that ends early
+	ResultSignature HookResult = "signature"
+	ResultSlow      HookResult = "slow"
+	ResultTooLarge  HookResult = "too_large"
+	ResultMediaType HookResult = "media_type"
+	ResultFlood     HookResult = "flood"
+	ResultBusy      HookResult = "busy" // too many large bodies at once
+	ResultStore     HookResult = "store"
+	ResultPanic     HookResult = "panic"
+	ResultMalformed HookResult = "malformed" // broken chunks, or a body that ends early
 )
 
-// Hooks is the public side: POST HookPath and GET /healthz, nothing else.
+// refusals are the answers to hooks that get no verdict.
+var refusals = map[HookResult]struct {
+	status int
+	text   string
+}{
+	ResultSignature: {http.StatusUnauthorized, "bad signature"},
+	ResultSlow:      {http.StatusRequestTimeout, "the body came too slowly"},
+	ResultTooLarge:  {http.StatusRequestEntityTooLarge, "the body is too large"},
+	ResultMediaType: {http.StatusUnsupportedMediaType, "send application/json or image/jpeg, without content encoding"},
+	ResultFlood:     {http.StatusTooManyRequests, "too many hooks that are not signed"},
+	ResultBusy:      {http.StatusServiceUnavailable, "too many large bodies at once"},
+	ResultStore:     {http.StatusServiceUnavailable, "cannot store the hook now"},
+	ResultPanic:     {http.StatusServiceUnavailable, "cannot store the hook now"},
+	ResultMalformed: {http.StatusBadRequest, "the body cannot be read"},
+}
+
+// Hooks is the public side: POST millicast.HookPath and GET /healthz, nothing else.
 type Hooks struct {
 	*Server
 	opts      HookOptions
 	strangers atomic.Pointer[strangers]
 	bodies    *bodies
-	refused   *rate.Limiter // how many refusals a second are worth a log line
-	failed    *rate.Limiter // and how many failures of our own: a flood must not hide them
+	refused   *rate.Limiter // limits the log lines about refusals
+	failed    *rate.Limiter // and about oncue's own failures, which a flood must not hide
 }
 
 // NewHooks makes the public side.
@@ -90,7 +106,7 @@ func NewHooks(o HookOptions) *Hooks {
 	return h
 }
 
-// SetHooksPerSecond moves the flood guard, which begins anew; 0 lifts it.
+// SetHooksPerSecond replaces the flood guard, which counts from 0 again; n 0 means no cap.
 func (h *Hooks) SetHooksPerSecond(n int) { h.strangers.Store(newStrangers(n)) }
 
 func (h *Hooks) router() http.Handler {
@@ -112,26 +128,27 @@ func (h *Hooks) router() http.Handler {
 		c.Response().Header().Set(echo.HeaderAllow, http.MethodPost)
 		return echo.ErrMethodNotAllowed
 	}
-	e.POST(HookPath, h.hook)
-	e.OPTIONS(HookPath, wrongMethod) // Echo would answer it by itself
+	e.POST(millicast.HookPath, h.hook)
+	e.OPTIONS(millicast.HookPath, wrongMethod) // or else Echo answers it
 	e.Match([]string{http.MethodGet, http.MethodHead}, "/healthz", func(c echo.Context) error {
 		return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, []byte(`{"status":"ok"}`))
 	})
 	return e
 }
 
-// hook answers one delivery: read, hand over, answer. Everything else comes after the answer.
+// hook answers one delivery. Everything else comes after the answer.
 func (h *Hooks) hook(c echo.Context) error {
 	began := time.Now()
-	result, status, words, cause := h.take(c.Request(), peerOf(c.RealIP()), began)
-	if status == http.StatusOK {
-		c.Response().Header()[echo.HeaderContentType] = contentJSON // a Set for each hook would make it anew
+	result, cause := h.receive(c.Request(), peerOf(c.RealIP()), began)
+	refusal, refused := refusals[result]
+	if !refused {
+		c.Response().Header()[echo.HeaderContentType] = contentJSON // a Set for each hook would allocate it
 		c.Response().WriteHeader(http.StatusOK)
 		_, err := c.Response().Write(accepted(result))
 		h.observe(result, time.Since(began))
 		return err
 	}
-	err := refuse(c, status, words)
+	err := refuse(c, refusal.status, refusal.text)
 	h.observe(result, time.Since(began))
 	h.logRefusal(c, result, cause)
 	if err == nil && result != ResultFlood {
@@ -140,58 +157,50 @@ func (h *Hooks) hook(c echo.Context) error {
 	return err
 }
 
-// take reads a delivery and hands it over. It returns the status of the answer, the words of an error answer, and the cause for the log.
-func (h *Hooks) take(r *http.Request, peer string, began time.Time) (result HookResult, status int, words string, cause error) {
+// receive reads a delivery and hands it to the Receiver. The cause of a refusal is for the log.
+func (h *Hooks) receive(r *http.Request, peer string, began time.Time) (result HookResult, cause error) {
+	strangers := h.strangers.Load()
 	kind, limit, ok := contentOf(r.Header)
 	if !ok {
-		return ResultMediaType, http.StatusUnsupportedMediaType, "send application/json or image/jpeg, without content encoding", nil
+		return ResultMediaType, nil
 	}
 	picture := limit == millicast.MaxJPEG
 	if picture && r.ContentLength <= limit && !millicast.HasSignature(r.Header) {
-		return h.unverified(peer, millicast.ErrSignature) // the few turns are not for such
+		return strangers.refuse(peer), millicast.ErrSignature // before it takes one of the few turns
 	}
-	body, done, err := h.bodies.read(r, limit, picture && h.strangers.Load().doubtful(peer))
+	body, done, err := h.bodies.read(r, limit, picture && strangers.doubtful(peer))
 	defer done()
 	defer func() {
-		if picture && status/100 == 4 {
-			h.strangers.Load().badPicture(peer)
+		if picture && refusals[result].status/100 == 4 {
+			strangers.badPicture(peer)
 		}
 	}()
 	if err != nil {
-		result, status, words = bodyFailure(err)
-		return result, status, words, err
+		return bodyFailure(err), err
 	}
-	served(r)
-	// A sender that has gone away has still told what happened: its leaving does not end the storing.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), takeTimeout)
+	connOf(r).markAnswering()
+	// Storing goes on when the sender has gone away: what it reported is true all the same.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), receiveTimeout)
 	defer cancel()
-	verdict, err := h.receive(ctx, millicast.Delivery{
+	verdict, err := h.callReceiver(ctx, millicast.Delivery{
 		Via: "http", ContentType: kind, Header: r.Header, Body: body, Received: began, Peer: peer,
 	})
 	switch {
 	case err == nil:
-		return HookResult(verdict), http.StatusOK, "", nil
+		return HookResult(verdict), nil
 	case errors.Is(err, millicast.ErrSignature):
-		return h.unverified(peer, err)
+		return strangers.refuse(peer), err
 	case errors.Is(err, errPanic):
-		return ResultPanic, http.StatusServiceUnavailable, "cannot store the hook now", err
+		return ResultPanic, err
 	default:
-		return ResultStore, http.StatusServiceUnavailable, "cannot store the hook now", err
+		return ResultStore, err
 	}
-}
-
-// unverified is the answer to a delivery that no secret verifies.
-func (h *Hooks) unverified(peer string, cause error) (HookResult, int, string, error) {
-	if !h.strangers.Load().unverified(peer) {
-		return ResultFlood, http.StatusTooManyRequests, "too many hooks that are not signed", cause
-	}
-	return ResultSignature, http.StatusUnauthorized, "bad signature", cause
 }
 
 var errPanic = errors.New("panic")
 
-// receive turns a panic of the receiver into an error: the connection gets its 503, and the next hook is taken.
-func (h *Hooks) receive(ctx context.Context, d millicast.Delivery) (verdict controller.Verdict, err error) {
+// callReceiver turns a panic of the Receiver into an error, so that the sender gets its 503.
+func (h *Hooks) callReceiver(ctx context.Context, d millicast.Delivery) (verdict controller.Verdict, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			h.opts.Log.Error("receiving a hook panicked", "panic", p, "stack", string(debug.Stack()))
@@ -207,7 +216,7 @@ func (h *Hooks) observe(result HookResult, took time.Duration) {
 	}
 }
 
-// logRefusal writes a few lines a second at most: a flood of forged hooks must not become a flood of log lines.
+// logRefusal writes a few lines a second at most, whatever a flood of forged hooks does.
 func (h *Hooks) logRefusal(c echo.Context, result HookResult, cause error) {
 	level, lines := slog.LevelWarn, h.refused
 	if result == ResultStore || result == ResultPanic {
@@ -231,20 +240,21 @@ func clientName(c echo.Context) string {
 }
 
 // refuse answers with an error and closes the connection after it.
-func refuse(c echo.Context, status int, words string) error {
+func refuse(c echo.Context, status int, text string) error {
 	w := c.Response()
-	_ = http.NewResponseController(w).EnableFullDuplex() // answer first, whatever of the body is still to come
-	body := refusalBody(words)
+	_ = http.NewResponseController(w).EnableFullDuplex() // to answer before the rest of the body has come
+	body := refusalBody(text)
 	w.Header().Set("Connection", "close")
 	w.Header().Set(echo.HeaderContentLength, strconv.Itoa(len(body)))
 	return c.Blob(status, echo.MIMEApplicationJSON, body)
 }
 
-func refusalBody(words string) []byte { return []byte(`{"status":"error","error":"` + words + `"}`) }
+func refusalBody(text string) []byte { return []byte(`{"status":"error","error":"` + text + `"}`) }
 
-// linger reads and drops what the sender still sends after a refusal, for a moment: a sender that writes its whole body before it reads
-// would otherwise see a reset instead of the answer. One that asked before it sends has its answer first, and most likely sends nothing:
-// without the deadline net/http would wait for its body as long as for any.
+// linger reads and drops what the sender still sends after a refusal, for a moment: a sender that
+// writes its whole body before it reads would otherwise see a reset instead of the answer. A sender
+// that asked before it sends (Expect: 100-continue) has its answer first and most likely sends
+// nothing; without a deadline of its own net/http would wait for its body all the same.
 func linger(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength == 0 {
 		return
@@ -271,7 +281,7 @@ func accepted(result HookResult) []byte {
 	return []byte(`{"status":"` + string(result) + `"}`)
 }
 
-// isTimeout reports whether a read failed for the connection's deadline.
+// isTimeout reports whether a read failed because of the connection's deadline.
 func isTimeout(err error) bool {
 	ne, ok := errors.AsType[net.Error](err)
 	return ok && ne.Timeout()

@@ -86,7 +86,7 @@ const attempt = `{"type":"viewerConnection","event":"ViewerAttempt","timestamp":
 // post delivers body with the given header lines, "Key: value" each; a right signature is added unless one is given.
 func post(t testing.TB, addr, body string, header ...string) (status int, answer string) {
 	t.Helper()
-	r, err := http.NewRequest(http.MethodPost, "http://"+addr+HookPath, strings.NewReader(body))
+	r, err := http.NewRequest(http.MethodPost, "http://"+addr+millicast.HookPath, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,15 +191,15 @@ func TestHookRoutes(t *testing.T) {
 		{"GET", "/healthz", 200},
 		{"HEAD", "/healthz", 200},
 		{"POST", "/healthz", 405},
-		{"GET", HookPath, 405},
-		{"HEAD", HookPath, 405},
-		{"PUT", HookPath, 405},
-		{"OPTIONS", HookPath, 405},
-		{"BREW", HookPath, 405},
+		{"GET", millicast.HookPath, 405},
+		{"HEAD", millicast.HookPath, 405},
+		{"PUT", millicast.HookPath, 405},
+		{"OPTIONS", millicast.HookPath, 405},
+		{"BREW", millicast.HookPath, 405},
 		{"GET", "/", 404},
 		{"GET", "/status", 404},
 		{"GET", "/metrics", 404},
-		{"POST", HookPath + "/", 404},
+		{"POST", millicast.HookPath + "/", 404},
 		{"POST", "/hooks/other", 404},
 		{"GET", "/../status", 404},
 		{"GET", "/healthz%00", 404},
@@ -227,7 +227,7 @@ func TestHookBodyArrivesUntouched(t *testing.T) {
 			if chunked {
 				reader = struct{ io.Reader }{reader} // hides the length
 			}
-			r, err := http.NewRequest(http.MethodPost, "http://"+addr+HookPath, reader)
+			r, err := http.NewRequest(http.MethodPost, "http://"+addr+millicast.HookPath, reader)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -301,7 +301,7 @@ func TestManyStrangers(t *testing.T) {
 		s := newStrangers(3)
 		allowed := 0
 		for i := range 1_000_000 {
-			if s.unverified(strconv.Itoa(i)) {
+			if s.refuse(strconv.Itoa(i)) == ResultSignature {
 				allowed++
 			}
 		}

@@ -21,7 +21,7 @@ import (
 // localUser is the user whose process made the connection of r; ok is false when that is not known,
 // as for every peer on another machine.
 func localUser(r *http.Request) (uid int, ok bool) {
-	counted, _ := r.Context().Value(connKey{}).(*conn)
+	counted := connOf(r)
 	if counted == nil {
 		return 0, false
 	}

@@ -36,14 +36,14 @@ func send(t testing.TB, c net.Conn, text string) {
 
 // request is a whole signed delivery as it goes over the wire, with more header lines.
 func request(body string, lines ...string) string {
-	return "POST " + HookPath + " HTTP/1.1\r\nHost: oncue\r\nContent-Type: application/json\r\n" +
+	return "POST " + millicast.HookPath + " HTTP/1.1\r\nHost: oncue\r\nContent-Type: application/json\r\n" +
 		millicast.SignatureHeader + ": " + millicast.Sign(testSecret, []byte(body)) + "\r\n" +
 		fmt.Sprintf("Content-Length: %d\r\n", len(body)) + strings.Join(append(lines, ""), "\r\n") + "\r\n" + body
 }
 
 // chunked is a request whose body is whatever chunks say.
 func chunkedRequest(chunks string, lines ...string) string {
-	return "POST " + HookPath + " HTTP/1.1\r\nHost: oncue\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n" +
+	return "POST " + millicast.HookPath + " HTTP/1.1\r\nHost: oncue\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n" +
 		strings.Join(append(lines, ""), "\r\n") + "\r\n" + chunks
 }
 
@@ -102,14 +102,14 @@ func TestRawRequests(t *testing.T) {
 		{"no host", strings.Replace(request(attempt), "Host: oncue\r\n", "", 1), []int{400}},
 		{"bare newlines in a header", request(attempt, "X: a\x00b"), []int{400}},
 		{"space before the colon", request(attempt, "X : y"), []int{400}},
-		{"absolute address", strings.Replace(request(attempt), HookPath, "http://evil.example"+HookPath, 1), []int{200}},
+		{"absolute address", strings.Replace(request(attempt), millicast.HookPath, "http://evil.example"+millicast.HookPath, 1), []int{200}},
 		{"HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", []int{400, 404, 405, 505}},
 		{"upgrade to HTTP/2", request(attempt, "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"), []int{200}},
 		{"a TLS hello", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", []int{0, 400}},
 		{"noise", strings.Repeat("\x00\xff\r\n", 100), []int{400}},
 		{"asterisk", "OPTIONS * HTTP/1.1\r\nHost: oncue\r\n\r\n", []int{400, 404, 405}},
 		{"CONNECT", "CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example\r\n\r\n", []int{404, 405}},
-		{"slow headers", "POST " + HookPath + " HTTP/1.1\r\nHost: onc", []int{0}},
+		{"slow headers", "POST " + millicast.HookPath + " HTTP/1.1\r\nHost: onc", []int{0}},
 		{"nothing at all", "", []int{0}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -190,7 +190,7 @@ func TestSilentConnectionsAreShed(t *testing.T) {
 		c := dial(t, addr)
 		switch i % 3 {
 		case 1:
-			_, _ = io.WriteString(c, "POST "+HookPath+" HTTP/1.1\r\nX: ")
+			_, _ = io.WriteString(c, "POST "+millicast.HookPath+" HTTP/1.1\r\nX: ")
 		case 2:
 			_, _ = io.WriteString(c, half)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/controller"
+	"github.com/oncue/oncue/controller/millicast"
 )
 
 // ask sends a text as it is, and returns the answer and how long the connection stayed open.
@@ -57,9 +58,9 @@ func TestRefusalAfterExpectEndsTheConnection(t *testing.T) {
 		name, addr, send string
 		status           int
 	}{
-		{"another type", hooks, "POST " + HookPath + " HTTP/1.1\r\n" + expect + "Content-Type: text/plain\r\n\r\n", 415},
-		{"another method", hooks, "PUT " + HookPath + " HTTP/1.1\r\n" + expect + "\r\n", 405},
-		{"too large", hooks, "POST " + HookPath + " HTTP/1.1\r\n" + strings.Replace(expect, "200", "70000", 1) + "Content-Type: application/json\r\n\r\n", 413},
+		{"another type", hooks, "POST " + millicast.HookPath + " HTTP/1.1\r\n" + expect + "Content-Type: text/plain\r\n\r\n", 415},
+		{"another method", hooks, "PUT " + millicast.HookPath + " HTTP/1.1\r\n" + expect + "\r\n", 405},
+		{"too large", hooks, "POST " + millicast.HookPath + " HTTP/1.1\r\n" + strings.Replace(expect, "200", "70000", 1) + "Content-Type: application/json\r\n\r\n", 413},
 		{"no token", admin, mode + "\r\n", 401},
 		{"another type for the mode", admin, mode + "Authorization: Bearer a token\r\nContent-Type: text/plain\r\n\r\n", 415},
 	} {

@@ -8,28 +8,29 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// strangers is the flood guard. It counts, for each peer, what no secret verifies, and nothing else: a signed
-// hook is never refused for what others send, not even from the same address. Peers share a fixed number of
-// places, so a million of them take no more memory than a thousand; two that meet in one share its allowance.
+// strangers is the flood guard. It counts, for each peer, deliveries that no secret verifies, and
+// nothing else: a signed hook is never refused because of what others send, not even from the same
+// address. Peers share a fixed number of places, so a million of them take no more memory than a
+// thousand; two peers that share a place share its allowance.
 type strangers struct {
 	seed   maphash.Seed
 	places [strangerPlaces]stranger
 }
 
 type stranger struct {
-	deliveries *rate.Limiter // that no secret verifies
-	pictures   *rate.Limiter // that came to nothing
+	deliveries *rate.Limiter // of unverified deliveries
+	pictures   *rate.Limiter // of bad pictures
 }
 
 const (
 	strangerPlaces = 1024
 
-	// A peer that has spent this on pictures that came to nothing is doubtful until it has some again.
+	// A peer is doubtful after so many bad pictures in a row, until so much time has passed.
 	badPictures     = 3
 	badPictureEvery = 10 * time.Second
 )
 
-// newStrangers lets each peer send so many deliveries a second that no secret verifies; 0 for no bound.
+// newStrangers allows each peer so many unverified deliveries a second; 0 for no cap.
 func newStrangers(perSecond int) *strangers {
 	limit := rate.Inf
 	if perSecond > 0 {
@@ -45,29 +46,35 @@ func newStrangers(perSecond int) *strangers {
 	return s
 }
 
-// unverified counts a delivery and reports whether its peer may still send such.
-func (s *strangers) unverified(peer string) bool { return s.of(peer).deliveries.Allow() }
+// refuse counts an unverified delivery and returns how it is refused.
+func (s *strangers) refuse(peer string) HookResult {
+	if s.of(peer).deliveries.Allow() {
+		return ResultSignature
+	}
+	return ResultFlood
+}
 
-// badPicture counts a picture that took a turn and came to nothing.
+// badPicture counts a picture that took a turn and was refused.
 func (s *strangers) badPicture(peer string) { s.of(peer).pictures.Allow() }
 
-// doubtful reports whether the peer's pictures have come to nothing lately.
+// doubtful reports whether the peer has lately sent too many bad pictures.
 func (s *strangers) doubtful(peer string) bool { return s.of(peer).pictures.Tokens() < 1 }
 
 func (s *strangers) of(peer string) *stranger {
 	return &s.places[maphash.String(s.seed, peer)%strangerPlaces]
 }
 
-// peerOf names who sends from an address: whoever has one of IPv6 has 2^64 of them.
+// peerOf names the sender behind an address. For IPv6 it is the network, because a host has 2^64
+// addresses.
 func peerOf(address string) string {
 	ip, err := netip.ParseAddr(address)
 	if err != nil {
-		return address // of a unix socket: none
+		return address // "" for a unix socket
 	}
 	ip = ip.Unmap().WithZone("")
 	if ip.Is4() {
 		return ip.String()
 	}
-	network, _ := ip.Prefix(64) // of an address without zone it always works
+	network, _ := ip.Prefix(64) // it cannot fail: the zone was removed
 	return network.String()
 }

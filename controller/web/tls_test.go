@@ -133,7 +133,7 @@ func TestHooksOverTLS(t *testing.T) {
 	}}
 	defer client.CloseIdleConnections()
 	for range 30 { // more than there is room for: each gives its place back
-		r, _ := http.NewRequest("POST", "https://"+addr+HookPath, strings.NewReader(attempt))
+		r, _ := http.NewRequest("POST", "https://"+addr+millicast.HookPath, strings.NewReader(attempt))
 		r.Header.Set("Content-Type", "application/json")
 		r.Header.Set(millicast.SignatureHeader, millicast.Sign(testSecret, []byte(attempt)))
 		resp, err := client.Do(r)
@@ -179,7 +179,7 @@ func TestTrustProxies(t *testing.T) {
 		if tt.trusted != "" {
 			networks = append(networks, netip.MustParsePrefix(tt.trusted))
 		}
-		r := httptest.NewRequest("POST", HookPath, nil)
+		r := httptest.NewRequest("POST", millicast.HookPath, nil)
 		r.RemoteAddr = tt.peer
 		if tt.forwarded != "" {
 			r.Header.Set("X-Forwarded-For", tt.forwarded)
