@@ -1,19 +1,9 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"io"
-	"os"
-	"os/exec"
-	"strings"
-	"time"
-
 	"github.com/spf13/cobra"
 
-	"github.com/oncue/oncue/cmd/oncue/term"
-	"github.com/oncue/oncue/store"
+	"github.com/oncue/oncue/cmd/oncue/demo"
 )
 
 func newDemo() *cobra.Command {
@@ -24,114 +14,18 @@ func newDemo() *cobra.Command {
 			"Then random viewers come and go until Ctrl-C. Nothing leaves this machine.",
 		Args: noArgs,
 	}
-	o := demoOptions{}
-	cmd.Flags().BoolVar(&o.install, "install", false, "install gcc and ffmpeg with apt when they are missing")
-	cmd.Flags().BoolVar(&o.once, "once", false, "end after one cycle, with exit code 0 or 1")
-	cmd.Flags().StringVar(&o.listen, "listen", "127.0.0.1:8081", "address of the status page, `HOST:PORT`")
-	cmd.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "show the controller's own log, too")
+	o := demo.Options{}
+	cmd.Flags().BoolVar(&o.Install, "install", false, "install gcc and ffmpeg with apt when they are missing")
+	cmd.Flags().BoolVar(&o.Once, "once", false, "end after one cycle, with exit code 0 or 1")
+	cmd.Flags().StringVar(&o.Listen, "listen", "127.0.0.1:8081", "address of the status page, `HOST:PORT`")
+	cmd.Flags().BoolVarP(&o.Verbose, "verbose", "v", false, "show the controller's own log, too")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		o.version, _, _ = build()
-		o.listenSet = cmd.Flags().Changed("listen")
-		if done, err := o.prepare(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr()); done || err != nil {
+		o.Version, _, _ = build()
+		o.ListenSet = cmd.Flags().Changed("listen")
+		if done, err := o.Prepare(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr()); done || err != nil {
 			return err
 		}
-		return runDemo(cmd.Context(), o, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		return demo.Run(cmd.Context(), o, cmd.OutOrStdout(), cmd.ErrOrStderr())
 	}
 	return cmd
-}
-
-type demoOptions struct {
-	install, once, verbose bool
-	listen                 string
-	listenSet              bool
-	version                string
-}
-
-// prepare sees to it that there is a C compiler (SQLite is C) and an FFmpeg. When this binary was built without one, it installs it and runs the demo anew from
-// the sources; done is true then.
-func (o demoOptions) prepare(ctx context.Context, out, errs io.Writer) (done bool, err error) {
-	var missing []string
-	if !store.Supported {
-		missing = append(missing, "gcc", "libc6-dev")
-	}
-	if _, err := exec.LookPath("ffmpeg"); err != nil {
-		missing = append(missing, "ffmpeg")
-	}
-	if len(missing) == 0 {
-		return false, nil
-	}
-	if !o.install {
-		return false, term.Hint(fmt.Errorf("%s missing on this machine", isAre(missing)), "oncue demo --install installs it with apt; or: apt-get install "+strings.Join(missing, " "))
-	}
-	if err := aptInstall(ctx, missing, out, errs); err != nil {
-		return false, err
-	}
-	if store.Supported {
-		return false, nil
-	}
-	return true, o.rebuild(ctx, out, errs)
-}
-
-func isAre(things []string) string {
-	if len(things) == 1 {
-		return things[0] + " is"
-	}
-	return strings.Join(things[:len(things)-1], ", ") + " and " + things[len(things)-1] + " are"
-}
-
-func aptInstall(ctx context.Context, packages []string, out, errs io.Writer) error {
-	apt, err := exec.LookPath("apt-get")
-	if err != nil {
-		return term.Hint(fmt.Errorf("%s missing, and this system has no apt-get", isAre(packages)), "install them with the package manager of this system")
-	}
-	var as []string
-	if os.Geteuid() != 0 {
-		if as = []string{"sudo"}; !have("sudo") {
-			return term.Hint(errors.New("installing packages needs root"), "run it as root: apt-get install "+strings.Join(packages, " "))
-		}
-	}
-	fmt.Fprintf(out, "installing %s with apt-get; this takes about a minute\n", strings.Join(packages, ", "))
-	for _, args := range [][]string{{"update", "-qq"}, append([]string{"install", "-y", "-qq", "--no-install-recommends"}, packages...)} {
-		line := append(append([]string{}, as...), apt)
-		line = append(line, args...)
-		cmd := exec.CommandContext(ctx, line[0], line[1:]...)
-		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-		text, err := cmd.CombinedOutput()
-		if err != nil {
-			fmt.Fprint(errs, lastLines(string(text), 10))
-			return fmt.Errorf("%s: %w", strings.Join(line, " "), err)
-		}
-	}
-	return nil
-}
-
-func have(program string) bool { _, err := exec.LookPath(program); return err == nil }
-
-// rebuild runs the demo again with a binary that has SQLite in it.
-func (o demoOptions) rebuild(ctx context.Context, out, errs io.Writer) error {
-	if _, err := os.Stat("cmd/oncue"); err != nil || !have("go") {
-		return term.Hint(errors.New("this binary was built without a C compiler and has no SQLite"), "build it again, now that gcc is here: go build ./cmd/oncue")
-	}
-	fmt.Fprintln(out, "building again with the C compiler; the first time SQLite takes about a minute")
-	args := []string{"run", "./cmd/oncue", "demo", "--listen", o.listen}
-	if o.once {
-		args = append(args, "--once")
-	}
-	if o.verbose {
-		args = append(args, "--verbose")
-	}
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
-	cmd.Stdout, cmd.Stderr = out, errs
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // so that it cleans up
-	cmd.WaitDelay = 20 * time.Second
-	if err := cmd.Run(); err != nil && ctx.Err() == nil {
-		return term.Said(err)
-	}
-	return nil
-}
-
-func lastLines(text string, n int) string {
-	lines := strings.SplitAfter(text, "\n")
-	return strings.Join(lines[max(0, len(lines)-n-1):], "")
 }

@@ -1,8 +1,8 @@
 // Command oncue starts encoders when viewers arrive and stops them when nobody watches.
 //
 // This folder has a file for each command, or family of commands. What they share is in the packages
-// below it: daemon is what oncue serve runs, client asks a running one, and term is how both talk to
-// people.
+// below it: daemon is what oncue serve runs, client asks a running one, demo runs one beside a simulated
+// platform, and term is how all of them talk to people.
 //
 //	main.go                                 the command line
 //	duration.go, completion.go              durations as flags, completion of names
@@ -12,6 +12,5 @@
 //	init.go, check.go, check_reload.go, presets.go, try.go, trace.go
 //	doctor.go, doctor_host.go, doctor_platform.go, doctor_reach.go, bundle.go
 //	webhook.go, webhook_change.go, webhook_rotate.go, sendhook.go (hook)
-//	demo.go, demo_stage.go, demo_page.go
-//	man.go, version.go
+//	demo.go, man.go, version.go
 package main

@@ -40,6 +40,8 @@ var arrows = map[string][]string{
 	"cmd/oncue/client": {"cmd/oncue/term", "configs", "configs/secret", "controller", "controller/millicast"},
 	"cmd/oncue/daemon": {"cmd/oncue/term", "configs", "configs/secret", "controller", "controller/millicast", "controller/notify",
 		"controller/web", "encoders", "encoders/fake", "encoders/ffmpeg", "encoders/httpapi", "encoders/obs", "store"},
+	"cmd/oncue/demo": {"cmd/oncue/daemon", "cmd/oncue/term", "configs", "configs/secret", "controller", "controller/millicast",
+		"controller/millicast/simulator", "store"},
 	"cmd/oncue/term": {"controller", "controller/web", "encoders"},
 
 	// Helpers of tests.
@@ -53,7 +55,7 @@ var homes = map[string][]string{
 	"database/sql":                 {"store"},
 	"github.com/mattn/go-sqlite3":  {"store"},
 	"go.yaml.in/yaml/":             {"configs"},
-	"os/exec":                      {"encoders/ffmpeg", "cmd/oncue", "encoders/obs/obstest"},
+	"os/exec":                      {"encoders/ffmpeg", "cmd/oncue/demo", "encoders/obs/obstest"},
 	"github.com/spf13/cobra":       {"cmd/oncue", "cmd/oncue/client"},
 	"github.com/coder/websocket":   {"encoders/obs", "encoders/obs/obstest"},
 	"github.com/expr-lang/expr":    {"encoders/httpapi"},

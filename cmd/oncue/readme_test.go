@@ -147,7 +147,7 @@ func TestReadmeCommands(t *testing.T) {
 		}
 	}
 	write("commands.txt", readmeBegin+script.String()+readmeEnd)
-	if have("ffmpeg") {
+	if _, err := exec.LookPath("ffmpeg"); err == nil {
 		write("demo.txt", demos.String())
 	} else {
 		t.Run("demo", func(t *testing.T) { t.Skip("ffmpeg is missing, and the demo would install it") })

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -22,7 +22,7 @@ func TestDemoPageShowsPictures(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	d, err := startDemo(ctx, demoOptions{listen: "127.0.0.1:0", listenSet: true}, io.Discard, io.Discard)
+	d, err := startDemo(ctx, Options{Listen: "127.0.0.1:0", ListenSet: true}, io.Discard, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

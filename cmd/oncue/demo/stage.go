@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -58,7 +58,7 @@ type demo struct {
 	muted   bool
 }
 
-func runDemo(ctx context.Context, o demoOptions, out, errs io.Writer) error {
+func Run(ctx context.Context, o Options, out, errs io.Writer) error {
 	d, err := startDemo(ctx, o, out, errs)
 	if err != nil {
 		return err
@@ -71,7 +71,7 @@ func runDemo(ctx context.Context, o demoOptions, out, errs io.Writer) error {
 		fmt.Fprint(errs, d.log.String())
 		return fmt.Errorf("demo failed: %w", err)
 	}
-	if o.once {
+	if o.Once {
 		d.close()
 		fmt.Fprintln(out, "demo passed")
 		return nil
@@ -81,10 +81,10 @@ func runDemo(ctx context.Context, o demoOptions, out, errs io.Writer) error {
 	return nil
 }
 
-func startDemo(ctx context.Context, o demoOptions, out, errs io.Writer) (_ *demo, err error) {
+func startDemo(ctx context.Context, o Options, out, errs io.Writer) (_ *demo, err error) {
 	d := &demo{out: out, begun: time.Now(), viewers: map[string][]*simulator.Viewer{}, log: &tailBuffer{}}
 	logTo := io.Writer(d.log)
-	if o.verbose {
+	if o.Verbose {
 		logTo = errs
 	}
 	defer func() {
@@ -105,7 +105,7 @@ func startDemo(ctx context.Context, o demoOptions, out, errs io.Writer) (_ *demo
 	}
 	d.svc, err = daemon.Start(ctx, cfg, logTo, func(so *daemon.Options) {
 		so.OnStory = d.controllerSays
-		so.Version, so.Demo = o.version, d.page()
+		so.Version, so.Demo = o.Version, d.page()
 	})
 	if err != nil {
 		return nil, err
@@ -119,11 +119,11 @@ func startDemo(ctx context.Context, o demoOptions, out, errs io.Writer) (_ *demo
 }
 
 // config writes the demo's file and loads it like any other.
-func (d *demo) config(o demoOptions) (*configs.Config, error) {
-	listen := o.listen
+func (d *demo) config(o Options) (*configs.Config, error) {
+	listen := o.Listen
 	if l, err := net.Listen("tcp", listen); err == nil {
 		l.Close()
-	} else if o.listenSet {
+	} else if o.ListenSet {
 		return nil, daemon.ListenError("--listen", listen, err)
 	} else {
 		listen = "127.0.0.1:0"
