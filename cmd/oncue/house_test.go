@@ -19,6 +19,7 @@ const module = "github.com/oncue/oncue/"
 // arrows says which packages of the house each one may import. What is not listed may import none, and cmd may import all.
 var arrows = map[string][]string{
 	"configs":          {"configs/secret", "configs/words"},
+	"configs/ingest":   {"configs/secret"},
 	"configs/presets":  {},
 	"configs/secret":   {},
 	"configs/words":    {},
