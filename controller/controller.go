@@ -174,7 +174,7 @@ func (c *Controller) stopEncoders(ctx context.Context) {
 	for _, s := range c.all() {
 		for i := range s.state.Encoders {
 			e := &s.state.Encoders[i]
-			if !e.on() {
+			if !e.On() {
 				continue
 			}
 			es, job := s.handle(e.Name, e.Instance, s.spec)
@@ -206,7 +206,7 @@ func (c *Controller) restore(sv Saved) error {
 		state.InUse = state.Encoders[old.Active].Name
 	}
 	if by := c.cfg.Clock.SteppedSince(state.Anchor); by != 0 {
-		state.shift(by)
+		state.Shift(by)
 	}
 	account, name, _ := SplitID(sv.ID)
 	c.mu.RLock()
@@ -215,8 +215,8 @@ func (c *Controller) restore(sv Saved) error {
 	for i := range state.Encoders {
 		if e := &state.Encoders[i]; e.Device == "" { // saved by the first edition
 			e.Device = e.Name
-			if spec != nil && spec.Policy.encoder(e.Name) != nil {
-				e.Instance = spec.Policy.encoder(e.Name).Instance
+			if spec != nil && spec.Policy.Encoder(e.Name) != nil {
+				e.Instance = spec.Policy.Encoder(e.Name).Instance
 			}
 		}
 	}
@@ -279,7 +279,7 @@ func (c *Controller) adoptLeft() {
 	inHand := map[Instance]bool{}
 	for _, s := range c.all() {
 		for _, e := range s.published().state.Encoders {
-			inHand[e.Instance] = inHand[e.Instance] || e.mayRun()
+			inHand[e.Instance] = inHand[e.Instance] || e.MayRun()
 		}
 	}
 	for _, e := range c.cfg.Left() {
@@ -317,7 +317,7 @@ func (c *Controller) adopt(e EncoderSpec) {
 			return
 		}
 	}
-	if mine := s.published().state.byInstance(e.Instance); mine == nil || !mine.mayRun() { // it has another one of the name in hand, which also runs
+	if mine := s.published().state.ByInstance(e.Instance); mine == nil || !mine.MayRun() { // it has another one of the name in hand, which also runs
 		d := c.devices.get(e.Instance)
 		c.calls.Go(func() {
 			defer c.devices.put(d)
@@ -409,7 +409,7 @@ func (c *Controller) room(spec *StreamSpec) bool {
 	var oldest *stream
 	var since time.Time
 	for _, s := range c.names[pattern] {
-		if p := s.published(); p.spec != nil && !s.evicted && p.state.disposable(&p.spec.Policy) && (oldest == nil || p.state.Since.Before(since)) {
+		if p := s.published(); p.spec != nil && !s.evicted && p.state.Disposable(&p.spec.Policy) && (oldest == nil || p.state.Since.Before(since)) {
 			oldest, since = s, p.state.Since
 		}
 	}
@@ -463,22 +463,22 @@ func (c *Controller) index() (devices int) {
 // settle is called after each step. Drivers with old settings are opened anew once nothing runs there; a stream that
 // has left the configuration is forgotten once it is off, one of a pattern once nobody can need it any more.
 func (c *Controller) settle(s *stream, spec *StreamSpec, now time.Time, evict bool) {
-	if !s.state.over() {
+	if !s.state.Over() {
 		return
 	}
 	for at, b := range s.boxes {
-		if e := s.state.byInstance(at); e != nil && !e.mayRun() && c.claims.free(at.Device) {
-			if es := spec.Policy.encoder(e.Name); es != nil && es.Instance == at {
+		if e := s.state.ByInstance(at); e != nil && !e.MayRun() && c.claims.free(at.Device) {
+			if es := spec.Policy.Encoder(e.Name); es != nil && es.Instance == at {
 				b.dev.renew(*es)
 			}
 		}
 	}
-	forgetAt := s.state.forgetAt(&spec.Policy)
+	forgetAt := s.state.ForgetAt(&spec.Policy)
 	switch {
 	case !c.swept.Load(): // something may run in its folder
 		return
 	case s.state.Draining && s.state.Phase == PhaseIdle:
-	case evict && s.state.disposable(&spec.Policy):
+	case evict && s.state.Disposable(&spec.Policy):
 	case !forgetAt.IsZero() && !now.Before(forgetAt):
 	default:
 		return
@@ -608,14 +608,14 @@ func (c *Controller) Log(ctx context.Context, id, encoder string, lines int) ([]
 	if encoder == "" && len(spec.Policy.Encoders) > 0 {
 		encoder = spec.Policy.Encoders[0].Name
 	}
-	e := spec.Policy.encoder(encoder)
+	e := spec.Policy.Encoder(encoder)
 	if e == nil {
 		return nil, fmt.Errorf("%w: %s has no encoder %q", ErrInvalid, id, encoder)
 	}
 	at := e.Instance
 	if s := c.known(id); s != nil { // what runs may be another one than the configuration has now
-		if p := s.published(); p.state.enc(encoder) != nil {
-			at = p.state.enc(encoder).Instance
+		if p := s.published(); p.state.Encoder(encoder) != nil {
+			at = p.state.Encoder(encoder).Instance
 		}
 	}
 	d := c.devices.get(at)
@@ -705,11 +705,11 @@ func (c *Controller) CheckClock() {
 	c.moved += by
 	streams := c.all()
 	for _, s := range streams {
-		s.state = s.state.clone() // readers have the one before
-		s.state.shift(by)
+		s.state = s.state.Clone() // readers have the one before
+		s.state.Shift(by)
 		s.mu.Lock()
 		for i := range s.inbox {
-			s.inbox[i].ev = shifted(s.inbox[i].ev, by)
+			s.inbox[i].ev = Shifted(s.inbox[i].ev, by)
 		}
 		s.mu.Unlock()
 	}
@@ -720,21 +720,6 @@ func (c *Controller) CheckClock() {
 	for _, s := range streams {
 		s.post(Timer{})
 	}
-}
-
-func shifted(ev Event, by time.Duration) Event {
-	switch ev := ev.(type) {
-	case Hook:
-		ev.Received = ev.Received.Add(by)
-		return ev
-	case Polled:
-		ev.Asked = ev.Asked.Add(by)
-		return ev
-	case ModeSet:
-		move(&ev.Until, by)
-		return ev
-	}
-	return ev
 }
 
 // errNoPlatform is what asking without an API secret gives.

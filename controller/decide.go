@@ -10,9 +10,9 @@ import (
 )
 
 // Decide is the machine: the state of one stream, what happened, what the configuration says and what time it is make the next state and what is to be done.
-// It is pure: same input, same output. dice is in [0,1) and only spreads retries. The caller saves the state before it does the actions.
-func Decide(s State, ev Event, p *Policy, now time.Time, dice float64) (State, []Action) {
-	m := &machine{State: s.clone(), p: p, now: now, dice: dice, label: ev.Label()}
+// It is pure: same input, same output. roll is in [0,1) and only spreads retries. The caller saves the state before it does the actions.
+func Decide(s State, ev Event, p *Policy, now time.Time, roll float64) (State, []Action) {
+	m := &machine{State: s.Clone(), p: p, now: now, roll: roll, label: ev.Label()}
 	m.fit(p)
 	m.count()
 	before := m.Phase
@@ -44,7 +44,7 @@ type machine struct {
 	State
 	p        *Policy
 	now      time.Time
-	dice     float64
+	roll     float64
 	label    string
 	acts     []Action
 	claiming bool
@@ -65,21 +65,10 @@ func (m *machine) warn(encoder, reason string) {
 
 // count brings the sums up to now.
 func (m *machine) count() {
-	t := &m.Totals
-	if t.From.IsZero() {
+	if t := &m.Totals; t.From.IsZero() {
 		t.From, t.At = m.now, m.now
 	}
-	if d := m.now.Sub(t.At); d > 0 {
-		for i := range m.Encoders {
-			if m.Encoders[i].on() {
-				t.Run += d
-			}
-		}
-		if present, _ := m.audience(m.p); present && !m.LiveSince.IsZero() {
-			t.Watched += d
-		}
-		t.At = m.now
-	}
+	m.Totals = m.TotalsAt(m.p, m.now)
 }
 
 // merge takes the event into the facts.
@@ -98,8 +87,8 @@ func (m *machine) merge(ev Event) {
 	case AskFailed:
 		m.noAnswer(ev)
 	case EncoderSeen:
-		if e := m.enc(ev.Encoder); e != nil && e.Instance == ev.Instance {
-			if e.Version == "" && e.mayRun() {
+		if e := m.Encoder(ev.Encoder); e != nil && e.Instance == ev.Instance {
+			if e.Version == "" && e.MayRun() {
 				e.Version = ev.Version
 				m.tellKept(e)
 			}
@@ -108,15 +97,15 @@ func (m *machine) merge(ev Event) {
 	case Leftover:
 		m.leftRunning(ev)
 	case StartDone:
-		if e := m.enc(ev.Encoder); e != nil && e.Run == ev.Run {
+		if e := m.Encoder(ev.Encoder); e != nil && e.Run == ev.Run {
 			m.startDone(e, ev)
 		}
 	case StopDone:
-		if e := m.enc(ev.Encoder); e != nil && e.Run == ev.Run {
+		if e := m.Encoder(ev.Encoder); e != nil && e.Run == ev.Run {
 			m.stopDone(e, ev)
 		}
 	case Claimed:
-		if e := m.enc(ev.Encoder); e != nil {
+		if e := m.Encoder(ev.Encoder); e != nil {
 			e.Claimed, e.Holder = ev.OK, ev.Holder
 		}
 	case Freed:
@@ -147,12 +136,12 @@ func (m *machine) merge(ev Event) {
 }
 
 // tellKept says what becomes of an encoder that runs while the configuration has another one for its name, or none.
-func (m *machine) tellKept(e *Enc) {
-	switch now := m.p.encoder(e.Name); {
-	case !e.mayRun():
+func (m *machine) tellKept(e *Encoder) {
+	switch now := m.p.Encoder(e.Name); {
+	case !e.MayRun():
 	case now == nil:
 		m.tell(m.Phase, e.Name, "is no longer in the configuration: it is stopped")
-	case e.outdated(now):
+	case e.Outdated(now):
 		m.tell(m.Phase, e.Name, "goes on as it was started; what the configuration says now counts from its next start on")
 	}
 }
@@ -398,7 +387,7 @@ func (m *machine) derive() {
 func (m *machine) phase() (Phase, string) {
 	d := m.demand
 	m.Managed = true
-	var on, starting, stopping, waiting, backoff, failed *Enc
+	var on, starting, stopping, waiting, backoff, failed *Encoder
 	for i := range m.Encoders {
 		e := &m.Encoders[i]
 		switch e.Step {
@@ -435,7 +424,7 @@ func (m *machine) phase() (Phase, string) {
 		return PhaseStopping, fmt.Sprintf("%s does not stop: %s", stopping.Name, stopping.Error)
 	case stopping != nil:
 		why := d.why
-		if m.p.encoder(stopping.Name) == nil {
+		if m.p.Encoder(stopping.Name) == nil {
 			why = stopping.Name + " is no longer in the configuration"
 		} else if d.on {
 			why = "wanted again: starts as soon as the old run is gone"
@@ -474,22 +463,22 @@ func (m *machine) phase() (Phase, string) {
 
 // foreign reports whether an encoder of this stream alone runs at somebody else's word.
 func (m *machine) foreign() bool {
-	return slices.ContainsFunc(m.Encoders, func(e Enc) bool { return e.foreign() && !m.shared(&e) })
+	return slices.ContainsFunc(m.Encoders, func(e Encoder) bool { return e.Foreign() && !m.shared(&e) })
 }
 
 // takenByHand is an encoder of several streams that runs at somebody else's word, or nil: nobody can say for which
 // stream it does.
-func (m *machine) takenByHand() *Enc {
+func (m *machine) takenByHand() *Encoder {
 	for i := range m.Encoders {
-		if e := &m.Encoders[i]; e.foreign() && m.shared(e) {
+		if e := &m.Encoders[i]; e.Foreign() && m.shared(e) {
 			return e
 		}
 	}
 	return nil
 }
 
-func (m *machine) shared(e *Enc) bool {
-	spec := m.p.encoder(e.Name)
+func (m *machine) shared(e *Encoder) bool {
+	spec := m.p.Encoder(e.Name)
 	return spec != nil && spec.Shared
 }
 
@@ -508,7 +497,7 @@ func (m *machine) liveElsewhere() bool {
 
 // feedPending reports whether a feed of the run that is over is still open.
 func (m *machine) feedPending() bool {
-	return slices.ContainsFunc(m.Facts.Feeds, func(f FeedFact) bool { return f.open() && m.leftover(m.p, &f) })
+	return slices.ContainsFunc(m.Facts.Feeds, func(f FeedFact) bool { return f.Open() && m.leftover(m.p, &f) })
 }
 
 // next is the first moment at which something may change by itself.

@@ -141,7 +141,7 @@ func (s *State) blockedBy(a Mark) *FeedFact {
 		return nil
 	}
 	for i := range s.Facts.Feeds {
-		if f := &s.Facts.Feeds[i]; f.open() && (s.GoneAt.IsZero() || f.Seen.After(s.GoneAt)) && !f.Told.IsZero() && f.Told.Add(racing).Before(a.At) {
+		if f := &s.Facts.Feeds[i]; f.Open() && (s.GoneAt.IsZero() || f.Seen.After(s.GoneAt)) && !f.Told.IsZero() && f.Told.Add(racing).Before(a.At) {
 			return f
 		}
 	}
@@ -162,7 +162,7 @@ func (s *State) cutOff() bool {
 
 // live reports whether an encoder of ours is known to be on the air, and not about to leave it.
 func (s *State) live() bool {
-	return slices.ContainsFunc(s.Encoders, func(e Enc) bool { return e.Step == StepOn })
+	return slices.ContainsFunc(s.Encoders, func(e Encoder) bool { return e.Step == StepOn })
 }
 
 // wakeFree is when a viewer may start the stream again under max_starts_per_hour.

@@ -33,7 +33,7 @@
 //
 // The files, from the nouns to the loops:
 //
-//	hook.go, event.go, action.go, spec.go  what comes in, what goes out, what is configured
+//	hook.go, event.go, action.go, config.go what comes in, what goes out, what is configured
 //	policy.go, schedule.go                 what the configuration says of one stream
 //	state.go, facts.go                     what is known and wanted; what the platform told
 //	decide.go                              the machine: merge an event, set the phase

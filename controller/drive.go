@@ -13,8 +13,8 @@ import (
 // This file moves encoders: what their looks mean, how a start is proven, and how the gap between wanted and seen is closed.
 
 // seen takes a look at an encoder. Looks that are older than the call in flight say nothing.
-func (m *machine) seen(e *Enc, st encoders.Status) {
-	wasForeign := e.foreign()
+func (m *machine) seen(e *Encoder, st encoders.Status) {
+	wasForeign := e.Foreign()
 	if e.Calling && st.State.Gone() && (e.Step == StepStarting || e.Step == StepOn) {
 		return
 	}
@@ -24,7 +24,7 @@ func (m *machine) seen(e *Enc, st encoders.Status) {
 	if st.Stream != "" && st.Stream != m.p.Stream { // to this stream it is off
 		other := st.Stream
 		st = encoders.Status{State: encoders.StateStopped, At: st.At}
-		if e.on() {
+		if e.On() {
 			st.Error = "it serves " + other
 		}
 	}
@@ -32,27 +32,27 @@ func (m *machine) seen(e *Enc, st encoders.Status) {
 	if st.State.Gone() {
 		e.Busy = false
 	}
-	if e.on() && !st.State.Gone() && st.State != encoders.StateUnknown {
+	if e.On() && !st.State.Gone() && st.State != encoders.StateUnknown {
 		e.Shown = true
 	}
-	if wasForeign && st.State.Gone() && !e.on() && st.ByHand && !m.shared(e) {
+	if wasForeign && st.State.Gone() && !e.On() && st.ByHand && !m.shared(e) {
 		m.SpentAt = m.now // the person who had started it has stopped it: what viewers asked for before is answered
 	}
 }
 
 // leftRunning takes in hand what an earlier process left running for this stream without a word in the store.
 func (m *machine) leftRunning(ev Leftover) {
-	e := m.enc(ev.Encoder)
+	e := m.Encoder(ev.Encoder)
 	switch {
 	case e != nil && e.Instance == ev.Instance:
 		m.seen(e, ev.Status)
 		return
-	case e != nil && e.mayRun(): // and of the same name: the runner stops it by itself
+	case e != nil && e.MayRun(): // and of the same name: the runner stops it by itself
 		return
 	case e != nil:
-		*e = Enc{Name: ev.Encoder, Instance: ev.Instance, Step: StepOff}
+		*e = Encoder{Name: ev.Encoder, Instance: ev.Instance, Step: StepOff}
 	default:
-		m.Encoders = append(m.Encoders, Enc{Name: ev.Encoder, Instance: ev.Instance, Step: StepOff})
+		m.Encoders = append(m.Encoders, Encoder{Name: ev.Encoder, Instance: ev.Instance, Step: StepOff})
 		e = &m.Encoders[len(m.Encoders)-1]
 	}
 	m.seen(e, ev.Status)
@@ -75,7 +75,7 @@ func (m *machine) observe() {
 	}
 }
 
-func (m *machine) observeRunning(e *Enc) {
+func (m *machine) observeRunning(e *Encoder) {
 	st := &e.Seen
 	other := st.Run != "" && st.Run != e.Run
 	switch {
@@ -107,8 +107,8 @@ func (m *machine) observeRunning(e *Enc) {
 	}
 }
 
-func (m *machine) observeIdle(e *Enc) {
-	if !e.foreign() {
+func (m *machine) observeIdle(e *Encoder) {
+	if !e.Foreign() {
 		return
 	}
 	if ours := e.Seen.Run != ""; ours { // the driver knows its own children
@@ -126,10 +126,10 @@ func (m *machine) observeIdle(e *Enc) {
 func (m *machine) adopts() bool { return m.p.Unmanaged == Adopt }
 
 // leftAlone reports whether the encoder runs at somebody else's word, and goes on to do so.
-func (m *machine) leftAlone(e *Enc) bool { return e.foreign() && (e.Busy || !m.adopts()) }
+func (m *machine) leftAlone(e *Encoder) bool { return e.Foreign() && (e.Busy || !m.adopts()) }
 
 // takeOver makes what the encoder is doing a run of this stream.
-func (m *machine) takeOver(e *Enc) {
+func (m *machine) takeOver(e *Encoder) {
 	e.Step, e.Since, e.StartedAt, e.Boot, e.Shown = StepStarting, m.now, m.now, false, true
 	m.GoneAt = time.Time{} // what is open now is its feed
 	e.Run = e.Seen.Run
@@ -185,7 +185,7 @@ func (m *machine) proof() bool {
 	return f.Poll.Live && f.Poll.Asked.After(m.ProofAfter) && f.Poll.Asked.After(end)
 }
 
-func (m *machine) air(e *Enc) {
+func (m *machine) air(e *Encoder) {
 	e.Step, e.Since, e.OnSince, e.Boot = StepOn, m.now, m.now, false
 	if e.Failures > 0 {
 		m.do(Notify{"recovered", fmt.Sprintf("%s is live again", e.Name)})
@@ -205,7 +205,7 @@ func (m *machine) air(e *Enc) {
 
 // startJudged reports whether start_timeout says nothing about a start: it is from before a restart of the controller,
 // and nobody has looked at the encoder since.
-func (m *machine) startJudged(e *Enc) bool { return e.Boot && !e.Known }
+func (m *machine) startJudged(e *Encoder) bool { return e.Boot && !e.Known }
 
 // watchFeeds acts on feeds that end under a running encoder, and on starts that take too long.
 func (m *machine) watchFeeds() {
@@ -254,15 +254,15 @@ func (m *machine) grace() time.Duration { return min(takeOver, m.p.StartTimeout)
 
 // lostFeed restarts encoders that believe to publish while the platform has lost them.
 func (m *machine) lostFeed() {
-	on := slices.ContainsFunc(m.Encoders, func(e Enc) bool { return e.Step == StepOn })
+	on := slices.ContainsFunc(m.Encoders, func(e Encoder) bool { return e.Step == StepOn })
 	had, end := false, time.Time{}
 	for i := range m.Facts.Feeds {
 		f := &m.Facts.Feeds[i]
-		if !m.p.ours(f) || m.leftover(m.p, f) || !f.open() && f.EndSeen.Before(m.ProofAfter) {
+		if !m.p.ours(f) || m.leftover(m.p, f) || !f.Open() && f.EndSeen.Before(m.ProofAfter) {
 			continue
 		}
 		had = true
-		if f.open() {
+		if f.Open() {
 			m.FeedLost = time.Time{}
 			return
 		}
@@ -305,7 +305,7 @@ func (m *machine) drive() {
 	for i := range m.Encoders {
 		e := &m.Encoders[i]
 		m.overdueStop(e)
-		if e.on() && !e.Claimed && e.Holder == "" {
+		if e.On() && !e.Claimed && e.Holder == "" {
 			m.claim(e)
 		}
 		if m.demand.on && m.demand.limit == "" && m.wants(i) {
@@ -317,13 +317,13 @@ func (m *machine) drive() {
 }
 
 // claim asks for the sole use of the encoder. The answer comes before anything is saved, and is decided then.
-func (m *machine) claim(e *Enc) {
+func (m *machine) claim(e *Encoder) {
 	m.claiming = true
-	m.do(Claim{e.Name, e.on()})
+	m.do(Claim{e.Name, e.On()})
 }
 
-func (m *machine) driveOn(e *Enc) {
-	if spec := m.p.encoder(e.Name); e.Doubt && !e.on() && spec.Instance != e.Instance {
+func (m *machine) driveOn(e *Encoder) {
+	if spec := m.p.Encoder(e.Name); e.Doubt && !e.On() && spec.Instance != e.Instance {
 		m.stop(e, StepOff) // the configuration has another one for the name; this one may have heard its start
 		return
 	}
@@ -354,14 +354,14 @@ func (m *machine) driveOn(e *Enc) {
 
 // othersInTheWay reports whether an encoder may still publish that failover or the configuration has left behind. One that cannot be confirmed gone holds the
 // next one up for stop_timeout, not for ever: a box that has died silently must not take its stand-in with it.
-func (m *machine) othersInTheWay(e *Enc) bool {
-	return slices.ContainsFunc(m.Encoders, func(o Enc) bool {
-		return o.Name != e.Name && o.on() && (m.p.Several == Failover || m.p.encoder(o.Name) == nil) &&
+func (m *machine) othersInTheWay(e *Encoder) bool {
+	return slices.ContainsFunc(m.Encoders, func(o Encoder) bool {
+		return o.Name != e.Name && o.On() && (m.p.Several == Failover || m.p.Encoder(o.Name) == nil) &&
 			(o.Step != StepStopping || m.now.Before(o.StopAt.Add(m.p.StopTimeout)))
 	})
 }
 
-func (m *machine) driveOff(e *Enc) {
+func (m *machine) driveOff(e *Encoder) {
 	switch e.Step {
 	case StepStarting, StepOn:
 		m.stop(e, StepOff)
@@ -378,12 +378,12 @@ func (m *machine) driveOff(e *Enc) {
 	case StepWaiting:
 		e.Step, e.Since = StepOff, m.now
 	}
-	if !e.on() {
+	if !e.On() {
 		e.Claimed, e.Holder = false, ""
 	}
 }
 
-func (m *machine) start(e *Enc) {
+func (m *machine) start(e *Encoder) {
 	if !m.anyOn() {
 		m.ProofAfter = m.now
 	}
@@ -397,16 +397,16 @@ func (m *machine) start(e *Enc) {
 }
 
 // call begins the Start of a new run.
-func (m *machine) call(e *Enc, adopt bool) {
+func (m *machine) call(e *Encoder, adopt bool) {
 	e.Calling, e.Matches, e.Version = true, m.p.Matches, ""
-	if spec := m.p.encoder(e.Name); spec != nil && spec.Instance == e.Instance {
+	if spec := m.p.Encoder(e.Name); spec != nil && spec.Instance == e.Instance {
 		e.Version = spec.Version
 	}
 	e.Run = strconv.FormatInt(m.now.UnixMilli(), 36) + "x" + strconv.Itoa(m.Starts)
 	m.do(StartEncoder{e.Name, e.Instance, e.Run, adopt})
 }
 
-func (m *machine) startDone(e *Enc, ev StartDone) {
+func (m *machine) startDone(e *Encoder, ev StartDone) {
 	if e.Step != StepStarting && e.Step != StepOn {
 		return
 	}
@@ -424,8 +424,8 @@ func (m *machine) startDone(e *Enc, ev StartDone) {
 
 // busy leaves an encoder alone that a start has found on at somebody else's word. That is no failure: nothing was
 // done, and nothing of ours is gone. It counts as on until a look says otherwise.
-func (m *machine) busy(e *Enc, why string) {
-	e.Step, e.Since, e.RetryAt, e.Claimed, e.Busy, e.Error = StepBackoff, m.now, m.now.Add(m.p.Restart.Delay(1, m.dice)), false, true, why
+func (m *machine) busy(e *Encoder, why string) {
+	e.Step, e.Since, e.RetryAt, e.Claimed, e.Busy, e.Error = StepBackoff, m.now, m.now.Add(m.p.Restart.Delay(1, m.roll)), false, true, why
 	if e.Seen.State.Gone() || e.Seen.State == "" {
 		e.Seen = encoders.Status{State: encoders.StatePublishing, ByHand: true}
 	}
@@ -435,7 +435,7 @@ func (m *machine) busy(e *Enc, why string) {
 	m.tell(m.Phase, e.Name, "not started: "+why)
 }
 
-func (m *machine) stop(e *Enc, then Step) {
+func (m *machine) stop(e *Encoder, then Step) {
 	e.Step, e.Since, e.StopAt, e.Calling, e.Then, e.Alarmed, e.Boot = StepStopping, m.now, m.now, true, then, false, false
 	if then == StepOff {
 		e.Error = ""
@@ -444,7 +444,7 @@ func (m *machine) stop(e *Enc, then Step) {
 }
 
 // overdueStop tries a stop again that was not confirmed, and raises the alarm once.
-func (m *machine) overdueStop(e *Enc) {
+func (m *machine) overdueStop(e *Encoder) {
 	if e.Step != StepStopping {
 		return
 	}
@@ -460,7 +460,7 @@ func (m *machine) overdueStop(e *Enc) {
 	}
 }
 
-func (m *machine) stopDone(e *Enc, ev StopDone) {
+func (m *machine) stopDone(e *Encoder, ev StopDone) {
 	if e.Step != StepStopping {
 		return
 	}
@@ -486,7 +486,7 @@ func (m *machine) stopDone(e *Enc, ev StopDone) {
 }
 
 // gone marks an encoder that is known not to publish.
-func (m *machine) gone(e *Enc) {
+func (m *machine) gone(e *Encoder) {
 	e.Step, e.Since, e.OnSince, e.StopAt, e.StopNext, e.Then, e.Alarmed, e.Boot, e.Doubt = StepOff, m.now, time.Time{}, time.Time{}, time.Time{}, "", false, false, false
 	e.Seen.State, e.Seen.PID, e.Seen.Health = encoders.StateStopped, 0, nil
 	if !m.anyOn() {
@@ -495,7 +495,7 @@ func (m *machine) gone(e *Enc) {
 }
 
 // fail takes note of a failure and plans what follows: a retry after a while, the next encoder, or giving up. An encoder that may still run is stopped first.
-func (m *machine) fail(e *Enc, why string, permanent, running bool) {
+func (m *machine) fail(e *Encoder, why string, permanent, running bool) {
 	wasOn := e.Step == StepOn
 	if wasOn && m.p.Restart.ResetAfter > 0 && m.now.Sub(e.OnSince) >= m.p.Restart.ResetAfter {
 		e.Failures = 0
@@ -505,7 +505,7 @@ func (m *machine) fail(e *Enc, why string, permanent, running bool) {
 		e.Deaths++
 	}
 	r := m.p.Restart
-	e.RetryAt = m.now.Add(r.Delay(e.Failures, m.dice))
+	e.RetryAt = m.now.Add(r.Delay(e.Failures, m.roll))
 	giveUp := permanent || r.GiveUpAfter > 0 && e.Failures >= r.GiveUpAfter
 	if e.Failures == 1 || giveUp {
 		m.do(Notify{"failed", fmt.Sprintf("%s: %s", e.Name, why)})
@@ -530,7 +530,7 @@ func (m *machine) fail(e *Enc, why string, permanent, running bool) {
 }
 
 // failover hands the stream to the next encoder when this one has had its chances.
-func (m *machine) failover(e *Enc, wasOn, giveUp bool) {
+func (m *machine) failover(e *Encoder, wasOn, giveUp bool) {
 	n := len(m.p.Encoders)
 	at := m.active()
 	if m.p.Several != Failover || n < 2 || m.p.Encoders[at].Name != e.Name || wasOn && !giveUp && e.Deaths < m.p.FailoverAfter {
@@ -553,7 +553,7 @@ func (m *machine) closeFeeds() {
 	}
 	for i := range m.Facts.Feeds {
 		f := &m.Facts.Feeds[i]
-		if !f.open() || !m.leftover(m.p, f) {
+		if !f.Open() || !m.leftover(m.p, f) {
 			continue
 		}
 		f.close(m.now)

@@ -85,7 +85,6 @@ type (
 	Drained struct{ Deaf bool }
 )
 
-func (h Hook) Label() string      { return string(h.Kind) }
 func (Polled) Label() string      { return "poll" }
 func (AskFailed) Label() string   { return "poll failed" }
 func (EncoderSeen) Label() string { return "encoder" }

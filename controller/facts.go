@@ -39,7 +39,8 @@ type FeedFact struct {
 	Again   time.Time `json:"again,omitzero"`                 // when the journal told of it once more
 }
 
-func (f *FeedFact) open() bool { return f.EndSeen.IsZero() }
+// Open reports whether the feed counts as up.
+func (f *FeedFact) Open() bool { return f.EndSeen.IsZero() }
 
 // close takes a feed for gone without a word of the platform's; reopen takes that back.
 func (f *FeedFact) close(now time.Time) { f.EndSeen, f.Closed = now, true }
@@ -94,9 +95,14 @@ func (f *Facts) holds(h Hook) bool {
 		return false
 	}
 	if h.Kind == HookFeedEnded {
-		return !f.Feeds[i].open() && !f.Feeds[i].Closed
+		return !f.Feeds[i].Open() && !f.Feeds[i].Closed
 	}
 	return !f.Feeds[i].Told.IsZero()
+}
+
+// AnyOpen reports whether a feed counts as up.
+func (f *Facts) AnyOpen() bool {
+	return slices.ContainsFunc(f.Feeds, func(g FeedFact) bool { return g.Open() })
 }
 
 func (f *Facts) find(feed string) (at int, found bool) {
@@ -133,13 +139,13 @@ func (f *Facts) feed(h Hook) {
 // forget drops feeds that ended long ago, and the oldest ended ones when there are too many.
 func (f *Facts) forget(now time.Time) {
 	gone := func(g FeedFact) bool {
-		return !g.open() && now.Sub(later(later(g.Seen, g.EndSeen), g.Again)) > feedMemory
+		return !g.Open() && now.Sub(later(later(g.Seen, g.EndSeen), g.Again)) > feedMemory
 	}
 	f.Feeds = slices.DeleteFunc(f.Feeds, gone)
 	for len(f.Feeds) > feedLimit {
 		oldest := -1
 		for i := range f.Feeds {
-			if !f.Feeds[i].open() && (oldest < 0 || f.Feeds[i].Seen.Before(f.Feeds[oldest].Seen)) {
+			if !f.Feeds[i].Open() && (oldest < 0 || f.Feeds[i].Seen.Before(f.Feeds[oldest].Seen)) {
 				oldest = i
 			}
 		}
@@ -170,7 +176,7 @@ func (f *Facts) polled(p Polled) {
 	for i := range f.Feeds {
 		g := &f.Feeds[i]
 		switch { // the API lags behind: it takes two answers in a row
-		case g.open() && !p.Live && !before.Live && g.Seen.Before(before.Asked):
+		case g.Open() && !p.Live && !before.Live && g.Seen.Before(before.Asked):
 			g.close(p.Asked)
 		case g.Closed && p.Live && before.Live && g.EndSeen.Before(before.Asked):
 			g.reopen(p.Asked)
@@ -203,7 +209,7 @@ func (f *Facts) lastEnd() time.Time {
 // openFeed returns an open feed that is no leftover, or nil.
 func (s *State) openFeed(p *Policy) *FeedFact {
 	for i := range s.Facts.Feeds {
-		if f := &s.Facts.Feeds[i]; f.open() && !s.leftover(p, f) {
+		if f := &s.Facts.Feeds[i]; f.Open() && !s.leftover(p, f) {
 			return f
 		}
 	}

@@ -20,13 +20,8 @@ type Hook struct {
 // StreamID is the id of the stream that the hook names, "account/name".
 func (h Hook) StreamID() string { return h.Account + "/" + h.Name }
 
-// notAfter is the hook as received now, if its time is in the future: a clock was set back meanwhile.
-func (h Hook) notAfter(now time.Time) Hook {
-	if h.Received.After(now) {
-		h.Received = now
-	}
-	return h
-}
+// Label is the short name of the hook in a stream's history.
+func (h Hook) Label() string { return string(h.Kind) }
 
 // HookKind tells the hooks apart that move the machine. All others are journaled and go no further.
 type HookKind string

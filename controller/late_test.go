@@ -22,14 +22,14 @@ func TestLookFromBeforeTheStop(t *testing.T) {
 		}
 	}
 	step(ModeSet{Mode: ModeOn})
-	run := s.enc("cam").Run
+	run := s.Encoder("cam").Run
 	look := EncoderSeen{Encoder: "cam", Status: encoders.Status{State: encoders.StatePublishing, Run: run}}
 	step(StartDone{Encoder: "cam", Run: run})
 	step(look)
 	step(ModeSet{Mode: ModeOff})
 	step(StopDone{Encoder: "cam", Run: run})
 	step(look)
-	if e := s.enc("cam"); e.on() || s.Phase != PhaseIdle {
+	if e := s.Encoder("cam"); e.On() || s.Phase != PhaseIdle {
 		t.Errorf("%s: %s %+v", s.Phase, s.Reason, e)
 	}
 }
@@ -45,23 +45,7 @@ func TestJournalTellsAnOldEnd(t *testing.T) {
 		s, _ = Decide(s, Hook{Kind: kind, At: then, Received: then, Feed: Feed{ID: "F1", Started: then}, Again: true}, p, now, 0.5)
 		s, _ = Decide(s, Timer{}, p, now, 0.5)
 	}
-	if len(s.Facts.Feeds) != 1 || s.Facts.Feeds[0].open() || s.Phase != PhaseIdle {
+	if len(s.Facts.Feeds) != 1 || s.Facts.Feeds[0].Open() || s.Phase != PhaseIdle {
 		t.Errorf("%s: %+v", s.Phase, s.Facts.Feeds)
-	}
-}
-
-// TestAlarmsAfterSleep: while the host was suspended timers stood still and the machine's time went on. Who looks rings what is due.
-func TestAlarmsAfterSleep(t *testing.T) {
-	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	rung := 0
-	a := newAlarms(func() time.Time { return now }, func(*stream) { rung++ })
-	defer a.close()
-	a.set(&stream{}, now.Add(time.Hour))
-	a.look()
-	now = now.Add(2 * time.Hour)
-	a.look()
-	a.look()
-	if rung != 1 {
-		t.Errorf("rung %d times", rung)
 	}
 }

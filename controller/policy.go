@@ -53,8 +53,8 @@ type EncoderSpec struct {
 	Shared  bool   // other streams of the configuration use the device, too
 }
 
-// encoder returns the encoder of that name, or nil.
-func (p *Policy) encoder(name string) *EncoderSpec {
+// Encoder returns the encoder of that name, or nil.
+func (p *Policy) Encoder(name string) *EncoderSpec {
 	for i := range p.Encoders {
 		if p.Encoders[i].Name == name {
 			return &p.Encoders[i]
@@ -96,11 +96,11 @@ type Restart struct {
 	GiveUpAfter int           // failures in a row; 0: never
 }
 
-// Delay is the wait after the given failure in a row, counted from 1. dice is in [0,1) and spreads it by a quarter to either side.
-func (r Restart) Delay(failure int, dice float64) time.Duration {
+// Delay is the wait after the given failure in a row, counted from 1. roll is in [0,1) and spreads it by a quarter to either side.
+func (r Restart) Delay(failure int, roll float64) time.Duration {
 	d := float64(r.Initial) * math.Pow(max(r.Factor, 1), float64(failure-1))
 	if r.Max > 0 {
 		d = min(d, float64(r.Max))
 	}
-	return time.Duration(d * (0.75 + dice/2))
+	return time.Duration(d * (0.75 + roll/2))
 }

@@ -10,9 +10,6 @@ import (
 	"time"
 )
 
-// ErrRefused is in the chain of a Platform's error when asking again is of no use: the API secret is wrong.
-var ErrRefused = errors.New("the platform refuses the API secret")
-
 // poller asks the platform about one account's streams, time and again.
 type poller struct {
 	c       *Controller
@@ -311,7 +308,7 @@ func (c *Controller) Accounts() []AccountView {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	views := make([]AccountView, 0, len(c.polls))
-	for _, id := range sortedKeys(c.polls) {
+	for _, id := range slices.Sorted(maps.Keys(c.polls)) {
 		views = append(views, c.polls[id].view())
 	}
 	return views

@@ -63,6 +63,9 @@ type Platform interface {
 	Disconnect(ctx context.Context, name string) error
 }
 
+// ErrRefused is in the chain of a Platform's error when asking again is of no use: the API secret is wrong.
+var ErrRefused = errors.New("the platform refuses the API secret")
+
 // LiveStream is one look at a stream through the platform's API.
 type LiveStream struct {
 	Name    string

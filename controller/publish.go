@@ -39,8 +39,8 @@ func (s *stream) publish(spec *StreamSpec, now time.Time) {
 func same(a, b *State) bool {
 	return a.Phase == b.Phase && a.Reason == b.Reason && a.Wanted == b.Wanted && a.Managed == b.Managed && a.Hold == b.Hold && a.Deadline.Equal(b.Deadline) &&
 		a.Starts == b.Starts && a.Unconfirmed == b.Unconfirmed && a.Draining == b.Draining && a.Facts.Poll.Viewers == b.Facts.Poll.Viewers &&
-		slices.EqualFunc(a.Facts.Feeds, b.Facts.Feeds, func(x, y FeedFact) bool { return x.ID == y.ID && x.open() == y.open() }) &&
-		slices.EqualFunc(a.Encoders, b.Encoders, func(x, y Enc) bool {
+		slices.EqualFunc(a.Facts.Feeds, b.Facts.Feeds, func(x, y FeedFact) bool { return x.ID == y.ID && x.Open() == y.Open() }) &&
+		slices.EqualFunc(a.Encoders, b.Encoders, func(x, y Encoder) bool {
 			return x.Step == y.Step && x.Seen.State == y.Seen.State && x.Seen.Error == y.Seen.Error && x.Seen.PID == y.Seen.PID &&
 				x.Restarts == y.Restarts && x.Error == y.Error && x.Trouble.Count == y.Trouble.Count
 		})
@@ -51,7 +51,7 @@ func (s *stream) matters() bool {
 	s.viewMu.Lock()
 	defer s.viewMu.Unlock()
 	p := &s.view
-	return p.spec != nil && (p.state.Phase != PhaseIdle || p.state.Facts.Poll.Live || slices.ContainsFunc(p.state.Facts.Feeds, func(f FeedFact) bool { return f.open() }))
+	return p.spec != nil && (p.state.Phase != PhaseIdle || p.state.Facts.Poll.Live || p.state.Facts.AnyOpen())
 }
 
 // wasLive reports whether the platform's last word is that the stream is live.
@@ -59,7 +59,7 @@ func (s *stream) wasLive() bool {
 	s.viewMu.Lock()
 	defer s.viewMu.Unlock()
 	f := &s.view.state.Facts
-	return f.Poll.Live || slices.ContainsFunc(f.Feeds, func(f FeedFact) bool { return f.open() })
+	return f.Poll.Live || f.AnyOpen()
 }
 
 // at is the view, with figures brought up to now.
@@ -69,17 +69,7 @@ func (p *published) at(now time.Time) StreamView {
 	if !s.LiveSince.IsZero() {
 		v.UptimeS = seconds(now.Sub(s.LiveSince))
 	}
-	t := s.Totals
-	if d := now.Sub(t.At); d > 0 && !t.At.IsZero() {
-		for i := range s.Encoders {
-			if s.Encoders[i].on() {
-				t.Run += d
-			}
-		}
-		if present, _ := s.audience(&p.spec.Policy); present && !s.LiveSince.IsZero() {
-			t.Watched += d
-		}
-	}
+	t := s.TotalsAt(&p.spec.Policy, now)
 	from := t.From
 	if named := p.spec.Policy.Pattern == ""; named && (from.IsZero() || p.begun.Before(from)) { // it saves from then on, though no viewer has come
 		from = p.begun
@@ -118,7 +108,7 @@ func viewOf(s *State, spec *StreamSpec, begun time.Time) StreamView {
 		v.Viewers = &n
 	}
 	for i := range s.Facts.Feeds {
-		if f := &s.Facts.Feeds[i]; f.open() {
+		if f := &s.Facts.Feeds[i]; f.Open() {
 			v.Feeds = append(v.Feeds, f.Feed)
 		}
 	}
@@ -140,7 +130,7 @@ func viewOf(s *State, spec *StreamSpec, begun time.Time) StreamView {
 }
 
 // trouble is what the encoder fails of, or nil.
-func (e *Enc) trouble() *Trouble {
+func (e *Encoder) trouble() *Trouble {
 	if e.Step == StepStopping && e.Alarmed {
 		return &Trouble{Encoder: e.Name, Text: "it is not confirmed stopped: " + e.Error, Count: 1, Since: Time{e.StopAt}, Last: Time{e.StopAt}}
 	}
@@ -156,10 +146,10 @@ func (c *Controller) idleView(spec *StreamSpec, now time.Time) StreamView {
 }
 
 // viewOfEncoder shows the machine's word where it knows more than the driver's last look: a start or stop in flight, a failure that is being retried.
-func viewOfEncoder(s *State, e *Enc, spec *StreamSpec) EncoderView {
-	now := spec.Policy.encoder(e.Name)
+func viewOfEncoder(s *State, e *Encoder, spec *StreamSpec) EncoderView {
+	now := spec.Policy.Encoder(e.Name)
 	v := EncoderView{Name: e.Name, Driver: e.Driver, State: e.Seen.State, Since: timeOrNil(e.Since), Restarts: e.Restarts, Error: textOrNil(e.Seen.Error), Health: e.Seen.Health}
-	v.Wanted = s.Wanted && (e.on() && e.Step != StepStopping || e.Step == StepBackoff || e.Step == StepFailed || e.Step == StepWaiting)
+	v.Wanted = s.Wanted && (e.On() && e.Step != StepStopping || e.Step == StepBackoff || e.Step == StepFailed || e.Step == StepWaiting)
 	switch e.Step {
 	case StepStarting:
 		if v.State != "publishing" && v.State != "stalled" {
@@ -181,7 +171,7 @@ func viewOfEncoder(s *State, e *Enc, spec *StreamSpec) EncoderView {
 			v.State = "stopped"
 		}
 	}
-	v.Outdated = e.outdated(now)
+	v.Outdated = e.Outdated(now)
 	if e.Seen.PID > 0 {
 		pid := e.Seen.PID
 		v.PID = &pid

@@ -83,8 +83,8 @@ func TestShiftMovesAllTimes(t *testing.T) {
 	var s State
 	full := s
 	set(reflect.ValueOf(&full).Elem(), at)
-	moved := full.clone()
-	moved.shift(time.Hour)
+	moved := full.Clone()
+	moved.Shift(time.Hour)
 	var still []string
 	compare(reflect.ValueOf(full), reflect.ValueOf(moved), "", "", time.Hour, &still)
 	want := "Facts.Attempt.At Facts.First.At Facts.NoViewers.At Facts.Feeds.Feed.Started Facts.Feeds.Feed.Ended Facts.Feeds.Told"

@@ -39,8 +39,8 @@ type State struct {
 	Blocked     time.Time   `json:"blocked,omitzero"`      // since when viewers have been finding the stream off while somebody else's feed is believed to be open
 	Wakes       []time.Time `json:"wakes,omitempty"`       // starts for viewers within the last hour
 
-	Encoders []Enc  `json:"encoders"`
-	InUse    string `json:"in_use,omitempty"` // failover: the name of the one in use; "" is the first
+	Encoders []Encoder `json:"encoders"`
+	InUse    string    `json:"in_use,omitempty"` // failover: the name of the one in use; "" is the first
 
 	Asking    Question  `json:"-"`
 	AskedStop time.Time `json:"-"` // when a stop for idleness was first put to the platform
@@ -98,7 +98,7 @@ const (
 )
 
 // Enc is one encoder of a stream in the machine's hands.
-type Enc struct {
+type Encoder struct {
 	Name      string    `json:"name"`
 	Instance            // what runs, or is started next. While it may run it stays, whatever the configuration says of the name
 	Matches   []string  `json:"matches,omitempty"` // Job.Matches of the run
@@ -140,24 +140,27 @@ type Failing struct {
 	Last  time.Time `json:"last,omitzero"`
 }
 
-// on reports whether the encoder runs or may run at our word.
-func (e *Enc) on() bool { return e.Step == StepStarting || e.Step == StepOn || e.Step == StepStopping }
+// On reports whether the encoder runs or may run at our word.
+func (e *Encoder) On() bool {
+	return e.Step == StepStarting || e.Step == StepOn || e.Step == StepStopping
+}
 
-// mayRun reports whether the encoder is to be kept in hand until it is known to be off.
-func (e *Enc) mayRun() bool { return e.on() || e.Doubt }
+// MayRun reports whether the encoder is to be kept in hand until it is known to be off.
+func (e *Encoder) MayRun() bool { return e.On() || e.Doubt }
 
-// foreign reports whether the encoder runs, and not at our word.
-func (e *Enc) foreign() bool {
+// Foreign reports whether the encoder runs, and not at our word.
+func (e *Encoder) Foreign() bool {
 	return e.Step != StepStarting && e.Step != StepOn && e.Step != StepStopping &&
 		(e.Seen.State == encoders.StatePublishing || e.Seen.State == encoders.StateStarting || e.Seen.State == encoders.StateStalled)
 }
 
-// outdated reports whether the encoder runs with other settings than those of today.
-func (e *Enc) outdated(now *EncoderSpec) bool {
-	return e.mayRun() && now != nil && (e.Instance != now.Instance || e.Version != "" && e.Version != now.Version)
+// Outdated reports whether the encoder runs with other settings than those of today.
+func (e *Encoder) Outdated(now *EncoderSpec) bool {
+	return e.MayRun() && now != nil && (e.Instance != now.Instance || e.Version != "" && e.Version != now.Version)
 }
 
-func (s *State) enc(name string) *Enc {
+// Encoder returns the encoder of that name, or nil.
+func (s *State) Encoder(name string) *Encoder {
 	for i := range s.Encoders {
 		if s.Encoders[i].Name == name {
 			return &s.Encoders[i]
@@ -166,7 +169,8 @@ func (s *State) enc(name string) *Enc {
 	return nil
 }
 
-func (s *State) byInstance(at Instance) *Enc {
+// ByInstance returns the encoder that is that instance, or nil.
+func (s *State) ByInstance(at Instance) *Encoder {
 	for i := range s.Encoders {
 		if s.Encoders[i].Instance == at {
 			return &s.Encoders[i]
@@ -177,23 +181,23 @@ func (s *State) byInstance(at Instance) *Enc {
 
 // anyOn reports whether an encoder runs or may run at our word.
 func (s *State) anyOn() bool {
-	return slices.ContainsFunc(s.Encoders, func(e Enc) bool { return e.on() })
+	return slices.ContainsFunc(s.Encoders, func(e Encoder) bool { return e.On() })
 }
 
-// over reports whether nothing runs, and nothing is wanted.
-func (s *State) over() bool { return !s.anyOn() && s.Episode.IsZero() }
+// Over reports whether nothing runs, and nothing is wanted.
+func (s *State) Over() bool { return !s.anyOn() && s.Episode.IsZero() }
 
-// disposable reports whether nobody would miss the state: it is of a name that a pattern matches, it is off, and no
+// Disposable reports whether nobody would miss the state: it is of a name that a pattern matches, it is off, and no
 // person has said anything about it.
-func (s *State) disposable(p *Policy) bool {
-	return p.Pattern != "" && s.over() && s.Hold.Mode == "" && s.Phase == PhaseIdle && !s.Facts.Poll.Live &&
-		!slices.ContainsFunc(s.Encoders, func(e Enc) bool { return e.mayRun() || e.foreign() })
+func (s *State) Disposable(p *Policy) bool {
+	return p.Pattern != "" && s.Over() && s.Hold.Mode == "" && s.Phase == PhaseIdle && !s.Facts.Poll.Live &&
+		!slices.ContainsFunc(s.Encoders, func(e Encoder) bool { return e.MayRun() || e.Foreign() })
 }
 
-// forgetAt is when a disposable state tells nothing any more that could matter: hooks that belong to it would be too old
+// ForgetAt is when a disposable state tells nothing any more that could matter: hooks that belong to it would be too old
 // by then, and the starts of the last hour are over. Zero: not before something happens.
-func (s *State) forgetAt(p *Policy) time.Time {
-	if !s.disposable(p) {
+func (s *State) ForgetAt(p *Policy) time.Time {
+	if !s.Disposable(p) {
 		return time.Time{}
 	}
 	f := &s.Facts
@@ -208,8 +212,27 @@ func (s *State) forgetAt(p *Policy) time.Time {
 	return at
 }
 
-// clone makes a state whose slices are its own.
-func (s State) clone() State {
+// TotalsAt is the sums brought up to now.
+func (s *State) TotalsAt(p *Policy, now time.Time) Totals {
+	t := s.Totals
+	d := now.Sub(t.At)
+	if t.At.IsZero() || d <= 0 {
+		return t
+	}
+	for i := range s.Encoders {
+		if s.Encoders[i].On() {
+			t.Run += d
+		}
+	}
+	if present, _ := s.audience(p); present && !s.LiveSince.IsZero() {
+		t.Watched += d
+	}
+	t.At = now
+	return t
+}
+
+// Clone makes a state whose slices are its own.
+func (s State) Clone() State {
 	s.Encoders = slices.Clone(s.Encoders) // whose Matches are never changed in place
 	s.Wakes = slices.Clone(s.Wakes)
 	s.Facts.Feeds = slices.Clone(s.Facts.Feeds)
@@ -222,34 +245,34 @@ func (s *State) fit(p *Policy) {
 	if s.Phase == "" {
 		s.Phase = PhaseIdle
 	}
-	if !slices.EqualFunc(s.Encoders, p.Encoders, func(e Enc, r EncoderSpec) bool { return e.Name == r.Name && e.Instance == r.Instance }) {
+	if !slices.EqualFunc(s.Encoders, p.Encoders, func(e Encoder, r EncoderSpec) bool { return e.Name == r.Name && e.Instance == r.Instance }) {
 		s.Encoders = s.fitted(p.Encoders)
 	}
-	if p.encoder(s.InUse) == nil {
+	if p.Encoder(s.InUse) == nil {
 		s.InUse = ""
 	}
 }
 
-func (s *State) fitted(policy []EncoderSpec) []Enc {
-	next := make([]Enc, 0, len(policy))
+func (s *State) fitted(policy []EncoderSpec) []Encoder {
+	next := make([]Encoder, 0, len(policy))
 	for _, ref := range policy {
-		e := s.enc(ref.Name)
-		if e != nil && (e.Instance == ref.Instance || e.mayRun()) {
+		e := s.Encoder(ref.Name)
+		if e != nil && (e.Instance == ref.Instance || e.MayRun()) {
 			next = append(next, *e)
 		} else {
-			next = append(next, Enc{Name: ref.Name, Instance: ref.Instance, Step: StepOff})
+			next = append(next, Encoder{Name: ref.Name, Instance: ref.Instance, Step: StepOff})
 		}
 	}
 	for _, e := range s.Encoders {
-		if e.mayRun() && !slices.ContainsFunc(policy, func(r EncoderSpec) bool { return r.Name == e.Name }) {
+		if e.MayRun() && !slices.ContainsFunc(policy, func(r EncoderSpec) bool { return r.Name == e.Name }) {
 			next = append(next, e)
 		}
 	}
 	return next
 }
 
-// shift moves every time that was read off the machine's clock. Those of the platform's clock are marked by a tag.
-func (s *State) shift(by time.Duration) { shiftTimes(reflect.ValueOf(s).Elem(), by) }
+// Shift moves every time that was read off the machine's clock. Those of the platform's clock are marked by a tag.
+func (s *State) Shift(by time.Duration) { shiftTimes(reflect.ValueOf(s).Elem(), by) }
 
 func shiftTimes(v reflect.Value, by time.Duration) {
 	switch v.Kind() {
@@ -268,6 +291,22 @@ func shiftTimes(v reflect.Value, by time.Duration) {
 			shiftTimes(v.Index(i), by)
 		}
 	}
+}
+
+// Shifted is an event that has not been decided yet, its times moved with the machine's clock.
+func Shifted(ev Event, by time.Duration) Event {
+	switch ev := ev.(type) {
+	case Hook:
+		ev.Received = ev.Received.Add(by)
+		return ev
+	case Polled:
+		ev.Asked = ev.Asked.Add(by)
+		return ev
+	case ModeSet:
+		move(&ev.Until, by)
+		return ev
+	}
+	return ev
 }
 
 func move(t *time.Time, by time.Duration) {

@@ -176,7 +176,7 @@ func (s *stream) askedFor(device string) {
 // settleClaims makes the stream's claims those of its state.
 func (s *stream) settleClaims() {
 	for device := range s.asked {
-		if !slices.ContainsFunc(s.state.Encoders, func(e Enc) bool { return e.Device == device && (e.Claimed || e.Holder != "") }) {
+		if !slices.ContainsFunc(s.state.Encoders, func(e Encoder) bool { return e.Device == device && (e.Claimed || e.Holder != "") }) {
 			s.c.claims.release(device, s.id)
 			delete(s.asked, device)
 		}
@@ -193,7 +193,7 @@ func (s *stream) decide(ev Event, spec *StreamSpec, now time.Time, acts []Action
 			acts = append(acts, a)
 			continue
 		}
-		device := s.state.enc(claim.Encoder).Device
+		device := s.state.Encoder(claim.Encoder).Device
 		s.askedFor(device)
 		granted, holder := s.c.claims.claim(device, claimer{s.id, spec.Policy.Pattern != ""}, claim.Running)
 		acts = s.decide(Claimed{Encoder: claim.Encoder, OK: granted, Holder: holder, For: ev.Label()}, spec, now, acts)
@@ -219,7 +219,7 @@ func (s *stream) tookFigures(encoder string, at Instance, status encoders.Status
 	}
 	s.viewMu.Lock()
 	defer s.viewMu.Unlock()
-	e := s.view.state.enc(encoder)
+	e := s.view.state.Encoder(encoder)
 	if e == nil || e.Instance != at || !e.Known || !alike(e.Seen, status) {
 		return false
 	}
@@ -239,8 +239,9 @@ func alike(a, b encoders.Status) bool {
 // wakeAt is when the stream has to be woken: at its deadline, or to bring the store up to date.
 func (s *stream) wakeAt(now time.Time, spec *StreamSpec) time.Time {
 	at := s.state.Deadline
-	if s.c.swept.Load() { // else it cannot be forgotten, however late it is
-		at = earlier(at, s.state.forgetAt(&spec.Policy))
+	forget := s.state.ForgetAt(&spec.Policy)
+	if s.c.swept.Load() && !forget.IsZero() && (at.IsZero() || forget.Before(at)) { // before, it cannot be forgotten
+		at = forget
 	}
 	if lazy := now.Add(lazySave); s.unsaved && (at.IsZero() || lazy.Before(at)) {
 		at = lazy
@@ -333,13 +334,13 @@ func (s *stream) act(a Action, spec *StreamSpec) {
 // handle is what an encoder is opened with, and what it is told to publish: of the run, when it may run.
 func (s *stream) handle(name string, at Instance, spec *StreamSpec) (EncoderSpec, encoders.Job) {
 	es := EncoderSpec{Name: name, Instance: at}
-	if now := spec.Policy.encoder(name); now != nil && now.Instance == at {
+	if now := spec.Policy.Encoder(name); now != nil && now.Instance == at {
 		es = *now
 	}
 	j := encoders.Job{Account: s.account, Name: s.name, Matches: spec.Policy.Matches, Grace: spec.Policy.StopTimeout}
-	if e := s.state.enc(name); e != nil && e.Instance == at {
+	if e := s.state.Encoder(name); e != nil && e.Instance == at {
 		j.Run = e.Run
-		if e.mayRun() {
+		if e.MayRun() {
 			es.Version, j.Matches = e.Version, e.Matches
 		}
 	}
@@ -367,14 +368,14 @@ func (s *stream) tend(spec *StreamSpec) {
 	for i := range s.state.Encoders {
 		e := &s.state.Encoders[i]
 		es, job := s.handle(e.Name, e.Instance, spec)
-		if e.on() || e.foreign() || es.Watched {
-			s.box(e.Instance).dev.tell(s, user{es, job, e.on()})
+		if e.On() || e.Foreign() || es.Watched {
+			s.box(e.Instance).dev.tell(s, user{es, job, e.On()})
 		} else if b := s.boxes[e.Instance]; b != nil {
 			b.dev.untell(s)
 		}
 	}
 	for at, b := range s.boxes {
-		if !slices.ContainsFunc(s.state.Encoders, func(e Enc) bool { return e.Instance == at }) { // gone from the configuration, and off
+		if !slices.ContainsFunc(s.state.Encoders, func(e Encoder) bool { return e.Instance == at }) { // gone from the configuration, and off
 			s.drop(b)
 			delete(s.boxes, at)
 		}

@@ -1,6 +1,9 @@
 package controller
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Knows reports whether the configuration has a stream for the name.
 func (c *Controller) Knows(account, name string) bool {
@@ -37,7 +40,7 @@ func (c *Controller) Take(ctx context.Context, r Record, h Hook) (seq int64, dup
 func (c *Controller) Deliver(h Hook) {
 	for {
 		s := c.stream(h.Account, h.Name)
-		if s == nil || s.put(posted{ev: h.notAfter(c.cfg.Clock.Now())}) {
+		if s == nil || s.put(posted{ev: notAfter(h, c.cfg.Clock.Now())}) {
 			break
 		}
 	}
@@ -47,8 +50,16 @@ func (c *Controller) Deliver(h Hook) {
 // heard is a sign that the platform's hooks arrive.
 func (c *Controller) heard(h Hook) {
 	if p := c.poller(h.Account); p != nil {
-		p.hooked(h.notAfter(c.cfg.Clock.Now()).Received)
+		p.hooked(notAfter(h, c.cfg.Clock.Now()).Received)
 	}
+}
+
+// notAfter is the hook as received now, if its time is in the future: a clock was set back meanwhile.
+func notAfter(h Hook, now time.Time) Hook {
+	if h.Received.After(now) {
+		h.Received = now
+	}
+	return h
 }
 
 // enter makes the caller the one at work on a stream that has nothing to do, and returns its configuration. It calls leave when done.
@@ -81,7 +92,7 @@ func (s *stream) take(ctx context.Context, r Record, h Hook, spec *StreamSpec) (
 	defer s.c.clockMu.RUnlock()
 	now := s.c.cfg.Clock.Now()
 	before, behind, moved := s.state, s.unsaved, s.c.moved
-	acts := s.decide(h.notAfter(now), spec, now, nil)
+	acts := s.decide(notAfter(h, now), spec, now, nil)
 	story, work := s.split(acts)
 	due := s.due(now, acts)
 	var saved Saved
@@ -100,8 +111,8 @@ func (s *stream) take(ctx context.Context, r Record, h Hook, spec *StreamSpec) (
 	}
 	if err != nil || duplicate {
 		if by := s.c.moved - moved; by != 0 {
-			before = before.clone()
-			before.shift(by)
+			before = before.Clone()
+			before.Shift(by)
 		}
 		s.undo(before)
 		s.unsaved = behind // and the alarm stands
@@ -118,7 +129,7 @@ func (s *stream) take(ctx context.Context, r Record, h Hook, spec *StreamSpec) (
 	s.tell(story)
 	s.publish(spec, now)
 	s.do(work, spec)
-	if len(story) > 0 && s.state.over() {
+	if len(story) > 0 && s.state.Over() {
 		s.put(posted{}) // a worker settles: that may take time, and the caller has a hook to answer
 	}
 	return seq, false, nil

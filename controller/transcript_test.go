@@ -172,7 +172,7 @@ func (st *stage) command(words []string) {
 		st.lost = true
 	case "clock":
 		by := st.duration(args[0])
-		st.s.shift(by)
+		st.s.Shift(by)
 		st.now, st.begin, st.off = st.now.Add(by), st.begin.Add(by), st.off+by
 		for i := range st.queue {
 			st.queue[i].at = st.queue[i].at.Add(by)
@@ -349,7 +349,7 @@ func (st *stage) crash() {
 	st.queue = nil
 	st.decide(Booted{})
 	for _, ref := range st.p.Encoders {
-		if e := st.s.enc(ref.Name); e != nil && (e.on() || st.prop(ref.Name).state != encoders.StateStopped) {
+		if e := st.s.Encoder(ref.Name); e != nil && (e.On() || st.prop(ref.Name).state != encoders.StateStopped) {
 			b := st.prop(ref.Name)
 			st.decide(EncoderSeen{Encoder: ref.Name, Status: encoders.Status{State: b.state, Run: b.run}})
 		}

@@ -379,7 +379,7 @@ func (w *world) check() {
 	if !s.Deadline.IsZero() && s.Deadline.Before(w.now) {
 		w.fatal("the deadline %v %q has passed at %v", s.Deadline, s.Does, w.now)
 	}
-	calling := slices.ContainsFunc(s.Encoders, func(e Enc) bool { return e.Calling || e.Boot })
+	calling := slices.ContainsFunc(s.Encoders, func(e Encoder) bool { return e.Calling || e.Boot })
 	switch s.Phase {
 	case PhaseStarting, PhaseStopping, PhaseBackoff, PhaseLingering:
 		if s.Deadline.IsZero() && !calling {
