@@ -6,7 +6,7 @@ import (
 )
 
 // A Hook is one webhook of the platform in the machine's own words. It says what was true at the platform; it commands nothing.
-// millicast.Parse makes it, [Controller.Take] stores it and hands it to the stream it names.
+// millicast.Parse makes it; runner.Controller stores it and hands it to the stream it names.
 type Hook struct {
 	Kind     HookKind
 	Account  string    // the platform's account id

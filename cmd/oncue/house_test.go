@@ -30,7 +30,9 @@ var arrows = map[string][]string{
 	"encoders/obs":     {"encoders", "configs/secret"},
 	"encoders/httpapi": {"encoders", "configs/secret", "configs/presets"},
 
-	"controller":                          {"encoders", "configs/secret"},
+	"controller":                          {"encoders"},
+	"controller/machine":                  {"controller", "encoders"},
+	"controller/runner":                   {"controller", "controller/machine", "encoders", "configs/secret"},
 	"controller/millicast":                {"controller", "configs/secret"},
 	"controller/millicast/simulator":      {"controller", "controller/millicast", "controller/millicast/simulator/rtmp", "configs/secret"},
 	"controller/millicast/simulator/rtmp": {"configs/secret"},
@@ -39,8 +41,9 @@ var arrows = map[string][]string{
 	"store":                               {"controller"},
 
 	"cmd/oncue/client": {"cmd/oncue/term", "configs", "configs/secret", "controller", "controller/millicast"},
-	"cmd/oncue/daemon": {"cmd/oncue/term", "configs", "configs/secret", "controller", "controller/millicast", "controller/notify",
-		"controller/web", "encoders", "encoders/fake", "encoders/ffmpeg", "encoders/httpapi", "encoders/obs", "store"},
+	"cmd/oncue/daemon": {"cmd/oncue/term", "configs", "configs/secret", "controller", "controller/machine",
+		"controller/millicast", "controller/notify", "controller/runner", "controller/web",
+		"encoders", "encoders/fake", "encoders/ffmpeg", "encoders/httpapi", "encoders/obs", "store"},
 	"cmd/oncue/demo": {"cmd/oncue/daemon", "cmd/oncue/term", "configs", "configs/secret", "controller", "controller/millicast",
 		"controller/millicast/simulator", "store"},
 	"cmd/oncue/term": {"controller", "controller/web", "encoders"},
@@ -63,7 +66,7 @@ var homes = map[string][]string{
 	"github.com/prometheus/":       {"controller/web"},
 	"github.com/nicholas-fedor/":   {"controller/notify"},
 	"github.com/hashicorp/":        {"controller/millicast", "encoders/httpapi"},
-	"github.com/go-co-op/gocron/":  {"controller", "cmd/oncue/daemon"},
+	"github.com/go-co-op/gocron/":  {"controller/runner", "cmd/oncue/daemon"},
 	"github.com/coreos/go-systemd": {"controller/web", "cmd/oncue/daemon", "cmd/oncue/term"},
 }
 

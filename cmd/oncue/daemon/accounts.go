@@ -12,6 +12,7 @@ import (
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/controller"
 	"github.com/oncue/oncue/controller/millicast"
+	"github.com/oncue/oncue/controller/runner"
 	"github.com/oncue/oncue/controller/web"
 )
 
@@ -30,8 +31,8 @@ func (a *account) close() {
 }
 
 // openAccounts makes clients for new and changed accounts, and keeps the others.
-func (d *Daemon) openAccounts(p *plan) (map[string]controller.AccountSpec, error) {
-	specs := map[string]controller.AccountSpec{}
+func (d *Daemon) openAccounts(p *plan) (map[string]runner.AccountSpec, error) {
+	specs := map[string]runner.AccountSpec{}
 	next := map[string]*account{}
 	url := ""
 	if p.PublicURL != "" {
@@ -49,7 +50,7 @@ func (d *Daemon) openAccounts(p *plan) (map[string]controller.AccountSpec, error
 		kept.cfg = *cfg
 		a = &kept
 		next[id] = a
-		spec := controller.AccountSpec{PollInterval: cfg.PollInterval}
+		spec := runner.AccountSpec{PollInterval: cfg.PollInterval}
 		if a.client != nil {
 			spec.Platform = platform{a.client, new(atomic.Bool)}
 		}

@@ -21,6 +21,7 @@ import (
 	"github.com/oncue/oncue/controller"
 	"github.com/oncue/oncue/controller/millicast"
 	"github.com/oncue/oncue/controller/notify"
+	"github.com/oncue/oncue/controller/runner"
 	"github.com/oncue/oncue/controller/web"
 	"github.com/oncue/oncue/store"
 )
@@ -34,7 +35,7 @@ type Daemon struct {
 	store   *store.Store
 	seal    seal
 	notes   errands // of what encoders were opened with
-	control *controller.Controller
+	control *runner.Controller
 	inbox   *millicast.Receiver
 	thumbs  *millicast.ThumbnailDir
 	metrics *web.Metrics
@@ -161,8 +162,8 @@ func addrOf(a net.Addr) string {
 
 func (d *Daemon) makeController(p *plan) error {
 	d.plan = p
-	clock := controller.NewClock()
-	d.control = controller.New(controller.Config{
+	clock := runner.NewClock()
+	d.control = runner.New(runner.Config{
 		Find: findStream(p), Running: p.Limits.Running, Defaults: policyOf(p.Defaults), // apply brings the streams
 		Store: journal{d.store, d}, Open: d.openEncoder, Left: d.leftEncoders, EndLost: d.endLost, Discard: d.discardEncoder, ParseRecord: millicast.HookOf,
 		Clock: clock, Notify: d.notice, Observe: d.observer(), Log: d.log,
@@ -197,7 +198,7 @@ func (d *Daemon) apply(p *plan) error {
 	if d.hooks != nil {
 		d.hooks.SetHooksPerSecond(p.Limits.HooksPerSecond)
 	}
-	return d.control.Reload(controller.Config{Find: findStream(p), Streams: streamSpecs(p), Accounts: specs, Running: p.Limits.Running, Defaults: policyOf(p.Defaults)})
+	return d.control.Reload(runner.Config{Find: findStream(p), Streams: streamSpecs(p), Accounts: specs, Running: p.Limits.Running, Defaults: policyOf(p.Defaults)})
 }
 
 func receivers(list []configs.Notify) []notify.Receiver {
@@ -317,9 +318,9 @@ func (d *Daemon) notice(n controller.Notice) {
 	d.people.Send(n)
 }
 
-func (d *Daemon) observer() controller.Observer {
+func (d *Daemon) observer() runner.Observer {
 	m := d.metrics
-	return controller.Observer{
+	return runner.Observer{
 		AttemptToStart: m.ObserveAttemptToStart, AttemptToLive: m.ObserveAttemptToLive, Story: d.story,
 		Unconfirmed: m.ObserveUnconfirmedStop, Polled: m.ObservePoll,
 	}
@@ -374,6 +375,6 @@ func (j journal) SaveStream(ctx context.Context, s controller.Saved, story []con
 
 // shown is the controller with its pictures, as the admin side sees it.
 type shown struct {
-	*controller.Controller
+	*runner.Controller
 	*millicast.ThumbnailDir
 }

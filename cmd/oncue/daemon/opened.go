@@ -17,7 +17,7 @@ import (
 
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/configs/secret"
-	"github.com/oncue/oncue/controller"
+	"github.com/oncue/oncue/controller/machine"
 	"github.com/oncue/oncue/encoders"
 	"github.com/oncue/oncue/encoders/ffmpeg"
 )
@@ -36,7 +36,7 @@ type opened struct {
 const openedSuffix = ".opened"
 
 // openEncoder is the controller's Open.
-func (d *Daemon) openEncoder(e controller.EncoderSpec, _ encoders.Job) (encoders.Encoder, string, error) {
+func (d *Daemon) openEncoder(e machine.EncoderSpec, _ encoders.Job) (encoders.Encoder, string, error) {
 	d.mu.Lock()
 	p := d.plan
 	d.mu.Unlock()
@@ -99,7 +99,7 @@ const earlier = "earlier"
 
 // settingsOf is what an encoder is opened with, and its version: the settings of today when they are asked for, and else
 // those that it was opened with last.
-func (d *Daemon) settingsOf(p *plan, e controller.EncoderSpec, dir string) (settings any, secrets []secret.Value, version string, err error) {
+func (d *Daemon) settingsOf(p *plan, e machine.EncoderSpec, dir string) (settings any, secrets []secret.Value, version string, err error) {
 	today, ok := p.Encoder(e.Name)
 	ok = ok && today.Driver == e.Driver
 	now := ""
@@ -126,7 +126,7 @@ func (d *Daemon) settingsOf(p *plan, e controller.EncoderSpec, dir string) (sett
 	return drivers[e.Driver].orphan(), nil, earlier, nil
 }
 
-func (d *Daemon) remember(dir string, e controller.EncoderSpec, settings any, secrets []secret.Value) error {
+func (d *Daemon) remember(dir string, e machine.EncoderSpec, settings any, secrets []secret.Value) error {
 	plain, err := configs.EncodeSettings(settings)
 	if err != nil {
 		return err
@@ -161,13 +161,13 @@ func (d *Daemon) recall(dir, driver string) (any, []secret.Value, error) {
 }
 
 // leftEncoders is the controller's Left: every encoder that has a folder.
-func (d *Daemon) leftEncoders() []controller.EncoderSpec {
+func (d *Daemon) leftEncoders() []machine.EncoderSpec {
 	d.mu.Lock()
 	p := d.plan
 	d.mu.Unlock()
 	root := filepath.Join(p.DataDir, "encoders")
-	var left []controller.EncoderSpec
-	known := map[controller.Instance]bool{}
+	var left []machine.EncoderSpec
+	known := map[machine.Instance]bool{}
 	notes, err := filepath.Glob(filepath.Join(root, "*", "*"+openedSuffix))
 	if err != nil {
 		d.log.Warn("the folders of encoders cannot be read", "error", err)
@@ -179,7 +179,7 @@ func (d *Daemon) leftEncoders() []controller.EncoderSpec {
 			d.log.Warn("a note of what an encoder was opened with cannot be read", "file", note, "error", err)
 			continue
 		}
-		e := controller.EncoderSpec{Name: o.Name, Instance: controller.Instance{Driver: driver, Device: o.Device}}
+		e := machine.EncoderSpec{Name: o.Name, Instance: machine.Instance{Driver: driver, Device: o.Device}}
 		known[e.Instance] = true
 		left = append(left, e)
 	}
@@ -187,7 +187,7 @@ func (d *Daemon) leftEncoders() []controller.EncoderSpec {
 		for _, e := range s.Policy.Encoders {
 			if _, err := os.Stat(filepath.Join(root, DeviceDir(e.Device))); err == nil && !known[e.Instance] {
 				known[e.Instance] = true
-				left = append(left, controller.EncoderSpec{Name: e.Name, Instance: e.Instance})
+				left = append(left, machine.EncoderSpec{Name: e.Name, Instance: e.Instance})
 			}
 		}
 	}
@@ -213,7 +213,7 @@ func (d *Daemon) endLost() {
 }
 
 // discardEncoder is the controller's Discard.
-func (d *Daemon) discardEncoder(at controller.Instance) {
+func (d *Daemon) discardEncoder(at machine.Instance) {
 	d.mu.Lock()
 	p := d.plan
 	d.mu.Unlock()

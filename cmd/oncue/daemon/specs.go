@@ -12,13 +12,15 @@ import (
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/controller"
+	"github.com/oncue/oncue/controller/machine"
+	"github.com/oncue/oncue/controller/runner"
 )
 
 // This file says a configuration in the controller's words.
 
 // streamSpecs lists the streams that are named without a pattern.
-func streamSpecs(p *plan) []controller.StreamSpec {
-	specs := make([]controller.StreamSpec, 0, len(p.Streams))
+func streamSpecs(p *plan) []runner.StreamSpec {
+	specs := make([]runner.StreamSpec, 0, len(p.Streams))
 	for _, s := range p.Streams {
 		if !s.IsPattern {
 			specs = append(specs, streamSpec(p, s, s.Name, nil))
@@ -28,18 +30,18 @@ func streamSpecs(p *plan) []controller.StreamSpec {
 }
 
 // findStream is the controller's Find.
-func findStream(p *plan) func(account, name string) (controller.StreamSpec, bool) {
-	return func(account, name string) (controller.StreamSpec, bool) {
+func findStream(p *plan) func(account, name string) (runner.StreamSpec, bool) {
+	return func(account, name string) (runner.StreamSpec, bool) {
 		s, matches, ok := p.Lookup(account, name)
 		if !ok {
-			return controller.StreamSpec{}, false
+			return runner.StreamSpec{}, false
 		}
 		return streamSpec(p, s, name, matches), true
 	}
 }
 
-func streamSpec(p *plan, s *configs.Stream, name string, matches []string) controller.StreamSpec {
-	spec := controller.StreamSpec{Account: s.Account, Name: name, Publish: s.Publish, Policy: policyOf(s.Timing)}
+func streamSpec(p *plan, s *configs.Stream, name string, matches []string) runner.StreamSpec {
+	spec := runner.StreamSpec{Account: s.Account, Name: name, Publish: s.Publish, Policy: policyOf(s.Timing)}
 	policy := &spec.Policy
 	policy.Stream, policy.Schedule = spec.ID(), p.schedules[s]
 	if s.IsPattern {
@@ -58,8 +60,8 @@ func streamSpec(p *plan, s *configs.Stream, name string, matches []string) contr
 		if s.IsPattern {
 			device += "@" + s.Account + "/" + name
 		}
-		policy.Encoders = append(policy.Encoders, controller.EncoderSpec{
-			Name: e.Name, Instance: controller.Instance{Driver: e.Driver, Device: device}, Version: strconv.Itoa(p.version[e.Name]), Watched: drivers[e.Driver].byHand || keepsReady(e.Settings),
+		policy.Encoders = append(policy.Encoders, machine.EncoderSpec{
+			Name: e.Name, Instance: machine.Instance{Driver: e.Driver, Device: device}, Version: strconv.Itoa(p.version[e.Name]), Watched: drivers[e.Driver].byHand || keepsReady(e.Settings),
 		})
 	}
 	return spec
@@ -71,12 +73,12 @@ func keepsReady(settings any) bool {
 	return ok && r.KeepsReady()
 }
 
-func policyOf(t configs.Timing) controller.Policy {
-	return controller.Policy{
+func policyOf(t configs.Timing) machine.Policy {
+	return machine.Policy{
 		AttemptHold: t.AttemptHold, StartTimeout: t.StartTimeout, JoinTimeout: t.JoinTimeout, IdleTimeout: t.IdleTimeout, StopTimeout: t.StopTimeout,
 		MinUptime: t.MinUptime, MaxUptime: t.MaxUptime, Cooldown: t.Cooldown,
-		Confirm: controller.Confirm(t.Confirm), Unmanaged: controller.Unmanaged(t.Unmanaged), Several: controller.Several(t.Mode),
-		FailoverAfter: t.FailoverAfter, MaxStartsPerHour: t.MaxStartsPerHour, MaxInstances: t.MaxInstances, Restart: controller.Restart(t.Restart),
+		Confirm: machine.Confirm(t.Confirm), Unmanaged: machine.Unmanaged(t.Unmanaged), Several: machine.Several(t.Mode),
+		FailoverAfter: t.FailoverAfter, MaxStartsPerHour: t.MaxStartsPerHour, MaxInstances: t.MaxInstances, Restart: machine.Restart(t.Restart),
 	}
 }
 
@@ -106,11 +108,11 @@ type plan struct {
 	*configs.Config
 	version   map[string]int // of each encoder's settings; no two that differ ever had the same
 	last      int            // the highest version so far
-	schedules map[*configs.Stream]*controller.Schedule
+	schedules map[*configs.Stream]*machine.Schedule
 }
 
 func newPlan(cfg *configs.Config, before *plan) (*plan, error) {
-	p := &plan{Config: cfg, version: make(map[string]int, len(cfg.Encoders)), last: 1, schedules: map[*configs.Stream]*controller.Schedule{}}
+	p := &plan{Config: cfg, version: make(map[string]int, len(cfg.Encoders)), last: 1, schedules: map[*configs.Stream]*machine.Schedule{}}
 	if before != nil {
 		p.last = before.last + 1
 	}
@@ -124,11 +126,11 @@ func newPlan(cfg *configs.Config, before *plan) (*plan, error) {
 		}
 	}
 	for _, s := range cfg.Streams {
-		var lines []controller.ScheduleLine
+		var lines []machine.ScheduleLine
 		for _, w := range s.Timing.Schedule {
-			lines = append(lines, controller.ScheduleLine{Cron: w.Cron, For: w.For, Do: controller.Mode(w.Do)})
+			lines = append(lines, machine.ScheduleLine{Cron: w.Cron, For: w.For, Do: controller.Mode(w.Do)})
 		}
-		schedule, err := controller.NewSchedule(lines, s.Timing.Location())
+		schedule, err := machine.NewSchedule(lines, s.Timing.Location())
 		if err != nil {
 			return nil, fmt.Errorf("stream %s: %w", s.ID, err)
 		}

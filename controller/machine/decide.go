@@ -1,0 +1,549 @@
+package machine
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/oncue/oncue/controller"
+	"github.com/oncue/oncue/encoders"
+)
+
+// Decide is the machine: the state of one stream, what happened, what the configuration says and what time it is make the next state and what is to be done.
+// It is pure: same input, same output. roll is in [0,1) and only spreads retries. The caller saves the state before it does the actions.
+func Decide(s State, ev Event, p *Policy, now time.Time, roll float64) (State, []Action) {
+	m := &machine{State: s.Clone(), p: p, now: now, roll: roll, label: ev.Label()}
+	m.fit(p)
+	m.count()
+	before := m.Phase
+	m.merge(ev)
+	m.settle()
+	if m.Phase != before {
+		m.tell(before, "", m.Reason)
+	}
+	for i, a := range m.acts {
+		if t, ok := a.(Tell); ok && !m.Deadline.IsZero() {
+			t.Deadline = &controller.Time{Time: m.Deadline}
+			m.acts[i] = t
+		}
+	}
+	return m.State, m.acts
+}
+
+// The platform is asked before a stop for idleness; while it cannot be asked the encoder is kept up. But when the platform itself has said that nobody watches,
+// an API that stays unreadable may not keep an encoder running for ever.
+const (
+	askAgain    = 5 * time.Second
+	askPatience = 15 * time.Minute
+	askTimeout  = 30 * time.Second // an answer that got lost on its way; the caller's own limit is shorter
+	// A feed that is replaced by another one of the same source may end a moment before the new one starts.
+	takeOver = 3 * time.Second
+)
+
+type machine struct {
+	State
+	p        *Policy
+	now      time.Time
+	roll     float64
+	label    string
+	acts     []Action
+	claiming bool
+	demand   demand
+}
+
+func (m *machine) do(a Action) { m.acts = append(m.acts, a) }
+
+// tell writes a line of history.
+func (m *machine) tell(from controller.Phase, encoder, reason string) {
+	m.do(Tell{controller.Transition{At: controller.Time{Time: m.now}, From: from, To: m.Phase, Event: m.label, Reason: reason, Encoder: encoder}})
+}
+
+// warn writes one that is a warning in the log.
+func (m *machine) warn(encoder, reason string) {
+	m.do(Tell{controller.Transition{At: controller.Time{Time: m.now}, From: m.Phase, To: m.Phase, Event: m.label, Reason: reason, Encoder: encoder, Warning: true}})
+}
+
+// count brings the sums up to now.
+func (m *machine) count() {
+	if t := &m.Totals; t.From.IsZero() {
+		t.From, t.At = m.now, m.now
+	}
+	m.Totals = m.TotalsAt(m.p, m.now)
+}
+
+// merge takes the event into the facts.
+func (m *machine) merge(ev Event) {
+	switch ev := ev.(type) {
+	case controller.Hook:
+		before := m.Facts.Attempt
+		m.Facts.hook(ev)
+		if i, found := m.Facts.find(ev.Feed.ID); found && ev.Again {
+			m.Facts.Feeds[i].Again = m.now
+		}
+		m.hooked(ev, before)
+	case Polled:
+		m.Facts.polled(ev)
+		m.answered(ev)
+	case AskFailed:
+		m.noAnswer(ev)
+	case EncoderSeen:
+		if e := m.Encoder(ev.Encoder); e != nil && e.Instance == ev.Instance {
+			if e.Version == "" && e.MayRun() {
+				e.Version = ev.Version
+				m.tellKept(e)
+			}
+			m.seen(e, ev.Status)
+		}
+	case Leftover:
+		m.leftRunning(ev)
+	case StartDone:
+		if e := m.Encoder(ev.Encoder); e != nil && e.Run == ev.Run {
+			m.startDone(e, ev)
+		}
+	case StopDone:
+		if e := m.Encoder(ev.Encoder); e != nil && e.Run == ev.Run {
+			m.stopDone(e, ev)
+		}
+	case Claimed:
+		if e := m.Encoder(ev.Encoder); e != nil {
+			e.Claimed, e.Holder = ev.OK, ev.Holder
+		}
+	case Freed:
+		for i := range m.Encoders {
+			if e := &m.Encoders[i]; e.Device == ev.Device {
+				e.Holder = ""
+			}
+		}
+	case Contended:
+		m.Contended = ev
+	case ModeSet:
+		m.setMode(ev)
+	case Booted:
+		m.boot()
+	case Reloaded:
+		m.Draining, m.DeafSince = false, time.Time{}
+		m.forgive(false)
+		for i := range m.Encoders {
+			m.tellKept(&m.Encoders[i])
+		}
+	case Drained:
+		m.Draining = true
+		if ev.Deaf && m.DeafSince.IsZero() {
+			m.DeafSince = m.now
+		}
+	}
+	m.Facts.forget(m.now)
+}
+
+// tellKept says what becomes of an encoder that runs while the configuration has another one for its name, or none.
+func (m *machine) tellKept(e *Encoder) {
+	switch now := m.p.Encoder(e.Name); {
+	case !e.MayRun():
+	case now == nil:
+		m.tell(m.Phase, e.Name, "is no longer in the configuration: it is stopped")
+	case e.Outdated(now):
+		m.tell(m.Phase, e.Name, "goes on as it was started; what the configuration says now counts from its next start on")
+	}
+}
+
+func (m *machine) hooked(h controller.Hook, before Mark) {
+	switch h.Kind {
+	case controller.HookAttempt:
+		if m.Facts.Attempt != before && m.blockedBy(m.Facts.Attempt) != nil {
+			m.contradicted(before)
+		}
+		if !m.FirstLive.IsZero() && m.attemptCounts() && m.unanswered() && m.Facts.Attempt.Seen.Equal(h.Received) {
+			m.JoinUntil = later(m.JoinUntil, h.Received.Add(m.p.JoinTimeout))
+		}
+	case controller.HookNoViewers:
+		if !m.Episode.IsZero() && !m.Facts.NoViewers.Seen.Before(m.Episode) && m.Facts.NoViewers.At.After(m.Facts.Attempt.At) {
+			m.Joined, m.JoinUntil = true, time.Time{} // they left, so they had come, whatever was lost
+		}
+	}
+}
+
+// contradicted is called when a viewer finds a stream off that somebody else's open feed says is on. The platform is asked; where it cannot be, viewers who go on finding
+// it off for as long as attempt_hold are believed.
+func (m *machine) contradicted(before Mark) {
+	if m.Blocked.IsZero() || m.now.Sub(before.Seen) > 2*m.p.AttemptHold {
+		m.Blocked = m.now
+	}
+	if m.p.CanAsk && m.Asking.Why == "" {
+		m.Asking = Question{"blocked", m.now}
+		m.do(Ask{})
+	} else if !m.p.CanAsk && m.now.Sub(m.Blocked) >= m.p.AttemptHold {
+		m.unblock("viewers keep finding it off")
+	}
+}
+
+// unblock counts the feeds as closed that viewers contradict.
+func (m *machine) unblock(why string) {
+	for f := m.blockedBy(m.Facts.Attempt); f != nil; f = m.blockedBy(m.Facts.Attempt) {
+		f.close(m.now)
+		m.warn("", fmt.Sprintf("feed %s counts as closed: %s", f.ID, why))
+	}
+	m.Blocked = time.Time{}
+}
+
+func (m *machine) setMode(ev ModeSet) {
+	was := m.Hold.Mode
+	m.Hold = Hold(ev)
+	if ev.Mode == controller.ModeAuto {
+		m.Hold = Hold{}
+	}
+	if was == controller.ModeOn && ev.Mode == controller.ModeAuto {
+		m.IdleFrom = m.now
+	}
+	if ev.Mode == controller.ModeOn {
+		m.forgive(true)
+	}
+}
+
+// forgive lets encoders that were given up try again; hurry means also those that wait for a retry.
+func (m *machine) forgive(hurry bool) {
+	for i := range m.Encoders {
+		if e := &m.Encoders[i]; e.Step == StepFailed || hurry && e.Step == StepBackoff {
+			e.Step, e.Since, e.Failures, e.RetryAt = StepOff, m.now, 0, time.Time{}
+		}
+	}
+}
+
+func (m *machine) boot() {
+	m.Asking, m.AskedStop, m.StopOK, m.Contended = Question{}, time.Time{}, time.Time{}, Contended{}
+	for i := range m.Encoders {
+		e := &m.Encoders[i]
+		e.Known, e.Busy, e.Ended, e.Calling, e.Boot, e.Holder, e.Seen = false, false, "", false, false, "", encoders.Status{}
+		switch e.Step {
+		case StepStarting, StepOn:
+			e.Boot = true
+		case StepStopping:
+			e.Calling = true
+			m.do(StopEncoder{e.Name, e.Instance, e.Run})
+		case StepWaiting:
+			e.Step, e.Since = StepOff, m.now
+		}
+	}
+}
+
+// settle closes the gap between what is wanted and what is seen.
+func (m *machine) settle() {
+	if u := m.Hold.Until; !u.IsZero() && !m.now.Before(u) {
+		if m.Hold.Mode == controller.ModeOn {
+			m.IdleFrom = m.now
+		}
+		m.Hold = Hold{}
+	}
+	was := m.Window.Do
+	m.Window = m.p.Schedule.At(m.now)
+	if was != m.Window.Do && m.label == (Timer{}).Label() {
+		m.label = "schedule"
+	}
+	if was == controller.ModeOn && m.Window.Do != controller.ModeOn && !m.Episode.IsZero() {
+		m.IdleFrom = m.now
+	}
+	if m.Asking.Why != "" && m.now.Sub(m.Asking.Since) > askTimeout {
+		m.noAnswer(AskFailed{})
+	}
+	m.observe()
+	m.prove()
+	m.watchFeeds()
+	m.demand = m.want()
+	m.Wanted = m.demand.on
+	m.drive()
+	m.closeFeeds()
+	m.derive()
+}
+
+// want is what is demanded, after the platform was asked, another stream's need was weighed, and an episode was begun or ended.
+func (m *machine) want() demand {
+	d := m.demanded(m.p, m.now)
+	if m.Draining && !m.anyOn() {
+		d = demand{why: "no longer in the configuration"}
+	}
+	if end := m.DeafSince.Add(m.p.IdleTimeout); d.on && !d.word && !m.DeafSince.IsZero() {
+		d.why += "; its account is no longer in the configuration, so nobody will say when that ends"
+		if d.until, d.ends = end, "stop"; !m.now.Before(end) {
+			d = demand{why: "its account is no longer in the configuration, and nobody says who watches"}
+		}
+	}
+	if by := m.Contended.By; d.on && by != "" && (d.empty || m.Contended.First && !d.word && !m.Joined) {
+		d = demand{why: "given up early for " + by}
+	}
+	if d.on {
+		m.AskedStop, m.StopOK = time.Time{}, time.Time{}
+	}
+	if d.ask && !d.on && m.p.CanAsk && m.live() {
+		if kept, ok := m.askBeforeStop(d); ok {
+			return kept
+		}
+	}
+	if d.on && m.Episode.IsZero() && d.limit == "" {
+		m.begin(d)
+	}
+	if !d.on && !m.Episode.IsZero() {
+		m.end(d)
+	}
+	return d
+}
+
+func (m *machine) begin(d demand) {
+	m.Episode, m.ForViewers, m.Blocked = m.now, !d.word, time.Time{}
+	m.FirstLive, m.Joined, m.JoinUntil, m.IdleFrom = time.Time{}, false, time.Time{}, time.Time{}
+	if !d.word {
+		m.Totals.Wakes++
+		m.Wakes = slices.DeleteFunc(append(m.Wakes, m.now), func(t time.Time) bool { return m.now.Sub(t) >= time.Hour })
+	}
+	for i := range m.Encoders {
+		e := &m.Encoders[i]
+		e.Deaths, e.Restarts = 0, 0
+		if e.Step == StepFailed {
+			e.Step, e.Since = StepOff, m.now
+		}
+	}
+}
+
+// end spends the demand that there was: only what comes after it counts again.
+func (m *machine) end(d demand) {
+	if d.capped {
+		m.do(Notify{"max_uptime", d.why})
+	}
+	if !m.Joined && m.ForViewers && !m.ProofAfter.Before(m.Episode) { // it was started for viewers, and none came
+		m.Totals.Wasted++
+	}
+	m.Episode, m.FirstLive, m.SpentAt = time.Time{}, time.Time{}, m.now
+	m.Joined, m.JoinUntil, m.IdleFrom, m.FeedLost = false, time.Time{}, time.Time{}, time.Time{}
+	m.InUse, m.Contended, m.Asking = "", Contended{}, Question{}
+}
+
+// askBeforeStop puts a stop for idleness to the platform. ok: the stream is kept up for now.
+func (m *machine) askBeforeStop(d demand) (kept demand, ok bool) {
+	if m.AskedStop.IsZero() {
+		m.AskedStop = m.now
+	}
+	if !m.StopOK.IsZero() && !m.StopOK.Before(m.AskedStop) || m.now.Sub(m.AskedStop) >= askPatience {
+		return demand{}, false
+	}
+	if m.Asking.Why == "" && !m.now.Before(m.Asking.Since) {
+		m.Asking = Question{"stop", m.now}
+		m.do(Ask{})
+	}
+	kept = demand{on: true, empty: true, why: d.why + "; asking the platform before the stop"}
+	if m.Asking.Why == "" {
+		kept.why = d.why + "; oncue cannot ask the platform, so it stays on"
+		kept.until, kept.ends = m.Asking.Since, "ask again"
+	}
+	return kept, true
+}
+
+// answered and noAnswer end the question that was open. A question of the regular poll answers as well.
+func (m *machine) answered(a Polled) {
+	if !m.AskedStop.IsZero() && !a.Asked.Before(m.AskedStop) && (a.Viewers == 0 || !a.Live) {
+		m.StopOK = m.now
+	}
+	if m.Asking.Why == "start" && !a.Asked.Before(m.Asking.Since) && !a.Live {
+		m.startTimedOut("not live at the platform")
+	}
+	if m.Asking.Why == "blocked" && !a.Asked.Before(m.Asking.Since) && !a.Live {
+		m.unblock("the platform says that the stream is off")
+	}
+	if !a.Asked.Before(m.Asking.Since) {
+		m.Asking = Question{}
+	}
+}
+
+func (m *machine) noAnswer(a AskFailed) {
+	if m.Asking.Why == "" {
+		return
+	}
+	switch why := m.Asking.Why; why {
+	case "start", "blocked":
+		m.Asking = Question{}
+		if why == "start" {
+			m.evidence()
+		} else if m.now.Sub(m.Blocked) >= m.p.AttemptHold {
+			m.unblock("viewers keep finding it off, and oncue cannot ask the platform")
+		}
+		return
+	}
+	m.Asking = Question{Since: m.now.Add(askAgain)}
+	if a.Refused {
+		m.StopOK = m.now
+	}
+}
+
+// derive names the phase and the next moment that matters.
+func (m *machine) derive() {
+	phase, reason := m.phase()
+	if m.claiming { // the claim is answered before anything is saved
+		return
+	}
+	if phase != m.Phase {
+		m.Since = m.now
+	}
+	m.Phase, m.Reason = phase, reason
+	m.Deadline, m.Does = m.next()
+}
+
+func (m *machine) phase() (controller.Phase, string) {
+	d := m.demand
+	m.Managed = true
+	var on, starting, stopping, waiting, backoff, failed *Encoder
+	for i := range m.Encoders {
+		e := &m.Encoders[i]
+		switch e.Step {
+		case StepOn:
+			on = cmp.Or(on, e)
+		case StepStarting:
+			starting = cmp.Or(starting, e)
+		case StepStopping:
+			stopping = cmp.Or(stopping, e)
+		case StepWaiting:
+			waiting = cmp.Or(waiting, e)
+		case StepBackoff:
+			backoff = cmp.Or(backoff, e)
+		case StepFailed:
+			failed = cmp.Or(failed, e)
+		}
+	}
+	switch {
+	case on != nil && d.empty:
+		return controller.PhaseLingering, d.why
+	case on != nil:
+		why := d.why
+		if !m.FeedLost.IsZero() {
+			why = "the feed ended; waiting a moment for another to take over"
+		} else if m.Unconfirmed {
+			why += "; not confirmed by the platform, but the encoder delivers"
+		}
+		return controller.PhaseLive, why
+	case starting != nil && d.empty:
+		return controller.PhaseStarting, d.why + "; it starts again in case a viewer comes back"
+	case starting != nil:
+		return controller.PhaseStarting, d.why
+	case stopping != nil && stopping.Alarmed:
+		return controller.PhaseStopping, fmt.Sprintf("%s does not stop: %s", stopping.Name, stopping.Error)
+	case stopping != nil:
+		why := d.why
+		if m.p.Encoder(stopping.Name) == nil {
+			why = stopping.Name + " is no longer in the configuration"
+		} else if d.on {
+			why = "wanted again: starts as soon as the old run is gone"
+			if stopping.Then == StepBackoff {
+				why = "restarting: " + stopping.Error
+			}
+		}
+		return controller.PhaseStopping, why
+	case d.on && m.foreign():
+		m.Managed = false
+		return controller.PhaseLive, d.why + "; the broadcast was started by somebody else and is left alone"
+	case d.on && m.takenByHand() != nil:
+		return controller.PhaseWaiting, fmt.Sprintf("%s; %s was started by somebody else and is left alone", d.why, m.takenByHand().Name)
+	case d.on && d.limit != "":
+		return controller.PhaseWaiting, d.why + "; " + d.limit + " is reached"
+	case d.on && waiting != nil:
+		return controller.PhaseWaiting, fmt.Sprintf("%s; %s is held by %s", d.why, waiting.Name, waiting.Holder)
+	case d.on && backoff != nil:
+		return controller.PhaseBackoff, fmt.Sprintf("%s; %s failed: %s", d.why, backoff.Name, backoff.Error)
+	case d.on && failed != nil:
+		return controller.PhaseFailed, fmt.Sprintf("%s; %s is given up: %s", d.why, failed.Name, failed.Error)
+	case d.on:
+		return controller.PhaseStarting, d.why
+	case m.foreign() || m.liveElsewhere():
+		m.Managed = false
+		why := "somebody else's broadcast, left alone"
+		if m.blockedBy(m.Facts.Attempt) != nil && !m.Blocked.IsZero() {
+			why += "; viewers find the stream off, though"
+		}
+		return controller.PhaseLive, why
+	case m.feedPending():
+		return controller.PhaseStopping, "the encoder is gone; waiting for the platform to close its feed"
+	}
+	return controller.PhaseIdle, cmp.Or(d.why, "no viewer")
+}
+
+// foreign reports whether an encoder of this stream alone runs at somebody else's word.
+func (m *machine) foreign() bool {
+	return slices.ContainsFunc(m.Encoders, func(e Encoder) bool { return e.Foreign() && !m.shared(&e) })
+}
+
+// takenByHand is an encoder of several streams that runs at somebody else's word, or nil: nobody can say for which
+// stream it does.
+func (m *machine) takenByHand() *Encoder {
+	for i := range m.Encoders {
+		if e := &m.Encoders[i]; e.Foreign() && m.shared(e) {
+			return e
+		}
+	}
+	return nil
+}
+
+func (m *machine) shared(e *Encoder) bool {
+	spec := m.p.Encoder(e.Name)
+	return spec != nil && spec.Shared
+}
+
+// liveElsewhere reports whether the platform shows the stream live while nothing of ours is.
+func (m *machine) liveElsewhere() bool {
+	if m.openFeed(m.p) != nil {
+		return true
+	}
+	f := &m.Facts
+	if f.First.At.After(f.NoViewers.At) && !f.First.Seen.Before(m.SpentAt) && f.First.Seen.After(f.lastEnd()) && f.Poll.OfflineSince.IsZero() {
+		return true
+	}
+	// The API has been seen to call a stream live that had just stopped: two answers, and the time that a stop may take.
+	return f.Poll.Live && f.Poll.Asked.After(f.Poll.LiveSince) && f.Poll.LiveSince.After(m.GoneAt.Add(m.p.StopTimeout))
+}
+
+// feedPending reports whether a feed of the run that is over is still open.
+func (m *machine) feedPending() bool {
+	return slices.ContainsFunc(m.Facts.Feeds, func(f FeedFact) bool { return f.Open() && m.leftover(m.p, &f) })
+}
+
+// next is the first moment at which something may change by itself.
+func (m *machine) next() (at time.Time, does string) {
+	soonest := func(t time.Time, what string) {
+		if !t.IsZero() && (at.IsZero() || t.Before(at)) {
+			at, does = t, what
+		}
+	}
+	d := m.demand
+	soonest(d.wake, "start")
+	soonest(d.until, cmp.Or(d.ends, "stop"))
+	soonest(m.Hold.Until, "return to auto")
+	if m.Window.Do != "" {
+		soonest(m.Window.Until, "end of the scheduled window")
+	} else {
+		soonest(m.Window.Until, "begin of a scheduled window")
+	}
+	if m.Asking.Why != "" {
+		soonest(m.Asking.Since.Add(askTimeout+time.Second), "go on without the platform")
+	}
+	if !m.FeedLost.IsZero() {
+		soonest(m.FeedLost.Add(m.grace()), "restart")
+	}
+	if m.feedPending() {
+		soonest(m.GoneAt.Add(m.p.StopTimeout), "count the old feed as closed")
+	}
+	for i := range m.Encoders {
+		e := &m.Encoders[i]
+		switch e.Step {
+		case StepStarting:
+			if m.Asking.Why != "start" && !m.startJudged(e) {
+				soonest(e.StartedAt.Add(m.p.StartTimeout), "retry")
+			}
+		case StepBackoff:
+			if d.on && m.wants(i) && !m.leftAlone(e) {
+				soonest(e.RetryAt, "retry")
+			}
+		case StepStopping:
+			if !e.Calling {
+				soonest(e.StopNext, "retry the stop")
+			} else if !e.Alarmed {
+				soonest(e.StopAt.Add(m.p.StopTimeout), "raise an alarm")
+			}
+		}
+	}
+	return at, does
+}

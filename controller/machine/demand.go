@@ -1,0 +1,229 @@
+package machine
+
+import (
+	"fmt"
+	"github.com/oncue/oncue/controller"
+	"slices"
+	"time"
+)
+
+// demand is what is wanted of a stream now, and for how long if nothing else happens.
+type demand struct {
+	on     bool
+	empty  bool      // on only because nobody-is-there has not lasted long enough
+	word   bool      // a person's or the schedule's word: not capped, no viewer needed
+	why    string    // plain words, for on and off alike
+	until  time.Time // when it ends by itself; zero: it does not
+	ends   string    // what happens at until
+	wake   time.Time // not on: when it becomes so by itself; zero: it does not
+	ask    bool      // not on: a stop for idleness, put to the platform first
+	capped bool      // not on: max_uptime is reached
+	limit  string    // on, but a limit forbids to begin; wake says until when
+}
+
+// demanded is the pure heart: facts, holds, schedule, policy and now decide what is wanted. Who is running matters in one way only: some reasons keep a
+// stream up that would not start one.
+func (s *State) demanded(p *Policy, now time.Time) demand {
+	if d, ok := s.commanded(); ok {
+		return d
+	}
+	running := !s.Episode.IsZero()
+	if end := s.capEnd(p); running && !end.IsZero() && !now.Before(end) {
+		return demand{why: fmt.Sprintf("max_uptime of %s is reached", short(p.MaxUptime)), capped: true}
+	}
+	d := s.viewersWant(p, now, running)
+	if !d.on && running {
+		d = s.lingers(p, now)
+	}
+	if d.on {
+		if end := s.capEnd(p); running && !end.IsZero() && (d.until.IsZero() || end.Before(d.until)) {
+			d.until, d.ends = end, "stop"
+		}
+		return d
+	}
+	if running {
+		d.why, d.ask = s.whyStop(p), true
+	}
+	return d
+}
+
+// commanded is a person's or the schedule's word.
+func (s *State) commanded() (demand, bool) {
+	switch s.Hold.Mode {
+	case controller.ModeOff:
+		return demand{why: "held off" + s.Hold.words()}, true
+	case controller.ModeOn:
+		return demand{on: true, word: true, why: "held on" + s.Hold.words(), until: s.Hold.Until, ends: "return to auto"}, true
+	}
+	switch s.Window.Do {
+	case controller.ModeOff:
+		return demand{why: "the schedule says off"}, true
+	case controller.ModeOn:
+		return demand{on: true, word: true, why: "the schedule says on", until: s.Window.Until, ends: "end of the scheduled window"}, true
+	}
+	return demand{}, false
+}
+
+func (h Hold) words() string {
+	text := ""
+	if h.By != "" {
+		text += " by " + h.By
+	}
+	if h.Why != "" {
+		text += ": " + h.Why
+	}
+	return text
+}
+
+func (s *State) capEnd(p *Policy) time.Time {
+	if p.MaxUptime <= 0 || s.FirstLive.IsZero() {
+		return time.Time{}
+	}
+	return later(s.FirstLive, s.IdleFrom).Add(p.MaxUptime) // IdleFrom: a hold or a window has ended, and was not capped
+}
+
+// viewersWant is the viewers' part: somebody watches, waits, or is about to join.
+func (s *State) viewersWant(p *Policy, now time.Time, running bool) demand {
+	live := running && s.live()
+	if present, _ := s.audience(p); present && (running || s.anyOn() || s.cutOff()) {
+		return demand{on: true, why: "somebody is watching"}
+	}
+	if running && now.Before(s.JoinUntil) {
+		why := "a viewer is waiting"
+		if live {
+			why = "live, and waiting for the first viewer to join"
+		}
+		return demand{on: true, why: why, until: s.JoinUntil, ends: "stop"}
+	}
+	if live || !s.attemptCounts() || !s.FirstLive.IsZero() && !s.unanswered() {
+		return demand{why: "no viewer"}
+	}
+	end := s.Facts.Attempt.Seen.Add(p.AttemptHold)
+	if !now.Before(end) {
+		return demand{why: "no viewer"}
+	}
+	if running {
+		return demand{on: true, why: "a viewer is waiting", until: end, ends: "stop"}
+	}
+	if cool := later(s.GoneAt, s.SpentAt).Add(p.Cooldown); p.Cooldown > 0 && now.Before(cool) {
+		d := demand{why: fmt.Sprintf("cooling down: viewers are ignored for %s after a stop", short(p.Cooldown))}
+		if cool.Before(end) {
+			d.wake = cool
+		}
+		return d
+	}
+	if free := s.wakeFree(p, now); free.After(now) {
+		return demand{on: true, why: "a viewer is waiting", until: end, ends: "give up", wake: free,
+			limit: fmt.Sprintf("the limit of %d starts an hour", p.MaxStartsPerHour)}
+	}
+	return demand{on: true, why: "a viewer is waiting", until: end, ends: "stop"}
+}
+
+// attemptCounts reports whether the latest attempt asks for a start: it came after our last stop, and nobody else's broadcast is in its way.
+func (s *State) attemptCounts() bool {
+	a := s.Facts.Attempt
+	return !a.At.IsZero() && !a.Seen.Before(s.SpentAt) && s.blockedBy(a) == nil
+}
+
+// unanswered reports whether no end of an audience was told after the attempt: whoever tried may still come in.
+func (s *State) unanswered() bool {
+	f := &s.Facts
+	return f.Attempt.At.After(f.NoViewers.At) || f.someoneIn()
+}
+
+// racing is how close an attempt and the start of a feed may be without a contradiction: hooks are stamped when they are sent, not when it happened.
+const racing = time.Second
+
+// blockedBy is somebody else's feed that was up before the viewer tried. An attempt says that the stream is off, so one of the two words is wrong: the feed's end was lost,
+// or the platform also reports viewers that it refuses (it is not known whether it does). The feed is believed, for a broadcast must not be cut for a guess; but not
+// for ever: see contradicted.
+func (s *State) blockedBy(a Mark) *FeedFact {
+	if !s.Episode.IsZero() || s.anyOn() {
+		return nil
+	}
+	for i := range s.Facts.Feeds {
+		if f := &s.Facts.Feeds[i]; f.Open() && (s.GoneAt.IsZero() || f.Seen.After(s.GoneAt)) && !f.Told.IsZero() && f.Told.Add(racing).Before(a.At) {
+			return f
+		}
+	}
+	return nil
+}
+
+// someoneIn reports whether the latest word of hooks is that somebody is in.
+func (f *Facts) someoneIn() bool { return !f.First.At.IsZero() && !f.NoViewers.At.After(f.First.At) }
+
+// lateWord is how long the word of a viewer may be on its way.
+const lateWord = 10 * time.Second
+
+// cutOff reports whether a viewer got in while the stream was being stopped, and sits in the dark now: players that were in do not try again.
+func (s *State) cutOff() bool {
+	first := s.Facts.First.Seen
+	return !s.GoneAt.IsZero() && first.After(s.GoneAt) && first.Sub(s.GoneAt) < lateWord
+}
+
+// live reports whether an encoder of ours is known to be on the air, and not about to leave it.
+func (s *State) live() bool {
+	return slices.ContainsFunc(s.Encoders, func(e Encoder) bool { return e.Step == StepOn })
+}
+
+// wakeFree is when a viewer may start the stream again under max_starts_per_hour.
+func (s *State) wakeFree(p *Policy, now time.Time) time.Time {
+	if p.MaxStartsPerHour <= 0 {
+		return now
+	}
+	recent := s.Wakes
+	for len(recent) > 0 && now.Sub(recent[0]) >= time.Hour {
+		recent = recent[1:]
+	}
+	if len(recent) < p.MaxStartsPerHour {
+		return now
+	}
+	return recent[len(recent)-p.MaxStartsPerHour].Add(time.Hour)
+}
+
+// lingers is what keeps a running stream up though nobody is there.
+func (s *State) lingers(p *Policy, now time.Time) demand {
+	d := demand{}
+	if s.FirstLive.IsZero() {
+		return d
+	}
+	keep := func(end time.Time, why string) {
+		if now.Before(end) && end.After(d.until) {
+			d = demand{on: true, empty: true, why: why, until: end, ends: "stop"}
+		}
+	}
+	keep(s.FirstLive.Add(p.MinUptime), fmt.Sprintf("nobody is watching; min_uptime of %s is not over", short(p.MinUptime)))
+	from := s.IdleFrom
+	if _, empty := s.audience(p); empty.After(s.Episode.Add(-p.AttemptHold)) || s.Joined {
+		from = later(from, empty)
+	}
+	if !from.IsZero() {
+		keep(from.Add(p.IdleTimeout), "nobody is watching")
+	}
+	return d
+}
+
+func (s *State) whyStop(p *Policy) string {
+	switch {
+	case s.FirstLive.IsZero():
+		return "nobody is waiting any more"
+	case !s.Joined && s.IdleFrom.IsZero():
+		return fmt.Sprintf("nobody joined within %s", short(p.JoinTimeout))
+	default:
+		return fmt.Sprintf("nobody has watched for %s", short(p.IdleTimeout))
+	}
+}
+
+// short prints a duration without trailing zero units: 1m, 90s as 1m30s, 2h.
+func short(d time.Duration) string {
+	if d <= 0 {
+		return "0s"
+	}
+	text := d.Round(time.Millisecond).String()
+	for _, tail := range []string{"m0s", "h0m"} {
+		if n := len(text) - len(tail); n >= 0 && text[n:] == tail {
+			text = text[:n+1]
+		}
+	}
+	return text
+}

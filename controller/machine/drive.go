@@ -1,0 +1,573 @@
+package machine
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/oncue/oncue/controller"
+	"github.com/oncue/oncue/encoders"
+)
+
+// This file moves encoders: what their looks mean, how a start is proven, and how the gap between wanted and seen is closed.
+
+// seen takes a look at an encoder. Looks that are older than the call in flight say nothing.
+func (m *machine) seen(e *Encoder, st encoders.Status) {
+	wasForeign := e.Foreign()
+	if e.Calling && st.State.Gone() && (e.Step == StepStarting || e.Step == StepOn) {
+		return
+	}
+	if st.Run != "" && st.Run == e.Ended && !st.State.Gone() {
+		return // it was looked at before the stop, and told after it
+	}
+	if st.Stream != "" && st.Stream != m.p.Stream { // to this stream it is off
+		other := st.Stream
+		st = encoders.Status{State: encoders.StateStopped, At: st.At}
+		if e.On() {
+			st.Error = "it serves " + other
+		}
+	}
+	e.Seen, e.Known = st, true
+	if st.State.Gone() {
+		e.Busy = false
+	}
+	if e.On() && !st.State.Gone() && st.State != encoders.StateUnknown {
+		e.Shown = true
+	}
+	if wasForeign && st.State.Gone() && !e.On() && st.ByHand && !m.shared(e) {
+		m.SpentAt = m.now // the person who had started it has stopped it: what viewers asked for before is answered
+	}
+}
+
+// leftRunning takes in hand what an earlier process left running for this stream without a word in the store.
+func (m *machine) leftRunning(ev Leftover) {
+	e := m.Encoder(ev.Encoder)
+	switch {
+	case e != nil && e.Instance == ev.Instance:
+		m.seen(e, ev.Status)
+		return
+	case e != nil && e.MayRun(): // and of the same name: the runner stops it by itself
+		return
+	case e != nil:
+		*e = Encoder{Name: ev.Encoder, Instance: ev.Instance, Step: StepOff}
+	default:
+		m.Encoders = append(m.Encoders, Encoder{Name: ev.Encoder, Instance: ev.Instance, Step: StepOff})
+		e = &m.Encoders[len(m.Encoders)-1]
+	}
+	m.seen(e, ev.Status)
+	m.takeOver(e)
+}
+
+// observe compares what the machine believes of each encoder with what was seen.
+func (m *machine) observe() {
+	for i := range m.Encoders {
+		e := &m.Encoders[i]
+		if !e.Known {
+			continue
+		}
+		switch e.Step {
+		case StepStarting, StepOn:
+			m.observeRunning(e)
+		case StepOff, StepBackoff, StepFailed, StepWaiting:
+			m.observeIdle(e)
+		}
+	}
+}
+
+func (m *machine) observeRunning(e *Encoder) {
+	st := &e.Seen
+	other := st.Run != "" && st.Run != e.Run
+	switch {
+	case e.Calling:
+	case e.Boot && st.State == encoders.StateUnknown:
+	case e.Boot && st.State.Gone():
+		e.Boot = false
+		if e.Step == StepOn && st.State == encoders.StateFailed && !other {
+			m.fail(e, text(st.Error, "it ended"), st.Permanent, false)
+			return
+		}
+		m.gone(e)
+		m.tell(m.Phase, e.Name, "found off when the controller came back")
+	case st.State == encoders.StateStalled:
+		e.Boot = false
+		m.fail(e, text(st.Error, "it runs, but does not deliver"), false, true)
+	case !st.State.Gone():
+		e.Boot = false
+	case other: // the last words of an earlier run
+	case st.ByHand && m.p.Unmanaged == Observe && m.Hold.Mode != controller.ModeOn:
+		m.SpentAt, m.JoinUntil, m.IdleFrom = m.now, time.Time{}, time.Time{}
+		m.gone(e)
+		m.tell(m.Phase, e.Name, "stopped at the encoder by a person; viewers who come later start it again")
+	case st.State == encoders.StateFailed:
+		m.fail(e, text(st.Error, "it ended"), st.Permanent, false)
+	case e.Step == StepOn && (e.Shown || !m.now.Before(e.StartedAt.Add(m.p.StartTimeout))):
+		// A box that was just told to start may say "stopped" for a while, even after the platform has seen it. One that was seen on may not.
+		m.fail(e, text(st.Error, "it was found off"), false, false)
+	}
+}
+
+func (m *machine) observeIdle(e *Encoder) {
+	if !e.Foreign() {
+		return
+	}
+	if ours := e.Seen.Run != ""; ours { // the driver knows its own children
+		m.takeOver(e)
+		return
+	}
+	if m.adopts() && !e.Busy && m.Hold.Mode != controller.ModeOff && !m.shared(e) {
+		m.takeOver(e)
+		m.call(e, true) // so that the driver knows whose it is
+	}
+}
+
+// adopts reports whether what somebody else has started is to be made ours. A hold does not say so: it would end, and
+// the broadcast with it.
+func (m *machine) adopts() bool { return m.p.Unmanaged == Adopt }
+
+// leftAlone reports whether the encoder runs at somebody else's word, and goes on to do so.
+func (m *machine) leftAlone(e *Encoder) bool { return e.Foreign() && (e.Busy || !m.adopts()) }
+
+// takeOver makes what the encoder is doing a run of this stream.
+func (m *machine) takeOver(e *Encoder) {
+	e.Step, e.Since, e.StartedAt, e.Boot, e.Shown = StepStarting, m.now, m.now, false, true
+	m.GoneAt = time.Time{} // what is open now is its feed
+	e.Run = e.Seen.Run
+	if m.Episode.IsZero() {
+		m.Episode, m.FirstLive, m.Joined, m.ForViewers = m.now, m.now, false, false
+	}
+	m.IdleFrom = m.now
+	if m.openFeed(m.p) == nil {
+		m.ProofAfter = m.now
+	}
+	m.tell(m.Phase, e.Name, "found running and taken over")
+}
+
+// prove looks for a sign that the run is live, and marks the encoders that are.
+func (m *machine) prove() {
+	proof := m.proof()
+	for i := range m.Encoders {
+		e := &m.Encoders[i]
+		if e.Step != StepStarting || e.Boot || e.Calling && !proof {
+			continue
+		}
+		delivers := e.Seen.State == encoders.StatePublishing && e.Known
+		own := m.p.Confirm == ConfirmEncoder && delivers && !e.Seen.ConfigOnly && !e.Calling
+		alone := len(m.p.Encoders) == 1 || m.p.Several == Failover
+		if own || proof && (alone || delivers || e.Seen.State == encoders.StateUnknown) {
+			m.air(e)
+		}
+	}
+	if m.Unconfirmed && proof {
+		m.Unconfirmed = false
+	}
+	if present, _ := m.audience(m.p); present && !m.LiveSince.IsZero() && !m.Episode.IsZero() {
+		if !m.Joined {
+			m.tell(m.Phase, "", "the first viewer is in")
+		}
+		m.Joined, m.JoinUntil = true, time.Time{}
+	}
+}
+
+// proof reports whether the platform has said that this run is live: by a feed, a viewer who is in, or an answer.
+func (m *machine) proof() bool {
+	if m.openFeed(m.p) != nil {
+		return true
+	}
+	f := &m.Facts
+	end := f.lastEnd()
+	if !f.First.Seen.Before(m.SpentAt) && f.First.Seen.After(end) && !f.First.Seen.Before(m.ProofAfter) && !f.First.At.IsZero() {
+		return true
+	}
+	if !f.First.Seen.Before(m.SpentAt) && f.First.At.After(m.Facts.Attempt.At) && (m.GoneAt.IsZero() || f.First.Seen.Sub(m.GoneAt) >= lateWord) && end.IsZero() && !f.First.At.IsZero() {
+		return true // it overtook the attempt that it answers
+	}
+	return f.Poll.Live && f.Poll.Asked.After(m.ProofAfter) && f.Poll.Asked.After(end)
+}
+
+func (m *machine) air(e *Encoder) {
+	e.Step, e.Since, e.OnSince, e.Boot = StepOn, m.now, m.now, false
+	if e.Failures > 0 {
+		m.do(Notify{"recovered", fmt.Sprintf("%s is live again", e.Name)})
+	}
+	e.Trouble = Failing{}
+	if !m.LiveSince.IsZero() {
+		return
+	}
+	m.LiveSince = m.now
+	if m.FirstLive.IsZero() {
+		m.FirstLive = m.now
+		if m.attemptCounts() && m.unanswered() {
+			m.JoinUntil = later(m.now, m.Facts.Attempt.Seen).Add(m.p.JoinTimeout)
+		}
+	}
+}
+
+// startJudged reports whether start_timeout says nothing about a start: it is from before a restart of the controller,
+// and nobody has looked at the encoder since.
+func (m *machine) startJudged(e *Encoder) bool { return e.Boot && !e.Known }
+
+// watchFeeds acts on feeds that end under a running encoder, and on starts that take too long.
+func (m *machine) watchFeeds() {
+	m.lostFeed()
+	for i := range m.Encoders {
+		e := &m.Encoders[i]
+		if e.Step != StepStarting || m.now.Before(e.StartedAt.Add(m.p.StartTimeout)) || m.startJudged(e) || m.Asking.Why == "start" {
+			continue
+		}
+		if m.p.CanAsk && m.LiveSince.IsZero() && m.Facts.Poll.Asked.Before(e.StartedAt.Add(m.p.StartTimeout)) {
+			m.Asking = Question{"start", m.now}
+			m.do(Ask{})
+			continue
+		}
+		m.evidence()
+	}
+}
+
+// evidence judges starts that are overdue by the encoders' own word.
+func (m *machine) evidence() {
+	for i := range m.Encoders {
+		e := &m.Encoders[i]
+		if e.Step != StepStarting || m.now.Before(e.StartedAt.Add(m.p.StartTimeout)) {
+			continue
+		}
+		if e.Known && e.Seen.State == encoders.StatePublishing && !e.Seen.ConfigOnly {
+			m.Unconfirmed = !m.proof()
+			m.air(e)
+			m.warn(e.Name, "counts as live: the encoder delivers, but the platform has not reported the feed (are feed webhooks enabled?)")
+			continue
+		}
+		m.fail(e, text(e.Seen.Error, fmt.Sprintf("not live within start_timeout of %s", short(m.p.StartTimeout))), false, true)
+	}
+}
+
+func (m *machine) startTimedOut(why string) {
+	for i := range m.Encoders {
+		e := &m.Encoders[i]
+		if e.Step == StepStarting && !m.now.Before(e.StartedAt.Add(m.p.StartTimeout)) {
+			m.fail(e, text(e.Seen.Error, fmt.Sprintf("%s after start_timeout of %s", why, short(m.p.StartTimeout))), false, true)
+		}
+	}
+}
+
+func (m *machine) grace() time.Duration { return min(takeOver, m.p.StartTimeout) }
+
+// lostFeed restarts encoders that believe to publish while the platform has lost them.
+func (m *machine) lostFeed() {
+	on := slices.ContainsFunc(m.Encoders, func(e Encoder) bool { return e.Step == StepOn })
+	had, end := false, time.Time{}
+	for i := range m.Facts.Feeds {
+		f := &m.Facts.Feeds[i]
+		if !m.p.ours(f) || m.leftover(m.p, f) || !f.Open() && f.EndSeen.Before(m.ProofAfter) {
+			continue
+		}
+		had = true
+		if f.Open() {
+			m.FeedLost = time.Time{}
+			return
+		}
+		end = later(end, f.EndSeen)
+	}
+	refuted := m.Facts.First.Seen.After(end) || m.Facts.Poll.Live && m.Facts.Poll.Asked.After(end)
+	if !on || !had || refuted {
+		m.FeedLost = time.Time{}
+		return
+	}
+	if m.FeedLost.IsZero() {
+		m.FeedLost = m.now
+	}
+	if m.now.Before(m.FeedLost.Add(m.grace())) {
+		return
+	}
+	m.FeedLost = time.Time{}
+	for i := range m.Encoders {
+		if e := &m.Encoders[i]; e.Step == StepOn {
+			m.fail(e, "the platform lost its feed", false, true)
+		}
+	}
+}
+
+// wants reports whether the encoder at i takes part.
+func (m *machine) wants(i int) bool {
+	if i >= len(m.p.Encoders) {
+		return false
+	}
+	return m.p.Several != Failover || i == m.active()
+}
+
+// active is the place of the encoder that failover has come to.
+func (m *machine) active() int {
+	return max(slices.IndexFunc(m.p.Encoders, func(e EncoderSpec) bool { return e.Name == m.InUse }), 0)
+}
+
+// drive moves each encoder one step towards what is wanted.
+func (m *machine) drive() {
+	for i := range m.Encoders {
+		e := &m.Encoders[i]
+		m.overdueStop(e)
+		if e.On() && !e.Claimed && e.Holder == "" {
+			m.claim(e)
+		}
+		if m.demand.on && m.demand.limit == "" && m.wants(i) {
+			m.driveOn(e)
+		} else {
+			m.driveOff(e)
+		}
+	}
+}
+
+// claim asks for the sole use of the encoder. The answer comes before anything is saved, and is decided then.
+func (m *machine) claim(e *Encoder) {
+	m.claiming = true
+	m.do(Claim{e.Name, e.On()})
+}
+
+func (m *machine) driveOn(e *Encoder) {
+	if spec := m.p.Encoder(e.Name); e.Doubt && !e.On() && spec.Instance != e.Instance {
+		m.stop(e, StepOff) // the configuration has another one for the name; this one may have heard its start
+		return
+	}
+	switch e.Step {
+	case StepBackoff:
+		if m.now.Before(e.RetryAt) {
+			return
+		}
+	case StepOff, StepWaiting:
+	default:
+		return
+	}
+	if m.leftAlone(e) || m.othersInTheWay(e) {
+		return
+	}
+	if !e.Claimed {
+		if e.Holder == "" {
+			m.claim(e)
+			return
+		}
+		if e.Step != StepWaiting {
+			e.Step, e.Since = StepWaiting, m.now
+		}
+		return
+	}
+	m.start(e)
+}
+
+// othersInTheWay reports whether an encoder may still publish that failover or the configuration has left behind. One that cannot be confirmed gone holds the
+// next one up for stop_timeout, not for ever: a box that has died silently must not take its stand-in with it.
+func (m *machine) othersInTheWay(e *Encoder) bool {
+	return slices.ContainsFunc(m.Encoders, func(o Encoder) bool {
+		return o.Name != e.Name && o.On() && (m.p.Several == Failover || m.p.Encoder(o.Name) == nil) &&
+			(o.Step != StepStopping || m.now.Before(o.StopAt.Add(m.p.StopTimeout)))
+	})
+}
+
+func (m *machine) driveOff(e *Encoder) {
+	switch e.Step {
+	case StepStarting, StepOn:
+		m.stop(e, StepOff)
+	case StepStopping:
+		if !m.demand.on {
+			e.Then = StepOff
+		}
+	case StepBackoff, StepFailed:
+		if e.Doubt {
+			m.stop(e, cmp.Or(e.Then, StepOff))
+		} else if !m.demand.on {
+			e.Step, e.Since, e.RetryAt, e.Failures = StepOff, m.now, time.Time{}, 0
+		}
+	case StepWaiting:
+		e.Step, e.Since = StepOff, m.now
+	}
+	if !e.On() {
+		e.Claimed, e.Holder = false, ""
+	}
+}
+
+func (m *machine) start(e *Encoder) {
+	if !m.anyOn() {
+		m.ProofAfter = m.now
+	}
+	if e.Failures > 0 || e.Deaths > 0 {
+		e.Restarts++
+	}
+	e.Step, e.Since, e.StartedAt, e.OnSince, e.Boot, e.Holder, e.Doubt, e.Shown = StepStarting, m.now, m.now, time.Time{}, false, "", false, false
+	e.Seen = encoders.Status{}
+	m.Starts++
+	m.call(e, m.adopts())
+}
+
+// call begins the Start of a new run.
+func (m *machine) call(e *Encoder, adopt bool) {
+	e.Calling, e.Matches, e.Version = true, m.p.Matches, ""
+	if spec := m.p.Encoder(e.Name); spec != nil && spec.Instance == e.Instance {
+		e.Version = spec.Version
+	}
+	e.Run = strconv.FormatInt(m.now.UnixMilli(), 36) + "x" + strconv.Itoa(m.Starts)
+	m.do(StartEncoder{e.Name, e.Instance, e.Run, adopt})
+}
+
+func (m *machine) startDone(e *Encoder, ev StartDone) {
+	if e.Step != StepStarting && e.Step != StepOn {
+		return
+	}
+	e.Calling = false
+	if ev.Busy {
+		m.busy(e, ev.Err)
+		return
+	}
+	if ev.Err != "" {
+		st := e.Seen.State
+		e.Doubt = ev.Doubt
+		m.fail(e, ev.Err, ev.Permanent, st == encoders.StatePublishing || st == encoders.StateStarting || st == encoders.StateStalled)
+	}
+}
+
+// busy leaves an encoder alone that a start has found on at somebody else's word. That is no failure: nothing was
+// done, and nothing of ours is gone. It counts as on until a look says otherwise.
+func (m *machine) busy(e *Encoder, why string) {
+	e.Step, e.Since, e.RetryAt, e.Claimed, e.Busy, e.Error = StepBackoff, m.now, m.now.Add(m.p.Restart.Delay(1, m.roll)), false, true, why
+	if e.Seen.State.Gone() || e.Seen.State == "" {
+		e.Seen = encoders.Status{State: encoders.StatePublishing, ByHand: true}
+	}
+	if !m.anyOn() {
+		m.LiveSince, m.Unconfirmed, m.FeedLost = time.Time{}, false, time.Time{}
+	}
+	m.tell(m.Phase, e.Name, "not started: "+why)
+}
+
+func (m *machine) stop(e *Encoder, then Step) {
+	e.Step, e.Since, e.StopAt, e.Calling, e.Then, e.Alarmed, e.Boot = StepStopping, m.now, m.now, true, then, false, false
+	if then == StepOff {
+		e.Error = ""
+	}
+	m.do(StopEncoder{e.Name, e.Instance, e.Run})
+}
+
+// overdueStop tries a stop again that was not confirmed, and raises the alarm once.
+func (m *machine) overdueStop(e *Encoder) {
+	if e.Step != StepStopping {
+		return
+	}
+	if !e.Alarmed && !m.now.Before(e.StopAt.Add(m.p.StopTimeout)) {
+		e.Alarmed = true
+		e.Error = text(e.Error, "no confirmation")
+		m.do(Notify{"stop_unconfirmed", fmt.Sprintf("%s is not confirmed stopped after %s: %s", e.Name, short(m.now.Sub(e.StopAt)), e.Error)})
+		m.warn(e.Name, "the stop is not confirmed; trying on")
+	}
+	if !e.Calling && !m.now.Before(e.StopNext) {
+		e.Calling = true
+		m.do(StopEncoder{e.Name, e.Instance, e.Run})
+	}
+}
+
+func (m *machine) stopDone(e *Encoder, ev StopDone) {
+	if e.Step != StepStopping {
+		return
+	}
+	e.Calling = false
+	if ev.Hopeless {
+		m.do(Notify{"stop_unconfirmed", fmt.Sprintf("%s cannot be stopped any more: %s", e.Name, ev.Err)})
+		m.warn(e.Name, "given up, as it cannot be stopped any more: "+ev.Err)
+		m.gone(e)
+		return
+	}
+	if ev.Err != "" {
+		e.Error = ev.Err
+		e.StopNext = m.now.Add(max(min(m.p.StopTimeout, 5*time.Second), 100*time.Millisecond))
+		return
+	}
+	then, alarmed := e.Then, e.Alarmed
+	m.gone(e)
+	e.Ended = e.Run
+	if alarmed {
+		m.do(Notify{"recovered", e.Name + " is confirmed stopped"})
+	}
+	e.Step = cmp.Or(then, StepOff)
+}
+
+// gone marks an encoder that is known not to publish.
+func (m *machine) gone(e *Encoder) {
+	e.Step, e.Since, e.OnSince, e.StopAt, e.StopNext, e.Then, e.Alarmed, e.Boot, e.Doubt = StepOff, m.now, time.Time{}, time.Time{}, time.Time{}, "", false, false, false
+	e.Seen.State, e.Seen.PID, e.Seen.Health = encoders.StateStopped, 0, nil
+	if !m.anyOn() {
+		m.GoneAt, m.LiveSince, m.Unconfirmed, m.FeedLost = m.now, time.Time{}, false, time.Time{}
+	}
+}
+
+// fail takes note of a failure and plans what follows: a retry after a while, the next encoder, or giving up. An encoder that may still run is stopped first.
+func (m *machine) fail(e *Encoder, why string, permanent, running bool) {
+	wasOn := e.Step == StepOn
+	if wasOn && m.p.Restart.ResetAfter > 0 && m.now.Sub(e.OnSince) >= m.p.Restart.ResetAfter {
+		e.Failures = 0
+	}
+	e.Failures++
+	if wasOn {
+		e.Deaths++
+	}
+	r := m.p.Restart
+	e.RetryAt = m.now.Add(r.Delay(e.Failures, m.roll))
+	giveUp := permanent || r.GiveUpAfter > 0 && e.Failures >= r.GiveUpAfter
+	if e.Failures == 1 || giveUp {
+		m.do(Notify{"failed", fmt.Sprintf("%s: %s", e.Name, why)})
+	}
+	m.warn(e.Name, "failed: "+why)
+	m.failover(e, wasOn, giveUp)
+	then, doubt := StepBackoff, e.Doubt
+	if giveUp {
+		then = StepFailed
+	}
+	e.Error = why
+	if e.Trouble.Count == 0 {
+		e.Trouble.Since = m.now
+	}
+	e.Trouble.Count, e.Trouble.Last, e.Trouble.Text = e.Trouble.Count+1, m.now, why
+	if running {
+		m.stop(e, then)
+		return
+	}
+	m.gone(e)
+	e.Step, e.Doubt = then, doubt
+}
+
+// failover hands the stream to the next encoder when this one has had its chances.
+func (m *machine) failover(e *Encoder, wasOn, giveUp bool) {
+	n := len(m.p.Encoders)
+	at := m.active()
+	if m.p.Several != Failover || n < 2 || m.p.Encoders[at].Name != e.Name || wasOn && !giveUp && e.Deaths < m.p.FailoverAfter {
+		return
+	}
+	e.Deaths = 0
+	for i := range n - 1 {
+		if next := &m.Encoders[(at+1+i)%n]; next.Step != StepFailed {
+			m.InUse = next.Name
+			m.tell(m.Phase, next.Name, fmt.Sprintf("%s takes over from %s", next.Name, e.Name))
+			return
+		}
+	} // all others are given up: it stays with this one
+}
+
+// closeFeeds ends feeds that outlive their encoder: the word of their end was lost.
+func (m *machine) closeFeeds() {
+	if m.GoneAt.IsZero() || m.now.Before(m.GoneAt.Add(m.p.StopTimeout)) {
+		return
+	}
+	for i := range m.Facts.Feeds {
+		f := &m.Facts.Feeds[i]
+		if !f.Open() || !m.leftover(m.p, f) {
+			continue
+		}
+		f.close(m.now)
+		m.warn("", "feed "+f.ID+" counts as closed: its encoder is gone, and the platform has not reported the end")
+		if m.p.ForceStop && !m.anyOn() {
+			m.do(Disconnect{})
+		}
+	}
+}
+
+func text(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}

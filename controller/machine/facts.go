@@ -1,0 +1,261 @@
+package machine
+
+import (
+	"cmp"
+	"github.com/oncue/oncue/controller"
+	"slices"
+	"time"
+)
+
+// Facts are what the platform told. Merging is commutative and idempotent: hooks in any order, any number of times, make the same facts.
+type Facts struct {
+	Attempt   Mark       `json:"attempt,omitzero"`
+	First     Mark       `json:"first,omitzero"`
+	NoViewers Mark       `json:"no_viewers,omitzero"`
+	Feeds     []FeedFact `json:"feeds,omitempty"` // ordered by id; ended ones are kept for a while, so that a late "started" cannot open them again
+	Poll      PollFact   `json:"poll,omitzero"`
+}
+
+// Mark is the latest hook of one kind.
+type Mark struct {
+	At   time.Time `json:"at" clock:"platform"` // orders hooks
+	Seen time.Time `json:"seen"`                // by the machine's clock: time-outs count from it, so the platform's clock may be wrong
+}
+
+// merge keeps the later one; of the same one, the first arrival.
+func (m Mark) merge(at, seen time.Time) Mark {
+	if at.After(m.At) || at.Equal(m.At) && seen.Before(m.Seen) {
+		return Mark{at, seen}
+	}
+	return m
+}
+
+// FeedFact is one feed as it was told.
+type FeedFact struct {
+	controller.Feed
+	Told    time.Time `json:"told,omitzero" clock:"platform"` // when the platform sent word of its start
+	Seen    time.Time `json:"seen"`                           // when it was first heard of
+	EndSeen time.Time `json:"end_seen,omitzero"`              // when its end was heard of
+	Closed  bool      `json:"closed,omitempty"`               // EndSeen is our guess, not the platform's word
+	Again   time.Time `json:"again,omitzero"`                 // when the journal told of it once more
+}
+
+// Open reports whether the feed counts as up.
+func (f *FeedFact) Open() bool { return f.EndSeen.IsZero() }
+
+// close takes a feed for gone without a word of the platform's; reopen takes that back.
+func (f *FeedFact) close(now time.Time) { f.EndSeen, f.Closed = now, true }
+
+func (f *FeedFact) reopen(now time.Time) { f.Seen, f.EndSeen, f.Closed = now, time.Time{}, false }
+
+// PollFact is the latest answer of the platform's API, and since when it has been saying so.
+type PollFact struct {
+	Asked        time.Time `json:"asked,omitzero"`
+	Live         bool      `json:"live,omitempty"`
+	Viewers      int       `json:"viewers,omitempty"`
+	ZeroSince    time.Time `json:"zero_since,omitzero"`    // live, with nobody watching
+	OfflineSince time.Time `json:"offline_since,omitzero"` // not live
+	LiveSince    time.Time `json:"live_since,omitzero"`
+}
+
+// Hooks older or newer than ten minutes are not acted on, so an ended feed may be forgotten after more than twice that.
+const (
+	feedMemory = 25 * time.Minute
+	feedLimit  = 64
+)
+
+func (f *Facts) hook(h controller.Hook) {
+	if h.Again && f.holds(h) {
+		return
+	}
+	switch h.Kind {
+	case controller.HookAttempt:
+		f.Attempt = f.Attempt.merge(h.At, h.Received)
+	case controller.HookFirstViewer:
+		f.First = f.First.merge(h.At, h.Received)
+	case controller.HookNoViewers:
+		f.NoViewers = f.NoViewers.merge(h.At, h.Received)
+	case controller.HookFeedStarted, controller.HookFeedEnded:
+		f.feed(h)
+	}
+}
+
+// holds reports whether a hook that is taken again is known: it changes nothing then. Its time of arrival is by a clock
+// that may have been set since, and what was learned of it has been moved along.
+func (f *Facts) holds(h controller.Hook) bool {
+	switch h.Kind {
+	case controller.HookAttempt:
+		return !h.At.After(f.Attempt.At)
+	case controller.HookFirstViewer:
+		return !h.At.After(f.First.At)
+	case controller.HookNoViewers:
+		return !h.At.After(f.NoViewers.At)
+	}
+	i, found := f.find(h.Feed.ID)
+	if !found {
+		return false
+	}
+	if h.Kind == controller.HookFeedEnded {
+		return !f.Feeds[i].Open() && !f.Feeds[i].Closed
+	}
+	return !f.Feeds[i].Told.IsZero()
+}
+
+// AnyOpen reports whether a feed counts as up.
+func (f *Facts) AnyOpen() bool {
+	return slices.ContainsFunc(f.Feeds, func(g FeedFact) bool { return g.Open() })
+}
+
+func (f *Facts) find(feed string) (at int, found bool) {
+	return slices.BinarySearchFunc(f.Feeds, feed, func(g FeedFact, id string) int { return cmp.Compare(g.ID, id) })
+}
+
+func (f *Facts) feed(h controller.Hook) {
+	i, found := f.find(h.Feed.ID)
+	if !found {
+		f.Feeds = slices.Insert(f.Feeds, i, FeedFact{Feed: controller.Feed{ID: h.Feed.ID}, Seen: h.Received})
+	}
+	g := &f.Feeds[i]
+	g.Seen = earlier(g.Seen, h.Received)
+	if h.Feed.SourceID != "" {
+		g.SourceID = h.Feed.SourceID
+	}
+	if h.Feed.Priority != nil {
+		g.Priority = h.Feed.Priority
+	}
+	if h.Kind == controller.HookFeedStarted {
+		g.Started, g.Told = earlier(g.Started, cmp.Or(h.Feed.Started, h.At)), earlier(g.Told, h.At)
+		if g.Closed && h.Received.After(g.EndSeen) { // told again: it was taken for gone too early
+			g.reopen(h.Received)
+		}
+		return
+	}
+	if g.Closed {
+		g.EndSeen, g.Closed = time.Time{}, false
+	}
+	g.EndSeen = earlier(g.EndSeen, h.Received)
+	g.Ended = earlier(g.Ended, cmp.Or(h.Feed.Ended, h.At))
+}
+
+// forget drops feeds that ended long ago, and the oldest ended ones when there are too many.
+func (f *Facts) forget(now time.Time) {
+	gone := func(g FeedFact) bool {
+		return !g.Open() && now.Sub(later(later(g.Seen, g.EndSeen), g.Again)) > feedMemory
+	}
+	f.Feeds = slices.DeleteFunc(f.Feeds, gone)
+	for len(f.Feeds) > feedLimit {
+		oldest := -1
+		for i := range f.Feeds {
+			if !f.Feeds[i].Open() && (oldest < 0 || f.Feeds[i].Seen.Before(f.Feeds[oldest].Seen)) {
+				oldest = i
+			}
+		}
+		if oldest < 0 {
+			oldest = 0
+		}
+		f.Feeds = slices.Delete(f.Feeds, oldest, oldest+1)
+	}
+}
+
+func (f *Facts) polled(p Polled) {
+	if !p.Asked.After(f.Poll.Asked) {
+		return
+	}
+	before, next := f.Poll, PollFact{Asked: p.Asked, Live: p.Live, Viewers: p.Viewers}
+	since := func(is bool, was time.Time) time.Time {
+		if is && was.IsZero() {
+			return p.Asked
+		} else if is {
+			return was
+		}
+		return time.Time{}
+	}
+	next.ZeroSince = since(p.Live && p.Viewers == 0, f.Poll.ZeroSince)
+	next.OfflineSince = since(!p.Live, f.Poll.OfflineSince)
+	next.LiveSince = since(p.Live, f.Poll.LiveSince)
+	f.Poll = next
+	for i := range f.Feeds {
+		g := &f.Feeds[i]
+		switch { // the API lags behind: it takes two answers in a row
+		case g.Open() && !p.Live && !before.Live && g.Seen.Before(before.Asked):
+			g.close(p.Asked)
+		case g.Closed && p.Live && before.Live && g.EndSeen.Before(before.Asked):
+			g.reopen(p.Asked)
+		}
+	}
+}
+
+// ours reports whether a feed can be that of our encoders: same source, same priority.
+func (p *Policy) ours(f *FeedFact) bool {
+	if p.AnySource {
+		return true
+	}
+	return f.SourceID == p.SourceID && (p.Priority == nil || f.Priority == nil || *p.Priority == *f.Priority)
+}
+
+// leftover reports whether a feed that is still open belongs to a run that is over.
+func (s *State) leftover(p *Policy, f *FeedFact) bool {
+	return p.ours(f) && !s.GoneAt.IsZero() && !f.Seen.After(s.GoneAt)
+}
+
+// lastEnd is when a feed was last heard to end.
+func (f *Facts) lastEnd() time.Time {
+	var last time.Time
+	for i := range f.Feeds {
+		last = later(last, f.Feeds[i].EndSeen)
+	}
+	return last
+}
+
+// openFeed returns an open feed that is no leftover, or nil.
+func (s *State) openFeed(p *Policy) *FeedFact {
+	for i := range s.Facts.Feeds {
+		if f := &s.Facts.Feeds[i]; f.Open() && !s.leftover(p, f) {
+			return f
+		}
+	}
+	return nil
+}
+
+// audience tells whether somebody watches, by the newest word on it; when nobody does, empty is since when (zero: nobody ever said).
+func (s *State) audience(p *Policy) (present bool, empty time.Time) {
+	f := &s.Facts
+	firstCounts := f.someoneIn() && !f.First.Seen.Before(s.SpentAt) && (s.Episode.IsZero() || !f.First.Seen.Before(s.Episode.Add(-p.AttemptHold)))
+	word := f.First.Seen
+	if f.NoViewers.At.After(f.First.At) {
+		word, empty = f.NoViewers.Seen, f.NoViewers.Seen
+	}
+	present = firstCounts
+	if poll := f.Poll; poll.Live && poll.Asked.After(word) && poll.Asked.After(s.SpentAt) {
+		present = poll.Viewers > 0
+		switch {
+		case present:
+			empty = time.Time{}
+		case firstCounts:
+			empty = later(poll.ZeroSince, f.First.Seen).Add(p.patience())
+		case empty.IsZero() && s.Joined:
+			empty = poll.ZeroSince.Add(p.patience())
+		}
+	}
+	return present, empty
+}
+
+// patience is how long the API has to say that nobody watches before it weighs as much as NoActiveViewers, which the platform sends after 60 s. Who has set a shorter
+// idle_timeout wants it sooner.
+func (p *Policy) patience() time.Duration { return min(time.Minute, p.IdleTimeout) }
+
+// later returns the later of two times.
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// earlier returns the earlier of two times; a zero one is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,317 @@
+package machine
+
+import (
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/oncue/oncue/controller"
+	"github.com/oncue/oncue/encoders"
+)
+
+// State is all that the machine knows of one stream. It is a value: Decide takes one and gives the next. It is stored as JSON; fields that
+// describe only the present process (what was seen since boot, calls in flight) are not.
+type State struct {
+	Facts  Facts  `json:"facts"`
+	Hold   Hold   `json:"hold,omitzero"`
+	Window Window `json:"window,omitzero"` // what the schedule said last
+
+	Phase   controller.Phase `json:"phase"`
+	Since   time.Time        `json:"since,omitzero"`
+	Reason  string           `json:"reason"`
+	Wanted  bool             `json:"wanted"`
+	Managed bool             `json:"managed"` // what runs is ours
+
+	Deadline time.Time `json:"deadline,omitzero"` // the next moment at which something may change by itself
+	Does     string    `json:"does,omitempty"`    // what it will do then
+
+	Episode     time.Time   `json:"episode,omitzero"`      // since when we keep the stream up; zero: we do not
+	ForViewers  bool        `json:"for_viewers,omitempty"` // it was begun by viewers, not by a person or the schedule
+	ProofAfter  time.Time   `json:"proof_after,omitzero"`  // signs of life older than this belong to an earlier run
+	LiveSince   time.Time   `json:"live_since,omitzero"`   // of the present run; zero: not live
+	FirstLive   time.Time   `json:"first_live,omitzero"`   // of the episode
+	Joined      bool        `json:"joined,omitempty"`      // somebody watched in this episode
+	JoinUntil   time.Time   `json:"join_until,omitzero"`   // how long to wait for the first viewer
+	IdleFrom    time.Time   `json:"idle_from,omitzero"`    // a hold, a window or an adoption ended in nobody watching: idle_timeout counts from here at the earliest
+	Unconfirmed bool        `json:"unconfirmed,omitempty"` // live by the encoder's word alone
+	FeedLost    time.Time   `json:"feed_lost,omitzero"`    // our last feed ended while the encoder says it publishes
+	GoneAt      time.Time   `json:"gone_at,omitzero"`      // when our last encoder was last known to be gone
+	SpentAt     time.Time   `json:"spent_at,omitzero"`     // demand from before this is spent: a cap, or a person at the encoder
+	Blocked     time.Time   `json:"blocked,omitzero"`      // since when viewers have been finding the stream off while somebody else's feed is believed to be open
+	Wakes       []time.Time `json:"wakes,omitempty"`       // starts for viewers within the last hour
+
+	Encoders []Encoder `json:"encoders"`
+	InUse    string    `json:"in_use,omitempty"` // failover: the name of the one in use; "" is the first
+
+	Asking    Question  `json:"-"`
+	AskedStop time.Time `json:"-"` // when a stop for idleness was first put to the platform
+	StopOK    time.Time `json:"-"` // the platform agreed to a stop at this time
+	Contended Contended `json:"-"` // who else waits for what this stream holds
+
+	Starts    int       `json:"starts,omitempty"`
+	Totals    Totals    `json:"totals,omitzero"`
+	Draining  bool      `json:"draining,omitempty"`
+	DeafSince time.Time `json:"deaf_since,omitzero"` // Draining, and no hook can come any more
+	Anchor    string    `json:"anchor,omitempty"`    // Clock.Anchor when it was saved
+}
+
+// Hold is a person's word on the stream.
+type Hold struct {
+	Mode  controller.Mode `json:"mode,omitempty"` // "" is ModeAuto
+	Until time.Time       `json:"until,omitzero"`
+	By    string          `json:"by,omitempty"`
+	Why   string          `json:"why,omitempty"`
+}
+
+// Window is the schedule's word on the stream.
+type Window struct {
+	Do    controller.Mode `json:"do,omitempty"`   // "": no window is open
+	Until time.Time       `json:"until,omitzero"` // when the window ends at the earliest; without one, when the next may begin
+}
+
+// Totals are the sums behind Savings.
+type Totals struct {
+	From    time.Time     `json:"from,omitzero"` // when the stream was first seen
+	At      time.Time     `json:"at,omitzero"`   // up to when the sums are made
+	Run     time.Duration `json:"run,omitempty"`
+	Watched time.Duration `json:"watched,omitempty"`
+	Wakes   int           `json:"wakes,omitempty"`
+	Wasted  int           `json:"wasted,omitempty"`
+}
+
+// Question is what the platform is being asked, and since when.
+type Question struct {
+	Why   string // "start", "stop", "blocked" or ""
+	Since time.Time
+}
+
+// Step is where one encoder is in the machine's hands.
+type Step string
+
+const (
+	StepOff      Step = "off"      // not wanted, known or believed to be gone
+	StepWaiting  Step = "waiting"  // wanted, held by somebody else
+	StepStarting Step = "starting" // told to start
+	StepOn       Step = "on"       // live
+	StepStopping Step = "stopping" // told to stop, not confirmed
+	StepBackoff  Step = "backoff"  // failed; RetryAt says when it is tried again
+	StepFailed   Step = "failed"   // given up until it is wanted anew
+)
+
+// Enc is one encoder of a stream in the machine's hands.
+type Encoder struct {
+	Name      string    `json:"name"`
+	Instance            // what runs, or is started next. While it may run it stays, whatever the configuration says of the name
+	Matches   []string  `json:"matches,omitempty"` // Job.Matches of the run
+	Step      Step      `json:"step"`
+	Since     time.Time `json:"since,omitzero"`
+	Run       string    `json:"run,omitempty"`
+	StartedAt time.Time `json:"started_at,omitzero"`
+	OnSince   time.Time `json:"on_since,omitzero"`
+	Failures  int       `json:"failures,omitempty"` // in a row
+	Deaths    int       `json:"deaths,omitempty"`   // in this episode, after it was live
+	Restarts  int       `json:"restarts,omitempty"` // in this episode
+	RetryAt   time.Time `json:"retry_at,omitzero"`
+	StopAt    time.Time `json:"stop_at,omitzero"` // since when it is being stopped
+	Then      Step      `json:"then,omitempty"`   // StepStopping: what follows it; "" is StepOff
+	Doubt     bool      `json:"doubt,omitempty"`  // a start failed in such a way that the box may have heard it
+	Alarmed   bool      `json:"alarmed,omitempty"`
+	Claimed   bool      `json:"claimed,omitempty"`
+	Error     string    `json:"error,omitempty"` // why it failed last
+	Trouble   Failing   `json:"trouble,omitzero"`
+
+	Shown bool `json:"shown,omitempty"` // this run was seen on
+
+	Version  string          `json:"-"` // of the settings of the run; "": those that the instance was opened with last
+	Known    bool            `json:"-"` // looked at since boot
+	Busy     bool            `json:"-"` // a start found it on at somebody else's word, and no look has shown it off since
+	Ended    string          `json:"-"` // the run whose stop was confirmed last: a look at it that comes now is late
+	Calling  bool            `json:"-"` // a Start or Stop is in flight
+	Boot     bool            `json:"-"` // Step is from before the controller's restart and not yet compared with the box
+	StopNext time.Time       `json:"-"` // when an unconfirmed stop is tried again
+	Holder   string          `json:"-"` // StepWaiting: who has it
+	Seen     encoders.Status `json:"-"`
+}
+
+// Failing is an encoder's failures since it was live last. Unlike Enc.Failures they outlast the demand in which they happened.
+type Failing struct {
+	Text  string    `json:"text,omitempty"` // of the last
+	Count int       `json:"count,omitempty"`
+	Since time.Time `json:"since,omitzero"`
+	Last  time.Time `json:"last,omitzero"`
+}
+
+// On reports whether the encoder runs or may run at our word.
+func (e *Encoder) On() bool {
+	return e.Step == StepStarting || e.Step == StepOn || e.Step == StepStopping
+}
+
+// MayRun reports whether the encoder is to be kept in hand until it is known to be off.
+func (e *Encoder) MayRun() bool { return e.On() || e.Doubt }
+
+// Foreign reports whether the encoder runs, and not at our word.
+func (e *Encoder) Foreign() bool {
+	return e.Step != StepStarting && e.Step != StepOn && e.Step != StepStopping &&
+		(e.Seen.State == encoders.StatePublishing || e.Seen.State == encoders.StateStarting || e.Seen.State == encoders.StateStalled)
+}
+
+// Outdated reports whether the encoder runs with other settings than those of today.
+func (e *Encoder) Outdated(now *EncoderSpec) bool {
+	return e.MayRun() && now != nil && (e.Instance != now.Instance || e.Version != "" && e.Version != now.Version)
+}
+
+// Encoder returns the encoder of that name, or nil.
+func (s *State) Encoder(name string) *Encoder {
+	for i := range s.Encoders {
+		if s.Encoders[i].Name == name {
+			return &s.Encoders[i]
+		}
+	}
+	return nil
+}
+
+// ByInstance returns the encoder that is that instance, or nil.
+func (s *State) ByInstance(at Instance) *Encoder {
+	for i := range s.Encoders {
+		if s.Encoders[i].Instance == at {
+			return &s.Encoders[i]
+		}
+	}
+	return nil
+}
+
+// anyOn reports whether an encoder runs or may run at our word.
+func (s *State) anyOn() bool {
+	return slices.ContainsFunc(s.Encoders, func(e Encoder) bool { return e.On() })
+}
+
+// Over reports whether nothing runs, and nothing is wanted.
+func (s *State) Over() bool { return !s.anyOn() && s.Episode.IsZero() }
+
+// Disposable reports whether nobody would miss the state: it is of a name that a pattern matches, it is off, and no
+// person has said anything about it.
+func (s *State) Disposable(p *Policy) bool {
+	return p.Pattern != "" && s.Over() && s.Hold.Mode == "" && s.Phase == controller.PhaseIdle && !s.Facts.Poll.Live &&
+		!slices.ContainsFunc(s.Encoders, func(e Encoder) bool { return e.MayRun() || e.Foreign() })
+}
+
+// ForgetAt is when a disposable state tells nothing any more that could matter: hooks that belong to it would be too old
+// by then, and the starts of the last hour are over. Zero: not before something happens.
+func (s *State) ForgetAt(p *Policy) time.Time {
+	if !s.Disposable(p) {
+		return time.Time{}
+	}
+	f := &s.Facts
+	last := later(s.Since, s.Totals.From)
+	for _, t := range []time.Time{f.Attempt.Seen, f.First.Seen, f.NoViewers.Seen, s.GoneAt, s.SpentAt} {
+		last = later(last, t)
+	}
+	at := later(last.Add(feedMemory), s.GoneAt.Add(p.Cooldown))
+	if n := len(s.Wakes); n > 0 && p.MaxStartsPerHour > 0 {
+		at = later(at, s.Wakes[n-1].Add(time.Hour))
+	}
+	return at
+}
+
+// TotalsAt is the sums brought up to now.
+func (s *State) TotalsAt(p *Policy, now time.Time) Totals {
+	t := s.Totals
+	d := now.Sub(t.At)
+	if t.At.IsZero() || d <= 0 {
+		return t
+	}
+	for i := range s.Encoders {
+		if s.Encoders[i].On() {
+			t.Run += d
+		}
+	}
+	if present, _ := s.audience(p); present && !s.LiveSince.IsZero() {
+		t.Watched += d
+	}
+	t.At = now
+	return t
+}
+
+// Clone makes a state whose slices are its own.
+func (s State) Clone() State {
+	s.Encoders = slices.Clone(s.Encoders) // whose Matches are never changed in place
+	s.Wakes = slices.Clone(s.Wakes)
+	s.Facts.Feeds = slices.Clone(s.Facts.Feeds)
+	return s
+}
+
+// fit makes the encoders of the state those of the policy. One that may run is kept as it was started: in its place while the policy has its name, else behind
+// the others until it is off.
+func (s *State) fit(p *Policy) {
+	if s.Phase == "" {
+		s.Phase = controller.PhaseIdle
+	}
+	if !slices.EqualFunc(s.Encoders, p.Encoders, func(e Encoder, r EncoderSpec) bool { return e.Name == r.Name && e.Instance == r.Instance }) {
+		s.Encoders = s.fitted(p.Encoders)
+	}
+	if p.Encoder(s.InUse) == nil {
+		s.InUse = ""
+	}
+}
+
+func (s *State) fitted(policy []EncoderSpec) []Encoder {
+	next := make([]Encoder, 0, len(policy))
+	for _, ref := range policy {
+		e := s.Encoder(ref.Name)
+		if e != nil && (e.Instance == ref.Instance || e.MayRun()) {
+			next = append(next, *e)
+		} else {
+			next = append(next, Encoder{Name: ref.Name, Instance: ref.Instance, Step: StepOff})
+		}
+	}
+	for _, e := range s.Encoders {
+		if e.MayRun() && !slices.ContainsFunc(policy, func(r EncoderSpec) bool { return r.Name == e.Name }) {
+			next = append(next, e)
+		}
+	}
+	return next
+}
+
+// Shift moves every time that was read off the machine's clock. Those of the platform's clock are marked by a tag.
+func (s *State) Shift(by time.Duration) { shiftTimes(reflect.ValueOf(s).Elem(), by) }
+
+func shiftTimes(v reflect.Value, by time.Duration) {
+	switch v.Kind() {
+	case reflect.Struct:
+		if t, ok := v.Addr().Interface().(*time.Time); ok {
+			move(t, by)
+			return
+		}
+		for i := range v.NumField() {
+			if f := v.Type().Field(i); f.IsExported() && f.Tag.Get("clock") != "platform" {
+				shiftTimes(v.Field(i), by)
+			}
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			shiftTimes(v.Index(i), by)
+		}
+	}
+}
+
+// Shifted is an event that has not been decided yet, its times moved with the machine's clock.
+func Shifted(ev Event, by time.Duration) Event {
+	switch ev := ev.(type) {
+	case controller.Hook:
+		ev.Received = ev.Received.Add(by)
+		return ev
+	case Polled:
+		ev.Asked = ev.Asked.Add(by)
+		return ev
+	case ModeSet:
+		move(&ev.Until, by)
+		return ev
+	}
+	return ev
+}
+
+func move(t *time.Time, by time.Duration) {
+	if !t.IsZero() {
+		*t = t.Add(by)
+	}
+}

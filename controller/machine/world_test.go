@@ -1,0 +1,399 @@
+package machine
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/oncue/oncue/controller"
+	"github.com/oncue/oncue/encoders"
+)
+
+// world is a platform, its viewers and encoders around one machine, in simulated time. It knows the truth, and the machine only hears of it: hooks are lost, sent
+// twice, delayed and overtaken as the faults say.
+type world struct {
+	t      *rapid.T
+	p      Policy
+	s      State
+	now    time.Time
+	faults faults
+	rng    *dice
+
+	queue     []thing
+	boxes     map[string]*unit
+	feeds     int
+	open      map[string]string // feed → encoder
+	waiting   int               // viewers who see black
+	inside    int               // viewers who watch
+	empty     time.Time         // since when nobody is inside
+	toldEmpty bool
+	attempt   time.Time // last hook of that kind
+
+	starts   int
+	log      []string
+	liveFrom time.Time
+	longest  time.Duration
+	steps    int
+	killAt   int  // step at which the controller is killed; 0: never
+	loseActs bool // and does not do what it had saved
+}
+
+type faults struct {
+	lose, twice int // per cent of hooks
+	delay       time.Duration
+	poll        time.Duration // 0: no API
+	failStart   int           // per cent
+	hangStop    int           // per cent
+	dies        int           // per cent of runs
+}
+
+type thing struct {
+	at  time.Time
+	seq int
+	do  func()
+}
+
+type unit struct {
+	name    string
+	running bool
+	run     string
+	feed    string
+	failed  bool
+}
+
+// dice are random numbers that do not depend on what else is drawn: the run with a kill and the one without see the same faults.
+type dice struct{ x uint64 }
+
+func (d *dice) roll(n int) int {
+	d.x += 0x9e3779b97f4a7c15
+	z := d.x
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return int((z ^ z>>31) % uint64(max(n, 1)))
+}
+
+func newWorld(t *rapid.T, p Policy, f faults, seed uint64) *world {
+	w := &world{t: t, p: p, faults: f, rng: &dice{seed}, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), boxes: map[string]*unit{}, open: map[string]string{}}
+	for _, e := range p.Encoders {
+		w.boxes[e.Name] = &unit{name: e.Name}
+	}
+	if f.poll > 0 {
+		w.p.CanAsk = true
+		w.after(f.poll, w.poll)
+	}
+	return w
+}
+
+func (w *world) after(d time.Duration, do func()) {
+	w.queue = append(w.queue, thing{w.now.Add(d), len(w.queue) + w.steps<<20, do})
+}
+
+func (w *world) note(format string, args ...any) {
+	w.log = append(w.log, w.now.Format("15:04:05.000 ")+fmt.Sprintf(format, args...))
+	if len(w.log) > 400 {
+		w.log = w.log[200:]
+	}
+}
+
+func (w *world) fatal(format string, args ...any) {
+	w.t.Fatalf("%s\nstate: %s %q wanted=%v deadline=%v %s\n%s", fmt.Sprintf(format, args...), w.s.Phase, w.s.Reason, w.s.Wanted, w.s.Deadline, w.s.Does, strings.Join(w.log, "\n"))
+}
+
+// pass lets time go by.
+func (w *world) pass(d time.Duration) {
+	end := w.now.Add(d)
+	for range 1_000_000 {
+		next := -1
+		for i := range w.queue {
+			if next < 0 || w.queue[i].at.Before(w.queue[next].at) || w.queue[i].at.Equal(w.queue[next].at) && w.queue[i].seq < w.queue[next].seq {
+				next = i
+			}
+		}
+		if dl := w.s.Deadline; !dl.IsZero() && !dl.After(end) && (next < 0 || dl.Before(w.queue[next].at)) {
+			w.now = later(w.now, dl)
+			w.decide(Timer{})
+			continue
+		}
+		if next < 0 || w.queue[next].at.After(end) {
+			w.now = end
+			return
+		}
+		th := w.queue[next]
+		w.queue = slices.Delete(w.queue, next, next+1)
+		w.now = later(w.now, th.at)
+		th.do()
+	}
+	w.fatal("time does not pass")
+}
+
+func (w *world) decide(ev Event) {
+	w.steps++
+	next, acts := Decide(w.s, ev, &w.p, w.now, 0.5)
+	if next.Phase != w.s.Phase || next.Reason != w.s.Reason {
+		w.note("%T -> %s: %s", ev, next.Phase, next.Reason)
+	}
+	w.s = next
+	w.check()
+	if w.steps == w.killAt {
+		lost := w.loseActs
+		w.kill(acts, lost)
+		return
+	}
+	for _, a := range acts {
+		w.act(a, ev)
+	}
+}
+
+// kill ends the controller and brings it back from what was stored.
+func (w *world) kill(acts []Action, lost bool) {
+	w.note("killed, actions lost: %v", lost)
+	for _, a := range acts {
+		switch a.(type) {
+		case Claim: // is answered before anything is stored
+			w.act(a, Timer{})
+		default:
+			if !lost {
+				w.act(a, Timer{})
+			}
+		}
+	}
+	data, err := json.Marshal(w.s)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.s = State{}
+	if err := json.Unmarshal(data, &w.s); err != nil {
+		w.t.Fatal(err)
+	}
+	w.decide(Booted{})
+	for _, ref := range w.p.Encoders {
+		w.see(w.boxes[ref.Name])
+	}
+}
+
+// see lets the machine look at a box. Half of the drivers can tell which run it is; this one can.
+func (w *world) see(u *unit) {
+	st := encoders.Status{State: encoders.StateStopped, Run: u.run}
+	if u.running {
+		st.State = encoders.StatePublishing
+	} else if u.failed {
+		st.State, st.Error = encoders.StateFailed, "it died"
+	}
+	w.decide(EncoderSeen{Encoder: u.name, Status: st})
+}
+
+func (w *world) act(a Action, ev Event) {
+	switch a := a.(type) {
+	case Claim:
+		w.decide(Claimed{Encoder: a.Encoder, OK: true, For: ev.Label()})
+	case StartEncoder:
+		w.start(a)
+	case StopEncoder:
+		w.stop(a)
+	case Ask:
+		asked := w.now
+		w.after(50*time.Millisecond, func() { w.decide(Polled{Asked: asked, Live: len(w.open) > 0, Viewers: w.inside}) })
+	}
+}
+
+func (w *world) start(a StartEncoder) {
+	u := w.boxes[a.Encoder]
+	if w.s.Hold.Mode == controller.ModeOff {
+		w.fatal("started under a hold that says off")
+	}
+	if u.running && u.run != a.Run {
+		w.fatal("a second copy of %s is started", a.Encoder)
+	}
+	w.starts++
+	w.note("start %s", a.Encoder)
+	if w.rng.roll(100) < w.faults.failStart {
+		w.after(20*time.Millisecond, func() { w.decide(StartDone{Encoder: a.Encoder, Run: a.Run, Err: "refused"}) })
+		return
+	}
+	if u.running {
+		return
+	}
+	u.running, u.run, u.failed = true, a.Run, false
+	w.after(20*time.Millisecond, func() { w.decide(StartDone{Encoder: a.Encoder, Run: a.Run}) })
+	w.after(300*time.Millisecond, func() { w.publish(u, a.Run) })
+}
+
+func (w *world) publish(u *unit, run string) {
+	if !u.running || u.run != run || u.feed != "" {
+		return
+	}
+	w.feeds++
+	u.feed = fmt.Sprint("F", w.feeds)
+	w.open[u.feed] = u.name
+	if len(w.open) == 1 {
+		w.liveFrom = w.now
+	}
+	w.hook(controller.HookFeedStarted, u.feed)
+	w.see(u)
+	for range w.waiting {
+		w.after(time.Duration(1+w.rng.roll(30))*time.Second, w.join)
+	}
+	if w.rng.roll(100) < w.faults.dies {
+		w.after(time.Duration(5+w.rng.roll(120))*time.Second, func() { w.die(u, run) })
+	}
+}
+
+func (w *world) die(u *unit, run string) {
+	if !u.running || u.run != run {
+		return
+	}
+	w.note("%s dies", u.name)
+	w.end(u)
+	u.failed = true
+	w.see(u)
+}
+
+// end takes a box off the air; those who watched sit in the dark and do not try again.
+func (w *world) end(u *unit) {
+	u.running = false
+	if u.feed == "" {
+		return
+	}
+	delete(w.open, u.feed)
+	w.hook(controller.HookFeedEnded, u.feed)
+	u.feed = ""
+	if len(w.open) == 0 {
+		w.longest = max(w.longest, w.now.Sub(w.liveFrom))
+	}
+}
+
+func (w *world) stop(a StopEncoder) {
+	u := w.boxes[a.Encoder]
+	w.note("stop %s", a.Encoder)
+	if w.rng.roll(100) < w.faults.hangStop {
+		w.after(w.p.StopTimeout, func() { w.decide(StopDone{Encoder: a.Encoder, Run: a.Run, Err: "no answer"}) })
+		return
+	}
+	w.after(100*time.Millisecond, func() {
+		w.end(u)
+		w.decide(StopDone{Encoder: a.Encoder, Run: a.Run})
+	})
+}
+
+// come is a viewer who arrives; while it is dark he tries again, patiently.
+func (w *world) come() {
+	w.waiting++
+	w.try(2 * time.Second)
+}
+
+func (w *world) try(pause time.Duration) {
+	if w.waiting == 0 {
+		return
+	}
+	if len(w.open) > 0 {
+		w.after(time.Second, w.join)
+		return
+	}
+	if w.now.Sub(w.attempt) >= 10*time.Second {
+		w.attempt = w.now
+		w.hook(controller.HookAttempt, "")
+	}
+	w.after(pause, func() { w.try(min(2*pause, 32*time.Second)) })
+}
+
+func (w *world) join() {
+	if len(w.open) == 0 {
+		w.try(2 * time.Second)
+		return
+	}
+	if w.waiting == 0 {
+		return
+	}
+	w.waiting--
+	w.inside++
+	w.toldEmpty = false
+	if w.inside == 1 {
+		w.hook(controller.HookFirstViewer, "")
+	}
+}
+
+func (w *world) leave() {
+	if w.waiting > 0 {
+		w.waiting--
+		return
+	}
+	if w.inside == 0 {
+		return
+	}
+	if w.inside--; w.inside > 0 {
+		return
+	}
+	w.empty = w.now
+	w.after(time.Minute, func() {
+		if w.inside == 0 && !w.toldEmpty && w.now.Sub(w.empty) >= time.Minute && len(w.open) > 0 {
+			w.toldEmpty = true
+			w.hook(controller.HookNoViewers, "")
+		}
+	})
+}
+
+func (w *world) hook(kind controller.HookKind, feed string) {
+	h := controller.Hook{Kind: kind, Account: "ACC", Name: "show", At: w.now, Feed: controller.Feed{ID: feed, Started: w.now}}
+	times := 1
+	if w.rng.roll(100) < w.faults.lose {
+		times = 0
+	} else if w.rng.roll(100) < w.faults.twice {
+		times = 2
+	}
+	for range times {
+		wait := 30 * time.Millisecond
+		if w.faults.delay > 0 {
+			wait += time.Duration(w.rng.roll(int(w.faults.delay)))
+		}
+		w.after(wait, func() {
+			h := h
+			h.Received = w.now
+			w.decide(h)
+		})
+	}
+}
+
+func (w *world) poll() {
+	asked := w.now
+	live, viewers := len(w.open) > 0, w.inside
+	w.after(80*time.Millisecond, func() { w.decide(Polled{Asked: asked, Live: live, Viewers: viewers}) })
+	w.after(w.faults.poll, w.poll)
+}
+
+// running reports whether any box is on.
+func (w *world) running() bool {
+	for _, u := range w.boxes {
+		if u.running {
+			return true
+		}
+	}
+	return false
+}
+
+// check holds at every step.
+func (w *world) check() {
+	s := &w.s
+	if !s.Deadline.IsZero() && s.Deadline.Before(w.now) {
+		w.fatal("the deadline %v %q has passed at %v", s.Deadline, s.Does, w.now)
+	}
+	calling := slices.ContainsFunc(s.Encoders, func(e Encoder) bool { return e.Calling || e.Boot })
+	switch s.Phase {
+	case controller.PhaseStarting, controller.PhaseStopping, controller.PhaseBackoff, controller.PhaseLingering:
+		if s.Deadline.IsZero() && !calling {
+			w.fatal("nothing can end phase %s", s.Phase)
+		}
+	}
+	if s.Hold.Mode == controller.ModeOn && !s.Wanted {
+		w.fatal("held on, and not wanted")
+	}
+	if s.Hold.Mode == controller.ModeOff && s.Wanted {
+		w.fatal("held off, and wanted")
+	}
+	if s.Phase == controller.PhaseIdle && s.anyOn() {
+		w.fatal("idle, and an encoder is in hand")
+	}
+}

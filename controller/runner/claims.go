@@ -1,0 +1,142 @@
+package runner
+
+import (
+	"fmt"
+	"github.com/oncue/oncue/controller/machine"
+	"slices"
+	"sync"
+)
+
+// claims sees to it that an encoder serves one stream at a time, and that no more encoders run on this host than
+// limits.running allows. Whoever is refused stands in a queue, and is told when it is its turn.
+//
+// What a stream holds and waits for is in its state, and there alone: after each step its stream drops what the state
+// does not have. What the queue says is only a reason to ask again.
+type claims struct {
+	tell func(stream string, ev machine.Event) // must not block
+
+	mu         sync.Mutex
+	limit      int                // 0: none
+	configured int                // devices of streams that the configuration names
+	held       map[string]claimer // by device
+	waiting    []waiter           // in order of arrival
+}
+
+type claimer struct {
+	stream  string
+	pattern bool // the stream comes from a pattern: anybody can ask for such names
+}
+
+type waiter struct {
+	device string
+	claimer
+}
+
+func newClaims(tell func(stream string, ev machine.Event)) *claims {
+	return &claims{tell: tell, held: map[string]claimer{}}
+}
+
+// setLimit takes over limits.running, and how many devices the streams use that are named without a pattern.
+func (c *claims) setLimit(n, configured int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.limit, c.configured = n, configured
+	c.serve()
+}
+
+// claim answers at once. A refusal puts the stream in the queue and tells the holders that are in its way. What runs
+// already has its place whatever the limit says.
+func (c *claims) claim(device string, by claimer, running bool) (ok bool, holder string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at, taken := c.held[device]
+	if taken && at.stream == by.stream {
+		return true, ""
+	}
+	if holder = c.obstacle(device, by); holder == "" || running && !taken {
+		c.held[device] = by
+		return true, ""
+	}
+	if !slices.ContainsFunc(c.waiting, func(w waiter) bool { return w.device == device && w.stream == by.stream }) {
+		c.waiting = append(c.waiting, waiter{device, by})
+	}
+	c.contend(device, by)
+	return false, holder
+}
+
+// obstacle says who or what keeps the stream from the device.
+func (c *claims) obstacle(device string, by claimer) string {
+	if at, taken := c.held[device]; taken {
+		return at.stream
+	}
+	if c.limit > 0 && len(c.held) >= c.limit {
+		return fmt.Sprintf("the limit of %d running encoders", c.limit)
+	}
+	if c.limit > 0 && by.pattern && c.patterns() >= c.forPatterns() {
+		return fmt.Sprintf("the share of patterns in the limit of %d running encoders", c.limit)
+	}
+	return ""
+}
+
+// forPatterns is how many places streams of patterns may take: up to half are kept for those that the configuration names.
+func (c *claims) forPatterns() int { return max(c.limit-min(c.configured, c.limit/2), 1) }
+
+func (c *claims) patterns() (n int) {
+	for _, at := range c.held {
+		if at.pattern {
+			n++
+		}
+	}
+	return n
+}
+
+// contend tells those who hold what the stream waits for: one holder of the device, or, under the limit, all.
+func (c *claims) contend(device string, by claimer) {
+	at, taken := c.held[device]
+	if taken {
+		c.tell(at.stream, machine.Contended{By: by.stream, First: at.pattern && !by.pattern})
+		return
+	}
+	for _, at := range c.held {
+		c.tell(at.stream, machine.Contended{By: by.stream, First: at.pattern && !by.pattern})
+	}
+}
+
+// release gives a device back, or leaves the queue for it.
+func (c *claims) release(device, stream string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held[device].stream == stream {
+		delete(c.held, device)
+	}
+	left := len(c.waiting)
+	c.waiting = slices.DeleteFunc(c.waiting, func(w waiter) bool { return w.device == device && w.stream == stream })
+	if len(c.waiting) == 0 && left > 0 {
+		for _, at := range c.held {
+			c.tell(at.stream, machine.Contended{})
+		}
+	}
+	c.serve()
+}
+
+// free reports whether nobody holds the device.
+func (c *claims) free(device string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, taken := c.held[device]
+	return !taken
+}
+
+// serve gives free devices to those who wait longest, streams that the configuration names first. The caller holds mu.
+func (c *claims) serve() {
+	for _, pattern := range []bool{false, true} {
+		c.waiting = slices.DeleteFunc(c.waiting, func(w waiter) bool {
+			if w.pattern != pattern || c.obstacle(w.device, w.claimer) != "" {
+				return false
+			}
+			c.held[w.device] = w.claimer
+			c.tell(w.stream, machine.Freed{Device: w.device})
+			return true
+		})
+	}
+}

@@ -1,0 +1,61 @@
+package runner
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/oncue/oncue/configs/secret"
+	"github.com/oncue/oncue/controller"
+	"github.com/oncue/oncue/controller/machine"
+	"github.com/oncue/oncue/encoders"
+)
+
+// Config is what the wiring gives the controller. A reload gives another one; the funcs stay the same.
+type Config struct {
+	Find     func(account, name string) (StreamSpec, bool) // the stream that a name means, pattern or not
+	Streams  []StreamSpec                                  // those that the configuration names without a pattern
+	Accounts map[string]AccountSpec
+	Running  int            // encoders at once; 0: no cap
+	Defaults machine.Policy // of streams that the configuration does not have any more, until they are off
+
+	Store       controller.Store
+	Clock       *Clock
+	Open        OpenFunc
+	Left        func() []machine.EncoderSpec                    // encoders that have files on this host: they may run, whatever the store says
+	EndLost     func()                                          // ends what runs and can never be found again; called before any encoder is looked at
+	Discard     func(machine.Instance)                          // removes the files of an encoder that is off and will not be needed
+	ParseRecord func(controller.Record) (controller.Hook, bool) // makes the hook of a journaled record again
+	Notify      func(controller.Notice)                         // must not block
+	Observe     Observer
+	Log         *slog.Logger
+}
+
+// OpenFunc opens the driver of an encoder, and tells the version of the settings that it was opened with. An encoder
+// whose version is not that of today is opened with the settings that it had last, whatever the configuration says now. An error that
+// trying again cannot cure is marked by encoders.Permanent.
+type OpenFunc func(e machine.EncoderSpec, job encoders.Job) (enc encoders.Encoder, version string, err error)
+
+// StreamSpec is one stream of the configuration.
+type StreamSpec struct {
+	Account, Name string
+	Publish       secret.Value // with placeholders
+	Policy        machine.Policy
+}
+
+// ID is the stream id.
+func (s *StreamSpec) ID() string { return s.Account + "/" + s.Name }
+
+// AccountSpec is one account of the configuration.
+type AccountSpec struct {
+	Platform     controller.Platform // nil without an API secret
+	PollInterval time.Duration
+}
+
+// Observer is told what happens, for metrics. Nil fields are left out; the funcs must not block.
+type Observer struct {
+	AttemptToStart func(d time.Duration)
+	AttemptToLive  func(d time.Duration)
+	Story          func(controller.Transition)
+	Unconfirmed    func()
+	Polled         func(account string, err error)
+}

@@ -1,0 +1,255 @@
+package runner
+
+import (
+	"github.com/oncue/oncue/controller"
+	"github.com/oncue/oncue/controller/machine"
+	"slices"
+	"strings"
+	"time"
+)
+
+// published is what readers get of a stream: a state that nobody changes any more, and what the configuration says. The view is made when it is read: hooks come
+// far more often than readers.
+type published struct {
+	state machine.State
+	spec  *StreamSpec
+	begun time.Time // since when the stream is known
+}
+
+// publish lets readers see the state, and tells those who watch when there is something new to see.
+func (s *stream) publish(spec *StreamSpec, now time.Time) {
+	s.viewMu.Lock()
+	news := s.view.spec != spec || !same(&s.view.state, &s.state)
+	s.view = published{s.state, spec, s.c.knownSince(s.id)}
+	s.viewMu.Unlock()
+	if f := s.c.cfg.Observe.AttemptToLive; f != nil && s.state.ForViewers && !s.state.LiveSince.IsZero() && s.state.Facts.Attempt.Seen.After(s.lived) {
+		s.lived = s.state.Facts.Attempt.Seen
+		if d := s.state.LiveSince.Sub(s.lived); d >= 0 {
+			f(d)
+		}
+	}
+	if news {
+		p := &published{s.state, spec, s.c.knownSince(s.id)}
+		if s.c.hub.watched() {
+			p = s.published() // with the latest figures
+		}
+		s.c.hub.publish(told{stream: p, at: now})
+	}
+}
+
+// same reports whether two states look the same to a reader, but for figures that grow by themselves and the time of the last attempt.
+func same(a, b *machine.State) bool {
+	return a.Phase == b.Phase && a.Reason == b.Reason && a.Wanted == b.Wanted && a.Managed == b.Managed && a.Hold == b.Hold && a.Deadline.Equal(b.Deadline) &&
+		a.Starts == b.Starts && a.Unconfirmed == b.Unconfirmed && a.Draining == b.Draining && a.Facts.Poll.Viewers == b.Facts.Poll.Viewers &&
+		slices.EqualFunc(a.Facts.Feeds, b.Facts.Feeds, func(x, y machine.FeedFact) bool { return x.ID == y.ID && x.Open() == y.Open() }) &&
+		slices.EqualFunc(a.Encoders, b.Encoders, func(x, y machine.Encoder) bool {
+			return x.Step == y.Step && x.Seen.State == y.Seen.State && x.Seen.Error == y.Seen.Error && x.Seen.PID == y.Seen.PID &&
+				x.Restarts == y.Restarts && x.Error == y.Error && x.Trouble.Count == y.Trouble.Count
+		})
+}
+
+// matters reports whether the platform's word may matter to the stream now.
+func (s *stream) matters() bool {
+	s.viewMu.Lock()
+	defer s.viewMu.Unlock()
+	p := &s.view
+	return p.spec != nil && (p.state.Phase != controller.PhaseIdle || p.state.Facts.Poll.Live || p.state.Facts.AnyOpen())
+}
+
+// wasLive reports whether the platform's last word is that the stream is live.
+func (s *stream) wasLive() bool {
+	s.viewMu.Lock()
+	defer s.viewMu.Unlock()
+	f := &s.view.state.Facts
+	return f.Poll.Live || f.AnyOpen()
+}
+
+// at is the view, with figures brought up to now.
+func (p *published) at(now time.Time) controller.StreamView {
+	s := &p.state
+	v := viewOf(s, p.spec, p.begun)
+	if !s.LiveSince.IsZero() {
+		v.UptimeS = seconds(now.Sub(s.LiveSince))
+	}
+	t := s.TotalsAt(&p.spec.Policy, now)
+	from := t.From
+	if named := p.spec.Policy.Pattern == ""; named && (from.IsZero() || p.begun.Before(from)) { // it saves from then on, though no viewer has come
+		from = p.begun
+	}
+	if !from.IsZero() {
+		all := time.Duration(len(v.Encoders)) * now.Sub(from)
+		v.Savings = controller.Savings{Since: controller.Time{Time: from}, RunS: seconds(t.Run), WatchedS: seconds(t.Watched), AvoidedS: seconds(max(all-t.Run, 0)), Wakes: t.Wakes, Wasted: t.Wasted}
+	}
+	return v
+}
+
+func seconds(d time.Duration) float64 { return float64(d.Milliseconds()) / 1000 }
+
+// viewOf is the view; begun is since when a stream has been known, and idle when nothing has happened to it.
+func viewOf(s *machine.State, spec *StreamSpec, begun time.Time) controller.StreamView {
+	v := controller.StreamView{
+		ID: spec.ID(), Account: spec.Account, Name: spec.Name, Pattern: spec.Policy.Pattern, Phase: s.Phase, Mode: controller.ModeAuto, Wanted: s.Wanted, Managed: s.Managed, Reason: s.Reason,
+		Since: controller.Time{Time: s.Since}, Deadline: timeOrNil(s.Deadline), Unconfirmed: s.Unconfirmed, Feeds: []controller.Feed{}, Starts: s.Starts,
+		LastAttempt: timeOrNil(s.Facts.Attempt.Seen), Draining: s.Draining, Encoders: []controller.EncoderView{},
+	}
+	if s.Phase == "" {
+		v.Phase, v.Reason, v.Managed = controller.PhaseIdle, "no viewer yet", true
+	}
+	if s.Since.IsZero() {
+		v.Since = controller.Time{Time: begun}
+	}
+	v.Savings.Since = v.Since
+	if !s.Deadline.IsZero() {
+		v.DeadlineDoes = &s.Does
+	}
+	if h := s.Hold; h.Mode != "" {
+		v.Mode, v.ModeUntil, v.ModeBy, v.ModeWhy = h.Mode, timeOrNil(h.Until), textOrNil(h.By), textOrNil(h.Why)
+	}
+	if poll := s.Facts.Poll; !poll.Asked.IsZero() {
+		n := poll.Viewers
+		v.Viewers = &n
+	}
+	for i := range s.Facts.Feeds {
+		if f := &s.Facts.Feeds[i]; f.Open() {
+			v.Feeds = append(v.Feeds, f.Feed)
+		}
+	}
+	for i := range s.Encoders {
+		v.Encoders = append(v.Encoders, viewOfEncoder(s, &s.Encoders[i], spec))
+		if t := troubleOf(&s.Encoders[i]); t != nil && (v.Trouble == nil || t.Last.After(v.Trouble.Last.Time)) {
+			v.Trouble = t
+		}
+		if e := &s.Encoders[i]; e.Step == machine.StepWaiting {
+			v.WaitsFor = textOrNil(e.Holder)
+		}
+	}
+	if len(s.Encoders) == 0 {
+		for _, e := range spec.Policy.Encoders {
+			v.Encoders = append(v.Encoders, controller.EncoderView{Name: e.Name, Driver: e.Driver, State: "stopped"})
+		}
+	}
+	return v
+}
+
+// troubleOf is what the encoder fails of, or nil.
+func troubleOf(e *machine.Encoder) *controller.Trouble {
+	if e.Step == machine.StepStopping && e.Alarmed {
+		return &controller.Trouble{Encoder: e.Name, Text: "it is not confirmed stopped: " + e.Error, Count: 1, Since: controller.Time{Time: e.StopAt}, Last: controller.Time{Time: e.StopAt}}
+	}
+	if t := e.Trouble; t.Count > 0 {
+		return &controller.Trouble{Encoder: e.Name, Text: t.Text, Count: t.Count, Since: controller.Time{Time: t.Since}, Last: controller.Time{Time: t.Last}}
+	}
+	return nil
+}
+
+// idleView is the view of a stream to which nothing has happened.
+func (c *Controller) idleView(spec *StreamSpec, now time.Time) controller.StreamView {
+	return (&published{spec: spec, begun: c.knownSince(spec.ID())}).at(now)
+}
+
+// viewOfEncoder shows the machine's word where it knows more than the driver's last look: a start or stop in flight, a failure that is being retried.
+func viewOfEncoder(s *machine.State, e *machine.Encoder, spec *StreamSpec) controller.EncoderView {
+	now := spec.Policy.Encoder(e.Name)
+	v := controller.EncoderView{Name: e.Name, Driver: e.Driver, State: e.Seen.State, Since: timeOrNil(e.Since), Restarts: e.Restarts, Error: textOrNil(e.Seen.Error), Health: e.Seen.Health}
+	v.Wanted = s.Wanted && (e.On() && e.Step != machine.StepStopping || e.Step == machine.StepBackoff || e.Step == machine.StepFailed || e.Step == machine.StepWaiting)
+	switch e.Step {
+	case machine.StepStarting:
+		if v.State != "publishing" && v.State != "stalled" {
+			v.State = "starting"
+		}
+	case machine.StepOn:
+		if v.State == "" {
+			v.State = "unknown"
+		}
+	case machine.StepStopping:
+		v.State = "stopping"
+		if e.Alarmed {
+			v.Error = textOrNil(e.Error)
+		}
+	case machine.StepBackoff, machine.StepFailed:
+		v.State, v.Error = "failed", textOrNil(e.Error)
+	case machine.StepOff, machine.StepWaiting:
+		if v.State == "" {
+			v.State = "stopped"
+		}
+	}
+	v.Outdated = e.Outdated(now)
+	if e.Seen.PID > 0 {
+		pid := e.Seen.PID
+		v.PID = &pid
+	}
+	return v
+}
+
+// Streams lists every stream of the configuration that has no pattern, every stream made from one, and those being drained, ordered by id.
+func (c *Controller) Streams() []controller.StreamView {
+	now := c.cfg.Clock.Now()
+	c.mu.RLock()
+	views := make([]controller.StreamView, 0, len(c.cfg.Streams)+len(c.streams))
+	for i := range c.cfg.Streams {
+		if spec := &c.cfg.Streams[i]; c.streams[spec.ID()] == nil {
+			views = append(views, c.idleView(spec, now))
+		}
+	}
+	for _, s := range c.streams {
+		views = append(views, s.now(now))
+	}
+	c.mu.RUnlock()
+	slices.SortFunc(views, func(a, b controller.StreamView) int { return strings.Compare(a.ID, b.ID) })
+	return views
+}
+
+// published returns what was published last, with the latest figures; its spec is nil when the stream has not worked yet.
+func (s *stream) published() *published {
+	s.viewMu.Lock()
+	defer s.viewMu.Unlock()
+	p := s.view
+	if len(s.figures) > 0 {
+		p.state.Encoders = slices.Clone(p.state.Encoders)
+		for i := range p.state.Encoders {
+			e := &p.state.Encoders[i]
+			if f, ok := s.figures[e.Name]; ok && f.At.After(e.Seen.At) && alike(f, e.Seen) {
+				e.Seen = f
+			}
+		}
+	}
+	return &p
+}
+
+// now is the stream's view; one that has not worked yet shows its configuration.
+func (s *stream) now(now time.Time) controller.StreamView {
+	if p := s.published(); p.spec != nil {
+		return p.at(now)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.c.idleView(s.spec, now)
+}
+
+// Stream is one of Streams.
+func (c *Controller) Stream(id string) (controller.StreamView, bool) {
+	now := c.cfg.Clock.Now()
+	if s := c.known(id); s != nil {
+		return s.now(now), true
+	}
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if spec := c.exact[id]; spec != nil {
+		return c.idleView(spec, now), true
+	}
+	return controller.StreamView{}, false
+}
+
+func timeOrNil(t time.Time) *controller.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &controller.Time{Time: t}
+}
+
+func textOrNil(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
