@@ -24,7 +24,7 @@ test: needs ## install what the tests need (apt), and run every check and every 
 	   .ci/check staticcheck go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./... ; \
 	   go test -json -race -timeout 25m ./... ; \
 	   ONCUE_CHAOS=1 go test -json -timeout 15m -run '^TestChaos$$' ./cmd/oncue ; \
-	   go test -json -timeout 10m -run '$(PROPERTIES)' ./controller -args -rapid.checks=$(CASES) ; \
+	   go test -json -timeout 10m -run '$(PROPERTIES)' ./controller/machine -args -rapid.checks=$(CASES) ; \
 	 } 2>&1 | go run .ci/tally.go
 
 # The machine's properties once more, with a number of cases each for which the race detector is too slow.

@@ -96,6 +96,43 @@ func TestHouse(t *testing.T) {
 	}
 }
 
+// TestMachineIsPure holds that the decision depends on nothing but what it is given: it reads no clock, waits for nothing,
+// rolls no dice, keeps nothing for the next time, and reaches neither the host nor the network.
+func TestMachineIsPure(t *testing.T) {
+	const folder = "controller/machine"
+	allowed := []string{ // sync/atomic: a schedule keeps its last answer, which is a function of the time it was asked for
+		"cmp", "fmt", "math", "reflect", "slices", "strconv", "sync/atomic", "time", "github.com/robfig/cron/v3",
+		module + "controller", module + "encoders",
+	}
+	clock := []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker"}
+	files := 0
+	walkSources(t, parser.SkipObjectResolution, func(where, name string, source *ast.File) {
+		if where != folder {
+			return
+		}
+		files++
+		for _, spec := range source.Imports {
+			if path, _ := strconv.Unquote(spec.Path.Value); !slices.Contains(allowed, path) {
+				t.Errorf("%s/%s imports %s; the decision may import %v", folder, name, path, allowed)
+			}
+		}
+		ast.Inspect(source, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.SelectorExpr:
+				if from, ok := n.X.(*ast.Ident); ok && from.Name == "time" && slices.Contains(clock, n.Sel.Name) {
+					t.Errorf("%s/%s uses time.%s; the time is an argument of Decide", folder, name, n.Sel.Name)
+				}
+			case *ast.GoStmt:
+				t.Errorf("%s/%s starts a goroutine", folder, name)
+			}
+			return true
+		})
+	})
+	if files == 0 {
+		t.Errorf("%s has no files: has it moved?", folder)
+	}
+}
+
 // houseImports lists what each folder imports, its tests left out.
 func houseImports(t *testing.T) map[string][]string {
 	t.Helper()
@@ -109,7 +146,7 @@ func houseImports(t *testing.T) map[string][]string {
 			found[folder] = append(found[folder], name)
 		}
 	})
-	for _, folder := range []string{"cmd/oncue", "controller", "store"} {
+	for _, folder := range []string{"cmd/oncue", "controller/machine", "controller/runner", "store"} {
 		if len(found[folder]) == 0 {
 			t.Errorf("no imports of %s were found: has it moved?", folder)
 		}
