@@ -21,12 +21,12 @@ const HookPath = "/hooks/millicast"
 // HookURL joins public_url and HookPath.
 func HookURL(publicURL string) string { return strings.TrimRight(publicURL, "/") + HookPath }
 
-// WebhookDisabled is the kind of the notice that the platform had switched the webhook off.
+// WebhookDisabled is the kind of the notice that the platform has disabled the webhook.
 const WebhookDisabled = "webhook_disabled"
 
-// A Caretaker keeps one account's webhook in order: there is one with our URL, it sends what the machine needs, and it is on. It makes requests
-// and keeps no time: somebody else says when to look. It never touches or removes a webhook with another URL, and of several with ours
-// it touches only the oldest.
+// A Caretaker keeps one account's webhook in order: there is one with our URL, it sends the hooks
+// that the controller needs, and it is enabled. It has no timer: its caller decides when to check.
+// It never touches a webhook with another URL, and of several with our URL only the oldest.
 type Caretaker struct {
 	client     *Client
 	url        string
@@ -34,9 +34,9 @@ type Caretaker struct {
 	notify     func(controller.Notice)
 	log        *slog.Logger
 
-	mu         sync.Mutex // one look at a time
-	ours       bool       // the API secret was seen to be our account's
-	duplicates []int      // what the log has been told of
+	mu         sync.Mutex // held by Ensure and Rotate, requests included
+	ours       bool       // the API secret has proved to be our account's
+	duplicates []int      // already in the log
 }
 
 // CaretakerOptions: all but Thumbnails are needed.
@@ -50,20 +50,23 @@ type CaretakerOptions struct {
 
 // NewCaretaker makes no request.
 func NewCaretaker(o CaretakerOptions) *Caretaker {
-	return &Caretaker{client: o.Client, url: o.URL, thumbnails: o.Thumbnails, notify: o.Notify, log: o.Log.With("account", o.Client.Account())}
+	return &Caretaker{
+		client: o.Client, url: o.URL, thumbnails: o.Thumbnails, notify: o.Notify,
+		log: o.Log.With("account", o.Client.Account()),
+	}
 }
 
 // WebhookState is what Ensure found and did.
 type WebhookState struct {
-	Webhook    Webhook        // as it is now
-	Secrets    []secret.Value // of every webhook with our URL, the kept one's first: all of them send, so all must verify
+	Webhook    Webhook        // its state after the repair
+	Secrets    []secret.Value // of every webhook with our URL, Webhook's first: all send, so all must verify
 	Created    bool
-	Repaired   []string  // flags that were switched on
-	Disabled   *Disabled // it was off when Ensure looked, and is on again
+	Repaired   []string  // flags that Ensure switched on
+	Disabled   *Disabled // it was disabled, and Ensure has enabled it
 	Duplicates []int     // ids of further webhooks with our URL, for a person to remove
 }
 
-// View is what status pages show of it.
+// View is the part that status pages show.
 func (s WebhookState) View() controller.WebhookView {
 	v := controller.WebhookView{ID: s.Webhook.ID, URL: s.Webhook.URL}
 	if s.Webhook.Disabled != nil {
@@ -73,8 +76,9 @@ func (s WebhookState) View() controller.WebhookView {
 	return v
 }
 
-// Ensure looks at the account's webhooks and puts ours in order. With an error the state has what was found until then. ErrWrongAccount in the
-// chain means that the API secret is another account's: nothing was touched.
+// Ensure checks the account's webhooks and repairs ours. With an error, the state has what was
+// found until then. ErrWrongAccount in the chain means that the API secret is another account's:
+// nothing was touched.
 func (c *Caretaker) Ensure(ctx context.Context) (WebhookState, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -101,7 +105,8 @@ func (c *Caretaker) Ensure(ctx context.Context) (WebhookState, error) {
 	return state, nil
 }
 
-// find returns the webhooks with our URL, oldest first, each as read by its id: the list may leave out secret or state.
+// find returns the webhooks with our URL, oldest first, each as read by its id: the list may leave
+// out secret or state.
 func (c *Caretaker) find(ctx context.Context) ([]Webhook, error) {
 	if !c.ours {
 		if err := c.client.CheckAccount(ctx); err != nil {
@@ -131,7 +136,8 @@ func (c *Caretaker) find(ctx context.Context) ([]Webhook, error) {
 	return found, nil
 }
 
-// create makes the webhook. When the platform's answer is lost, the webhook may be there all the same, so it looks again instead of asking again.
+// create makes the webhook. When the platform's answer is lost, the webhook may exist all the same,
+// so create lists the webhooks again instead of repeating the request.
 func (c *Caretaker) create(ctx context.Context) ([]Webhook, error) {
 	spec := WebhookSpec{URL: c.url, Feeds: true, Viewers: true, Thumbnails: c.thumbnails}
 	made, createErr := c.client.CreateWebhook(ctx, spec)
@@ -140,7 +146,7 @@ func (c *Caretaker) create(ctx context.Context) ([]Webhook, error) {
 	case err != nil:
 		return nil, errors.Join(createErr, err)
 	case len(found) == 0 && createErr == nil:
-		return nil, fmt.Errorf("platform: create a webhook: it answered with number %d, and does not list it", made.ID)
+		return nil, fmt.Errorf("platform: create a webhook: the answer has id %d, but the list does not", made.ID)
 	case len(found) == 0:
 		return nil, createErr
 	}
@@ -148,7 +154,7 @@ func (c *Caretaker) create(ctx context.Context) ([]Webhook, error) {
 	return found, nil
 }
 
-// repair switches on what is off, in one request, and reads the webhook again.
+// repair switches on what is off in one request and reads the webhook again.
 func (c *Caretaker) repair(ctx context.Context, state *WebhookState) error {
 	var change WebhookChange
 	yes := true
@@ -181,7 +187,7 @@ func (c *Caretaker) repair(ctx context.Context, state *WebhookState) error {
 		err = c.stillWrong(now)
 	}
 	if was != nil {
-		c.tellDisabled(state, was, err)
+		c.reportDisabled(state, was, err)
 	}
 	if err != nil {
 		state.Repaired = nil
@@ -193,18 +199,18 @@ func (c *Caretaker) repair(ctx context.Context, state *WebhookState) error {
 	return nil
 }
 
-// stillWrong says what a repair did not cure.
+// stillWrong says what the repair did not change.
 func (c *Caretaker) stillWrong(w Webhook) error {
 	switch {
 	case w.Disabled != nil:
 		return fmt.Errorf("the platform keeps it disabled: %s", w.Disabled)
 	case !w.Feeds || !w.Viewers || c.thumbnails && !w.Thumbnails:
-		return errors.New("the platform did not keep its flags")
+		return errors.New("the platform did not keep the changed flags")
 	}
 	return nil
 }
 
-func (c *Caretaker) tellDisabled(state *WebhookState, was *Disabled, err error) {
+func (c *Caretaker) reportDisabled(state *WebhookState, was *Disabled, err error) {
 	text := fmt.Sprintf("the platform had disabled the webhook %s: %s; it is enabled again", c.url, was)
 	if err != nil {
 		text = fmt.Sprintf("the platform has disabled the webhook %s: %s; enabling it failed: %v", c.url, was, err)
@@ -215,7 +221,8 @@ func (c *Caretaker) tellDisabled(state *WebhookState, was *Disabled, err error) 
 	c.notify(controller.Notice{Kind: WebhookDisabled, Account: c.client.Account(), At: time.Now(), Text: text})
 }
 
-// gather notes the secrets and the duplicates; the log hears of duplicates when they change.
+// gather adds the secrets and the duplicates to state, and logs the duplicates when they have
+// changed.
 func (c *Caretaker) gather(state *WebhookState, others []Webhook) {
 	if state.Webhook.Secret.Set() {
 		state.Secrets = append(state.Secrets, state.Webhook.Secret)
@@ -227,14 +234,16 @@ func (c *Caretaker) gather(state *WebhookState, others []Webhook) {
 		}
 	}
 	if len(state.Duplicates) > 0 && !slices.Equal(state.Duplicates, c.duplicates) {
-		c.log.Warn("more than one webhook has our URL, so each hook comes more than once; remove all but one", "url", c.url, "kept", state.Webhook.ID, "others", state.Duplicates)
+		c.log.Warn("more than one webhook has our URL, so each hook comes more than once; remove all but one",
+			"url", c.url, "kept", state.Webhook.ID, "others", state.Duplicates)
 	}
 	c.duplicates = state.Duplicates
 }
 
-// Rotate has the platform make a new secret for our webhook and returns the old and the new one. The platform signs with the new one at once,
-// and hooks signed with the old one may still be under way: accept both for some minutes. When Rotate fails the old one may or may not be
-// in force: keep it, and call Ensure, which reads the one that is.
+// Rotate has the platform make a new secret for our webhook and returns the old and the new one.
+// The platform signs with the new one at once, but hooks signed with the old one may still be under
+// way: accept both for some minutes. When Rotate fails, either may be in force: keep the old one
+// and call Ensure, which reads the current one.
 func (c *Caretaker) Rotate(ctx context.Context) (before, after secret.Value, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -247,7 +256,8 @@ func (c *Caretaker) Rotate(ctx context.Context) (before, after secret.Value, err
 	}
 	id := found[0].ID
 	before = found[0].Secret
-	// The answer may be lost while the secret is new already: what the platform shows afterwards counts, not the answer.
+	// The answer may be lost although the secret has changed: what the platform shows afterwards
+	// counts.
 	askErr := c.client.UpdateWebhook(ctx, id, WebhookChange{NewSecret: true})
 	now, err := c.client.Webhook(ctx, id)
 	if err != nil {

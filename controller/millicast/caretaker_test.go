@@ -242,8 +242,8 @@ func TestRotate(t *testing.T) {
 	}
 }
 
-// The platform renews the secret by our request while hooks keep coming; those between the renewal and our knowing it are refused first, and taken
-// then.
+// The platform renews the secret by our request while hooks keep coming; those between the renewal
+// and our knowing it are refused first, and taken then.
 func TestRotateLosesNoHook(t *testing.T) {
 	w := newWard(t, false)
 	id := w.api.addWebhook(ours(nil))

@@ -24,7 +24,7 @@ import (
 // maxAnswer bounds an answer of the API, in bytes. A page of 100 streams has about 60 kB.
 const maxAnswer = 8 << 20
 
-// ClientOptions say whose API to call. Account, URL, Secret and Log are needed.
+// ClientOptions configure a Client. Account, URL, Secret and Log are required.
 type ClientOptions struct {
 	Account string
 	URL     string       // base, such as https://api.millicast.com
@@ -32,13 +32,14 @@ type ClientOptions struct {
 	Log     *slog.Logger
 
 	Timeout   time.Duration     // of one attempt; 0: 10 s
-	Patience  time.Duration     // of a call, with all its attempts and pauses; 0: 30 s. A call never outlives its ctx either
+	Patience  time.Duration     // of a call with all its attempts and pauses, if ctx does not end before; 0: 30 s
 	RetryWait time.Duration     // before the second attempt, then doubled; 0: 500 ms
-	Transport http.RoundTripper // nil: a pool of connections of its own
+	Transport http.RoundTripper // nil: a connection pool of its own
 }
 
-// Client calls the platform's REST API for one account. All its methods may be called concurrently. What is safe to repeat is tried three times;
-// calls that make something new are never repeated. Errors of the platform are *APIError; test them with ErrNotFound, ErrUnauthorized and
+// Client calls the platform's REST API for one account. All its methods may be called concurrently.
+// Calls that are safe to repeat are tried three times; calls that make something new are never
+// repeated. Errors of the platform are *APIError; test them with ErrNotFound, ErrUnauthorized and
 // ErrRateLimited.
 type Client struct {
 	account  string
@@ -47,18 +48,20 @@ type Client struct {
 	http     *retryablehttp.Client
 	patience time.Duration
 	clock    atomic.Pointer[clockOffset]
-	fromOne  atomic.Bool // the pages of live streams are known to count from 1
+	fromOne  atomic.Bool // it is known that pages of live streams count from 1
 }
 
 var _ controller.Platform = (*Client)(nil)
 
-// NewClient refuses a URL that is not plain http or https, or that holds a password.
+// NewClient returns an error for a URL that is not plain http or https, or that contains a
+// password.
 func NewClient(o ClientOptions) (*Client, error) {
 	u, err := url.Parse(o.URL)
 	if err != nil {
 		return nil, errors.New("api_url: it is not a URL")
 	}
-	if u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+	if u.Scheme != "https" && u.Scheme != "http" || u.Host == "" ||
+		u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return nil, errors.New("api_url: it must be https://host, without user, query or fragment")
 	}
 	c := &Client{
@@ -74,16 +77,16 @@ func NewClient(o ClientOptions) (*Client, error) {
 	return c, nil
 }
 
-// Account is the account that the client was made for.
+// Account is the account of the ClientOptions.
 func (c *Client) Account() string { return c.account }
 
-// String keeps fmt from looking inside.
+// String keeps fmt from printing the fields.
 func (c *Client) String() string { return "platform API of account " + c.account }
 
-// GoString keeps %#v from looking inside.
+// GoString keeps %#v from printing the fields.
 func (c *Client) GoString() string { return c.String() }
 
-// Close lets the idle connections go.
+// Close closes the idle connections.
 func (c *Client) Close() { c.http.HTTPClient.CloseIdleConnections() }
 
 // call is one request to the API.
@@ -93,7 +96,7 @@ type call struct {
 	path   string // below the base, escaped
 	query  url.Values
 	body   any  // marshalled as JSON; nil: none
-	once   bool // never to be repeated
+	once   bool // must not be repeated
 }
 
 // do makes the call and decodes the answer's data into out, which may be nil.
@@ -146,7 +149,7 @@ func (c *Client) request(ctx context.Context, l call) (*retryablehttp.Request, e
 	return req, nil
 }
 
-// plainly takes the URL out of a transport error: the call is named already.
+// plainly removes the URL from a transport error: the error names the call already.
 func plainly(err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
@@ -157,7 +160,8 @@ func plainly(err error) error {
 	return err
 }
 
-// decode reads the API's envelope: {"status":"success","data":…}, {"status":"fail","data":any shape} or {"status":"error","message":…}.
+// decode reads the API's envelope: {"status":"success","data":…}, {"status":"fail","data":any
+// shape} or {"status":"error","message":…}.
 func (c *Client) decode(what string, resp *http.Response, body []byte, out any) error {
 	var envelope struct {
 		Status  string          `json:"status"`
@@ -173,7 +177,7 @@ func (c *Client) decode(what string, resp *http.Response, body []byte, out any) 
 			return fmt.Errorf("platform: %s: the answer has no data", what)
 		}
 		if err := json.Unmarshal(envelope.Data, out); err != nil {
-			return fmt.Errorf("platform: %s: the answer's data has another shape than expected: %s", what, Misfit(err))
+			return fmt.Errorf("platform: %s: the answer's data is not as expected: %s", what, Misfit(err))
 		}
 		return nil
 	}
@@ -189,7 +193,7 @@ func (c *Client) decode(what string, resp *http.Response, body []byte, out any) 
 			e.Message = words(data)
 		}
 	default:
-		e.Message = cmp.Or(words(envelope.Message), "JSON that is no answer of this API")
+		e.Message = cmp.Or(words(envelope.Message), "JSON that is not an answer of this API")
 	}
 	e.understood = envelope.Status == "fail" || envelope.Status == "error"
 	e.Message = shorten(secret.NewMasker(c.secret).Mask(e.Message))
@@ -197,10 +201,7 @@ func (c *Client) decode(what string, resp *http.Response, body []byte, out any) 
 }
 
 func contentType(resp *http.Response) string {
-	if t := resp.Header.Get("Content-Type"); t != "" {
-		return t
-	}
-	return "something without a content type"
+	return cmp.Or(resp.Header.Get("Content-Type"), "something without a content type")
 }
 
 // clockOffset is how far the platform's clock is ahead of this one.
@@ -209,7 +210,8 @@ type clockOffset struct {
 	at    time.Time
 }
 
-// noteClock learns from an answer's Date, which has whole seconds: on average it is half a second behind.
+// noteClock compares the clocks by an answer's Date, which has whole seconds: on average it is half
+// a second behind.
 func (c *Client) noteClock(h http.Header, sent, came time.Time) {
 	date, err := http.ParseTime(h.Get("Date"))
 	if err != nil {
@@ -219,8 +221,8 @@ func (c *Client) noteClock(h http.Header, sent, came time.Time) {
 	c.clock.Store(&clockOffset{date.Add(500 * time.Millisecond).Sub(middle), came})
 }
 
-// ClockOffset tells how far the platform's clock was ahead of this machine's at the last answer, to about a second. ok is false before the first
-// answer that had a date.
+// ClockOffset returns how far the platform's clock was ahead of this host's at the last answer, to
+// about a second. ok is false before the first answer that had a date.
 func (c *Client) ClockOffset() (ahead time.Duration, at time.Time, ok bool) {
 	o := c.clock.Load()
 	if o == nil {

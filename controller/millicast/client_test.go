@@ -285,26 +285,26 @@ func TestTroubleThatStays(t *testing.T) {
 		{"429 with a long pause", func(w http.ResponseWriter, r *http.Request) bool {
 			status(429, "Retry-After", "3600")(w, r)
 			return true
-		}, ErrRateLimited, "platform: look at a stream: answered 429 Too Many Requests: no (try again in 1h0m0s)"},
-		{"401", text(401, "application/json", `{"status":"error","message":"bad token `+apiSecret+`"}`), ErrUnauthorized, "platform: look at a stream: answered 401 Unauthorized: bad token ********"},
-		{"403", text(403, "text/html", "<html>"), ErrUnauthorized, `platform: look at a stream: answered 403 Forbidden: not JSON but "text/html"`},
-		{"500 for ever", text(500, "text/html", "<html>oops"), nil, `platform: look at a stream: answered 500 Internal Server Error: not JSON but "text/html"`},
-		{"a proxy's 404", text(404, "text/html", "<h1>not found"), nil, `platform: look at a stream: answered 404 Not Found: not JSON but "text/html"`},
-		{"400 of another meaning", text(400, "application/json", `{"status":"fail","data":{"b":["too long","bad"],"a":1}}`), nil, "platform: look at a stream: answered 400 Bad Request: a: 1; b: too long; bad"},
-		{"HTML with 200", text(200, "text/html", "<html>login"), nil, `platform: look at a stream: answered 200 OK: not JSON but "text/html"`},
-		{"nothing", text(200, "application/json", ""), nil, "platform: look at a stream: answered 200 OK: an empty answer"},
-		{"other JSON", text(200, "application/json", `{"ok":true}`), nil, "platform: look at a stream: answered 200 OK: JSON that is no answer of this API"},
-		{"no data", text(200, "application/json", `{"status":"success"}`), nil, "platform: look at a stream: the answer has no data"},
-		{"data of another shape", text(200, "application/json", `{"status":"success","data":[1]}`), nil, "platform: look at a stream: the answer's data has another shape than expected: it must be an object, not a list"},
-		{"an empty object", text(200, "application/json", `{"status":"success","data":{}}`), nil, "platform: look at a stream: a stream has no name"},
-		{"no word on live", text(200, "application/json", `{"status":"success","data":{"streamName":"x"}}`), nil, `platform: look at a stream: the answer does not say whether "x" is live`},
-		{"no word on viewers", text(200, "application/json", `{"status":"success","data":{"streamName":"x","live":true}}`), nil, `platform: look at a stream: the answer does not say who watches "x"`},
-		{"another stream", text(200, "application/json", `{"status":"success","data":{"streamId":"A/other","streamName":"other","live":true,"viewerCount":0}}`), nil, `platform: look at a stream: asked for "x", got "other"`},
+		}, ErrRateLimited, "platform: read a stream: answered 429 Too Many Requests: no (try again in 1h0m0s)"},
+		{"401", text(401, "application/json", `{"status":"error","message":"bad token `+apiSecret+`"}`), ErrUnauthorized, "platform: read a stream: answered 401 Unauthorized: bad token ********"},
+		{"403", text(403, "text/html", "<html>"), ErrUnauthorized, `platform: read a stream: answered 403 Forbidden: not JSON but "text/html"`},
+		{"500 for ever", text(500, "text/html", "<html>oops"), nil, `platform: read a stream: answered 500 Internal Server Error: not JSON but "text/html"`},
+		{"a proxy's 404", text(404, "text/html", "<h1>not found"), nil, `platform: read a stream: answered 404 Not Found: not JSON but "text/html"`},
+		{"400 of another meaning", text(400, "application/json", `{"status":"fail","data":{"b":["too long","bad"],"a":1}}`), nil, "platform: read a stream: answered 400 Bad Request: a: 1; b: too long; bad"},
+		{"HTML with 200", text(200, "text/html", "<html>login"), nil, `platform: read a stream: answered 200 OK: not JSON but "text/html"`},
+		{"nothing", text(200, "application/json", ""), nil, "platform: read a stream: answered 200 OK: an empty answer"},
+		{"other JSON", text(200, "application/json", `{"ok":true}`), nil, "platform: read a stream: answered 200 OK: JSON that is not an answer of this API"},
+		{"no data", text(200, "application/json", `{"status":"success"}`), nil, "platform: read a stream: the answer has no data"},
+		{"data of another shape", text(200, "application/json", `{"status":"success","data":[1]}`), nil, "platform: read a stream: the answer's data is not as expected: it must be an object, not a list"},
+		{"an empty object", text(200, "application/json", `{"status":"success","data":{}}`), nil, "platform: read a stream: a stream has no name"},
+		{"no word on live", text(200, "application/json", `{"status":"success","data":{"streamName":"x"}}`), nil, `platform: read a stream: the answer does not say whether "x" is live`},
+		{"no word on viewers", text(200, "application/json", `{"status":"success","data":{"streamName":"x","live":true}}`), nil, `platform: read a stream: the answer does not say how many watch "x"`},
+		{"another stream", text(200, "application/json", `{"status":"success","data":{"streamId":"A/other","streamName":"other","live":true,"viewerCount":0}}`), nil, `platform: read a stream: asked for "x", got "other"`},
 		{"a redirect", func(w http.ResponseWriter, r *http.Request) bool {
 			http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound)
 			return true
-		}, nil, `platform: look at a stream: answered 302 Found: not JSON but "text/html; charset=utf-8"`},
-		{"a huge answer", text(200, "application/json", `{"status":"success","data":"`+strings.Repeat("x", maxAnswer)+`"}`), nil, "platform: look at a stream: the answer is larger than 8 MiB"},
+		}, nil, `platform: read a stream: answered 302 Found: not JSON but "text/html; charset=utf-8"`},
+		{"a huge answer", text(200, "application/json", `{"status":"success","data":"`+strings.Repeat("x", maxAnswer)+`"}`), nil, "platform: read a stream: the answer is larger than 8 MiB"},
 	} {
 		f := newFakeAPI(t)
 		f.breakWith(c.fault)

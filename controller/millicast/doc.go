@@ -3,18 +3,18 @@
 //
 // Incoming hooks go through [Receiver.Receive], in one direction: inspect, verify the signature (or
 // hold the delivery), read and judge the body, store it, and only then act on it. Outgoing calls go
-// through [Client], the REST API of one account. [Caretaker] uses it to keep the account's webhook in
-// order, [RoundTrip] to test the whole way of a hook.
+// through [Client], the REST API of one account. [Caretaker] uses it to keep the account's webhook
+// in order, [RoundTrip] to test the whole way of a hook.
 //
 // A hook has these shapes on its way, in this order:
 //
-//	Message            as the platform composes it: type, event, time, data (simulator, tests, oncue hook)
-//	body               the JSON of a Message, signed; what the platform sends
+//	Message            as the platform composes it (played by the simulator, tests, oncue hook)
+//	body               the JSON of a Message; what the platform signs and sends
 //	Delivery           a body as a transport brought it, with its headers and its sender
-//	heldDelivery       one that no secret verifies yet; with a new secret it goes on as a Delivery
-//	incoming           a verified Delivery, with what it says and what becomes of it
-//	controller.Record  what the journal stores of it, its Verdict included; every verified hook has one
-//	controller.Hook    what the controller acts on; only accepted hooks are handed to it
+//	heldDelivery       one that no secret verifies yet; a new secret makes it a Delivery again
+//	incoming           a verified Delivery, with what it says and its verdict
+//	controller.Record  what the journal stores of it; every verified hook has one
+//	controller.Hook    what the controller acts on; only accepted hooks reach it
 //
 // The files:
 //

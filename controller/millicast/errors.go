@@ -10,7 +10,7 @@ import (
 	"unicode"
 )
 
-// What callers tell apart in the API's errors.
+// Errors of the API that callers distinguish.
 var (
 	ErrNotFound     = errors.New("the platform does not know it")
 	ErrUnauthorized = errors.New("the API secret is wrong or may not do this")
@@ -18,13 +18,13 @@ var (
 	ErrWrongAccount = errors.New("the API secret is another account's")
 )
 
-// APIError is an answer of the platform that is no success.
+// APIError is an answer of the platform that is not a success.
 type APIError struct {
 	What       string        // the call: "list webhooks"
 	Status     int           // of HTTP
 	Message    string        // the platform's own words, shortened; may be empty
 	RetryAfter time.Duration // the pause that the platform asks for; 0: none
-	understood bool          // it was the platform's own "fail" or "error", and not a proxy's
+	understood bool          // the platform itself answered "fail" or "error", not a proxy before it
 }
 
 func (e *APIError) Error() string {
@@ -41,12 +41,14 @@ func (e *APIError) Error() string {
 	return text
 }
 
-// Is makes errors.Is tell the sentinels.
+// Is matches the sentinels above.
 func (e *APIError) Is(target error) bool {
 	switch target {
 	case ErrNotFound:
-		// The platform says 400 with a "fail" of any wording where others say 404. A 404 of something else on the way tells nothing.
-		return e.understood && (e.Status == http.StatusNotFound || e.Status == http.StatusBadRequest && saysNotFound(e.Message))
+		// The platform says 400 with a "fail" of any wording where others say 404. A proxy's 404
+		// means nothing.
+		return e.understood && (e.Status == http.StatusNotFound ||
+			e.Status == http.StatusBadRequest && saysNotFound(e.Message))
 	case ErrUnauthorized:
 		return e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden
 	case ErrRateLimited:
@@ -66,7 +68,7 @@ func saysNotFound(message string) bool {
 	return strings.Contains(letters, "notfound") || strings.Contains(letters, "doesnotexist")
 }
 
-// words gathers the texts in a value of any shape, keys included, in an order that does not change.
+// words joins the texts in a value of any shape, keys included, in a stable order.
 func words(v any) string {
 	switch v := v.(type) {
 	case nil:
@@ -94,7 +96,7 @@ func words(v any) string {
 	return fmt.Sprint(v)
 }
 
-// shorten makes a foreign text fit for one line of a log.
+// shorten makes a text from outside fit on one line of a log.
 func shorten(text string) string {
 	const most = 200
 	text = strings.Map(func(r rune) rune {

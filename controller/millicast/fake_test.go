@@ -16,7 +16,8 @@ import (
 	"github.com/oncue/oncue/configs/secret"
 )
 
-// fakeAPI is the platform's REST API as its documentation describes it. What the documentation leaves open can be switched.
+// fakeAPI is the platform's REST API as its documentation describes it. What the documentation
+// leaves open can be switched.
 type fakeAPI struct {
 	*httptest.Server
 	mu        sync.Mutex

@@ -13,8 +13,8 @@ import (
 )
 
 // When a webhook's secret is renewed, the platform signs with the new one at once, before oncue can
-// know it, and it does not repeat hooks that were refused. So hooks that no secret verifies are held
-// in memory for a while, and received as soon as a new secret verifies them.
+// know it, and it does not repeat hooks that were refused. So hooks that no secret verifies are
+// held in memory for a while, and received as soon as a new secret verifies them.
 
 // hold keeps a delivery that ring does not verify, if it may be one of the platform's. It returns
 // false when ring has been replaced: then the caller must verify again.
@@ -34,8 +34,8 @@ func (r *Receiver) hold(d Delivery, sig signature, ring *keyring) bool {
 	return true
 }
 
-// mayBeGenuine reports whether the controller would act on the delivery if a secret verified it, and
-// on which stream.
+// mayBeGenuine reports whether the controller would act on the delivery if a secret verified it,
+// and on which stream.
 func (r *Receiver) mayBeGenuine(d Delivery, ring *keyring) (stream string, ok bool) {
 	if limit, _ := BodyLimit(d.ContentType); limit != MaxJSON || len(d.Body) > maxHeldBody {
 		return "", false
@@ -56,10 +56,11 @@ func (r *Receiver) mayBeGenuine(d Delivery, ring *keyring) (stream string, ok bo
 	return "", false
 }
 
-// SetSecrets replaces the webhook secrets of all accounts at once, base64 as the platform shows them.
-// Deliveries of the last 15 minutes that only a new secret verifies are received before SetSecrets
-// returns. A secret that CheckSecret refuses is an error, and then nothing has changed. ErrStore in
-// the chain means: the secrets are in force, but deliveries are still held for the next call.
+// SetSecrets replaces the webhook secrets of all accounts at once, base64 as the platform shows
+// them. Deliveries of the last 15 minutes that only a new secret verifies are received before
+// SetSecrets returns. A secret that CheckSecret refuses is an error, and then nothing has changed.
+// ErrStore in the chain means: the secrets are in force, but deliveries are still held for the next
+// call.
 func (r *Receiver) SetSecrets(ctx context.Context, secrets map[string][]secret.Value) error {
 	ring, err := newKeyring(secrets)
 	if err != nil {
@@ -75,8 +76,8 @@ func (r *Receiver) SetSecrets(ctx context.Context, secrets map[string][]secret.V
 	return r.release(ctx, waiting, ring)
 }
 
-// release receives the deliveries that ring verifies and holds the others again. It receives several
-// at a time, because the journal answers many callers with one sync of the disk.
+// release receives the deliveries that ring verifies and holds the others again. It receives
+// several at a time, because the journal answers many callers with one sync of the disk.
 func (r *Receiver) release(ctx context.Context, waiting []*heldDelivery, ring *keyring) error {
 	const atOnce = 64
 	var (

@@ -170,8 +170,9 @@ func TestHoldingIsBounded(t *testing.T) {
 	}
 }
 
-// TestForgedDeliveriesDoNotDisplaceThePlatforms floods the receiver between the platform's change of the
-// secret and the moment it is known here. The platform's hooks come in the midst of the flood.
+// TestForgedDeliveriesDoNotDisplaceThePlatforms floods the receiver between the platform's change
+// of the secret and the moment it is known here. The platform's hooks come in the midst of the
+// flood.
 func TestForgedDeliveriesDoNotDisplaceThePlatforms(t *testing.T) {
 	const floods, hooks, peers = 40_000, 40, 2
 	platform := func(i int) string { return fmt.Sprint("platform-", i%peers) }
@@ -271,7 +272,8 @@ func TestABadSecretChangesNothing(t *testing.T) {
 	}
 }
 
-// The sender switches secrets at any moment, the receiver learns of it later, and nothing may be lost whatever the interleaving.
+// The sender switches secrets at any moment, the receiver learns of it later, and nothing may be
+// lost whatever the interleaving.
 func TestRotationUnderLoadLosesNothing(t *testing.T) {
 	const senders, each = 8, 120 // no more than there is room for, however slow this machine is at learning the new secret
 	g := newRig(t, map[string][]secret.Value{"A": {secretOf("0")}})

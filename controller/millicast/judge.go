@@ -79,8 +79,8 @@ func keyOf(keys []*key, account string) *key {
 	return nil
 }
 
-// judge decides what becomes of a verified hook.
-func (r *Receiver) judge(rec controller.Record, hook controller.Hook, parseErr error) (v controller.Verdict, note string) {
+// judge returns the verdict on a verified hook, and a note that gives the reason.
+func (r *Receiver) judge(rec controller.Record, hook controller.Hook, parseErr error) (controller.Verdict, string) {
 	if parseErr != nil {
 		r.log.Warn("a signed hook was not understood",
 			"account", rec.Account, "type", rec.Type, "event", rec.Event, "error", parseErr)
@@ -116,9 +116,9 @@ func (r *Receiver) noteSkew(rec controller.Record, skew time.Duration) string {
 	return note
 }
 
-// readPicture fills in the record of a thumbnail. Its signature covers the picture alone: the headers
-// are hints, believed only where they name a stream of the signing account that the configuration
-// maps, and never a sign of life.
+// readPicture fills in the record of a thumbnail. Its signature covers the picture alone: the
+// headers are hints, believed only where they name a stream of the signing account that the
+// configuration maps, and never a sign of life.
 func (r *Receiver) readPicture(in *incoming) {
 	rec := &in.record
 	rec.Account, rec.Type, rec.Verdict = in.key.account, TypeThumbnail, controller.Accepted

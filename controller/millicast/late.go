@@ -35,8 +35,8 @@ func (l *late) run(do func(ctx context.Context)) bool {
 	return !l.closed
 }
 
-// Close waits until no delivery is followed any more, or until ctx ends, which cancels them. Then the
-// Receiver no longer uses journal and controller by itself. Call it when no transport brings
+// Close waits until no delivery is followed any more, or until ctx ends, which cancels them. Then
+// the Receiver no longer uses journal and controller by itself. Call it when no transport brings
 // deliveries any more.
 func (r *Receiver) Close(ctx context.Context) {
 	l := r.late

@@ -21,7 +21,7 @@ const (
 	TypeMedia      = "media"
 	TypeRecording  = "recording"
 	TypeTranscoder = "transcoder"
-	TypeThumbnail  = "thumbnail" // ours: the platform sends a bare JPEG, without a type
+	TypeThumbnail  = "thumbnail" // oncue's name: the platform sends a bare JPEG, without a type
 )
 
 // Content types of deliveries.
@@ -30,8 +30,8 @@ const (
 	ContentJPEG = "image/jpeg"
 )
 
-// A Message is one hook as the platform would write it, for whoever plays the platform: the simulator, `oncue hook`, tests. Data is one of
-// the *Data types, or anything that marshals to JSON.
+// A Message is one hook as the platform would write it. The simulator, `oncue hook` and tests send
+// Messages. Data is one of the *Data types, or anything that marshals to JSON.
 type Message struct {
 	Type  string
 	Event string
@@ -39,7 +39,8 @@ type Message struct {
 	Data  any
 }
 
-// Body is the message as JSON, its keys in the platform's order. It panics when Data does not marshal.
+// Body is the message as JSON, its keys in the platform's order. It panics when Data does not
+// marshal.
 func (m Message) Body() []byte {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -63,7 +64,8 @@ type StreamData struct {
 	StreamID  string `json:"streamId"`
 }
 
-// FeedData is the data of a feed event. Started and Ended are epoch milliseconds; the platform leaves Started out when the feed ends.
+// FeedData is the data of a feed event. Started and Ended are epoch milliseconds; the platform
+// omits Started when the feed ends.
 type FeedData struct {
 	FeedID    string `json:"feedId"`
 	AccountID string `json:"accountId"`
@@ -107,7 +109,7 @@ func ViewerMessage(kind controller.HookKind, account, name string, sent time.Tim
 	return Message{TypeViewers, string(kind), sent, StreamData{name, account, account + "/" + name}}
 }
 
-// FeedMessage says that a publisher's connection came up or went: HookFeedStarted or HookFeedEnded.
+// FeedMessage says that a publisher's connection began or ended: HookFeedStarted or HookFeedEnded.
 func FeedMessage(kind controller.HookKind, account, name string, feed controller.Feed, sent time.Time) Message {
 	data := FeedData{
 		FeedID: feed.ID, AccountID: account, Name: name, StreamID: account + "/" + name,
@@ -122,7 +124,8 @@ func FeedMessage(kind controller.HookKind, account, name string, feed controller
 	return Message{TypeFeeds, string(kind), sent, data}
 }
 
-// events lists what NewMessage can make; a bare event name means the first entry that has it.
+// events lists the events that NewMessage knows; a bare event name means the first entry that has
+// it.
 var events = [...]struct{ typ, event string }{
 	{TypeViewers, string(controller.HookAttempt)},
 	{TypeViewers, string(controller.HookFirstViewer)},
@@ -143,8 +146,9 @@ func EventNames() []string {
 	return names
 }
 
-// NewMessage makes a plausible hook of the named event for a stream. The event is written as the platform does, in any case, alone or as
-// "type.event" where the name alone is taken by another type (recording.started). id becomes the id of the feed, clip, recording or transcoder.
+// NewMessage makes a plausible hook of the named event for a stream. The event is the platform's
+// name in any case, alone or as "type.event" where the name alone means another type's event
+// (recording.started). id becomes the id of the feed, clip, recording or transcoder.
 func NewMessage(event, account, name, id string, sent time.Time) (Message, error) {
 	for _, e := range events {
 		if !strings.EqualFold(event, e.event) && !strings.EqualFold(event, e.typ+"."+e.event) {
@@ -155,7 +159,8 @@ func NewMessage(event, account, name, id string, sent time.Time) (Message, error
 		case TypeViewers:
 			return ViewerMessage(controller.HookKind(e.event), account, name, sent), nil
 		case TypeFeeds:
-			return FeedMessage(controller.HookKind(e.event), account, name, controller.Feed{ID: id, Started: sent, Ended: sent}, sent), nil
+			feed := controller.Feed{ID: id, Started: sent, Ended: sent}
+			return FeedMessage(controller.HookKind(e.event), account, name, feed, sent), nil
 		case TypeMedia:
 			return Message{e.typ, e.event, sent, MediaData{id, "recording", name, account + "/" + name, at}}, nil
 		case TypeTranscoder:
@@ -164,11 +169,15 @@ func NewMessage(event, account, name, id string, sent time.Time) (Message, error
 			return Message{e.typ, e.event, sent, RecordingData{id, "", name, at}}, nil
 		}
 	}
-	return Message{}, fmt.Errorf("the platform sends no event %q; known are %s", event, strings.Join(EventNames(), ", "))
+	return Message{}, fmt.Errorf("the platform sends no event %q; known are %s",
+		event, strings.Join(EventNames(), ", "))
 }
 
-// NewRequest makes the POST that carries body to a receiver, signed with key. For a thumbnail, add [ThumbnailHeader].
-func NewRequest(ctx context.Context, url string, key secret.Value, contentType string, body []byte) (*http.Request, error) {
+// NewRequest makes the POST that carries body to a receiver, signed with key. For a thumbnail, add
+// [ThumbnailHeader].
+func NewRequest(
+	ctx context.Context, url string, key secret.Value, contentType string, body []byte,
+) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("hook request: %w", err)
@@ -178,7 +187,7 @@ func NewRequest(ctx context.Context, url string, key secret.Value, contentType s
 	return req, nil
 }
 
-// Headers beside a thumbnail. The signature does not cover them.
+// Headers of a thumbnail's delivery. The signature does not cover them.
 const (
 	StreamHeader    = "X-Millicast-Stream-Id"
 	FeedHeader      = "X-Millicast-Feed-Id"
@@ -186,7 +195,7 @@ const (
 	TimestampHeader = "X-Millicast-Timestamp"
 )
 
-// ThumbnailHeader adds to h what the platform sends beside a thumbnail.
+// ThumbnailHeader adds to h the headers that the platform sends with a thumbnail.
 func ThumbnailHeader(h http.Header, account, name, feedID, tokenID string, sent time.Time) {
 	h.Set(StreamHeader, account+"/"+name)
 	h.Set(FeedHeader, feedID)

@@ -9,21 +9,21 @@ import (
 	"strings"
 )
 
-// Misfit says an error of encoding/json in the words of JSON, for those who know nothing of this program's types: which field is wrong, and
-// what belongs there.
+// Misfit describes an error of encoding/json in the words of JSON, for readers who do not know this
+// program's types: which field is wrong, and what belongs there.
 func Misfit(err error) string {
 	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		what := "it"
 		if e.Field != "" {
 			what = e.Field
 		}
-		return fmt.Sprintf("%s must be %s, not %s", what, belongs(e.Type), holds(e.Value))
+		return fmt.Sprintf("%s must be %s, not %s", what, belongs(e.Type), found(e.Value))
 	}
 	if e, ok := errors.AsType[*json.SyntaxError](err); ok && !strings.HasPrefix(e.Error(), "unexpected end") {
-		return fmt.Sprintf("it is not JSON from byte %d on", e.Offset)
+		return fmt.Sprintf("it is not JSON at byte %d", e.Offset)
 	}
 	if _, ok := errors.AsType[*json.SyntaxError](err); ok || errors.Is(err, io.ErrUnexpectedEOF) {
-		return "it breaks off, and is no whole JSON"
+		return "it ends in the middle of the JSON"
 	}
 	if errors.Is(err, io.EOF) {
 		return "it is empty"
@@ -34,7 +34,7 @@ func Misfit(err error) string {
 	return strings.TrimPrefix(err.Error(), "json: ")
 }
 
-// belongs names the JSON that a Go type is read from.
+// belongs names the kind of JSON value that a Go type is read from.
 func belongs(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.String:
@@ -53,8 +53,8 @@ func belongs(t reflect.Type) string {
 	return "a whole number"
 }
 
-// holds names what encoding/json calls the kind of a JSON value: "array", "number 1.5".
-func holds(value string) string {
+// found names the JSON value that encoding/json describes as "array" or "number 1.5".
+func found(value string) string {
 	kind, literal, isLiteral := strings.Cut(value, " ")
 	switch {
 	case isLiteral:

@@ -20,9 +20,9 @@ func TestMisfit(t *testing.T) {
 		`{"data":[{"live":"yes"}]}`: "data.live must be true or false, not text",
 		`[]`:                        "it must be an object, not a list",
 		`"x"`:                       "it must be an object, not text",
-		`{"name":"x"`:               "it breaks off, and is no whole JSON",
+		`{"name":"x"`:               "it ends in the middle of the JSON",
 		``:                          "it is empty",
-		`{"name":x}`:                "it is not JSON from byte 9 on",
+		`{"name":x}`:                "it is not JSON at byte 9",
 		`{"fur":"2h"}`:              `"fur" is not one of its fields`,
 	} {
 		var into struct {

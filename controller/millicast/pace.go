@@ -12,27 +12,27 @@ import (
 	"time"
 )
 
-// pace keeps all calls of an account to what the platform asks of one: while it wants a pause, none goes out.
-// What wakes up after the pause goes a few at a time, so that the first that is refused speaks for the others.
+// pace applies a pause that the platform asks of one call to all calls of the account. After the
+// pause the calls go out a few at a time, so that most of them learn of a new pause before they go.
 type pace struct {
 	slots chan struct{}
 
 	mu    sync.Mutex
-	until time.Time     // no call before
-	pause time.Duration // the last one that nobody told the length of
+	until time.Time     // no call goes out before
+	pause time.Duration // the last one whose length the platform did not say
 }
 
 const (
 	callsAtOnce = 4
-	maxPause    = 10 * time.Minute // a longer one is not believed
+	maxPause    = 10 * time.Minute // a longer Retry-After is cut to this
 
-	firstPause = time.Second // after a 429 that does not tell, doubled each time in a row
+	firstPause = time.Second // after a 429 without Retry-After; doubled each time in a row
 	mostPause  = 30 * time.Second
 )
 
 func newPace() *pace { return &pace{slots: make(chan struct{}, callsAtOnce)} }
 
-// enter waits for a place among the calls under way; leave gives it back.
+// enter waits for one of the callsAtOnce slots; leave gives it back.
 func (p *pace) enter(ctx context.Context) error {
 	select {
 	case p.slots <- struct{}{}:
@@ -51,7 +51,7 @@ func (p *pace) left() time.Duration {
 	return max(0, time.Until(p.until))
 }
 
-// heed takes note of an answer.
+// heed begins the pause that an answer asks for.
 func (p *pace) heed(resp *http.Response) {
 	wait := min(retryAfter(resp), maxPause)
 	p.mu.Lock()
@@ -68,7 +68,7 @@ func (p *pace) heed(resp *http.Response) {
 	}
 }
 
-// refusal is what a call gets that must not go out now: the answer that another call got.
+// refusal is the answer to a call that must not go out now: the one that another call got.
 func (p *pace) refusal(req *http.Request) *http.Response {
 	body := []byte(`{"status":"error","message":"the platform has asked this account to wait"}`)
 	seconds := strconv.Itoa(int(math.Ceil(p.left().Seconds())))

@@ -60,8 +60,8 @@ func (l *limiter) client(t *testing.T) *Client {
 	return c
 }
 
-// TestOneRefusalSpeaksForAllCalls: a hundred streams of an account ask together. The pause that the platform
-// asks of the first is kept by all of them.
+// TestOneRefusalSpeaksForAllCalls: a hundred streams of an account ask together. The pause that the
+// platform asks of the first is kept by all of them.
 func TestOneRefusalSpeaksForAllCalls(t *testing.T) {
 	for _, c := range []struct {
 		pause   string

@@ -30,11 +30,11 @@ var (
 	errIdentifier = errors.New("type, event or an id is too long or contains control characters")
 )
 
-// Parse reads the body of a JSON hook. The record has what the body says: Account, Stream, Type, Event
-// and Sent, each as far as it is there and valid; Account is "" where the body names none. hook is nil
-// for hooks that the controller does not act on, whatever their type or event. An error says what is
-// wrong with the body, or with a hook that the controller would act on; the record then has what
-// could be read. Received is left to the caller.
+// Parse reads the body of a JSON hook. The record has what the body says: Account, Stream, Type,
+// Event and Sent, each as far as it is there and valid; Account is "" where the body names none.
+// hook is nil for hooks that the controller does not act on, whatever their type or event. An error
+// says what is wrong with the body, or with a hook that the controller would act on; the record
+// then has what could be read. Received is left to the caller.
 func Parse(body []byte) (rec controller.Record, hook *controller.Hook, err error) {
 	rec, h, err := parse(body)
 	if err != nil || h.Kind == "" {
@@ -43,8 +43,8 @@ func Parse(body []byte) (rec controller.Record, hook *controller.Hook, err error
 	return rec, &h, nil
 }
 
-// HookOf returns the hook of a record of the journal, for replay; ok is false when the controller does
-// not act on it.
+// HookOf returns the hook of a record of the journal, for replay; ok is false when the controller
+// does not act on it.
 func HookOf(rec controller.Record) (hook controller.Hook, ok bool) {
 	if rec.Type == TypeThumbnail || len(rec.Body) == 0 {
 		return hook, false
@@ -206,9 +206,9 @@ func (e *envelope) feed(kind controller.HookKind, sent time.Time) (controller.Fe
 	return feed, nil
 }
 
-// kindOf returns the kind of a hook that the controller acts on, "" for others. The platform has changed
-// the spelling of types and events before (camelCase became PascalCase), so case does not count. A
-// missing event is an error where events matter.
+// kindOf returns the kind of a hook that the controller acts on, "" for others. The platform has
+// changed the spelling of types and events before (camelCase became PascalCase), so case does not
+// count. A missing event is an error where events matter.
 func kindOf(typ, event string) (controller.HookKind, error) {
 	var kinds []controller.HookKind
 	switch {
@@ -251,8 +251,8 @@ func checkName(name string) error {
 	return nil
 }
 
-// Epoch numbers below oldSeconds are seconds, as in older hooks; others are milliseconds. The number
-// itself is in 1973 as milliseconds, and in 5138 as seconds.
+// Epoch numbers below oldSeconds are seconds, as in older hooks; others are milliseconds. The
+// number itself is in 1973 as milliseconds, and in 5138 as seconds.
 const oldSeconds = 100_000_000_000
 
 // epoch converts an epoch number to a time. ok is false for years after 5138.

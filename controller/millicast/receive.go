@@ -191,8 +191,8 @@ func BodyLimit(contentType string) (limit int64, ok bool) {
 	return 0, false
 }
 
-// store has the delivery stored. The controller stores and acts on what it is to act on; the journal
-// stores the rest.
+// store has the delivery stored. The controller stores and acts on what it is to act on; the
+// journal stores the rest.
 func (r *Receiver) store(ctx context.Context, in *incoming) (controller.Verdict, error) {
 	if !in.acts() {
 		return r.append(ctx, in)
@@ -229,8 +229,9 @@ func (r *Receiver) stored(in *incoming, seq int64, duplicate bool, err error) (c
 	return rec.Verdict, nil
 }
 
-// byController converts a wall-clock time to the controller's clock. After somebody has set the wall
-// clock, the controller follows within a second; until then the two clocks show different times.
+// byController converts a wall-clock time to the controller's clock. After somebody has set the
+// wall clock, the controller follows within a second; until then the two clocks show different
+// times.
 func (r *Receiver) byController(t time.Time) time.Time { return r.clock().Add(t.Sub(r.now())) }
 
 // saveThumbnail keeps an accepted picture.

@@ -18,7 +18,8 @@ const attempts = 3
 // onceKey marks the context of a call that must not be repeated.
 type onceKey struct{}
 
-// newRetrying makes the HTTP client; dated is told of every answer's header, and when its request went out and it came.
+// newRetrying makes the HTTP client. It calls dated with every answer's header, and with the times
+// of request and answer.
 func newRetrying(o ClientOptions, dated func(h http.Header, sent, came time.Time)) *retryablehttp.Client {
 	transport := o.Transport
 	if transport == nil {
@@ -36,7 +37,7 @@ func newRetrying(o ClientOptions, dated func(h http.Header, sent, came time.Time
 		HTTPClient: &http.Client{
 			Transport: paced{transport, pace, dated},
 			Timeout:   timeout,
-			// The API does not redirect. What does is a captive portal, and the secret is not for it.
+			// The API does not redirect. A captive portal does, and must not get the secret.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		Logger:       quiet{o.Log.With("account", o.Account)},
@@ -55,7 +56,7 @@ func newRetrying(o ClientOptions, dated func(h http.Header, sent, came time.Time
 	}
 }
 
-// paced sends each attempt when its turn has come, and tells of its answer.
+// paced sends each attempt at the account's pace and reports its answer to pace and dated.
 type paced struct {
 	http.RoundTripper
 	pace  *pace
@@ -79,15 +80,16 @@ func (p paced) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// CloseIdleConnections lets http.Client reach the pool through the wrapping.
+// CloseIdleConnections lets http.Client reach the wrapped connection pool.
 func (p paced) CloseIdleConnections() {
 	if pool, ok := p.RoundTripper.(interface{ CloseIdleConnections() }); ok {
 		pool.CloseIdleConnections()
 	}
 }
 
-// checkRetry repeats what was lost on the way, 429 and 5xx, but never a call that is marked, and never when the pause that the platform asks for
-// is longer than the caller has time: then the caller gets the answer, and with it the pause.
+// checkRetry repeats calls that got no answer, 429 or 5xx, but never a call marked by onceKey, and
+// never when the platform asks for a pause that is longer than the caller has time: then the caller
+// gets the answer, which names the pause.
 func checkRetry(ctx context.Context, resp *http.Response, err error) (bool, error) {
 	if ctx.Err() != nil {
 		return false, nil
@@ -108,7 +110,7 @@ func checkRetry(ctx context.Context, resp *http.Response, err error) (bool, erro
 	return !ok || time.Until(deadline) > retryAfter(resp), nil
 }
 
-// backoff waits as long as the platform asks, else twice as long each time, give or take a quarter.
+// backoff is as long as the platform asks, else twice as long each time, plus or minus a quarter.
 func backoff(first, most time.Duration, attempt int, resp *http.Response) time.Duration {
 	if wait := retryAfter(resp); wait > 0 {
 		return wait
@@ -117,9 +119,13 @@ func backoff(first, most time.Duration, attempt int, resp *http.Response) time.D
 	return wait*3/4 + rand.N(wait/2+1)
 }
 
-// retryAfter reads the Retry-After of a 429 or 503, which is in seconds or a date; 0 when there is none.
+// retryAfter reads the Retry-After of a 429 or 503, which is a number of seconds or a date; 0 when
+// there is none.
 func retryAfter(resp *http.Response) time.Duration {
-	if resp == nil || resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable {
+	if resp == nil {
+		return 0
+	}
+	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable {
 		return 0
 	}
 	text := resp.Header.Get("Retry-After")
@@ -132,7 +138,8 @@ func retryAfter(resp *http.Response) time.Duration {
 	return 0
 }
 
-// quiet logs what the retrying client does at debug level, and drops every value but the few that are known to hold no secret.
+// quiet logs the retrying client's messages at debug level, with only those values that cannot
+// contain a secret.
 type quiet struct{ log *slog.Logger }
 
 func (q quiet) Error(msg string, kv ...any) { q.write(msg, kv) }

@@ -15,7 +15,8 @@ import (
 	"github.com/oncue/oncue/controller"
 )
 
-// A rig is a Receiver with a journal and a machine in memory. Its wall clock stands at the time of the documented delivery.
+// A rig is a Receiver with a journal and a machine in memory. Its wall clock stands at the time of
+// the documented delivery.
 type rig struct {
 	*Receiver
 	mu      sync.Mutex

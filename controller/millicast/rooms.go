@@ -9,11 +9,11 @@ import (
 )
 
 // Anybody can send what looks like a genuine hook, so the space for held hooks is shared out. Peers
-// that brought a verified delivery before have a room of their own, which no stranger can fill. When
-// a room is full, the peer that holds the most loses hooks first, and of its hooks those of the
-// stream that has the most, oldest first. A flood that comes from one peer, or names one stream,
-// displaces itself. One that imitates everything from many peers displaces at random, so that part
-// of what came before it stays.
+// that brought a verified delivery before have a room of their own, which no stranger can fill.
+// When a room is full, the peer that holds the most loses hooks first, and of its hooks those of
+// the stream that has the most, oldest first. A flood that comes from one peer, or names one
+// stream, displaces itself. One that imitates everything from many peers displaces at random, so
+// that part of what came before it stays.
 const (
 	maxHeldBytes = 12 << 20 // of each of the two rooms, by heldDelivery.cost
 	maxHeldTime  = 15 * time.Minute
@@ -25,8 +25,8 @@ const (
 	fairPeer   = maxHeldBytes / 64
 	fairStream = maxHeldBytes / 1024
 
-	// To make space, shares are picked at random, weighted by their size; the largest of them loses,
-	// or the largest of so many streams of the same peer.
+	// To make space, shares are picked at random, weighted by their size; the largest of them
+	// loses, or the largest of so many streams of the same peer.
 	peerSamples   = 16
 	streamSamples = 64
 )
@@ -71,8 +71,8 @@ type heldShare struct {
 	bytes int
 }
 
-// add puts d into the room that its peer belongs to, and makes space there as the comment at the top
-// says. The caller has mu, here and where no method below says otherwise.
+// add puts d into the room that its peer belongs to, and makes space there as the comment at the
+// top says. The caller has mu, here and where no method below says otherwise.
 func (h *held) add(d *heldDelivery, known bool, now time.Time) {
 	if h.closed {
 		return

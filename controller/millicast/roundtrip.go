@@ -16,14 +16,15 @@ type Tester interface {
 	TestHook(ctx context.Context, kind, streamName string) error
 }
 
-// Arrivals tells when a hook for a stream came in. [Receiver] is one; so is whatever watches the journal of a daemon that runs elsewhere.
+// Arrivals announces that a hook for a stream came in. [Receiver] is one; so is a client that
+// watches the journal of a daemon elsewhere.
 type Arrivals interface {
 	Expect(account, name string) (arrived <-chan controller.Record, cancel func())
 }
 
-// RoundTrip asks the platform for a test hook and waits until it has come in through everything that lies between: DNS, TLS, proxies,
-// signature, store. The hook names a stream that exists for this purpose only and that no Receiver acts on. It returns how long that took.
-// ctx bounds the wait.
+// RoundTrip asks the platform for a test hook, waits until it has come through everything between
+// (DNS, TLS, proxies, signature, store), and returns how long that took. The hook names a stream
+// that exists only for this purpose, and no Receiver acts on it. ctx bounds the wait.
 func RoundTrip(ctx context.Context, platform Tester, arrivals Arrivals) (time.Duration, error) {
 	name := ReservedPrefix + strings.ToLower(rand.Text())
 	arrived, cancel := arrivals.Expect(platform.Account(), name)
@@ -36,6 +37,7 @@ func RoundTrip(ctx context.Context, platform Tester, arrivals Arrivals) (time.Du
 	case <-arrived:
 		return time.Since(start), nil
 	case <-ctx.Done():
-		return 0, fmt.Errorf("round trip: the platform took the request, and its hook did not arrive within %s: %w", time.Since(start).Round(time.Second), context.Cause(ctx))
+		return 0, fmt.Errorf("round trip: the platform accepted the request, but its hook did not arrive within %s: %w",
+			time.Since(start).Round(time.Second), context.Cause(ctx))
 	}
 }

@@ -16,8 +16,10 @@ const SignatureHeader = "X-Millicast-Signature"
 
 const signaturePrefix = "sha1="
 
-// Sign signs body as the platform does: "sha1=" and the lower-case hex of HMAC-SHA1 over the raw body, keyed with the base64-decoded webhook
-// secret (source: the platform's webhook documentation). A secret that [CheckSecret] refuses for its encoding gives "", which verifies nowhere.
+// Sign signs body as the platform does: "sha1=" and the lower-case hex of HMAC-SHA1 over the raw
+// body, keyed with the base64-decoded webhook secret (source: the platform's webhook
+// documentation). A secret that [CheckSecret] refuses for its encoding gives "", which verifies
+// nowhere.
 func Sign(key secret.Value, body []byte) string {
 	raw, err := base64.StdEncoding.Strict().DecodeString(key.Reveal())
 	if err != nil || len(raw) == 0 {
@@ -28,16 +30,19 @@ func Sign(key secret.Value, body []byte) string {
 	return signaturePrefix + hex.EncodeToString(mac.Sum(nil))
 }
 
-// CheckSecret says what is wrong with a webhook secret, without showing it: it must be standard base64 of something. How long it is, is the platform's choice.
+// CheckSecret says what is wrong with a webhook secret, without showing it: it must be standard
+// base64, and not empty. The platform chooses its length.
 func CheckSecret(key secret.Value) error {
 	_, err := decodeSecret(key)
 	return err
 }
 
-// CheckSigning reports an error when this process must not compute HMAC-SHA1, the platform's only signature.
+// CheckSigning reports an error when this process must not compute HMAC-SHA1, the platform's only
+// signature.
 func CheckSigning() error {
 	if fips140.Enforced() {
-		return errors.New("the platform signs with HMAC-SHA1, which GODEBUG=fips140=only forbids: use fips140=on or off")
+		return errors.New("the platform signs with HMAC-SHA1, which GODEBUG=fips140=only forbids: " +
+			"use fips140=on or off")
 	}
 	return nil
 }

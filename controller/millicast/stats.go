@@ -45,24 +45,25 @@ func (c *counters) count(v controller.Verdict) {
 	}
 }
 
-// Stats is what a Receiver has done since it was made.
+// Stats are a Receiver's counts since it was made.
 type Stats struct {
-	Results         map[string]uint64    // deliveries by result: a verdict, or why it was refused; every result is there
-	Recovered       uint64               // deliveries taken late, when a new secret verified them
+	Results         map[string]uint64    // deliveries by result: a verdict, or why it was refused; has every result
+	Recovered       uint64               // deliveries received late, when a new secret verified them
 	Held            int                  // deliveries that wait for a secret now
-	ThumbnailErrors uint64               // pictures that could not be kept
+	ThumbnailErrors uint64               // pictures that could not be saved
 	LastHook        map[string]time.Time // by account: when the last verified delivery came; zero: none yet
 	Secrets         []SecretUse          // one for each secret
 }
 
-// SecretUse tells when a secret verified last. One that stays unused after a rotation can be removed.
+// SecretUse says when a secret last verified a delivery. One that stays unused after a rotation can
+// be removed.
 type SecretUse struct {
 	Account string
 	Index   int       // place in the account's list, from 0
 	Last    time.Time // zero: never
 }
 
-// Stats returns a copy that is the caller's.
+// Stats returns the counts; the caller owns them.
 func (r *Receiver) Stats() Stats {
 	ring := r.ring.Load()
 	s := Stats{
@@ -86,7 +87,7 @@ func (r *Receiver) Stats() Stats {
 	return s
 }
 
-// moment is a time that many set; the zero value is no time. It never goes back.
+// moment is a time that may be set concurrently and never goes back; the zero value is no time.
 type moment struct{ nanos atomic.Int64 }
 
 func (m *moment) set(t time.Time) {

@@ -15,10 +15,10 @@ import (
 
 const (
 	streamsPerPage = 100  // the most that the platform gives
-	maxPages       = 1000 // of any listing: beyond it something is wrong
+	maxPages       = 1000 // of any listing; more means that something is wrong
 	fewPages       = 5    // of a listing that may be read twice
 
-	// A listing may take so long, and so much longer for each page.
+	// A listing may take listLimit, and pageLimit longer for each page.
 	listLimit = time.Minute
 	pageLimit = time.Second
 )
@@ -31,9 +31,9 @@ type summary struct {
 	ViewerCount *int   `json:"viewerCount"`
 }
 
-// Live returns the streams of the account that are live now, in no order. Streams that come and go while the
-// pages are read move others from one page to the next: one may be missing, or have ended. A short listing in
-// which the numbers do not fit is read once more.
+// Live returns the streams of the account that are live now, in no order. Streams that start or end
+// while the pages are read move others from one page to the next: one may be missing, or have
+// ended. A short listing whose numbers do not add up is read once more.
 func (c *Client) Live(ctx context.Context) ([]controller.LiveStream, error) {
 	l := listing{c: c, found: map[string]controller.LiveStream{}}
 	for range 2 {
@@ -61,16 +61,16 @@ func onlyLive(found map[string]controller.LiveStream) []controller.LiveStream {
 type listing struct {
 	c      *Client
 	found  map[string]controller.LiveStream
-	total  int // streams, as the platform counted them last
-	steady bool
-	pages  int // that were read
+	total  int  // streams, as the platform last counted them
+	steady bool // the total was the same on all pages
+	pages  int  // read so far
 }
 
 // whole reports whether no stream can be missing.
 func (l *listing) whole() bool { return l.steady && len(l.found) >= l.total }
 
-// read reads all pages. Whether they count from 0 or from 1 is not documented: when streams are missing, there
-// may be one that is numbered 0.
+// read reads all pages. It is not documented whether they count from 0 or from 1: when streams are
+// missing, it also asks for page 0.
 func (l *listing) read(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -80,10 +80,11 @@ func (l *listing) read(ctx context.Context) error {
 	for page := 1; ; page++ {
 		answer, err := l.page(ctx, page)
 		switch {
-		case page > 1 && declined(err): // it was the last
+		case page > 1 && declined(err): // the page before was the last
 			l.steady = false
 		case err != nil && context.Cause(ctx) == context.DeadlineExceeded:
-			return fmt.Errorf("platform: list live streams: %d pages did not come in time: %w", l.pages, context.DeadlineExceeded)
+			return fmt.Errorf("platform: list live streams: no more than %d pages came in time: %w",
+				l.pages, context.DeadlineExceeded)
 		case err != nil:
 			return err
 		case page == 1:
@@ -111,7 +112,9 @@ func (l *listing) read(ctx context.Context) error {
 func (l *listing) page(ctx context.Context, number int) (answer streamPage, err error) {
 	err = l.c.do(ctx, call{
 		what: "list live streams", method: http.MethodGet, path: "/api/monitoring/summary",
-		query: url.Values{"page": {strconv.Itoa(number)}, "itemsOnPage": {strconv.Itoa(streamsPerPage)}, "isActive": {"true"}},
+		query: url.Values{
+			"page": {strconv.Itoa(number)}, "itemsOnPage": {strconv.Itoa(streamsPerPage)}, "isActive": {"true"},
+		},
 	}, &answer)
 	if err != nil {
 		return answer, err
@@ -151,20 +154,21 @@ func (p streamPage) pages() int {
 
 // last reports whether no page comes after this one, the nth from 0.
 func (p streamPage) last(nth int) bool {
-	if p.Pagination == nil || p.Pagination.TotalPages == 0 { // not told
+	if p.Pagination == nil || p.Pagination.TotalPages == 0 { // the answer does not say
 		return len(p.Data) < streamsPerPage
 	}
 	return len(p.Data) == 0 || nth+1 >= p.Pagination.TotalPages
 }
 
-// declined reports whether the platform understood the request and would not have it.
+// declined reports whether the platform understood the request and refused it.
 func declined(err error) bool {
 	e, ok := errors.AsType[*APIError](err)
 	return ok && e.understood && (e.Status == http.StatusBadRequest || e.Status == http.StatusNotFound)
 }
 
-// stream reads a summary. One that does not say what is asked is an error, for "not live" and "no viewers" switch encoders off. A stream of another
-// account means that the secret is another account's.
+// stream reads a summary. A missing answer is an error and not "not live" or "no viewers", which
+// would switch encoders off. A stream of another account means that the secret is another
+// account's.
 func (c *Client) stream(s summary) (controller.LiveStream, error) {
 	account, tail, ok := controller.SplitID(s.StreamID)
 	if ok && account != c.account {
@@ -182,15 +186,18 @@ func (c *Client) stream(s summary) (controller.LiveStream, error) {
 	case !*s.Live:
 		return controller.LiveStream{Name: name}, nil
 	case s.ViewerCount == nil:
-		return controller.LiveStream{}, fmt.Errorf("the answer does not say who watches %q", shorten(name))
+		return controller.LiveStream{}, fmt.Errorf("the answer does not say how many watch %q", shorten(name))
 	}
 	return controller.LiveStream{Name: name, Live: true, Viewers: max(0, *s.ViewerCount)}, nil
 }
 
-// LiveStream returns one stream by its name. One that the platform does not know is not live, and was not within the last hour.
+// LiveStream returns one stream by its name. One that the platform does not know is not live, and
+// was not live within the last hour.
 func (c *Client) LiveStream(ctx context.Context, name string) (controller.LiveStream, error) {
 	var s summary
-	err := c.do(ctx, call{what: "look at a stream", method: http.MethodGet, path: "/api/monitoring/summary/" + segment(name)}, &s)
+	err := c.do(ctx, call{
+		what: "read a stream", method: http.MethodGet, path: "/api/monitoring/summary/" + segment(name),
+	}, &s)
 	if errors.Is(err, ErrNotFound) {
 		return controller.LiveStream{Name: name}, nil
 	}
@@ -199,15 +206,16 @@ func (c *Client) LiveStream(ctx context.Context, name string) (controller.LiveSt
 	}
 	stream, err := c.stream(s)
 	if err != nil {
-		return stream, fmt.Errorf("platform: look at a stream: %w", err)
+		return stream, fmt.Errorf("platform: read a stream: %w", err)
 	}
 	if stream.Name != name {
-		return controller.LiveStream{}, fmt.Errorf("platform: look at a stream: asked for %q, got %q", name, shorten(stream.Name))
+		return controller.LiveStream{}, fmt.Errorf("platform: read a stream: asked for %q, got %q",
+			name, shorten(stream.Name))
 	}
 	return stream, nil
 }
 
-// Disconnect closes the stream's feeds. One that the platform does not know has none.
+// Disconnect closes the stream's feeds. A stream that the platform does not know has none.
 func (c *Client) Disconnect(ctx context.Context, name string) error {
 	err := c.do(ctx, call{
 		what: "disconnect a stream", method: http.MethodPost, path: "/api/stream/stop",
@@ -219,7 +227,8 @@ func (c *Client) Disconnect(ctx context.Context, name string) error {
 	return err
 }
 
-// RequestThumbnail asks for a picture of the stream now; it comes as a hook. The platform takes 6 such requests a minute for a stream.
+// RequestThumbnail asks for a picture of the stream now; it comes as a hook. The platform allows 6
+// such requests a minute for a stream.
 func (c *Client) RequestThumbnail(ctx context.Context, name string) error {
 	return c.do(ctx, call{
 		what: "ask for a thumbnail", method: http.MethodPost, path: "/api/thumbnails",
@@ -232,14 +241,15 @@ func (c *Client) AccountID(ctx context.Context) (string, error) {
 	var info struct {
 		AccountID string `json:"accountId"`
 	}
-	err := c.do(ctx, call{what: "ask whose secret this is", method: http.MethodGet, path: "/api/v3/account/info"}, &info)
+	err := c.do(ctx, call{what: "read the account", method: http.MethodGet, path: "/api/v3/account/info"}, &info)
 	if err == nil && info.AccountID == "" {
-		err = errors.New("platform: ask whose secret this is: the answer names no account")
+		err = errors.New("platform: read the account: the answer names no account")
 	}
 	return info.AccountID, err
 }
 
-// CheckAccount returns ErrWrongAccount in its chain when the API secret belongs to another account than the configured one.
+// CheckAccount returns ErrWrongAccount in its chain when the API secret belongs to another account
+// than the configured one.
 func (c *Client) CheckAccount(ctx context.Context) error {
 	id, err := c.AccountID(ctx)
 	if err == nil && id != c.account {
@@ -248,7 +258,8 @@ func (c *Client) CheckAccount(ctx context.Context) error {
 	return err
 }
 
-// segment escapes a name as one segment of a path; names of dots alone would be taken for a way up.
+// segment escapes a name as one segment of a path; a name of dots alone would mean the parent
+// folder.
 func segment(name string) string {
 	if name == "." || name == ".." {
 		return strings.ReplaceAll(name, ".", "%2E")

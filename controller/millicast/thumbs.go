@@ -15,8 +15,9 @@ import (
 	"time"
 )
 
-// ThumbnailDir keeps the last picture of each stream as a file. The file's name is a hash of the stream's id, so that nothing that came over
-// the network is ever part of a path; its modification time is the picture's.
+// ThumbnailDir keeps the last picture of each stream as a file. The file's name is a hash of the
+// stream's id, so that nothing from the network is ever part of a path; its modification time is
+// the picture's.
 type ThumbnailDir struct {
 	root *os.Root
 	mu   sync.Mutex // one save at a time: an older picture must not replace a newer one
@@ -27,7 +28,8 @@ const (
 	unfinished      = ".tmp"
 )
 
-// OpenThumbnails opens the folder "thumbnails" inside dataDir and makes it when it is missing. What an interrupted save left behind is removed.
+// OpenThumbnails opens the folder "thumbnails" inside dataDir and makes it when it is missing. It
+// removes the files of interrupted saves.
 func OpenThumbnails(dataDir string) (*ThumbnailDir, error) {
 	path := filepath.Join(dataDir, "thumbnails")
 	if err := os.MkdirAll(path, 0o700); err != nil {
@@ -51,10 +53,11 @@ func OpenThumbnails(dataDir string) (*ThumbnailDir, error) {
 	return d, nil
 }
 
-// Close ends the use of the folder.
+// Close closes the folder.
 func (d *ThumbnailDir) Close() error { return d.root.Close() }
 
-// SaveThumbnail replaces the stream's picture, unless the one it has is newer. jpeg stays the caller's.
+// SaveThumbnail replaces the stream's picture, unless the saved one is newer. The caller still owns
+// jpeg.
 func (d *ThumbnailDir) SaveThumbnail(streamID string, at time.Time, jpeg []byte) error {
 	name := thumbnailName(streamID)
 	d.mu.Lock()
@@ -86,7 +89,8 @@ func (d *ThumbnailDir) write(name string, at time.Time, jpeg []byte) error {
 	return d.root.Chtimes(name, at, at)
 }
 
-// Thumbnail returns the stream's last picture and when it was taken; ok is false when there is none.
+// Thumbnail returns the stream's last picture and when it was taken; ok is false when there is
+// none.
 func (d *ThumbnailDir) Thumbnail(streamID string) (jpeg []byte, at time.Time, ok bool) {
 	f, err := d.root.Open(thumbnailName(streamID))
 	if err != nil {
@@ -104,7 +108,7 @@ func (d *ThumbnailDir) Thumbnail(streamID string) (jpeg []byte, at time.Time, ok
 	return jpeg, info.ModTime().UTC(), true
 }
 
-// Prune removes the pictures taken before a time and returns how many they were.
+// Prune removes the pictures taken before a time and returns how many it removed.
 func (d *ThumbnailDir) Prune(before time.Time) (removed int, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -18,7 +18,8 @@ import (
 // signature is a decoded MAC.
 type signature [sha1.Size]byte
 
-// parseSignature accepts "sha1=" and 40 lower-case hex digits, which is all that the platform sends.
+// parseSignature accepts "sha1=" and 40 lower-case hex digits, which is all that the platform
+// sends.
 func parseSignature(text string) (sig signature, ok bool) {
 	if len(text) != len(signaturePrefix)+2*sha1.Size || text[:len(signaturePrefix)] != signaturePrefix {
 		return sig, false
@@ -44,8 +45,8 @@ func HasSignature(h http.Header) bool {
 	return ok
 }
 
-// verify returns the keys that verify the delivery. When none does, the delivery is held in case that
-// it is the platform's and only oncue's secrets are out of date.
+// verify returns the keys that verify the delivery. When none does, the delivery is held in case
+// that it is the platform's and only oncue's secrets are out of date.
 func (r *Receiver) verify(d Delivery, sig signature) []*key {
 	for {
 		ring := r.ring.Load()
@@ -64,7 +65,8 @@ func (r *Receiver) verify(d Delivery, sig signature) []*key {
 	return nil
 }
 
-// keyring is the secrets of all accounts, ready to verify with. It is not changed once it is in use.
+// keyring is the secrets of all accounts, ready to verify with. It is not changed once it is in
+// use.
 type keyring struct {
 	keys     []*key             // by account, then in the order of the account's list
 	accounts map[string]*moment // when the account's last delivery came
@@ -117,8 +119,8 @@ func (r *keyring) inherit(old *keyring) {
 	}
 }
 
-// verify returns every key that made sig over body; two accounts may share a secret. It tries all keys
-// and compares in constant time, so that the time it takes does not show which key came close.
+// verify returns every key that made sig over body; two accounts may share a secret. It tries all
+// keys and compares in constant time, so that the time it takes does not show which key came close.
 func (r *keyring) verify(sig signature, body []byte) (found []*key) {
 	for _, k := range r.keys {
 		if k.made(sig, body) {

@@ -24,24 +24,24 @@ type Webhook struct {
 	Transcoder bool         `json:"isTranscoderHooks"`
 	Media      bool         `json:"isMediaHooks"`
 	Recording  bool         `json:"isRecordingHooks"`
-	Disabled   *Disabled    `json:"disabled"` // nil: it is on
+	Disabled   *Disabled    `json:"disabled"` // nil: it is enabled
 	Filter     *string      `json:"filter"`   // a regular expression over stream names; nil: all streams
 }
 
-// Disabled says why the platform has switched a webhook off, and until when.
+// Disabled says why the platform has disabled a webhook, and until when.
 type Disabled struct {
-	Until  time.Time // zero: not told
+	Until  time.Time // zero: not known
 	Reason string
 }
 
-// UnmarshalJSON takes until as a number or as text: its shape is not documented.
+// UnmarshalJSON accepts until as a number or as text: its shape is not documented.
 func (d *Disabled) UnmarshalJSON(b []byte) error {
 	var raw struct {
 		Until  any `json:"until"`
 		Reason any `json:"reason"`
 	}
 	if err := json.Unmarshal(b, &raw); err != nil {
-		// Whatever it is, it is not null: the webhook is off.
+		// Whatever it is, it is not null: the webhook is disabled.
 		*d = Disabled{Reason: shorten(string(b))}
 		return nil
 	}
@@ -59,7 +59,7 @@ func (d *Disabled) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// String is for people.
+// String describes it for people.
 func (d *Disabled) String() string {
 	text := d.Reason
 	if text == "" {
@@ -71,7 +71,7 @@ func (d *Disabled) String() string {
 	return text
 }
 
-// WebhookSpec is what a new webhook is to be. Filter "" means all streams.
+// WebhookSpec describes a new webhook. Filter "" means all streams.
 type WebhookSpec struct {
 	URL        string `json:"url"`
 	Feeds      bool   `json:"isFeedHooks"`
@@ -82,7 +82,7 @@ type WebhookSpec struct {
 	Filter     string `json:"filter,omitempty"`
 }
 
-// WebhookChange is what to change of a webhook. What is nil or false stays as it is.
+// WebhookChange describes a change of a webhook. Members that are nil or false stay unchanged.
 type WebhookChange struct {
 	URL         *string
 	Feeds       *bool
@@ -91,12 +91,13 @@ type WebhookChange struct {
 	Transcoder  *bool
 	Media       *bool
 	Filter      *string
-	ClearFilter bool // beats Filter
+	ClearFilter bool // takes precedence over Filter
 	NewSecret   bool // the platform signs with a new secret at once, without an overlap
-	Enable      bool // end a Disabled
+	Enable      bool // enable a disabled webhook
 }
 
-// body has the changed members and no others: the platform takes an absent member as unchanged, and a null filter as "clear it".
+// body has only the changed members: the platform leaves an absent member unchanged and clears a
+// filter that is null.
 func (w WebhookChange) body() map[string]any {
 	body := map[string]any{}
 	if w.URL != nil {
@@ -127,14 +128,17 @@ func (w WebhookChange) body() map[string]any {
 
 // ListWebhooks returns all webhooks of the account, in the platform's order.
 func (c *Client) ListWebhooks(ctx context.Context) ([]Webhook, error) {
-	// Whether startingId is part of the page that it starts is not documented, nor how large a page may be. Both do not matter when reading
-	// goes on until nothing new comes.
+	// It is not documented whether startingId is part of its page, nor how large a page may be.
+	// Neither matters to a reader that goes on until nothing new comes.
 	var all []Webhook
 	seen := map[int]bool{}
 	query := url.Values{"itemCount": {"100"}, "isDescending": {"false"}}
 	for range maxPages {
 		var page []Webhook
-		if err := c.do(ctx, call{what: "list webhooks", method: http.MethodGet, path: "/api/webhooks/list", query: query}, &page); err != nil {
+		err := c.do(ctx, call{
+			what: "list webhooks", method: http.MethodGet, path: "/api/webhooks/list", query: query,
+		}, &page)
+		if err != nil {
 			return nil, err
 		}
 		before := len(all)
@@ -162,19 +166,26 @@ func (c *Client) Webhook(ctx context.Context, id int) (Webhook, error) {
 	return w, err
 }
 
-// CreateWebhook makes a webhook. It is never repeated, because the platform would make a second one: after an error, list before you try again.
+// CreateWebhook makes a webhook. It is never repeated, because the platform would make a second
+// one: after an error, list the webhooks before you try again.
 func (c *Client) CreateWebhook(ctx context.Context, spec WebhookSpec) (Webhook, error) {
 	var w Webhook
-	err := c.do(ctx, call{what: "create a webhook", method: http.MethodPost, path: "/api/webhooks", body: spec, once: true}, &w)
+	err := c.do(ctx, call{
+		what: "create a webhook", method: http.MethodPost, path: "/api/webhooks", body: spec, once: true,
+	}, &w)
 	return w, err
 }
 
-// UpdateWebhook changes a webhook. A change that asks for a new secret is never repeated: after an error, read the webhook to see.
+// UpdateWebhook changes a webhook. A change that asks for a new secret is never repeated: after an
+// error, read the webhook to see.
 func (c *Client) UpdateWebhook(ctx context.Context, id int, change WebhookChange) error {
-	return c.do(ctx, call{what: "change a webhook", method: http.MethodPut, path: webhookPath(id), body: change.body(), once: change.NewSecret}, nil)
+	return c.do(ctx, call{
+		what: "change a webhook", method: http.MethodPut, path: webhookPath(id),
+		body: change.body(), once: change.NewSecret,
+	}, nil)
 }
 
-// DeleteWebhook removes a webhook. One that is gone already is no error.
+// DeleteWebhook removes a webhook. It is no error when the webhook does not exist.
 func (c *Client) DeleteWebhook(ctx context.Context, id int) error {
 	err := c.do(ctx, call{what: "delete a webhook", method: http.MethodDelete, path: webhookPath(id)}, nil)
 	if errors.Is(err, ErrNotFound) {
@@ -186,14 +197,18 @@ func (c *Client) DeleteWebhook(ctx context.Context, id int) error {
 // TestKinds are the kinds of hooks that TestHook can ask for.
 var TestKinds = [...]string{"Thumbnail", "Transcoder", "Media", "Feeds", "ViewerConnection"}
 
-// TestHook makes the platform send a test hook of one of the TestKinds to every webhook of the account that takes such hooks. It looks like a
-// real one: use a stream name that no mapping has.
+// TestHook makes the platform send a test hook of one of the TestKinds to every webhook of the
+// account that is for such hooks. It looks like a real one: use a stream name that no configuration
+// maps.
 func (c *Client) TestHook(ctx context.Context, kind, streamName string) error {
 	body := map[string]string{}
 	if streamName != "" {
 		body["streamName"] = streamName
 	}
-	return c.do(ctx, call{what: "ask for a test hook", method: http.MethodPost, path: "/api/webhooks/test/" + segment(kind), body: body, once: true}, nil)
+	return c.do(ctx, call{
+		what: "ask for a test hook", method: http.MethodPost, path: "/api/webhooks/test/" + segment(kind),
+		body: body, once: true,
+	}, nil)
 }
 
 func webhookPath(id int) string { return "/api/webhooks/" + strconv.Itoa(id) }

@@ -283,7 +283,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		{"GET", base + "/api/v1/streams/Stage", "", 404, `no stream "Stage"`, `did you mean "ABC123/stage"?`},
 		{"GET", base + "/api/v1/streams/entirely%20other/history", "", 404, `no stream "entirely other"`, "oncue status lists the streams"},
 		{"PUT", base + "/api/v1/streams/x%0Ay/mode", `{"mode":"on"}`, 404, `no stream "x\ny"`, "oncue status lists the streams"},
-		{"PUT", stream + "/mode", `{"mode":"on"`, 400, "the body cannot be read: it breaks off, and is no whole JSON", sample},
+		{"PUT", stream + "/mode", `{"mode":"on"`, 400, "the body cannot be read: it ends in the middle of the JSON", sample},
 		{"PUT", stream + "/mode", `{"mode":"on","fur":"2h"}`, 400, `the body cannot be read: "fur" is not one of its fields`, sample},
 		{"PUT", stream + "/mode", `{"mode":"on","for":5}`, 400, "the body cannot be read: for must be text, not a number", sample},
 		{"PUT", stream + "/mode", `[]`, 400, "the body cannot be read: it must be an object, not a list", sample},
