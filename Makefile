@@ -23,7 +23,7 @@ test: needs ## install what the tests need (apt), and run every check and every 
 	   .ci/check vet go vet ./... ; \
 	   .ci/check staticcheck go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./... ; \
 	   go test -json -race -timeout 25m ./... ; \
-	   ONCUE_CHAOS=1 go test -json -timeout 15m -run '^TestChaos$$' ./cmd/oncue ; \
+	   ONCUE_CHAOS=1 go test -json -timeout 15m -run '^TestChaos$$' ./cmd/oncue/systemtest ; \
 	   go test -json -timeout 10m -run '$(PROPERTIES)' ./controller/machine -args -rapid.checks=$(CASES) ; \
 	 } 2>&1 | go run .ci/tally.go
 
@@ -78,12 +78,12 @@ man: binary-$(HOST) ## manual pages and completions, in dist/stage
 	@for shell in bash zsh fish; do $(DIST)/oncue-$(VERSION)-linux-$(HOST) completion $$shell > $(DIST)/stage/completion/$$shell; done
 
 bench: needs ## measure: hooks, starts, decisions
-	go test ./cmd/oncue -count 1 -timeout 30m -run TestBenchTable -v -bench-table
+	go test ./cmd/oncue/systemtest -count 1 -timeout 30m -run TestBenchTable -v -bench-table
 
 CHAOS ?= 1m
 SEED ?= 1
 chaos: needs ## break things at random for CHAOS (1m), the same for the same SEED (1)
-	go test ./cmd/oncue -count 1 -timeout 0 -run TestChaos -v -chaos=$(CHAOS) -chaos.seed=$(SEED)
+	go test ./cmd/oncue/systemtest -count 1 -timeout 0 -run TestChaos -v -chaos=$(CHAOS) -chaos.seed=$(SEED)
 
 clean: ## remove what was built
 	rm -rf oncue dist

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -24,7 +23,6 @@ import (
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/configs/secret"
-	"github.com/oncue/oncue/controller"
 	"github.com/oncue/oncue/encoders"
 	"github.com/oncue/oncue/encoders/obs/obstest"
 )
@@ -166,7 +164,7 @@ func TestNoKeyShowsWhatAReferenceGave(t *testing.T) {
 func tryCanary(t *testing.T, what, driver string, settings any) bool {
 	t.Helper()
 	text, err := json.Marshal(map[string]any{
-		"accounts": map[string]any{"ABC123": map[string]any{"webhook_secrets": []string{testSecret.Reveal()}}},
+		"accounts": map[string]any{"ABC123": map[string]any{"webhook_secrets": []string{exampleSecret.Reveal()}}},
 		"encoders": map[string]any{"e": map[string]any{driver: settings}},
 		"streams":  map[string]any{"lobby": map[string]any{"encoder": "e", "publish": "rtmp://127.0.0.1:1/v2/pub/{stream}?token=${TOKEN}"}},
 	})
@@ -201,22 +199,10 @@ func cfgEncoder(cfg *configs.Config) (*configs.Encoder, bool) {
 	return cfg.Encoder("e")
 }
 
-// output is what people see, from several goroutines.
-type output struct {
-	mu sync.Mutex
-	bytes.Buffer
-}
-
-func (s *output) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.Buffer.Write(p)
-}
-
 // liveThrough does to the encoder what commands and the daemon do.
 func liveThrough(t *testing.T, cfg *configs.Config, seen *output) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 	defer cancel()
 	archive, err := cfg.Archive(daemon.DriverSettings())
 	fmt.Fprintln(seen, string(archive), err, planPage{term.Screen{Out: seen, Size: 200}}.plan(cfg, true))
@@ -237,10 +223,12 @@ func liveThrough(t *testing.T, cfg *configs.Config, seen *output) {
 	fmt.Fprintln(seen, enc.Start(ctx, job))
 	st, err := enc.Status(ctx, job)
 	if e.Driver == "ffmpeg" {
-		await(t, "it ends", func() bool {
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for err == nil && !st.State.Gone() && ctx.Err() == nil {
+			<-tick.C
 			st, err = enc.Status(ctx, job)
-			return st.State.Gone() || err != nil
-		})
+		}
 	}
 	fmt.Fprintln(seen, st.Error, err)
 	fmt.Fprintln(seen, enc.Stop(ctx, job))
@@ -256,103 +244,14 @@ func liveThrough(t *testing.T, cfg *configs.Config, seen *output) {
 	}
 }
 
-// TestSecretsComeOutNowhere runs the program with secrets in every form in which cameras and boxes have them, lets everything fail that can,
-// and looks for them wherever something comes out.
-func TestSecretsComeOutNowhere(t *testing.T) {
-	t.Parallel()
-	needFFmpeg(t)
-	var told output
-	people := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(&told, r.Body) }))
-	t.Cleanup(people.Close)
-	s := newSite(t, buildOncue(t))
-	s.env = []string{"HUSH=canary-of-a-reference", "CAM_URL=rtsp://127.0.0.1:1/canary-path/1"}
-	inputs := []string{
-		"rtsp://admin:canary-1@127.0.0.1:1/1", "rtsp://127.0.0.1:1/videoMain?usr=admin&pwd=canary-2", "rtsp://127.0.0.1:1/user=admin_password=canary-3_channel=1_stream=0.sdp",
-		"http://127.0.0.1:1/live.ts?access_token=canary-4", "http://127.0.0.1:1/a.m3u8?pass=canary-5", "http://u:canary-6@127.0.0.1:1/film.mp4",
-		"rtmp://127.0.0.1:1/live/cam?auth=canary-7", "srt://127.0.0.1:1?passphrase=canary-8-long&streamid=canary-9", "rtsp://127.0.0.1:1/${HUSH}/1", "${CAM_URL}",
-		"tcp://127.0.0.1:1?token=canary-10", "rtsp://127.0.0.1:1/1?u=admin&p=canary-11",
-	}
-	var encoders, streams strings.Builder
-	add := func(name, settings string) {
-		fmt.Fprintf(&encoders, "  %s: {%s}\n", name, settings)
-		fmt.Fprintf(&streams, "  %s: {encoder: %s, publish: \"rtmp://127.0.0.1:1/v2/pub/{stream}?token=canary-token\"}\n", name, name)
-	}
-	for i, in := range inputs {
-		add(fmt.Sprintf("cam%d", i), fmt.Sprintf("ffmpeg: {input: %q, video: copy, audio: none, stall_timeout: 2s}", in))
-	}
-	add("header", `ffmpeg: {input: "http://127.0.0.1:1/a.ts", input_args: [-headers, "Authorization: Bearer canary-header"], video: copy}`)
-	add("query", `http: {url: "http://127.0.0.1:1", retries: 0, auth: query, auth_name: k, auth_value: canary-value, start: {path: /s}, stop: {path: /p}, status: {path: "/t?pin=canary-pin", live: "true", stopped: "false"}}`)
-	add("fake", `fake: {start_error: "it said ${HUSH}"}`)
-	s.configure(fmt.Sprintf("encoders:\n%sstreams:\n%snotify: [{url: %q, secret: Y2FuYXJ5LW5vdGljZS1rZXk=}]\ndefaults: {start_timeout: 5s, restart: {initial: 1s, give_up_after: 2}}\n"+
-		"# canary-comment\n", encoders.String(), streams.String(), people.URL+"/canary-notify"))
-	s.start()
-	seen := &output{}
-	names := strings.FieldsFunc(encoders.String(), func(r rune) bool { return r == '\n' })
-	for i, line := range names {
-		names[i], _, _ = strings.Cut(strings.TrimSpace(line), ":")
-		s.hook(controller.HookAttempt, names[i])
-	}
-	failed := map[string]bool{}
-	s.await("each has failed once", func() bool {
-		for _, pid := range s.holders() { // the daemon's children; between fork and exec they look like the daemon
-			argv, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-			environ, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
-			if !bytes.HasPrefix(argv, []byte(s.binary)) {
-				fmt.Fprintf(seen, "%s\n%s\n", bytes.ReplaceAll(argv, []byte{0}, []byte(" ")), environ)
-			}
-		}
-		for _, name := range names {
-			v, ok := s.stream(name)
-			failed[name] = failed[name] || ok && (v.Phase == controller.PhaseBackoff || v.Phase == controller.PhaseFailed)
-		}
-		return len(failed) == len(names) && !slices.Contains(slices.Collect(maps.Values(failed)), false)
-	})
-	for _, name := range names {
-		for _, path := range []string{"", "/history?limit=100", "/log?lines=500"} {
-			_, text := s.get("/api/v1/streams/" + testAccount + "%2F" + name + path)
-			fmt.Fprintf(seen, "%s%s %s\n", name, path, text)
-		}
-	}
-	for _, path := range []string{"/status", "/metrics", "/api/v1/events"} {
-		_, text := s.get(path)
-		fmt.Fprintf(seen, "%s %s\n", path, text)
-	}
-	archive := filepath.Join(s.dir, "bundle.tar.gz")
-	for _, args := range [][]string{{"check", "-v"}, {"doctor"}, {"status"}, {"bundle", "-o", archive}} {
-		cmd := exec.Command(s.binary, append(args, "--config", s.config())...)
-		cmd.Env = append(os.Environ(), s.env...)
-		out, _ := cmd.CombinedOutput() // doctor finds what is broken
-		fmt.Fprintf(seen, "%s\n", out)
-	}
-	out, err := exec.Command("tar", "xzOf", archive).CombinedOutput()
-	if err != nil || !bytes.Contains(out, []byte("encoders:")) {
-		t.Errorf("the archive: %v: %s", err, out)
-	}
-	fmt.Fprintf(seen, "%s\n", out)
-	s.await("people are told", func() bool { told.mu.Lock(); defer told.mu.Unlock(); return told.Len() > 0 })
-	s.term()
-	told.mu.Lock()
-	fmt.Fprintf(seen, "%s\n%s\n", told.String(), s.log())
-	told.mu.Unlock()
-	err = filepath.WalkDir(s.data(), func(path string, d os.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() {
-			text, err := os.ReadFile(path)
-			fmt.Fprintf(seen, "%s: %s\n", path, text)
-			return err
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"/ffmpeg -nostdin", "oncue.db: ", "ffmpeg.log: ", "Impossible to open", "k=********", "it said ********", "failed"} {
-		if !strings.Contains(seen.String(), want) {
-			t.Errorf("there is no %q in what was looked at", want)
-		}
-	}
-	for line := range strings.Lines(seen.String()) {
-		if i := strings.Index(strings.ToLower(line), "canary"); i >= 0 {
-			t.Errorf("it came out: …%s", line[max(0, i-200):min(len(line), i+100)])
-		}
-	}
+// output is what people see, from several goroutines.
+type output struct {
+	mu sync.Mutex
+	bytes.Buffer
+}
+
+func (s *output) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.Buffer.Write(p)
 }

@@ -19,7 +19,7 @@ func examined(t *testing.T, encoders, streams string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "oncue.yaml")
 	text := fmt.Sprintf("data_dir: %s\naccounts: {A: {webhook_secrets: [%s]}}\nencoders:\n%sstreams:\n%s",
-		t.TempDir(), testSecret.Reveal(), encoders, streams)
+		t.TempDir(), exampleSecret.Reveal(), encoders, streams)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -20,9 +20,12 @@ import (
 
 	"github.com/oncue/oncue/cmd/oncue/daemon"
 	"github.com/oncue/oncue/configs"
+	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/controller/millicast"
 	"github.com/oncue/oncue/store"
 )
+
+var exampleSecret = secret.New("c2VjcmV0LWtleS1mb3ItdGVzdHM=")
 
 // suppliedOptions is the real loader with a value for every reference that a text of ours may hold.
 func suppliedOptions() configs.Options {
@@ -31,7 +34,7 @@ func suppliedOptions() configs.Options {
 		Env: func(name string) (string, bool) {
 			switch {
 			case strings.HasSuffix(name, "_WEBHOOK_SECRET"):
-				return testSecret.Reveal(), true
+				return exampleSecret.Reveal(), true
 			case strings.HasSuffix(name, "_URL"):
 				return "https://people.example.com/notices", true
 			}
@@ -82,7 +85,7 @@ func TestExpressionsOfTheExample(t *testing.T) {
 	}
 	for _, expression := range written {
 		config := fmt.Sprintf(`{accounts: {A: {webhook_secrets: [%q]}}, streams: {s: {encoder: e}}, encoders: {e: {http: {url: "http://h",
-			start: {path: /a}, stop: {path: /b}, status: {path: /c, live: '%s', stopped: "true"}}}}}`, testSecret.Reveal(), expression)
+			start: {path: /a}, stop: {path: /b}, status: {path: /c, live: '%s', stopped: "true"}}}}}`, exampleSecret.Reveal(), expression)
 		if _, _, err := suppliedOptions().Parse("x.yaml", []byte(config)); err != nil {
 			t.Errorf("%s: %v", expression, err)
 		}

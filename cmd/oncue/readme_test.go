@@ -258,7 +258,7 @@ func TestReadmeConfigurations(t *testing.T) {
 				whole += part + ":\n" + fmt.Sprintf(format, args...)
 			}
 		}
-		add("accounts", "  ABC123: {webhook_secrets: [%s]}\n", testSecret.Reveal())
+		add("accounts", "  ABC123: {webhook_secrets: [%s]}\n", exampleSecret.Reveal())
 		add("encoders", "  lobby-cam: {fake: {}}\n")
 		_ = yaml.Unmarshal([]byte(whole), &parts) // only mappings of mappings are wanted
 		streams := ""

@@ -1,4 +1,4 @@
-package main
+package systemtest
 
 import (
 	"flag"
@@ -132,7 +132,7 @@ func (r *report) String() string {
 	return text.String()
 }
 
-// badDisk makes the site's next processes see a disk with faults, set in the environment; see testdata/e2e/disk.c.
+// badDisk makes the site's next processes see a disk with faults, set in the environment; see testdata/disk.c.
 func (c *chaos) badDisk(env ...string) {
 	c.Helper()
 	compiler, err := exec.LookPath("cc")
@@ -140,7 +140,7 @@ func (c *chaos) badDisk(env ...string) {
 		c.Skip("needs a C compiler: ", err)
 	}
 	library := filepath.Join(c.TempDir(), "disk.so")
-	if out, err := exec.Command(compiler, "-shared", "-fPIC", "-O1", "-o", library, "testdata/e2e/disk.c", "-ldl").CombinedOutput(); err != nil {
+	if out, err := exec.Command(compiler, "-shared", "-fPIC", "-O1", "-o", library, "testdata/disk.c", "-ldl").CombinedOutput(); err != nil {
 		c.Fatalf("compile the disk with faults: %v\n%s", err, out)
 	}
 	c.site.env = append(env, "LD_PRELOAD="+library)

@@ -1,4 +1,4 @@
-package main
+package systemtest
 
 import (
 	"context"
@@ -320,7 +320,7 @@ func benchPackages(t *testing.T, table *table) {
 		{"encoders/ffmpeg", "FirstFrame", "5x"},
 		{"encoders/ffmpeg", "Children", "1x"},
 	} {
-		out, err := exec.Command("go", "test", "-run", "^$", "-bench", b.name, "-benchtime", b.times, "-timeout", "20m", "../../"+b.folder).CombinedOutput()
+		out, err := exec.Command("go", "test", "-run", "^$", "-bench", b.name, "-benchtime", b.times, "-timeout", "20m", "../../../"+b.folder).CombinedOutput()
 		if err != nil {
 			t.Errorf("%s of %s: %v\n%s", b.name, b.folder, err, out)
 			continue

@@ -1,4 +1,4 @@
-package main
+package systemtest
 
 import (
 	"bufio"
@@ -52,7 +52,7 @@ func buildOncue(t testing.TB, flags ...string) string {
 	if raceDetector() && flags == nil {
 		args = append(args, "-race")
 	}
-	if out, err := exec.Command("go", append(args, ".")...).CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", append(args, "..")...).CombinedOutput(); err != nil {
 		t.Fatalf("build oncue: %v\n%s", err, out)
 	}
 	return path
