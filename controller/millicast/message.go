@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
 	"net/http"
 	"strconv"
 	"strings"
@@ -76,23 +77,28 @@ type FeedData struct {
 	Active    bool   `json:"active"`
 	SourceID  string `json:"sourceId,omitzero"`
 	Priority  *int   `json:"priority,omitempty"`
+
+	SimulcastID *string `json:"simulcastId,omitempty"`
 }
 
 // MediaData is the data of an event of a clip or a recording that the platform made.
 type MediaData struct {
-	MediaAssetID string `json:"mediaAssetId"`
-	Kind         string `json:"type"` // "clip" or "recording"
-	StreamName   string `json:"streamName"`
-	StreamID     string `json:"streamId"`
-	StartTime    string `json:"startTime"` // RFC 3339
+	MediaAssetID string         `json:"mediaAssetId"` // 32 hexadecimal digits
+	TokenID      int            `json:"tokenId,omitzero"`
+	StreamName   string         `json:"streamName"`
+	StreamID     string         `json:"streamId"`
+	StartTime    int64          `json:"startTime"` // epoch milliseconds
+	Metadata     map[string]any `json:"metadata,omitempty"`
+	Kind         string         `json:"type"`                // "clip" or "recording"
+	Expiration   int64          `json:"expiration,omitzero"` // epoch milliseconds
 }
 
-// RecordingData is the data of the platform's older recording events.
+// RecordingData is the data of the platform's older recording events, which are deprecated.
 type RecordingData struct {
-	RecordFileID string `json:"recordFileId"`
-	TokenID      string `json:"tokenId"`
+	RecordFileID int    `json:"recordFileId"`
+	TokenID      int    `json:"tokenId"`
 	StreamName   string `json:"streamName"`
-	RecordedOn   string `json:"recordedOn"` // RFC 3339
+	RecordedOn   int64  `json:"recordedOn"` // epoch milliseconds
 }
 
 // TranscoderData is the data of a transcoder event. It names no stream.
@@ -100,9 +106,12 @@ type TranscoderData struct {
 	TranscoderID   string `json:"transcoderId"`
 	TranscoderName string `json:"transcoderName"`
 	Cluster        string `json:"cluster"`
-	CreatedOn      string `json:"createdOn"` // RFC 3339
-	Status         string `json:"status"`
+	CreatedOn      string `json:"createdOn"` // RFC 3339, whole seconds
+	Status         string `json:"status"`    // "Active", "Shutdown" or "Deleted"
 }
+
+// transcoderStatus is the state that each event of a transcoder tells.
+var transcoderStatus = map[string]string{"ACTIVE": "Active", "STOPPED": "Shutdown", "DELETED": "Deleted"}
 
 // ViewerMessage says that viewers came or went: HookAttempt, HookFirstViewer or HookNoViewers.
 func ViewerMessage(kind controller.HookKind, account, name string, sent time.Time) Message {
@@ -154,7 +163,6 @@ func NewMessage(event, account, name, id string, sent time.Time) (Message, error
 		if !strings.EqualFold(event, e.event) && !strings.EqualFold(event, e.typ+"."+e.event) {
 			continue
 		}
-		at := sent.UTC().Format(time.RFC3339)
 		switch e.typ {
 		case TypeViewers:
 			return ViewerMessage(controller.HookKind(e.event), account, name, sent), nil
@@ -162,15 +170,27 @@ func NewMessage(event, account, name, id string, sent time.Time) (Message, error
 			feed := controller.Feed{ID: id, Started: sent, Ended: sent}
 			return FeedMessage(controller.HookKind(e.event), account, name, feed, sent), nil
 		case TypeMedia:
-			return Message{e.typ, e.event, sent, MediaData{id, "recording", name, account + "/" + name, at}}, nil
+			return Message{e.typ, e.event, sent, MediaData{
+				MediaAssetID: id, TokenID: 1, StreamName: name, StreamID: account + "/" + name,
+				StartTime: sent.UnixMilli(), Kind: "recording",
+			}}, nil
 		case TypeTranscoder:
-			return Message{e.typ, e.event, sent, TranscoderData{id, name, "auto", at, e.event}}, nil
+			at := sent.UTC().Format(time.RFC3339)
+			return Message{e.typ, e.event, sent, TranscoderData{id, name, "auto", at, transcoderStatus[e.event]}}, nil
 		default:
-			return Message{e.typ, e.event, sent, RecordingData{id, "", name, at}}, nil
+			return Message{e.typ, e.event, sent, RecordingData{wholeID(id), 1, name, sent.UnixMilli()}}, nil
 		}
 	}
 	return Message{}, fmt.Errorf("the platform sends no event %q; known are %s",
 		event, strings.Join(EventNames(), ", "))
+}
+
+// wholeID makes a whole number of an id that somebody chose, always the same one.
+func wholeID(id string) int {
+	if n, err := strconv.Atoi(id); err == nil {
+		return n
+	}
+	return int(crc32.ChecksumIEEE([]byte(id)))
 }
 
 // NewRequest makes the POST that carries body to a receiver, signed with key. For a thumbnail, add
