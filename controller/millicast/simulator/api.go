@@ -29,10 +29,25 @@ func (s *Simulator) Handler() http.Handler {
 		"GET /api/monitoring/summary/{stream}": s.getSummary,
 		"POST /api/stream/stop":                s.stopStream,
 		"POST /api/thumbnails":                 s.demandThumbnail,
+		"POST /api/stream/reprioritize":        s.reprioritize,
+		"POST /api/publish_token":              s.createToken,
+		"GET /api/publish_token/list":          s.listTokens,
+		"GET /api/publish_token/list_by_name":  s.listTokensByName,
+		"GET /api/publish_token/active":        s.activeTokens,
+		"GET /api/publish_token/active/all":    s.allActiveTokens,
+		"PATCH /api/publish_token/disable":     s.disableTokens,
+		"GET /api/publish_token/{id}":          s.getToken,
+		"PUT /api/publish_token/{id}":          s.updateToken, // version 1, deprecated
+		"PUT /api/v2/publish_token/{id}":       s.updateToken,
+		"DELETE /api/publish_token/{id}":       s.deleteToken,
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			r.Body = http.MaxBytesReader(w, r.Body, maxRequest)
 			data, err := serve(r)
+			if no, ok := errors.AsType[refusal](err); ok {
+				respond(w, http.StatusBadRequest, failure{"fail", no.data})
+				return
+			}
 			if err != nil {
 				respond(w, http.StatusBadRequest, failure{"fail", err.Error()})
 				return

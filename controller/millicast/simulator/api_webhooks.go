@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/oncue/oncue/controller"
 	"github.com/oncue/oncue/controller/millicast"
@@ -91,7 +92,7 @@ func (w *webhook) applyFilter(raw json.RawMessage) error {
 	if text == nil {
 		return w.setFilter("")
 	}
-	if len(*text) < 1 || len(*text) > maxFilter {
+	if n := utf8.RuneCountInString(*text); n < 1 || n > maxFilter {
 		return fmt.Errorf("filter must have 1 to %d characters", maxFilter)
 	}
 	if _, err := regexp.Compile(*text); err != nil {
@@ -231,29 +232,20 @@ func (s *Simulator) testWebhooks(r *http.Request) (any, error) {
 		feed := controller.Feed{ID: newFeedID(), Started: s.now()}
 		s.sendMessage(aboutFeeds, stream, millicast.FeedMessage(controller.HookFeedStarted, s.set.Account, stream, feed, s.now()))
 	case "Media":
-		return s.sendTest(aboutMedia, stream, "media.completed")
+		return true, s.announce("media.completed", stream)
 	case "Recordings":
-		return s.sendTest(aboutRecordings, stream, "recording.completed")
+		return true, s.announce("recording.completed", stream)
 	case "Transcoder":
-		return s.sendTest(aboutTranscoders, transcoder, "transcoder.ACTIVE")
+		return true, s.announce("transcoder.ACTIVE", transcoder)
 	case "Thumbnail":
 		picture, err := testCard(r.Context(), nil)
 		if err != nil {
 			return nil, err
 		}
-		s.sendThumbnail(stream, newFeedID(), picture)
+		s.sendThumbnail(stream, newFeedID(), 1, picture)
 	default:
 		return nil, fmt.Errorf("no webhook type %q", kind)
 	}
-	return true, nil
-}
-
-func (s *Simulator) sendTest(about subject, name, event string) (any, error) {
-	m, err := millicast.NewMessage(event, s.set.Account, name, newFeedID(), s.now())
-	if err != nil {
-		return nil, err
-	}
-	s.sendMessage(about, name, m)
 	return true, nil
 }
 

@@ -86,7 +86,7 @@ func (h *hooks) send(n notice) {
 		return
 	}
 	for _, w := range h.list {
-		if !w.wants(n.about, n.stream) {
+		if !w.wants(n.about, n.stream, h.whole) {
 			continue
 		}
 		d := Delivery{Webhook: w.ID, Type: n.typ, Event: n.event, Stream: n.stream, Body: n.body}

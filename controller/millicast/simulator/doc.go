@@ -15,10 +15,12 @@
 //
 // The files:
 //
-//	simulator.go, settings.go, stream.go       the platform, how it behaves, one stream of it
-//	ingest.go, feed.go, dump.go, thumbnail.go  publishers and what becomes of their media
-//	viewer.go, truth.go                        viewers, and what is really so
-//	webhook.go, hooks.go, deliver.go           hooks on their way
-//	api.go, api_streams.go, api_webhooks.go    the REST API
-//	api_faults.go                              what goes wrong with it
+//	simulator.go, settings.go, stream.go         the platform, how it behaves, one stream of it
+//	ingest.go, token.go                          who may publish
+//	contribution.go, feed.go                     what a URL asks for, and which feed is on the air
+//	dump.go, thumbnail.go, recording.go          what becomes of the media
+//	viewer.go, truth.go                          viewers, and what is really so
+//	webhook.go, hooks.go, deliver.go             hooks on their way
+//	api.go, api_streams.go, api_webhooks.go, api_tokens.go   the REST API
+//	api_faults.go                                what goes wrong with it
 package simulator

@@ -40,8 +40,9 @@ func (k *sink) take(t rtmp.Tag, setup map[rtmp.TagKind]rtmp.Tag) bool {
 	return true
 }
 
-// Dump writes a stream's first open feed to w as FLV, from its next keyframe until the feed ends, ctx ends or a write fails; only the last is an
-// error. w is written to from the publisher's goroutine: a slow one slows the publisher.
+// Dump writes the feed of a stream that is on the air to w as FLV, from its next keyframe until it is
+// not on the air any more, ctx ends or a write fails; only the last is an error. w is written to from
+// the publisher's goroutine: a slow one slows the publisher.
 func (s *Simulator) Dump(ctx context.Context, name string, w io.Writer) error {
 	s.mu.Lock()
 	st := s.streams[name]
@@ -49,7 +50,7 @@ func (s *Simulator) Dump(ctx context.Context, name string, w io.Writer) error {
 		s.mu.Unlock()
 		return fmt.Errorf("dump of stream %q: it is not live", name)
 	}
-	f := st.feeds[0]
+	f := st.onAir()[0]
 	flv := rtmp.NewFLVWriter(w)
 	k := &sink{write: flv.WriteTag, done: make(chan error, 1)}
 	f.mu.Lock()

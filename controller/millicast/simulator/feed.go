@@ -14,14 +14,18 @@ import (
 	"github.com/oncue/oncue/controller/millicast/simulator/rtmp"
 )
 
-// Feed is one publisher's connection as the platform sees it. Times are the machine's clock, exact; hooks tell them in milliseconds and
-// by the platform's clock.
+// Feed is one publisher's connection as the platform sees it. Times are this host's clock, exact;
+// hooks tell them in milliseconds and by the platform's clock.
 type Feed struct {
-	ID       string
-	Stream   string // name
-	SourceID string
-	Priority *int
-	Remote   string // the publisher's address; "" for a feed of OpenFeed
+	ID          string
+	Stream      string // name
+	SourceID    string
+	SimulcastID *string // nil: it is no layer of a multi-bitrate contribution
+	Priority    *int    // of the URL, else of the token; nil: the lowest
+	TokenID     int     // of the publishing token; 0 without one
+	Remote      string  // the publisher's address; "" for a feed of OpenFeed
+
+	OnAir bool // viewers get it, and not another one of its source; false once it has ended
 
 	Connected  time.Time // TCP was accepted
 	Started    time.Time // the publish command was accepted
@@ -37,9 +41,12 @@ type Feed struct {
 
 // feed is a feed and how the simulator holds on to it.
 type feed struct {
-	stream    *stream
-	publisher *rtmp.Publisher // nil for a feed of OpenFeed
-	thumbnail *time.Timer     // guarded by Simulator.mu
+	stream     *stream
+	publisher  *rtmp.Publisher // nil for a feed of OpenFeed
+	thumbnail  *time.Timer     // guarded by Simulator.mu
+	thumbnails bool            // its token wants them each 30 s
+	recorded   bool
+	recordFile int // id of its recording by the older hooks
 
 	mu    sync.Mutex // guards the rest; taken after Simulator.mu
 	seen  Feed
@@ -48,9 +55,16 @@ type feed struct {
 	sinks []*sink
 }
 
-func newFeed(st *stream, p *rtmp.Publisher, source string, priority *int) *feed {
-	f := &feed{stream: st, publisher: p, setup: make(map[rtmp.TagKind]rtmp.Tag)}
-	f.seen = Feed{ID: newFeedID(), Stream: st.name, SourceID: source, Priority: priority, Started: time.Now()}
+// newFeed makes a feed that is not open yet. p and t may be nil.
+func newFeed(st *stream, p *rtmp.Publisher, c contribution, t *token) *feed {
+	f := &feed{stream: st, publisher: p, setup: make(map[rtmp.TagKind]rtmp.Tag), thumbnails: true}
+	f.seen = Feed{
+		ID: newFeedID(), Stream: st.name, SourceID: c.source, SimulcastID: c.simulcast, Priority: c.priority,
+		Started: time.Now(),
+	}
+	if t != nil {
+		f.apply(t, c)
+	}
 	if p != nil {
 		f.seen.Remote, f.seen.Connected, f.seen.Started = p.Remote, p.Connected, p.Published
 		f.seen.KeySum = sha256.Sum256([]byte(p.Key.Reveal()))
@@ -72,7 +86,9 @@ func (f *feed) snapshot() Feed {
 	return f.seen
 }
 
-func (f *feed) id() string { return f.seen.ID } // never changes
+// These never change once the feed is open.
+func (f *feed) id() string   { return f.seen.ID }
+func (f *feed) tokenID() int { return f.seen.TokenID }
 
 // connected reports whether the publisher's connection is there, read from or not.
 func (f *feed) connected() bool { return f.publisher != nil && f.publisher.Open() }
@@ -85,13 +101,16 @@ func (f *feed) stop() {
 
 var errTakenOver = errors.New("another publisher took over")
 
-// startFeed adds a feed, which takes over from one with the same source and priority, and returns that one for the caller to disconnect once
-// mu is free. Called with mu held.
+// startFeed adds a feed, which overwrites the one that has its slot, and returns that one for the
+// caller to disconnect once mu is free. The only hooks of a change between main and backup are those
+// of the feeds that come and go: none tells who is on the air. Called with mu held.
 func (s *Simulator) startFeed(f *feed) (old *feed) {
 	st := f.stream
-	for _, other := range st.feeds {
-		if other.seen.SourceID == f.seen.SourceID && samePriority(other.seen.Priority, f.seen.Priority) {
-			old = other
+	if !s.behaviour.OverwrittenStays {
+		for _, other := range st.feeds {
+			if sameSlot(&other.seen, &f.seen) {
+				old = other
+			}
 		}
 	}
 	wasLive := st.live()
@@ -109,9 +128,25 @@ func (s *Simulator) startFeed(f *feed) (old *feed) {
 	if old != nil && !s.behaviour.EndedFirst {
 		s.endFeed(old, errTakenOver)
 	}
+	st.switchOver()
 	s.scheduleThumbnail(f)
+	s.startRecording(f)
 	s.changed.notify()
 	return old
+}
+
+// switchOver notes which feeds are on the air, and ends the dumps of those that are not any more.
+// The real platform takes a time that depends on the protocol (source: the vendor's documentation,
+// "Redundant Ingest"); here it is at once. Called with Simulator.mu held.
+func (st *stream) switchOver() {
+	shown := st.onAir()
+	for _, f := range st.feeds {
+		f.mu.Lock()
+		if f.seen.OnAir = slices.Contains(shown, f); !f.seen.OnAir {
+			f.endSinks()
+		}
+		f.mu.Unlock()
+	}
 }
 
 // endFeed closes an open feed; it does nothing to one that ended before. Called with mu held.
@@ -124,7 +159,7 @@ func (s *Simulator) endFeed(f *feed, cause error) {
 	st.feeds = slices.Delete(st.feeds, at, at+1)
 	f.stop()
 	f.mu.Lock()
-	f.seen.Ended = time.Now()
+	f.seen.Ended, f.seen.OnAir = time.Now(), false
 	if cause != nil {
 		f.seen.Cause = cause.Error()
 	}
@@ -135,32 +170,34 @@ func (s *Simulator) endFeed(f *feed, cause error) {
 	}
 	st.past = append(st.past, f.snapshot())
 	s.sendFeed(controller.HookFeedEnded, f)
+	st.switchOver()
 	if !st.live() {
 		s.goDark(st)
 	}
+	s.endRecording(f)
 	s.changed.notify()
-}
-
-func samePriority(a, b *int) bool {
-	if a == nil || b == nil {
-		return a == b
-	}
-	return *a == *b
 }
 
 func (s *Simulator) sendFeed(kind controller.HookKind, f *feed) {
 	seen := f.snapshot()
-	told := controller.Feed{ID: seen.ID, SourceID: seen.SourceID, Priority: seen.Priority, Started: seen.Started.Add(s.behaviour.Skew)}
+	told := controller.Feed{
+		ID: seen.ID, SourceID: seen.SourceID, Priority: seen.Priority, Started: seen.Started.Add(s.behaviour.Skew),
+	}
 	if !seen.Ended.IsZero() {
 		told.Ended = seen.Ended.Add(s.behaviour.Skew)
 	}
-	s.sendMessage(aboutFeeds, seen.Stream, millicast.FeedMessage(kind, s.set.Account, seen.Stream, told, s.now()))
+	m := millicast.FeedMessage(kind, s.set.Account, seen.Stream, told, s.now())
+	data := m.Data.(millicast.FeedData)
+	data.SimulcastID = seen.SimulcastID
+	m.Data = data
+	s.sendMessage(aboutFeeds, seen.Stream, m)
 }
 
-// OpenFeed starts a feed without a publisher, for tests whose encoder sends no media, and returns its id. It takes over as any feed does.
+// OpenFeed starts a feed without a publisher and without a token, for tests whose encoder sends no
+// media, and returns its id. It takes over as any feed does.
 func (s *Simulator) OpenFeed(name, source string, priority *int) (id string) {
 	s.mu.Lock()
-	f := newFeed(s.stream(name), nil, source, priority)
+	f := newFeed(s.stream(name), nil, contribution{source: source, priority: priority}, nil)
 	old := s.startFeed(f)
 	s.mu.Unlock()
 	old.disconnect(errTakenOver)

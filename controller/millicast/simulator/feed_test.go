@@ -25,13 +25,18 @@ func program(t *testing.T, name string) string {
 	return path
 }
 
-// publish runs an ffmpeg that publishes a test picture and a tone until it is ended, and returns it with its stderr.
+// testPicture are the arguments of an ffmpeg that publishes a test picture and a tone without end.
+func testPicture(url string) []string {
+	line := "-nostdin -v warning -re -f lavfi -i testsrc2=s=320x180:r=25 -f lavfi -i sine=r=48000 " +
+		"-c:v libx264 -preset ultrafast -tune zerolatency -g 25 -threads 1 -c:a aac -tcp_nodelay 1 -f flv"
+	return append(strings.Fields(line), url)
+}
+
+// publish runs an ffmpeg that publishes until it is ended, and returns it with its stderr.
 func publish(t *testing.T, url string) (*exec.Cmd, *bytes.Buffer) {
 	t.Helper()
 	stderr := &bytes.Buffer{}
-	line := "-nostdin -v warning -re -f lavfi -i testsrc2=s=320x180:r=25 -f lavfi -i sine=r=48000 " +
-		"-c:v libx264 -preset ultrafast -tune zerolatency -g 25 -threads 1 -c:a aac -tcp_nodelay 1 -f flv"
-	cmd := exec.Command(program(t, "ffmpeg"), append(strings.Fields(line), url)...)
+	cmd := exec.Command(program(t, "ffmpeg"), testPicture(url)...)
 	cmd.Stderr = stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -55,6 +55,7 @@ type hooks struct {
 	mu     sync.Mutex // guards the rest
 	closed bool
 	faults HookFaults
+	whole  bool // see Behaviour.WholeFilter
 	random *rand.Rand
 	list   []*webhook // by id
 	lastID int
@@ -73,6 +74,7 @@ func newHooks(ctx context.Context, set Settings, notify func()) *hooks {
 		client: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 		notify: notify,
 		faults: set.Hooks,
+		whole:  set.Behaviour.WholeFilter,
 		random: rand.New(rand.NewPCG(set.Seed, 1)),
 		lastID: 99,
 		lines:  make(map[lineKey]*line),
@@ -152,7 +154,7 @@ func (h *hooks) all() []Webhook {
 func (h *hooks) wanted(about subject, name string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return slices.ContainsFunc(h.list, func(w *webhook) bool { return w.wants(about, name) })
+	return slices.ContainsFunc(h.list, func(w *webhook) bool { return w.wants(about, name, h.whole) })
 }
 
 // SetHookFaults changes what happens to deliveries, from now on.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"maps"
 	"slices"
-	"strconv"
 
 	"github.com/oncue/oncue/controller/millicast/simulator/rtmp"
 )
@@ -13,16 +12,17 @@ import (
 type ingest struct{ *Simulator }
 
 func (s ingest) Publish(p *rtmp.Publisher) error {
-	priority, err := parsePriority(p.Priority)
+	c, err := parseContribution(p.Params)
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
-	if err := s.admit(p); err != nil {
+	t, err := s.admit(p)
+	if err != nil {
 		s.mu.Unlock()
 		return err
 	}
-	f := newFeed(s.stream(p.Name), p, p.SourceID, priority)
+	f := newFeed(s.stream(p.Name), p, c, t)
 	p.Owner = f
 	old := s.startFeed(f)
 	s.mu.Unlock()
@@ -30,31 +30,18 @@ func (s ingest) Publish(p *rtmp.Publisher) error {
 	return nil
 }
 
-func parsePriority(text string) (*int, error) {
-	if text == "" {
-		return nil, nil
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		return nil, errors.New("priority is not a whole number")
-	}
-	return &n, nil
-}
-
-// admit says no in the words that the publisher will see.
-func (s ingest) admit(p *rtmp.Publisher) error {
+// admit returns the token that lets a publisher in, nil where none is needed, or says no in the
+// words that the publisher will see.
+func (s ingest) admit(p *rtmp.Publisher) (*token, error) {
 	for _, name := range []string{p.Name, ""} {
 		if words := s.refusals[name]; words != "" {
-			return errors.New(words)
+			return nil, errors.New(words)
 		}
 	}
 	if s.closed {
-		return rtmp.ErrClosed
+		return nil, rtmp.ErrClosed
 	}
-	if s.set.Token.Set() && !s.set.Token.Equal(p.Token.Reveal()) {
-		return errors.New("wrong publishing token")
-	}
-	return nil
+	return s.tokens.admit(p, s.now(), !s.behaviour.RTMPSkipsIPs)
 }
 
 func (s ingest) Unpublish(p *rtmp.Publisher, cause error) {

@@ -30,7 +30,7 @@ type Settings struct {
 	Account   string       // account id; "ABC123" if empty
 	Secret    secret.Value // webhook secret of the first webhook, base64; random if not set
 	APISecret secret.Value // what the REST API takes as Bearer; random if not set
-	Token     secret.Value // publishing token of every stream; any is taken if not set
+	Token     secret.Value // first publishing token, for every stream and with thumbnails; see [Token] for what is taken if it is not set
 
 	WebhookURL string // the first webhook, for feed and viewer events; none if empty
 	Thumbnails bool   // the first webhook gets thumbnails too, and the platform takes one of every live feed each 30 s
@@ -65,6 +65,10 @@ type Settings struct {
 // Behaviour is what the vendor does not document. The zero value is the simulator's own choice; a controller must be right either way.
 type Behaviour struct {
 	EndedFirst             bool          // at a take-over, ended(old) goes out before started(new)
+	OverwrittenStays       bool          // a feed that another one overwrites stays connected, and is shown again when that one ends
+	RTMPSkipsIPs           bool          // what a token says of IP addresses does not matter over RTMP: the vendor does not support it there
+	RevokingCuts           bool          // disabling a token, or making it anew, disconnects its publishers, as deleting it always does
+	WholeFilter            bool          // a webhook's filter must match the whole name, and not only a part of it
 	FirstViewerOnce        bool          // FirstViewerConnection only once per broadcast, not again when viewers return to it
 	NoViewersAfterAttempts bool          // NoActiveViewers also when viewers gave up without ever getting in
 	PageAfterStart         bool          // the webhook list begins behind startingId instead of at it

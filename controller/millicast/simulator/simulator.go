@@ -36,7 +36,10 @@ type Simulator struct {
 	behaviour Behaviour
 	streams   map[string]*stream
 	refusals  map[string]string // by stream name, "" for all
+	tokens    tokens
 	crowd     crowd
+
+	recordFiles int // that were begun: the last id
 }
 
 // Start brings a platform up. It ends with Close, or with ctx.
@@ -49,6 +52,11 @@ func Start(ctx context.Context, set Settings) (*Simulator, error) {
 		behaviour: set.Behaviour,
 		streams:   make(map[string]*stream),
 		refusals:  make(map[string]string),
+	}
+	if set.Token.Set() {
+		if _, err := s.AddToken(firstToken(set.Token)); err != nil {
+			return nil, err
+		}
 	}
 	s.apiFaults.now, s.apiFaults.random = set.API, rand.New(rand.NewPCG(set.Seed, 2))
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -148,6 +156,9 @@ func (s *Simulator) SetBehaviour(b Behaviour) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.behaviour = b
+	s.hooks.mu.Lock()
+	defer s.hooks.mu.Unlock()
+	s.hooks.whole = b.WholeFilter
 }
 
 // Wait returns nil once condition is true, or ctx's error. It asks again whenever something happens on the platform, and every 50 ms for what

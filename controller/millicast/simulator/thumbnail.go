@@ -11,6 +11,7 @@ import (
 	"image/jpeg"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/oncue/oncue/controller/millicast"
@@ -22,7 +23,7 @@ const snapshotTimeout = 30 * time.Second
 
 // scheduleThumbnail takes a thumbnail of an open feed each 30 s, if the settings say so. Called with mu held.
 func (s *Simulator) scheduleThumbnail(f *feed) {
-	if !s.set.Thumbnails || s.closed || !slices.Contains(f.stream.feeds, f) {
+	if !s.set.Thumbnails || !f.thumbnails || s.closed || !slices.Contains(f.stream.feeds, f) {
 		return
 	}
 	f.thumbnail = s.after(thumbnailPeriod, func() {
@@ -46,7 +47,7 @@ func (s *Simulator) takeThumbnail(f *feed, then func()) {
 		case err != nil:
 			s.set.Log.Warn("simulator: no thumbnail", "stream", f.stream.name, "error", err)
 		default:
-			s.sendThumbnail(f.stream.name, f.id(), picture)
+			s.sendThumbnail(f.stream.name, f.id(), f.tokenID(), picture)
 		}
 	})
 }
@@ -70,17 +71,14 @@ func (s *Simulator) picture(f *feed) ([]byte, error) {
 }
 
 // sendThumbnail sends a picture to the webhooks that want it. Called with mu held.
-func (s *Simulator) sendThumbnail(name, feedID string, picture []byte) {
+func (s *Simulator) sendThumbnail(name, feedID string, tokenID int, picture []byte) {
 	header := make(http.Header)
-	millicast.ThumbnailHeader(header, s.set.Account, name, feedID, thumbnailToken, s.now())
+	millicast.ThumbnailHeader(header, s.set.Account, name, feedID, strconv.Itoa(tokenID), s.now())
 	s.hooks.send(notice{
 		about: aboutThumbnails, typ: millicast.TypeThumbnail, stream: name,
 		contentType: millicast.ContentJPEG, body: picture, header: header,
 	})
 }
-
-// thumbnailToken is the id of the publishing token, which the simulated account has one of.
-const thumbnailToken = "1"
 
 // keyframeFLV returns the last keyframe with what its decoder needs, as an FLV file; nil when there is none.
 func (f *feed) keyframeFLV() []byte {
@@ -117,7 +115,7 @@ func (s *Simulator) thumbnailNow(name string) error {
 	}
 	st.pictures = append(st.pictures, now)
 	if !s.closed {
-		s.takeThumbnail(st.feeds[0], func() {})
+		s.takeThumbnail(st.onAir()[0], func() {})
 	}
 	return nil
 }

@@ -26,18 +26,22 @@ type Webhook struct {
 type webhook struct {
 	Webhook
 	filter   *regexp.Regexp
-	timeouts int // deliveries in a row that timed out
+	whole    *regexp.Regexp // the filter, for the whole name
+	timeouts int            // deliveries in a row that timed out
 }
 
 // setFilter compiles the filter; it says nothing of its length, which is the API's to check.
 func (w *webhook) setFilter(text string) error {
-	w.Filter, w.filter = text, nil
+	w.Filter, w.filter, w.whole = text, nil, nil
 	if text == "" {
 		return nil
 	}
 	filter, err := regexp.Compile(text)
-	w.filter = filter
-	return err
+	if err != nil {
+		return err
+	}
+	w.filter, w.whole = filter, regexp.MustCompile("^(?:"+text+")$")
+	return nil
 }
 
 // subject is what a hook is about, and so which webhooks want it.
@@ -52,12 +56,21 @@ const (
 	aboutRecordings
 )
 
-func (w *webhook) wants(about subject, name string) bool {
+// wants reports whether the webhook takes hooks of a subject about a name: that of the stream, or of
+// the transcoder for a transcoder's hooks. "A filter is a regular expression. Only events matching
+// the filter will be sent to the webhook" (source: the vendor's documentation, "Webhooks", which
+// lists feeds, media, thumbnail, viewerConnection and transcoder; that the deprecated recording hooks
+// are filtered too is inferred, and whether the whole name must match is not documented).
+func (w *webhook) wants(about subject, name string, whole bool) bool {
 	on := [...]bool{
 		aboutFeeds: w.Feeds, aboutViewers: w.Viewers, aboutThumbnails: w.Thumbnails,
 		aboutTranscoders: w.Transcoders, aboutMedia: w.Media, aboutRecordings: w.Recordings,
 	}[about]
-	return on && (w.filter == nil || w.filter.MatchString(name))
+	filter := w.filter
+	if whole {
+		filter = w.whole
+	}
+	return on && (filter == nil || filter.MatchString(name))
 }
 
 // disabled reports whether the webhook is disabled now, and forgets a time that is over.

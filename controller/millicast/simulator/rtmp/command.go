@@ -1,7 +1,9 @@
 package rtmp
 
 import (
+	"encoding/base64"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/url"
@@ -125,22 +127,45 @@ func newPublisher(c *conn, playpath string) (*Publisher, error) {
 	if plain, err := url.PathUnescape(name); err == nil {
 		name = plain
 	}
-	values, err := url.ParseQuery(query)
+	params, err := url.ParseQuery(query)
 	if err != nil {
 		return nil, errors.New("the part of the stream key after ? is not a query")
 	}
 	if name == "" {
 		return nil, errors.New("the stream key names no stream")
 	}
+	token, err := takeToken(params)
+	if err != nil {
+		return nil, err
+	}
 	return &Publisher{
 		Name:      name,
 		Key:       secret.New(playpath),
-		Token:     secret.New(values.Get("token")),
-		SourceID:  values.Get("sourceId"),
-		Priority:  values.Get("priority"),
+		Token:     token,
+		Params:    params,
 		Remote:    c.nc.RemoteAddr().String(),
 		Connected: c.connected,
 		Published: time.Now(),
 		conn:      c,
 	}, nil
+}
+
+// takeToken removes the token from the parameters. The platform takes it as token, hexadecimal, or
+// as t, the same bytes in base64url without padding, and not both at once (source: the vendor's
+// documentation, "Publishing Parameters").
+func takeToken(params url.Values) (secret.Value, error) {
+	token, short := params.Get("token"), params.Get("t")
+	params.Del("token")
+	params.Del("t")
+	if short == "" {
+		return secret.New(token), nil
+	}
+	if token != "" {
+		return secret.Value{}, errors.New("the stream key has both token and t: one is enough")
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(short, "="))
+	if err != nil {
+		return secret.Value{}, errors.New("the parameter t of the stream key is not base64url")
+	}
+	return secret.New(hex.EncodeToString(raw)), nil
 }

@@ -1,6 +1,7 @@
 package rtmp
 
 import (
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,10 +13,9 @@ import (
 type Publisher struct {
 	Name      string       // the stream's name, decoded
 	Key       secret.Value // the whole playpath, token included
-	Token     secret.Value // ?token=
-	SourceID  string       // &sourceId=
-	Priority  string       // &priority=, as sent
-	Remote    string       // address
+	Token     secret.Value // ?token=, or what ?t= stands for: hexadecimal
+	Params    url.Values   // the other parameters of the playpath; "&simulcastId" has the value ""
+	Remote    string       // address, host:port
 	Connected time.Time    // when TCP was accepted
 	Published time.Time    // when the publish command was read
 

@@ -189,8 +189,8 @@ func TestFFmpegPublishes(t *testing.T) {
 	}
 	r.until(t, "the goodbye", func() bool { return len(r.ended) == 1 })
 	p := r.published[0]
-	if p.Name != "lobby cam" || p.Token.Reveal() != "s3cret" || p.SourceID != "main" || p.Priority != "2" {
-		t.Errorf("publisher = %q, token %q, source %q, priority %q", p.Name, p.Token.Reveal(), p.SourceID, p.Priority)
+	if p.Name != "lobby cam" || p.Token.Reveal() != "s3cret" || p.Params.Encode() != "priority=2&sourceId=main" {
+		t.Errorf("publisher = %q, token %q, parameters %v", p.Name, p.Token.Reveal(), p.Params)
 	}
 	if cause := r.ended[p]; cause != nil {
 		t.Errorf("the goodbye came with cause %v", cause)
