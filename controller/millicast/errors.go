@@ -57,7 +57,8 @@ func (e *APIError) Is(target error) bool {
 	return false
 }
 
-// saysNotFound looks for "not found", "NotFound", "not_found" and the like.
+// saysNotFound looks for "not found", "NotFound", "not_found" and the like, and for what the API's
+// reference has for tokens: "No publish token with id: 99", "Invalid TokenId (100) for AccountId (200)".
 func saysNotFound(message string) bool {
 	letters := strings.Map(func(r rune) rune {
 		if unicode.IsLetter(r) {
@@ -65,7 +66,9 @@ func saysNotFound(message string) bool {
 		}
 		return -1
 	}, message)
-	return strings.Contains(letters, "notfound") || strings.Contains(letters, "doesnotexist")
+	return slices.ContainsFunc([]string{"notfound", "doesnotexist", "nopublishtoken", "invalidtokenid"}, func(words string) bool {
+		return strings.Contains(letters, words)
+	})
 }
 
 // words joins the texts in a value of any shape, keys included, in a stable order.
