@@ -216,7 +216,7 @@ func TestAnswersThatAreNoTokens(t *testing.T) {
 		`{"status":"success","data":null}`:                             "no token",
 		`{"status":"success","data":{"id":5}}`:                         "no token",
 		`{"status":"success","data":{"id":6,"token":"` + value + `"}}`: "asked for 5, got 6",
-		`{"status":"success","data":{"id":5,"token":7}}`:               "another shape",
+		`{"status":"success","data":{"id":5,"token":7}}`:               "not as expected",
 	} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			if !strings.Contains(answer, "success") {
