@@ -24,7 +24,16 @@ import (
 
 var update = flag.Bool("update", false, "write the outputs into the scripts that compare them")
 
-func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"oncue": main}) }
+// atOnce is how many tests run at once unless -parallel says otherwise: most of them wait for timers,
+// processes and the network, and leave the processors to the others.
+const atOnce = "12"
+
+func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", atOnce); err != nil {
+		panic(err)
+	}
+	testscript.Main(m, map[string]func(){"oncue": main})
+}
 
 // TestScript runs the real command line, a file of testdata/script each.
 func TestScript(t *testing.T) {

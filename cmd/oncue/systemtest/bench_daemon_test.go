@@ -46,7 +46,7 @@ func benchExec(t *testing.T, table *table) {
 			t.Fatal(err)
 		}
 	}
-	s := newSite(t, buildOncue(t, "-race=false"))
+	s := newSite(t, buildFast(t))
 	s.configure(fmt.Sprintf("on_exit: stop\nencoders: {nvr: {ffmpeg: {binary: %q, args: [%q]}}}\nstreams: {\"cam-*\": {encoder: nvr, publish: \"rtmp://127.0.0.1:9/v2/pub/{stream}?token=x\"}}\n", script, fifo))
 	s.start()
 	commits := newCommits(t)
@@ -112,7 +112,7 @@ func benchRecord(n int64, received time.Time) controller.Record {
 func benchFirstFrame(t *testing.T, table *table) {
 	needFFmpeg(t)
 	const tries, picture = 5, "testsrc2=size=1280x720:rate=30"
-	s := newSite(t, buildOncue(t, "-race=false"))
+	s := newSite(t, buildFast(t))
 	sim := s.platform(simulator.Settings{Scale: 60})
 	s.configure(`
 on_exit: stop
@@ -163,7 +163,7 @@ streams: {cold: {encoder: cam, publish: "RTMP:"}, warm: {encoder: ready, publish
 // benchLarge measures a site of 10,000 streams, 1,000 of them live, with a large journal: from exec to ready, memory, and CPU at rest.
 func benchLarge(t *testing.T, table *table) {
 	const streams, live, starts = 10_000, 1000, 9
-	s := newSite(t, buildOncue(t, "-race=false"))
+	s := newSite(t, buildFast(t))
 	var text strings.Builder
 	text.WriteString("defaults: {confirm: encoder, join_timeout: 24h, attempt_hold: 24h}\nencoders:\n")
 	for n := range streams {

@@ -80,12 +80,14 @@ func TestSecretsComeOutNowhere(t *testing.T) {
 		fmt.Fprintf(seen, "%s %s\n", path, text)
 	}
 	archive := filepath.Join(s.dir, "bundle.tar.gz")
-	for _, args := range [][]string{{"check", "-v"}, {"doctor"}, {"status"}, {"bundle", "-o", archive}} {
-		cmd := exec.Command(s.binary, append(args, "--config", s.config())...)
+	commands := [][]string{{"check", "-v"}, {"doctor"}, {"status"}, {"bundle", "-o", archive}}
+	printed := make([][]byte, len(commands))
+	many(len(commands), func(i int) {
+		cmd := exec.Command(s.binary, append(commands[i], "--config", s.config())...)
 		cmd.Env = append(os.Environ(), s.env...)
-		out, _ := cmd.CombinedOutput() // doctor finds what is broken
-		fmt.Fprintf(seen, "%s\n", out)
-	}
+		printed[i], _ = cmd.CombinedOutput() // doctor finds what is broken
+	})
+	fmt.Fprintf(seen, "%s\n", bytes.Join(printed, []byte("\n")))
 	out, err := exec.Command("tar", "xzOf", archive).CombinedOutput()
 	if err != nil || !bytes.Contains(out, []byte("encoders:")) {
 		t.Errorf("the archive: %v: %s", err, out)

@@ -15,6 +15,7 @@ import (
 
 // TestEndToEnd runs the real program, with real encoders, against the simulated platform.
 func TestEndToEnd(t *testing.T) {
+	t.Parallel()
 	binary := buildOncue(t)
 	for _, part := range []struct {
 		name string

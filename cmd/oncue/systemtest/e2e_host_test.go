@@ -23,6 +23,7 @@ import (
 
 // TestHost is what the program owes to the machine that it runs on, and to those who administer it.
 func TestHost(t *testing.T) {
+	t.Parallel()
 	binary := buildOncue(t)
 	for _, part := range []struct {
 		name string

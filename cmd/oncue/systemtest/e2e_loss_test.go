@@ -19,7 +19,7 @@ var sessions = flag.Int("e2e.sessions", 100, "viewer sessions of the lost hooks 
 // run long without a viewer, and no viewer may wait for long.
 func testLostHooks(t *testing.T, s *site) {
 	const (
-		streams = 10
+		streams = 20
 		scale   = 60 // attempts come every 10 s / 60, NoActiveViewers after 1 s
 		idle    = 300 * time.Millisecond
 	)

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -44,18 +45,52 @@ const (
 
 var testSecret = secret.New("c2VjcmV0LWtleS1mb3ItdGVzdHM=")
 
-// buildOncue makes the program, with the race detector when the tests have it. A group of tests calls it once: linking takes seconds.
-func buildOncue(t testing.TB, flags ...string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "oncue")
-	args := append([]string{"build", "-o", path}, flags...)
-	if raceDetector() && flags == nil {
-		args = append(args, "-race")
+// atOnce is how many tests run at once unless -parallel says otherwise: most of them wait for timers
+// and for other processes. More would make them wait for the processors.
+const atOnce = "4"
+
+var binaries string // the folder of what was built
+
+func TestMain(m *testing.M) {
+	var err error
+	if binaries, err = os.MkdirTemp("", "oncue-systemtest-"); err != nil {
+		panic(err)
 	}
-	if out, err := exec.Command("go", append(args, "..")...).CombinedOutput(); err != nil {
-		t.Fatalf("build oncue: %v\n%s", err, out)
+	if err := flag.Set("test.parallel", atOnce); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	os.RemoveAll(binaries)
+	os.Exit(code)
+}
+
+var (
+	built       = sync.OnceValues(func() (string, error) { return build("oncue", raceDetector()) })
+	builtNoRace = sync.OnceValues(func() (string, error) { return build("oncue-no-race", false) })
+)
+
+// buildOncue makes the program once for all tests, with the race detector when they have it.
+func buildOncue(t testing.TB) string { return must(t, built) }
+
+// buildFast makes the program without the race detector, to be measured.
+func buildFast(t testing.TB) string { return must(t, builtNoRace) }
+
+func must(t testing.TB, built func() (string, error)) string {
+	t.Helper()
+	path, err := built()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return path
+}
+
+func build(name string, race bool) (string, error) {
+	path := filepath.Join(binaries, name)
+	out, err := exec.Command("go", "build", "-o", path, fmt.Sprintf("-race=%t", race), "..").CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("build oncue: %w\n%s", err, out)
+	}
+	return path, err
 }
 
 func raceDetector() bool {
