@@ -192,7 +192,10 @@ func (d *decoder) checkInstance(s *Stream, e *Encoder, ref string) {
 	for _, n := range d.numbersOf(e) {
 		d.checkNumber(n.path, n.number, s, fmt.Sprintf(" (line %d), which uses this encoder,", s.Line))
 	}
-	if address := boxOf(e); s.IsPattern && address != "" && !placeholder.MatchString(address) {
+	if !s.IsPattern {
+		return
+	}
+	if address := boxOf(e); address != "" && !placeholder.MatchString(address) {
 		d.wrong(ref, "every name that matches %s would drive the same %s; put {stream} or {1} into the encoder's address, or map the names one by one", s.Name, e.Driver)
 	}
 }

@@ -2,32 +2,57 @@ package secret
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
-// named matches the names of parameters, headers, options and fields that hold a secret, as devices, servers and programs call them.
-var named = regexp.MustCompile(`(?i)passw|passphrase|passcode|pswd|pwd|token|secret|credential|signature|api[_-]?key|stream[_-]?key|` +
-	`streamid|playpath|session|sessid|cookie|jwt|loginpas|hdn(?:ea|ts|tl)|auth(?:$|[_.-]|key|code|token|hash|data|oriz|entication$)|` +
-	`pass$|(?:^|[_.-])(?:psw|pw|key|keyid|auth|sig|sign|sid|pin|psk|hmac|otp|ticket|md5|hash|digest|pas)$|^t$`)
+// Names of parameters, headers, options and fields that hold a secret, as devices, servers and programs call
+// them, in small letters: by what stands anywhere in them, by how they end, and by their last part.
+var (
+	nameHolds = []string{
+		"passw", "passphrase", "passcode", "pswd", "pwd", "token", "secret", "credential", "signature",
+		"apikey", "api_key", "api-key", "streamkey", "stream_key", "stream-key", "streamid", "playpath",
+		"session", "sessid", "cookie", "jwt", "loginpas", "hdnea", "hdnts", "hdntl",
+		"auth_", "auth.", "auth-", "authkey", "authcode", "authhash", "authdata", "authoriz",
+	}
+	nameEnds  = []string{"pass", "auth", "authentication"}
+	lastParts = []string{
+		"psw", "pw", "key", "keyid", "sig", "sign", "sid", "pin", "psk", "hmac", "otp", "ticket", "md5", "hash",
+		"digest", "pas",
+	}
+)
 
 // Named reports whether a parameter, header, option or field of this name holds a secret, going by its name alone.
-func Named(name string) bool { return named.MatchString(strings.TrimLeft(name, "-")) }
+func Named(name string) bool {
+	name = lower(strings.TrimLeft(name, "-"))
+	last := name[strings.LastIndexAny(name, "_.-")+1:]
+	return name == "t" || slices.Contains(lastParts, last) ||
+		slices.ContainsFunc(nameEnds, func(end string) bool { return strings.HasSuffix(name, end) }) ||
+		slices.ContainsFunc(nameHolds, func(part string) bool { return strings.Contains(name, part) })
+}
 
 // looks finds secrets by what stands around them.
+//
+// Every text for people passes through here, so the expressions below are tried only where a match can begin.
 type looks struct {
 	text  string
 	whole bool // it is one value of a configuration, in which quotes end nothing
 }
 
 var (
-	// header is a line of HTTP whose value is a secret. What ends it is a line's end or the quote around it.
-	header = regexp.MustCompile(`(?i)\b((?:proxy-)?authorization|(?:set-)?cookie2?|(?:[a-z0-9]+-)+[a-z0-9-]*(?:key|token|auth|secret|password|signature|session|credential))` +
-		`["']?\s*:\s*["']?(?:(?:basic|bearer|token)\s+([^\s'"]+)|(digest\s[^\r\n']+)|([^\s'"][^\r\n'"]*))`)
+	// headerName and headerValue are the two sides of the colon in a line of HTTP whose value is a secret.
+	// The value ends at the line's end or at the quote around it.
+	headerName = regexp.MustCompile(`(?i)\b(?:(?:proxy-)?authorization|(?:set-)?cookie2?|` +
+		`(?:[a-z0-9]+-)+[a-z0-9-]*(?:key|token|auth|secret|password|signature|session|credential))$`)
+	headerValue = regexp.MustCompile(`^\s*["']?(?:(?i:basic|bearer|token)\s+([^\s'"]+)|` +
+		`((?i:digest)\s[^\r\n']+)|([^\s'"][^\r\n'"]*))`)
+
 	bearer  = regexp.MustCompile(`(?i)\bbearer\s+([a-z0-9._~+/=-]{8,})`)
 	jwt     = regexp.MustCompile(`\beyJ[\w-]{5,}\.[\w-]+\.[\w-]*`)
 	field   = regexp.MustCompile(`"([^"\\]{1,64})"\s*:\s*(?:"((?:[^"\\]|\\.)+)"|([0-9]+))`)
 	element = regexp.MustCompile(`<(?:\w+:)?([\w.-]{1,64})>([^<]+)</`)
-	option  = regexp.MustCompile(`(?:^|[\s'"])-{1,2}([A-Za-z][\w-]{0,63})['"]?\s+(?:'([^']+)'|"([^"]+)"|([^\s'"-]\S*))`)
+	option  = regexp.MustCompile(`^-{1,2}([A-Za-z][\w-]{0,63})['"]?\s+(?:'([^']+)'|"([^"]+)"|([^\s'"-]\S*))`)
+
 	// holder is a text that stands for a value: a placeholder, a reference, a word of an example, or a mask.
 	holder = regexp.MustCompile(`^(?:\{[\w|]+\}|\$\{[^}]*\}|\.\.\.|…|(?:\{stream\}%3Ft%3D)?TOKEN|\*+)$`)
 )
@@ -35,31 +60,80 @@ var (
 func (l looks) spans() []span {
 	found := l.users(nil)
 	found = l.parameters(found)
-	for _, e := range []struct {
-		like  *regexp.Regexp
-		named bool // its first group is a name that tells whether the others are a secret
-	}{{header, false}, {field, true}, {element, true}, {option, true}} {
-		for _, m := range e.like.FindAllStringSubmatchIndex(l.text, -1) {
-			if e.named && !Named(l.text[m[2]:m[3]]) {
-				continue
-			}
-			for g := 4; g < len(m); g += 2 {
-				found = l.add(found, m[g], m[g+1])
+	found = l.headers(found)
+	found = l.options(found)
+	for _, like := range []*regexp.Regexp{field, element} {
+		for _, m := range like.FindAllStringSubmatchIndex(l.text, -1) {
+			if Named(l.text[m[2]:m[3]]) {
+				found = l.addGroups(found, 0, m[4:])
 			}
 		}
 	}
-	for _, m := range bearer.FindAllStringSubmatchIndex(l.text, -1) {
-		found = l.add(found, m[2], m[3])
+	if small := lower(l.text); strings.Contains(small, "bearer") {
+		for _, m := range bearer.FindAllStringSubmatchIndex(small, -1) {
+			found = l.addGroups(found, 0, m[2:])
+		}
 	}
-	for _, m := range jwt.FindAllStringIndex(l.text, -1) {
-		found = l.add(found, m[0], m[1])
+	if strings.Contains(l.text, "eyJ") {
+		for _, m := range jwt.FindAllStringIndex(l.text, -1) {
+			found = l.add(found, m[0], m[1])
+		}
+	}
+	return found
+}
+
+// headers finds the values of HTTP headers that hold a secret.
+func (l looks) headers(found []span) []span {
+	for i := range len(l.text) {
+		if l.text[i] != ':' {
+			continue
+		}
+		end := len(strings.TrimRight(l.text[:i], " \t\r\n\f"))
+		if end > 0 && (l.text[end-1] == '"' || l.text[end-1] == '\'') {
+			end--
+		}
+		if headerName.MatchString(l.nameBefore(end)) {
+			found = l.addGroups(found, i+1, groups(headerValue, l.text[i+1:]))
+		}
+	}
+	return found
+}
+
+// options finds the values of command line options whose names say that they hold a secret.
+func (l looks) options(found []span) []span {
+	for i := range len(l.text) {
+		if l.text[i] != '-' || i > 0 && strings.IndexByte(" \t\r\n\f'\"", l.text[i-1]) < 0 {
+			continue
+		}
+		m := option.FindStringSubmatchIndex(l.text[i:])
+		if m != nil && Named(l.text[i+m[2]:i+m[3]]) {
+			found = l.addGroups(found, i, m[4:])
+		}
+	}
+	return found
+}
+
+// groups is where the groups of a match stand in text; nil when there is none.
+func groups(like *regexp.Regexp, text string) []int {
+	if m := like.FindStringSubmatchIndex(text); m != nil {
+		return m[2:]
+	}
+	return nil
+}
+
+// addGroups adds the groups of a match, counted from base.
+func (l looks) addGroups(found []span, base int, groups []int) []span {
+	for i := 0; i < len(groups); i += 2 {
+		if groups[i] >= 0 {
+			found = l.add(found, base+groups[i], base+groups[i+1])
+		}
 	}
 	return found
 }
 
 // add notes a secret, unless the text only stands for one.
 func (l looks) add(found []span, from, to int) []span {
-	if from < 0 || from >= to || holder.MatchString(l.text[from:to]) {
+	if from >= to || holder.MatchString(l.text[from:to]) {
 		return found
 	}
 	return append(found, span{from, to, Mask})

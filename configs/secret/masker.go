@@ -137,28 +137,34 @@ func lower(text string) string {
 }
 
 // escape is one character as a URL, JSON, a shell or XML writes it.
-var escape = regexp.MustCompile(`%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|'\\''|\\["'\\/]|&(?:quot|apos|amp|lt|gt|#[0-9]{2,3}|#x[0-9A-Fa-f]{2});`)
+var escape = regexp.MustCompile(`^(?:%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|'\\''|\\["'\\/]|` +
+	`&(?:quot|apos|amp|lt|gt|#[0-9]{2,3}|#x[0-9A-Fa-f]{2});)`)
 
-// plain undoes the escapes of a text, whichever of its characters are written so. At tells where each byte of plain, and its end, stands in
-// text.
+// plain undoes the escapes of a text, whichever of its characters are written so. At tells where each byte of
+// plain, and its end, stands in text; it is nil when nothing is escaped.
 func plain(text string) (undone string, at []int) {
-	found := escape.FindAllStringIndex(text, -1)
-	if found == nil {
-		return text, nil
-	}
-	b := make([]byte, 0, len(text))
+	var b []byte
+	done := 0
 	put := func(s string, from, step int) {
 		for i := range len(s) {
 			b, at = append(b, s[i]), append(at, from+i*step)
 		}
 	}
-	from := 0
-	for _, m := range found {
-		put(text[from:m[0]], from, 1)
-		put(unescape(text[m[0]:m[1]]), m[0], 0)
-		from = m[1]
+	for i := 0; i < len(text); i++ {
+		if strings.IndexByte(`%\&'`, text[i]) < 0 {
+			continue
+		}
+		if e := escape.FindString(text[i:]); e != "" {
+			put(text[done:i], done, 1)
+			put(unescape(e), i, 0)
+			done = i + len(e)
+			i = done - 1
+		}
 	}
-	put(text[from:], from, 1)
+	if done == 0 {
+		return text, nil
+	}
+	put(text[done:], done, 1)
 	return string(b), append(at, len(text))
 }
 

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/antchfx/xpath"
 	"github.com/expr-lang/expr"
@@ -30,7 +31,7 @@ type facts struct {
 	XPath     func(string) (any, error) `expr:"xpath"`
 }
 
-// rule is a compiled expression; its zero value is "not set".
+// rule is a compiled expression; its zero value is "not set". Any goroutine may use it.
 type rule struct {
 	source  string
 	program *vm.Program
@@ -38,10 +39,23 @@ type rule struct {
 
 func (r rule) set() bool { return r.program != nil }
 
+// compiled holds the rules by ruleKey. Thousands of devices share the rules of one preset, to compile a rule takes
+// a tenth of a millisecond, and a configuration compiles its devices several times over.
+var compiled sync.Map
+
+// ruleKey is all that a compiled rule depends on.
+type ruleKey struct {
+	source string
+	value  bool
+}
+
 // compileRule compiles a condition (or, with value, an expression of any type).
 func compileRule(source string, value bool) (rule, error) {
 	if source == "" {
 		return rule{}, nil
+	}
+	if r, ok := compiled.Load(ruleKey{source, value}); ok {
+		return r.(rule), nil
 	}
 	paths := &pathChecker{}
 	options := []expr.Option{
@@ -61,7 +75,9 @@ func compileRule(source string, value bool) (rule, error) {
 	if err != nil {
 		return rule{}, errors.New(ruleError(err))
 	}
-	return rule{source, program}, nil
+	r := rule{source, program}
+	compiled.Store(ruleKey{source, value}, r)
+	return r, nil
 }
 
 // ruleError makes one line of expr's errors, which draw a picture.
