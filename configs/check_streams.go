@@ -203,11 +203,7 @@ func (d *decoder) checkInstance(s *Stream, e *Encoder, ref string) {
 // numbered is one {1}, {2} ... in the settings of an encoder.
 type numbered struct{ path, number string }
 
-func (d *decoder) numbersOf(e *Encoder) []numbered {
-	if list, ok := d.numbers[e]; ok {
-		return list
-	}
-	var list []numbered
+func (d *decoder) numbersOf(e *Encoder) (list []numbered) {
 	d.walk(reflect.ValueOf(e.Settings), join("encoders", e.Name)+"."+e.Driver, func(path, text string) {
 		for _, m := range placeholder.FindAllStringSubmatch(text, -1) {
 			if isNumber(m[1]) {
@@ -215,7 +211,6 @@ func (d *decoder) numbersOf(e *Encoder) []numbered {
 			}
 		}
 	})
-	d.numbers[e] = list
 	return list
 }
 

@@ -23,8 +23,6 @@ type decoder struct {
 	noted   []string               // the paths of at, as they were found; those inside encoders and streams are dropped when those are done
 	bad     map[string]bool        // paths with an error
 	own     map[string]*yaml.Node  // values that the loader decodes itself, by path
-	chunks  *chunked               // entries of those, for a large file; nil: they are in own
-	broken  bool                   // they have to be read with all the rest
 	foreign map[*yaml.Node]place   // nodes of presets, and where the file names the preset
 	shapes  map[reflect.Type]shape // struct tags, read once
 	hidden  map[string]string      // what must not be shown, and what is shown instead
@@ -32,8 +30,6 @@ type decoder struct {
 	encoderNow *Encoder // whose settings are being decoded; nil: none
 
 	literal *spot // the first secret that is written in the file itself; nil: there is none
-
-	numbers map[*Encoder][]numbered // {1}, {2} ... in the settings of encoders
 
 	streamsWritten         int // entries of `streams:`, good or bad
 	depth, aliases, copied int

@@ -12,7 +12,7 @@
 // The files:
 //
 //	config.go, stream.go, timing.go, admin.go    the types, with what each key is for in its tags
-//	load.go, reference.go, chunks.go             reading a file; ${NAME}; large files in pieces
+//	load.go, reference.go                        reading a file; ${NAME} and ${file:PATH}
 //	yaml.go, node.go, decode.go                  YAML, its nodes, and how they fill the types
 //	scalar.go, units.go, shape.go                single values, and what tags say of a key
 //	encoder.go, settings.go                      settings of drivers

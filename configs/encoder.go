@@ -18,11 +18,10 @@ func (d *decoder) encoders(c *Config, drivers map[string]func() any) {
 		return
 	}
 	known := slices.Sorted(maps.Keys(drivers))
-	entries, about := d.entries("encoders", "; each encoder is NAME: {DRIVER: {...}}")
-	c.encoders = make(map[string]*Encoder, about)
-	c.Encoders = make([]*Encoder, 0, about)
-	d.numbers = make(map[*Encoder][]numbered, about)
-	for f := range entries {
+	entries, _ := d.fields(d.own["encoders"], "encoders", "; each encoder is NAME: {DRIVER: {...}}")
+	c.encoders = make(map[string]*Encoder, len(entries))
+	c.Encoders = make([]*Encoder, 0, len(entries))
+	for _, f := range entries {
 		path := join("encoders", f.name)
 		before := len(d.noted)
 		d.note(path, f)

@@ -109,16 +109,6 @@ func (o Options) Load(path string) (*Config, []Problem, error) {
 
 // Parse is Load for a text that was read already. File is what problems name, and its folder is where relative ${file:PATH} start.
 func (o Options) Parse(file string, data []byte) (*Config, []Problem, error) {
-	if len(data) >= largeFile {
-		if c, warnings, ok := o.parseChunked(file, data, chunkSize); ok {
-			return c, warnings, nil
-		}
-	}
-	return o.parseWhole(file, data)
-}
-
-// parseWhole is Parse for any text.
-func (o Options) parseWhole(file string, data []byte) (*Config, []Problem, error) {
 	d := newDecoder(file, o, bytes.Count(data, []byte{':'}))
 	root, err := parseYAML(data)
 	var syntax *syntaxError
@@ -129,24 +119,7 @@ func (o Options) parseWhole(file string, data []byte) (*Config, []Problem, error
 	return d.finish(d.decode(root, o))
 }
 
-// parseChunked is parseWhole for a good file that can be read in chunks of so many bytes. What is wrong with another is for parseWhole to say, which
-// knows all entries before it looks into the first.
-func (o Options) parseChunked(file string, data []byte, size int) (c *Config, warnings []Problem, ok bool) {
-	chunks := chunksOf(data, size)
-	if chunks == nil {
-		return nil, nil, false
-	}
-	defer chunks.end()
-	d := newDecoder(file, o, bytes.Count(data, []byte{':'}))
-	d.chunks = chunks
-	if c = d.decode(chunks.rest, o); d.broken {
-		return nil, nil, false
-	}
-	c, warnings, err := d.finish(c)
-	return c, warnings, err == nil
-}
-
-// decode makes a configuration of the top value of a file, nil for an empty one. It means nothing when d is broken afterwards.
+// decode makes a configuration of the top value of a file, nil for an empty one.
 func (d *decoder) decode(root *yaml.Node, o Options) *Config {
 	c := Default()
 	c.File = d.file
@@ -156,12 +129,8 @@ func (d *decoder) decode(root *yaml.Node, o Options) *Config {
 	for id, a := range c.Accounts {
 		a.ID = id
 	}
-	if d.encoders(c, o.Drivers); !d.broken {
-		d.streams(c)
-	}
-	if d.broken {
-		return nil
-	}
+	d.encoders(c, o.Drivers)
+	d.streams(c)
 	d.check(c)
 	d.checkMode(o.mode)
 	if o.Also != nil {

@@ -2,8 +2,6 @@ package configs
 
 import (
 	"fmt"
-	"iter"
-	"slices"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -100,30 +98,6 @@ func (d *decoder) pairs(n *yaml.Node, path string, seen map[string]int) (list []
 		list = append(list, field{key.Value, key, value})
 	}
 	return list, merges
-}
-
-// entries yields the entries of `encoders:` or `streams:`, with about how many there are.
-func (d *decoder) entries(name, hint string) (list iter.Seq[field], about int) {
-	s := d.chunks.section(name)
-	if s == nil {
-		fields, _ := d.fields(d.own[name], name, hint)
-		return slices.Values(fields), len(fields)
-	}
-	return func(yield func(field) bool) {
-		seen := map[string]int{}
-		for n := range s.parsed {
-			if n == nil {
-				d.broken = true
-				return
-			}
-			fields, _ := d.pairs(n, name, seen)
-			for _, f := range fields {
-				if !yield(f) {
-					return
-				}
-			}
-		}
-	}, s.entries
 }
 
 // merged lists what << brings in: a mapping, or several, of which the earlier win.

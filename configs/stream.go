@@ -62,12 +62,12 @@ func (d *decoder) streams(c *Config) {
 	if _, ok := d.own["streams"]; !ok {
 		return
 	}
-	entries, about := d.entries("streams", "; each stream is NAME: {encoder: ..., publish: ...}")
-	c.exact = make(map[string]*Stream, about)
-	c.Streams = make([]*Stream, 0, about)
+	entries, _ := d.fields(d.own["streams"], "streams", "; each stream is NAME: {encoder: ..., publish: ...}")
+	c.exact = make(map[string]*Stream, len(entries))
+	c.Streams = make([]*Stream, 0, len(entries))
 	defaults := d.origins("defaults", d.noted)
 	var keys streamKeys
-	for f := range entries {
+	for _, f := range entries {
 		d.streamsWritten++
 		path := join("streams", f.name)
 		d.note(path, f)
