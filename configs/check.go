@@ -4,10 +4,12 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -252,7 +254,7 @@ func (d *decoder) checkWebhookSecret(path string, s secret.Value) {
 func (d *decoder) checkName(c *Config, s *Stream) {
 	account, _, slash := strings.Cut(s.Name, "/")
 	if slash && s.key == join("streams", s.Name) { // without the account before it
-		d.warn(s.key, "%s is not a configured account; taken as part of the stream's name. Accounts: %s", account, strings.Join(accountIDs(c), ", "))
+		d.warn(s.key, "%s is not a configured account; taken as part of the stream's name. Accounts: %s", account, strings.Join(slices.Sorted(maps.Keys(c.Accounts)), ", "))
 	}
 }
 

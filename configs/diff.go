@@ -2,6 +2,7 @@ package configs
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -58,12 +59,12 @@ func none(string) bool { return false }
 
 func diffAccounts(old, new *Config) []string {
 	var lines []string
-	for _, id := range accountIDs(old) {
+	for _, id := range slices.Sorted(maps.Keys(old.Accounts)) {
 		if new.Accounts[id] == nil {
 			lines = append(lines, fmt.Sprintf("account %s removed", id))
 		}
 	}
-	for _, id := range accountIDs(new) {
+	for _, id := range slices.Sorted(maps.Keys(new.Accounts)) {
 		if old.Accounts[id] == nil {
 			lines = append(lines, fmt.Sprintf("account %s added", id))
 		} else if list := changes(reflect.ValueOf(old.Accounts[id]), reflect.ValueOf(new.Accounts[id]), none); len(list) > 0 {

@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"maps"
 	"reflect"
 	"regexp"
 	"slices"
@@ -119,10 +120,10 @@ func (d *decoder) identify(s *Stream, f field, path string, c *Config) bool {
 		}
 		return false
 	case slash:
-		d.fail(f.key, path, "%q is not an account%s", account, choices(account, accountIDs(c)))
+		d.fail(f.key, path, "%q is not an account%s", account, choices(account, slices.Sorted(maps.Keys(c.Accounts))))
 		return false
 	default:
-		d.fail(f.key, path, "several accounts are configured, so write ACCOUNT/%s; accounts: %s", f.name, strings.Join(accountIDs(c), ", "))
+		d.fail(f.key, path, "several accounts are configured, so write ACCOUNT/%s; accounts: %s", f.name, strings.Join(slices.Sorted(maps.Keys(c.Accounts)), ", "))
 		return false
 	}
 	s.Account, s.Name, s.ID = account, name, account+"/"+name
@@ -233,13 +234,4 @@ func (d *decoder) origins(path string, noted []string) map[string]Origin {
 		out[k] = Origin{d.at[p].key.line, p}
 	}
 	return out
-}
-
-func accountIDs(c *Config) []string {
-	ids := make([]string, 0, len(c.Accounts))
-	for id := range c.Accounts {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	return ids
 }

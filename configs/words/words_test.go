@@ -33,3 +33,17 @@ func TestNearest(t *testing.T) {
 		}
 	}
 }
+
+func TestDistance(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want int
+	}{
+		{"", "", 0}, {"lobby", "lobby", 0}, {"", "abc", 3}, {"abc", "", 3}, {"loby", "lobby", 1}, {"lobbx", "lobby", 1},
+		{"lobyb", "lobby", 1}, {"kitten", "sitting", 3}, {"bühne", "buhne", 1}, {"ca", "abc", 3},
+	} {
+		if got := Distance(c.a, c.b); got != c.want {
+			t.Errorf("Distance(%q, %q) = %d, want %d", c.a, c.b, got, c.want)
+		}
+	}
+}

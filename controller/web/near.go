@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/oncue/oncue/configs/words"
 	"github.com/oncue/oncue/controller"
 )
 
@@ -23,9 +24,9 @@ func nearest(id string, streams []controller.StreamView) []string {
 		away int
 	}
 	var found []candidate
-	wanted := []rune(strings.ToLower(id))
+	wanted := strings.ToLower(id)
 	for _, s := range streams {
-		away := min(distance(wanted, []rune(strings.ToLower(s.ID))), distance(wanted, []rune(strings.ToLower(s.Name))))
+		away := min(words.Distance(wanted, strings.ToLower(s.ID)), words.Distance(wanted, strings.ToLower(s.Name)))
 		if away <= max(1, len(wanted)/4) {
 			found = append(found, candidate{s.ID, away})
 		}
@@ -36,25 +37,4 @@ func nearest(id string, streams []controller.StreamView) []string {
 		ids = append(ids, quote(c.id))
 	}
 	return ids
-}
-
-// distance is the number of single-character edits between a and b (Levenshtein).
-func distance(a, b []rune) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i, ca := range a {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j, cb := range b {
-			change := diagonal
-			if ca != cb {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -1,7 +1,9 @@
 package httpapi
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"net/url"
 	"regexp"
 	"slices"
@@ -77,7 +79,7 @@ func (c *compiler) fail(key, format string, args ...any) {
 func compile(s Settings) (*plan, []error) {
 	c := &compiler{plan: &plan{settings: s, vars: map[string]template{}, used: map[string]bool{}}}
 	c.names = append([]string{"stream", "account", "username", "password"}, publishNames...)
-	c.names = append(append(c.names, sortedKeys(s.Vars)...), sortedKeys(s.Secrets)...)
+	c.names = append(append(c.names, slices.Sorted(maps.Keys(s.Vars))...), slices.Sorted(maps.Keys(s.Secrets))...)
 	c.vars()
 	c.address()
 	c.tls()
@@ -93,10 +95,10 @@ var varName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 
 func (c *compiler) vars() {
 	s := &c.plan.settings
-	for _, name := range sortedKeys(s.Secrets) {
+	for _, name := range slices.Sorted(maps.Keys(s.Secrets)) {
 		c.varName("secrets."+name, name)
 	}
-	for _, name := range sortedKeys(s.Vars) {
+	for _, name := range slices.Sorted(maps.Keys(s.Vars)) {
 		c.varName("vars."+name, name)
 		switch v := s.Vars[name].(type) {
 		case nil:
@@ -109,7 +111,7 @@ func (c *compiler) vars() {
 			}
 		}
 	}
-	for _, name := range sortedKeys(c.plan.vars) {
+	for _, name := range slices.Sorted(maps.Keys(c.plan.vars)) {
 		if c.cycle(name, nil) {
 			c.fail("vars."+name, "is made of itself")
 			c.plan.vars[name] = nil
@@ -219,7 +221,7 @@ func (c *compiler) status() {
 }
 
 func (c *compiler) request(key string, s Request) *request {
-	r := &request{key: key, method: strings.ToUpper(orElse(s.Method, "GET")), timeout: s.Timeout}
+	r := &request{key: key, method: strings.ToUpper(cmp.Or(s.Method, "GET")), timeout: s.Timeout}
 	if r.timeout == 0 {
 		r.timeout = c.plan.settings.Timeout
 	}
@@ -238,17 +240,17 @@ func (c *compiler) request(key string, s Request) *request {
 		}
 	}
 	r.body = c.body(key, s)
-	r.success = c.rule(key+".success", orElse(s.Success, "status >= 200 && status < 300"))
+	r.success = c.rule(key+".success", cmp.Or(s.Success, "status >= 200 && status < 300"))
 	r.already = c.rule(key+".already", s.Already)
 	r.busy = c.rule(key+".busy", s.Busy)
-	r.permanent = c.rule(key+".permanent", orElse(s.Permanent, "status == 401"))
+	r.permanent = c.rule(key+".permanent", cmp.Or(s.Permanent, "status == 401"))
 	r.errorText = c.anyRule(key+".error", s.Error, true)
 	return r
 }
 
 func (c *compiler) params(key string, values map[string]any) []param {
 	var out []param
-	for _, name := range sortedKeys(values) {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if values[name] == nil {
 			continue
 		}
@@ -287,11 +289,4 @@ func anyValues(m map[string]string) map[string]any {
 		out[k] = v
 	}
 	return out
-}
-
-func orElse(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }

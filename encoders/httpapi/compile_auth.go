@@ -1,8 +1,11 @@
 package httpapi
 
 import (
+	"cmp"
 	"encoding/hex"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -57,14 +60,14 @@ func (c *compiler) login() {
 		c.fail("login.path", "must be set for auth: login")
 	}
 	l := &login{request: c.request("login", s.Request), capture: map[string]capture{}}
-	for _, name := range sortedKeys(s.Capture) {
+	for _, name := range slices.Sorted(maps.Keys(s.Capture)) {
 		c.varName("login.capture."+name, name)
 		l.capture[name] = c.capture("login.capture."+name, s.Capture[name])
 	}
-	c.names = append(c.names, sortedKeys(s.Capture)...)
+	c.names = append(c.names, slices.Sorted(maps.Keys(s.Capture))...)
 	l.headers = c.params("login.apply.headers", anyValues(s.Apply.Headers))
 	l.query = c.params("login.apply.query", s.Apply.Query)
-	l.expired = c.rule("login.expired_when", orElse(s.ExpiredWhen, "status in [401, 403]"))
+	l.expired = c.rule("login.expired_when", cmp.Or(s.ExpiredWhen, "status in [401, 403]"))
 	c.plan.login = l
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -118,7 +119,7 @@ func (c *call) logIn(ctx context.Context, host string) error {
 		return err
 	}
 	captured := map[string]string{}
-	for _, name := range sortedKeys(l.capture) {
+	for _, name := range slices.Sorted(maps.Keys(l.capture)) {
 		value := l.capture[name].take(a, c.values)
 		if value == "" {
 			return fmt.Errorf("log in: %s: the answer does not hold what login.capture.%s asks for: %s", l.target(c.values), name, a.show(c.mask))

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -184,7 +185,7 @@ func (s *Settings) Notes() []error {
 	pair := p.auth == "basic" || p.auth == "digest"
 	ask("username", "username", s.Username != "", pair)
 	ask("password", "password", s.Password.Set(), pair)
-	for _, name := range sortedKeys(s.Secrets) {
+	for _, name := range slices.Sorted(maps.Keys(s.Secrets)) {
 		ask("secrets."+name, name, true, false)
 	}
 	return unused

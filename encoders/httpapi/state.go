@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -70,11 +71,11 @@ func (s *statusRequest) read(a *answer, v *values) look {
 	}
 	switch l.state {
 	case encoders.StateUnknown:
-		l.text = orElse(excerpt(v.mask, s.errorText.text(f)), "status: no rule fits the answer: "+a.show(v.mask))
+		l.text = cmp.Or(excerpt(v.mask, s.errorText.text(f)), "status: no rule fits the answer: "+a.show(v.mask))
 	case encoders.StateFailed:
-		l.text = orElse(excerpt(v.mask, s.errorText.text(f)), "the box says that it has failed: "+a.show(v.mask))
+		l.text = cmp.Or(excerpt(v.mask, s.errorText.text(f)), "the box says that it has failed: "+a.show(v.mask))
 	case encoders.StateStalled:
-		l.text = orElse(excerpt(v.mask, s.errorText.text(f)), "the box is on, but does not deliver: "+a.show(v.mask))
+		l.text = cmp.Or(excerpt(v.mask, s.errorText.text(f)), "the box is on, but does not deliver: "+a.show(v.mask))
 	case encoders.StatePublishing:
 		s.measure(&l, f)
 	}

@@ -1,6 +1,7 @@
 package obs
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -244,7 +245,7 @@ func (e *Encoder) disconnected(err error) {
 		if e.lost.IsZero() || isRefused(err) && !isRefused(e.lastErr) {
 			e.env.Log.Warn("no connection to obs", "error", err)
 		}
-		e.lost, e.lastErr = orElse(e.lost, now), err
+		e.lost, e.lastErr = cmp.Or(e.lost, now), err
 		e.sess, e.ready, e.linkErr = nil, false, err
 		e.tries++
 	})

@@ -1,6 +1,7 @@
 package obs
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/oncue/oncue/encoders"
@@ -114,7 +115,7 @@ func (o *output) stopLater() { o.asked, o.stopDue = true, true }
 
 // take makes what is on the run of c, because c wants it on.
 func (o *output) take(c claim) {
-	c.At = orElse(o.owner.At, c.At)
+	c.At = cmp.Or(o.owner.At, c.At)
 	o.owner, o.byHand, o.asked, o.stopDue = c, false, false, false
 }
 
@@ -195,11 +196,4 @@ func (o *output) state(now time.Time) (s encoders.State, since time.Time, why st
 		return encoders.StatePublishing, o.since, ""
 	}
 	return encoders.StateUnknown, o.since, "obs was not asked yet"
-}
-
-func orElse(t, otherwise time.Time) time.Time {
-	if t.IsZero() {
-		return otherwise
-	}
-	return t
 }
