@@ -19,14 +19,17 @@ var documented = []struct {
 	data          string
 	verdict       controller.Verdict
 }{
-	{"media.processing", "ABC123/test-record-clip", `{"mediaAssetId":"c6631104197a4091943775697948adbe","tokenId":1187282,
-		"streamName":"test-record-clip","streamId":"ABC123/test-record-clip","startTime":1725259930643,"type":"clip",
+	{"media.processing", "ABC123/test-record-clip", `{"mediaAssetId":"c6631104197a4091943775697948adbe",
+		"tokenId":1187282,"streamName":"test-record-clip","streamId":"ABC123/test-record-clip",
+		"startTime":1725259930643,"type":"clip",
 		"metadata":{},"expiration":1733900336143}`, controller.Ignored},
-	{"media.completed", "ABC123/test-record-clip", `{"mediaAssetId":"e0ca421e3ee748629d073b6991d4d93d","tokenId":1187282,
-		"streamName":"test-record-clip","streamId":"ABC123/test-record-clip","startTime":1725259874671,"metadata":{},
+	{"media.completed", "ABC123/test-record-clip", `{"mediaAssetId":"e0ca421e3ee748629d073b6991d4d93d",
+		"tokenId":1187282,"streamName":"test-record-clip","streamId":"ABC123/test-record-clip",
+		"startTime":1725259874671,"metadata":{},
 		"type":"clip","expiration":1733900336143}`, controller.Ignored},
-	{"media.errored", "ABC123/qa", `{"mediaAssetId":"f26120d4443b474b8b1d6e1ecfcbd369","tokenId":1090418,"streamName":"qa",
-		"streamId":"ABC123/qa","startTime":1725245888000,"type":"recording","expiration":1733896321029}`, controller.Ignored},
+	{"media.errored", "ABC123/qa", `{"mediaAssetId":"f26120d4443b474b8b1d6e1ecfcbd369","tokenId":1090418,
+		"streamName":"qa","streamId":"ABC123/qa","startTime":1725245888000,"type":"recording",
+		"expiration":1733896321029}`, controller.Ignored},
 	{"media.completed", "", `{"mediaAssetId":"a1b2c3d4e5f6a7b8c9d0e1f2a3b4c5d6","channelId":"a1b2c3d4e5f6g7h8u9j0k1l2m",
 		"startTime":1725259874671,"type":"clip","expiration":1733900336143}`, controller.Ignored},
 	{"transcoder.ACTIVE", "", `{"transcoderId":"0d09f40-2988-47aa-8ac7-dca04b971cf","transcoderName":"test_webhooks",
@@ -34,10 +37,12 @@ var documented = []struct {
 	{"transcoder.STOPPED", "", `{"transcoderId":"fddcbce-e3a3-4efe-8a42-060c31189a2","transcoderName":"test_webhooks",
 		"cluster":"lon-1","createdOn":"2024-08-29T00:00:00Z","status":"Shutdown"}`, controller.Ignored},
 	{"feeds.started", "ABC123/lobby", `{"feedId":"369e4a86-f937-4254-bd9f-99dc484d2bd6","accountId":"ABC123",
-		"name":"lobby","streamId":"ABC123/lobby","started":1638463486359,"active":true,"sourceId":"1","priority":100,"simulcastId":""}`,
+		"name":"lobby","streamId":"ABC123/lobby","started":1638463486359,"active":true,"sourceId":"1",
+		"priority":100,"simulcastId":""}`,
 		controller.Accepted},
 	{"feeds.ended", "ABC123/lobby", `{"feedId":"369e4a86-f937-4254-bd9f-99dc484d2bd6","accountId":"ABC123",
-		"name":"lobby","streamId":"ABC123/lobby","active":false,"ended":1638463500963,"sourceId":"1","simulcastId":"cam"}`,
+		"name":"lobby","streamId":"ABC123/lobby","active":false,"ended":1638463500963,"sourceId":"1",
+		"simulcastId":"cam"}`,
 		controller.Accepted},
 }
 
@@ -59,7 +64,8 @@ func TestDocumentedHooksAreTakenAndStored(t *testing.T) {
 		if len(records) != 1 {
 			t.Fatalf("%s: %d records", c.event, len(records))
 		}
-		if r := records[0]; r.Type != typ || r.Event != event || r.Stream != c.stream || string(r.Body) != string(body) {
+		r := records[0]
+		if r.Type != typ || r.Event != event || r.Stream != c.stream || string(r.Body) != string(body) {
 			t.Errorf("%s: record %+v", c.event, r)
 		}
 	}

@@ -155,7 +155,8 @@ func (c *Client) tokenPages(ctx context.Context, what, path string, query url.Va
 	for page := 1; page <= maxPages; page++ {
 		query.Set("page", strconv.Itoa(page))
 		var list []PublishToken
-		if err := c.tokenCall(ctx, call{what: what, method: http.MethodGet, path: path, query: query}, &list); err != nil {
+		l := call{what: what, method: http.MethodGet, path: path, query: query}
+		if err := c.tokenCall(ctx, l, &list); err != nil {
 			return nil, err
 		}
 		before := len(all)
@@ -180,8 +181,9 @@ func (c *Client) Token(ctx context.Context, id int) (PublishToken, error) {
 // CreateToken makes a publishing token. It is never repeated, because the platform would make a
 // second one: after an error, look for the label before you try again.
 func (c *Client) CreateToken(ctx context.Context, spec TokenSpec) (PublishToken, error) {
-	l := call{what: "create a publishing token", method: http.MethodPost, path: tokensPath, body: spec.body(), once: true}
-	return c.oneToken(ctx, l, 0)
+	return c.oneToken(ctx, call{
+		what: "create a publishing token", method: http.MethodPost, path: tokensPath, body: spec.body(), once: true,
+	}, 0)
 }
 
 // UpdateToken changes a publishing token and returns it as it is then; ErrNotFound when there is
@@ -221,7 +223,8 @@ func (c *Client) DisableTokens(ctx context.Context, ids ...int) error {
 // DeleteToken removes a publishing token, and the platform disconnects its publishers. One that is
 // gone already is no error.
 func (c *Client) DeleteToken(ctx context.Context, id int) error {
-	err := c.tokenCall(ctx, call{what: "delete a publishing token", method: http.MethodDelete, path: tokenPath(id)}, nil)
+	l := call{what: "delete a publishing token", method: http.MethodDelete, path: tokenPath(id)}
+	err := c.tokenCall(ctx, l, nil)
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}

@@ -134,7 +134,8 @@ func TestTokensAreFoundByTheirWholeLabel(t *testing.T) {
 	sim, c := simulated(t, simulator.Settings{})
 	for i := range 230 {
 		label := fmt.Sprintf("oncue:cam-%d", i)
-		if _, err := sim.AddToken(simulator.Token{Label: label, Streams: []simulator.TokenStream{{Name: "x"}}}); err != nil {
+		token := simulator.Token{Label: label, Streams: []simulator.TokenStream{{Name: "x"}}}
+		if _, err := sim.AddToken(token); err != nil {
 			t.Fatal(err)
 		}
 	}

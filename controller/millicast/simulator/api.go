@@ -14,7 +14,8 @@ import (
 // maxRequest is how large a request's body may be, bytes.
 const maxRequest = 64 << 10
 
-// Handler is the REST API. Its answers have the platform's three envelopes: success, fail (400, which also means "not found") and error.
+// Handler is the REST API. Its answers have the platform's three envelopes: success, fail (400,
+// which also means "not found") and error.
 func (s *Simulator) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, serve := range map[string]func(*http.Request) (any, error){
@@ -56,7 +57,8 @@ func (s *Simulator) Handler() http.Handler {
 		})
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		respond(w, http.StatusNotFound, failed{"error", "no such call: " + r.Method + " " + r.URL.Path, http.StatusNotFound})
+		words := "no such call: " + r.Method + " " + r.URL.Path
+		respond(w, http.StatusNotFound, failed{"error", words, http.StatusNotFound})
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !s.enterAPI() {
@@ -64,7 +66,7 @@ func (s *Simulator) Handler() http.Handler {
 		}
 		defer s.work.Done()
 		w.Header().Set("Date", s.date())
-		if s.apiFaults.spoil(s, w, r) {
+		if s.apiFaults.disturb(s, w, r) {
 			return
 		}
 		token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
@@ -76,7 +78,8 @@ func (s *Simulator) Handler() http.Handler {
 	})
 }
 
-// enterAPI counts a request, so that Close can wait for it. It reports false when the simulator is closed.
+// enterAPI counts a request, so that Close can wait for it. It reports false when the simulator is
+// closed.
 func (s *Simulator) enterAPI() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -114,10 +117,10 @@ type (
 func respond(w http.ResponseWriter, status int, envelope any) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(envelope) // a client that is gone is not ours to report
+	json.NewEncoder(w).Encode(envelope) // nobody needs to know that a client has gone
 }
 
-// readJSON decodes a request's body; unknown keys are the platform's business to ignore.
+// readJSON decodes a request's body and ignores unknown keys.
 func readJSON(r *http.Request, into any) error {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -129,8 +132,8 @@ func readJSON(r *http.Request, into any) error {
 	return nil
 }
 
-// whole reads a whole number from the query, def when it is absent.
-func whole(r *http.Request, name string, def, low, high int) (int, error) {
+// intParam reads a whole number from the query, def when it is absent.
+func intParam(r *http.Request, name string, def, low, high int) (int, error) {
 	text := r.URL.Query().Get(name)
 	if text == "" {
 		return def, nil
@@ -142,7 +145,7 @@ func whole(r *http.Request, name string, def, low, high int) (int, error) {
 	return n, nil
 }
 
-func truth(r *http.Request, name string) (value, given bool, err error) {
+func boolParam(r *http.Request, name string) (value, given bool, err error) {
 	text := r.URL.Query().Get(name)
 	if text == "" {
 		return false, false, nil

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// APIFaults is what goes wrong with the REST API. The zero value is an API that works. Of Status, Hang and Garbage one is done to a request,
-// the first that is set.
+// APIFaults is what goes wrong with the REST API. The zero value is an API that works. Of Status,
+// Hang and Garbage a request suffers only one, the first that is set.
 type APIFaults struct {
 	Path  string  // only requests whose path begins so; "" for all
 	Share float64 // of the requests that suffer, 0 to 1; 0 means all
@@ -25,7 +25,7 @@ type APIFaults struct {
 	StaleFor time.Duration // a stream that ended is shown as live for so long; platform time
 }
 
-// apiFaults holds the faults of now.
+// apiFaults holds the current faults.
 type apiFaults struct {
 	mu     sync.Mutex
 	now    APIFaults
@@ -45,17 +45,17 @@ func (s *Simulator) SetAPIFaults(f APIFaults) {
 	s.apiFaults.now = f
 }
 
-// strikes returns the faults of now, and whether they hit this request.
-func (a *apiFaults) strikes(r *http.Request) (APIFaults, bool) {
+// hits returns the current faults, and whether this request suffers them.
+func (a *apiFaults) hits(r *http.Request) (APIFaults, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	f := a.now
 	return f, strings.HasPrefix(r.URL.Path, f.Path) && (f.Share == 0 || a.random.Float64() < f.Share)
 }
 
-// spoil does to a request what the faults say and reports whether that was all.
-func (a *apiFaults) spoil(s *Simulator, w http.ResponseWriter, r *http.Request) bool {
-	f, hit := a.strikes(r)
+// disturb applies the faults to a request and reports whether they have answered it.
+func (a *apiFaults) disturb(s *Simulator, w http.ResponseWriter, r *http.Request) bool {
+	f, hit := a.hits(r)
 	if !hit {
 		return false
 	}

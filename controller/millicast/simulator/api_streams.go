@@ -19,7 +19,8 @@ const (
 
 var errNoStream = errors.New("stream not found")
 
-// summary is a stream as the monitoring API shows it; ok is false when it shows nothing. Called with mu held.
+// summary is a stream as the monitoring API shows it; ok is false when it shows nothing. Called
+// with mu held.
 func (s *Simulator) summary(st *stream) (object map[string]any, ok bool) {
 	live, viewers := st.live(), st.count(Watching)
 	gone := time.Since(st.ended)
@@ -42,9 +43,9 @@ func (s *Simulator) summary(st *stream) (object map[string]any, ok bool) {
 }
 
 func (s *Simulator) listSummary(r *http.Request) (any, error) {
-	page, err1 := whole(r, "page", 1, 1, math.MaxInt32)
-	size, err2 := whole(r, "itemsOnPage", summaryPage, 1, maxSummaryPage)
-	active, narrowed, err3 := truth(r, "isActive")
+	page, err1 := intParam(r, "page", 1, 1, math.MaxInt32)
+	size, err2 := intParam(r, "itemsOnPage", summaryPage, 1, maxSummaryPage)
+	active, narrowed, err3 := boolParam(r, "isActive")
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, err
 	}
@@ -57,18 +58,20 @@ func (s *Simulator) listSummary(r *http.Request) (any, error) {
 	items := []map[string]any{}
 	for i := min((page-1)*size, total); i < min(page*size, total); i++ {
 		if i < crowd.size {
-			items = append(items, s.stranger(crowd.first+i))
+			items = append(items, s.foreignStream(crowd.first+i))
 		} else {
 			items = append(items, list[i-crowd.size])
 		}
 	}
 	return map[string]any{
-		"data":       items,
-		"pagination": map[string]int{"totalItems": total, "totalPages": (total + size - 1) / size, "itemsOnPage": len(items)},
+		"data": items,
+		"pagination": map[string]int{
+			"totalItems": total, "totalPages": (total + size - 1) / size, "itemsOnPage": len(items),
+		},
 	}, nil
 }
 
-// crowd are the streams of others: those from the first on.
+// crowd is a number of foreign streams, counted from the first.
 type crowd struct {
 	first, size int
 	fewer       bool // some have just ended
@@ -88,7 +91,7 @@ func (s *Simulator) nextCrowd() crowd {
 	return *c
 }
 
-func (s *Simulator) stranger(number int) map[string]any {
+func (s *Simulator) foreignStream(number int) map[string]any {
 	name := fmt.Sprintf("crowd-%06d", number)
 	return map[string]any{
 		"streamId": s.set.Account + "/" + name, "streamName": name, "live": true, "viewerCount": 1, "endTime": nil,
@@ -122,7 +125,7 @@ func (s *Simulator) getSummary(r *http.Request) (any, error) {
 	return nil, errNoStream
 }
 
-// stopStream disconnects the publishers and no more: one that connects again is let in.
+// stopStream only disconnects the publishers: one that connects again is let in.
 func (s *Simulator) stopStream(r *http.Request) (any, error) {
 	var asked struct{ StreamID string }
 	if err := readJSON(r, &asked); err != nil {

@@ -70,7 +70,8 @@ func TestAPIOverHTTP(t *testing.T) {
 		}
 		body, _ := io.ReadAll(resp.Body)
 		resp.Body.Close()
-		if resp.StatusCode != want || want == 200 && string(body) != `{"status":"success","data":{"accountId":"ABC123"}}`+"\n" {
+		const account = `{"status":"success","data":{"accountId":"ABC123"}}` + "\n"
+		if resp.StatusCode != want || want == 200 && string(body) != account {
 			t.Errorf("token %q: %d %s", token, resp.StatusCode, body)
 		}
 		date, err := http.ParseTime(resp.Header.Get("Date"))
@@ -83,13 +84,15 @@ func TestAPIOverHTTP(t *testing.T) {
 func TestWebhooksByAPI(t *testing.T) {
 	t.Parallel()
 	sim, rec := inMemoryAPI(t, Settings{})
-	body := `{"url":"http://two.invalid/","isFeedHooks":true,"isViewerConnectionHooks":null,"filter":"^cam-","unknown":1}`
+	body := `{"url":"http://two.invalid/","isFeedHooks":true,"isViewerConnectionHooks":null,"filter":"^cam-",` +
+		`"unknown":1}`
 	made := ask[object](t, sim, "POST", "/api/webhooks", body)
 	again := ask[object](t, sim, "POST", "/api/webhooks", body)
 	if made["id"] == again["id"] || made["secret"] == again["secret"] {
 		t.Errorf("a repeated create gave %v", again)
 	}
-	if made["isFeedHooks"] != true || made["isViewerConnectionHooks"] != false || made["filter"] != "^cam-" || made["disabled"] != nil {
+	if made["isFeedHooks"] != true || made["isViewerConnectionHooks"] != false || made["filter"] != "^cam-" ||
+		made["disabled"] != nil {
 		t.Errorf("made %v", made)
 	}
 	path := fmt.Sprintf("/api/webhooks/%v", made["id"])
@@ -106,17 +109,21 @@ func TestWebhooksByAPI(t *testing.T) {
 	if err := sim.DisableWebhook(int(made["id"].(float64)), time.Hour, "too many time-outs"); err != nil {
 		t.Fatal(err)
 	}
-	if disabled := ask[object](t, sim, "GET", path, "")["disabled"].(object); disabled["reason"] != "too many time-outs" {
+	disabled := ask[object](t, sim, "GET", path, "")["disabled"].(object)
+	if disabled["reason"] != "too many time-outs" {
 		t.Errorf("disabled = %v", disabled)
 	}
-	changed := ask[object](t, sim, "PUT", path, `{"reEnable":true,"filter":null,"isMediaHooks":true,"isFeedHooks":false}`)
-	if changed["disabled"] != nil || changed["filter"] != nil || changed["isMediaHooks"] != true || changed["isFeedHooks"] != false {
+	body = `{"reEnable":true,"filter":null,"isMediaHooks":true,"isFeedHooks":false}`
+	changed := ask[object](t, sim, "PUT", path, body)
+	if changed["disabled"] != nil || changed["filter"] != nil || changed["isMediaHooks"] != true ||
+		changed["isFeedHooks"] != false {
 		t.Errorf("changed = %v", changed)
 	}
 
 	sim.OpenFeed("cam-1", "", nil)
 	sim.OpenFeed("lobby", "", nil)
-	until(t, sim, "the hooks", func() bool { return sim.Counts().Answered == 3 }) // two of the first webhook, one of the filtered one
+	// Two of the first webhook, one of the filtered one.
+	until(t, sim, "the hooks", func() bool { return sim.Counts().Answered == 3 })
 	if got := rec.events("cam-1"); got != "started started" {
 		t.Errorf("hooks = %q", got)
 	}
@@ -135,11 +142,13 @@ func TestWebhooksByAPI(t *testing.T) {
 		{"POST", "/api/webhooks", `[`},
 		{"POST", "/api/webhooks/test/Nothing", ""},
 	} {
-		if status, answer := call(t, sim, c.method, c.path, c.body); status != http.StatusBadRequest || answer["status"] != "fail" {
+		status, answer := call(t, sim, c.method, c.path, c.body)
+		if status != http.StatusBadRequest || answer["status"] != "fail" {
 			t.Errorf("%s %s %s: %d %v, want 400 fail", c.method, c.path, c.body, status, answer)
 		}
 	}
-	if status, answer := call(t, sim, "GET", "/api/nothing", ""); status != http.StatusNotFound || answer["status"] != "error" {
+	status, answer := call(t, sim, "GET", "/api/nothing", "")
+	if status != http.StatusNotFound || answer["status"] != "error" {
 		t.Errorf("an unknown call: %d %v", status, answer)
 	}
 }
@@ -186,7 +195,8 @@ func TestWebhookPages(t *testing.T) {
 func TestTestHooks(t *testing.T) {
 	t.Parallel()
 	sim, rec := inMemoryAPI(t, Settings{Thumbnails: true})
-	if _, err := sim.AddWebhook(Webhook{URL: "http://two.invalid/", Media: true, Recordings: true, Transcoders: true}); err != nil {
+	second := Webhook{URL: "http://two.invalid/", Media: true, Recordings: true, Transcoders: true}
+	if _, err := sim.AddWebhook(second); err != nil {
 		t.Fatal(err)
 	}
 	for _, kind := range []string{"ViewerConnection", "Feeds", "Media", "Recordings", "Transcoder", "Thumbnail"} {
@@ -239,7 +249,8 @@ func TestSummary(t *testing.T) {
 			}
 		}
 		one := ask[object](t, sim, "GET", "/api/monitoring/summary/a%2Fb%20c", "")
-		if one["streamId"] != "ABC123/a/b c" || one["streamName"] != "a/b c" || one["live"] != true || one["viewerCount"] != 1.0 ||
+		if one["streamId"] != "ABC123/a/b c" || one["streamName"] != "a/b c" ||
+			one["live"] != true || one["viewerCount"] != 1.0 ||
 			one["startTime"] != "2000-01-01T00:00:00.000Z" || one["endTime"] != nil {
 			t.Errorf("summary of one = %v", one)
 		}
@@ -249,7 +260,8 @@ func TestSummary(t *testing.T) {
 		}
 		pass(time.Hour + time.Second)
 		for _, name := range []string{"cam-119", "never%2Flive", "unheard"} {
-			if status, answer := call(t, sim, "GET", "/api/monitoring/summary/"+name, ""); status != 400 || answer["status"] != "fail" {
+			status, answer := call(t, sim, "GET", "/api/monitoring/summary/"+name, "")
+			if status != 400 || answer["status"] != "fail" {
 				t.Errorf("summary of %s: %d %v", name, status, answer)
 			}
 		}
@@ -263,7 +275,8 @@ func TestStreamStopDisconnects(t *testing.T) {
 	t.Parallel()
 	sim, rec := inMemoryAPI(t, Settings{})
 	sim.OpenFeed("lobby", "", nil)
-	if got := ask[object](t, sim, "POST", "/api/stream/stop", `{"streamId":"ABC123/lobby"}`); got["stoppingLevel"] != "Stream" {
+	got := ask[object](t, sim, "POST", "/api/stream/stop", `{"streamId":"ABC123/lobby"}`)
+	if got["stoppingLevel"] != "Stream" {
 		t.Errorf("answer = %v", got)
 	}
 	until(t, sim, "the hooks", func() bool { return rec.events("lobby") == "started ended" })
@@ -321,7 +334,8 @@ func TestAPIFaults(t *testing.T) {
 		}
 		sim.SetAPIFaults(APIFaults{Garbage: true, Delay: time.Minute})
 		begin := time.Now()
-		if w, _ := get(t.Context(), info); w.Code != 200 || json.Valid(w.Body.Bytes()) || time.Since(begin) != time.Minute {
+		w, _ := get(t.Context(), info)
+		if w.Code != 200 || json.Valid(w.Body.Bytes()) || time.Since(begin) != time.Minute {
 			t.Errorf("garbage: %d %s after %v", w.Code, w.Body, time.Since(begin))
 		}
 		sim.SetAPIFaults(APIFaults{Hang: true})

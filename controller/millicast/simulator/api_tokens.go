@@ -84,7 +84,8 @@ func readChange(r *http.Request) (change, error) {
 	}
 	plain := change{}
 	for name, raw := range keys {
-		if rest, ok := strings.CutPrefix(name, "update"); ok && rest != "" { // as version 1 of the API calls some
+		// Version 1 of the API calls some members so.
+		if rest, ok := strings.CutPrefix(name, "update"); ok && rest != "" {
 			name = strings.ToLower(rest[:1]) + rest[1:]
 		}
 		plain[name] = raw
@@ -320,7 +321,7 @@ func (s *Simulator) listTokensByName(r *http.Request) (any, error) {
 func (s *Simulator) tokenPage(r *http.Request, wanted func(*token) bool) (any, error) {
 	page, err1 := pageNumber(r, "page", math.MaxInt32)
 	size, err2 := pageNumber(r, "itemsOnPage", maxTokenPage)
-	descending, _, err3 := truth(r, "isDescending")
+	descending, _, err3 := boolParam(r, "isDescending")
 	sortBy := cmp.Or(r.URL.Query().Get("sortBy"), "Name")
 	if err := cmp.Or(err1, err2, err3); err != nil {
 		return nil, err

@@ -49,7 +49,8 @@ func (w Webhook) object() map[string]any {
 	return o
 }
 
-// apply changes a webhook by the keys that are there; null leaves a key as it is, except that it clears the filter.
+// apply changes a webhook by the keys that are there; null leaves a key as it is, except that it
+// clears the filter.
 func (w *webhook) apply(keys map[string]json.RawMessage) error {
 	var refresh, enable bool
 	for name, raw := range keys {
@@ -108,7 +109,7 @@ func unmarshal(name string, raw json.RawMessage, into any) error {
 	return nil
 }
 
-// checkURL takes http too, unlike the platform: receivers under test have no certificate.
+// checkURL also allows http, unlike the platform: receivers under test have no certificate.
 func checkURL(text string) error {
 	if u, err := url.Parse(text); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 		return errors.New("url must be an absolute http or https URL")
@@ -116,7 +117,8 @@ func checkURL(text string) error {
 	return nil
 }
 
-// createWebhook makes a new webhook every time: the platform does not look for one with the same url.
+// createWebhook makes a new webhook every time: the platform does not look for one with the same
+// url.
 func (s *Simulator) createWebhook(r *http.Request) (any, error) {
 	var keys map[string]json.RawMessage
 	if err := readJSON(r, &keys); err != nil {
@@ -139,9 +141,9 @@ func (s *Simulator) createWebhook(r *http.Request) (any, error) {
 }
 
 func (s *Simulator) listWebhooks(r *http.Request) (any, error) {
-	start, err1 := whole(r, "startingId", 0, 0, math.MaxInt32)
-	count, err2 := whole(r, "itemCount", webhookPage, 1, math.MaxInt32)
-	descending, _, err3 := truth(r, "isDescending")
+	start, err1 := intParam(r, "startingId", 0, 0, math.MaxInt32)
+	count, err2 := intParam(r, "itemCount", webhookPage, 1, math.MaxInt32)
+	descending, _, err3 := boolParam(r, "isDescending")
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, err
 	}
@@ -227,10 +229,12 @@ func (s *Simulator) testWebhooks(r *http.Request) (any, error) {
 	defer s.mu.Unlock()
 	switch kind := r.PathValue("kind"); kind {
 	case "ViewerConnection":
-		s.sendMessage(aboutViewers, stream, millicast.ViewerMessage(controller.HookAttempt, s.set.Account, stream, s.now()))
+		m := millicast.ViewerMessage(controller.HookAttempt, s.set.Account, stream, s.now())
+		s.sendMessage(aboutViewers, stream, m)
 	case "Feeds":
 		feed := controller.Feed{ID: newFeedID(), Started: s.now()}
-		s.sendMessage(aboutFeeds, stream, millicast.FeedMessage(controller.HookFeedStarted, s.set.Account, stream, feed, s.now()))
+		m := millicast.FeedMessage(controller.HookFeedStarted, s.set.Account, stream, feed, s.now())
+		s.sendMessage(aboutFeeds, stream, m)
 	case "Media":
 		return true, s.announce("media.completed", stream)
 	case "Recordings":
@@ -249,7 +253,8 @@ func (s *Simulator) testWebhooks(r *http.Request) (any, error) {
 	return true, nil
 }
 
-// DisableWebhook disables a webhook as the platform does when its receiver keeps timing out, for a time of the platform.
+// DisableWebhook disables a webhook for a span of platform time, as the platform does when its
+// receiver keeps timing out.
 func (s *Simulator) DisableWebhook(id int, span time.Duration, reason string) error {
 	_, err := s.hooks.change(id, func(w *webhook) error {
 		w.DisabledUntil, w.DisabledReason = time.Now().Add(s.scaled(span)), reason

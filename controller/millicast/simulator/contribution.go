@@ -12,7 +12,7 @@ import (
 // Source: the vendor's documentation, "Publishing Parameters". Booleans may stand without a value.
 type contribution struct {
 	source    string
-	simulcast *string // nil: the feed is no layer of a multi-bitrate contribution; "" is the main source's
+	simulcast *string // nil: no layer of a multi-bitrate contribution; "": the main source's
 	priority  *int    // nil: the token's, if that has one
 	noRecord  bool    // overrides the token
 }

@@ -85,7 +85,9 @@ func TestBackupTakesTheAirWithoutAFight(t *testing.T) {
 	if viewer.State() != Watching {
 		t.Errorf("the viewer is %s", viewer.State())
 	}
-	until(t, sim, "the hook", func() bool { return rec.events("lobby") == "started FirstViewerConnection started ended" })
+	until(t, sim, "the hook", func() bool {
+		return rec.events("lobby") == "started FirstViewerConnection started ended"
+	})
 	backup.Process.Kill()
 	until(t, sim, "the end", func() bool { return !sim.Truth("lobby").Live })
 	if viewer.State() != Inactive {
@@ -119,12 +121,12 @@ func TestHighestPriorityIsOnTheAir(t *testing.T) {
 		onAir    string
 	}{
 		{"", nil, 1, "none"},
-		{"", nil, 1, "none"},           // overwrites
-		{"", n(0), 2, "0"},             // none is the lowest
-		{"", n(-1), 3, "0"},            // below, but above none
-		{"", n(7), 4, "7"},             //
-		{"", n(7), 4, "7"},             // overwrites
-		{"", n(3), 5, "7"},             //
+		{"", nil, 1, "none"}, // overwrites
+		{"", n(0), 2, "0"},   // none is the lowest
+		{"", n(-1), 3, "0"},  // below, but above none
+		{"", n(7), 4, "7"},
+		{"", n(7), 4, "7"}, // overwrites
+		{"", n(3), 5, "7"},
 		{"side", nil, 6, "7 sidenone"}, // another source: beside it
 	} {
 		sim.OpenFeed("lobby", step.source, step.priority)
@@ -213,7 +215,9 @@ func TestFeedHooksTellTheLayer(t *testing.T) {
 	until(t, sim, "both layers on the air", func() bool {
 		return len(rec.hooks("lobby")) == 2 && sim.onAir("lobby") == "4 2none"
 	})
-	for i, want := range []string{`"sourceId":"1","priority":4,"simulcastId":""}`, `"sourceId":"2","simulcastId":"cam"}`} {
+	for i, want := range []string{
+		`"sourceId":"1","priority":4,"simulcastId":""}`, `"sourceId":"2","simulcastId":"cam"}`,
+	} {
 		if body := rec.hooks("lobby")[i].body; !strings.Contains(body, want) {
 			t.Errorf("hook %d lacks %s: %s", i, want, body)
 		}
@@ -242,14 +246,14 @@ func TestRecordingsHaveHooks(t *testing.T) {
 		for _, h := range rec.hooks("") {
 			got = append(got, h.Type+"."+h.Event)
 		}
-		want := strings.Fields("feeds.started recording.started feeds.ended feeds.started recording.started feeds.ended " +
-			"media.processing media.completed recording.completed")
+		want := strings.Fields("feeds.started recording.started feeds.ended " +
+			"feeds.started recording.started feeds.ended media.processing media.completed recording.completed")
 		if d := cmp.Diff(want, got); d != "" {
 			t.Errorf("hooks (-want +got):\n%s", d)
 		}
 		feed := sim.Truth("lobby").Past[1]
-		tail := fmt.Sprintf(`"tokenId":%d,"streamName":"lobby","streamId":"ABC123/lobby","startTime":%d,"type":"recording"`,
-			made.ID, feed.Started.UnixMilli())
+		tail := fmt.Sprintf(`"tokenId":%d,"streamName":"lobby","streamId":"ABC123/lobby","startTime":%d,`+
+			`"type":"recording"`, made.ID, feed.Started.UnixMilli())
 		if body := rec.hooks("")[7].body; !strings.Contains(body, tail) || !strings.Contains(body, `"expiration":`) {
 			t.Errorf("the media hook lacks %s: %s", tail, body)
 		}
@@ -266,6 +270,7 @@ func (s *Simulator) openWith(tokenID int, name string) string {
 }
 
 func TestFilterOfAWebhook(t *testing.T) {
+	events := []string{"ViewerAttempt", "media.completed", "transcoder.ACTIVE", "recording.started"}
 	for _, whole := range []bool{false, true} {
 		sim, rec := inMemoryAPI(t, Settings{})
 		sim.SetBehaviour(Behaviour{WholeFilter: whole})
@@ -274,7 +279,7 @@ func TestFilterOfAWebhook(t *testing.T) {
 			`{"filter":"cam-[0-9]","isMediaHooks":true,"isTranscoderHooks":true,"isRecordingHooks":true}`)
 		for _, name := range []string{"cam-1", "my-cam-22", "CAM-1", "lobby"} {
 			sim.OpenFeed(name, "", nil)
-			for _, event := range []string{"ViewerAttempt", "media.completed", "transcoder.ACTIVE", "recording.started"} {
+			for _, event := range events {
 				if err := sim.Announce(event, name); err != nil {
 					t.Fatal(err)
 				}

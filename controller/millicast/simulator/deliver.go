@@ -49,31 +49,31 @@ type notice struct {
 	header      http.Header // besides content type and signature
 }
 
-// lineKey tells the queues apart: one webhook's hooks about one stream.
-type lineKey struct {
+// queueKey names a queue: one webhook's hooks about one stream.
+type queueKey struct {
 	webhook int
 	stream  string
 }
 
-// line keeps the hooks of one stream in order while no fault is to disturb them.
-type line struct {
-	last chan struct{}   // closed when the last one in line is done
-	held []chan struct{} // reordered ones, let go behind the next one
-	size int             // deliveries that refer to the line
+// queue keeps the hooks of one stream in order unless a fault disturbs it.
+type queue struct {
+	last chan struct{}   // closed when the last one in the queue is done
+	held []chan struct{} // of reordered ones, which are sent after the next one
+	size int             // deliveries that refer to the queue
 }
 
-// journey is one copy of a notice on its way to one webhook.
-type journey struct {
+// sending is one copy of a notice on its way to one webhook.
+type sending struct {
 	Delivery
 	notice  notice
 	url     string
 	secret  secret.Value
 	timeout time.Duration
 
-	line  *line
-	key   lineKey
+	queue *queue
+	key   queueKey
 	turn  <-chan struct{} // wait for it, for turnSpan at most; nil: do not wait
-	done  chan struct{}   // closed when others may go
+	done  chan struct{}   // closed when the next one may go
 	delay time.Duration   // real time
 	held  chan struct{}   // reordered: wait for it, for delay at most
 }
@@ -94,12 +94,12 @@ func (h *hooks) send(n notice) {
 		case w.disabled(time.Now()):
 			d.Fate = FateDisabled
 			h.counts.Disabled++
-			h.work.Go(func() { h.tell(d) })
+			h.work.Go(func() { h.report(d) })
 			continue
 		case h.roll(h.faults.Drop):
 			d.Fate = FateDropped
 			h.counts.Dropped++
-			h.work.Go(func() { h.tell(d) })
+			h.work.Go(func() { h.report(d) })
 			continue
 		}
 		copies := 1
@@ -107,14 +107,15 @@ func (h *hooks) send(n notice) {
 			copies, h.counts.Duplicated = 2, h.counts.Duplicated+1
 		}
 		for range copies {
-			j := h.plan(w, n, d)
-			h.work.Go(func() { h.travel(j) })
+			c := h.schedule(w, n, d)
+			h.work.Go(func() { h.run(c) })
 		}
 	}
 }
 
-// tell hands a fate to the settings' callback. It is called without mu: the callback may call the simulator.
-func (h *hooks) tell(d Delivery) {
+// report passes a fate to the callback of the settings. It is called without mu: the callback may
+// call the simulator.
+func (h *hooks) report(d Delivery) {
 	if h.set.OnDelivery != nil {
 		h.set.OnDelivery(d)
 	}
@@ -125,70 +126,70 @@ func (h *hooks) roll(probability float64) bool {
 	return probability > 0 && h.random.Float64() < probability
 }
 
-// plan rolls the faults of one copy and puts it in line. Called with mu held.
-func (h *hooks) plan(w *webhook, n notice, d Delivery) *journey {
-	j := &journey{
+// schedule rolls the faults of one copy and puts it in its queue. Called with mu held.
+func (h *hooks) schedule(w *webhook, n notice, d Delivery) *sending {
+	c := &sending{
 		Delivery: d, notice: n, url: w.URL, secret: w.Secret, timeout: h.faults.Timeout,
-		key: lineKey{w.ID, n.stream}, done: make(chan struct{}),
+		key: queueKey{w.ID, n.stream}, done: make(chan struct{}),
 	}
-	if j.timeout <= 0 {
-		j.timeout = deliveryTimeout
+	if c.timeout <= 0 {
+		c.timeout = deliveryTimeout
 	}
-	if j.line = h.lines[j.key]; j.line == nil {
-		j.line = &line{}
-		h.lines[j.key] = j.line
+	if c.queue = h.queues[c.key]; c.queue == nil {
+		c.queue = &queue{}
+		h.queues[c.key] = c.queue
 	}
-	j.line.size++
+	c.queue.size++
 	switch {
 	case h.roll(h.faults.Reorder):
 		h.counts.Reordered++
-		j.held = make(chan struct{})
-		j.line.held = append(j.line.held, j.held)
-		j.delay = scaled(reorderSpan, h.set.Scale)
+		c.held = make(chan struct{})
+		c.queue.held = append(c.queue.held, c.held)
+		c.delay = scaled(reorderSpan, h.set.Scale)
 	case h.faults.DelayMax > 0:
 		span := max(h.faults.DelayMax-h.faults.DelayMin, 0)
-		j.delay = scaled(h.faults.DelayMin+time.Duration(h.random.Float64()*float64(span)), h.set.Scale)
+		c.delay = scaled(h.faults.DelayMin+time.Duration(h.random.Float64()*float64(span)), h.set.Scale)
 	default:
-		j.turn, j.line.last = j.line.last, j.done
+		c.turn, c.queue.last = c.queue.last, c.done
 	}
-	return j
+	return c
 }
 
-// travel waits as planned, delivers, and lets the next one go.
-func (h *hooks) travel(j *journey) {
-	wait := j.delay
-	if j.turn != nil {
+// run waits as scheduled, delivers, and releases the next one.
+func (h *hooks) run(c *sending) {
+	wait := c.delay
+	if c.turn != nil {
 		wait = turnSpan
 	}
 	if wait > 0 {
 		timer := time.NewTimer(wait)
 		defer timer.Stop()
 		select {
-		case <-j.turn:
-		case <-j.held:
+		case <-c.turn:
+		case <-c.held:
 		case <-timer.C:
 		case <-h.ctx.Done():
 		}
 	}
-	h.deliver(j)
-	h.count(j)
-	h.tell(j.Delivery)
-	h.moveUp(j)
+	h.deliver(c)
+	h.count(c)
+	h.report(c.Delivery)
+	h.release(c)
 }
 
 // deliver makes the one attempt.
-func (h *hooks) deliver(j *journey) {
-	d := &j.Delivery
-	ctx, cancel := context.WithTimeout(h.ctx, j.timeout)
+func (h *hooks) deliver(c *sending) {
+	d := &c.Delivery
+	ctx, cancel := context.WithTimeout(h.ctx, c.timeout)
 	defer cancel()
 	d.Began = time.Now()
 	defer func() { d.Took = time.Since(d.Began) }()
-	req, err := millicast.NewRequest(ctx, j.url, j.secret, j.notice.contentType, j.notice.body)
+	req, err := millicast.NewRequest(ctx, c.url, c.secret, c.notice.contentType, c.notice.body)
 	if err != nil {
 		d.Fate, d.Err = FateFailed, err
 		return
 	}
-	for name, values := range j.notice.header {
+	for name, values := range c.notice.header {
 		req.Header[name] = values
 	}
 	resp, err := h.client.Do(req)
@@ -198,7 +199,7 @@ func (h *hooks) deliver(j *journey) {
 	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		d.Fate, d.Err = FateTimedOut, fmt.Errorf("no answer within %v", j.timeout)
+		d.Fate, d.Err = FateTimedOut, fmt.Errorf("no answer within %v", c.timeout)
 	case err != nil:
 		var withURL *url.Error // its text repeats method and address
 		if errors.As(err, &withURL) {
@@ -214,10 +215,10 @@ func (h *hooks) deliver(j *journey) {
 }
 
 // count adds a delivery to the counts, and to its webhook's time-outs.
-func (h *hooks) count(j *journey) {
+func (h *hooks) count(c *sending) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	switch j.Fate {
+	switch c.Fate {
 	case FateAnswered:
 		h.counts.Answered++
 	case FateRefused:
@@ -228,30 +229,30 @@ func (h *hooks) count(j *journey) {
 		h.counts.Failed++
 	}
 	for _, w := range h.list {
-		if w.ID == j.Webhook {
-			h.judge(w, j.Fate)
+		if w.ID == c.Webhook {
+			h.countTimeout(w, c.Fate)
 		}
 	}
 }
 
-// moveUp lets the next in line go, and those who were held back behind this one.
-func (h *hooks) moveUp(j *journey) {
+// release lets the next one in the queue go, and the reordered ones that waited for this one.
+func (h *hooks) release(c *sending) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	close(j.done)
-	if j.held == nil {
-		for _, held := range j.line.held {
+	close(c.done)
+	if c.held == nil {
+		for _, held := range c.queue.held {
 			close(held)
 		}
-		j.line.held = nil
+		c.queue.held = nil
 	}
-	if j.line.size--; j.line.size == 0 {
-		delete(h.lines, j.key)
+	if c.queue.size--; c.queue.size == 0 {
+		delete(h.queues, c.key)
 	}
 }
 
-// judge counts time-outs in a row.
-func (h *hooks) judge(w *webhook, fate Fate) {
+// countTimeout counts time-outs in a row and disables the webhook after too many.
+func (h *hooks) countTimeout(w *webhook, fate Fate) {
 	switch fate {
 	case FateTimedOut:
 		w.timeouts++

@@ -30,7 +30,8 @@ func TestHooksAreSignedAndOnTheClock(t *testing.T) {
 			t.Errorf("signature = %s, want %s", h.signature, want)
 		}
 		now := time.Now().Add(time.Hour).UnixMilli()
-		if h.Timestamp != now || h.Data.Started != now || !h.Data.Active || h.Data.FeedID != id || h.Data.StreamID != "ABC123/lobby/a b" ||
+		if h.Timestamp != now || h.Data.Started != now || !h.Data.Active || h.Data.FeedID != id ||
+			h.Data.StreamID != "ABC123/lobby/a b" ||
 			h.Data.SourceID != "main" || *h.Data.Priority != 5 || h.Type != "feeds" {
 			t.Errorf("hook = %s, now %d", h.body, now)
 		}
@@ -126,7 +127,8 @@ func TestFaults(t *testing.T) {
 func TestTheSeedDecides(t *testing.T) {
 	t.Parallel()
 	run := func(seed uint64) (counts Counts) {
-		inMemory(t, Settings{Seed: seed, Hooks: HookFaults{Drop: 0.5, Duplicate: 0.5}}, func(t *testing.T, sim *Simulator, rec *receiver) {
+		set := Settings{Seed: seed, Hooks: HookFaults{Drop: 0.5, Duplicate: 0.5}}
+		inMemory(t, set, func(t *testing.T, sim *Simulator, rec *receiver) {
 			flap(sim, 100)
 			pass(0)
 			counts = sim.Counts()
@@ -144,7 +146,8 @@ func TestTheSeedDecides(t *testing.T) {
 func TestNothingIsSentAgain(t *testing.T) {
 	t.Parallel()
 	var fates []Fate
-	set := Settings{OnDelivery: func(d Delivery) { fates = append(fates, d.Fate) }} // without faults, one after the other
+	// Without faults deliveries come one after the other.
+	set := Settings{OnDelivery: func(d Delivery) { fates = append(fates, d.Fate) }}
 	inMemory(t, set, func(t *testing.T, sim *Simulator, rec *receiver) {
 		rec.answer = func(*http.Request) (int, error) { return http.StatusServiceUnavailable, nil }
 		flap(sim, 2)
@@ -177,7 +180,8 @@ func TestTimeOutsDisableTheWebhook(t *testing.T) {
 		flap(sim, 2)
 		pass(10 * time.Second)
 		w := sim.Webhooks()[0]
-		if left := time.Until(w.DisabledUntil); left < 45*time.Second || left > time.Minute || !strings.Contains(w.DisabledReason, "timed out") {
+		left := time.Until(w.DisabledUntil)
+		if left < 45*time.Second || left > time.Minute || !strings.Contains(w.DisabledReason, "timed out") {
 			t.Fatalf("webhook = %+v, %v left", w, left)
 		}
 		rec.answer = nil
@@ -194,7 +198,8 @@ func TestTimeOutsDisableTheWebhook(t *testing.T) {
 	})
 }
 
-// TestASlowReceiverHoldsUpItsOwnStreamOnly wants hooks of other streams to pass, and the same stream's to pass after half a second.
+// TestASlowReceiverHoldsUpItsOwnStreamOnly expects hooks of other streams at once, and the next one
+// of the same stream after half a second.
 func TestASlowReceiverHoldsUpItsOwnStreamOnly(t *testing.T) {
 	t.Parallel()
 	inMemory(t, Settings{}, func(t *testing.T, sim *Simulator, rec *receiver) {

@@ -9,15 +9,15 @@ import (
 	"github.com/oncue/oncue/controller/millicast/simulator/rtmp"
 )
 
-// sink passes a feed on, from its next keyframe.
+// sink writes a feed somewhere, from its next keyframe.
 type sink struct {
 	write func(rtmp.Tag) error
 	began bool
-	done  chan error // gets the end: nil, or the first failure; one place
+	done  chan error // receives nil at the end, or the first failure; has room for one
 }
 
-// take hands a tag on and reports whether the sink wants more. Called with feed.mu held.
-func (k *sink) take(t rtmp.Tag, setup map[rtmp.TagKind]rtmp.Tag) bool {
+// accept writes a tag and reports whether the sink wants more. Called with feed.mu held.
+func (k *sink) accept(t rtmp.Tag, setup map[rtmp.TagKind]rtmp.Tag) bool {
 	if !k.began {
 		if !t.Keyframe() {
 			return true
@@ -40,9 +40,9 @@ func (k *sink) take(t rtmp.Tag, setup map[rtmp.TagKind]rtmp.Tag) bool {
 	return true
 }
 
-// Dump writes the feed of a stream that is on the air to w as FLV, from its next keyframe until it is
-// not on the air any more, ctx ends or a write fails; only the last is an error. w is written to from
-// the publisher's goroutine: a slow one slows the publisher.
+// Dump writes the feed of a stream that is on the air to w as FLV, from its next keyframe until it
+// is not on the air any more, ctx ends or a write fails; only the last is an error. w is written to
+// from the publisher's goroutine: a slow one slows the publisher.
 func (s *Simulator) Dump(ctx context.Context, name string, w io.Writer) error {
 	s.mu.Lock()
 	st := s.streams[name]

@@ -29,17 +29,17 @@ type Feed struct {
 
 	Connected  time.Time // TCP was accepted
 	Started    time.Time // the publish command was accepted
-	FirstVideo time.Time // the first picture's last byte was read; zero before
+	FirstVideo time.Time // the last byte of the first picture was read; zero before
 	Ended      time.Time // zero while open
 	Cause      string    // why it ended; "" for a goodbye
 
 	Pictures, Keyframes, Sounds int
 	Bytes                       int64 // of media
 
-	KeySum [sha256.Size]byte // SHA-256 of the stream key as it was sent, for comparison; the key itself is not kept
+	KeySum [sha256.Size]byte // SHA-256 of the stream key as sent; the key itself is not kept
 }
 
-// feed is a feed and how the simulator holds on to it.
+// feed is a Feed and what the simulator needs to run it.
 type feed struct {
 	stream     *stream
 	publisher  *rtmp.Publisher // nil for a feed of OpenFeed
@@ -48,7 +48,7 @@ type feed struct {
 	recorded   bool
 	recordFile int // id of its recording by the older hooks
 
-	mu    sync.Mutex // guards the rest; taken after Simulator.mu
+	mu    sync.Mutex // guards the rest; locked after Simulator.mu
 	seen  Feed
 	setup map[rtmp.TagKind]rtmp.Tag // metadata, and each track's decoder configuration
 	key   rtmp.Tag                  // the last keyframe
@@ -90,7 +90,7 @@ func (f *feed) snapshot() Feed {
 func (f *feed) id() string   { return f.seen.ID }
 func (f *feed) tokenID() int { return f.seen.TokenID }
 
-// connected reports whether the publisher's connection is there, read from or not.
+// connected reports whether the publisher's connection is open, whether or not it is read.
 func (f *feed) connected() bool { return f.publisher != nil && f.publisher.Open() }
 
 func (f *feed) stop() {
@@ -102,8 +102,8 @@ func (f *feed) stop() {
 var errTakenOver = errors.New("another publisher took over")
 
 // startFeed adds a feed, which overwrites the one that has its slot, and returns that one for the
-// caller to disconnect once mu is free. The only hooks of a change between main and backup are those
-// of the feeds that come and go: none tells who is on the air. Called with mu held.
+// caller to disconnect once mu is free. The only hooks of a change between main and backup are
+// those of the feeds that come and go: none tells who is on the air. Called with mu held.
 func (s *Simulator) startFeed(f *feed) (old *feed) {
 	st := f.stream
 	if !s.behaviour.OverwrittenStays {
@@ -204,7 +204,8 @@ func (s *Simulator) OpenFeed(name, source string, priority *int) (id string) {
 	return f.id()
 }
 
-// CloseFeed ends a feed by its id, however it began, and reports whether it was open. A publisher is disconnected.
+// CloseFeed ends a feed by its id, however it began, and reports whether it was open. A publisher
+// is disconnected.
 func (s *Simulator) CloseFeed(id string) bool {
 	s.mu.Lock()
 	var found *feed

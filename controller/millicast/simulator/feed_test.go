@@ -62,7 +62,8 @@ func TestFFmpegIsAFeed(t *testing.T) {
 	})
 	truth := sim.Truth("lobby/a b")
 	feed := truth.Feeds[0]
-	if !truth.Live || truth.Connections != 1 || feed.SourceID != "main" || *feed.Priority != 7 || feed.Sounds == 0 || feed.Bytes == 0 {
+	if !truth.Live || truth.Connections != 1 || feed.SourceID != "main" || *feed.Priority != 7 ||
+		feed.Sounds == 0 || feed.Bytes == 0 {
 		t.Errorf("truth = %+v", truth)
 	}
 	if !feed.KeyIs("lobby%2Fa%20b?token=s3cret&sourceId=main&priority=7") || feed.KeyIs("lobby%2Fa%20b?token=other") {
@@ -77,7 +78,8 @@ func TestFFmpegIsAFeed(t *testing.T) {
 	cmd.Process.Signal(syscall.SIGTERM)
 	until(t, sim, "the end", func() bool { return rec.events("lobby/a b") == "started ended" })
 	hooks := rec.hooks("lobby/a b")
-	if hooks[0].Data.Started != feed.Started.UnixMilli() || hooks[1].Data.FeedID != feed.ID || hooks[1].Data.Ended == 0 {
+	if hooks[0].Data.Started != feed.Started.UnixMilli() || hooks[1].Data.FeedID != feed.ID ||
+		hooks[1].Data.Ended == 0 {
 		t.Errorf("hooks = %s\n%s", hooks[0].body, hooks[1].body)
 	}
 	if past := sim.Truth("lobby/a b").Past[0]; past.Cause != "" {
@@ -106,6 +108,7 @@ func TestRefusals(t *testing.T) {
 
 func TestEndings(t *testing.T) {
 	t.Parallel()
+	silent, dropped := rtmp.ErrSilent.Error(), errDropped.Error()
 	for _, c := range []struct {
 		name  string
 		do    func(*Simulator, *exec.Cmd)
@@ -113,10 +116,10 @@ func TestEndings(t *testing.T) {
 		links int
 	}{
 		{"killed", func(_ *Simulator, cmd *exec.Cmd) { cmd.Process.Kill() }, "", 0},
-		{"stopped", func(_ *Simulator, cmd *exec.Cmd) { cmd.Process.Signal(syscall.SIGSTOP) }, rtmp.ErrSilent.Error(), 0},
-		{"frozen", func(sim *Simulator, _ *exec.Cmd) { sim.Freeze("lobby") }, rtmp.ErrSilent.Error(), 1},
-		{"reset", func(sim *Simulator, _ *exec.Cmd) { sim.Drop("", true) }, errDropped.Error(), 0},
-		{"closed", func(sim *Simulator, _ *exec.Cmd) { sim.Drop("lobby", false) }, errDropped.Error(), 0},
+		{"stopped", func(_ *Simulator, cmd *exec.Cmd) { cmd.Process.Signal(syscall.SIGSTOP) }, silent, 0},
+		{"frozen", func(sim *Simulator, _ *exec.Cmd) { sim.Freeze("lobby") }, silent, 1},
+		{"reset", func(sim *Simulator, _ *exec.Cmd) { sim.Drop("", true) }, dropped, 0},
+		{"closed", func(sim *Simulator, _ *exec.Cmd) { sim.Drop("lobby", false) }, dropped, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -125,7 +128,9 @@ func TestEndings(t *testing.T) {
 			until(t, sim, "the first picture", func() bool { return !sim.Truth("lobby").FirstVideo.IsZero() })
 			v := sim.Join("lobby")
 			c.do(sim, cmd)
-			until(t, sim, "the end", func() bool { return rec.events("lobby") == "started FirstViewerConnection ended" })
+			until(t, sim, "the end", func() bool {
+				return rec.events("lobby") == "started FirstViewerConnection ended"
+			})
 			until(t, sim, "the connection", func() bool { return sim.Truth("lobby").Connections == c.links })
 			past := sim.Truth("lobby").Past[0]
 			if c.cause != "" && past.Cause != c.cause || past.Cause == "" {
@@ -199,7 +204,8 @@ func TestDumpPlays(t *testing.T) {
 	if err := <-dumped; err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(probe, "-v", "error", "-count_frames", "-show_entries", "stream=codec_name,nb_read_frames", "-of", "csv=p=0", "-")
+	args := "-v error -count_frames -show_entries stream=codec_name,nb_read_frames -of csv=p=0 -"
+	cmd := exec.Command(probe, strings.Fields(args)...)
 	cmd.Stdin = &flv
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "h264,") || !strings.Contains(string(out), "aac,") {
@@ -207,9 +213,10 @@ func TestDumpPlays(t *testing.T) {
 	}
 }
 
-// still has ffmpeg decode the keyframe.
+// still runs ffmpeg to decode the keyframe.
 func still(ctx context.Context, ffmpeg string, flv []byte) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, ffmpeg, "-v", "error", "-f", "flv", "-i", "pipe:0", "-frames:v", "1", "-f", "mjpeg", "pipe:1")
+	args := strings.Fields("-v error -f flv -i pipe:0 -frames:v 1 -f mjpeg pipe:1")
+	cmd := exec.CommandContext(ctx, ffmpeg, args...)
 	cmd.Stdin = bytes.NewReader(flv)
 	return cmd.Output()
 }
@@ -239,7 +246,8 @@ func TestThumbnailsAreRealPictures(t *testing.T) {
 	if got := picture.Bounds().Size(); got.X != 320 || got.Y != 180 {
 		t.Errorf("the thumbnail is %v", got)
 	}
-	if h.header.Get("X-Millicast-Stream-Id") != "ABC123/lobby" || h.header.Get("X-Millicast-Feed-Id") != sim.Truth("lobby").Feeds[0].ID {
+	if h.header.Get("X-Millicast-Stream-Id") != "ABC123/lobby" ||
+		h.header.Get("X-Millicast-Feed-Id") != sim.Truth("lobby").Feeds[0].ID {
 		t.Errorf("headers = %v", h.header)
 	}
 }

@@ -11,14 +11,16 @@ import (
 	"time"
 )
 
-// HookFaults is what happens to deliveries on their way. The zero value delivers everything once, in order, without delay. Probabilities go
-// from 0 to 1; delays are platform time and so scaled. Whatever is set, nothing is ever sent again after a failure.
+// HookFaults is what happens to deliveries on their way. The zero value delivers everything once,
+// in order, without delay. Probabilities go from 0 to 1; delays are platform time and so scaled.
+// Whatever is set, nothing is ever sent again after a failure.
 type HookFaults struct {
 	Drop      float64 // never sent
 	Duplicate float64 // sent twice, byte for byte
 	Reorder   float64 // held back until the stream's next hook has been sent, at most 2 s
 
-	DelayMin, DelayMax time.Duration // each delivery waits a time between them, and does not wait for its turn
+	// Each delivery waits for a time between these, and not for the one before it.
+	DelayMin, DelayMax time.Duration
 
 	Timeout      time.Duration // the receiver has so long to answer; real time; 5 s if zero
 	DisableAfter int           // so many time-outs in a row disable the webhook; 0: never
@@ -29,7 +31,9 @@ const (
 	deliveryTimeout = 5 * time.Second
 	disableFor      = 5 * time.Minute
 	reorderSpan     = 2 * time.Second
-	turnSpan        = 500 * time.Millisecond // a receiver that does not answer holds up a stream's next hook no longer; real time
+
+	// A receiver that does not answer holds up the stream's next hook for so long; real time.
+	turnSpan = 500 * time.Millisecond
 )
 
 // Counts says what became of deliveries since the start.
@@ -59,29 +63,33 @@ type hooks struct {
 	random *rand.Rand
 	list   []*webhook // by id
 	lastID int
-	lines  map[lineKey]*line
+	queues map[queueKey]*queue
 	counts Counts
 }
 
 func newHooks(ctx context.Context, set Settings, notify func()) *hooks {
 	transport := set.Transport
 	if transport == nil {
-		transport = &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: 10 * time.Second} // no proxy: hooks stay on this machine
+		// Without a proxy: hooks stay on this host.
+		transport = &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: 10 * time.Second}
 	}
 	return &hooks{
-		set:    set,
-		ctx:    ctx,
-		client: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		set: set,
+		ctx: ctx,
+		client: &http.Client{
+			Transport:     transport,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
 		notify: notify,
 		faults: set.Hooks,
 		whole:  set.Behaviour.WholeFilter,
 		random: rand.New(rand.NewPCG(set.Seed, 1)),
 		lastID: 99,
-		lines:  make(map[lineKey]*line),
+		queues: make(map[queueKey]*queue),
 	}
 }
 
-// close waits for the deliveries, which the context's end has cut off.
+// close waits for the deliveries. The end of the context has cancelled them.
 func (h *hooks) close() {
 	h.mu.Lock()
 	h.closed = true
@@ -174,5 +182,6 @@ func (s *Simulator) Counts() Counts {
 // Webhooks returns the account's webhooks.
 func (s *Simulator) Webhooks() []Webhook { return s.hooks.all() }
 
-// AddWebhook registers a webhook, with a new secret unless it brings one, and returns it with its id.
+// AddWebhook registers a webhook, with a new secret unless it brings one, and returns it with its
+// id.
 func (s *Simulator) AddWebhook(w Webhook) (Webhook, error) { return s.hooks.add(w) }

@@ -30,7 +30,7 @@ func (s ingest) Publish(p *rtmp.Publisher) error {
 	return nil
 }
 
-// admit returns the token that lets a publisher in, nil where none is needed, or says no in the
+// admit returns the token that lets a publisher in, nil where none is needed. An error has the
 // words that the publisher will see.
 func (s ingest) admit(p *rtmp.Publisher) (*token, error) {
 	for _, name := range []string{p.Name, ""} {
@@ -54,7 +54,7 @@ func (s ingest) Unpublish(p *rtmp.Publisher, cause error) {
 
 func (s ingest) Tag(p *rtmp.Publisher, t rtmp.Tag) {
 	f := p.Owner.(*feed)
-	if first := f.take(t); first {
+	if first := f.accept(t); first {
 		s.changed.notify()
 	}
 	if s.set.OnTag != nil {
@@ -62,8 +62,9 @@ func (s ingest) Tag(p *rtmp.Publisher, t rtmp.Tag) {
 	}
 }
 
-// take counts a tag and hands it to the sinks. It reports whether it was the feed's first picture.
-func (f *feed) take(t rtmp.Tag) (first bool) {
+// accept counts a tag and passes it to the sinks. It reports whether it was the feed's first
+// picture.
+func (f *feed) accept(t rtmp.Tag) (first bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.seen.Bytes += int64(len(t.Data))
@@ -83,12 +84,13 @@ func (f *feed) take(t rtmp.Tag) (first bool) {
 		f.key.Timestamp, f.key.Kind, f.key.At = t.Timestamp, t.Kind, t.At
 		f.key.Data = append(f.key.Data[:0], t.Data...)
 	}
-	f.sinks = slices.DeleteFunc(f.sinks, func(k *sink) bool { return !k.take(t, f.setup) })
+	f.sinks = slices.DeleteFunc(f.sinks, func(k *sink) bool { return !k.accept(t, f.setup) })
 	return first
 }
 
-// Refuse makes the ingest refuse publishers of a stream, of every stream if name is empty, with these words, which FFmpeg shows as "Server
-// error: WORDS". Empty words take it back. Feeds that are open stay.
+// Refuse makes the ingest refuse publishers of a stream, of every stream if name is empty, with
+// these words, which FFmpeg shows as "Server error: WORDS". Empty words take it back. Feeds that
+// are open stay.
 func (s *Simulator) Refuse(name, words string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -118,15 +120,17 @@ func connected(streams []*stream) (list []*feed) {
 	return list
 }
 
-// publishers returns the feeds of a stream, of all streams if name is empty, whose publishers are connected.
+// publishers returns the feeds of a stream, of all streams if name is empty, whose publishers are
+// connected.
 func (s *Simulator) publishers(name string) []*feed {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return connected(s.named(name))
 }
 
-// Freeze stops reading from the publishers of a stream, of all streams if name is empty, and returns how many they are. Their connections stay
-// up, unread; their feeds end when they have been silent for Settings.Silence. Publishers who connect later are not frozen.
+// Freeze stops reading from the publishers of a stream, of all streams if name is empty, and
+// returns how many they are. Their connections stay up, unread; their feeds end when they have been
+// silent for Settings.Silence. Publishers who connect later are not frozen.
 func (s *Simulator) Freeze(name string) int {
 	list := s.publishers(name)
 	for _, f := range list {
@@ -135,7 +139,7 @@ func (s *Simulator) Freeze(name string) int {
 	return len(list)
 }
 
-// Thaw reads on after Freeze.
+// Thaw resumes reading after Freeze.
 func (s *Simulator) Thaw(name string) int {
 	list := s.publishers(name)
 	for _, f := range list {
@@ -146,8 +150,9 @@ func (s *Simulator) Thaw(name string) int {
 
 var errDropped = errors.New("the ingest dropped the connection")
 
-// Drop disconnects the publishers of a stream, of all streams if name is empty, with a TCP reset or a FIN, and ends its feeds, those of OpenFeed
-// included. It returns how many publishers and such feeds they were. Who connects again is let in.
+// Drop disconnects the publishers of a stream, of all streams if name is empty, with a TCP reset or
+// a FIN, and ends its feeds, those of OpenFeed included. It returns the number of publishers and of
+// OpenFeed's feeds. A publisher that connects again is let in.
 func (s *Simulator) Drop(name string, reset bool) int {
 	s.mu.Lock()
 	streams := s.named(name)
@@ -168,8 +173,9 @@ func (s *Simulator) Drop(name string, reset bool) int {
 	return count
 }
 
-// Mute makes the ingest accept connections and never answer, until it is called with false.
+// Mute(true) makes the ingest accept connections and never answer; Mute(false) ends that.
 func (s *Simulator) Mute(on bool) { s.ingest.Mute(on) }
 
-// Connections returns how many RTMP connections have been accepted since the start, publishing or not.
+// Connections returns how many RTMP connections have been accepted since the start, publishing or
+// not.
 func (s *Simulator) Connections() int64 { return s.ingest.Connections() }

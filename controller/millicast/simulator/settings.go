@@ -12,8 +12,9 @@ import (
 	"github.com/oncue/oncue/controller/millicast/simulator/rtmp"
 )
 
-// Times of the platform, before the clock scale. Documented: attemptSpacing, noViewersDelay, thumbnailPeriod, thumbnailMinute, summaryMemory.
-// Read in the vendor's web player: firstBackoff, lastBackoff.
+// Times of the platform, before the clock scale. Documented: attemptSpacing, noViewersDelay,
+// thumbnailPeriod, thumbnailMinute, summaryMemory. Read in the vendor's web player: firstBackoff,
+// lastBackoff.
 const (
 	attemptSpacing  = 10 * time.Second // between ViewerAttempt hooks of one stream
 	noViewersDelay  = 60 * time.Second // from the last viewer's leaving to NoActiveViewers
@@ -25,54 +26,84 @@ const (
 	summaryMemory   = time.Hour // how long the API lists a stream that ended
 )
 
-// Settings of a simulated platform. The zero value is usable: a random webhook secret, no webhook, ports chosen by the system.
+// Settings of a simulated platform. The zero value works: a random webhook secret, no webhook,
+// ports chosen by the system.
 type Settings struct {
 	Account   string       // account id; "ABC123" if empty
 	Secret    secret.Value // webhook secret of the first webhook, base64; random if not set
-	APISecret secret.Value // what the REST API takes as Bearer; random if not set
-	Token     secret.Value // first publishing token, for every stream and with thumbnails; see [Token] for what is taken if it is not set
+	APISecret secret.Value // Bearer token of the REST API; random if not set
+
+	// Token is the first publishing token: for every stream, with thumbnails. If it is not set, see
+	// [Token] for what the ingest lets in.
+	Token secret.Value
 
 	WebhookURL string // the first webhook, for feed and viewer events; none if empty
-	Thumbnails bool   // the first webhook gets thumbnails too, and the platform takes one of every live feed each 30 s
+	// Thumbnails are sent to the first webhook too, one of every live feed each 30 s.
+	Thumbnails bool
 
 	RTMPAddr string // "127.0.0.1:0" if empty
 	APIAddr  string // "127.0.0.1:0" if empty
-	InMemory bool   // listen nowhere: feeds come from OpenFeed, the API is Handler, hooks go through Transport
+	// InMemory listens nowhere: feeds come from OpenFeed, the API is Handler, hooks go through
+	// Transport.
+	InMemory bool
 
-	Scale   float64       // how much faster than real the platform's clock runs: at 20 the 60 s before NoActiveViewers are 3 s. 1 if zero
-	Silence time.Duration // after so long without a byte a publisher is gone; real time, whatever the scale; 10 s if zero
-	Seed    uint64        // of everything random in faults
+	// Scale is how much faster than real the platform's clock runs, 1 if zero: at 20 the 60 s
+	// before NoActiveViewers are 3 s.
+	Scale float64
+	// Silence is how long a publisher may send nothing before its feed ends; real time, whatever
+	// the scale; 10 s if zero.
+	Silence time.Duration
+	Seed    uint64 // of everything random in faults
 
 	Behaviour Behaviour
 	Hooks     HookFaults
 	API       APIFaults
 
-	Crowd int // streams of others on the account, live, each with a viewer; the API lists them before all others
-	Churn int // so many of them end before every other page that is asked for, and as many begin before the next
+	// Crowd is the number of foreign live streams on the account, each with a viewer. The API lists
+	// them before all others. Before every other page Churn of them end, and as many begin before
+	// the next page.
+	Crowd, Churn int
 
 	SlowAcks  bool              // see [rtmp.Settings]
 	Transport http.RoundTripper // carries the hooks; a plain one without a proxy if nil
 	Log       *slog.Logger      // nil: none
 
-	// Snapshot makes a thumbnail of one keyframe, an FLV file. If it is nil, thumbnails are drawn test cards.
+	// Snapshot makes a thumbnail of one keyframe, an FLV file. If it is nil, thumbnails are test
+	// cards.
 	Snapshot func(ctx context.Context, flv []byte) (jpeg []byte, err error)
-	// OnTag gets every message of every publisher, from the publisher's goroutine. The tag's data is valid during the call.
+	// OnTag gets every message of every publisher, from the publisher's goroutine. The tag's data
+	// is valid during the call.
 	OnTag func(feedID, stream string, t rtmp.Tag)
-	// OnDelivery gets every delivery when its fate is known: one stream's in order while no fault disturbs it, several streams' at once.
+	// OnDelivery gets every delivery when its fate is known. Those of one stream come in order
+	// unless a fault disturbs it; those of several streams come at once.
 	OnDelivery func(Delivery)
 }
 
-// Behaviour is what the vendor does not document. The zero value is the simulator's own choice; a controller must be right either way.
+// Behaviour is what the vendor does not document. The zero value is the simulator's own choice; a
+// controller must be right either way.
 type Behaviour struct {
-	EndedFirst             bool          // at a take-over, ended(old) goes out before started(new)
-	OverwrittenStays       bool          // a feed that another one overwrites stays connected, and is shown again when that one ends
-	RTMPSkipsIPs           bool          // what a token says of IP addresses does not matter over RTMP: the vendor does not support it there
-	RevokingCuts           bool          // disabling a token, or making it anew, disconnects its publishers, as deleting it always does
-	WholeFilter            bool          // a webhook's filter must match the whole name, and not only a part of it
-	FirstViewerOnce        bool          // FirstViewerConnection only once per broadcast, not again when viewers return to it
-	NoViewersAfterAttempts bool          // NoActiveViewers also when viewers gave up without ever getting in
-	PageAfterStart         bool          // the webhook list begins behind startingId instead of at it
-	Skew                   time.Duration // the platform's clock is ahead of ours by so much; not scaled
+	// EndedFirst sends ended(old) before started(new) when a feed overwrites another.
+	EndedFirst bool
+	// OverwrittenStays leaves an overwritten feed connected. It is on the air again when the newer
+	// one ends.
+	OverwrittenStays bool
+	// RTMPSkipsIPs lets RTMP publishers in from any address, whatever their token says. The vendor
+	// does not support such limits with RTMP, and does not say what they do there.
+	RTMPSkipsIPs bool
+	// RevokingCuts disconnects the publishers of a token that is disabled or gets a new value, as
+	// deleting it always does.
+	RevokingCuts bool
+	// WholeFilter makes a webhook's filter match whole names only, not parts of them.
+	WholeFilter bool
+	// FirstViewerOnce sends FirstViewerConnection once per broadcast, and not again when viewers
+	// return to it.
+	FirstViewerOnce bool
+	// NoViewersAfterAttempts sends NoActiveViewers also when viewers gave up without getting in.
+	NoViewersAfterAttempts bool
+	// PageAfterStart begins a page of the webhook list after startingId instead of at it.
+	PageAfterStart bool
+	// Skew is how far the platform's clock is ahead of this host's; not scaled.
+	Skew time.Duration
 }
 
 func (set *Settings) fill() error {

@@ -29,9 +29,9 @@ type Simulator struct {
 
 	apiFaults apiFaults
 	changed   signal
-	camera    sync.Mutex // held while a picture is made; taken before mu
+	camera    sync.Mutex // held while a picture is made; locked before mu
 
-	mu        sync.Mutex // guards the rest; taken before hooks.mu and feed.mu
+	mu        sync.Mutex // guards the rest; locked before hooks.mu and feed.mu
 	closed    bool
 	behaviour Behaviour
 	streams   map[string]*stream
@@ -42,7 +42,7 @@ type Simulator struct {
 	recordFiles int // that were begun: the last id
 }
 
-// Start brings a platform up. It ends with Close, or with ctx.
+// Start starts a platform. Close ends it, and so does the end of ctx.
 func Start(ctx context.Context, set Settings) (*Simulator, error) {
 	if err := set.fill(); err != nil {
 		return nil, err
@@ -61,9 +61,13 @@ func Start(ctx context.Context, set Settings) (*Simulator, error) {
 	s.apiFaults.now, s.apiFaults.random = set.API, rand.New(rand.NewPCG(set.Seed, 2))
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	s.hooks = newHooks(s.ctx, set, s.changed.notify)
-	s.ingest = rtmp.NewServer(rtmp.Settings{Handler: ingest{s}, Silence: set.Silence, SlowAcks: set.SlowAcks, Log: set.Log})
+	s.ingest = rtmp.NewServer(rtmp.Settings{
+		Handler: ingest{s}, Silence: set.Silence, SlowAcks: set.SlowAcks, Log: set.Log,
+	})
 	if set.WebhookURL != "" {
-		first := Webhook{URL: set.WebhookURL, Secret: set.Secret, Feeds: true, Viewers: true, Thumbnails: set.Thumbnails}
+		first := Webhook{
+			URL: set.WebhookURL, Secret: set.Secret, Feeds: true, Viewers: true, Thumbnails: set.Thumbnails,
+		}
 		if _, err := s.hooks.add(first); err != nil {
 			s.Close()
 			return nil, fmt.Errorf("simulator: %w", err)
@@ -107,8 +111,8 @@ func (s *Simulator) listen() error {
 	return nil
 }
 
-// Close ends everything at once, without farewell hooks, and waits until it is gone. Deliveries under way are given up. It must not be called
-// from a callback of the settings.
+// Close ends everything at once, without hooks about it, cancels deliveries under way and waits for
+// all goroutines. It must not be called from a callback of the settings.
 func (s *Simulator) Close() error {
 	s.mu.Lock()
 	s.closed = true
@@ -129,17 +133,18 @@ func (s *Simulator) Close() error {
 // Account returns the account's id.
 func (s *Simulator) Account() string { return s.set.Account }
 
-// Secret returns the webhook secret of the settings, base64. Webhooks made or renewed through the API have their own.
+// Secret returns the webhook secret of the settings, base64. Webhooks made or renewed through the
+// API have their own.
 func (s *Simulator) Secret() secret.Value { return s.set.Secret }
 
-// APISecret returns what the REST API takes as Bearer.
+// APISecret returns the Bearer token of the REST API.
 func (s *Simulator) APISecret() secret.Value { return s.set.APISecret }
 
 // APIURL returns the base of the REST API, without a slash at the end.
 func (s *Simulator) APIURL() string { return "http://" + s.apiAddr }
 
-// RTMPURL returns where an encoder publishes a stream, with the token of the settings. For a device that takes server and key apart, cut it
-// behind "/v2/pub".
+// RTMPURL returns where an encoder publishes a stream, with the token of the settings. For a device
+// that wants server and key separately, cut it after "/v2/pub".
 func (s *Simulator) RTMPURL(name string) string {
 	u := "rtmp://" + s.rtmpAddr + "/v2/pub/" + url.PathEscape(name)
 	if s.set.Token.Set() {
@@ -151,7 +156,7 @@ func (s *Simulator) RTMPURL(name string) string {
 // RTMPAddr returns the ingest's address, host:port.
 func (s *Simulator) RTMPAddr() string { return s.rtmpAddr }
 
-// SetBehaviour changes what the vendor leaves open, from now on.
+// SetBehaviour changes the behaviour from now on.
 func (s *Simulator) SetBehaviour(b Behaviour) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -161,8 +166,9 @@ func (s *Simulator) SetBehaviour(b Behaviour) {
 	s.hooks.whole = b.WholeFilter
 }
 
-// Wait returns nil once condition is true, or ctx's error. It asks again whenever something happens on the platform, and every 50 ms for what
-// nothing announces, such as frame counts. condition may call any method of the simulator.
+// Wait returns nil once condition is true, or ctx's error. It calls condition again whenever
+// something happens on the platform, and every 50 ms for things that nothing announces, such as
+// frame counts. condition may call any method of the simulator.
 func (s *Simulator) Wait(ctx context.Context, condition func() bool) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -183,15 +189,17 @@ func (s *Simulator) Wait(ctx context.Context, condition func() bool) error {
 // now is the platform's clock. Called with mu held.
 func (s *Simulator) now() time.Time { return time.Now().Add(s.behaviour.Skew) }
 
-// scaled turns a time of the platform into real time.
+// scaled converts a span of platform time to real time.
 func (s *Simulator) scaled(d time.Duration) time.Duration { return scaled(d, s.set.Scale) }
 
-// scaled never makes nothing of something: a timer of 0 would fire before what set it is done.
+// scaled never rounds a span down to 0: such a timer would fire before the code that set it is
+// done.
 func scaled(d time.Duration, scale float64) time.Duration {
 	return max(time.Duration(float64(d)/scale), min(d, 1))
 }
 
-// after runs f with mu held, after a time of the platform, unless the simulator was closed or the timer stopped before. Called with mu held.
+// after runs f with mu held after a span of platform time, unless the simulator is closed or the
+// timer stopped by then. Called with mu held.
 func (s *Simulator) after(d time.Duration, f func()) *time.Timer {
 	return time.AfterFunc(s.scaled(d), func() {
 		s.mu.Lock()

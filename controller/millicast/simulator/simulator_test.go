@@ -20,10 +20,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is how long a condition may take on a busy machine.
+// patience is how long a condition may take on a busy host.
 const patience = 60 * time.Second
 
-// receiver takes hooks without a network. It answers 200 unless told otherwise.
+// receiver receives hooks without a network. It answers 200 unless answer says otherwise.
 type receiver struct {
 	answer func(r *http.Request) (status int, err error)
 
@@ -70,7 +70,7 @@ func (rec *receiver) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: status, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
 }
 
-// hooks returns what came about a stream, all if name is empty.
+// hooks returns the hooks about a stream that came, all if name is empty.
 func (rec *receiver) hooks(name string) []hook {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
@@ -83,7 +83,7 @@ func (rec *receiver) hooks(name string) []hook {
 	return list
 }
 
-// events returns the events of what came about a stream, in one line.
+// events returns the events of the hooks about a stream that came, in one line.
 func (rec *receiver) events(name string) string {
 	var list []string
 	for _, h := range rec.hooks(name) {
@@ -97,7 +97,7 @@ const (
 	testSecret = "c2VjcmV0LWtleS1mb3ItdGVzdHM="
 )
 
-// start brings up a simulator whose hooks a receiver takes.
+// start starts a simulator that sends its hooks to a receiver.
 func start(t *testing.T, set Settings) (*Simulator, *receiver) {
 	t.Helper()
 	rec := &receiver{}
@@ -112,7 +112,7 @@ func start(t *testing.T, set Settings) (*Simulator, *receiver) {
 	return sim, rec
 }
 
-// until waits for something to become so.
+// until waits for a condition.
 func until(t *testing.T, sim *Simulator, what string, condition func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

@@ -7,7 +7,7 @@ import (
 	"github.com/oncue/oncue/controller/millicast"
 )
 
-// stream is everything about one stream name. Guarded by Simulator.mu. Times are the machine's clock.
+// stream is everything about one stream name. Guarded by Simulator.mu. Times are this host's clock.
 type stream struct {
 	name      string
 	feeds     []*feed     // open ones
@@ -26,7 +26,7 @@ type stream struct {
 // keptFeeds is how many ended feeds of a stream are remembered.
 const keptFeeds = 32
 
-// stream returns the stream of a name, made on first sight. Called with mu held.
+// stream returns the stream of a name, and makes it if it is new. Called with mu held.
 func (s *Simulator) stream(name string) *stream {
 	st := s.streams[name]
 	if st == nil {
@@ -67,10 +67,12 @@ func (s *Simulator) emit(kind controller.HookKind, st *stream) {
 }
 
 func (s *Simulator) sendMessage(about subject, name string, m millicast.Message) {
-	s.hooks.send(notice{about: about, typ: m.Type, event: m.Event, stream: name, contentType: millicast.ContentJSON, body: m.Body()})
+	s.hooks.send(notice{
+		about: about, typ: m.Type, event: m.Event, stream: name, contentType: millicast.ContentJSON, body: m.Body(),
+	})
 }
 
-// goLive begins a broadcast. Viewers who sat through the gap are in again at once.
+// goLive begins a broadcast. Inactive viewers see it at once.
 func (s *Simulator) goLive(st *stream) {
 	now := time.Now()
 	st.since, st.started, st.welcomed = now, now, false
@@ -81,7 +83,7 @@ func (s *Simulator) goLive(st *stream) {
 	}
 }
 
-// goDark ends a broadcast. Viewers stay, inactive, and do not attempt again.
+// goDark ends a broadcast. Its viewers stay, inactive, and make no further attempt.
 func (s *Simulator) goDark(st *stream) {
 	st.since, st.ended = time.Time{}, time.Now()
 	for _, v := range st.viewers {

@@ -18,21 +18,24 @@ import (
 	"github.com/oncue/oncue/controller/millicast/simulator/rtmp"
 )
 
-// snapshotTimeout is how long making one picture may take, real time: starting an ffmpeg takes seconds on a busy machine.
+// snapshotTimeout is how long making one picture may take, real time: on a busy host starting an
+// ffmpeg takes seconds.
 const snapshotTimeout = 30 * time.Second
 
-// scheduleThumbnail takes a thumbnail of an open feed each 30 s, if the settings say so. Called with mu held.
+// scheduleThumbnail makes a thumbnail of an open feed each 30 s, if the settings and the token say
+// so. Called with mu held.
 func (s *Simulator) scheduleThumbnail(f *feed) {
 	if !s.set.Thumbnails || !f.thumbnails || s.closed || !slices.Contains(f.stream.feeds, f) {
 		return
 	}
 	f.thumbnail = s.after(thumbnailPeriod, func() {
-		s.takeThumbnail(f, func() { s.scheduleThumbnail(f) }) // the next one waits for this: pictures must not pile up
+		s.makeThumbnail(f, func() { s.scheduleThumbnail(f) }) // one after the other: they must not pile up
 	})
 }
 
-// takeThumbnail makes a picture aside, one at a time, sends it, and calls then with mu held. Called with mu held and the simulator open.
-func (s *Simulator) takeThumbnail(f *feed, then func()) {
+// makeThumbnail makes a picture in the background, one at a time, sends it, and calls then with mu
+// held. Called with mu held and the simulator open.
+func (s *Simulator) makeThumbnail(f *feed, then func()) {
 	if !s.hooks.wanted(aboutThumbnails, f.stream.name) {
 		then()
 		return
@@ -80,7 +83,8 @@ func (s *Simulator) sendThumbnail(name, feedID string, tokenID int, picture []by
 	})
 }
 
-// keyframeFLV returns the last keyframe with what its decoder needs, as an FLV file; nil when there is none.
+// keyframeFLV returns the last keyframe with what its decoder needs, as an FLV file; nil when there
+// is none.
 func (f *feed) keyframeFLV() []byte {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -100,7 +104,7 @@ func (f *feed) keyframeFLV() []byte {
 
 var errThumbnailLimit = errors.New("thumbnails on demand are limited to 6 per minute and stream")
 
-// thumbnailNow takes a thumbnail of a live stream on demand.
+// thumbnailNow makes a thumbnail of a live stream on demand.
 func (s *Simulator) thumbnailNow(name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,18 +113,20 @@ func (s *Simulator) thumbnailNow(name string) error {
 		return fmt.Errorf("stream %q is not live", name)
 	}
 	now := time.Now()
-	st.pictures = slices.DeleteFunc(st.pictures, func(at time.Time) bool { return now.Sub(at) >= s.scaled(thumbnailMinute) })
+	minute := s.scaled(thumbnailMinute)
+	st.pictures = slices.DeleteFunc(st.pictures, func(at time.Time) bool { return now.Sub(at) >= minute })
 	if len(st.pictures) >= thumbnailBurst {
 		return errThumbnailLimit
 	}
 	st.pictures = append(st.pictures, now)
 	if !s.closed {
-		s.takeThumbnail(st.onAir()[0], func() {})
+		s.makeThumbnail(st.onAir()[0], func() {})
 	}
 	return nil
 }
 
-// testCard draws a small picture, a new one each time: the thumbnail of a simulator that was given nothing better.
+// testCard draws a small picture, a new one each time: the thumbnail where Settings.Snapshot is
+// nil.
 func testCard(context.Context, []byte) ([]byte, error) {
 	const width, height, bars = 320, 180, 8
 	var seed [3]byte

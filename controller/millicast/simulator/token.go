@@ -22,7 +22,7 @@ type Token struct {
 	ID      int          `json:"-"`
 	Value   secret.Value `json:"-"` // hexadecimal
 	Added   time.Time    `json:"-"`
-	Expires time.Time    `json:"-"` // zero: never. No feed can begin after it; feeds that are open go on
+	Expires time.Time    `json:"-"` // zero: never. Feeds that are open then go on
 
 	Label   string        `json:"label"`
 	Active  bool          `json:"isActive"`

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Truth is what is really so with a stream, whatever hooks got lost and whatever the API says.
+// Truth is the real state of a stream, whatever hooks got lost and whatever the API says.
 type Truth struct {
 	Live  bool
 	Since time.Time // when it went live; zero while it is not
@@ -19,14 +19,18 @@ type Truth struct {
 	Inactive   int // viewers who saw one until the stream went off
 	Attempting int // viewers who never got in
 
-	FirstVideo  time.Time // first picture of the feeds that are open, the machine's clock, exact; zero before
-	Connections int       // publishers connected now: frozen ones and ones whose feed has ended count
+	// FirstVideo is the first picture of the feeds that are open, this host's clock, exact; zero
+	// before it.
+	FirstVideo time.Time
+	// Connections counts the publishers that are connected, frozen ones and ones whose feed has
+	// ended included.
+	Connections int
 }
 
-// Wanted reports whether anybody is there who would watch.
+// Wanted reports whether anybody watches or would like to.
 func (t Truth) Wanted() bool { return t.Watching+t.Inactive+t.Attempting > 0 }
 
-// Truth looks at a stream. A name never heard of is a stream that is not live.
+// Truth returns the real state of a stream. A stream that nobody has named is not live.
 func (s *Simulator) Truth(name string) Truth {
 	s.mu.Lock()
 	defer s.mu.Unlock()

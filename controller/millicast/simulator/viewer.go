@@ -17,7 +17,8 @@ const (
 	Left       ViewerState = "left"
 )
 
-// Viewer is one player on somebody's screen. It behaves as the vendor's web player: it attempts at once, and again after 2, 4, 8, 16, 32, 32, … s.
+// Viewer is one player on somebody's screen. It behaves as the vendor's web player: it attempts at
+// once, and again after 2, 4, 8, 16, 32, 32, … s.
 type Viewer struct {
 	sim    *Simulator
 	stream *stream
@@ -93,14 +94,15 @@ func (v *Viewer) Leave() {
 	v.stop()
 	v.state = Left
 	st.viewers = slices.DeleteFunc(st.viewers, func(other *Viewer) bool { return other == v })
-	if st.count(Watching)+st.count(Inactive) == 0 && (wasIn || s.behaviour.NoViewersAfterAttempts && len(st.viewers) == 0) {
-		s.emptyOut(st)
+	gaveUp := s.behaviour.NoViewersAfterAttempts && len(st.viewers) == 0
+	if st.count(Watching)+st.count(Inactive) == 0 && (wasIn || gaveUp) {
+		s.scheduleNoViewers(st)
 	}
 	s.changed.notify()
 }
 
-// emptyOut begins the wait for NoActiveViewers.
-func (s *Simulator) emptyOut(st *stream) {
+// scheduleNoViewers starts the timer that sends NoActiveViewers.
+func (s *Simulator) scheduleNoViewers(st *stream) {
 	if st.empty != nil {
 		st.empty.Stop()
 	}
@@ -138,7 +140,8 @@ func (v *Viewer) Attempts() int {
 	return v.attempts
 }
 
-// Waited returns how long, in real time, it took from Join until the viewer got in; ok is false while it has not.
+// Waited returns how long, in real time, it took from Join until the viewer got in; ok is false
+// while it has not.
 func (v *Viewer) Waited() (d time.Duration, ok bool) {
 	v.sim.mu.Lock()
 	defer v.sim.mu.Unlock()

@@ -19,7 +19,7 @@ func inMemory(t *testing.T, set Settings, f func(t *testing.T, sim *Simulator, r
 	})
 }
 
-// pass lets fake time pass and everything settle.
+// pass lets fake time pass and waits until nothing happens.
 func pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
@@ -168,7 +168,8 @@ func TestBehaviour(t *testing.T) {
 func TestTakeOverEndsTheOldFeedOnly(t *testing.T) {
 	t.Parallel()
 	for _, first := range []bool{false, true} {
-		inMemory(t, Settings{Behaviour: Behaviour{EndedFirst: first}}, func(t *testing.T, sim *Simulator, rec *receiver) {
+		set := Settings{Behaviour: Behaviour{EndedFirst: first}}
+		inMemory(t, set, func(t *testing.T, sim *Simulator, rec *receiver) {
 			v := sim.Join("lobby")
 			old := sim.OpenFeed("lobby", "", nil)
 			pass(2 * time.Second)
@@ -181,7 +182,8 @@ func TestTakeOverEndsTheOldFeedOnly(t *testing.T) {
 			if v.State() != Watching {
 				t.Errorf("the viewer is %s", v.State())
 			}
-			if ended := rec.hooks("lobby")[4]; !first && (ended.Data.FeedID != old || ended.Data.Active || ended.Data.Started != 0) {
+			ended := rec.hooks("lobby")[4]
+			if !first && (ended.Data.FeedID != old || ended.Data.Active || ended.Data.Started != 0) {
 				t.Errorf("hook = %s", ended.body)
 			}
 		})

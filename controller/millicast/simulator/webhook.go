@@ -15,9 +15,9 @@ type Webhook struct {
 	URL    string
 	Secret secret.Value // base64
 
-	Feeds, Viewers, Thumbnails, Transcoders, Media, Recordings bool // what it wants to hear of
+	Feeds, Viewers, Thumbnails, Transcoders, Media, Recordings bool // the kinds of hooks that it gets
 
-	Filter         string    // regular expression on the stream's (or transcoder's) name, "" for all
+	Filter         string    // regular expression on names of streams or transcoders; "": all
 	DisabledUntil  time.Time // zero while enabled
 	DisabledReason string
 }
@@ -56,11 +56,12 @@ const (
 	aboutRecordings
 )
 
-// wants reports whether the webhook takes hooks of a subject about a name: that of the stream, or of
-// the transcoder for a transcoder's hooks. "A filter is a regular expression. Only events matching
-// the filter will be sent to the webhook" (source: the vendor's documentation, "Webhooks", which
-// lists feeds, media, thumbnail, viewerConnection and transcoder; that the deprecated recording hooks
-// are filtered too is inferred, and whether the whole name must match is not documented).
+// wants reports whether the webhook takes hooks of a subject about a name: that of the stream, or
+// of the transcoder for a transcoder's hooks. "A filter is a regular expression. Only events
+// matching the filter will be sent to the webhook" (source: the vendor's documentation, "Webhooks",
+// which lists feeds, media, thumbnail, viewerConnection and transcoder; that the deprecated
+// recording hooks are filtered too is inferred, and whether the whole name must match is not
+// documented).
 func (w *webhook) wants(about subject, name string, whole bool) bool {
 	on := [...]bool{
 		aboutFeeds: w.Feeds, aboutViewers: w.Viewers, aboutThumbnails: w.Thumbnails,
@@ -73,7 +74,7 @@ func (w *webhook) wants(about subject, name string, whole bool) bool {
 	return on && (filter == nil || filter.MatchString(name))
 }
 
-// disabled reports whether the webhook is disabled now, and forgets a time that is over.
+// disabled reports whether the webhook is disabled, and enables it again when its time is over.
 func (w *webhook) disabled(now time.Time) bool {
 	if !w.DisabledUntil.IsZero() && now.After(w.DisabledUntil) {
 		w.enable()

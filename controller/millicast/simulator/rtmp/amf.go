@@ -161,7 +161,8 @@ func decodeArray(data []byte, depth int) (value any, rest []byte, err error) {
 	return array, data, nil
 }
 
-// appendAMF writes values. It panics on a type that [Property] does not list: only this package's own answers are written.
+// appendAMF writes values. It panics on a type that [Property] does not list: only this package's
+// own answers are written.
 func appendAMF(dst []byte, values ...any) []byte {
 	for _, value := range values {
 		switch v := value.(type) {

@@ -25,7 +25,7 @@ const (
 // Limits on what a publisher may announce. All are far above what encoders send.
 const (
 	maxMessage      = 8 << 20  // bytes of one message: a 4K keyframe is about 1 MB
-	maxUnfinished   = 16 << 20 // bytes of all messages under way on one connection
+	maxUnfinished   = 16 << 20 // bytes of all unfinished messages of one connection
 	maxChunkStreams = 64
 	maxKept         = 1 << 20 // a larger buffer is not kept for the next message
 	growth          = 16 << 10
@@ -41,7 +41,8 @@ type message struct {
 	body      []byte
 }
 
-// chunkReader puts messages together from chunks. Buffers grow as bytes arrive: an announced length allocates nothing.
+// chunkReader puts messages together from chunks. Buffers grow as bytes arrive: an announced length
+// allocates nothing.
 type chunkReader struct {
 	r          *bufio.Reader
 	size       uint32 // largest chunk of the peer
@@ -49,7 +50,8 @@ type chunkReader struct {
 	unfinished int
 }
 
-// chunkStream is the last header on one chunk stream, which later headers abbreviate, and the message under way.
+// chunkStream is the last header of one chunk stream, which later headers abbreviate, and its
+// unfinished message.
 type chunkStream struct {
 	timestamp uint32
 	delta     uint32
@@ -57,7 +59,7 @@ type chunkStream struct {
 	kind      byte
 	stream    uint32
 	extended  bool // the timestamp takes its own four bytes, in every chunk
-	underway  bool
+	begun     bool
 	body      []byte
 }
 
@@ -65,7 +67,8 @@ func newChunkReader(r *bufio.Reader) *chunkReader {
 	return &chunkReader{r: r, size: defaultChunkSize, streams: make(map[uint32]*chunkStream)}
 }
 
-// next returns the next whole message. It obeys the peer's chunk sizes and aborts itself, and returns those messages too.
+// next returns the next whole message. It applies the peer's chunk sizes and aborts by itself, and
+// returns those messages too.
 func (c *chunkReader) next() (message, error) {
 	for {
 		id, cs, err := c.readHeader()
@@ -80,15 +83,15 @@ func (c *chunkReader) next() (message, error) {
 		}
 		m := message{kind: cs.kind, stream: cs.stream, timestamp: cs.timestamp, body: cs.body}
 		c.unfinished -= len(cs.body)
-		cs.underway = false
+		cs.begun = false
 		if cap(cs.body) > maxKept {
 			cs.body = nil
 		}
-		return m, c.obey(m)
+		return m, c.control(m)
 	}
 }
 
-// readHeader reads a chunk's headers; afterwards the chunk stream has a message under way.
+// readHeader reads the headers of a chunk; afterwards its chunk stream has an unfinished message.
 func (c *chunkReader) readHeader() (id uint32, cs *chunkStream, err error) {
 	format, id, err := c.readBasicHeader()
 	if err != nil {
@@ -105,7 +108,7 @@ func (c *chunkReader) readHeader() (id uint32, cs *chunkStream, err error) {
 		cs = &chunkStream{}
 		c.streams[id] = cs
 	}
-	if format < 3 && cs.underway {
+	if format < 3 && cs.begun {
 		return id, nil, fmt.Errorf("chunk stream %d: a message begins inside another", id)
 	}
 	if err := c.readMessageHeader(format, cs); err != nil {
@@ -156,11 +159,11 @@ func (c *chunkReader) readMessageHeader(format byte, cs *chunkStream) error {
 		}
 		field = binary.BigEndian.Uint32(four[:])
 	}
-	if cs.underway {
+	if cs.begun {
 		return nil
 	}
 	if cs.length > maxMessage {
-		return fmt.Errorf("a message of %d bytes is announced, at most %d are taken", cs.length, maxMessage)
+		return fmt.Errorf("a message of %d bytes is announced, at most %d are allowed", cs.length, maxMessage)
 	}
 	// After an absolute timestamp an empty header repeats it as the delta (RTMP 5.3.1.2.4).
 	cs.delta = field
@@ -169,7 +172,7 @@ func (c *chunkReader) readMessageHeader(format byte, cs *chunkStream) error {
 	} else {
 		cs.timestamp += field
 	}
-	cs.underway, cs.body = true, cs.body[:0]
+	cs.begun, cs.body = true, cs.body[:0]
 	return nil
 }
 
@@ -192,8 +195,8 @@ func (c *chunkReader) readPiece(cs *chunkStream) error {
 	return nil
 }
 
-// obey acts on the messages that steer the chunk layer itself.
-func (c *chunkReader) obey(m message) error {
+// control applies the messages that control the chunk layer itself.
+func (c *chunkReader) control(m message) error {
 	switch m.kind {
 	case kindSetChunkSize, kindAbort:
 		if len(m.body) < 4 {
@@ -208,15 +211,15 @@ func (c *chunkReader) obey(m message) error {
 		}
 		c.size = size
 	case kindAbort:
-		if cs := c.streams[binary.BigEndian.Uint32(m.body)]; cs != nil && cs.underway {
+		if cs := c.streams[binary.BigEndian.Uint32(m.body)]; cs != nil && cs.begun {
 			c.unfinished -= len(cs.body)
-			cs.underway = false
+			cs.begun = false
 		}
 	}
 	return nil
 }
 
-// cutShort turns an end inside a chunk into the error that says so.
+// cutShort makes io.ErrUnexpectedEOF of an end inside a chunk.
 func cutShort(err error) error {
 	if err == io.EOF {
 		return io.ErrUnexpectedEOF
@@ -228,7 +231,7 @@ func uint24(b []byte) uint32 { return uint32(b[0])<<16 | uint32(b[1])<<8 | uint3
 
 func appendUint24(dst []byte, v uint32) []byte { return append(dst, byte(v>>16), byte(v>>8), byte(v)) }
 
-// chunkWriter cuts messages into chunks. Nothing leaves before Flush.
+// chunkWriter cuts messages into chunks. Nothing is sent before Flush.
 type chunkWriter struct {
 	w    *bufio.Writer
 	size int

@@ -13,11 +13,11 @@ import (
 	"github.com/oncue/oncue/configs/secret"
 )
 
-// errRefused ends a connection whose publisher was refused; the words went to the publisher.
+// errRefused ends a connection whose publisher was refused and told why.
 var errRefused = errors.New("the publisher was refused")
 
-// do carries out one command of a publisher.
-func (c *conn) do(name string, transaction float64, stream uint32, args []any) error {
+// execute executes one command of a publisher.
+func (c *conn) execute(name string, transaction float64, stream uint32, args []any) error {
 	switch name {
 	case "connect":
 		return c.connect(transaction, args)
@@ -26,7 +26,8 @@ func (c *conn) do(name string, transaction float64, stream uint32, args []any) e
 	case "publish":
 		return c.publish(stream, args)
 	case "FCPublish":
-		if err := c.command(0, "onFCPublish", 0.0, nil, status("status", "NetStream.Publish.Start", "ready")); err != nil {
+		ready := status("status", "NetStream.Publish.Start", "ready")
+		if err := c.command(0, "onFCPublish", 0.0, nil, ready); err != nil {
 			return err
 		}
 		return c.command(0, "_result", transaction, nil, nil)
@@ -39,9 +40,9 @@ func (c *conn) do(name string, transaction float64, stream uint32, args []any) e
 		return c.refuse(stream, "NetStream.Play.StreamNotFound", "this ingest plays nothing")
 	}
 	if transaction == 0 {
-		return nil // a notice, no answer expected
+		return nil // it expects no answer
 	}
-	return c.command(0, "_result", transaction, nil, nil) // releaseStream, _checkbw and whatever else asks
+	return c.command(0, "_result", transaction, nil, nil) // releaseStream, _checkbw and others
 }
 
 func (c *conn) connect(transaction float64, args []any) error {
@@ -53,10 +54,11 @@ func (c *conn) connect(transaction float64, args []any) error {
 	app, _, _ = strings.Cut(app, "?")
 	if strings.Trim(app, "/") != c.srv.set.App {
 		words := fmt.Sprintf("no application %q here, publish to /%s", app, c.srv.set.App)
-		if err := c.command(0, "_error", transaction, nil, status("error", "NetConnection.Connect.Rejected", words)); err != nil {
+		rejected := status("error", "NetConnection.Connect.Rejected", words)
+		if err := c.command(0, "_error", transaction, nil, rejected); err != nil {
 			return err
 		}
-		return c.leaveRefused()
+		return c.drainRefused()
 	}
 	c.accepted = true
 	four := func(v uint32) []byte { return binary.BigEndian.AppendUint32(nil, v) }
@@ -69,7 +71,8 @@ func (c *conn) connect(transaction float64, args []any) error {
 		append(status("status", "NetConnection.Connect.Success", "connected"), Property{"objectEncoding", 0.0}))
 }
 
-// publish asks the handler. A playpath is NAME?token=TOKEN&…, with NAME percent-encoded where it must be.
+// publish asks the handler about a playpath: NAME?token=TOKEN&…, with NAME percent-encoded where it
+// must be.
 func (c *conn) publish(stream uint32, args []any) error {
 	if !c.accepted {
 		return errors.New("publish: it comes before connect")
@@ -85,7 +88,8 @@ func (c *conn) publish(stream uint32, args []any) error {
 	if err != nil {
 		return c.refuse(stream, "NetStream.Publish.BadName", err.Error())
 	}
-	// From the handler's yes until p is stored, nothing else can end p: only the run loop, which is here, and those who got p from the handler.
+	// Between the handler's yes and the storing of p only those who got p from the handler can end
+	// it: the run loop, which could too, is here.
 	if err := c.srv.set.Handler.Publish(p); err != nil {
 		return c.refuse(stream, "NetStream.Publish.BadName", err.Error())
 	}
@@ -96,16 +100,16 @@ func (c *conn) publish(stream uint32, args []any) error {
 	return c.command(stream, "onStatus", 0.0, nil, status("status", "NetStream.Publish.Start", "publishing"))
 }
 
-// refuse tells the publisher why, and ends the connection.
+// refuse tells the publisher why and ends the connection.
 func (c *conn) refuse(stream uint32, code, words string) error {
 	if err := c.command(stream, "onStatus", 0.0, nil, status("error", code, words)); err != nil {
 		return err
 	}
-	return c.leaveRefused()
+	return c.drainRefused()
 }
 
-// leaveRefused sends what is buffered and reads on until the publisher hangs up or its time is over.
-func (c *conn) leaveRefused() error {
+// drainRefused sends what is buffered and reads until the publisher hangs up or its time is over.
+func (c *conn) drainRefused() error {
 	if err := c.out.w.Flush(); err != nil {
 		return err
 	}

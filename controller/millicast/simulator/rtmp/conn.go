@@ -13,10 +13,10 @@ import (
 )
 
 const (
-	windowSize    = 2_500_000 // bytes between acknowledgements, both ways, until the peer asks for its own
+	windowSize    = 2_500_000 // bytes between acknowledgements, both ways, unless the peer sets it
 	ownChunkSize  = 4096
 	writeTimeout  = 5 * time.Second
-	farewell      = 2 * time.Second // how long a connection that is being ended may still talk
+	farewell      = 2 * time.Second // how long the peer may still send when we have hung up
 	bufferSize    = 64 << 10
 	pingRequest   = 6
 	pingResponse  = 7
@@ -25,14 +25,15 @@ const (
 	mediaStreamID = 1
 )
 
-// conn is one connection. Its run loop owns everything but the gate, ending and publisher, which others may use.
+// conn is one connection. Its run loop owns everything but gate, ending and publisher, which others
+// may use.
 type conn struct {
 	srv       *Server
 	nc        net.Conn
 	gate      gate
 	muted     bool // owned by Server.mu
 	done      chan struct{}
-	ending    atomic.Int64 // Unix ns after which no more is read, 0 while the connection may live on
+	ending    atomic.Int64 // Unix ns after which no more is read; 0: not ending
 	publisher atomic.Pointer[Publisher]
 
 	connected time.Time
@@ -46,7 +47,9 @@ type conn struct {
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
-	return &conn{srv: s, nc: nc, done: make(chan struct{}), connected: time.Now(), window: windowSize, quick: !s.set.SlowAcks}
+	return &conn{
+		srv: s, nc: nc, done: make(chan struct{}), connected: time.Now(), window: windowSize, quick: !s.set.SlowAcks,
+	}
 }
 
 // close ends the connection now. It is called with Server.mu held, or by run itself.
@@ -74,7 +77,7 @@ func (c *conn) run() {
 	c.srv.mu.Unlock()
 }
 
-// end tells the handler once that the publisher is gone.
+// end tells the handler once that the publisher has gone.
 func (c *conn) end(err error) {
 	p := c.publisher.Load()
 	if p == nil {
@@ -95,7 +98,7 @@ func (c *conn) end(err error) {
 }
 
 func (c *conn) serve() error {
-	if err := shake(c); err != nil {
+	if err := handshake(c); err != nil {
 		return err
 	}
 	c.in = newChunkReader(bufio.NewReaderSize(c, bufferSize))
@@ -117,9 +120,10 @@ func (c *conn) serve() error {
 	}
 }
 
-// Read reads from the socket while the gate is open. Silence, and being shut out for as long, ends the publisher.
+// Read reads from the socket while the gate is open. Silence ends the publisher, and so does a gate
+// that stays shut for as long.
 func (c *conn) Read(b []byte) (int, error) {
-	if err := c.pass(); err != nil {
+	if err := c.awaitGate(); err != nil {
 		return 0, err
 	}
 	deadline := time.Now().Add(c.srv.set.Silence)
@@ -135,10 +139,11 @@ func (c *conn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// pass waits at the gate. To the platform a publisher that is not read from looks like one that sends nothing, so the feed ends after the
-// usual silence; the connection stays, unread, until the gate opens.
-func (c *conn) pass() error {
-	opens := c.gate.opens()
+// awaitGate waits until the gate is open. To the platform a publisher that is not read from looks
+// like one that sends nothing, so its feed ends after the usual silence. The connection stays,
+// unread, until the gate opens.
+func (c *conn) awaitGate() error {
+	opens := c.gate.opened()
 	if opens == nil {
 		return nil
 	}
@@ -147,7 +152,7 @@ func (c *conn) pass() error {
 	for {
 		select {
 		case <-opens:
-			if opens = c.gate.opens(); opens == nil {
+			if opens = c.gate.opened(); opens == nil {
 				return nil
 			}
 		case <-silence.C:
@@ -182,8 +187,8 @@ func (c *conn) command(stream uint32, values ...any) error {
 	return c.out.write(commandStream, message{kind: kindCommand, stream: stream, body: appendAMF(nil, values...)})
 }
 
-// hangUp sends what is buffered and a FIN, and lets the peer talk on for a moment: closing with unread bytes would reset the connection, and
-// the peer would lose our last words.
+// hangUp sends a FIN and lets the peer send for a moment: closing with unread bytes would reset the
+// connection, and the peer would lose our last message.
 func (c *conn) hangUp() {
 	c.ending.CompareAndSwap(0, time.Now().Add(farewell).UnixNano())
 	if half, ok := c.nc.(interface{ CloseWrite() error }); ok {
@@ -209,10 +214,10 @@ func (c *conn) handle(m message) error {
 		c.metadata(m)
 	case kindCommand3:
 		if len(m.body) > 0 {
-			return c.obey(m.stream, m.body[1:])
+			return c.runCommand(m.stream, m.body[1:])
 		}
 	case kindCommand:
-		return c.obey(m.stream, m.body)
+		return c.runCommand(m.stream, m.body)
 	}
 	return nil
 }
@@ -226,7 +231,7 @@ func (c *conn) media(t Tag) {
 	}
 }
 
-// metadata hands on "@setDataFrame onMetaData {…}" as FLV has it, without its first word.
+// metadata passes "@setDataFrame onMetaData {…}" on as FLV has it, without its first word.
 func (c *conn) metadata(m message) {
 	body := m.body
 	if m.kind == kindData3 && len(body) > 0 {
@@ -238,8 +243,8 @@ func (c *conn) metadata(m message) {
 	c.media(Tag{Kind: Script, Timestamp: m.timestamp, At: time.Now(), Data: body})
 }
 
-// obey carries out a command.
-func (c *conn) obey(stream uint32, body []byte) error {
+// runCommand decodes a command and executes it.
+func (c *conn) runCommand(stream uint32, body []byte) error {
 	values, err := decodeAMF(body)
 	if err != nil {
 		return fmt.Errorf("command: %w", err)
@@ -249,5 +254,5 @@ func (c *conn) obey(stream uint32, body []byte) error {
 	}
 	name, _ := values[0].(string)
 	transaction, _ := values[1].(float64)
-	return c.do(name, transaction, stream, values[2:])
+	return c.execute(name, transaction, stream, values[2:])
 }

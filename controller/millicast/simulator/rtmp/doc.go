@@ -1,4 +1,4 @@
-// Package rtmp is a small RTMP ingest: it takes publishers and plays nothing.
+// Package rtmp is a small RTMP ingest: it receives publishers and plays nothing.
 //
 // Start with [Server] and [Handler]. A server shakes hands, answers the commands of a publisher
 // (connect, releaseStream, FCPublish, createStream, publish, deleteStream, FCUnpublish), asks the

@@ -180,7 +180,7 @@ func TestEightPublishers(t *testing.T) {
 	}
 }
 
-// waitFor polls a condition that nothing announces.
+// waitFor polls a condition, for nothing announces it.
 func waitFor(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	limit := time.NewTimer(patience)

@@ -6,14 +6,15 @@ import (
 	"io"
 )
 
-// FLVWriter writes tags as an FLV file. The header must name exactly the tracks that come (a reader waits for a track that is named and never
-// comes), so tags are held until the tracks are known: from the metadata, from both kinds having come, or from a second of media.
+// FLVWriter writes tags as an FLV file. The header must name exactly the tracks that follow, for a
+// reader waits for every track that is named. So tags are held until the tracks are known: from the
+// metadata, because both kinds have come, or after a second of media.
 type FLVWriter struct {
 	w        io.Writer
 	held     []Tag
 	heldSize int
 	tracks   byte
-	started  bool // the header is out
+	started  bool // the header is written
 	err      error
 }
 
@@ -25,10 +26,10 @@ const (
 	holdBytes  = 4 << 20
 )
 
-// NewFLVWriter writes to w, which stays the caller's.
+// NewFLVWriter writes to w, which the caller keeps.
 func NewFLVWriter(w io.Writer) *FLVWriter { return &FLVWriter{w: w} }
 
-// WriteTag takes one tag. After the first failed write every call returns that error.
+// WriteTag writes one tag, or holds a copy. After a failed write every call returns that error.
 func (f *FLVWriter) WriteTag(t Tag) error {
 	if f.err != nil {
 		return f.err

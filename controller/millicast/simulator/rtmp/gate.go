@@ -2,7 +2,7 @@ package rtmp
 
 import "sync"
 
-// gate holds a reader back while it is shut. The zero gate is open.
+// gate makes a reader wait while it is shut. The zero gate is open.
 type gate struct {
 	mu     sync.Mutex
 	closed chan struct{} // nil while open, closed when it opens
@@ -25,8 +25,8 @@ func (g *gate) open() {
 	}
 }
 
-// opens returns a channel that is closed when the gate opens, or nil when it is open.
-func (g *gate) opens() <-chan struct{} {
+// opened returns a channel that is closed when the gate opens, or nil when it is open.
+func (g *gate) opened() <-chan struct{} {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.closed

@@ -14,8 +14,9 @@ const (
 
 var errVersion = errors.New("the handshake asks for another version than 3: this is not RTMP, or it is encrypted RTMP")
 
-// shake does the plain handshake: C0 C1, then S0 S1 S2 in one write, then C2. Publishers may check that S2 echoes C1; this side does not check C2.
-func shake(rw io.ReadWriter) error {
+// handshake does the plain handshake: C0 C1, then S0 S1 S2 in one write, then C2. Publishers may
+// check that S2 echoes C1; this side does not check C2.
+func handshake(rw io.ReadWriter) error {
 	hello := make([]byte, 1+handshakeSize)
 	if _, err := io.ReadFull(rw, hello); err != nil {
 		return fmt.Errorf("handshake: read C0 and C1: %w", err)

@@ -9,7 +9,8 @@ import (
 	"github.com/oncue/oncue/configs/secret"
 )
 
-// Publisher is one connection that asked to publish. Its fields never change once it is accepted; its methods may be called from anywhere.
+// Publisher is one connection that asked to publish. Its fields never change once it is accepted;
+// its methods may be called from anywhere.
 type Publisher struct {
 	Name      string       // the stream's name, decoded
 	Key       secret.Value // the whole playpath, token included
@@ -19,14 +20,14 @@ type Publisher struct {
 	Connected time.Time    // when TCP was accepted
 	Published time.Time    // when the publish command was read
 
-	Owner any // the handler's own; it sets it in Publish and nowhere else
+	Owner any // belongs to the handler, which sets it in Publish and nowhere else
 
 	conn  *conn
 	ended atomic.Bool
 	once  sync.Once
 }
 
-// unpublish tells the handler, once.
+// unpublish tells the handler once that the feed has ended.
 func (p *Publisher) unpublish(cause error) {
 	p.once.Do(func() {
 		p.ended.Store(true)
@@ -34,14 +35,17 @@ func (p *Publisher) unpublish(cause error) {
 	})
 }
 
-// Freeze stops reading from the publisher: its sends begin to block once the sockets' buffers are full. The connection stays up; the feed ends
-// after the usual silence, as it does when a network swallows everything.
+// Freeze stops reading from the publisher, whose sends block once the buffers of the sockets are
+// full. The connection stays; the feed ends after the usual silence, as it does when a network
+// loses everything.
 func (p *Publisher) Freeze() { p.conn.gate.shut() }
 
-// Thaw reads on after Freeze. A feed that has ended meanwhile stays ended; what its publisher sends is read and dropped.
+// Thaw resumes reading after Freeze. A feed that has ended meanwhile stays ended: what its
+// publisher sends is read and dropped.
 func (p *Publisher) Thaw() { p.conn.gate.open() }
 
-// Drop ends the connection: at once with a TCP reset, or politely with a FIN. The handler hears of it, with cause, before Drop returns.
+// Drop ends the connection: at once with a TCP reset, or politely with a FIN. The handler hears of
+// it, with cause, before Drop returns.
 func (p *Publisher) Drop(reset bool, cause error) {
 	p.unpublish(cause)
 	if !reset {
@@ -56,7 +60,7 @@ func (p *Publisher) Drop(reset bool, cause error) {
 	p.conn.srv.mu.Unlock()
 }
 
-// Open reports whether the connection is still there, read from or not.
+// Open reports whether the connection is open, whether or not it is read.
 func (p *Publisher) Open() bool {
 	select {
 	case <-p.conn.done:

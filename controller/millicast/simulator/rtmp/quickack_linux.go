@@ -5,8 +5,9 @@ import (
 	"syscall"
 )
 
-// quickAck asks the kernel to acknowledge the next segments at once. The kernel forgets it again, so it is asked before every read. Without it,
-// a publisher that waits for acknowledgements between small writes (Nagle's algorithm) starts 40 ms later for each of them.
+// quickAck asks the kernel to acknowledge the next segments at once. The kernel soon forgets it, so
+// it is asked before every read. Without it a publisher that waits for acknowledgements between
+// small writes (Nagle's algorithm) loses 40 ms at each of them.
 func quickAck(nc net.Conn) {
 	tcp, ok := nc.(*net.TCPConn)
 	if !ok {

@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is how long a condition may take on a busy machine.
+// patience is how long a condition may take on a busy host.
 const patience = 60 * time.Second
 
 // recorder is a Handler that writes down what happens.
@@ -143,16 +143,16 @@ type publisher struct {
 	err    error
 }
 
-// ffmpeg publishes a test picture, with a tone unless mute, to url for so many seconds (0: until it is stopped).
+// ffmpeg publishes a test picture and a tone to output for so many seconds (0: until it is
+// stopped).
 func ffmpeg(t *testing.T, seconds int, output ...string) *publisher {
 	t.Helper()
 	path, err := exec.LookPath("ffmpeg")
 	if err != nil {
 		t.Skip("ffmpeg is not installed")
 	}
-	args := []string{"-nostdin", "-hide_banner", "-loglevel", "warning", "-re", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25",
-		"-f", "lavfi", "-i", "sine=sample_rate=48000", "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "25",
-		"-c:a", "aac", "-threads", "1"}
+	args := strings.Fields("-nostdin -hide_banner -loglevel warning -re -f lavfi -i testsrc2=size=320x180:rate=25 " +
+		"-f lavfi -i sine=sample_rate=48000 -c:v libx264 -preset ultrafast -tune zerolatency -g 25 -c:a aac -threads 1")
 	if seconds > 0 {
 		args = append(args, "-t", fmt.Sprint(seconds))
 	}

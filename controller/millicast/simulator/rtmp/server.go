@@ -10,15 +10,16 @@ import (
 	"time"
 )
 
-// Handler decides about publishers and takes their media. Its methods are called from the publishers' own goroutines, many at once, and must
-// not wait for a publisher.
+// Handler decides about publishers and gets their media. Its methods are called from the
+// publishers' own goroutines, many at once, and must not wait for a publisher.
 type Handler interface {
-	// Publish is asked before a publish command is answered. The words of an error are shown to the publisher, whose connection then ends.
+	// Publish is called before a publish command is answered. The publisher is shown the words of
+	// an error, and its connection ends.
 	Publish(p *Publisher) error
-	// Tag takes one message of an accepted publisher. Its data is valid during the call.
+	// Tag gets one message of an accepted publisher. Its data is valid during the call.
 	Tag(p *Publisher, t Tag)
-	// Unpublish is called once for every accepted publisher: when it says goodbye, is gone, stays silent or is dropped. cause is nil for
-	// a goodbye.
+	// Unpublish is called once for every accepted publisher: when it says goodbye, disconnects,
+	// stays silent or is dropped. cause is nil for a goodbye.
 	Unpublish(p *Publisher, cause error)
 }
 
@@ -26,10 +27,10 @@ type Handler interface {
 type Settings struct {
 	Handler Handler
 	App     string        // the one RTMP application served, "v2/pub" if empty
-	Silence time.Duration // a publisher that sends nothing for so long is gone; 10 s if zero
+	Silence time.Duration // a feed ends when its publisher sends nothing for so long; 10 s if zero
 	Log     *slog.Logger  // nil: none
-	// SlowAcks leaves TCP's acknowledgements to the kernel, which delays them by up to 40 ms. Otherwise, where the system can (Linux), they
-	// leave at once until the first picture is in.
+	// SlowAcks leaves TCP's acknowledgements to the kernel, which delays them by up to 40 ms.
+	// Otherwise, on Linux, they are sent at once until the first picture has arrived.
 	SlowAcks bool
 }
 
@@ -57,7 +58,7 @@ var (
 
 const (
 	maxConns    = 4096                  // connections held at once
-	acceptPause = 50 * time.Millisecond // after a failed accept, which lacks a file descriptor most often
+	acceptPause = 50 * time.Millisecond // after a failed accept, most often for lack of file descriptors
 )
 
 // NewServer returns a server that listens nowhere yet.
@@ -99,11 +100,11 @@ func (s *Server) Serve(l net.Listener) error {
 			continue
 		}
 		s.connections.Add(1)
-		s.take(nc)
+		s.admit(nc)
 	}
 }
 
-// wait waits, and reports whether the server was closed meanwhile.
+// wait sleeps for d and reports whether the server was closed meanwhile.
 func (s *Server) wait(d time.Duration) (closed bool) {
 	select {
 	case <-s.done:
@@ -123,7 +124,7 @@ func (s *Server) addListener(l net.Listener) bool {
 	return true
 }
 
-func (s *Server) take(nc net.Conn) {
+func (s *Server) admit(nc net.Conn) {
 	c := newConn(s, nc)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -144,8 +145,8 @@ func (s *Server) take(nc net.Conn) {
 	})
 }
 
-// Mute makes the server accept connections and never answer them, until it is called with false: then they are answered after all.
-// Connections that were there before are not touched.
+// Mute(true) makes the server accept connections and not answer them. After Mute(false) they are
+// answered. Older connections are not affected.
 func (s *Server) Mute(on bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -171,7 +172,8 @@ func (s *Server) Open() int {
 	return len(s.conns)
 }
 
-// Close ends all listeners and connections and waits until their goroutines are gone. It must not be called from a Handler.
+// Close ends all listeners and connections and waits until their goroutines are gone. It must not
+// be called from a Handler.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	if !s.closed {

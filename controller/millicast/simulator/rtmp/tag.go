@@ -16,7 +16,7 @@ type Tag struct {
 	Kind      TagKind
 	Timestamp uint32    // ms, by the publisher's clock; wraps after 49 days
 	At        time.Time // when its last byte was read
-	Data      []byte    // valid during the call that hands it over; Clone to keep it
+	Data      []byte    // valid during the call that passes it; Clone to keep it
 }
 
 // Clone copies the tag together with its data.
@@ -36,7 +36,7 @@ const (
 	extendedHeader = 0x80 // enhanced RTMP: the codec is a FourCC
 	frameKey       = 1
 	frameCommand   = 5
-	headSize       = 2 // bytes that tell what a tag is
+	headSize       = 2 // bytes that say what a tag is
 )
 
 // Config reports whether the tag sets up a decoder and shows nothing itself.
@@ -56,7 +56,8 @@ func (t Tag) Config() bool {
 	return false
 }
 
-// Frame reports whether the tag carries sound or a picture: neither configuration, nor an end mark, nor metadata.
+// Frame reports whether the tag carries sound or a picture: neither configuration, nor an end mark,
+// nor metadata.
 func (t Tag) Frame() bool {
 	if t.Kind == Script || len(t.Data) < headSize || t.Config() {
 		return false
