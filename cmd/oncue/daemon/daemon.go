@@ -26,66 +26,79 @@ import (
 	"github.com/oncue/oncue/store"
 )
 
-// Daemon is the whole house at work: the store at the bottom, the controller on it, the platform's side and the web on top.
+// Daemon is a running controller: the store at the bottom, the controller on it, the platform's side
+// and the web on top.
 type Daemon struct {
-	log     *slog.Logger
-	level   *slog.LevelVar
-	broken  chan error // a server that ended by itself
-	started bool       // the controller works
-	store   *store.Store
-	seal    seal
-	notes   errands // of what encoders were opened with
-	control *runner.Controller
-	inbox   *millicast.Receiver
-	thumbs  *millicast.ThumbnailDir
-	metrics *web.Metrics
-	hooks   *web.Hooks
-	admin   *web.Admin
-	people  *notify.Notifier
-	upkeep  gocron.Scheduler
+	HookAddr, AdminAddr net.Addr // of the first listener of each side, for a port that the system chose
 
-	begun   time.Time
-	reloads chan chan []string // those who wait for a reload; nil: nobody may ask
+	log          *slog.Logger
+	level        *slog.LevelVar
+	broken       chan error // a server that ended by itself
+	started      time.Time
+	controlling  bool // the controller works
+	store        *store.Store
+	seal         seal
+	notes        background // written about what encoders were opened with
+	control      *runner.Controller
+	receiver     *millicast.Receiver
+	thumbnails   *millicast.ThumbnailDir
+	metrics      *web.Metrics
+	hooks        *web.Hooks
+	admin        *web.Admin
+	notifier     *notify.Notifier
+	upkeep       gocron.Scheduler
+	reloads      chan chan []string // of those who wait for a reload; nil: nobody may ask
+	onTransition func(controller.Transition)
 
-	keeping sync.Mutex // held while webhook secrets are read, merged and written, and brought into force; before mu
+	webhookChecked map[string]time.Time // by account; owned by careForWebhooks
 
-	mu       sync.Mutex
-	inForce  inForce
-	plan     *plan
-	accounts map[string]*account
+	// keeping is held while webhook secrets are read, merged, written and brought into force. It is
+	// taken before mu.
+	keeping sync.Mutex
 
-	cared map[string]time.Time // when each account's webhook was looked at; owned by careForWebhooks
-
-	onStory func(controller.Transition)
-
-	HookAddr, AdminAddr net.Addr // of the first listener, for those who started it on a free port
+	mu      sync.Mutex
+	current inForce
 }
 
-// lockWait is how long a starting daemon waits for the one before to let go of the data directory: a planned restart overlaps.
-const lockWait = 15 * time.Second
+const (
+	// lockWait is how long a starting daemon waits until the one before lets go of the data
+	// directory: in a planned restart both run for a moment.
+	lockWait = 15 * time.Second
 
-// settle is how long the store's upkeep leaves a starting daemon alone.
-const settle = 3 * time.Second
+	// settle is how long the store leaves a starting daemon alone before it does its upkeep.
+	settle = 3 * time.Second
 
-// drainLimit bounds how long the end of the process waits for requests and calls in flight.
-const drainLimit = 20 * time.Second
+	// drainLimit bounds how long the end of the process waits for requests and calls in flight.
+	drainLimit = 20 * time.Second
 
-// lateLimit bounds, within that, the wait for the store to tell what became of hooks that it was slow to take.
-const lateLimit = 5 * time.Second
+	// lateLimit bounds, within drainLimit, the wait for hooks that the store is slow to take.
+	lateLimit = 5 * time.Second
+)
 
-func Start(ctx context.Context, cfg *configs.Config, logTo io.Writer, opts ...func(*Options)) (_ *Daemon, err error) {
-	o := Options{}
-	for _, opt := range opts {
-		opt(&o)
+// Options are what a process gives its daemon beside the configuration.
+type Options struct {
+	Log          io.Writer
+	Version      string
+	Demo         http.Handler                // mounted at /demo/ on the admin side
+	KeepAlive    bool                        // let senders of hooks keep their connections
+	OnTransition func(controller.Transition) // called at each step of a stream; it must not wait
+
+	reloads chan chan []string
+}
+
+// Start starts a daemon and returns when it is ready. The caller stops it.
+func Start(ctx context.Context, cfg *configs.Config, o Options) (_ *Daemon, err error) {
+	d := &Daemon{
+		level: new(slog.LevelVar), broken: make(chan error, 2), started: time.Now(), reloads: o.reloads,
+		onTransition: o.OnTransition, webhookChecked: map[string]time.Time{},
 	}
-	d := &Daemon{level: new(slog.LevelVar), broken: make(chan error, 2), accounts: map[string]*account{}, cared: map[string]time.Time{}, onStory: o.OnStory, begun: time.Now(), reloads: o.reloads}
 	d.level.Set(levelOf(cfg.Log.Level))
-	d.log = newLogger(logTo, d.level, cfg.Log.Format)
+	d.log = newLogger(o.Log, d.level, cfg.Log.Format)
 	var at doors
 	defer func() {
 		if err != nil {
 			at.close()
-			if d.started {
+			if d.controlling {
 				stopping, cancel := context.WithTimeout(context.Background(), drainLimit)
 				d.control.Stop(stopping, false)
 				cancel()
@@ -100,22 +113,26 @@ func Start(ctx context.Context, cfg *configs.Config, logTo io.Writer, opts ...fu
 	if err != nil {
 		return nil, err
 	}
-	d.people = notify.New(d.log)
-	if err := d.people.Set(receivers(cfg.Notify)); err != nil { // before the store opens, which may have something to tell
+	// Before the store opens, which may have something to report.
+	d.notifier = notify.New(d.log)
+	if err := d.notifier.Set(receivers(cfg.Notify)); err != nil {
 		return nil, err
 	}
-	if d.store, err = store.Open(ctx, store.Options{Dir: cfg.DataDir, Shared: BesideConfig(cfg), Log: d.log, LockWait: lockWait, Settle: settle, Notice: d.notice}); err != nil {
+	d.store, err = store.Open(ctx, store.Options{
+		Dir: cfg.DataDir, Shared: BesideConfig(cfg), Log: d.log, LockWait: lockWait, Settle: settle, Notice: d.notice,
+	})
+	if err != nil {
 		return nil, DataDirError(err)
 	}
 	if d.seal, err = openSeal(cfg.DataDir); err != nil {
 		return nil, err
 	}
-	if d.thumbs, err = millicast.OpenThumbnails(cfg.DataDir); err != nil {
+	if d.thumbnails, err = millicast.OpenThumbnails(cfg.DataDir); err != nil {
 		return nil, err
 	}
-	// Only now, for in a planned restart the one before closes its sockets before it lets go of the
-	// store; and before the controller works, for an address that cannot be had is the most common
-	// reason not to start.
+	// After the store, because in a planned restart the daemon before closes its sockets first and
+	// then lets go of the store. Before the controller, because an address that is not available is
+	// the most common reason not to start.
 	if at, err = openDoors(sockets, cfg); err != nil {
 		return nil, err
 	}
@@ -130,27 +147,19 @@ func Start(ctx context.Context, cfg *configs.Config, logTo io.Writer, opts ...fu
 	if err := d.control.Start(ctx); err != nil {
 		return nil, err
 	}
-	d.started = true
+	d.controlling = true
 	if err := d.open(at, cfg, o); err != nil {
 		return nil, err
 	}
 	if err := d.beginUpkeep(); err != nil {
 		return nil, err
 	}
-	d.setInForce(cfg)
+	d.setLoaded(cfg)
 	d.notifySystemd("READY=1")
-	d.tellStatus()
-	d.log.Info("oncue is ready", "version", o.Version, "hooks", addrOf(d.HookAddr), "admin", addrOf(d.AdminAddr), "streams", len(cfg.Streams), "encoders", len(cfg.Encoders))
+	d.notifyStatus()
+	d.log.Info("oncue is ready", "version", o.Version, "hooks", addrOf(d.HookAddr), "admin", addrOf(d.AdminAddr),
+		"streams", len(cfg.Streams), "encoders", len(cfg.Encoders))
 	return d, nil
-}
-
-// Options are for those who run the daemon inside their own process, as the demo does.
-type Options struct {
-	Version   string
-	Demo      http.Handler // mounted at /demo/ on the admin side
-	KeepAlive bool         // let senders of hooks keep their connections
-	OnStory   func(controller.Transition)
-	reloads   chan chan []string
 }
 
 func addrOf(a net.Addr) string {
@@ -161,16 +170,16 @@ func addrOf(a net.Addr) string {
 }
 
 func (d *Daemon) makeController(p *plan) error {
-	d.plan = p
 	clock := runner.NewClock()
 	d.control = runner.New(runner.Config{
 		Find: findStream(p), Running: p.Limits.Running, Defaults: policyOf(p.Defaults), // apply brings the streams
-		Store: journal{d.store, d}, Open: d.openEncoder, Left: d.leftEncoders, EndLost: d.endLost, Discard: d.discardEncoder, ParseRecord: millicast.HookOf,
+		Store: journal{d.store, d}, ParseRecord: millicast.HookOf,
+		Open: d.openEncoder, Left: d.leftEncoders, EndLost: d.endLost, Discard: d.discardEncoder,
 		Clock: clock, Notify: d.notice, Observe: d.observer(), Log: d.log,
 	})
 	var err error
-	d.inbox, err = millicast.NewReceiver(millicast.Options{
-		Journal: journal{d.store, d}, Controller: d.control, Thumbnails: d.thumbs, Log: d.log, Clock: clock.Now,
+	d.receiver, err = millicast.NewReceiver(millicast.Options{
+		Journal: journal{d.store, d}, Controller: d.control, Thumbnails: d.thumbnails, Log: d.log, Clock: clock.Now,
 	})
 	if err != nil {
 		return err
@@ -180,25 +189,35 @@ func (d *Daemon) makeController(p *plan) error {
 
 // apply brings a configuration into force, at the start and at each reload.
 func (d *Daemon) apply(p *plan) error {
-	d.mu.Lock()
-	d.plan = p
-	d.mu.Unlock()
-	d.level.Set(levelOf(p.Log.Level))
-	d.store.Keep(retention(p))
-	if err := d.people.Set(receivers(p.Notify)); err != nil {
+	if err := d.notifier.Set(receivers(p.Notify)); err != nil {
 		return err
 	}
-	specs, err := d.openAccounts(p)
+	accounts, err := d.openAccounts(p)
 	if err != nil {
 		return err
 	}
+	var before map[string]*account
+	d.change(func(f *inForce) {
+		before = f.accounts
+		f.plan, f.accounts = p, accounts
+	})
+	for id, a := range before {
+		if accounts[id] == nil || accounts[id].client != a.client {
+			a.close()
+		}
+	}
+	d.level.Set(levelOf(p.Log.Level))
+	d.store.Keep(retention(p))
 	if err := d.setSecrets(context.Background()); err != nil {
 		return err
 	}
 	if d.hooks != nil {
 		d.hooks.SetHooksPerSecond(p.Limits.HooksPerSecond)
 	}
-	return d.control.Reload(runner.Config{Find: findStream(p), Streams: streamSpecs(p), Accounts: specs, Running: p.Limits.Running, Defaults: policyOf(p.Defaults)})
+	return d.control.Reload(runner.Config{
+		Find: findStream(p), Streams: streamSpecs(p), Accounts: accountSpecs(accounts),
+		Running: p.Limits.Running, Defaults: policyOf(p.Defaults),
+	})
 }
 
 func receivers(list []configs.Notify) []notify.Receiver {
@@ -216,22 +235,19 @@ func (d *Daemon) open(at doors, cfg *configs.Config, o Options) error {
 		return err
 	}
 	d.hooks = web.NewHooks(web.HookOptions{
-		Receiver: d.inbox, Log: d.log, TLS: tlsConfig, ClientAddr: web.TrustProxies(cfg.TrustedProxies),
+		Receiver: d.receiver, Log: d.log, TLS: tlsConfig, ClientAddr: web.TrustProxies(cfg.TrustedProxies),
 		HooksPerSecond: cfg.Limits.HooksPerSecond, Observe: d.metrics.ObserveHook, KeepAlive: o.KeepAlive,
 	})
+	view := adminView{d.control, d.thumbnails}
 	ao := web.AdminOptions{
-		Controller: shown{d.control, d.thumbs}, Log: d.log, Version: o.Version, Started: time.Now(),
+		Controller: view, Log: d.log, Version: o.Version, Started: time.Now(),
 		Token: cfg.Admin.Token, AllowedHosts: cfg.Admin.AllowedHosts, TrustedProxies: cfg.TrustedProxies,
-		Settings: d.store,
-		Metrics:  d.metrics.Handler(), Rotate: d.rotate, Config: d.configState,
+		Settings: d.store, Metrics: d.metrics.Handler(), Rotate: d.rotate, Config: d.configState, Demo: o.Demo,
 	}
 	if d.reloads != nil {
 		ao.Reload = d.askReload
 	}
-	if o.Demo != nil {
-		ao.Demo = o.Demo
-	}
-	d.metrics.Watch(shown{d.control, d.thumbs})
+	d.metrics.Watch(view)
 	if d.admin, err = web.NewAdmin(ao); err != nil {
 		return err
 	}
@@ -260,39 +276,39 @@ func (d *Daemon) tls(cfg *configs.Config) (*tls.Config, error) {
 // Stream is one stream as people see it.
 func (d *Daemon) Stream(id string) (controller.StreamView, bool) { return d.control.Stream(id) }
 
-// Stop ends the daemon without losing a hook: first the public side is drained, then the machine comes to rest, then the store closes.
+// Stop ends the daemon without losing a hook: it drains the public side, then stops the controller, then
+// closes the store.
 func (d *Daemon) Stop() error {
 	d.notifySystemd("STOPPING=1")
 	ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
 	defer cancel()
 	err := d.hooks.Drain(ctx)
 	late, cancelLate := context.WithTimeout(ctx, lateLimit)
-	d.inbox.Close(late)
+	d.receiver.Close(late)
 	cancelLate()
-	d.mu.Lock()
-	onExit := d.plan.OnExit
-	d.mu.Unlock()
+	onExit := d.inForce().plan.OnExit
 	d.control.Stop(ctx, onExit == "stop")
 	err = errors.Join(err, d.admin.Drain(ctx))
-	d.log.Info("oncue has stopped", "encoders", map[string]string{"stop": "stopped", "leave": "left as they are"}[onExit])
+	left := map[string]string{"stop": "stopped", "leave": "left as they are"}[onExit]
+	d.log.Info("oncue has stopped", "encoders", left)
 	return errors.Join(err, d.release())
 }
 
-// release closes what is open. It may be called on a service that came up only in part.
+// release closes what is open. It may be called on a daemon that came up only in part.
 func (d *Daemon) release() error {
 	var err error
 	if d.upkeep != nil {
 		err = d.upkeep.Shutdown()
 	}
-	if d.people != nil {
-		d.people.Close()
+	if d.notifier != nil {
+		d.notifier.Close()
 	}
-	for _, a := range d.accounts {
+	for _, a := range d.inForce().accounts {
 		a.close()
 	}
-	d.notes.done.Wait()
-	if d.thumbs != nil {
-		err = errors.Join(err, d.thumbs.Close())
+	d.notes.wait()
+	if d.thumbnails != nil {
+		err = errors.Join(err, d.thumbnails.Close())
 	}
 	if d.store != nil {
 		err = errors.Join(err, d.store.Close())
@@ -315,50 +331,55 @@ func (d *Daemon) notice(n controller.Notice) {
 	if n.Kind == store.Corrupt && d.control != nil {
 		d.control.SaveAgain()
 	}
-	d.people.Send(n)
+	d.notifier.Send(n)
 }
 
 func (d *Daemon) observer() runner.Observer {
 	m := d.metrics
 	return runner.Observer{
-		AttemptToStart: m.ObserveAttemptToStart, AttemptToLive: m.ObserveAttemptToLive, Story: d.story,
+		AttemptToStart: m.ObserveAttemptToStart, AttemptToLive: m.ObserveAttemptToLive, Story: d.observeTransition,
 		Unconfirmed: m.ObserveUnconfirmedStop, Polled: m.ObservePoll,
 	}
 }
 
-func (d *Daemon) story(t controller.Transition) {
+func (d *Daemon) observeTransition(t controller.Transition) {
 	d.metrics.ObserveTransition(t)
-	if d.onStory != nil {
-		d.onStory(t)
+	if d.onTransition != nil {
+		d.onTransition(t)
 	}
 }
 
 func (d *Daemon) notifySystemd(state string) {
 	if _, err := systemd.SdNotify(false, state); err != nil {
-		d.log.Debug("systemd cannot be told", "state", state, "error", err)
+		d.log.Debug("systemd was not notified", "state", state, "error", err)
 	}
 }
 
-// journal is the store with its times measured, and with word of each new hook for those who watch.
+// journal is the store for the controller and the receiver. It measures each write, and hands each new
+// hook to those who follow the live feed.
 type journal struct {
 	*store.Store
 	d *Daemon
 }
 
 func (j journal) Append(ctx context.Context, r controller.Record) (int64, bool, error) {
-	begun := time.Now()
+	began := time.Now()
 	seq, duplicate, err := j.Store.Append(ctx, r)
-	return j.appended(begun, r, seq, duplicate, err)
+	return j.appended(began, r, seq, duplicate, err)
 }
 
-func (j journal) AppendWith(ctx context.Context, r controller.Record, s controller.Saved, story []controller.Transition) (int64, bool, error) {
-	begun := time.Now()
-	seq, duplicate, err := j.Store.AppendWith(ctx, r, s, story)
-	return j.appended(begun, r, seq, duplicate, err)
+func (j journal) AppendWith(
+	ctx context.Context, r controller.Record, s controller.Saved, steps []controller.Transition,
+) (int64, bool, error) {
+	began := time.Now()
+	seq, duplicate, err := j.Store.AppendWith(ctx, r, s, steps)
+	return j.appended(began, r, seq, duplicate, err)
 }
 
-func (j journal) appended(begun time.Time, r controller.Record, seq int64, duplicate bool, err error) (int64, bool, error) {
-	j.d.metrics.ObserveStore("append", time.Since(begun), err)
+func (j journal) appended(
+	began time.Time, r controller.Record, seq int64, duplicate bool, err error,
+) (int64, bool, error) {
+	j.d.metrics.ObserveStore("append", time.Since(began), err)
 	if err == nil && !duplicate {
 		r.Seq, r.Body = seq, nil
 		j.d.control.Recorded(r)
@@ -366,15 +387,15 @@ func (j journal) appended(begun time.Time, r controller.Record, seq int64, dupli
 	return seq, duplicate, err
 }
 
-func (j journal) SaveStream(ctx context.Context, s controller.Saved, story []controller.Transition) error {
-	begun := time.Now()
-	err := j.Store.SaveStream(ctx, s, story)
-	j.d.metrics.ObserveStore("save", time.Since(begun), err)
+func (j journal) SaveStream(ctx context.Context, s controller.Saved, steps []controller.Transition) error {
+	began := time.Now()
+	err := j.Store.SaveStream(ctx, s, steps)
+	j.d.metrics.ObserveStore("save", time.Since(began), err)
 	return err
 }
 
-// shown is the controller with its pictures, as the admin side sees it.
-type shown struct {
+// adminView is the controller with its thumbnails, as the admin side sees it.
+type adminView struct {
 	*runner.Controller
 	*millicast.ThumbnailDir
 }

@@ -44,10 +44,10 @@ func DataDirError(err error) error {
 	return term.Hint(err, "run it as that user, or name another folder by data_dir")
 }
 
-// BecomeOwner makes root, for the rest of this process, the user to whom the data directory
+// becomeOwner makes root, for the rest of this process, the user to whom the data directory
 // belongs: in a folder of somebody else's root would follow links that lead to its own files, and
 // leave files there that the daemon cannot open.
-func BecomeOwner(cfg *configs.Config) error {
+func becomeOwner(cfg *configs.Config) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}

@@ -9,7 +9,8 @@
 //	load.go, specs.go, inforce.go      a configuration read, translated, in force
 //	verdict.go                         what became of a reload, for who has signalled it
 //	drivers.go, opened.go, open.go     drivers, and with what each encoder was opened
-//	accounts.go, upkeep.go, memory.go  the platform's side; what is done by the clock
+//	accounts.go, secrets.go            the platform, and the secrets of its webhooks
+//	upkeep.go, memory.go               what is done by the clock
 //	doors.go, datadir.go, guard.go     listeners, folders, what is nobody's to touch
 //	logging.go, logsink.go             its log
 package daemon

@@ -20,44 +20,60 @@ import (
 // This file keeps which configuration is in force, and what became of the last try to read it
 // again.
 
-// inForce is the configuration's side of GET /status, under service.mu.
+// inForce is what a reload replaces. No value in it is changed after it was put in, so a copy may be
+// read without the lock.
 type inForce struct {
+	plan     *plan
+	accounts map[string]*account
+
+	// The configuration's side of GET /status.
 	file    string // whole path
 	loaded  time.Time
 	written time.Time // of the text in force
-	words   string    // what it holds
-	refused []string  // what is wrong with the file that was read last; nil: it is in force
+	summary string
+	refused []string // what is wrong with the file that was read last; nil: it is in force
 }
 
-func (d *Daemon) setInForce(cfg *configs.Config) {
+func (d *Daemon) inForce() inForce {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.current
+}
+
+// change replaces parts of what is in force.
+func (d *Daemon) change(replace func(*inForce)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	replace(&d.current)
+}
+
+// setLoaded notes that the configuration is in force from now on.
+func (d *Daemon) setLoaded(cfg *configs.Config) {
 	file, err := filepath.Abs(cfg.File)
 	if err != nil {
 		file = cfg.File
 	}
 	now := time.Now()
-	words := fmt.Sprintf("%s, %s; configuration of %s",
-		term.Plural(len(cfg.Streams), "stream"), term.Plural(len(cfg.Encoders), "encoder"), now.Format(time.DateTime))
-	d.mu.Lock()
-	d.inForce = inForce{file: file, loaded: now, written: cfg.Modified, words: words}
-	d.mu.Unlock()
+	summary := fmt.Sprintf("%s, %s; configuration of %s", term.Plural(len(cfg.Streams), "stream"),
+		term.Plural(len(cfg.Encoders), "encoder"), now.Format(time.DateTime))
+	d.change(func(f *inForce) {
+		f.file, f.loaded, f.written, f.summary, f.refused = file, now, cfg.Modified, summary, nil
+	})
 }
 
-// tellStatus is for the line Status: of systemctl status.
-func (d *Daemon) tellStatus() {
-	d.mu.Lock()
-	words := d.inForce.words
-	if d.inForce.refused != nil {
-		words = notReloaded(d.inForce.refused)
+// notifyStatus sets the line Status: of systemctl status.
+func (d *Daemon) notifyStatus() {
+	f := d.inForce()
+	status := f.summary
+	if f.refused != nil {
+		status = notReloaded(f.refused)
 	}
-	d.mu.Unlock()
-	d.notifySystemd("STATUS=" + words)
+	d.notifySystemd("STATUS=" + status)
 }
 
 // configState is what the admin side shows.
 func (d *Daemon) configState() (web.ConfigState, []string) {
-	d.mu.Lock()
-	f := d.inForce
-	d.mu.Unlock()
+	f := d.inForce()
 	var problems []string
 	if f.refused != nil {
 		problems = []string{notReloaded(f.refused)}
@@ -68,7 +84,7 @@ func (d *Daemon) configState() (web.ConfigState, []string) {
 	}, problems
 }
 
-// notReloaded tells of a refused reload in one line.
+// notReloaded reports a refused reload in one line.
 func notReloaded(problems []string) string {
 	more := ""
 	if n := len(problems) - 1; n > 0 {
@@ -77,9 +93,9 @@ func notReloaded(problems []string) string {
 	return "the configuration was not reloaded, and the one before stays in force: " + problems[0] + more
 }
 
-// reload takes the file anew and returns what is wrong with it. A bad one changes nothing.
+// reload reads the file again and returns what is wrong with it. A bad file changes nothing.
 func (d *Daemon) reload(path string) (refused []string) {
-	begun := sinceBoot()
+	began := sinceBoot()
 	d.notifySystemd("RELOADING=1")
 	refused, err := d.reloadFrom(path)
 	d.notifySystemd("READY=1")
@@ -89,19 +105,18 @@ func (d *Daemon) reload(path string) (refused []string) {
 		if refused == nil {
 			refused = []string{err.Error()}
 		}
-		d.mu.Lock()
-		d.inForce.refused = refused
-		d.mu.Unlock()
+		d.change(func(f *inForce) { f.refused = refused })
 	}
-	d.tellStatus()
-	if err := saveVerdict(verdict{begun, refused}); err != nil {
-		d.log.Warn("what became of the reload cannot be handed to oncue reload", "error", err)
+	d.notifyStatus()
+	if err := saveVerdict(verdict{began, refused}); err != nil {
+		d.log.Warn("the result of the reload was not handed to oncue reload", "error", err)
 	}
 	return refused
 }
 
-// reloadFrom returns the problems of a file that is refused for those.
+// reloadFrom returns the problems of a file that is refused because of them.
 func (d *Daemon) reloadFrom(path string) (refused []string, err error) {
+	before := d.inForce().plan
 	cfg, warnings, missing, err := loadWhole(path)
 	if err != nil {
 		var problems configs.Problems
@@ -120,29 +135,29 @@ func (d *Daemon) reloadFrom(path string) (refused []string, err error) {
 		}
 		return refused, fmt.Errorf("%s has problems", path)
 	}
-	if bare(cfg) && !bare(d.plan.Config) {
+	if bare(cfg) && !bare(before.Config) {
 		return nil, fmt.Errorf("%s names no account, no encoder and no stream: it looks cut off", path)
 	}
 	for _, w := range warnings {
 		d.log.Warn("configuration", "problem", w.String())
 	}
 	if file := EnvFile(path); d.changedSinceStart(file) {
-		d.log.Warn("the daemon has the variables of its start; a restart brings those that the file sets now",
+		d.log.Warn("the daemon keeps the variables of its start until it is restarted",
 			"file", file)
 	}
-	lines := configs.Diff(d.plan.Config, cfg)
+	lines := configs.Diff(before.Config, cfg)
 	if len(lines) == 0 {
 		d.log.Info("the configuration was reloaded; nothing has changed", "file", path)
-		d.setInForce(cfg)
+		d.setLoaded(cfg)
 		return nil, nil
 	}
 	for _, l := range lines {
 		d.log.Info("configuration changed", "change", l)
 	}
-	if fixed := fixedChanges(d.plan.Config, cfg); len(fixed) > 0 {
+	if fixed := fixedChanges(before.Config, cfg); len(fixed) > 0 {
 		d.log.Warn("these keys take effect at the next start", "keys", fixed)
 	}
-	p, err := newPlan(cfg, d.plan)
+	p, err := newPlan(cfg, before)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +165,7 @@ func (d *Daemon) reloadFrom(path string) (refused []string, err error) {
 		return nil, err
 	}
 	d.log.Info("the configuration was reloaded", "file", path)
-	d.setInForce(cfg)
+	d.setLoaded(cfg)
 	return nil, nil
 }
 
@@ -170,13 +185,13 @@ func (d *Daemon) askReload(ctx context.Context) ([]string, error) {
 	}
 }
 
-// bare reports whether nothing can run by the configuration. An empty file is valid, but it is also
-// what a reader finds while somebody writes it.
+// bare reports whether the configuration is empty. That is valid, but it is also what a reader finds
+// while somebody writes the file.
 func bare(c *configs.Config) bool {
 	return len(c.Accounts) == 0 && len(c.Encoders) == 0 && len(c.Streams) == 0
 }
 
-// fixedChanges lists changed keys that only a restart can bring into force.
+// fixedChanges lists changed keys that take effect only at a restart.
 func fixedChanges(old, new *configs.Config) []string {
 	var keys []string
 	if old.Listen != new.Listen || old.TLS.CertFile != new.TLS.CertFile || old.TLS.KeyFile != new.TLS.KeyFile {
@@ -195,9 +210,9 @@ func fixedChanges(old, new *configs.Config) []string {
 // configuration.
 func EnvFile(config string) string { return filepath.Join(filepath.Dir(config), "oncue.env") }
 
-// olderThan names the file that has variables which the daemon lacks; a reload cannot bring them.
-// Where the daemon may not read the file, as with the package, that it was written after the start
-// tells enough.
+// olderThan names the file that sets variables which the daemon lacks, "" for none; a reload cannot
+// bring them. Where the daemon may not read the file, as with the package, it is enough that the file
+// was written after the start.
 func (d *Daemon) olderThan(config string, missing []string) string {
 	file := EnvFile(config)
 	text, err := os.ReadFile(file)
@@ -210,22 +225,23 @@ func (d *Daemon) olderThan(config string, missing []string) string {
 	return ""
 }
 
-func (d *Daemon) changedSinceStart(file string) bool { return ChangedAfter(file, d.begun) }
+func (d *Daemon) changedSinceStart(file string) bool { return ChangedAfter(file, d.started) }
 
+// ChangedAfter reports whether a file was written after a time.
 func ChangedAfter(file string, at time.Time) bool {
 	info, err := os.Stat(file)
 	return err == nil && info.ModTime().After(at)
 }
 
-// setBy lists which of the variables a file of NAME=value lines sets.
+// setBy lists those of the variables that a file of NAME=value lines sets.
 func setBy(text []byte, names []string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
 		return !regexp.MustCompile(`(?m)^[ \t]*` + regexp.QuoteMeta(name) + `=`).Match(text)
 	})
 }
 
-// tellShell says how a shell gets the variables that the service has.
-func tellShell(errs io.Writer, config string, missing []string) {
+// hintShell says how a shell gets the variables that the service has.
+func hintShell(errs io.Writer, config string, missing []string) {
 	file := EnvFile(config)
 	text, err := os.ReadFile(file)
 	if err == nil && len(setBy(text, missing)) > 0 {

@@ -15,8 +15,8 @@ import (
 	"github.com/oncue/oncue/store"
 )
 
-// loadWhole reads the configuration as the daemon does: what it would refuse to start with is a problem of the file.
-// Missing are the variables that it refers to and that are not set.
+// loadWhole reads the configuration as the daemon does: what it would refuse to start with is a problem
+// of the file. Missing are the variables that the file refers to and that are not set.
 func loadWhole(path string) (cfg *configs.Config, warnings []configs.Problem, missing []string, err error) {
 	env := func(name string) (string, bool) {
 		value, ok := os.LookupEnv(name)
@@ -35,8 +35,7 @@ func unusable(cfg *configs.Config) []error {
 	if cert, key := cfg.TLS.CertFile, cfg.TLS.KeyFile; cert != "" && key != "" {
 		found = web.CheckCertFiles(cert, key)
 	}
-	// Whose folder it should be is not known here: who checks may be another user than the
-	// daemon's.
+	// Who owns the folder is not checked here: oncue check may run as another user than the daemon.
 	err := store.CheckDir(cfg.DataDir, BesideConfig(cfg))
 	if foreign, ok := errors.AsType[*store.ForeignDirError](err); ok && !foreign.Others {
 		found = append(found, fmt.Errorf("data_dir: %w; allowed: a folder of its own, such as %s",
@@ -53,7 +52,8 @@ func unusable(cfg *configs.Config) []error {
 	return found
 }
 
-// Load reads the configuration. Problems are printed as the contract has them, one a line; warnings go to warn.
+// Load reads the configuration. It prints problems to errs, one a line, and then returns an error that is
+// [term.Said]; it hands warnings to warn.
 func Load(path string, errs io.Writer, warn func(configs.Problem)) (*configs.Config, error) {
 	cfg, warnings, missing, err := loadWhole(path)
 	for _, w := range warnings {
@@ -65,12 +65,8 @@ func Load(path string, errs io.Writer, warn func(configs.Problem)) (*configs.Con
 		for _, p := range problems {
 			fmt.Fprintln(errs, p)
 		}
-		noun := "problems"
-		if len(problems) == 1 {
-			noun = "problem"
-		}
-		fmt.Fprintf(errs, "error: %s has %d %s; nothing was started\n", path, len(problems), noun)
-		tellShell(errs, path, missing)
+		fmt.Fprintf(errs, "error: %s has %s; nothing was started\n", path, term.Plural(len(problems), "problem"))
+		hintShell(errs, path, missing)
 		return nil, term.Said(err)
 	case errors.Is(err, os.ErrNotExist):
 		return nil, term.Hint(err, "oncue init writes a configuration; --config FILE names another one")

@@ -6,13 +6,19 @@ import (
 	"runtime/metrics"
 )
 
-const giveBackFrom = 4 << 20 // bytes
+const releaseFrom = 4 << 20 // bytes
 
-// giveBackMemory returns to the system what a start and its checks, a reload or a flood took and nobody needs any more: the collector would keep it.
-func giveBackMemory(context.Context) {
-	heap := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/free:bytes"}, {Name: "/gc/heap/live:bytes"}}
+// releaseMemory returns freed heap to the system after a start, a reload or a flood; the garbage
+// collector would keep it for long.
+func releaseMemory(context.Context) {
+	heap := []metrics.Sample{
+		{Name: "/memory/classes/heap/objects:bytes"},
+		{Name: "/memory/classes/heap/free:bytes"},
+		{Name: "/gc/heap/live:bytes"},
+	}
 	metrics.Read(heap)
-	if objects, free, live := heap[0].Value.Uint64(), heap[1].Value.Uint64(), heap[2].Value.Uint64(); objects+free > live+giveBackFrom {
+	objects, free, live := heap[0].Value.Uint64(), heap[1].Value.Uint64(), heap[2].Value.Uint64()
+	if objects+free > live+releaseFrom {
 		debug.FreeOSMemory()
 	}
 }

@@ -42,7 +42,7 @@ func TestNoticeOfTheStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	svc, err := Start(ctx, cfg, io.Discard)
+	svc, err := Start(ctx, cfg, Options{Log: io.Discard})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,8 +22,9 @@ import (
 	"github.com/oncue/oncue/encoders/ffmpeg"
 )
 
-// This file remembers with what settings each encoder was opened last. What runs was started with them: after a reload
-// or a restart it is found and stopped by them, whatever the configuration says of its name by then.
+// This file remembers the settings with which each encoder was opened last. What runs was started with
+// those: after a reload or a restart they find and stop it, whatever the configuration says of its name
+// by then.
 
 // opened is that memory, one file in the encoder's folder for each driver.
 type opened struct {
@@ -37,9 +38,7 @@ const openedSuffix = ".opened"
 
 // openEncoder is the controller's Open.
 func (d *Daemon) openEncoder(e machine.EncoderSpec, _ encoders.Job) (encoders.Encoder, string, error) {
-	d.mu.Lock()
-	p := d.plan
-	d.mu.Unlock()
+	p := d.inForce().plan
 	dir, err := makeEncoderDir(p.DataDir, e.Device)
 	if err != nil {
 		return nil, "", fmt.Errorf("make the folder of encoder %s: %w", e.Name, err)
@@ -49,9 +48,9 @@ func (d *Daemon) openEncoder(e machine.EncoderSpec, _ encoders.Job) (encoders.En
 		return nil, "", err
 	}
 	if version != earlier {
-		d.notes.add(func() { // aside, for a viewer may be waiting; whoever reads it has another file, and comes later
+		d.notes.add(func() { // in the background, because a viewer may be waiting; it is read after a restart only
 			if err := d.remember(dir, e, settings, secrets); err != nil {
-				d.log.Warn("it is not noted with what settings an encoder runs", "encoder", e.Device, "error", err)
+				d.log.Warn("the settings of an encoder were not saved for a restart", "encoder", e.Device, "error", err)
 			}
 		})
 	}
@@ -61,45 +60,50 @@ func (d *Daemon) openEncoder(e machine.EncoderSpec, _ encoders.Job) (encoders.En
 	return enc, version, err
 }
 
-// errands are done one after the other, aside.
-type errands struct {
-	mu   sync.Mutex
-	todo []func()
-	busy bool
-	done sync.WaitGroup
+// background does one piece of work after the other, beside its caller.
+type background struct {
+	mu      sync.Mutex
+	todo    []func()
+	working bool
+	workers sync.WaitGroup
 }
 
-func (e *errands) add(f func()) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.todo = append(e.todo, f)
-	if !e.busy {
-		e.busy = true
-		e.done.Go(e.work)
+func (b *background) add(f func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.todo = append(b.todo, f)
+	if !b.working {
+		b.working = true
+		b.workers.Go(b.work)
 	}
 }
 
-func (e *errands) work() {
+// wait returns when all that was added is done.
+func (b *background) wait() { b.workers.Wait() }
+
+func (b *background) work() {
 	for {
-		e.mu.Lock()
-		if len(e.todo) == 0 {
-			e.busy = false
-			e.mu.Unlock()
+		b.mu.Lock()
+		if len(b.todo) == 0 {
+			b.working = false
+			b.mu.Unlock()
 			return
 		}
-		f := e.todo[0]
-		e.todo = e.todo[1:]
-		e.mu.Unlock()
+		f := b.todo[0]
+		b.todo = b.todo[1:]
+		b.mu.Unlock()
 		f()
 	}
 }
 
-// earlier is the version of settings that are not those of today.
+// earlier is the version of settings that the configuration no longer has.
 const earlier = "earlier"
 
-// settingsOf is what an encoder is opened with, and its version: the settings of today when they are asked for, and else
-// those that it was opened with last.
-func (d *Daemon) settingsOf(p *plan, e machine.EncoderSpec, dir string) (settings any, secrets []secret.Value, version string, err error) {
+// settingsOf returns the settings to open an encoder with, and their version: today's when the version
+// of e asks for them, else those that it was opened with last.
+func (d *Daemon) settingsOf(p *plan, e machine.EncoderSpec, dir string) (
+	settings any, secrets []secret.Value, version string, err error,
+) {
 	today, ok := p.Encoder(e.Name)
 	ok = ok && today.Driver == e.Driver
 	now := ""
@@ -112,7 +116,7 @@ func (d *Daemon) settingsOf(p *plan, e machine.EncoderSpec, dir string) (setting
 	last, secrets, err := d.recall(dir, e.Driver)
 	switch {
 	case err != nil:
-		d.log.Warn("the settings that an encoder was opened with cannot be read", "encoder", e.Device, "error", err)
+		d.log.Warn("the saved settings of an encoder cannot be read", "encoder", e.Device, "error", err)
 	case last != nil && ok && reflect.DeepEqual(last, today.Settings):
 		return last, secrets, now, nil
 	case last != nil:
@@ -135,10 +139,12 @@ func (d *Daemon) remember(dir string, e machine.EncoderSpec, settings any, secre
 	if err != nil {
 		return err
 	}
-	return encoders.Remember(dir, e.Driver+openedSuffix, opened{e.Name, e.Device, d.seal.close(plain), d.seal.close(hidden)})
+	o := opened{Name: e.Name, Device: e.Device, Settings: d.seal.close(plain), Secrets: d.seal.close(hidden)}
+	return encoders.Remember(dir, e.Driver+openedSuffix, o)
 }
 
-// recall returns the settings that the folder's encoder was opened with last, and the secrets in them; nil when there are none.
+// recall returns the settings with which the folder's encoder was opened last, and the secrets in them;
+// nil when there are none.
 func (d *Daemon) recall(dir, driver string) (any, []secret.Value, error) {
 	o, err := encoders.Recall[opened](dir, driver+openedSuffix)
 	if err != nil || o.Settings == nil {
@@ -162,9 +168,7 @@ func (d *Daemon) recall(dir, driver string) (any, []secret.Value, error) {
 
 // leftEncoders is the controller's Left: every encoder that has a folder.
 func (d *Daemon) leftEncoders() []machine.EncoderSpec {
-	d.mu.Lock()
-	p := d.plan
-	d.mu.Unlock()
+	p := d.inForce().plan
 	root := filepath.Join(p.DataDir, "encoders")
 	var left []machine.EncoderSpec
 	known := map[machine.Instance]bool{}
@@ -176,7 +180,7 @@ func (d *Daemon) leftEncoders() []machine.EncoderSpec {
 		driver := strings.TrimSuffix(filepath.Base(note), openedSuffix)
 		o, err := encoders.Recall[opened](filepath.Dir(note), filepath.Base(note))
 		if err != nil || o.Device == "" || drivers[driver].open == nil {
-			d.log.Warn("a note of what an encoder was opened with cannot be read", "file", note, "error", err)
+			d.log.Warn("the saved settings of an encoder cannot be read", "file", note, "error", err)
 			continue
 		}
 		e := machine.EncoderSpec{Name: o.Name, Instance: machine.Instance{Driver: driver, Device: o.Device}}
@@ -196,15 +200,13 @@ func (d *Daemon) leftEncoders() []machine.EncoderSpec {
 
 // endLost is the controller's EndLost.
 func (d *Daemon) endLost() {
-	d.mu.Lock()
-	p := d.plan
-	d.mu.Unlock()
+	p := d.inForce().plan
 	dir, err := filepath.Abs(p.DataDir)
 	if err == nil {
 		dir, err = filepath.EvalSymlinks(dir)
 	}
 	if err != nil {
-		d.log.Warn("encoders whose folder is gone cannot be looked for", "error", err)
+		d.log.Warn("encoders whose folder was deleted cannot be found", "error", err)
 		return
 	}
 	if pids := ffmpeg.EndLost(filepath.Join(dir, "encoders")); len(pids) > 0 {
@@ -214,20 +216,18 @@ func (d *Daemon) endLost() {
 
 // discardEncoder is the controller's Discard.
 func (d *Daemon) discardEncoder(at machine.Instance) {
-	d.mu.Lock()
-	p := d.plan
-	d.mu.Unlock()
+	p := d.inForce().plan
 	root, err := os.OpenRoot(p.DataDir)
 	if err == nil {
 		defer root.Close()
 		err = root.RemoveAll(filepath.Join("encoders", DeviceDir(at.Device)))
 	}
 	if err != nil {
-		d.log.Warn("the folder of an encoder that is not needed any more stays", "encoder", at.Device, "error", err)
+		d.log.Warn("the folder of an unused encoder was not removed", "encoder", at.Device, "error", err)
 	}
 }
 
-// seal keeps secrets unreadable for who has a file of the data directory, and not the directory.
+// seal encrypts secrets, so that somebody with one file of the data directory cannot read them.
 type seal struct{ cipher.AEAD }
 
 const sealFile = "seal.key"

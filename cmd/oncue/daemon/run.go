@@ -14,23 +14,22 @@ import (
 	"github.com/oncue/oncue/configs"
 )
 
-// Serve runs the daemon on a configuration file until ctx ends.
+// Serve runs the daemon on a configuration file until ctx ends. It reloads the file at SIGHUP and, with
+// watch, when it has changed.
 func Serve(ctx context.Context, path string, watch bool, version string, errs io.Writer) error {
-	// First of all, for a signal that nobody waits for ends the process. One that comes while the
-	// daemon starts is a reload after the start.
+	// First of all, because a signal that nobody waits for ends the process. SIGHUP while the daemon
+	// starts is a reload after the start.
 	hup, pipe := make(chan os.Signal, 1), make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
-	signal.Notify(pipe, syscall.SIGPIPE) // a log that nobody reads any more would end the process
+	signal.Notify(pipe, syscall.SIGPIPE) // else a log whose reader is gone would end the process
 	defer signal.Stop(pipe)
 	warnings := term.Graded(errs, term.PriorityWarn)
 	cfg, err := Load(path, term.Graded(errs, term.PriorityError), func(p configs.Problem) { fmt.Fprintln(warnings, p) })
 	if err != nil {
 		return err
 	}
-	d, err := Start(ctx, cfg, errs, func(o *Options) {
-		o.Version, o.reloads = version, make(chan chan []string)
-	})
+	d, err := Start(ctx, cfg, Options{Log: errs, Version: version, reloads: make(chan chan []string)})
 	if err != nil {
 		return err
 	}
@@ -63,7 +62,7 @@ func Serve(ctx context.Context, path string, watch bool, version string, errs io
 	}
 }
 
-// stamp tells versions of a file apart.
+// stamp distinguishes versions of a file.
 type stamp struct {
 	changed time.Time
 	size    int64

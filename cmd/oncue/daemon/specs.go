@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"reflect"
-	"slices"
+	"regexp"
 	"strconv"
 
 	"github.com/oncue/oncue/configs"
@@ -16,7 +16,7 @@ import (
 	"github.com/oncue/oncue/controller/runner"
 )
 
-// This file says a configuration in the controller's words.
+// This file translates a configuration into the controller's words.
 
 // streamSpecs lists the streams that are named without a pattern.
 func streamSpecs(p *plan) []runner.StreamSpec {
@@ -61,7 +61,9 @@ func streamSpec(p *plan, s *configs.Stream, name string, matches []string) runne
 			device += "@" + s.Account + "/" + name
 		}
 		policy.Encoders = append(policy.Encoders, machine.EncoderSpec{
-			Name: e.Name, Instance: machine.Instance{Driver: e.Driver, Device: device}, Version: strconv.Itoa(p.version[e.Name]), Watched: drivers[e.Driver].byHand || keepsReady(e.Settings),
+			Name: e.Name, Instance: machine.Instance{Driver: e.Driver, Device: device},
+			Version: strconv.Itoa(p.version[e.Name]),
+			Watched: drivers[e.Driver].byHand || keepsReady(e.Settings),
 		})
 	}
 	return spec
@@ -75,14 +77,17 @@ func keepsReady(settings any) bool {
 
 func policyOf(t configs.Timing) machine.Policy {
 	return machine.Policy{
-		AttemptHold: t.AttemptHold, StartTimeout: t.StartTimeout, JoinTimeout: t.JoinTimeout, IdleTimeout: t.IdleTimeout, StopTimeout: t.StopTimeout,
+		AttemptHold: t.AttemptHold, StartTimeout: t.StartTimeout, JoinTimeout: t.JoinTimeout,
+		IdleTimeout: t.IdleTimeout, StopTimeout: t.StopTimeout,
 		MinUptime: t.MinUptime, MaxUptime: t.MaxUptime, Cooldown: t.Cooldown,
 		Confirm: machine.Confirm(t.Confirm), Unmanaged: machine.Unmanaged(t.Unmanaged), Several: machine.Several(t.Mode),
-		FailoverAfter: t.FailoverAfter, MaxStartsPerHour: t.MaxStartsPerHour, MaxInstances: t.MaxInstances, Restart: machine.Restart(t.Restart),
+		FailoverAfter: t.FailoverAfter, MaxStartsPerHour: t.MaxStartsPerHour, MaxInstances: t.MaxInstances,
+		Restart: machine.Restart(t.Restart),
 	}
 }
 
-// source reads from the publishing URL which of the platform's feeds will be ours. Without a URL the encoder's own settings say where it publishes, and any may be.
+// source reads from the publishing URL which of the platform's feeds will be ours. Without a URL the
+// encoder's own settings say where it publishes, and any feed may be ours.
 func source(publish secret.Value) (id string, priority *int, any bool) {
 	if !publish.Set() {
 		return "", nil, true
@@ -106,13 +111,16 @@ func source(publish secret.Value) (id string, priority *int, any bool) {
 // plan is a configuration in force.
 type plan struct {
 	*configs.Config
-	version   map[string]int // of each encoder's settings; no two that differ ever had the same
+	version   map[string]int // of each encoder's settings; settings that differ never share one
 	last      int            // the highest version so far
 	schedules map[*configs.Stream]*machine.Schedule
 }
 
 func newPlan(cfg *configs.Config, before *plan) (*plan, error) {
-	p := &plan{Config: cfg, version: make(map[string]int, len(cfg.Encoders)), last: 1, schedules: map[*configs.Stream]*machine.Schedule{}}
+	p := &plan{
+		Config: cfg, version: make(map[string]int, len(cfg.Encoders)), last: 1,
+		schedules: map[*configs.Stream]*machine.Schedule{},
+	}
 	if before != nil {
 		p.last = before.last + 1
 	}
@@ -121,7 +129,8 @@ func newPlan(cfg *configs.Config, before *plan) (*plan, error) {
 		if before == nil {
 			continue
 		}
-		if was, ok := before.Encoder(e.Name); ok && was.Driver == e.Driver && reflect.DeepEqual(was.Settings, e.Settings) {
+		was, ok := before.Encoder(e.Name)
+		if ok && was.Driver == e.Driver && reflect.DeepEqual(was.Settings, e.Settings) {
 			p.version[e.Name] = before.version[e.Name]
 		}
 	}
@@ -141,9 +150,12 @@ func newPlan(cfg *configs.Config, before *plan) (*plan, error) {
 	return p, nil
 }
 
-// DeviceDir is the folder of an encoder's files, below the data directory. It is made from a hash, so that no name is part of a path.
+var plainName = regexp.MustCompile(`^[a-z0-9_-]{0,64}$`)
+
+// DeviceDir is the name of the folder with an encoder's files. A device whose name is no plain word gets a
+// hash, so that no name leads out of the data directory.
 func DeviceDir(device string) string {
-	if slices.IndexFunc([]byte(device), func(b byte) bool { return !(b >= 'a' && b <= 'z' || b >= '0' && b <= '9' || b == '-' || b == '_') }) < 0 && len(device) <= 64 {
+	if plainName.MatchString(device) {
 		return device
 	}
 	sum := sha256.Sum256([]byte(device))

@@ -14,38 +14,36 @@ import (
 // This file is what the daemon does by the clock beside its streams.
 
 const (
-	careEvery   = 5 * time.Second // at most; each account is looked at every poll_interval
-	tidyEvery   = time.Minute
-	sweepEvery  = time.Hour
-	backupEvery = 6 * time.Hour
-	pruneEvery  = 24 * time.Hour
-	keepPicture = 7 * 24 * time.Hour
-	upkeepLimit = 10 * time.Minute
+	careEvery     = 5 * time.Second // at most; each account is checked every poll_interval
+	memoryEvery   = time.Minute
+	sweepEvery    = time.Hour
+	backupEvery   = 6 * time.Hour
+	pruneEvery    = 24 * time.Hour
+	keepThumbnail = 7 * 24 * time.Hour
+	upkeepLimit   = 10 * time.Minute
 )
 
+// job is a piece of upkeep. It runs at once and then every so often, unless first says when it begins.
+type job struct {
+	every time.Duration
+	first time.Duration // from now
+	do    func(context.Context)
+}
+
 func (d *Daemon) beginUpkeep() error {
+	jobs := []job{
+		{careEvery, 0, d.careForWebhooks},
+		{memoryEvery, 4 * settle, releaseMemory},
+		{sweepEvery, sweepEvery, d.sweep},
+		{backupEvery, backupEvery, d.backup},
+		{pruneEvery, pruneEvery, d.prune},
+	}
+	if interval, err := systemd.SdWatchdogEnabled(false); err == nil && interval > 0 {
+		jobs = append(jobs, job{interval / 2, 0, d.feedWatchdog})
+	}
 	var err error
 	if d.upkeep, err = gocron.NewScheduler(); err != nil {
 		return fmt.Errorf("make the scheduler: %w", err)
-	}
-	at := gocron.WithStartAt(gocron.WithStartImmediately())
-	jobs := []struct {
-		every time.Duration
-		do    func(context.Context)
-		opts  []gocron.JobOption
-	}{
-		{careEvery, d.careForWebhooks, []gocron.JobOption{at}},
-		{tidyEvery, giveBackMemory, []gocron.JobOption{gocron.WithStartAt(gocron.WithStartDateTime(time.Now().Add(4 * settle)))}},
-		{sweepEvery, d.sweep, nil},
-		{backupEvery, d.backup, nil},
-		{pruneEvery, d.prune, nil},
-	}
-	if interval, err := systemd.SdWatchdogEnabled(false); err == nil && interval > 0 {
-		jobs = append(jobs, struct {
-			every time.Duration
-			do    func(context.Context)
-			opts  []gocron.JobOption
-		}{interval / 2, d.feedWatchdog, []gocron.JobOption{at}})
 	}
 	for _, j := range jobs {
 		task := gocron.NewTask(func() {
@@ -53,7 +51,13 @@ func (d *Daemon) beginUpkeep() error {
 			defer cancel()
 			j.do(ctx)
 		})
-		if _, err := d.upkeep.NewJob(gocron.DurationJob(j.every), task, append(j.opts, gocron.WithSingletonMode(gocron.LimitModeReschedule))...); err != nil {
+		at := gocron.WithStartImmediately()
+		if j.first > 0 {
+			at = gocron.WithStartDateTime(time.Now().Add(j.first))
+		}
+		_, err := d.upkeep.NewJob(gocron.DurationJob(j.every), task,
+			gocron.WithStartAt(at), gocron.WithSingletonMode(gocron.LimitModeReschedule))
+		if err != nil {
 			return fmt.Errorf("plan the upkeep: %w", err)
 		}
 	}
@@ -61,36 +65,30 @@ func (d *Daemon) beginUpkeep() error {
 	return nil
 }
 
-// careForWebhooks looks after the webhook of each account that asks for it, and looks at that of the others, where there is an API secret.
+// careForWebhooks makes and repairs the webhook of each account that has manage_webhook.
 func (d *Daemon) careForWebhooks(ctx context.Context) {
-	d.mu.Lock()
-	accounts := d.accounts
-	d.mu.Unlock()
-	for id, a := range accounts {
-		if a.care == nil || time.Since(d.cared[id]) < a.cfg.PollInterval {
+	for id, a := range d.inForce().accounts {
+		if a.care == nil || time.Since(d.webhookChecked[id]) < a.cfg.PollInterval {
 			continue
 		}
-		d.cared[id] = time.Now()
+		d.webhookChecked[id] = time.Now()
 		caring, cancel := context.WithTimeout(ctx, time.Minute)
 		state, err := a.care.Ensure(caring)
 		cancel()
 		if err != nil {
-			d.log.Error("the webhook could not be looked after", "account", id, "error", err)
+			d.log.Error("the webhook could not be checked", "account", id, "error", err)
 			continue
 		}
 		v := state.View()
 		d.control.WebhookSeen(id, &v)
 		if err := d.keepSecrets(ctx, id, state.Secrets); err != nil {
-			d.log.Error("the webhook's secret could not be kept", "account", id, "error", err)
+			d.log.Error("the webhook's secret could not be saved", "account", id, "error", err)
 		}
 	}
 }
 
 func (d *Daemon) sweep(ctx context.Context) {
-	d.mu.Lock()
-	policy := retention(d.plan)
-	d.mu.Unlock()
-	swept, err := d.store.Sweep(ctx, policy)
+	swept, err := d.store.Sweep(ctx, retention(d.inForce().plan))
 	if err != nil {
 		d.log.Error("old records could not be deleted", "error", err)
 		return
@@ -110,18 +108,18 @@ func (d *Daemon) backup(ctx context.Context) {
 }
 
 func (d *Daemon) prune(context.Context) {
-	if _, err := d.thumbs.Prune(time.Now().Add(-keepPicture)); err != nil {
-		d.log.Error("old pictures could not be removed", "error", err)
+	if _, err := d.thumbnails.Prune(time.Now().Add(-keepThumbnail)); err != nil {
+		d.log.Error("old thumbnails could not be deleted", "error", err)
 	}
 }
 
-// feedWatchdog tells systemd that the daemon is alive, after a proof of it: the machine's locks can be had, and the store answers, be it with a complaint.
-// A full disk is no reason to be killed.
+// feedWatchdog tells systemd that the daemon is alive when the controller's locks are free and the store
+// answers, even with an error: a full disk is no reason to be killed.
 func (d *Daemon) feedWatchdog(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	if err := d.control.Pulse(ctx); err != nil {
-		d.log.Error("the machine does not answer; systemd is not told that it is alive", "error", err)
+		d.log.Error("the controller does not answer; the watchdog of systemd is not notified", "error", err)
 		return
 	}
 	answered := make(chan struct{})
@@ -133,6 +131,6 @@ func (d *Daemon) feedWatchdog(ctx context.Context) {
 	case <-answered:
 		d.notifySystemd("WATCHDOG=1")
 	case <-ctx.Done():
-		d.log.Error("the store does not answer; systemd is not told that the daemon is alive")
+		d.log.Error("the store does not answer; the watchdog of systemd is not notified")
 	}
 }

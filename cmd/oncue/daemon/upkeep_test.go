@@ -50,7 +50,7 @@ streams: {lobby: {encoder: box}}
 		t.Fatal(err)
 	}
 	start := func() *Daemon {
-		svc, err := Start(ctx, cfg, io.Discard)
+		svc, err := Start(ctx, cfg, Options{Log: io.Discard})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,12 +130,12 @@ func TestSecretsKeptAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	svc, err := Start(t.Context(), cfg, io.Discard)
+	svc, err := Start(t.Context(), cfg, Options{Log: io.Discard})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var all sync.WaitGroup
-	for n := range KeptSecrets {
+	for n := range keptSecrets {
 		for _, account := range []string{"A", "B"} {
 			all.Go(func() {
 				fresh := secret.New(base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "%s %d", account, n)))
@@ -146,7 +146,7 @@ func TestSecretsKeptAtOnce(t *testing.T) {
 		}
 	}
 	for range 5 {
-		p, err := newPlan(cfg, svc.plan)
+		p, err := newPlan(cfg, svc.inForce().plan)
 		if err == nil {
 			err = svc.apply(p)
 		}
@@ -156,7 +156,7 @@ func TestSecretsKeptAtOnce(t *testing.T) {
 	}
 	all.Wait()
 	for _, account := range []string{"A", "B"} {
-		if kept, err := svc.keptSecrets(t.Context(), account); err != nil || len(kept) != KeptSecrets {
+		if kept, err := readKept(t.Context(), svc.store, account); err != nil || len(kept) != keptSecrets {
 			t.Errorf("%s: %d secrets are kept, %v", account, len(kept), err)
 		}
 	}

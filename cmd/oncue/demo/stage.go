@@ -103,9 +103,8 @@ func startDemo(ctx context.Context, o Options, out, errs io.Writer) (_ *demo, er
 	if err != nil {
 		return nil, err
 	}
-	d.svc, err = daemon.Start(ctx, cfg, logTo, func(so *daemon.Options) {
-		so.OnStory = d.controllerSays
-		so.Version, so.Demo = o.Version, d.page()
+	d.svc, err = daemon.Start(ctx, cfg, daemon.Options{
+		Log: logTo, Version: o.Version, Demo: d.page(), OnTransition: d.controllerSays,
 	})
 	if err != nil {
 		return nil, err

@@ -240,7 +240,7 @@ func serveOncue(t *testing.T) (addr string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := daemon.Start(context.Background(), cfg, io.Discard, func(o *daemon.Options) { o.KeepAlive = true })
+	d, err := daemon.Start(context.Background(), cfg, daemon.Options{Log: io.Discard, KeepAlive: true})
 	if err != nil {
 		t.Fatal(err)
 	}
