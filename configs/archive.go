@@ -26,10 +26,17 @@ func (c *Config) Archive(drivers map[string]func() any) ([]byte, error) {
 	put(root, "encoders", list)
 	list = &yaml.Node{Kind: yaml.MappingNode}
 	for _, s := range c.Streams {
-		m := archived(reflect.ValueOf(streamKeys{Encoders: s.Encoders, Timing: s.Timing}), reflect.ValueOf(streamKeys{Timing: c.Defaults}))
-		if s.Publish.Set() {
-			put(m, "publish", word(s.masked()))
+		m := archived(reflect.ValueOf(streamKeys{Timing: s.Timing}), reflect.ValueOf(streamKeys{Timing: c.Defaults}))
+		used := &yaml.Node{Kind: yaml.SequenceNode}
+		for i, name := range s.Encoders {
+			e := &yaml.Node{Kind: yaml.MappingNode}
+			put(e, "name", word(name))
+			if shown := s.Masked(i); shown != "" {
+				put(e, "publish", word(shown))
+			}
+			used.Content = append(used.Content, e)
 		}
+		put(m, "encoders", used)
 		put(list, s.ID, m)
 	}
 	put(root, "streams", list)

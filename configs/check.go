@@ -55,6 +55,14 @@ func (d *decoder) warn(path, format string, args ...any) {
 	}
 }
 
+// conflict is warn for what [Problem.Refused] says.
+func (d *decoder) conflict(path, format string, args ...any) {
+	if !d.bad[path] {
+		d.report(d.find(path).key, path, true, format, args...)
+		d.problems[len(d.problems)-1].Refused = true
+	}
+}
+
 // remark is warn for what may well be meant so.
 func (d *decoder) remark(path, format string, args ...any) {
 	if !d.bad[path] {

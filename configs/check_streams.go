@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/oncue/oncue/configs/ingest"
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/configs/words"
 )
@@ -19,7 +20,7 @@ func (d *decoder) checkStream(c *Config, s *Stream) {
 	if len(s.own) > 0 {
 		d.checkTiming(path, s.Timing)
 	}
-	d.checkPublish(c, s, path+".publish")
+	d.checkPublish(c, s)
 	for i, name := range s.Encoders {
 		p := path + ".encoder"
 		if len(s.Encoders) > 1 || d.isSet(path+".encoders") {
@@ -59,17 +60,8 @@ func (d *decoder) checkPatternSchedule(s *Stream) {
 
 var publishSchemes = []string{"rtmp", "rtmps", "srt", "http", "https"}
 
-func (d *decoder) checkPublish(c *Config, s *Stream, path string) {
-	if !s.Publish.Set() {
-		for _, name := range s.Encoders {
-			if e := c.encoders[name]; e != nil && needsPublish(e) {
-				d.missing(path, "is missing, and encoder %q (%s) must be told where to publish; write rtmps://HOST/APP/{stream}?token=...", name, e.Driver)
-				return
-			}
-		}
-		return
-	}
-	text := s.Publish.Reveal()
+// checkURL looks at a whole publishing URL.
+func (d *decoder) checkURL(s *Stream, path, text string) {
 	scheme, rest, ok := strings.Cut(text, "://")
 	switch {
 	case !ok:
@@ -80,7 +72,7 @@ func (d *decoder) checkPublish(c *Config, s *Stream, path string) {
 		d.wrong(path, "names no host; allowed: %s://HOST/...", strings.ToLower(scheme))
 	}
 	if !d.bad[path] {
-		d.checkDestination(c, s, path, text)
+		d.checkDestination(s, path, text)
 	}
 	for _, m := range placeholder.FindAllStringSubmatch(text, -1) {
 		switch word := m[1]; {
@@ -98,8 +90,8 @@ func (d *decoder) checkPublish(c *Config, s *Stream, path string) {
 	}
 }
 
-// checkDestination warns of a good URL that leads nowhere, or is not used.
-func (d *decoder) checkDestination(c *Config, s *Stream, path, text string) {
+// checkUnused remarks on encoders that do not use what the stream says.
+func (d *decoder) checkUnused(c *Config, s *Stream, path string) {
 	for _, name := range s.Encoders {
 		e := c.encoders[name]
 		if e == nil || e.Settings == nil {
@@ -109,29 +101,21 @@ func (d *decoder) checkDestination(c *Config, s *Stream, path, text string) {
 			d.remark(path, "encoder %q (%s) does not use it: it publishes where its own settings say%s", name, e.Driver, toldBy[e.Driver])
 		}
 	}
+}
+
+// checkDestination warns of a good URL that leads nowhere.
+func (d *decoder) checkDestination(s *Stream, path, text string) {
 	if s.IsPattern && !placeholder.MatchString(text) {
 		d.warn(path, "every name that matches %s would publish to the same place; put {stream} into the URL", s.Name)
 	}
-	u, err := url.Parse(placeholder.ReplaceAllString(text, "x"))
-	if err != nil || !strings.HasSuffix("."+strings.ToLower(u.Hostname()), ".millicast.com") {
+	u, err := ingest.Parse(text)
+	if err != nil || !u.Platform() {
 		return
 	}
-	query, token := u.Query(), "token"
-	switch u.Scheme {
-	case "srt":
-		token = "t"
-		_, inner, _ := strings.Cut(query.Get("streamid"), "?")
-		query, _ = url.ParseQuery(inner)
-	case "http", "https":
-		if query.Has("auth") {
-			token = "auth"
-		}
-	}
-	if query.Get(token) == "" {
+	if u.Token == "" {
 		d.warn(path, "holds no publishing token, and the platform takes no stream without one; write %s", withToken[strings.TrimSuffix(u.Scheme, "s")])
 	}
-	own, fits := strings.CutPrefix(u.Path, "/v2/pub/")
-	if fits && own != s.Name && !placeholder.MatchString(text[:strings.IndexByte(text+"?", '?')]) {
+	if u.App == "v2/pub" && u.Stream != s.Name && !placeholder.MatchString(u.Stream) {
 		d.warn(path, "names another stream than %s after /v2/pub/, so viewers of %s would wait for ever; write {stream} there", s.Name, s.Name)
 	}
 }
@@ -146,7 +130,7 @@ var toldBy = map[string]string{
 var withToken = map[string]string{
 	"rtmp": "rtmps://HOST/v2/pub/{stream}?token=TOKEN",
 	"srt":  "srt://HOST:PORT?streamid={stream}%3Ft%3DTOKEN",
-	"http": "https://HOST/PATH?token=TOKEN",
+	"http": "https://HOST/PATH?auth=TOKEN",
 }
 
 // noHost also holds for URLs that are none; the placeholders are taken out first, for { is not allowed in a URL.

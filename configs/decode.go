@@ -137,6 +137,9 @@ func cutLast(path string) (parent, key string, ok bool) {
 	return path[:cut], path[cut+1:], true
 }
 
+// alone is implemented by structs of which one value may stand for the whole: encoders: [main] is encoders: [{name: main}].
+type alone interface{ Alone() (field string) }
+
 // value fills v, which must be settable, from n.
 func (d *decoder) value(n *yaml.Node, v reflect.Value, path string, r rule) {
 	defer d.leave(n)
@@ -161,6 +164,10 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path string, r rule) {
 			v.SetZero()
 		}
 	case reflect.Struct:
+		if a, ok := v.Interface().(alone); ok && n.Kind == yaml.ScalarNode && !isNull(n) {
+			d.value(n, v.FieldByName(a.Alone()), path, d.shape(v.Type()).byField(a.Alone()).rule)
+			return
+		}
 		d.structure(n, v, path, r)
 	case reflect.Map:
 		d.mapping(n, v, path, r)

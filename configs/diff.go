@@ -128,7 +128,7 @@ func streamChanges(old, new *Stream) []change {
 	if !slices.Equal(old.Encoders, new.Encoders) {
 		list = append(list, change{"encoders", strings.Join(old.Encoders, ", "), strings.Join(new.Encoders, ", ")})
 	}
-	if !old.Publish.Same(new.Publish) {
+	if !slices.EqualFunc(old.publishes, new.publishes, Publish.Same) {
 		list = append(list, change{path: "publish"})
 	}
 	return append(list, changes(reflect.ValueOf(old.Timing), reflect.ValueOf(new.Timing), func(path string) bool {

@@ -14,6 +14,7 @@
 //	config.go, stream.go, timing.go, admin.go    the types, with what each key is for in its tags
 //	load.go, reference.go                        reading a file; ${NAME} and ${file:PATH}
 //	yaml.go, node.go, decode.go                  YAML, its nodes, and how they fill the types
+//	publish.go                                   where each encoder of a stream publishes to
 //	scalar.go, units.go, shape.go                single values, and what tags say of a key
 //	encoder.go, settings.go                      settings of drivers
 //	check.go, check_streams.go, check_timing.go  what the types alone cannot refuse

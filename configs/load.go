@@ -22,7 +22,7 @@ import (
 // Settings of drivers are structs whose keys have a `yaml:"name"` tag; embedded structs stand inline, fields without the tag are no keys.
 // Types may be string, bool, numbers, [time.Duration] (which also reads days), [secret.Value], [netip.Prefix], any (free YAML), anything
 // with UnmarshalText, and slices, maps by string, structs and pointers of those. For a list of structs one mapping may stand alone. More tags: `doc:"…"` says what the key is for,
-// `enum:"a,b"` lists the words that are allowed (of each element, for lists), `min:"1s"` and `max:"…"` bound numbers and durations
+// `enum:"a,b"` lists the words that are allowed (of each element, for lists; of a secret, the words that are none), `min:"1s"` and `max:"…"` bound numbers and durations
 // (durations are never negative without a min), `shown:"yes"` marks texts that name an address, a path or a choice, and
 // so are no secret (see package secret) and may stand in [Config.Archive], `hint:"…"` is added when the kind of value is wrong. Struct values that implement
 // [Prefiller], [Presetter], [Validator], [JoinedValidator], [Noter], [Publisher] or [Box] are asked.

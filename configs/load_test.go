@@ -332,16 +332,16 @@ encoders:
           pin: '********'
 streams:
   ACC/a:
-    encoders:
-      - cam
     idle_timeout: 2m
     schedule:
       - cron: 0 18 * * FRI
         for: 4h
-    publish: rtmps://h/v2/pub/{stream}?token=********
+    encoders:
+      - name: cam
+        publish: rtmps://h/v2/pub/{stream}?token=********
   ACC/b-*:
     encoders:
-      - box
+      - name: box
 `
 	if d := cmp.Diff(want, string(got)); d != "" {
 		t.Errorf("(-want +got):\n%s", d)

@@ -17,7 +17,6 @@ type StreamPlan struct {
 	Pattern  bool // stands for every name that matches
 	Line     int  // where the file defines it
 	Encoders []EncoderPlan
-	Publish  string    // the URL, what may be a key masked; "" when the encoder knows by itself
 	Keys     []KeyPlan // every key of Timing, in the order of the documentation
 }
 
@@ -25,6 +24,7 @@ type StreamPlan struct {
 type EncoderPlan struct {
 	Name, Driver string
 	Line         int
+	Publish      string // where it publishes to, what may be a key masked; "" when it knows by itself
 }
 
 // KeyPlan is one resolved key.
@@ -37,10 +37,10 @@ type KeyPlan struct {
 func (c *Config) Plan() []StreamPlan {
 	plans := make([]StreamPlan, 0, len(c.Streams))
 	for _, s := range c.Streams {
-		p := StreamPlan{ID: s.ID, Pattern: s.IsPattern, Line: s.Line, Publish: s.masked()}
-		for _, name := range s.Encoders {
+		p := StreamPlan{ID: s.ID, Pattern: s.IsPattern, Line: s.Line}
+		for i, name := range s.Encoders {
 			e := c.encoders[name]
-			p.Encoders = append(p.Encoders, EncoderPlan{e.Name, e.Driver, e.Line})
+			p.Encoders = append(p.Encoders, EncoderPlan{e.Name, e.Driver, e.Line, s.Masked(i)})
 		}
 		for _, l := range leaves(reflect.ValueOf(s.Timing), "") {
 			p.Keys = append(p.Keys, KeyPlan{l.path, l.text(), s.Origin(l.path)})
@@ -50,13 +50,14 @@ func (c *Config) Plan() []StreamPlan {
 	return plans
 }
 
-// masked shows where the stream's publishing URL leads, and not with which key. Of the path it shows what is known to
+// Masked shows where the encoder in a place of the stream's list publishes to, and not with which key; "" when it knows by itself. Of the path it shows what is known to
 // be no key: the stream's own name, placeholders, and the words of the usual applications.
-func (s *Stream) masked() string {
-	if !s.Publish.Set() {
+func (s *Stream) Masked(place int) string {
+	p := s.PublishOf(place)
+	if !p.Set() {
 		return ""
 	}
-	scheme, rest, ok := strings.Cut(s.Publish.Reveal(), "://")
+	scheme, rest, ok := strings.Cut(p.Address(secret.New("auto")).Reveal(), "://")
 	if !ok {
 		return secret.Mask
 	}

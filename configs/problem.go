@@ -17,6 +17,7 @@ type Problem struct {
 	Text      string // what is wrong, and what is allowed
 	Warning   bool   // the file can be used nevertheless
 	Note      bool   // with Warning: it may well be meant so
+	Refused   bool   // with Warning: what is written cannot work; it is an error for who checks a file, and a daemon does the next best
 }
 
 // String is FILE:LINE:COL: path.to.key: text, with "warning: " or "note: " before the path of what is no error.

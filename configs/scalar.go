@@ -27,7 +27,9 @@ var (
 func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string, r rule) bool {
 	switch v.Type() {
 	case secretType:
-		if text, pieces, ok := d.text(n, path, r.hint); ok {
+		if text, pieces, ok := d.text(n, path, r.hint); ok && slices.Contains(r.enum, text) {
+			v.Set(reflect.ValueOf(secret.New(text)))
+		} else if ok {
 			for _, p := range pieces {
 				d.hide(p.value, p.raw)
 			}

@@ -98,6 +98,10 @@ func (g *generator) kind(v reflect.Value, r rule) object {
 		if slices.Contains(g.inside, t) {
 			return object{"type": []string{"object", "null"}}
 		}
+		if a, ok := v.Interface().(alone); ok {
+			one := g.of(v.FieldByName(a.Alone()), shapeOf(t).byField(a.Alone()).rule)
+			return object{"anyOf": []any{one, g.object(v)}}
+		}
 		return g.object(v)
 	case reflect.Interface:
 		return object{}

@@ -20,6 +20,7 @@ func (r rule) element() rule { return rule{enum: r.enum, min: r.min, max: r.max,
 // key is one key of a struct.
 type key struct {
 	name  string
+	field string // of Go
 	index []int
 	typ   reflect.Type
 	own   bool // the loader decodes it itself
@@ -31,6 +32,16 @@ type shape struct {
 	keys   []key
 	names  []string
 	byName map[string]key
+}
+
+// byField is the key of a Go field; empty when it has none.
+func (s shape) byField(name string) key {
+	for _, k := range s.keys {
+		if k.field == name {
+			return k
+		}
+	}
+	return key{}
 }
 
 func (d *decoder) shape(t reflect.Type) shape {
@@ -50,7 +61,7 @@ func shapeOf(t reflect.Type) shape {
 		if name == "" || name == "-" || !f.IsExported() {
 			continue
 		}
-		k := key{name: name, index: f.Index, typ: f.Type, own: options == "own", rule: ruleOf(f.Tag)}
+		k := key{name: name, field: f.Name, index: f.Index, typ: f.Type, own: options == "own", rule: ruleOf(f.Tag)}
 		s.keys = append(s.keys, k)
 		s.names = append(s.names, name)
 		s.byName[name] = k

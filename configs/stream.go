@@ -8,25 +8,23 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/oncue/oncue/configs/secret"
 )
 
 // Stream is one entry of `streams:`, or a pattern that stands for many. Its Timing is resolved.
 type Stream struct {
 	Account   string
-	Name      string // without the account; with * and ? when IsPattern
-	ID        string // account/name
-	Encoders  []string
-	Publish   secret.Value // {stream}, {account}, {1} ... are not filled in
+	Name      string   // without the account; with * and ? when IsPattern
+	ID        string   // account/name
+	Encoders  []string // names, first choice first; see PublishOf
 	Timing    Timing
 	IsPattern bool
 	Line      int // where the file defines it
 
-	key      string            // path in the file
-	match    *regexp.Regexp    // of patterns
-	own      map[string]Origin // of the keys of Timing that the stream sets itself, nested ones with a dot: restart.max
-	defaults map[string]Origin // of those that `defaults:` sets
+	key       string            // path in the file
+	publishes []Publish         // by place in Encoders
+	match     *regexp.Regexp    // of patterns
+	own       map[string]Origin // of the keys of Timing that the stream sets itself, nested ones with a dot: restart.max
+	defaults  map[string]Origin // of those that `defaults:` sets
 }
 
 // Origin is where a value came from.
@@ -52,9 +50,9 @@ func (s *Stream) Origin(key string) Origin {
 
 // streamKeys is what a stream may say.
 type streamKeys struct {
-	Encoder  string       `yaml:"encoder" shown:"yes" hint:"for several, write encoders: [main, backup]" doc:"the encoder that publishes the stream"`
-	Encoders []string     `yaml:"encoders" shown:"yes" doc:"several encoders, first choice first; see mode"`
-	Publish  secret.Value `yaml:"publish" doc:"where the encoder publishes to, key included: rtmps://, rtmp://, srt:// or https:// (WHIP)"`
+	Encoder  string          `yaml:"encoder" shown:"yes" hint:"for several, write encoders: [main, backup]" doc:"the encoder that publishes the stream"`
+	Encoders []streamEncoder `yaml:"encoders" doc:"several encoders, first choice first; see mode"`
+	Publish  publishKeys     `yaml:"publish" doc:"where the encoders publish to: a token and what goes with it, or a URL"`
 	Timing   `yaml:",inline"`
 }
 
@@ -77,10 +75,11 @@ func (d *decoder) streams(c *Config) {
 		d.value(f.value, reflect.ValueOf(&keys).Elem(), path,
 			rule{hint: "; a source URL belongs to an encoder (encoders: NAME: ffmpeg: input: URL), which the stream names by encoder: NAME"})
 		s := &Stream{
-			Publish: keys.Publish, Timing: keys.Timing, key: path,
+			Timing: keys.Timing, key: path,
 			Line: d.placeOf(f.key).line, own: d.origins(path, d.noted[before:]), defaults: defaults,
 		}
 		s.Encoders = d.named(keys, path)
+		d.resolvePublish(s, keys)
 		if d.identify(s, f, path, c) {
 			c.Streams = append(c.Streams, s)
 		}
@@ -96,7 +95,11 @@ func (d *decoder) named(keys streamKeys, path string) []string {
 	case one && many:
 		d.report(several.key, path+".encoders", false, "encoder is set too; keep one of encoder and encoders")
 	case many && len(keys.Encoders) > 0:
-		return keys.Encoders
+		names := make([]string, len(keys.Encoders))
+		for i, e := range keys.Encoders {
+			names[i] = e.Name
+		}
+		return names
 	case one && keys.Encoder != "":
 		return []string{keys.Encoder}
 	case !d.bad[path] && !d.bad[path+".encoder"] && !d.bad[path+".encoders"]:

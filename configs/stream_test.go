@@ -78,7 +78,7 @@ streams:
 	if want := []string{"ACC/lobby", "ACC/door", "ACC/other/door", "ACC/123", "ACC/cam-*"}; !slices.Equal(ids, want) {
 		t.Errorf("ids %q, want %q", ids, want)
 	}
-	if s := c.Streams[4]; !s.IsPattern || s.Name != "cam-*" || !slices.Equal(s.Encoders, []string{"cam", "bench"}) || s.Publish.Reveal() != "rtmp://h/{1}" {
+	if s := c.Streams[4]; !s.IsPattern || s.Name != "cam-*" || !slices.Equal(s.Encoders, []string{"cam", "bench"}) || s.PublishOf(0).URL.Reveal() != "rtmp://h/{1}" {
 		t.Errorf("%+v", s)
 	}
 }
@@ -150,7 +150,7 @@ func TestPublishIsShownWithoutItsKey(t *testing.T) {
 		"rtmp://h/${CANARY}/{stream}?token=${CANARY}":                                 "rtmp://h/********/{stream}?token=********",
 	} {
 		c := mustParse(t, start+fmt.Sprintf("streams: {\"lob by\": {encoder: bench, publish: %q}}\n", publish))
-		if got := c.Plan()[0].Publish; got != want {
+		if got := c.Plan()[0].Encoders[0].Publish; got != want {
 			t.Errorf("%s is shown as\n%s, want\n%s", publish, got, want)
 		}
 	}
@@ -178,7 +178,7 @@ streams:
 func TestPlan(t *testing.T) {
 	var b strings.Builder
 	for _, p := range mustParse(t, planned).Plan() {
-		fmt.Fprintf(&b, "%s pattern=%v line=%d encoders=%v publish=%q\n", p.ID, p.Pattern, p.Line, p.Encoders, p.Publish)
+		fmt.Fprintf(&b, "%s pattern=%v line=%d encoders=%v\n", p.ID, p.Pattern, p.Line, p.Encoders)
 		for _, k := range p.Keys {
 			fmt.Fprintf(&b, "  %s = %s (%s)\n", k.Key, k.Value, k.Origin)
 		}

@@ -215,7 +215,7 @@ func liveThrough(t *testing.T, cfg *configs.Config, seen *output) {
 		return
 	}
 	trace(enc, term.Screen{Out: seen, Size: 200})
-	job := exampleJob(cfg.Streams[0])
+	job := exampleJob(cfg.Streams[0], cfg.Streams[0].Encoders[0])
 	job.Run, job.Grace = "run1", time.Second
 	for _, f := range append(enc.(encoders.Checker).Check(ctx, job), enc.(encoders.Prober).Probe(ctx, job)...) {
 		fmt.Fprintln(seen, f.What, f.Hint)

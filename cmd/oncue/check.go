@@ -15,6 +15,7 @@ import (
 	"github.com/oncue/oncue/cmd/oncue/daemon"
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
+	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/controller/millicast"
 	"github.com/oncue/oncue/encoders"
 )
@@ -36,7 +37,14 @@ func newCheck() *cobra.Command {
 			_, err := cmd.OutOrStdout().Write(configs.Schema(daemon.DriverSettings()))
 			return err
 		}
-		cfg, err := readConfig(*path, cmd.ErrOrStderr(), true)
+		refused := 0
+		cfg, err := readConfig(*path, cmd.ErrOrStderr(), func(p configs.Problem) {
+			if p.Refused {
+				refused++
+				p.Warning = false
+			}
+			fmt.Fprintln(cmd.ErrOrStderr(), p)
+		})
 		if err != nil {
 			return err
 		}
@@ -45,23 +53,26 @@ func newCheck() *cobra.Command {
 			return err
 		}
 		s.planReload(cmd, cfg)
+		if refused > 0 {
+			return fmt.Errorf("%s has %s", *path, term.Plural(refused, "problem"))
+		}
 		s.good(cfg)
 		return nil
 	}
 	return cmd
 }
 
-// readConfig is loadConfig for commands that start nothing. Warnings are printed where they are the matter.
-func readConfig(path string, errs io.Writer, warnings bool) (*configs.Config, error) {
-	if !warnings { // nothing is served, so a certificate that only the daemon may read is no matter
+// readConfig is daemon.Load for commands that start nothing. Warnings go to warn, where they are the matter; else it is nil.
+func readConfig(path string, errs io.Writer, warn func(configs.Problem)) (*configs.Config, error) {
+	if warn == nil { // nothing is served, so a certificate that only the daemon may read is no matter
 		if cfg, _, err := configs.Load(path, daemon.DriverSettings()); err == nil {
 			return cfg, nil
 		}
 	}
 	var printed bytes.Buffer
 	cfg, err := daemon.Load(path, &printed, func(p configs.Problem) {
-		if warnings {
-			fmt.Fprintln(errs, p)
+		if warn != nil {
+			warn(p)
 		}
 	})
 	var problems configs.Problems
@@ -166,13 +177,13 @@ func (s planPage) planStream(cfg *configs.Config, st *configs.Stream, p configs.
 		kind = "pattern "
 	}
 	s.Printf("%s (line %d)\n", s.Paint(term.Bold, kind+term.Harmless(p.ID)), p.Line)
-	if p.Publish != "" {
-		s.item("publish", "%s", p.Publish)
-	}
-	job := exampleJob(st)
 	var failed []error
 	for _, e := range p.Encoders {
 		s.item("encoder", "%s (%s, line %d)", e.Name, e.Driver, e.Line)
+		if e.Publish != "" {
+			s.item("publish", "%s", e.Publish)
+		}
+		job := exampleJob(st, e.Name)
 		lines, err := planEncoder(cfg, e.Name, job)
 		if err != nil {
 			failed = append(failed, fmt.Errorf("stream %s: encoder %s: %w", p.ID, e.Name, err))
@@ -190,14 +201,17 @@ func (s planPage) planStream(cfg *configs.Config, st *configs.Stream, p configs.
 	return errors.Join(failed...)
 }
 
-// exampleJob is a job of the stream, or of a pattern's the one whose wildcards matched an x each.
-func exampleJob(st *configs.Stream) encoders.Job {
+// standIn is shown where a token will be that the platform has not given yet.
+const standIn = "TOKEN"
+
+// exampleJob is a job of the stream for one of its encoders, or of a pattern's the one whose wildcards matched an x each.
+func exampleJob(st *configs.Stream, encoder string) encoders.Job {
 	job := encoders.Job{Account: st.Account, Name: st.Name, Grace: st.Timing.StopTimeout}
 	if st.IsPattern {
 		job.Name = strings.NewReplacer("*", "x", "?", "x").Replace(st.Name)
 		job.Matches, _ = st.Match(st.Account, job.Name)
 	}
-	job.Publish = job.FillSecret(st.Publish)
+	job.Publish = job.FillSecret(st.PublishBy(encoder).Address(secret.New(standIn)))
 	return job
 }
 

@@ -261,7 +261,7 @@ func (d *doctor) examineEncoder(ctx context.Context, name, by string) []encoders
 	var job encoders.Job
 	user := slices.IndexFunc(d.cfg.Streams, func(st *configs.Stream) bool { return slices.Contains(st.Encoders, name) })
 	if user >= 0 {
-		job = exampleJob(d.cfg.Streams[user])
+		job = exampleJob(d.cfg.Streams[user], name)
 	}
 	var found []encoders.Finding
 	if c, ok := enc.(encoders.Checker); ok {

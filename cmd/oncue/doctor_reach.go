@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -30,27 +31,28 @@ var publishPorts = map[string]string{"rtmp": "1935", "rtmps": "443", "http": "80
 func ingests(cfg *configs.Config) []*ingest {
 	var list []*ingest
 	for _, st := range cfg.Streams {
-		if !slices.ContainsFunc(st.Encoders, func(name string) bool { return publishesTo(cfg, name) }) {
-			continue
+		for _, encoder := range st.Encoders {
+			if !publishesTo(cfg, encoder) {
+				continue
+			}
+			u, err := url.Parse(exampleJob(st, encoder).Publish.Reveal())
+			if err != nil || u.Hostname() == "" {
+				continue
+			}
+			port, udp := cmp.Or(u.Port(), publishPorts[u.Scheme]), u.Scheme == "srt"
+			if port == "" {
+				continue
+			}
+			address := net.JoinHostPort(u.Hostname(), port)
+			i := slices.IndexFunc(list, func(i *ingest) bool { return i.address == address && i.udp == udp })
+			if i < 0 {
+				i = len(list)
+				list = append(list, &ingest{address: address, udp: udp})
+			}
+			if !slices.Contains(list[i].streams, st.ID) {
+				list[i].streams = append(list[i].streams, st.ID)
+			}
 		}
-		u, err := url.Parse(exampleJob(st).Publish.Reveal())
-		if err != nil || u.Hostname() == "" {
-			continue
-		}
-		port, udp := u.Port(), u.Scheme == "srt"
-		if port == "" {
-			port = publishPorts[u.Scheme]
-		}
-		if port == "" {
-			continue
-		}
-		address := net.JoinHostPort(u.Hostname(), port)
-		i := slices.IndexFunc(list, func(i *ingest) bool { return i.address == address && i.udp == udp })
-		if i < 0 {
-			i = len(list)
-			list = append(list, &ingest{address: address, udp: udp})
-		}
-		list[i].streams = append(list[i].streams, st.ID)
 	}
 	return list
 }

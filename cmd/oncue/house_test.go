@@ -18,7 +18,7 @@ const module = "github.com/oncue/oncue/"
 
 // arrows says which packages of the house each one may import. What is not listed may import none, and cmd may import all.
 var arrows = map[string][]string{
-	"configs":          {"configs/secret", "configs/words"},
+	"configs":          {"configs/ingest", "configs/secret", "configs/words"},
 	"configs/ingest":   {"configs/secret"},
 	"configs/presets":  {},
 	"configs/secret":   {},
@@ -41,7 +41,7 @@ var arrows = map[string][]string{
 	"store":                               {"controller"},
 
 	"cmd/oncue/client": {"cmd/oncue/term", "configs", "configs/secret", "controller", "controller/millicast"},
-	"cmd/oncue/daemon": {"cmd/oncue/term", "configs", "configs/secret", "controller", "controller/machine",
+	"cmd/oncue/daemon": {"cmd/oncue/term", "configs", "configs/ingest", "configs/secret", "controller", "controller/machine",
 		"controller/millicast", "controller/notify", "controller/runner", "controller/web",
 		"encoders", "encoders/fake", "encoders/ffmpeg", "encoders/httpapi", "encoders/obs", "store"},
 	"cmd/oncue/demo": {"cmd/oncue/daemon", "cmd/oncue/term", "configs", "configs/secret", "controller", "controller/millicast",

@@ -81,7 +81,7 @@ func (f *hookFlags) run(cmd *cobra.Command, event string) error {
 	}
 	target := hookTarget{url: f.url, client: http.DefaultClient}
 	if f.url == "" || !key.Set() || f.account == "" {
-		cfg, err := readConfig(f.config, cmd.ErrOrStderr(), false)
+		cfg, err := readConfig(f.config, cmd.ErrOrStderr(), nil)
 		if err != nil {
 			return err
 		}

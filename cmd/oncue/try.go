@@ -16,6 +16,7 @@ import (
 	"github.com/oncue/oncue/cmd/oncue/daemon"
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
+	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/encoders"
 )
 
@@ -43,7 +44,7 @@ func newTry() *cobra.Command {
 		if !slices.Contains([]string{"start", "stop", "status"}, args[1]) {
 			return term.Hint(term.Usage(fmt.Errorf("%q is not an action; the actions are start, stop and status", args[1])), "usage: "+cmd.UseLine())
 		}
-		cfg, err := readConfig(cmd.Flag("config").Value.String(), cmd.ErrOrStderr(), false)
+		cfg, err := readConfig(cmd.Flag("config").Value.String(), cmd.ErrOrStderr(), nil)
 		if err != nil {
 			return err
 		}
@@ -81,7 +82,7 @@ func tryJob(cfg *configs.Config, encoder, stream string) (encoders.Job, error) {
 			return encoders.Job{Name: "try", Run: tryRun, Grace: 10 * time.Second}, nil
 		}
 		st = cfg.Streams[i]
-		job = exampleJob(st)
+		job = exampleJob(st, encoder)
 	} else {
 		account, name, ok := strings.Cut(stream, "/")
 		if !ok {
@@ -97,7 +98,7 @@ func tryJob(cfg *configs.Config, encoder, stream string) (encoders.Job, error) {
 		}
 		st = found
 		job = encoders.Job{Account: account, Name: name, Matches: matches, Grace: st.Timing.StopTimeout}
-		job.Publish = job.FillSecret(st.Publish)
+		job.Publish = job.FillSecret(st.PublishBy(encoder).Address(secret.Value{}))
 	}
 	job.Run = tryRun
 	return job, nil

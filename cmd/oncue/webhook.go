@@ -50,7 +50,7 @@ func webhookSubcommand(cmd *cobra.Command, do func(ctx context.Context, d *webho
 	asJSON := cmd.Flags().Bool("json", false, "print the platform's answer as JSON")
 	secrets := cmd.Flags().Bool("show-secret", false, "show webhook secrets instead of a mask")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		cfg, err := readConfig(cmd.Flag("config").Value.String(), cmd.ErrOrStderr(), false)
+		cfg, err := readConfig(cmd.Flag("config").Value.String(), cmd.ErrOrStderr(), nil)
 		if err != nil {
 			return err
 		}

@@ -312,7 +312,7 @@ func (m *machine) end(d demand) {
 		m.Totals.Wasted++
 	}
 	m.Episode, m.FirstLive, m.SpentAt = time.Time{}, time.Time{}, m.now
-	m.Joined, m.JoinUntil, m.IdleFrom, m.FeedLost = false, time.Time{}, time.Time{}, time.Time{}
+	m.Joined, m.JoinUntil, m.IdleFrom = false, time.Time{}, time.Time{}
 	m.InUse, m.Contended, m.Asking = "", Contended{}, Question{}
 }
 
@@ -375,6 +375,7 @@ func (m *machine) noAnswer(a AskFailed) {
 // derive names the phase and the next moment that matters.
 func (m *machine) derive() {
 	phase, reason := m.phase()
+	m.noteOnAir()
 	if m.claiming { // the claim is answered before anything is saved
 		return
 	}
@@ -411,7 +412,7 @@ func (m *machine) phase() (controller.Phase, string) {
 		return controller.PhaseLingering, d.why
 	case on != nil:
 		why := d.why
-		if !m.FeedLost.IsZero() {
+		if !slices.ContainsFunc(m.Encoders, func(e Encoder) bool { return e.shows() }) {
 			why = "the feed ended; waiting a moment for another to take over"
 		} else if m.Unconfirmed {
 			why += "; not confirmed by the platform, but the encoder delivers"
@@ -520,11 +521,10 @@ func (m *machine) next() (at time.Time, does string) {
 	if m.Asking.Why != "" {
 		soonest(m.Asking.Since.Add(askTimeout+time.Second), "go on without the platform")
 	}
-	if !m.FeedLost.IsZero() {
-		soonest(m.FeedLost.Add(m.grace()), "restart")
-	}
-	if m.feedPending() {
-		soonest(m.GoneAt.Add(m.p.StopTimeout), "count the old feed as closed")
+	for i := range m.Facts.Feeds {
+		if f := &m.Facts.Feeds[i]; f.Open() && m.leftover(m.p, f) {
+			soonest(m.goneAt(m.p, f).Add(m.p.StopTimeout), "count the old feed as closed")
+		}
 	}
 	for i := range m.Encoders {
 		e := &m.Encoders[i]
@@ -532,6 +532,10 @@ func (m *machine) next() (at time.Time, does string) {
 		case StepStarting:
 			if m.Asking.Why != "start" && !m.startJudged(e) {
 				soonest(e.StartedAt.Add(m.p.StartTimeout), "retry")
+			}
+		case StepOn:
+			if !e.FeedLost.IsZero() {
+				soonest(e.FeedLost.Add(m.grace()), "restart")
 			}
 		case StepBackoff:
 			if d.on && m.wants(i) && !m.leftAlone(e) {

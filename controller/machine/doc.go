@@ -17,6 +17,7 @@
 //	event.go, action.go       what comes in, what goes out
 //	policy.go, schedule.go    what the configuration says of one stream
 //	state.go, facts.go        what is known and wanted; what the platform told
+//	contribution.go           whose feed is whose, and who is on the air
 //	decide.go                 merge an event, then set the phase
 //	demand.go, drive.go       who asks for the stream; each encoder's next step
 //

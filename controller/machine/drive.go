@@ -132,7 +132,7 @@ func (m *machine) leftAlone(e *Encoder) bool { return e.Foreign() && (e.Busy || 
 // takeOver makes what the encoder is doing a run of this stream.
 func (m *machine) takeOver(e *Encoder) {
 	e.Step, e.Since, e.StartedAt, e.Boot, e.Shown = StepStarting, m.now, m.now, false, true
-	m.GoneAt = time.Time{} // what is open now is its feed
+	m.GoneAt, e.GoneAt = time.Time{}, time.Time{} // what is open now is its feed
 	e.Run = e.Seen.Run
 	if m.Episode.IsZero() {
 		m.Episode, m.FirstLive, m.Joined, m.ForViewers = m.now, m.now, false, false
@@ -154,8 +154,7 @@ func (m *machine) prove() {
 		}
 		delivers := e.Seen.State == encoders.StatePublishing && e.Known
 		own := m.p.Confirm == ConfirmEncoder && delivers && !e.Seen.ConfigOnly && !e.Calling
-		alone := len(m.p.Encoders) == 1 || m.p.Several == Failover
-		if own || proof && (alone || delivers || e.Seen.State == encoders.StateUnknown) {
+		if own || m.proves(e, proof, delivers) {
 			m.air(e)
 		}
 	}
@@ -168,6 +167,19 @@ func (m *machine) prove() {
 		}
 		m.Joined, m.JoinUntil = true, time.Time{}
 	}
+}
+
+// proves reports whether the platform's signs that the stream is live say so of this encoder. A feed of its own does; a
+// viewer who is in does when no other encoder shows him a picture.
+func (m *machine) proves(e *Encoder, proof, delivers bool) bool {
+	if m.distinct(m.p, e) {
+		if m.feedOf(m.p, e) != nil {
+			return true
+		}
+		proof = proof && !m.othersShown(m.p, e)
+	}
+	alone := len(m.p.Encoders) == 1 || m.p.Several == Failover
+	return proof && (alone || delivers || e.Seen.State == encoders.StateUnknown)
 }
 
 // proof reports whether the platform has said that this run is live: by a feed, a viewer who is in, or an answer.
@@ -255,37 +267,43 @@ func (m *machine) grace() time.Duration { return min(takeOver, m.p.StartTimeout)
 
 // lostFeed restarts encoders that believe to publish while the platform has lost them.
 func (m *machine) lostFeed() {
-	on := slices.ContainsFunc(m.Encoders, func(e Encoder) bool { return e.Step == StepOn })
-	had, end := false, time.Time{}
-	for i := range m.Facts.Feeds {
-		f := &m.Facts.Feeds[i]
-		if !m.p.ours(f) || m.leftover(m.p, f) || !f.Open() && f.EndSeen.Before(m.ProofAfter) {
-			continue
-		}
-		had = true
-		if f.Open() {
-			m.FeedLost = time.Time{}
-			return
-		}
-		end = later(end, f.EndSeen)
-	}
-	refuted := m.Facts.First.Seen.After(end) || m.Facts.Poll.Live && m.Facts.Poll.Asked.After(end)
-	if !on || !had || refuted {
-		m.FeedLost = time.Time{}
-		return
-	}
-	if m.FeedLost.IsZero() {
-		m.FeedLost = m.now
-	}
-	if m.now.Before(m.FeedLost.Add(m.grace())) {
-		return
-	}
-	m.FeedLost = time.Time{}
 	for i := range m.Encoders {
-		if e := &m.Encoders[i]; e.Step == StepOn {
+		e := &m.Encoders[i]
+		switch {
+		case e.Step != StepOn || !m.lost(e):
+			e.FeedLost = time.Time{}
+		case e.FeedLost.IsZero():
+			e.FeedLost = m.now
+		}
+	}
+	for i := range m.Encoders { // when all is known: a failure changes what belongs to whom
+		e := &m.Encoders[i]
+		if !e.FeedLost.IsZero() && !m.now.Before(e.FeedLost.Add(m.grace())) {
+			e.FeedLost = time.Time{}
 			m.fail(e, "the platform lost its feed", false, true)
 		}
 	}
+}
+
+// lost reports whether the encoder had a feed in this run and has none now, and nothing says that it is seen all the same.
+func (m *machine) lost(e *Encoder) bool {
+	since := m.ProofAfter
+	if m.distinct(m.p, e) {
+		since = later(since, e.StartedAt)
+	}
+	had, end := false, time.Time{}
+	for i := range m.Facts.Feeds {
+		f := &m.Facts.Feeds[i]
+		if !m.has(m.p, e, f) || m.leftover(m.p, f) || !f.Open() && f.EndSeen.Before(since) {
+			continue
+		}
+		if f.Open() {
+			return false
+		}
+		had, end = true, later(end, f.EndSeen)
+	}
+	seen := m.Facts.First.Seen.After(end) || m.Facts.Poll.Live && m.Facts.Poll.Asked.After(end)
+	return had && (!seen || m.othersShown(m.p, e))
 }
 
 // wants reports whether the encoder at i takes part.
@@ -357,7 +375,7 @@ func (m *machine) driveOn(e *Encoder) {
 // next one up for stop_timeout, not for ever: a box that has died silently must not take its stand-in with it.
 func (m *machine) othersInTheWay(e *Encoder) bool {
 	return slices.ContainsFunc(m.Encoders, func(o Encoder) bool {
-		return o.Name != e.Name && o.On() && (m.p.Several == Failover || m.p.Encoder(o.Name) == nil) &&
+		return o.Name != e.Name && o.On() && (m.p.Several == Failover && !m.beside(m.p, e, &o) || m.p.Encoder(o.Name) == nil) &&
 			(o.Step != StepStopping || m.now.Before(o.StopAt.Add(m.p.StopTimeout)))
 	})
 }
@@ -399,9 +417,9 @@ func (m *machine) start(e *Encoder) {
 
 // call begins the Start of a new run.
 func (m *machine) call(e *Encoder, adopt bool) {
-	e.Calling, e.Matches, e.Version = true, m.p.Matches, ""
+	e.Calling, e.Matches, e.Version, e.Publishes = true, m.p.Matches, "", nil
 	if spec := m.p.Encoder(e.Name); spec != nil && spec.Instance == e.Instance {
-		e.Version = spec.Version
+		e.Version, e.Publishes = spec.Version, spec.Publishes
 	}
 	e.Run = strconv.FormatInt(m.now.UnixMilli(), 36) + "x" + strconv.Itoa(m.Starts)
 	m.do(StartEncoder{e.Name, e.Instance, e.Run, adopt})
@@ -431,7 +449,7 @@ func (m *machine) busy(e *Encoder, why string) {
 		e.Seen = encoders.Status{State: encoders.StatePublishing, ByHand: true}
 	}
 	if !m.anyOn() {
-		m.LiveSince, m.Unconfirmed, m.FeedLost = time.Time{}, false, time.Time{}
+		m.LiveSince, m.Unconfirmed = time.Time{}, false
 	}
 	m.tell(m.Phase, e.Name, "not started: "+why)
 }
@@ -489,9 +507,10 @@ func (m *machine) stopDone(e *Encoder, ev StopDone) {
 // gone marks an encoder that is known not to publish.
 func (m *machine) gone(e *Encoder) {
 	e.Step, e.Since, e.OnSince, e.StopAt, e.StopNext, e.Then, e.Alarmed, e.Boot, e.Doubt = StepOff, m.now, time.Time{}, time.Time{}, time.Time{}, "", false, false, false
+	e.GoneAt, e.FeedLost = m.now, time.Time{}
 	e.Seen.State, e.Seen.PID, e.Seen.Health = encoders.StateStopped, 0, nil
 	if !m.anyOn() {
-		m.GoneAt, m.LiveSince, m.Unconfirmed, m.FeedLost = m.now, time.Time{}, false, time.Time{}
+		m.GoneAt, m.LiveSince, m.Unconfirmed = m.now, time.Time{}, false
 	}
 }
 
@@ -549,12 +568,9 @@ func (m *machine) failover(e *Encoder, wasOn, giveUp bool) {
 
 // closeFeeds ends feeds that outlive their encoder: the word of their end was lost.
 func (m *machine) closeFeeds() {
-	if m.GoneAt.IsZero() || m.now.Before(m.GoneAt.Add(m.p.StopTimeout)) {
-		return
-	}
 	for i := range m.Facts.Feeds {
 		f := &m.Facts.Feeds[i]
-		if !f.Open() || !m.leftover(m.p, f) {
+		if !f.Open() || !m.leftover(m.p, f) || m.now.Before(m.goneAt(m.p, f).Add(m.p.StopTimeout)) {
 			continue
 		}
 		f.close(m.now)

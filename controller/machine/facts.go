@@ -185,19 +185,6 @@ func (f *Facts) polled(p Polled) {
 	}
 }
 
-// ours reports whether a feed can be that of our encoders: same source, same priority.
-func (p *Policy) ours(f *FeedFact) bool {
-	if p.AnySource {
-		return true
-	}
-	return f.SourceID == p.SourceID && (p.Priority == nil || f.Priority == nil || *p.Priority == *f.Priority)
-}
-
-// leftover reports whether a feed that is still open belongs to a run that is over.
-func (s *State) leftover(p *Policy, f *FeedFact) bool {
-	return p.ours(f) && !s.GoneAt.IsZero() && !f.Seen.After(s.GoneAt)
-}
-
 // lastEnd is when a feed was last heard to end.
 func (f *Facts) lastEnd() time.Time {
 	var last time.Time

@@ -30,9 +30,6 @@ type Policy struct {
 
 	Encoders  []EncoderSpec // in the order of the configuration
 	Schedule  *Schedule     // nil: none
-	SourceID  string        // of the publishing URL; our feeds carry it
-	Priority  *int          // likewise
-	AnySource bool          // where the encoder publishes to is not known to us
 	CanAsk    bool          // the platform's API can be asked
 	ForceStop bool          // the platform may be told to disconnect a feed that outlives its encoder
 }
@@ -51,6 +48,8 @@ type EncoderSpec struct {
 	Version string // changes with its settings; "" means the settings that the instance was opened with last
 	Watched bool   // also when it is idle: people may switch it on at the box, or it keeps something ready
 	Shared  bool   // other streams of the configuration use the device, too
+
+	Publishes *Contribution // nil: it is not known, for its own settings say
 }
 
 // Encoder returns the encoder of that name, or nil.

@@ -34,7 +34,6 @@ type State struct {
 	JoinUntil   time.Time   `json:"join_until,omitzero"`   // how long to wait for the first viewer
 	IdleFrom    time.Time   `json:"idle_from,omitzero"`    // a hold, a window or an adoption ended in nobody watching: idle_timeout counts from here at the earliest
 	Unconfirmed bool        `json:"unconfirmed,omitempty"` // live by the encoder's word alone
-	FeedLost    time.Time   `json:"feed_lost,omitzero"`    // our last feed ended while the encoder says it publishes
 	GoneAt      time.Time   `json:"gone_at,omitzero"`      // when our last encoder was last known to be gone
 	SpentAt     time.Time   `json:"spent_at,omitzero"`     // demand from before this is spent: a cap, or a person at the encoder
 	Blocked     time.Time   `json:"blocked,omitzero"`      // since when viewers have been finding the stream off while somebody else's feed is believed to be open
@@ -119,6 +118,11 @@ type Encoder struct {
 	Claimed   bool      `json:"claimed,omitempty"`
 	Error     string    `json:"error,omitempty"` // why it failed last
 	Trouble   Failing   `json:"trouble,omitzero"`
+
+	Publishes *Contribution `json:"publishes,omitempty"` // of the run; nil: it is not known
+	FeedLost  time.Time     `json:"feed_lost,omitzero"`  // since when the platform has no feed of it any more, while it says that it publishes
+	GoneAt    time.Time     `json:"gone_at,omitzero"`    // when it was last known to be gone
+	OnAir     bool          `json:"on_air,omitempty"`    // viewers are shown what it publishes
 
 	Shown bool `json:"shown,omitempty"` // this run was seen on
 

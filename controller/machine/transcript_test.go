@@ -242,7 +242,14 @@ func (st *stage) policy(a string) {
 	case key == "encoders":
 		st.p.Encoders = nil
 		for _, name := range strings.Split(value, ",") {
-			st.p.Encoders = append(st.p.Encoders, EncoderSpec{Name: name})
+			name, priority, has := strings.Cut(name, "@")
+			publishes := &Contribution{}
+			if n, err := strconv.Atoi(priority); err == nil {
+				publishes.Priority = &n
+			} else if has {
+				publishes = nil // it is not known
+			}
+			st.p.Encoders = append(st.p.Encoders, EncoderSpec{Name: name, Publishes: publishes})
 		}
 	case key == "several":
 		st.p.Several = Several(value)
@@ -251,7 +258,9 @@ func (st *stage) policy(a string) {
 	case key == "unmanaged":
 		st.p.Unmanaged = Unmanaged(value)
 	case key == "source":
-		st.p.SourceID = value
+		for i := range st.p.Encoders {
+			st.p.Encoders[i].Publishes = &Contribution{Source: value}
+		}
 	case key == "ask":
 		st.p.CanAsk = true
 	case key == "force_stop":

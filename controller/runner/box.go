@@ -40,6 +40,9 @@ func (b *box) start(e machine.EncoderSpec, job encoders.Job, limit time.Duration
 		}
 		b.dev.renew(e)
 		enc, err := b.dev.driver(e, job, true)
+		if err == nil && e.Publishes != nil && !job.Publish.Set() {
+			err = errNoToken
+		}
 		if err == nil {
 			err = enc.Start(ctx, job)
 		}
@@ -54,6 +57,8 @@ func (b *box) start(e machine.EncoderSpec, job encoders.Job, limit time.Duration
 		b.done(ev)
 	})
 }
+
+var errNoToken = errors.New("the publishing token is not there yet: the platform's API has given none so far")
 
 // doubtful reports whether a call that failed may have been heard all the same: time ran out while it waited for an answer.
 func doubtful(err error) bool {

@@ -38,8 +38,11 @@ type OpenFunc func(e machine.EncoderSpec, job encoders.Job) (enc encoders.Encode
 // StreamSpec is one stream of the configuration.
 type StreamSpec struct {
 	Account, Name string
-	Publish       secret.Value // with placeholders
 	Policy        machine.Policy
+
+	// Publish is where the encoder of that name publishes to, with placeholders. It is not set when the encoder knows by
+	// itself, or when the token is not there yet. Nil: no encoder is told.
+	Publish func(encoder string) secret.Value
 }
 
 // ID is the stream id.

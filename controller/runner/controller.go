@@ -235,7 +235,7 @@ func (c *Controller) bringBack(account, name string, spec *StreamSpec, state mac
 	c.mu.RUnlock()
 	if !known { // what still runs of it must be found to be stopped
 		spec = &StreamSpec{Account: account, Name: name, Policy: defaults}
-		spec.Policy.Stream, spec.Policy.AnySource = spec.ID(), true
+		spec.Policy.Stream = spec.ID()
 		for _, e := range state.Encoders {
 			spec.Policy.Encoders = append(spec.Policy.Encoders, machine.EncoderSpec{Name: e.Name, Instance: e.Instance})
 		}

@@ -58,13 +58,13 @@ func newRig(t *testing.T, specs ...runner.StreamSpec) *rig {
 
 // spec is a stream with short time-outs.
 func spec(name string, encoderNames ...string) runner.StreamSpec {
-	s := runner.StreamSpec{Account: "ACC", Name: name, Publish: secret.New("rtmp://127.0.0.1/live/{stream}?token=canary"), Policy: machine.Policy{
+	s := runner.StreamSpec{Account: "ACC", Name: name, Publish: func(string) secret.Value { return secret.New("rtmp://127.0.0.1/live/{stream}?token=canary") }, Policy: machine.Policy{
 		Stream: "ACC/" + name, AttemptHold: 45 * time.Second, StartTimeout: 10 * time.Second, JoinTimeout: 30 * time.Second, IdleTimeout: 20 * time.Second, StopTimeout: 5 * time.Second,
 		Confirm: machine.ConfirmFeed, Unmanaged: machine.Observe, Several: machine.AllEncoders, FailoverAfter: 3,
 		Restart: machine.Restart{Initial: time.Second, Max: 10 * time.Second, Factor: 2, ResetAfter: time.Minute},
 	}}
 	for _, e := range encoderNames {
-		s.Policy.Encoders = append(s.Policy.Encoders, machine.EncoderSpec{Name: e, Instance: machine.Instance{Driver: "fake", Device: e}})
+		s.Policy.Encoders = append(s.Policy.Encoders, machine.EncoderSpec{Name: e, Instance: machine.Instance{Driver: "fake", Device: e}, Publishes: &machine.Contribution{}})
 	}
 	return s
 }

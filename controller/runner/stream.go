@@ -346,7 +346,9 @@ func (s *stream) handle(name string, at machine.Instance, spec *StreamSpec) (mac
 			es.Version, j.Matches = e.Version, e.Matches
 		}
 	}
-	j.Publish = j.FillSecret(spec.Publish)
+	if spec.Publish != nil {
+		j.Publish = j.FillSecret(spec.Publish(name))
+	}
 	return es, j
 }
 

@@ -4,12 +4,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"net/url"
 	"reflect"
 	"regexp"
 	"strconv"
 
 	"github.com/oncue/oncue/configs"
+	"github.com/oncue/oncue/configs/ingest"
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/controller"
 	"github.com/oncue/oncue/controller/machine"
@@ -41,17 +41,18 @@ func findStream(p *plan) func(account, name string) (runner.StreamSpec, bool) {
 }
 
 func streamSpec(p *plan, s *configs.Stream, name string, matches []string) runner.StreamSpec {
-	spec := runner.StreamSpec{Account: s.Account, Name: name, Publish: s.Publish, Policy: policyOf(s.Timing)}
+	spec := runner.StreamSpec{Account: s.Account, Name: name, Policy: policyOf(s.Timing), Publish: func(encoder string) secret.Value {
+		return s.PublishBy(encoder).Address(secret.Value{})
+	}}
 	policy := &spec.Policy
 	policy.Stream, policy.Schedule = spec.ID(), p.schedules[s]
 	if s.IsPattern {
 		policy.Pattern, policy.Matches = s.ID, matches
 	}
-	policy.SourceID, policy.Priority, policy.AnySource = source(s.Publish)
 	if a := p.Accounts[s.Account]; a != nil {
 		policy.CanAsk, policy.ForceStop = a.APISecret.Set(), a.ForceStop
 	}
-	for _, ref := range s.Encoders {
+	for place, ref := range s.Encoders {
 		e, ok := p.Encoder(ref)
 		if !ok {
 			continue // the loader has refused such a file
@@ -63,8 +64,11 @@ func streamSpec(p *plan, s *configs.Stream, name string, matches []string) runne
 		policy.Encoders = append(policy.Encoders, machine.EncoderSpec{
 			Name: e.Name, Instance: machine.Instance{Driver: e.Driver, Device: device},
 			Version: strconv.Itoa(p.version[e.Name]),
-			Watched: drivers[e.Driver].byHand || keepsReady(e.Settings),
+			Watched: drivers[e.Driver].byHand || keepsReady(e.Settings), Publishes: contribution(s, place, e),
 		})
+	}
+	if p.Fights(s) {
+		policy.Several = machine.Failover
 	}
 	return spec
 }
@@ -86,26 +90,21 @@ func policyOf(t configs.Timing) machine.Policy {
 	}
 }
 
-// source reads from the publishing URL which of the platform's feeds will be ours. Without a URL the
-// encoder's own settings say where it publishes, and any feed may be ours.
-func source(publish secret.Value) (id string, priority *int, any bool) {
-	if !publish.Set() {
-		return "", nil, true
+// contribution is what the platform's feeds tell of the encoder in a place of the stream's list; nil when its own settings
+// say where it publishes.
+func contribution(s *configs.Stream, place int, e *configs.Encoder) *machine.Contribution {
+	p := s.PublishOf(place)
+	if told, ok := e.Settings.(configs.Publisher); !p.Set() || ok && !told.NeedsPublish() {
+		return nil
 	}
-	u, err := url.Parse(publish.Reveal())
+	if p.Parts != nil {
+		return &machine.Contribution{Source: p.Parts.Source, Priority: p.Parts.Priority}
+	}
+	a, err := ingest.Parse(p.URL.Reveal())
 	if err != nil {
-		return "", nil, true
+		return nil
 	}
-	q := u.Query()
-	if streamid, err := url.QueryUnescape(q.Get("streamid")); err == nil && streamid != "" { // SRT: name?t=…&sourceId=…
-		if inner, err := url.Parse(streamid); err == nil {
-			q = inner.Query()
-		}
-	}
-	if n, err := strconv.Atoi(q.Get("priority")); err == nil {
-		priority = &n
-	}
-	return q.Get("sourceId"), priority, false
+	return &machine.Contribution{Source: a.Source, Priority: a.Priority}
 }
 
 // plan is a configuration in force.

@@ -1,0 +1,239 @@
+package configs
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/oncue/oncue/configs/ingest"
+	"github.com/oncue/oncue/configs/secret"
+)
+
+// Publish says where one encoder of a stream publishes to. Its zero value says nothing: the encoder knows by itself.
+type Publish struct {
+	URL   secret.Value         // as the file has it, when it has a whole one
+	Parts *ingest.Contribution // else what the file says of its parts, complete with a priority
+	Auto  bool                 // the token of Parts is to be found or made on the platform
+}
+
+// Set reports whether anything is said.
+func (p Publish) Set() bool { return p.Parts != nil || p.URL.Set() }
+
+// Address is the publishing URL, with {stream} and the other placeholders still in it. The token is for Auto alone.
+func (p Publish) Address(token secret.Value) secret.Value {
+	if p.Parts == nil {
+		return p.URL
+	}
+	c := *p.Parts
+	if p.Auto {
+		c.Token = token
+	}
+	return c.URL()
+}
+
+// Same reports whether both say the same.
+func (p Publish) Same(other Publish) bool {
+	stand := secret.New("auto")
+	return p.Auto == other.Auto && p.Address(stand).Same(other.Address(stand))
+}
+
+// autoToken is the word for a token that is found or made by the platform's API.
+const autoToken = "auto"
+
+// publishKeys is `publish`: a URL, or a mapping.
+type publishKeys struct {
+	URL      secret.Value // written instead of the mapping
+	Token    secret.Value `yaml:"token" enum:"auto" doc:"the publishing token; auto: found or made by the platform's API (needs api_secret)"`
+	Protocol string       `yaml:"protocol" enum:"rtmps,rtmp,srt,whip" shown:"yes" doc:"rtmps when nothing is said"`
+	Region   string       `yaml:"region" shown:"yes" doc:"the platform's cluster to publish to: auto, fra-1, iad-1 ..."`
+	Source   string       `yaml:"source" shown:"yes" doc:"sourceId; the same for all encoders of a stream unless they show different pictures"`
+	Priority *int         `yaml:"priority" doc:"the highest is shown; it follows from the encoder's place in the list: 100, 99, 98 ..."`
+	Multi    bool         `yaml:"multi" doc:"the encoder sends several qualities of one picture by itself (simulcastId)"`
+	Server   string       `yaml:"server" shown:"yes" hint:"; write HOST:PORT or rtmp://HOST:PORT" doc:"another server than the platform's, such as rtmp://127.0.0.1:1935"`
+}
+
+func (publishKeys) Alone() string { return "URL" }
+
+// streamEncoder is one of `encoders` in a stream: a name, or a mapping.
+type streamEncoder struct {
+	Name    string      `yaml:"name" shown:"yes" doc:"the name of an encoder"`
+	Publish publishKeys `yaml:"publish" doc:"where this one publishes to; what it does not say, the stream's publish says"`
+}
+
+func (streamEncoder) Alone() string { return "Name" }
+
+// PublishOf is where the encoder in a place of Encoders publishes to.
+func (s *Stream) PublishOf(place int) Publish {
+	if place < len(s.publishes) {
+		return s.publishes[place]
+	}
+	return Publish{}
+}
+
+// PublishBy is PublishOf for a name.
+func (s *Stream) PublishBy(encoder string) Publish {
+	return s.PublishOf(slices.Index(s.Encoders, encoder))
+}
+
+// resolvePublish joins what the stream says with what each of its encoders says.
+func (d *decoder) resolvePublish(s *Stream, keys streamKeys) {
+	for i, e := range keys.Encoders {
+		s.publishes = append(s.publishes, d.publish(s.key+".publish", keys.Publish, fmt.Sprintf("%s.encoders[%d].publish", s.key, i), e.Publish, i))
+	}
+	if len(keys.Encoders) == 0 {
+		s.publishes = []Publish{d.publish(s.key+".publish", keys.Publish, "", publishKeys{}, 0)}
+	}
+}
+
+// publish is what an encoder's own keys say over the stream's.
+func (d *decoder) publish(path string, stream publishKeys, ownPath string, own publishKeys, place int) Publish {
+	has := func(key string) bool { return ownPath != "" && d.isSet(ownPath+"."+key) }
+	if own.URL.Set() {
+		return Publish{URL: own.URL}
+	}
+	inParts := slices.ContainsFunc(publishParts, has)
+	if !inParts && stream.URL.Set() {
+		return Publish{URL: stream.URL}
+	}
+	if !inParts && !slices.ContainsFunc(publishParts, func(key string) bool { return d.isSet(path + "." + key) }) {
+		return Publish{}
+	}
+	k := stream
+	for key, take := range map[string]func(){
+		"token": func() { k.Token = own.Token }, "protocol": func() { k.Protocol = own.Protocol }, "region": func() { k.Region = own.Region },
+		"source": func() { k.Source = own.Source }, "priority": func() { k.Priority = own.Priority }, "multi": func() { k.Multi = own.Multi },
+		"server": func() { k.Server = own.Server },
+	} {
+		if has(key) {
+			take()
+		}
+	}
+	if k.Priority == nil {
+		rank := ingest.Rank(place)
+		k.Priority = &rank
+	}
+	return Publish{Auto: k.Token.Reveal() == autoToken, Parts: &ingest.Contribution{
+		Token: k.Token, Protocol: ingest.Protocol(k.Protocol), Region: k.Region, Source: k.Source, Priority: k.Priority, Multi: k.Multi, Server: k.Server,
+	}}
+}
+
+// publishParts are the keys of publish.
+var publishParts = []string{"token", "protocol", "region", "source", "priority", "multi", "server"}
+
+// checkPublish looks at where the stream's encoders publish to, each by itself and beside the others.
+func (d *decoder) checkPublish(c *Config, s *Stream) {
+	path := s.key + ".publish"
+	if d.isSet(path) && !d.bad[path] {
+		d.checkUnused(c, s, path)
+	}
+	for i, name := range s.Encoders {
+		own := fmt.Sprintf("%s.encoders[%d].publish", s.key, i)
+		at := path
+		if d.isSet(own) {
+			at = own
+		}
+		p, e := s.PublishOf(i), c.encoders[name]
+		switch {
+		case e == nil:
+		case !p.Set():
+			if needsPublish(e) {
+				d.missing(path, "is missing, and encoder %q (%s) must be told where to publish; write publish: {token: \"${NAME}\"}, or a whole URL", name, e.Driver)
+				return
+			}
+		case p.Parts != nil:
+			d.checkParts(c, s, p, at)
+		case at == own || i == 0:
+			d.checkURL(s, at, p.URL.Reveal())
+		}
+	}
+	d.checkContributions(c, s, path)
+}
+
+// checkParts looks at a contribution that is said in parts.
+func (d *decoder) checkParts(c *Config, s *Stream, p Publish, path string) {
+	if part, problem := p.Parts.Check(); problem != "" {
+		d.wrong(path+"."+part, "%s", problem)
+	}
+	a := c.Accounts[s.Account]
+	switch {
+	case !p.Parts.Token.Set() && !d.isSet(path+".token"):
+		d.missing(path+".token", "is missing, and the platform takes no stream without one; write token: \"${NAME}\", or token: auto")
+	case !p.Parts.Token.Set():
+		d.wrong(path+".token", "is empty, and the platform takes no stream without one; write \"${NAME}\", or auto")
+	case p.Auto && (a == nil || !a.APISecret.Set()):
+		d.wrong(path+".token", "auto needs the platform's API; write api_secret: \"${NAME}\" under accounts, or a token here")
+	case strings.ContainsAny(p.Parts.Token.Reveal(), " \t\r\n"):
+		d.wrong(path+".token", "holds a space; the platform's tokens are hexadecimal")
+	case strings.Contains(p.Parts.Token.Reveal(), "://"):
+		d.wrong(path+".token", "is a whole URL; write it as publish: URL, or the token alone here")
+	}
+	if p.Parts.Used() == ingest.WHIP && p.Parts.Region != "" && p.Parts.Region != "auto" && p.Parts.Server == "" {
+		d.warn(path+".region", "is of no use with whip: there the token alone says which region takes the stream")
+	}
+}
+
+// checkContributions looks for encoders that would publish the same, and throw each other out.
+func (d *decoder) checkContributions(c *Config, s *Stream, path string) {
+	if k, i, ok := c.contenders(s); ok {
+		d.reportContention(s, path, k, i)
+	}
+}
+
+// Fights reports whether two encoders of the stream would throw each other out if both were on: they are told to publish
+// the same stream, source and priority.
+func (c *Config) Fights(s *Stream) bool {
+	_, _, ok := c.contenders(s)
+	return ok
+}
+
+// contenders are the places of two encoders that fight.
+func (c *Config) contenders(s *Stream) (k, i int, ok bool) {
+	for i, a := range s.Encoders {
+		for k, b := range s.Encoders[:i] {
+			if c.told(a) && c.told(b) && s.contend(k, i) {
+				return k, i, true
+			}
+		}
+	}
+	return 0, 0, false
+}
+
+// reportContention is an error, but for what was good before encoders could publish in their own ways: one URL for several.
+func (d *decoder) reportContention(s *Stream, path string, k, i int) {
+	const wayOut = "write publish: {token: ...}, which gives each a priority of its own, or end each one's URL in &priority=100, &priority=99 ..."
+	for _, place := range []int{i, k} {
+		if own := fmt.Sprintf("%s.encoders[%d].publish", s.key, place); d.isSet(own) {
+			d.wrong(own, "%s and %s would publish the same stream, source and priority, and throw each other out; %s", s.Encoders[k], s.Encoders[i], wayOut)
+			return
+		}
+	}
+	if s.Timing.Mode == "failover" {
+		d.remark(path, "%s and %s publish the same stream, source and priority, so one is stopped before the other can start; %s", s.Encoders[k], s.Encoders[i], wayOut)
+		return
+	}
+	d.conflict(path, "%s and %s would publish the same stream, source and priority, and throw each other out; %s; until then one of them runs at a time (mode: failover)",
+		s.Encoders[k], s.Encoders[i], wayOut)
+}
+
+// told reports whether the encoder is one that publishes where it is told to.
+func (c *Config) told(name string) bool {
+	e := c.encoders[name]
+	if e == nil {
+		return false
+	}
+	p, ok := e.Settings.(Publisher)
+	return !ok && e.Driver == "ffmpeg" || ok && p.NeedsPublish()
+}
+
+// contend reports whether the encoders in two places would be the same contribution to the stream: the platform lets the
+// newer one replace the older. It is false where oncue does not know what they publish.
+func (s *Stream) contend(i, k int) bool {
+	stand := secret.New("00")
+	p, q := s.PublishOf(i), s.PublishOf(k)
+	if !p.Set() || !q.Set() {
+		return false
+	}
+	a, err := ingest.Parse(p.Address(stand).Reveal())
+	b, other := ingest.Parse(q.Address(stand).Reveal())
+	return err == nil && other == nil && a.Same(b)
+}
