@@ -10,6 +10,7 @@
 package encodertest
 
 import (
+	"cmp"
 	"testing"
 	"time"
 
@@ -66,7 +67,7 @@ func NewJob(url string) encoders.Job {
 
 // Run runs the suite.
 func Run(t *testing.T, h Harness) {
-	h.Live, h.Gone, h.Soon = orElse(h.Live, 10*time.Second), orElse(h.Gone, 10*time.Second), orElse(h.Soon, 5*time.Second)
+	h.Live, h.Gone, h.Soon = cmp.Or(h.Live, 10*time.Second), cmp.Or(h.Gone, 10*time.Second), cmp.Or(h.Soon, 5*time.Second)
 	for _, part := range []struct {
 		name string
 		run  func(*bench)
@@ -109,11 +110,4 @@ func newBench(t *testing.T, h Harness) *bench {
 	}
 	t.Cleanup(func() { b.end() })
 	return b
-}
-
-func orElse(d, otherwise time.Duration) time.Duration {
-	if d == 0 {
-		return otherwise
-	}
-	return d
 }

@@ -1,6 +1,7 @@
 package fake
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -36,7 +37,7 @@ func (st state) at(now time.Time, s Settings) phase {
 	live := st.Started.Add(s.StartDelay)
 	died, why := st.Died, st.Why
 	if due := live.Add(s.DieAfter); s.DieAfter > 0 && (died.IsZero() || due.Before(died)) && (st.Stopped.IsZero() || due.Before(st.Stopped)) {
-		died, why = due, s.dieError()
+		died, why = due, cmp.Or(s.DieError, fmt.Sprintf("the fake encoder died after %v", s.DieAfter))
 	}
 	switch {
 	case !died.IsZero() && !now.Before(died):
@@ -61,13 +62,6 @@ func (st state) at(now time.Time, s Settings) phase {
 		return phase{state: encoders.StateStalled, since: stalled, err: "the fake encoder delivers nothing", next: died}
 	}
 	return phase{state: encoders.StatePublishing, since: live, next: sooner(stalled, died)}
-}
-
-func (s Settings) dieError() string {
-	if s.DieError != "" {
-		return s.DieError
-	}
-	return fmt.Sprintf("the fake encoder died after %v", s.DieAfter)
 }
 
 func sooner(a, b time.Time) time.Time {

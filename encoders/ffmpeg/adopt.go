@@ -39,11 +39,11 @@ func (e *Encoder) adopt() error {
 	if err != nil {
 		return err
 	}
-	st, written, err := loadState(e.env.Dir)
+	st, err := loadState(e.env.Dir)
 	if err != nil {
 		e.env.Log.Warn("the state file is of no use", "error", err)
-		written = false
 	}
+	written := st != state{}
 	if written {
 		if h, err := find(st.identity); err == nil {
 			return e.takeOver(h, st)
@@ -60,7 +60,7 @@ func (e *Encoder) adopt() error {
 			*s = encoders.Status{State: encoders.StateFailed, Since: time.Now(), Run: st.Run, Stream: st.Stream, Permanent: f.permanent,
 				Error: "it ended while the controller was away: " + f.text}
 		})
-		return dropState(e.env.Dir)
+		return encoders.Forget(e.env.Dir, stateFile)
 	}
 	return nil
 }

@@ -140,7 +140,7 @@ func rawCommand(s Settings, job encoders.Job) (command, error) {
 		}
 		c.args = append(c.args, strings.ReplaceAll(arg, placeholder, publish))
 	}
-	if s.isFFmpeg() && !hasOption(s.Args, "-progress") {
+	if s.isFFmpeg() && !slices.Contains(s.Args, "-progress") {
 		c.args = append(append([]string{}, reporting...), c.args...)
 		c.progress = true
 	}

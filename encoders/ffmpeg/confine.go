@@ -76,7 +76,7 @@ func grantsFor(s Settings, env encoders.Env, job encoders.Job) grants {
 			g.Write = append(g.Write, filepath.Join(env.Dir, own))
 		}
 	}
-	g.replaces = hasOption(s.Args, "-y")
+	g.replaces = slices.Contains(s.Args, "-y")
 	words := append(append(append([]string{s.Input}, s.InputArgs...), s.OutputArgs...), s.Args...)
 	switch {
 	case s.Input != "":

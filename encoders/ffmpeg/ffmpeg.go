@@ -32,7 +32,7 @@ type Encoder struct {
 
 	// for who has put something into trying
 	trying chan struct{}
-	tried  *trial // of the binary, whether it hands its args on to FFmpeg; nil before it was tried
+	tried  trial // whether the binary hands its args on to FFmpeg; zero before it was tried
 }
 
 // The driver is all that an encoder can be.

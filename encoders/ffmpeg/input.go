@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -143,7 +144,7 @@ func (in input) options(s Settings, fast bool) []string {
 
 // source is what -i gets. A bare test picture is given a size, a rate and a tone.
 func (in input) source(s Settings) string {
-	if hasOption(s.InputArgs, "-f") { // not for us to interpret
+	if slices.Contains(s.InputArgs, "-f") { // not for us to interpret
 		return strings.TrimPrefix(in.url, "file:")
 	}
 	if in.kind != inputTest {
@@ -176,7 +177,7 @@ func without(o, args []string) []string {
 	var kept []string
 	for i := 0; i < len(o); i++ {
 		wide := i+1 < len(o) && !takesNoValue[o[i]]
-		if !hasOption(args, o[i]) {
+		if !slices.Contains(args, o[i]) {
 			kept = append(kept, o[i])
 			if wide {
 				kept = append(kept, o[i+1])
@@ -190,12 +191,3 @@ func without(o, args []string) []string {
 }
 
 var takesNoValue = options(`re vn an sn dn autorotate noautorotate`)
-
-func hasOption(args []string, option string) bool {
-	for _, a := range args {
-		if a == option {
-			return true
-		}
-	}
-	return false
-}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -64,12 +65,9 @@ func (s Settings) Validate() error {
 	var errs []error
 	bad := func(key, format string, args ...any) { errs = append(errs, fmt.Errorf(key+": "+format, args...)) }
 	oneOf := func(key, value string, allowed ...string) {
-		for _, a := range allowed {
-			if value == a {
-				return
-			}
+		if !slices.Contains(allowed, value) {
+			bad(key, "is %q, must be one of %s", value, strings.Join(allowed, ", "))
 		}
-		bad(key, "is %q, must be one of %s", value, strings.Join(allowed, ", "))
 	}
 	switch {
 	case s.Input == "" && len(s.Args) == 0:

@@ -1,6 +1,7 @@
 package ffmpeg
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -159,7 +160,7 @@ func (l *launch) start(job encoders.Job) (*handle, int, error) {
 	defer null.Close()
 	files := []*os.File{null, l.output, l.errors, l.lock}
 	if l.options != nil || l.list != nil {
-		files = append(files, or(l.options, null))
+		files = append(files, cmp.Or(l.options, null))
 	}
 	if l.list != nil {
 		files = append(files, l.list)
@@ -187,13 +188,6 @@ func (l *launch) start(job encoders.Job) (*handle, int, error) {
 	// When memory runs out, an encoder goes before the one that would start it again.
 	_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte("300"), 0)
 	return h, pid, p.Release() // it is waited for by its pidfd
-}
-
-func or(f, otherwise *os.File) *os.File {
-	if f != nil {
-		return f
-	}
-	return otherwise
 }
 
 func waitFor(p *os.Process) error {

@@ -204,7 +204,7 @@ func (e *Encoder) clearGate() {
 	if _, err := os.Lstat(gate); err != nil {
 		return
 	}
-	if st, written, err := loadState(e.env.Dir); err == nil && written && strings.HasPrefix(st.Cookie, standbyRun+".") {
+	if st, err := loadState(e.env.Dir); err == nil && strings.HasPrefix(st.Cookie, standbyRun+".") {
 		if h, err := find(st.identity); err == nil {
 			h.close()
 			if err := openGate(e.env.Dir); err != nil {

@@ -195,7 +195,7 @@ func (e *Encoder) settle(p *process) {
 		e.env.Log.Info("ffmpeg ended", "pid", p.PID, "how", how.String(), "why", s.Error)
 	}
 	e.blankLog(p, true)
-	if err := dropState(e.env.Dir); err != nil {
+	if err := encoders.Forget(e.env.Dir, stateFile); err != nil {
 		e.env.Log.Warn("a process that has ended is still written down", "error", err)
 	}
 	e.mu.Lock()

@@ -3,11 +3,10 @@ package ffmpeg
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -56,16 +55,18 @@ func (e *Encoder) known(ctx context.Context) Settings {
 	if !ok {
 		return s
 	}
-	if e.tried == nil {
-		e.tried = e.loadTrial()
+	if e.tried == (trial{}) {
+		e.tried, _ = encoders.Recall[trial](e.env.Dir, wrapperFile) // what cannot be read is tried again
 	}
-	if e.tried == nil || !e.tried.of(now) {
+	if !e.tried.of(now) {
 		now.Wraps = e.wrapsFFmpeg(ctx, now.Path)
 		if ctx.Err() != nil {
 			return s // it had no time, and may be tried again
 		}
-		e.tried = &now
-		e.saveTrial(now)
+		e.tried = now
+		if err := encoders.Remember(e.env.Dir, wrapperFile, now); err != nil {
+			e.env.Log.Warn("the try of a program is forgotten", "error", err)
+		}
 	}
 	s.wrapper = e.tried.Wraps
 	return s
@@ -89,36 +90,10 @@ func (e *Encoder) program() (trial, bool) {
 	return trial{Path: path, Changed: info.ModTime(), Size: info.Size()}, true
 }
 
-// loadTrial returns the outcome of an earlier controller's try, nil when there is none.
-func (e *Encoder) loadTrial() *trial {
-	if e.env.Dir == "" {
-		return nil
-	}
-	var t trial
-	body, err := os.ReadFile(filepath.Join(e.env.Dir, wrapperFile))
-	if err != nil || json.Unmarshal(body, &t) != nil {
-		return nil
-	}
-	return &t
-}
-
-func (e *Encoder) saveTrial(t trial) {
-	if e.env.Dir == "" {
-		return
-	}
-	body, err := json.Marshal(t)
-	if err == nil {
-		err = os.WriteFile(filepath.Join(e.env.Dir, wrapperFile), body, 0o600)
-	}
-	if err != nil {
-		e.env.Log.Warn("the try of a program is forgotten", "error", err)
-	}
-}
-
 // couldHide reports whether the args are those of an FFmpeg to which the key can go out of sight.
 func (s Settings) couldHide() bool {
 	last := len(s.Args) - 1
-	if last < 0 || s.Args[last] != placeholder || !hasOption(s.Args, "-i") {
+	if last < 0 || s.Args[last] != placeholder || !slices.Contains(s.Args, "-i") {
 		return false
 	}
 	format := containerOf(s.Args[:last])

@@ -70,7 +70,7 @@ func TestNoWrapper(t *testing.T) {
 				t.Errorf("%s: the %s does not warn, or shows the key: %s", c.name, what, text)
 			}
 		}
-		if tried := e.tried != nil; tried != c.tried {
+		if tried := e.tried != (trial{}); tried != c.tried {
 			t.Errorf("%s: tried %v, want %v", c.name, tried, c.tried)
 		}
 	}
@@ -106,7 +106,7 @@ func TestTrialLeavesNothing(t *testing.T) {
 			}
 			end(t, e)
 			again := openIn(t, s, dir)
-			if again.known(t.Context()).wrapper || again.tried == nil || again.tried.Path != s.Binary {
+			if again.known(t.Context()).wrapper || again.tried.Path != s.Binary {
 				t.Errorf("opened again, it does not know: %+v", again.tried)
 			}
 			end(t, again)
