@@ -23,25 +23,20 @@ type Apart struct {
 
 // CanPartApart reports whether this process may make mount namespaces.
 var CanPartApart = sync.OnceValue(func() bool {
-	return abi() >= abiScopes && inThread(func() error { return unix.Unshare(unix.CLONE_NEWNS) }) == nil
+	try := func() error { return unix.Unshare(unix.CLONE_NEWNS) }
+	return abi() >= abiScopes && newApart().run(try) == nil
 })
 
 // Do runs start in a thread that is apart, so that the process which start forks is, too. The
 // thread ends with it.
 func (a Apart) Do(start func() error) error {
-	return inThread(func() error {
+	defer func() { go apart.refill() }()
+	return apart.take().run(func() error {
 		if err := a.enter(); err != nil {
 			return fmt.Errorf("set the process apart: %w", err)
 		}
 		return start()
 	})
-}
-
-// inThread runs f on a thread that ends afterwards.
-func inThread(f func() error) error {
-	done := make(chan error, 1)
-	onThread(func() { done <- f() })
-	return <-done
 }
 
 func (a Apart) enter() error {
@@ -83,7 +78,6 @@ func (a Apart) enter() error {
 			return fmt.Errorf("hide %s: %w", path, err)
 		}
 	}
-	dropCapabilities()
 	return a.domain()
 }
 

@@ -44,6 +44,7 @@ echo up > "$1/pid"; cat "$1/pid"; chmod 600 "$1/pid"; echo more > "$1/data/encod
 	}
 	cmd := exec.Command("/bin/sh", script, dir, strconv.Itoa(os.Getpid()))
 	cmd.Stdout = w
+	apart.refill() // the room that waits must be as good as a new one
 	a := Apart{Hidden: []string{config, db, filepath.Join(dir, "data/encoders"), filepath.Join(dir, "none")}, Own: own}
 	if err := a.Do(cmd.Start); err != nil {
 		t.Fatal(err)

@@ -15,9 +15,9 @@ func TestSpareKnowsWhatCameLater(t *testing.T) {
 		t.Skip("this kernel has no Landlock")
 	}
 	kept := filepath.Join(t.TempDir(), "kept")
-	filling.Lock()                          // the last test's spare may be in the making
+	confined.making.Lock()                  // the last test's spare may be in the making
 	Base = append(slices.Clone(Base), kept) // for good: the one of this test is made after its end
-	filling.Unlock()
+	confined.making.Unlock()
 	write := func(text string) {
 		t.Helper()
 		if err := os.WriteFile(kept+".new", []byte(text), 0o600); err != nil {
@@ -29,7 +29,7 @@ func TestSpareKnowsWhatCameLater(t *testing.T) {
 	}
 	write("old")
 	emptySpare()
-	fillSpare()
+	confined.refill()
 	write("new")
 	cmd := exec.Command("cat", kept)
 	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
@@ -53,10 +53,10 @@ func TestSpareKnowsWhatCameLater(t *testing.T) {
 }
 
 func emptySpare() {
-	filling.Lock() // nobody makes one meanwhile
-	defer filling.Unlock()
+	confined.making.Lock() // nobody makes one meanwhile
+	defer confined.making.Unlock()
 	select {
-	case r := <-spare:
+	case r := <-confined.ready:
 		_ = r.run(func() error { return nil })
 	default:
 	}

@@ -8,7 +8,6 @@
 package sandbox
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,7 +16,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -67,91 +65,17 @@ func (p Policy) Do(start func() error) error {
 	if abi() == 0 {
 		return start()
 	}
-	r := takeRoom(p.Sockets)
+	var r *room
+	if p.Sockets { // few policies have those
+		r = newConfined(true)
+	} else {
+		r = confined.take()
+		defer func() { go confined.refill() }()
+	}
 	if r.err == nil {
 		r.err = errors.Join(r.rules.renew(), r.rules.add(p))
 	}
-	defer func() { go fillSpare() }()
 	return r.run(start)
-}
-
-// room is a thread that is confined but for what a policy adds. Making one takes longer than the
-// rest of a start, 0.8 ms, so the next is made while nobody waits for it.
-type room struct {
-	rules *rules
-	err   error             // it cannot be used
-	start chan func() error // is sent one
-	done  chan error
-}
-
-func newRoom(sockets bool) *room {
-	r := &room{start: make(chan func() error), done: make(chan error, 1)}
-	onThread(func() { r.done <- r.use(giveUp(sockets)) })
-	r.rules, r.err = baseRules(sockets)
-	return r
-}
-
-// use waits for what is to run in the room, in its thread.
-func (r *room) use(gaveUp error) error {
-	start := <-r.start
-	if err := cmp.Or(gaveUp, r.close()); err != nil {
-		return fmt.Errorf("make the sandbox: %w", err)
-	}
-	return start()
-}
-
-var (
-	// spare holds the next room without unix sockets: few policies have those.
-	spare   = make(chan *room, 1)
-	filling sync.Mutex
-)
-
-func takeRoom(sockets bool) *room {
-	if sockets {
-		return newRoom(sockets)
-	}
-	select {
-	case r := <-spare:
-		return r
-	default:
-		return newRoom(sockets)
-	}
-}
-
-// fillSpare makes the next room.
-func fillSpare() {
-	if !filling.TryLock() {
-		return
-	}
-	defer filling.Unlock()
-	if len(spare) > 0 {
-		return
-	}
-	if r := newRoom(false); r.err == nil {
-		spare <- r
-	} else {
-		_ = r.run(nil)
-	}
-}
-
-// run runs start in the room, which is used up by it.
-func (r *room) run(start func() error) error {
-	r.start <- start
-	return <-r.done
-}
-
-// close confines the calling thread to the rules, for ever.
-func (r *room) close() error {
-	if r.rules != nil {
-		defer unix.Close(r.rules.fd)
-	}
-	if r.err != nil {
-		return r.err
-	}
-	if _, _, errno := unix.Syscall(unix.SYS_LANDLOCK_RESTRICT_SELF, uintptr(r.rules.fd), 0, 0); errno != 0 {
-		return fmt.Errorf("landlock: %w", errno)
-	}
-	return nil
 }
 
 // kept are the capabilities that a process of root's keeps. With others it could look past its
