@@ -48,7 +48,7 @@ func (e *Encoder) Check(ctx context.Context, job encoders.Job) []encoders.Findin
 		c = command{binary: e.settings.Binary}
 		job.Publish = secret.New("/dev/null") // what else it shows can be told all the same
 		if other, err := build(settings, job, true); err == nil {
-			c.shown = other.shown
+			c.own = other.own
 		}
 	}
 	path, err := lookUp(c.binary)
@@ -59,8 +59,8 @@ func (e *Encoder) Check(ctx context.Context, job encoders.Job) []encoders.Findin
 	if c.visible != "" {
 		add(encoders.Warn, "the key can be seen in the process list of this machine: "+c.visible, "end the args with -f flv {publish} or -f mpegts {publish}")
 	}
-	if c.shown != "" {
-		add(encoders.Warn, c.shown+" can be seen in the process list of this machine", "let only trusted users log in, or mount /proc with hidepid=2")
+	if shown := shownSecret(c.own, e.redactor()); shown != "" {
+		add(encoders.Warn, shown+" can be seen in the process list of this machine", "let only trusted users log in, or mount /proc with hidepid=2")
 	}
 	found = append(found, e.checkSandbox(job)...)
 	if e.settings.Standby == "warm" {

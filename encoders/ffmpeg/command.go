@@ -19,8 +19,8 @@ type command struct {
 	progress bool   // it is asked to report progress on its standard output
 	fast     bool   // probing of the input is cut short
 	whip     bool
-	visible  string // why the key can be seen in the process list; "" when it cannot
-	shown    string // which other secret can be seen there; "" when none can
+	visible  string   // why the key can be seen in the process list; "" when it cannot
+	own      []string // the args that the settings give, in which other secrets could be seen there
 }
 
 // The descriptors of a child beside 0, 1 and 2.
@@ -35,9 +35,6 @@ var reporting = []string{"-nostdin", "-hide_banner", "-nostats", "-loglevel", "r
 
 // build makes the command line for a job. All of its errors are permanent: the configuration must change.
 func build(s Settings, job encoders.Job, fast bool) (command, error) {
-	if err := s.Validate(); err != nil {
-		return command{}, encoders.Permanent(fmt.Errorf("ffmpeg settings: %w", err))
-	}
 	if err := checkMatches(s, job); err != nil {
 		return command{}, encoders.Permanent(err)
 	}
@@ -68,19 +65,12 @@ func madeCommand(s Settings, job encoders.Job, fast bool) (command, error) {
 	}
 	c := command{options: out.file(), progress: true, fast: fast && in.brief(), whip: out.format == "whip", visible: out.visible}
 	c.args = append(c.args, reporting...)
-	r := newRedactor(s, job)
-	inputArgs := in.options(s, fast)
-	if outer, list, hidden := hideInput(in, inputArgs, r); hidden {
-		c.args, c.list = append(c.args, outer...), list
-	} else {
-		c.args = append(append(c.args, inputArgs...), "-i", in.source(s))
-	}
-	c.shown = shownSecret(c.args, r)
+	opened, list := in.opening(s, fast, newRedactor(s, job))
+	c.list = list
+	c.own = append(opened[:len(opened):len(opened)], s.OutputArgs...)
+	c.args = append(c.args, opened...)
 	c.args = append(c.args, without(codecs(s, in, out.format), s.OutputArgs)...)
 	c.args = append(c.args, s.OutputArgs...)
-	if c.shown == "" {
-		c.shown = shownSecret(s.OutputArgs, r)
-	}
 	c.args = append(c.args, without(out.arguments(), s.OutputArgs)...)
 	c.args = append(c.args, out.url)
 	return c, nil
@@ -104,12 +94,11 @@ const placeholder = "{publish}"
 // rawCommand is the user's own. Where FFmpeg's last argument is {publish} and its container is told, the key goes by the option file.
 func rawCommand(s Settings, job encoders.Job) (command, error) {
 	c := command{}
-	r := newRedactor(s, job)
 	args := fillAll(job, s.Args)
 	if s.isFFmpeg() {
-		args, c.list = hideInputs(args, r)
+		args, c.list = hideInputs(args, newRedactor(s, job))
 	}
-	c.shown = shownSecret(args, r)
+	c.own = args
 	publish := job.Publish.Reveal()
 	last := len(args) - 1
 	for i, arg := range args {
@@ -225,8 +214,8 @@ func (c command) shell(r redactor) []string {
 	if c.visible != "" {
 		lines = append(lines, "the key can be seen in the process list: "+c.visible)
 	}
-	if c.shown != "" {
-		lines = append(lines, c.shown+" can be seen in the process list")
+	if shown := shownSecret(c.own, r); shown != "" {
+		lines = append(lines, shown+" can be seen in the process list")
 	}
 	return lines
 }

@@ -3,6 +3,7 @@ package ffmpeg
 import (
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -68,7 +69,7 @@ func policyFor(s Settings, env encoders.Env, job encoders.Job) sandbox.Policy {
 }
 
 func grantsFor(s Settings, env encoders.Env, job encoders.Job) grants {
-	g := grants{guard: env.Guard}
+	g := grants{guard: realGuard(env.Guard)}
 	g.known(s)
 	g.environment()
 	if env.Dir != "" {
@@ -141,9 +142,20 @@ func (g grants) makeOutputs() {
 // What cannot be removed stays.
 func prepareOwn(dir string) string {
 	own := filepath.Join(dir, ownDir)
-	_ = os.RemoveAll(own)
-	_ = os.Mkdir(own, 0o700)
+	if !isEmpty(own) {
+		_ = os.RemoveAll(own)
+		_ = os.Mkdir(own, 0o700)
+	}
 	return own
+}
+
+// isEmpty reports whether a folder of our own is there with nothing in it.
+func isEmpty(dir string) bool {
+	if info, err := os.Lstat(dir); err != nil || info.Mode() != fs.ModeDir|0o700 {
+		return false
+	}
+	entries, err := os.ReadDir(dir)
+	return err == nil && len(entries) == 0
 }
 
 // checkSandbox tells where the settings open what a sandbox is for.
@@ -165,7 +177,7 @@ func (e *Encoder) checkSandbox(job encoders.Job) (found []encoders.Finding) {
 		if !filepath.IsAbs(path) {
 			continue
 		}
-		g := grants{guard: e.env.Guard}
+		g := grants{guard: realGuard(e.env.Guard)}
 		if real := sandbox.Real(path); g.guards(real) || sandbox.Holds(real, g.guard.Paths) {
 			warn("allow gives it "+path+", which holds the daemon's own files",
 				"name the files or folders in it that it needs")
@@ -188,13 +200,25 @@ func (e *Encoder) checkSandbox(job encoders.Job) (found []encoders.Finding) {
 	return found
 }
 
-// realGuard is a guard whose paths are without links, and all there.
+// realGuard is a guard whose paths are without links, and all there. Most of them are in one folder.
 func realGuard(g encoders.Guard) encoders.Guard {
+	folders := map[string]string{}
 	var paths []string
 	for _, p := range g.Paths {
-		if p != "" {
-			paths = append(paths, sandbox.Real(p))
+		if p == "" {
+			continue
 		}
+		dir := filepath.Dir(p)
+		real, known := folders[dir]
+		if !known {
+			real = sandbox.Real(dir)
+			folders[dir] = real
+		}
+		path := filepath.Join(real, filepath.Base(p))
+		if info, err := os.Lstat(path); err == nil && info.Mode().Type() == fs.ModeSymlink {
+			path = sandbox.Real(path)
+		}
+		paths = append(paths, path)
 	}
 	g.Paths = paths
 	return g

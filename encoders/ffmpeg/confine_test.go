@@ -1,7 +1,9 @@
 package ffmpeg
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -397,5 +399,51 @@ func TestMatchesRefused(t *testing.T) {
 		case c.want != "" && (err == nil || !encoders.IsPermanent(err) || !strings.Contains(err.Error(), c.want)):
 			t.Errorf("%s with %q: %v; want %s, permanent", c.template, c.match, err, c.want)
 		}
+	}
+}
+
+// TestOwnFolder: a start finds its own folder empty, and its own, whatever was left there.
+func TestOwnFolder(t *testing.T) {
+	for name, leave := range map[string]func(own, other string) error{
+		"nothing":         func(string, string) error { return nil },
+		"an empty folder": func(own, _ string) error { return os.Mkdir(own, 0o700) },
+		"files":           func(own, _ string) error { return os.MkdirAll(filepath.Join(own, "a", "b"), 0o700) },
+		"others' folder":  func(own, _ string) error { return errors.Join(os.Mkdir(own, 0o700), os.Chmod(own, 0o777)) },
+		"a file":          func(own, _ string) error { return os.WriteFile(own, nil, 0o600) },
+		"a link":          func(own, other string) error { return os.Symlink(other, own) },
+	} {
+		dir, other := t.TempDir(), t.TempDir()
+		if err := leave(filepath.Join(dir, ownDir), other); err != nil {
+			t.Fatal(err)
+		}
+		own := prepareOwn(dir)
+		info, err := os.Lstat(own)
+		if err != nil || info.Mode() != fs.ModeDir|0o700 {
+			t.Errorf("%s: it is %v, %v", name, info, err)
+		}
+		if left, err := os.ReadDir(own); err != nil || len(left) > 0 {
+			t.Errorf("%s: it holds %v, %v", name, left, err)
+		}
+	}
+}
+
+// TestRealGuard: links do not hide from the guard what it names.
+func TestRealGuard(t *testing.T) {
+	dir := sandbox.Real(t.TempDir())
+	data := filepath.Join(dir, "data")
+	for _, err := range []error{
+		os.Mkdir(data, 0o700), os.WriteFile(filepath.Join(data, "real.yaml"), nil, 0o600),
+		os.Symlink(data, filepath.Join(dir, "link")), os.Symlink("real.yaml", filepath.Join(data, "oncue.yaml")),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := realGuard(encoders.Guard{Paths: []string{
+		"", filepath.Join(dir, "link", "oncue.yaml"), filepath.Join(dir, "link", "oncue.db"), filepath.Join(dir, "link", "none", "x"),
+	}}).Paths
+	want := []string{filepath.Join(data, "real.yaml"), filepath.Join(data, "oncue.db"), filepath.Join(data, "none", "x")}
+	if !slices.Equal(got, want) {
+		t.Errorf("the guard is of %q, want %q", got, want)
 	}
 }

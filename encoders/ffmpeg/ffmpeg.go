@@ -27,8 +27,8 @@ type Encoder struct {
 	status    encoders.Status
 	lastBlock block         // of the running process, or of the last one
 	changed   chan struct{} // closed and replaced when status changes
-	redact    redactor      // for the job noted
 	noted     encoders.Job
+	redact    redactor // for the job noted; without a masker until it is needed
 
 	// for who has put something into trying
 	trying chan struct{}
@@ -52,11 +52,10 @@ func New(settings Settings, env encoders.Env) (*Encoder, error) {
 	}
 	settings.secrets = env.Secrets
 	e := &Encoder{
-		settings: settings, env: env, turn: make(chan struct{}, 1), closed: make(chan struct{}), changed: make(chan struct{}), trying: make(chan struct{}, 1),
-		status:    encoders.Status{State: encoders.StateStopped},
-		lastBlock: emptyBlock(), redact: newRedactor(settings, encoders.Job{}),
+		settings: settings, env: env, turn: make(chan struct{}, 1), trying: make(chan struct{}, 1),
+		closed: make(chan struct{}), changed: make(chan struct{}),
+		status: encoders.Status{State: encoders.StateStopped}, lastBlock: emptyBlock(),
 	}
-	e.env.Guard = realGuard(env.Guard)
 	e.turn <- struct{}{}
 	if env.Dir != "" {
 		e.clearGate()
@@ -65,7 +64,9 @@ func New(settings Settings, env encoders.Env) (*Encoder, error) {
 		} else if err != nil {
 			return nil, err
 		}
-		e.followers.Go(e.tryBinary)
+		if settings.mayWrap() {
+			e.followers.Go(e.tryBinary)
+		}
 	}
 	return e, nil
 }
@@ -129,20 +130,18 @@ func (e *Encoder) leave() { e.turn <- struct{}{} }
 // note remembers what must not be shown.
 func (e *Encoder) note(job encoders.Job) {
 	e.mu.Lock()
-	known := !job.Publish.Set() || e.noted.Publish == job.Publish && e.noted.Name == job.Name
-	e.mu.Unlock()
-	if known {
-		return
-	}
-	r := newRedactor(e.settings, job)
-	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.redact, e.noted = r, job
+	if job.Publish.Set() && (e.noted.Publish != job.Publish || e.noted.Name != job.Name) {
+		e.redact, e.noted = redactor{}, job
+	}
 }
 
 func (e *Encoder) redactor() redactor {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.redact.Masker == nil {
+		e.redact = newRedactor(e.settings, e.noted)
+	}
 	return e.redact
 }
 

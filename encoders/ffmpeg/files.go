@@ -164,10 +164,14 @@ func lockOpen(f *os.File) error {
 
 // locked reports whether a process of the encoder lives.
 func locked(dir string) (bool, error) {
-	f, err := takeLock(dir)
-	if err == nil {
-		return false, f.Close()
+	f, err := os.Open(filepath.Join(dir, lockFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
 	}
+	if err != nil {
+		return false, fmt.Errorf("open the lock file: %w", err)
+	}
+	err = errors.Join(lockOpen(f), f.Close())
 	if errors.Is(err, errLocked) {
 		return true, nil
 	}

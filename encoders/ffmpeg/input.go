@@ -142,6 +142,18 @@ func (in input) options(s Settings, fast bool) []string {
 	return append(without(o, s.InputArgs), s.InputArgs...)
 }
 
+// opening returns the arguments that open the input, and the list behind listFD that keeps its secrets out
+// of them; "" when it has none, or they cannot be kept out.
+func (in input) opening(s Settings, fast bool, r redactor) (args []string, list string) {
+	args = in.options(s, fast)
+	if secretIn(in.url, s.InputArgs, r) {
+		if outer, list, hidden := hideInput(in, args); hidden {
+			return outer, list
+		}
+	}
+	return append(args, "-i", in.source(s)), ""
+}
+
 // source is what -i gets. A bare test picture is given a size, a rate and a tone.
 func (in input) source(s Settings) string {
 	if slices.Contains(s.InputArgs, "-f") { // not for us to interpret

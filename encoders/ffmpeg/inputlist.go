@@ -38,11 +38,11 @@ func options(names string) map[string]bool {
 
 // hideInput keeps an input out of the command line when its URL or options hold a secret: FFmpeg reads the URL, and the options for it, from
 // a list (its concat demuxer) behind descriptor listFD. Only the list may use descriptors; what it lists keeps to the protocols of its kind, so
-// that a playlist from the network reaches none of ours. Hidden is false when there is no secret, and when the user gives options that a list
+// that a playlist from the network reaches none of ours. Hidden is false when the user gives options that a list
 // cannot hand on. args are the input's options without -i.
-func hideInput(in input, args []string, r redactor) (outer []string, list string, hidden bool) {
+func hideInput(in input, args []string) (outer []string, list string, hidden bool) {
 	whitelist := whitelists[in.kind]
-	if whitelist == "" || !slices.ContainsFunc(append([]string{in.url}, args...), r.Holds) && len(secretValues(args)) == 0 {
+	if whitelist == "" {
 		return nil, "", false
 	}
 	var text strings.Builder
@@ -76,6 +76,11 @@ func hideInput(in input, args []string, r redactor) (outer []string, list string
 	return append(outer, "-i", fmt.Sprintf("pipe:%d", listFD)), text.String(), true
 }
 
+// secretIn reports whether an input's URL or the options that the user gives for it hold a secret.
+func secretIn(url string, args []string, r redactor) bool {
+	return r.Holds(url) || slices.ContainsFunc(args, r.Holds) || len(secretValues(args)) > 0
+}
+
 // enclose writes a word of FFmpeg's list format.
 func enclose(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }
 
@@ -90,7 +95,7 @@ func hideInputs(args []string, r redactor) (out []string, list string) {
 		in, err := readInput(args[i+1])
 		first := optionsBefore(args, begin, i)
 		if err == nil && !slices.Contains(args[begin:first], "-f") && !strings.Contains(args[i+1], placeholder) {
-			if outer, list, hidden := hideInput(in, args[first:i], r); hidden {
+			if outer, list, hidden := hideInput(in, args[first:i]); hidden && secretIn(in.url, args[first:i], r) {
 				return slices.Concat(args[:first], outer, args[i+2:]), list
 			}
 		}

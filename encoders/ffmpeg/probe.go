@@ -76,18 +76,14 @@ func (e *Encoder) probe(ctx context.Context, job encoders.Job, remote, local tim
 // goes at a start.
 func (e *Encoder) openInput(ctx context.Context, path string, in input, s Settings, job encoders.Job) ([]string, exit, error) {
 	args := []string{"-hide_banner", "-nostdin", "-nostats", "-loglevel", "repeat+level+info"}
-	options := in.options(s, true)
-	outer, list, hidden := hideInput(in, options, newRedactor(s, job))
-	if !hidden {
-		outer = append(options, "-i", in.source(s))
-	}
-	args = append(append(args, outer...), "-map", "0:v?", "-map", "0:a?", "-c", "copy", "-t", "0.2", "-f", "null", "-")
+	opened, list := in.opening(s, true, newRedactor(s, job))
+	args = append(append(args, opened...), "-map", "0:v?", "-map", "0:a?", "-c", "copy", "-t", "0.2", "-f", "null", "-")
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Env = environment("", encoders.Job{}, "")
 	cmd.WaitDelay = time.Second
 	var said bytes.Buffer
 	cmd.Stderr = &said
-	if hidden {
+	if list != "" {
 		pipe, err := listOf(command{list: list})
 		if err != nil {
 			return nil, exit{}, err

@@ -26,8 +26,11 @@ func (e *Encoder) spawn(c command, job encoders.Job) (*process, error) {
 	}
 	defer lock.Close() // the child has it
 	st := state{Stream: job.ID(), Run: job.Run, Started: time.Now(), Progress: c.progress, Fast: c.fast, Input: inputMark(e.settings, job)}
-	child := launch{binary: binary, args: c.args, cookie: newCookie(job.Run), lock: lock, tmp: prepareOwn(e.env.Dir)}
+	child := launch{binary: binary, args: c.args, cookie: newCookie(job.Run), lock: lock, tmp: filepath.Join(e.env.Dir, ownDir)}
 	child.confine(e.settings, e.env, job)
+	if child.tmp != "" {
+		prepareOwn(e.env.Dir)
+	}
 	if c.options != "" {
 		if child.options, err = pipeOf(c.options); err != nil {
 			return nil, fmt.Errorf("hand over the key: %w", err)
@@ -47,7 +50,6 @@ func (e *Encoder) spawn(c command, job encoders.Job) (*process, error) {
 		}
 		return nil, fmt.Errorf("start %s: %w", c.binary, err)
 	}
-	e.noteInLog("run %s begins, pid %d", job.Run, pid)
 	if st.identity, err = identify(h, pid, child.cookie); err == nil {
 		err = st.save(e.env.Dir)
 	}
@@ -55,7 +57,15 @@ func (e *Encoder) spawn(c command, job encoders.Job) (*process, error) {
 		abandon(h, pid)
 		return nil, err
 	}
-	return e.open(newProcess(e.settings, st), h), nil
+	p := e.open(newProcess(e.settings, st), h)
+	e.noteInLog("run %s begins, pid %d", job.Run, pid)
+	yieldMemory(pid)
+	return p, nil
+}
+
+// yieldMemory has the kernel end an encoder before the one that would start it again, when memory runs out.
+func yieldMemory(pid int) {
+	_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte("300"), 0)
 }
 
 // abandon ends a child of ours that has no name yet.
@@ -122,12 +132,21 @@ func (l *launch) openFiles(dir string, logSize int64) (logFrom int64, err error)
 		l.output, err = openOutput(filepath.Join(dir, progressFile))
 	}
 	if err == nil {
-		err = l.output.Truncate(0)
+		err = empty(l.output)
 	}
 	if err != nil {
 		return 0, err
 	}
 	return info.Size(), nil
+}
+
+// empty cuts a file unless that changes nothing: the disk may be busy, and a viewer waits.
+func empty(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil || info.Size() == 0 {
+		return err
+	}
+	return f.Truncate(0)
 }
 
 // closeFiles closes our ends of what the child has.
@@ -185,8 +204,6 @@ func (l *launch) start(job encoders.Job) (*handle, int, error) {
 	if err != nil {
 		return nil, 0, errors.Join(err, p.Kill(), waitFor(p))
 	}
-	// When memory runs out, an encoder goes before the one that would start it again.
-	_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte("300"), 0)
 	return h, pid, p.Release() // it is waited for by its pidfd
 }
 

@@ -112,6 +112,7 @@ func (e *Encoder) ready(c command, job encoders.Job) (*standby, error) {
 		return s, err
 	}
 	s.handle = h
+	yieldMemory(pid)
 	e.followers.Go(s.follow)
 	return s, nil
 }

@@ -39,10 +39,10 @@ type trial struct {
 func (e *Encoder) known(ctx context.Context) Settings {
 	s := e.settings
 	switch {
-	case s.isFFmpeg() || !s.couldHide() || s.HideKey == "no":
-		return s
-	case s.HideKey == "yes":
+	case s.HideKey == "yes" && !s.isFFmpeg() && s.couldHide():
 		s.wrapper = true
+		return s
+	case !s.mayWrap():
 		return s
 	}
 	select {
@@ -89,6 +89,9 @@ func (e *Encoder) program() (trial, bool) {
 	}
 	return trial{Path: path, Changed: info.ModTime(), Size: info.Size()}, true
 }
+
+// mayWrap reports whether the binary must be tried.
+func (s Settings) mayWrap() bool { return s.HideKey == "auto" && !s.isFFmpeg() && s.couldHide() }
 
 // couldHide reports whether the args are those of an FFmpeg to which the key can go out of sight.
 func (s Settings) couldHide() bool {
