@@ -41,6 +41,7 @@ type Feed struct {
 	Ended    time.Time `json:"ended,omitzero" clock:"platform"` // zero while open
 	SourceID string    `json:"source_id"`                       // tells the sources of a multi-source stream apart
 	Priority *int      `json:"priority"`                        // tells redundant publishers of one source apart
+	Encoder  string    `json:"encoder,omitempty"`               // ours whose feed it is; "" when it is somebody else's, or several fit
 }
 
 // SplitID cuts a stream id at its first slash. Names may hold slashes themselves.

@@ -46,6 +46,7 @@ type EncoderView struct {
 	Restarts int              `json:"restarts"` // since it was last wanted anew
 	Error    *string          `json:"error"`
 	PID      *int             `json:"pid"`
+	OnAir    bool             `json:"on_air"`             // viewers are shown what it publishes
 	Outdated bool             `json:"outdated,omitempty"` // it runs with settings from before a reload, and takes up the new ones at its next start
 	Health   *encoders.Health `json:"health"`
 }

@@ -72,6 +72,14 @@ func (s *State) owner(p *Policy, f *FeedFact) *Encoder {
 	return nil
 }
 
+// Owner is the name of the one encoder whose feed this is; "" when it is somebody else's, or several fit.
+func (s *State) Owner(p *Policy, f *FeedFact) string {
+	if e := s.owner(p, f); e != nil && s.contribution(p, e) != nil && !s.leftover(p, f) {
+		return e.Name
+	}
+	return ""
+}
+
 // has reports whether the feed is the encoder's, or may be.
 func (s *State) has(p *Policy, e *Encoder, f *FeedFact) bool {
 	if o := s.owner(p, f); o != nil {

@@ -44,7 +44,7 @@ func same(a, b *machine.State) bool {
 		slices.EqualFunc(a.Facts.Feeds, b.Facts.Feeds, func(x, y machine.FeedFact) bool { return x.ID == y.ID && x.Open() == y.Open() }) &&
 		slices.EqualFunc(a.Encoders, b.Encoders, func(x, y machine.Encoder) bool {
 			return x.Step == y.Step && x.Seen.State == y.Seen.State && x.Seen.Error == y.Seen.Error && x.Seen.PID == y.Seen.PID &&
-				x.Restarts == y.Restarts && x.Error == y.Error && x.Trouble.Count == y.Trouble.Count
+				x.OnAir == y.OnAir && x.Restarts == y.Restarts && x.Error == y.Error && x.Trouble.Count == y.Trouble.Count
 		})
 }
 
@@ -111,7 +111,9 @@ func viewOf(s *machine.State, spec *StreamSpec, begun time.Time) controller.Stre
 	}
 	for i := range s.Facts.Feeds {
 		if f := &s.Facts.Feeds[i]; f.Open() {
-			v.Feeds = append(v.Feeds, f.Feed)
+			feed := f.Feed
+			feed.Encoder = s.Owner(&spec.Policy, f)
+			v.Feeds = append(v.Feeds, feed)
 		}
 	}
 	for i := range s.Encoders {
@@ -150,7 +152,7 @@ func (c *Controller) idleView(spec *StreamSpec, now time.Time) controller.Stream
 // viewOfEncoder shows the machine's word where it knows more than the driver's last look: a start or stop in flight, a failure that is being retried.
 func viewOfEncoder(s *machine.State, e *machine.Encoder, spec *StreamSpec) controller.EncoderView {
 	now := spec.Policy.Encoder(e.Name)
-	v := controller.EncoderView{Name: e.Name, Driver: e.Driver, State: e.Seen.State, Since: timeOrNil(e.Since), Restarts: e.Restarts, Error: textOrNil(e.Seen.Error), Health: e.Seen.Health}
+	v := controller.EncoderView{Name: e.Name, Driver: e.Driver, State: e.Seen.State, Since: timeOrNil(e.Since), Restarts: e.Restarts, Error: textOrNil(e.Seen.Error), OnAir: e.OnAir, Health: e.Seen.Health}
 	v.Wanted = s.Wanted && (e.On() && e.Step != machine.StepStopping || e.Step == machine.StepBackoff || e.Step == machine.StepFailed || e.Step == machine.StepWaiting)
 	switch e.Step {
 	case machine.StepStarting:

@@ -66,6 +66,7 @@ var (
 
 	descRestarts = desc("oncue_encoder_restarts", "Restarts since the encoder was last wanted anew.", encoderLabels...)
 	descFaulty   = desc("oncue_encoder_faulty", "1 while the encoder is failed, stalled or cannot be asked.", encoderLabels...)
+	descOnAir    = desc("oncue_encoder_on_air", "1 while viewers are shown what the encoder publishes.", encoderLabels...)
 	descBitrate  = desc("oncue_encoder_bitrate_bps", "What the encoder says that it sends, bits per second.", encoderLabels...)
 	descDropped  = desc("oncue_encoder_dropped_frames", "Frames that the encoder dropped since its start.", encoderLabels...)
 
@@ -121,6 +122,7 @@ func collectStream(out chan<- prometheus.Metric, s *controller.StreamView) {
 		labels := []string{account, name, label(e.Name)}
 		gauge(out, descRestarts, float64(e.Restarts), labels...)
 		gauge(out, descFaulty, truth(isFaulty(e)), labels...)
+		gauge(out, descOnAir, truth(e.OnAir), labels...)
 		if h := e.Health; h != nil {
 			if h.BitrateBPS != nil {
 				gauge(out, descBitrate, *h.BitrateBPS, labels...)

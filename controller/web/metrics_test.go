@@ -65,6 +65,8 @@ oncue_encoder_bitrate_bps{account="ABC123",encoder="cam",stream="full�\n\""} 2
 oncue_encoder_dropped_frames{account="ABC123",encoder="cam",stream="full�\n\""} 1000
 oncue_encoder_faulty{account="ABC123",encoder="cam",stream="full�\n\""} 0
 oncue_encoder_faulty{account="ABC123",encoder="cam",stream="lobby"} 0
+oncue_encoder_on_air{account="ABC123",encoder="cam",stream="full�\n\""} 0
+oncue_encoder_on_air{account="ABC123",encoder="cam",stream="lobby"} 0
 oncue_encoder_restarts{account="ABC123",encoder="cam",stream="full�\n\""} 1
 oncue_encoder_restarts{account="ABC123",encoder="cam",stream="lobby"} 0
 oncue_hook_duration_seconds_count 2

@@ -58,6 +58,7 @@ type feedJSON struct {
 	Started  *controller.Time `json:"started"`
 	SourceID string           `json:"source_id"`
 	Priority *int             `json:"priority"`
+	Encoder  *string          `json:"encoder"`
 }
 
 // eventJSON is a hook of the journal as the API shows it.
@@ -78,6 +79,9 @@ func newStreamJSON(s controller.StreamView) streamJSON {
 	out := streamJSON{StreamView: s, Feeds: make([]feedJSON, len(s.Feeds))}
 	for i, f := range s.Feeds {
 		out.Feeds[i] = feedJSON{ID: f.ID, Started: timeOrNull(f.Started), SourceID: f.SourceID, Priority: f.Priority}
+		if f.Encoder != "" {
+			out.Feeds[i].Encoder = &f.Encoder
+		}
 	}
 	if out.Encoders == nil {
 		out.Encoders = []controller.EncoderView{}

@@ -40,7 +40,11 @@ func (s Screen) Story(v controller.StreamView, steps []Step, now time.Time) {
 		s.fact(first("feeds", i), line)
 	}
 	for i, e := range v.Encoders {
-		s.fact(first("encoders", i), encoderStory(e, now))
+		words := encoderStory(e, now)
+		if e.OnAir && len(v.Encoders) > 1 {
+			words += ", on the air"
+		}
+		s.fact(first("encoders", i), words)
 		if e.Error != nil {
 			s.fact("", "error: "+*e.Error)
 		}
@@ -146,6 +150,9 @@ func feedLines(v controller.StreamView, now time.Time) []string {
 		}
 		if f.Priority != nil {
 			lines[i] += fmt.Sprintf(", priority %d", *f.Priority)
+		}
+		if f.Encoder != "" {
+			lines[i] += ", of " + f.Encoder
 		}
 	}
 	return lines
