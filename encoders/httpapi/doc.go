@@ -16,7 +16,7 @@
 //	settings.go                             what a user can say
 //	compile.go, compile_auth.go, plain.go   settings become a plan, and mistakes get their key
 //	template.go, values.go, rules.go        placeholders and what they stand for; conditions
-//	encoder.go, device.go, claim.go         the driver, turns at a box, who started it
+//	encoder.go, device.go, started.go       the driver, turns at a box, who started it
 //	start.go, stop.go, status.go, watch.go  the calls of the controller
 //	call.go, session.go, retry.go           one conversation: turns, logins, tries
 //	render.go, body.go, transport.go        a request, and how it gets to the box

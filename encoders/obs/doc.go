@@ -13,8 +13,8 @@
 //
 //	settings.go, service.go                   what a user can say; where OBS is to publish
 //	obs.go, link.go, session.go, message.go   the encoder, its connection, the protocol on it
-//	output.go, look.go, meter.go              OBS's output as a machine; looks and measurements
+//	output.go, poll.go, meter.go              OBS's output as a machine; looks and measurements
 //	start.go, prepare.go, stop.go, status.go  the calls of the controller
-//	claim.go                                  whose start it was, over restarts
+//	started.go                                whose start it was, over restarts
 //	check.go, plan.go, errors.go              what is told to people
 package obs
