@@ -25,7 +25,8 @@ func TestConformance(t *testing.T) {
 }
 
 func conformanceRig(t *testing.T, s Settings) encodertest.Rig {
-	server := obstest.NewServer(t, obstest.Settings{Password: encodertest.Canary, StartTakes: 30 * time.Millisecond, StopTakes: 20 * time.Millisecond, Closes: 20 * time.Millisecond})
+	server := obstest.NewServer(t, obstest.Settings{Password: encodertest.Canary, StartTakes: 30 * time.Millisecond,
+		StopTakes: 20 * time.Millisecond, Closes: 20 * time.Millisecond})
 	s.Addr, s.Password, s.StallTimeout = server.Address, settingsFor(server).Password, 10*time.Second
 	dir := t.TempDir()
 	open := func(t *testing.T) encoders.Encoder { return newRigIn(t, dir, s, fast()).Encoder }

@@ -7,13 +7,14 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
 	"github.com/coder/websocket"
 )
 
-// linkError says why there is no conversation with OBS.
+// linkError says why OBS cannot be talked to.
 type linkError struct {
 	address string
 	what    string // completes "obs at ADDRESS …"
@@ -30,7 +31,7 @@ const (
 	hintPassword = "the password is in OBS under Tools → WebSocket Server Settings → Show Connect Info"
 	hintVersion  = "obs-websocket 5 comes with OBS 28 and newer; version 4 (port 4444) speaks another protocol"
 	hintFrozen   = "OBS may be frozen; look at its window"
-	hintNetwork  = "check the address, the firewall between here and there, and that the machine is on"
+	hintNetwork  = "check the address, the firewall between here and there, and that the computer is on"
 )
 
 // dialError explains why the websocket did not open. connected says that TCP did.
@@ -41,13 +42,13 @@ func dialError(address string, connected bool, after time.Duration, resp *http.R
 	switch {
 	case resp != nil && resp.StatusCode != http.StatusSwitchingProtocols:
 		e.what = fmt.Sprintf("answers, but not as a websocket (HTTP %d)", resp.StatusCode)
-		e.hint = "something else than OBS listens there; OBS's usual port is 4455"
+		e.hint = "something other than OBS listens there; OBS's usual port is 4455"
 	case connected && isTimeout(err):
-		e.what = fmt.Sprintf("takes the connection, but does not answer within %v", after)
+		e.what = fmt.Sprintf("accepts the connection, but does not answer within %v", after)
 		e.hint = hintFrozen
 	case connected:
-		e.what = "takes the connection, but closes it before it is a websocket"
-		e.hint = "something else than OBS may listen there; OBS's usual port is 4455"
+		e.what = "accepts the connection, but closes it before it is a websocket"
+		e.hint = "something other than OBS may listen there; OBS's usual port is 4455"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		e.what, e.hint = "is not reachable: connection refused", hintEnable
 	case errors.As(err, &dns):
@@ -70,7 +71,8 @@ func closedError(address string, err error) error {
 	case errors.Is(err, websocket.ErrMessageTooBig):
 		e.what = "sent a message that is too large to be OBS's"
 	case !errors.As(err, &closed):
-		e.what, e.hint = "is not reachable: the connection broke off; OBS crashed or was killed, or the network failed", hintEnable
+		e.what, e.hint = "is not reachable: the connection broke off; OBS crashed or was killed, or the network failed",
+			hintEnable
 	case closed.Code == closeAuthFailed:
 		e.what, e.hint, e.refused = "refuses the password", hintPassword, true
 	case closed.Code == closeRPCVersion:
@@ -87,7 +89,8 @@ func closedError(address string, err error) error {
 
 func isTimeout(err error) bool {
 	var t net.Error
-	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &t) && t.Timeout()
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) ||
+		errors.As(err, &t) && t.Timeout()
 }
 
 // isCode reports whether err is OBS's refusal of a request with one of the codes.
@@ -96,12 +99,7 @@ func isCode(err error, codes ...int) bool {
 	if !errors.As(err, &r) {
 		return false
 	}
-	for _, c := range codes {
-		if r.Code == c {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(codes, r.Code)
 }
 
 func isRequestError(err error) bool { return errors.As(err, new(*requestError)) }

@@ -14,12 +14,18 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// run keeps the connection, for as long as the encoder is open.
+// connected notes a new connection, of which nothing is known yet.
+func (l *link) connected(sess *session) {
+	l.sess, l.ready, l.err = sess, false, nil
+	l.events, l.changes = 0, 0
+}
+
+// run keeps the connection until the encoder is closed.
 func (e *Encoder) run() {
 	wait := e.limits.backoffMin
 	for {
 		e.mu.Lock()
-		e.begun++
+		e.link.begun++
 		e.mu.Unlock()
 		served, err := e.connection()
 		if e.ctx.Err() != nil {
@@ -36,18 +42,19 @@ func (e *Encoder) run() {
 	}
 }
 
-// backOff waits before the next attempt, jittered; a kick ends it early, unless the password was refused. It returns false at the end.
+// backOff waits about that long before the next attempt. dialNow ends the wait early, unless the
+// password was refused. It returns false when the encoder is closed.
 func (e *Encoder) backOff(err error, wait time.Duration) bool {
-	kick := e.kick
+	early := e.dialNow
 	delay := wait/2 + rand.N(wait/2+1)
 	if isRefused(err) {
-		kick, delay = nil, e.limits.backoffAuth+rand.N(e.limits.backoffAuth/4+1)
+		early, delay = nil, e.limits.backoffAuth+rand.N(e.limits.backoffAuth/4+1)
 	}
 	t := time.NewTimer(delay)
 	defer t.Stop()
 	select {
 	case <-t.C:
-	case <-kick:
+	case <-early:
 	case <-e.ctx.Done():
 		return false
 	}
@@ -59,25 +66,25 @@ func isRefused(err error) bool {
 	return errors.As(err, &l) && l.refused
 }
 
-// connection makes one connection and serves it to its end. served says that OBS could be talked to.
+// connection makes one connection and serves it to its end. served says that OBS answered.
 func (e *Encoder) connection() (served bool, err error) {
 	sess, err := dial(e.ctx, e.target, e.limits.dial, e.event)
 	if err != nil {
 		return false, err
 	}
 	defer sess.close()
-	select { // whoever asked for an attempt has it
-	case <-e.kick:
+	select { // this was the attempt that was asked for
+	case <-e.dialNow:
 	default:
 	}
-	e.update(func(time.Time) { e.sess, e.ready, e.linkErr, e.holds, e.events = sess, false, nil, 0, 0 })
+	e.update(func(time.Time) { e.link.connected(sess) })
 	if err := e.learn(sess); err != nil {
 		return false, e.ended(sess, err)
 	}
 	return true, e.serve(sess)
 }
 
-// learn finds out what OBS is and does. OBS may not be ready for a while after its start.
+// learn asks OBS for its version and state. OBS may not be ready for a while after its start.
 func (e *Encoder) learn(sess *session) error {
 	var v version
 	if err := e.patiently(e.ctx, sess, "GetVersion", nil, &v); err != nil {
@@ -85,9 +92,9 @@ func (e *Encoder) learn(sess *session) error {
 	}
 	for {
 		e.mu.Lock()
-		seen := e.events
+		seen := e.link.events
 		e.mu.Unlock()
-		l, err := e.look(e.ctx, sess)
+		r, err := e.read(e.ctx, sess)
 		if isCode(err, codeNotReady) {
 			if err := e.pause(e.ctx, sess.done, time.Now().Add(e.limits.retry)); err != nil {
 				return err
@@ -98,16 +105,16 @@ func (e *Encoder) learn(sess *session) error {
 			return err
 		}
 		e.update(func(now time.Time) {
-			if e.events == seen || e.out.phase == phaseUnseen {
-				e.out.returned(l, now)
+			if e.link.events == seen || e.out.phase == phaseUnseen {
+				e.out.reconnected(r, now)
 			} else {
-				e.out.looked(l, now) // the events since are newer
+				e.out.polled(r, now) // the events since are newer
 			}
-			e.ready, e.version = true, v
-			if !e.lost.IsZero() {
+			e.link.ready, e.link.version = true, v
+			if !e.link.lost.IsZero() {
 				e.env.Log.Info("obs is reachable again", "address", e.target.address, "version", v.OBS)
 			}
-			e.lost = time.Time{}
+			e.link.lost = time.Time{}
 		})
 		return nil
 	}
@@ -126,7 +133,8 @@ func (e *Encoder) patiently(ctx context.Context, sess *session, kind string, dat
 	}
 }
 
-// serve polls, and sends the stop that is due. A request that is not answered ends the connection: OBS is frozen, or the network is gone.
+// serve polls, and sends the stop that is due. A request without an answer ends the connection: OBS
+// is frozen, or the network failed.
 func (e *Encoder) serve(sess *session) error {
 	for last := time.Now(); ; {
 		next, stop := e.next(last)
@@ -138,7 +146,7 @@ func (e *Encoder) serve(sess *session) error {
 		}
 		t := time.NewTimer(time.Until(next))
 		select {
-		case <-e.nudge:
+		case <-e.moved:
 		case <-t.C:
 			last = time.Now()
 			if err := e.poll(e.ctx, sess); err != nil {
@@ -156,7 +164,7 @@ func (e *Encoder) serve(sess *session) error {
 	}
 }
 
-// ended is why the connection is given up: what the reader met, or else err.
+// ended is why the connection is given up: the reader's error, or else err.
 func (e *Encoder) ended(sess *session, err error) error {
 	select {
 	case <-sess.done:
@@ -169,9 +177,10 @@ func (e *Encoder) ended(sess *session, err error) error {
 	return err
 }
 
-// silent is an OBS that did not answer a request in time.
+// silent is the error of an OBS that did not answer a request in time.
 func (e *Encoder) silent(limit time.Duration, err error) error {
-	return &linkError{address: e.target.address, what: fmt.Sprintf("does not answer within %v", limit), hint: hintFrozen, err: err}
+	what := fmt.Sprintf("does not answer within %v", limit)
+	return &linkError{address: e.target.address, what: what, hint: hintFrozen, err: err}
 }
 
 // next says when to poll next, and whether a remembered stop is due now.
@@ -187,34 +196,35 @@ func (e *Encoder) next(last time.Time) (at time.Time, stop bool) {
 	return last.Add(e.limits.pollOn), e.out.stopDue && e.out.on()
 }
 
-// poll asks OBS where its output is, unless it must not be asked now. OBS being busy is no error.
+// poll asks OBS where its output is, unless OBS must not be asked now. That OBS is not ready is no
+// error.
 func (e *Encoder) poll(ctx context.Context, sess *session) error {
 	e.mu.Lock()
-	held := e.holds > 0 && time.Since(e.held) < e.limits.change
+	changing := e.link.changes > 0 && time.Since(e.link.change) < e.limits.change
 	e.mu.Unlock()
-	if held {
+	if changing {
 		return nil
 	}
-	l, err := e.look(ctx, sess)
+	r, err := e.read(ctx, sess)
 	if isCode(err, codeNotReady) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	e.update(func(now time.Time) { e.out.looked(l, now) })
+	e.update(func(now time.Time) { e.out.polled(r, now) })
 	return nil
 }
 
-func (e *Encoder) look(ctx context.Context, sess *session) (look, error) {
-	l := look{asked: time.Now()}
-	if err := sess.do(ctx, e.limits.request, "GetStreamStatus", nil, &l.stream); err != nil {
-		return l, err
+func (e *Encoder) read(ctx context.Context, sess *session) (reading, error) {
+	r := reading{asked: time.Now()}
+	if err := sess.do(ctx, e.limits.request, "GetStreamStatus", nil, &r.stream); err != nil {
+		return r, err
 	}
-	return l, sess.do(ctx, e.limits.request, "GetStats", nil, &l.stats)
+	return r, sess.do(ctx, e.limits.request, "GetStats", nil, &r.stats)
 }
 
-// event takes one of OBS's events in.
+// event follows one of OBS's events.
 func (e *Encoder) event(ev event) {
 	switch ev.Type {
 	case "StreamStateChanged":
@@ -222,57 +232,58 @@ func (e *Encoder) event(ev event) {
 			State string `json:"outputState"`
 		}
 		if json.Unmarshal(ev.Data, &d) == nil {
-			e.update(func(now time.Time) { e.events++; e.out.event(d.State, now) })
+			e.update(func(now time.Time) { e.link.events++; e.out.event(d.State, now) })
 		}
 	case "CurrentSceneCollectionChanging", "CurrentProfileChanging":
-		e.hold(1)
+		e.changing(1)
 	case "CurrentSceneCollectionChanged", "CurrentProfileChanged":
-		e.hold(-1)
+		e.changing(-1)
 	case "ExitStarted":
 		e.update(func(time.Time) { e.out.exiting = true })
 	}
 }
 
-// hold keeps the polls away from OBS, or lets them again: before obs-websocket 5.3, a request during a change of the scene collection can
-// crash OBS.
-func (e *Encoder) hold(by int) {
-	e.update(func(now time.Time) { e.holds, e.held = max(0, e.holds+by), now })
+// changing counts the changes of profile and scene collection under way. OBS is not polled during
+// one: before obs-websocket 5.3, a request during a change of the scene collection can crash OBS.
+func (e *Encoder) changing(by int) {
+	e.update(func(now time.Time) { e.link.changes, e.link.change = max(0, e.link.changes+by), now })
 }
 
-// disconnected notes the loss of the connection, or that there is still none. An outage is logged once, and a refused password in it too.
+// disconnected notes the loss of the connection, or that there is still none. An outage is logged
+// once, and so is a refused password during it.
 func (e *Encoder) disconnected(err error) {
 	e.update(func(now time.Time) {
-		if e.lost.IsZero() || isRefused(err) && !isRefused(e.lastErr) {
+		if e.link.lost.IsZero() || isRefused(err) && !isRefused(e.link.lastErr) {
 			e.env.Log.Warn("no connection to obs", "error", err)
 		}
-		e.lost, e.lastErr = cmp.Or(e.lost, now), err
-		e.sess, e.ready, e.linkErr = nil, false, err
-		e.tries++
+		e.link.lost, e.link.lastErr = cmp.Or(e.link.lost, now), err
+		e.link.sess, e.link.ready, e.link.err = nil, false, err
+		e.link.ended++
 	})
 }
 
-// connected returns the session. With none it asks for an attempt at once and waits for it to end. One that had begun before does not count when it fails:
-// OBS may have come up since.
+// connected returns the session. Without one it asks for an attempt at once and waits for it to
+// end. An attempt that had begun before does not count when it fails: OBS may have started since.
 func (e *Encoder) connected(ctx context.Context, job encoders.Job) (*session, error) {
-	e.open(job)
+	e.connectOnce(job)
 	var sess *session
 	var failed error
 	from, asked := -1, false
 	err := e.await(ctx, func(time.Time) (bool, time.Time) {
 		if from < 0 {
-			from = e.begun
+			from = e.link.begun
 		}
-		if e.tries == from && !asked && e.sess == nil && e.linkErr != nil && !isRefused(e.linkErr) {
+		if e.link.ended == from && !asked && e.link.sess == nil && e.link.err != nil && !isRefused(e.link.err) {
 			asked = true
 			e.wantAttempt()
 		}
 		switch {
-		case e.ready:
-			sess = e.sess
-		case isRefused(e.linkErr):
-			failed = encoders.Permanent(e.linkErr)
-		case e.tries > from:
-			failed = e.linkErr
+		case e.link.ready:
+			sess = e.link.sess
+		case isRefused(e.link.err):
+			failed = encoders.Permanent(e.link.err)
+		case e.link.ended > from:
+			failed = e.link.err
 		}
 		return sess != nil || failed != nil, time.Time{}
 	})
@@ -285,7 +296,7 @@ func (e *Encoder) connected(ctx context.Context, job encoders.Job) (*session, er
 // wantAttempt asks for a connection attempt now.
 func (e *Encoder) wantAttempt() {
 	select {
-	case e.kick <- struct{}{}:
+	case e.dialNow <- struct{}{}:
 	default:
 	}
 }

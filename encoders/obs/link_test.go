@@ -19,16 +19,18 @@ func TestClosedAtFirst(t *testing.T) {
 	server, r := played(t, obstest.Settings{})
 	server.Crash()
 	s := r.status()
-	if want := "obs at " + server.Address + " is not reachable: connection refused"; s.State != encoders.StateUnknown || s.Error != want {
+	if want := "obs at " + server.Address + " is not reachable: connection refused"; s.State != encoders.StateUnknown ||
+		s.Error != want {
 		t.Errorf("status %+v; want unknown, %q", s, want)
 	}
-	if err := r.Start(r.within(patience), r.job); err == nil || encoders.IsPermanent(err) || !strings.Contains(err.Error(), "not reachable") {
+	if err := r.Start(r.within(patience), r.job); err == nil || encoders.IsPermanent(err) ||
+		!strings.Contains(err.Error(), "not reachable") {
 		t.Errorf("start: %v", err)
 	}
 	if err := r.Stop(r.within(patience), r.job); err == nil {
 		t.Error("stop is confirmed by an OBS that never answered")
 	}
-	await(t, "several attempts", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return r.tries > 4 })
+	await(t, "several attempts", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return r.link.ended > 4 })
 	if n := strings.Count(r.log.String(), "no connection to obs"); n != 1 {
 		t.Errorf("the outage was logged %d times; want once:\n%s", n, r.log)
 	}
@@ -72,7 +74,8 @@ func TestHalfOpen(t *testing.T) {
 func TestWrongPassword(t *testing.T) {
 	t.Parallel()
 	server := obstest.NewServer(t, obstest.Settings{Password: "right"})
-	for name, password := range map[string]string{"refuses the password": "wrong", "asks for a password, and none is configured": ""} {
+	for name, password := range map[string]string{"refuses the password": "wrong",
+		"asks for a password, and none is configured": ""} {
 		t.Run(name, func(t *testing.T) {
 			s := settingsFor(server)
 			s.Password = secret.New(password)
@@ -83,12 +86,13 @@ func TestWrongPassword(t *testing.T) {
 				t.Errorf("the status says %q", got.Error)
 			}
 			for range 3 {
-				if err := r.Start(r.within(patience), r.job); !encoders.IsPermanent(err) || !strings.HasSuffix(err.Error(), name) {
+				if err := r.Start(r.within(patience), r.job); !encoders.IsPermanent(err) ||
+					!strings.HasSuffix(err.Error(), name) {
 					t.Errorf("start: %v; want a permanent %q", err, name)
 				}
 			}
-			if r.mu.Lock(); r.tries != 1 {
-				t.Errorf("%d attempts; a refused password is not to be hammered with", r.tries)
+			if r.mu.Lock(); r.link.ended != 1 {
+				t.Errorf("%d attempts; a refused password must not be tried again soon", r.link.ended)
 			}
 			r.mu.Unlock()
 		})
@@ -106,12 +110,15 @@ func TestPasswordIsTriedAgainLater(t *testing.T) {
 func TestConnectionLost(t *testing.T) {
 	t.Parallel()
 	for name, lose := range map[string]func(*obstest.Server){
-		"broken off":   func(s *obstest.Server) { s.Drop(0) },
-		"kicked":       func(s *obstest.Server) { s.Drop(4011) },
-		"going away":   func(s *obstest.Server) { s.Drop(websocket.StatusGoingAway) },
-		"no JSON":      func(s *obstest.Server) { s.Raw([]byte("OBS")) },
-		"wrong types":  func(s *obstest.Server) { s.Raw([]byte(`{"op":5,"d":[7]}`)) },
-		"too large":    func(s *obstest.Server) { s.Raw([]byte(`{"op":99,"d":"` + strings.Repeat("x", maxMessage) + `"}`)) },
+		"broken off":  func(s *obstest.Server) { s.Drop(0) },
+		"kicked":      func(s *obstest.Server) { s.Drop(4011) },
+		"going away":  func(s *obstest.Server) { s.Drop(websocket.StatusGoingAway) },
+		"no JSON":     func(s *obstest.Server) { s.Raw([]byte("OBS")) },
+		"wrong types": func(s *obstest.Server) { s.Raw([]byte(`{"op":5,"d":[7]}`)) },
+		"too large": func(s *obstest.Server) {
+			s.Raw([]byte(`{"op":99,"d":"` + strings.Repeat("x", maxMessage) +
+				`"}`))
+		},
 		"unknown kind": func(s *obstest.Server) { s.Raw([]byte(`{"op":99,"d":{}}`)); s.Drop(0) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -119,7 +126,8 @@ func TestConnectionLost(t *testing.T) {
 			r.start()
 			r.awaitState(encoders.StatePublishing)
 			lose(server)
-			await(t, "the loss is seen", func() bool { return strings.Contains(r.log.String(), "no connection to obs") })
+			await(t, "the loss is seen",
+				func() bool { return strings.Contains(r.log.String(), "no connection to obs") })
 			s := r.awaitState(encoders.StatePublishing)
 			if s.Run != r.job.Run || s.ByHand || server.Requests("StartStream") != 1 {
 				t.Errorf("after the loss it is %+v, with %d times StartStream", s, server.Requests("StartStream"))
@@ -153,7 +161,8 @@ func TestChangedWhileAway(t *testing.T) {
 			if part.before {
 				r.start()
 				r.awaitState(encoders.StatePublishing)
-				await(t, "a second of OBS has been seen", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return r.out.rendered > 15 })
+				await(t, "a second of OBS has been seen",
+					func() bool { r.mu.Lock(); defer r.mu.Unlock(); return r.out.rendered > 15 })
 			} else {
 				r.awaitState(encoders.StateStopped)
 			}
@@ -193,7 +202,7 @@ func TestListenStrangers(t *testing.T) {
 	old := settingsFor(obstest.NewServer(t, obstest.Settings{Greeting: `{"update-type":"Heartbeat"}`}))
 	for want, s := range map[string]Settings{
 		"does not answer within 1s":             mute,
-		"does not greet as obs-websocket 5":     old,
+		"does not speak obs-websocket 5":        old,
 		"is not reachable: no address is known": {Addr: "no.such.host.invalid:4455", StallTimeout: time.Second},
 		"is not reachable: connection refused":  {Addr: "127.0.0.1:1", StallTimeout: time.Second},
 	} {
@@ -203,7 +212,8 @@ func TestListenStrangers(t *testing.T) {
 				t.Errorf("the status says %q; want %q", got.Error, want)
 			}
 			found := r.Check(r.within(patience), r.job)
-			if len(found) != 1 || found[0].Level != encoders.Bad || found[0].Hint == "" || !strings.Contains(found[0].What, want) {
+			if len(found) != 1 || found[0].Level != encoders.Bad || found[0].Hint == "" ||
+				!strings.Contains(found[0].What, want) {
 				t.Errorf("the check finds %+v", found)
 			}
 		})

@@ -9,7 +9,8 @@ import (
 	"github.com/oncue/oncue/configs/secret"
 )
 
-// The words of obs-websocket 5, from its protocol document ("docs/generated/protocol.md" in obs-websocket).
+// The words of obs-websocket 5, from its protocol document ("docs/generated/protocol.md" in
+// obs-websocket).
 const (
 	opHello      = 0
 	opIdentify   = 1
@@ -20,7 +21,8 @@ const (
 
 	rpcVersion = 1
 
-	// subscriptions: General (ExitStarted), Config (profile and scene collection changes), Outputs (StreamStateChanged).
+	// subscriptions: General (ExitStarted), Config (changes of profile and scene collection),
+	// Outputs (StreamStateChanged).
 	subscriptions = 1<<0 | 1<<1 | 1<<6
 
 	closeAuthFailed  = 4009
@@ -33,13 +35,14 @@ const (
 	codeNotFound      = 600
 )
 
-// envelope is every message's outer shape.
+// envelope is the outer shape of every message.
 type envelope struct {
 	Op int             `json:"op"`
 	D  json.RawMessage `json:"d"`
 }
 
-// message is one message from OBS; the pointer that is not nil tells its kind. Messages of unknown kinds have none.
+// message is one message from OBS: at most one pointer is not nil. Of messages of other kinds, all
+// are.
 type message struct {
 	hello      *hello
 	identified *identified
@@ -87,7 +90,8 @@ type response struct {
 	Data json.RawMessage `json:"responseData"`
 }
 
-// parse reads one message from OBS. Its errors hold nothing of the message, which may carry a stream key.
+// parse reads one message from OBS. Its errors show nothing of the message, which may hold a stream
+// key.
 func parse(data []byte) (message, error) {
 	var m message
 	var e envelope
@@ -112,7 +116,8 @@ func parse(data []byte) (message, error) {
 		return m, nil
 	}
 	if json.Unmarshal(e.D, into) != nil {
-		return message{}, fmt.Errorf("a message with op %d of %d bytes does not hold what obs-websocket 5 says", e.Op, len(data))
+		return message{}, fmt.Errorf("a message with op %d of %d bytes is not as obs-websocket 5 describes it",
+			e.Op, len(data))
 	}
 	return m, nil
 }

@@ -10,20 +10,25 @@ import (
 
 // TestChallenge is the example of obs-websocket's protocol document.
 func TestChallenge(t *testing.T) {
-	c := challenge{Challenge: "+IxH4CnCiqpX1rM9scsNynZzbOe4KhDeYcTNS3PDaeY=", Salt: "lM1GncleQOaCu9lT1yeUZhFYnqhsLLP1G5lAGo3ixaI="}
-	if got, want := c.answer(secret.New("supersecretpassword")), "1Ct943GAT+6YQUUX47Ia/ncufilbe6+oD6lY+5kaCu4="; got != want {
+	c := challenge{Challenge: "+IxH4CnCiqpX1rM9scsNynZzbOe4KhDeYcTNS3PDaeY=",
+		Salt: "lM1GncleQOaCu9lT1yeUZhFYnqhsLLP1G5lAGo3ixaI="}
+	if got, want := c.answer(secret.New("supersecretpassword")),
+		"1Ct943GAT+6YQUUX47Ia/ncufilbe6+oD6lY+5kaCu4="; got != want {
 		t.Errorf("the answer is %s; want %s", got, want)
 	}
 }
 
-// FuzzParse: whatever comes, a message is of at most one kind, and an error repeats nothing of it.
+// FuzzParse checks that a message is of at most one kind, and that an error repeats nothing of it.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{
 		`{"op":0,"d":{"authentication":{"challenge":"a","salt":"b"},"obsWebSocketVersion":"5.1.0","rpcVersion":1}}`,
 		`{"op":2,"d":{"negotiatedRpcVersion":1}}`,
-		`{"op":5,"d":{"eventType":"StreamStateChanged","eventIntent":64,"eventData":{"outputActive":true,"outputState":"OBS_WEBSOCKET_OUTPUT_STARTED"}}}`,
-		`{"op":7,"d":{"requestId":"0","requestStatus":{"code":100,"result":true},"requestType":"StartStream","responseData":{"a":[1]}}}`,
-		`{"op":7,"d":{"requestId":7}}`, `{"op":99,"d":null}`, `{"op":"0"}`, `{"update-type":"Heartbeat"}`, `[]`, `null`, ``, "\xff",
+		`{"op":5,"d":{"eventType":"StreamStateChanged","eventIntent":64,` +
+			`"eventData":{"outputActive":true,"outputState":"OBS_WEBSOCKET_OUTPUT_STARTED"}}}`,
+		`{"op":7,"d":{"requestId":"0","requestStatus":{"code":100,"result":true},` +
+			`"requestType":"StartStream","responseData":{"a":[1]}}}`,
+		`{"op":7,"d":{"requestId":7}}`, `{"op":99,"d":null}`, `{"op":"0"}`, `{"update-type":"Heartbeat"}`, `[]`, `null`,
+		``, "\xff",
 	} {
 		f.Add([]byte(s))
 	}

@@ -9,7 +9,7 @@ import (
 // meter turns OBS's running totals into rates, and tells whether they grow.
 type meter struct {
 	at       time.Time // of the last measure; zero: none yet
-	last     look
+	last     reading
 	bitrate  float64   // bits per second, between the last two measures
 	rated    bool      // bitrate is known
 	advanced time.Time // when bytes or frames grew last
@@ -18,20 +18,20 @@ type meter struct {
 // minSpan is how far apart two polls must be to make a rate of them.
 const minSpan = 200 * time.Millisecond
 
-// measure takes a poll in. sending says that the output should be delivering.
-func (m *meter) measure(l look, sending bool, now time.Time) {
+// measure follows one poll. sending says that the output should be delivering.
+func (m *meter) measure(r reading, sending bool, now time.Time) {
 	before, span := m.last.stream, now.Sub(m.at)
-	if sending && (l.stream.Bytes != before.Bytes || l.stream.Frames != before.Frames) {
+	if sending && (r.stream.Bytes != before.Bytes || r.stream.Frames != before.Frames) {
 		m.advanced = now
 	}
 	if span < minSpan {
 		return
 	}
-	m.rated = sending && !m.at.IsZero() && l.stream.Bytes >= before.Bytes
+	m.rated = sending && !m.at.IsZero() && r.stream.Bytes >= before.Bytes
 	if m.rated {
-		m.bitrate = float64(l.stream.Bytes-before.Bytes) * 8 / span.Seconds()
+		m.bitrate = float64(r.stream.Bytes-before.Bytes) * 8 / span.Seconds()
 	}
-	m.last, m.at = l, now
+	m.last, m.at = r, now
 }
 
 // health is what was measured, for an output that is on.
@@ -39,8 +39,11 @@ func (m *meter) health() *encoders.Health {
 	if m.at.IsZero() {
 		return nil
 	}
-	l := m.last
-	h := &encoders.Health{FPS: &l.stats.FPS, Frames: &l.stream.Frames, Dropped: &l.stream.Skipped, Bytes: &l.stream.Bytes, Congestion: &l.stream.Congestion}
+	r := m.last
+	h := &encoders.Health{
+		FPS: &r.stats.FPS, Frames: &r.stream.Frames, Dropped: &r.stream.Skipped, Bytes: &r.stream.Bytes,
+		Congestion: &r.stream.Congestion,
+	}
 	if m.rated {
 		rate := m.bitrate
 		h.BitrateBPS = &rate

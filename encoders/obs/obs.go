@@ -18,46 +18,55 @@ var (
 	_ encoders.Planner = (*Encoder)(nil)
 )
 
-// Encoder is one OBS. Its connection is opened by the first Start, Stop, Status or Watch, and closed by Close.
+// Encoder is one OBS. Its connection is made by the first Start, Stop, Status or Watch, and closed
+// by Close.
 type Encoder struct {
+	// set at construction
 	settings Settings
 	env      encoders.Env
 	limits   limits
 	turn     chan struct{} // held by the one Start or Stop under way
-	kick     chan struct{} // asks for a connection attempt now
-	nudge    chan struct{} // tells the loop that the output moved
+	dialNow  chan struct{} // asks for a connection attempt now
+	moved    chan struct{} // tells the polling loop that the output may have moved
+	ctx      context.Context
+	cancel   context.CancelFunc // called by Close
 
-	opening sync.Once
-	ctx     context.Context // ends with Close
-	cancel  context.CancelFunc
+	// set by connectOnce
+	once    sync.Once
 	running sync.WaitGroup
-	target  target // set by opening
+	target  target
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced at every change of what follows
 	out     output
-	saved   claim     // what is on disk
-	sess    *session  // nil while not connected
+	saved   started // what is on disk
+	link    link
+}
+
+// link is what is known of the connection to OBS.
+type link struct {
+	sess    *session  // nil while there is no connection
 	ready   bool      // sess has told where the output is
-	holds   int       // who wants OBS not to be asked anything: it is changing its profile or scene collection
-	held    time.Time // when holds changed last
-	events  int       // stream events seen on this connection
 	version version   // of the OBS that sess leads to
-	linkErr error     // why there is no connection; nil before the first attempt has ended
-	lastErr error     // why there was none last
+	events  int       // stream events received from sess
+	changes int       // changes of its profile or scene collection under way, during which OBS must not be polled
+	change  time.Time // when changes was set last
+
+	err     error     // why there is no connection; nil before the first attempt has ended
+	lastErr error     // why the last attempt failed, or the last connection ended
 	lost    time.Time // when the connection was lost, or first failed; zero while there is one
 	begun   int       // attempts begun
-	tries   int       // attempts ended
+	ended   int       // attempts that ended without a connection, and connections that ended
 }
 
 // limits are the driver's times. Tests shorten them.
 type limits struct {
-	dial        time.Duration // TCP, websocket and hand-shake together
+	dial        time.Duration // TCP, websocket and handshake together
 	request     time.Duration // one request; OBS answers in milliseconds unless it is frozen
 	change      time.Duration // a change of profile or scene collection
-	look        time.Duration // what Status waits for an answer
+	status      time.Duration // how long Status waits for an answer
 	pollOn      time.Duration // between polls while the output is not stopped
-	pollOff     time.Duration // between polls while it is; they are also what finds a dead connection
+	pollOff     time.Duration // between polls while it is; these polls also find a dead connection
 	pollUnsure  time.Duration // between polls until it is certain that the output is stopped
 	retry       time.Duration // after OBS said that it is not ready
 	quiet       time.Duration // see output.quiet
@@ -68,8 +77,9 @@ type limits struct {
 
 func defaultLimits() limits {
 	return limits{
-		dial: 5 * time.Second, request: 5 * time.Second, change: 30 * time.Second, look: 3 * time.Second,
-		pollOn: time.Second, pollOff: 12 * time.Second, pollUnsure: 100 * time.Millisecond, retry: 300 * time.Millisecond, quiet: 2 * time.Second,
+		dial: 5 * time.Second, request: 5 * time.Second, change: 30 * time.Second, status: 3 * time.Second,
+		pollOn: time.Second, pollOff: 12 * time.Second, pollUnsure: 100 * time.Millisecond,
+		retry: 300 * time.Millisecond, quiet: 2 * time.Second,
 		backoffMin: time.Second, backoffMax: 30 * time.Second, backoffAuth: 30 * time.Second,
 	}
 }
@@ -85,16 +95,19 @@ func newEncoder(settings Settings, env encoders.Env, l limits) (*Encoder, error)
 	}
 	e := &Encoder{
 		settings: settings, env: env, limits: l,
-		turn: make(chan struct{}, 1), kick: make(chan struct{}, 1), nudge: make(chan struct{}, 1), changed: make(chan struct{}),
-		out: output{stallAfter: settings.StallTimeout, quiet: l.quiet, remembers: env.Dir != "", phase: phaseUnseen},
+		turn: make(chan struct{}, 1), dialNow: make(chan struct{}, 1), moved: make(chan struct{}, 1),
+		changed: make(chan struct{}),
+		out: output{
+			stallAfter: settings.StallTimeout, quiet: l.quiet, remembers: env.Dir != "", phase: phaseUnseen,
+		},
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	return e, nil
 }
 
-// Close ends the connection. OBS goes on with what it does.
+// Close ends the connection. It changes nothing in OBS.
 func (e *Encoder) Close() error {
-	e.opening.Do(func() {})
+	e.once.Do(func() {})
 	e.cancel()
 	e.running.Wait()
 	return nil
@@ -102,18 +115,18 @@ func (e *Encoder) Close() error {
 
 var errClosed = errors.New("the encoder is closed")
 
-// open starts the connection for an encoder that has none yet.
-func (e *Encoder) open(job encoders.Job) {
-	e.opening.Do(func() {
+// connectOnce begins to keep a connection, at its first call.
+func (e *Encoder) connectOnce(job encoders.Job) {
+	e.once.Do(func() {
 		e.target = e.targetFor(job)
-		c, err := encoders.Recall[claim](e.env.Dir, claimFile)
+		last, err := encoders.Recall[started](e.env.Dir, startedFile)
 		if err != nil {
-			e.env.Log.Warn("cannot tell whether OBS was started from here", "error", err)
+			e.env.Log.Warn("it is not known whether OBS was started from here", "error", err)
 		}
-		e.saved, e.out.owner = c, c
-		if now := time.Now(); c.Stream != "" && now.Sub(c.At) < startLimit {
+		e.saved, e.out.owner = last, last
+		if now := time.Now(); last.Stream != "" && now.Sub(last.At) < startLimit {
 			e.out.move(phaseStarting, now)
-			e.out.deadline = c.At.Add(startLimit)
+			e.out.deadline = last.At.Add(startLimit)
 		}
 		e.running.Go(e.run)
 	})
@@ -123,30 +136,32 @@ func (e *Encoder) targetFor(job encoders.Job) target {
 	return target{address: job.Fill(e.settings.Addr), tls: e.settings.TLS, password: e.settings.Password}
 }
 
-// update changes what is known, keeps the claim on disk in step, and wakes all who wait.
+// update changes what is known, saves whose start is on, and wakes everything that waits for a
+// change.
 func (e *Encoder) update(change func(now time.Time)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	change(time.Now())
 	owner := e.out.owner
 	if e.out.phase == phaseStopped {
-		owner = claim{}
+		owner = started{}
 	}
 	if owner != e.saved && e.out.phase != phaseUnseen {
-		if err := owner.keep(e.env.Dir); err != nil {
-			e.env.Log.Warn("a restart of the controller may take this OBS's stream for somebody else's", "error", err)
+		if err := owner.save(e.env.Dir); err != nil {
+			e.env.Log.Warn("after a restart, oncue may not know this OBS's stream as its own", "error", err)
 		}
 		e.saved = owner
 	}
 	close(e.changed)
 	e.changed = make(chan struct{})
 	select {
-	case e.nudge <- struct{}{}:
+	case e.moved <- struct{}{}:
 	default:
 	}
 }
 
-// await returns once done says so. done is called with what is known locked, at every change and at the time again, when that is to come.
+// await returns once done says so. It calls done with mu locked, at every change and at the time
+// that done gave last, unless that is past.
 func (e *Encoder) await(ctx context.Context, done func(now time.Time) (ok bool, again time.Time)) error {
 	for {
 		e.mu.Lock()
@@ -166,7 +181,8 @@ func (e *Encoder) await(ctx context.Context, done func(now time.Time) (ok bool, 
 	}
 }
 
-// pause waits for a change, the time again (zero: never), or an end, which is an error.
+// pause waits for a change or for the time again (zero: never). The end of ctx or of the encoder is
+// an error.
 func (e *Encoder) pause(ctx context.Context, changed <-chan struct{}, again time.Time) error {
 	var alarm <-chan time.Time
 	if !again.IsZero() {
@@ -185,12 +201,12 @@ func (e *Encoder) pause(ctx context.Context, changed <-chan struct{}, again time
 	return nil
 }
 
-// takeTurn waits for the Start or Stop before to end, and returns how to end one's own.
-func (e *Encoder) takeTurn(ctx context.Context) (release func(), err error) {
+// waitTurn waits until no other Start or Stop is under way. The caller must call release.
+func (e *Encoder) waitTurn(ctx context.Context) (release func(), err error) {
 	select {
 	case e.turn <- struct{}{}:
 		return func() { <-e.turn }, nil
 	case <-ctx.Done():
-		return nil, fmt.Errorf("wait for the start or stop before: %w", ctx.Err())
+		return nil, fmt.Errorf("wait for another start or stop to end: %w", ctx.Err())
 	}
 }

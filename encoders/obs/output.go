@@ -20,43 +20,47 @@ const (
 )
 
 const (
-	// startLimit is how long a start may hang in OBS without a word. OBS gives up on a server that accepts and never answers after 32 s
-	// (OBS 29), and sends nothing at all when it could not set its output up.
+	// startLimit is how long a start may last in OBS without news of it. OBS gives up on a server
+	// that accepts and never answers after 32 s (OBS 29), and tells nothing at all when it could
+	// not set its output up.
 	startLimit = 40 * time.Second
-	// settle is the age that an event or a request must have before a poll may contradict it: answers and events overtake each other.
-	settle = time.Second
-	// clockSlack is how much later than asked, by the clocks of OBS's duration and ours, an output may seem to have begun before.
+	// overruleAge is the age that an event or a request must have before a poll may contradict it:
+	// answers and events overtake each other.
+	overruleAge = time.Second
+	// clockSlack is how much earlier than asked for an output may seem to have begun, by OBS's
+	// duration and our clock.
 	clockSlack = 5 * time.Second
 
-	startFailed = "the start failed; OBS tells no reason to its clients: look at OBS's own message"
-	startSilent = "OBS took the start and never began to stream; it may show a message of its own: look at OBS"
-	endedItself = "OBS stopped streaming by itself: it lost the connection and gave up, or its encoder failed"
-	obsGone     = "OBS was closed, crashed or was killed while it was streaming"
-	lostServer  = "OBS lost its connection to the streaming server and tries to reconnect"
-	sendsNought = "OBS is streaming, but sends nothing"
+	startFailed  = "the start failed; OBS does not tell its clients why: see the message in OBS's window"
+	startSilent  = "OBS accepted the start and never began to stream; its window may show why"
+	endedItself  = "OBS stopped streaming by itself: it lost the connection and gave up, or its encoder failed"
+	obsGone      = "OBS was closed, crashed or was killed while it was streaming"
+	lostServer   = "OBS lost its connection to the streaming server and tries to reconnect"
+	sendsNothing = "OBS is streaming, but sends nothing"
 )
 
-// output is what is known of OBS's stream output. It is a plain machine: the encoder guards it, and passes the time in.
+// output is what is known of OBS's stream output. It is plain state: the encoder locks it, and
+// passes the time in.
 type output struct {
 	stallAfter time.Duration
-	quiet      time.Duration // how long to listen after connecting before a silent, inactive output counts as stopped
-	remembers  bool          // a claim of an earlier life was looked for: what is on without one was started by others
+	quiet      time.Duration // after connecting, how long a silent, inactive output may not count as stopped
+	remembers  bool          // the file of starts was read: what is on and not in it was started by others
 
 	phase    phase
 	since    time.Time // when phase began
 	moved    time.Time // last event or request that says something about the phase
 	clear    time.Time // phaseStopped: from here on it is certain that no start is under way
-	closing  bool      // phaseStopped: said to be, but not seen to be inactive since
+	closing  bool      // phaseStopped: OBS has said so, and was not seen to be inactive since
 	deadline time.Time // phaseStarting: the end of startLimit
-	owner    claim     // our start that is on, or was on last; the zero claim when others made the last start
+	owner    started   // our start that is on, or was on last; zero when others made the last start
 	failure  string    // phaseStopped: why it ended by itself
-	byHand   bool      // the last change was not asked for by us
-	asked    bool      // the end that comes is ours
+	byHand   bool      // we did not ask for the last change
+	asked    bool      // we asked for the end that comes
 	stopDue  bool      // a stop came while it was starting: send StopStream once it is live
-	exiting  bool      // ExitStarted was seen in this life of OBS
+	exiting  bool      // this OBS has said ExitStarted
 
-	rendered int64     // frames rendered since OBS's start, from which a new process is known
-	counted  time.Time // when rendered was told
+	rendered int64     // frames rendered since OBS's start, by which a new process is told apart
+	counted  time.Time // when rendered was read
 	meter    meter
 }
 
@@ -70,25 +74,32 @@ func (o *output) move(to phase, now time.Time) {
 	}
 }
 
+// newRun forgets what was known of the run before.
+func (o *output) newRun(owner started, byHand bool) {
+	o.owner, o.byHand = owner, byHand
+	o.failure, o.asked, o.stopDue = "", false, false
+}
+
 func (o *output) on() bool { return o.phase == phaseLive || o.phase == phaseReconnecting }
 
-// certain reports whether a stopped output can be started, and a stop be called done. It cannot shortly after connecting, when an output that
-// is not active may be in the middle of a start by somebody else: a second StartStream then crashes OBS (seen with 29, open for 32). And it
-// cannot for some milliseconds after STOPPED, when OBS is still taking the output down: it answers a StartStream then with success, and
-// drops it (seen with 29).
+// certain reports whether a stopped output can be started, and a stop be called done. Neither is so
+// shortly after connecting: an output that is not active may be in the middle of a start by
+// somebody else, and a second StartStream then crashes OBS (seen with 29, open for 32). Nor for
+// some milliseconds after STOPPED, while OBS takes the output down: it answers a StartStream then
+// with success, and drops it (seen with 29).
 func (o *output) certain(now time.Time) bool {
 	return o.phase == phaseStopped && !o.closing && !now.Before(o.clear)
 }
 
 // startAsked is called before StartStream is sent.
-func (o *output) startAsked(c claim, now time.Time) {
-	o.owner, o.failure, o.byHand, o.asked, o.stopDue = c, "", false, false, false
+func (o *output) startAsked(by started, now time.Time) {
+	o.newRun(by, false)
 	o.meter = meter{}
 	o.move(phaseStarting, now)
 	o.deadline = now.Add(startLimit)
 }
 
-// startRefused takes startAsked back, when OBS has said that it did not start.
+// startRefused undoes startAsked: OBS has said that it did not start.
 func (o *output) startRefused(now time.Time) { o.end("", now) }
 
 // stopAsked is called before StopStream is sent to an output that is on.
@@ -97,7 +108,8 @@ func (o *output) stopAsked(now time.Time) {
 	o.move(phaseStopping, now)
 }
 
-// stopRefused takes stopAsked back. gone says that OBS sees nothing to stop, which is also what it says while it is starting.
+// stopRefused undoes stopAsked. gone says that OBS sees nothing to stop, which it also says while
+// it is starting.
 func (o *output) stopRefused(gone bool, now time.Time) {
 	switch {
 	case o.phase != phaseStopping: // an event was quicker
@@ -113,10 +125,10 @@ func (o *output) stopRefused(gone bool, now time.Time) {
 // stopLater remembers a stop that OBS would not take while it is starting.
 func (o *output) stopLater() { o.asked, o.stopDue = true, true }
 
-// take makes what is on the run of c, because c wants it on.
-func (o *output) take(c claim) {
-	c.At = cmp.Or(o.owner.At, c.At)
-	o.owner, o.byHand, o.asked, o.stopDue = c, false, false, false
+// adopt makes what is on the run of by.
+func (o *output) adopt(by started) {
+	by.At = cmp.Or(o.owner.At, by.At)
+	o.owner, o.byHand, o.asked, o.stopDue = by, false, false, false
 }
 
 // event follows one StreamStateChanged.
@@ -124,7 +136,7 @@ func (o *output) event(state string, now time.Time) {
 	switch state {
 	case "OBS_WEBSOCKET_OUTPUT_STARTING":
 		if o.phase != phaseStarting {
-			o.owner, o.failure, o.byHand, o.asked, o.stopDue = claim{}, "", true, false, false
+			o.newRun(started{}, true)
 			o.meter = meter{}
 		}
 		o.move(phaseStarting, now)
@@ -144,15 +156,15 @@ func (o *output) event(state string, now time.Time) {
 	}
 }
 
-// begun is a start's success, or a start of others that was not seen coming.
+// begun follows the success of a start, or a start by others that no event announced.
 func (o *output) begun(now time.Time) {
 	if o.phase == phaseStopped || o.phase == phaseUnseen {
-		o.owner, o.failure, o.byHand, o.asked = claim{}, "", true, false
+		o.newRun(started{}, true)
 	}
 	o.move(phaseLive, now)
 }
 
-// stopped is an end. OBS says STOPPING before it only when somebody wanted the end.
+// stopped follows an end. OBS says STOPPING before it only when somebody asked for the end.
 func (o *output) stopped(now time.Time) {
 	switch {
 	case o.asked || o.phase == phaseStopping || o.phase == phaseStopped:
@@ -172,7 +184,8 @@ func (o *output) end(failure string, now time.Time) {
 	o.move(phaseStopped, now)
 }
 
-// state is the phase in the words of all encoders, and since when. A loss of the connection is told at once, and is a stall once it lasts.
+// state is the phase in the words of all encoders, and since when. OBS's loss of its server is
+// shown at once, and is a stall once it lasts.
 func (o *output) state(now time.Time) (s encoders.State, since time.Time, why string) {
 	switch o.phase {
 	case phaseStopped:
@@ -191,7 +204,7 @@ func (o *output) state(now time.Time) (s encoders.State, since time.Time, why st
 		return encoders.StatePublishing, o.since, lostServer
 	case phaseLive:
 		if stalled := o.meter.advanced.Add(o.stallAfter); !now.Before(stalled) {
-			return encoders.StateStalled, stalled, sendsNought
+			return encoders.StateStalled, stalled, sendsNothing
 		}
 		return encoders.StatePublishing, o.since, ""
 	}

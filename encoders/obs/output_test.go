@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// TestOutput tells stories of OBS's output. A word is an event, a poll or something asked; +n lets n seconds pass. Behind the arrow is what
-// the output is then.
+// TestOutput follows OBS's output. A word is an event, a poll or a request; +n lets n seconds pass.
+// After the arrow stands what the output is then.
 func TestOutput(t *testing.T) {
 	for story, want := range map[string]string{
 		"ask STARTING":                                  "starting",
@@ -21,7 +21,7 @@ func TestOutput(t *testing.T) {
 		"ask STARTED idle":                              "publishing", // the answer is older than the event
 		"ask STARTED +2 idle":                           "failed: " + endedItself,
 		"ask STARTED +5 sent +9 sent":                   "publishing",
-		"ask STARTED +5 sent +10 active":                "stalled: " + sendsNought,
+		"ask STARTED +5 sent +10 active":                "stalled: " + sendsNothing,
 		"ask STARTED RECONNECTING +9":                   "publishing: " + lostServer,
 		"ask STARTED RECONNECTING +6 RECONNECTING +6":   "stalled: " + lostServer, // OBS repeats it with each try
 		"ask STARTED RECONNECTING +11 RECONNECTED":      "publishing",
@@ -46,22 +46,22 @@ func TestOutput(t *testing.T) {
 		now := time.Now()
 		bytes := int64(0)
 		for _, word := range strings.Fields(story) {
-			poll := look{asked: now.Add(-time.Millisecond)}
+			poll := reading{asked: now.Add(-time.Millisecond)}
 			switch word {
 			case "ask":
-				o.startAsked(claim{Stream: "a/b", Run: "r"}, now)
+				o.startAsked(started{Stream: "a/b", Run: "r"}, now)
 			case "stop":
 				o.stopAsked(now)
 			case "later":
 				o.stopLater()
 			case "idle":
-				o.looked(poll, now)
+				o.polled(poll, now)
 			case "sent":
 				bytes += 1000
 				fallthrough
 			case "active":
 				poll.stream.Active, poll.stream.Bytes = true, bytes
-				o.looked(poll, now)
+				o.polled(poll, now)
 			default:
 				if d, is := strings.CutPrefix(word, "+"); is {
 					wait, err := time.ParseDuration(d + "s")
@@ -91,7 +91,7 @@ func TestOutput(t *testing.T) {
 func TestCertainty(t *testing.T) {
 	now := time.Now()
 	o := output{quiet: 2 * time.Second, phase: phaseUnseen}
-	o.returned(look{asked: now}, now)
+	o.reconnected(reading{asked: now}, now)
 	if o.certain(now) || o.certain(now.Add(time.Second)) || !o.certain(now.Add(2*time.Second)) {
 		t.Error("after connecting, an inactive output counts as stopped once it was quiet for 2 s, and not before")
 	}
@@ -99,7 +99,7 @@ func TestCertainty(t *testing.T) {
 	if now = now.Add(time.Minute); o.certain(now) {
 		t.Error("after STOPPED, the output counts as stopped before it was seen inactive")
 	}
-	o.looked(look{asked: now}, now)
+	o.polled(reading{asked: now}, now)
 	if !o.certain(now) {
 		t.Error("seen inactive after STOPPED, the output does not count as stopped")
 	}

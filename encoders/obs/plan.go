@@ -16,7 +16,7 @@ func (e *Encoder) Plan(job encoders.Job) []string {
 	}
 	steps := []string{fmt.Sprintf("connect to %s (obs-websocket 5) %s", t.url(), with)}
 	for _, c := range e.settings.choices(job) {
-		steps = append(steps, fmt.Sprintf("%s: %s %q, unless it is the present one", c.set, c.what, c.name))
+		steps = append(steps, fmt.Sprintf("%s: %s %q, unless it is selected already", c.set, c.what, c.name))
 	}
 	wanted, err := e.settings.service(job)
 	switch {
@@ -25,7 +25,8 @@ func (e *Encoder) Plan(job encoders.Job) []string {
 	case wanted.isZero():
 		steps = append(steps, "leave the stream settings of obs as they are")
 	default:
-		steps = append(steps, fmt.Sprintf("SetStreamServiceSettings: %s, %s, key %s", wanted.kind, wanted.shown, secret.Mask))
+		steps = append(steps, fmt.Sprintf("SetStreamServiceSettings: %s, %s, key %s", wanted.kind, wanted.shown,
+			secret.Mask))
 	}
 	return append(steps, "StartStream, unless it is on")
 }

@@ -13,88 +13,113 @@ type streamStatus struct {
 	Congestion   float64 `json:"outputCongestion"`
 }
 
-// stats is the answer to GetStats, as far as it is of use.
+// stats is the part of the answer to GetStats that is used.
 type stats struct {
 	FPS      float64 `json:"activeFps"`
 	Rendered int64   `json:"renderTotalFrames"`
 }
 
-// look is one poll: both answers, and when they were asked for.
-type look struct {
+// reading is one poll: both answers, and when they were asked for.
+type reading struct {
 	stream streamStatus
 	stats  stats
 	asked  time.Time
 }
 
-// looked takes a poll in. Events are believed first; a poll corrects them when they are older than settle, which is when one was missed.
-func (o *output) looked(l look, now time.Time) {
-	st := l.stream
-	settled := l.asked.Sub(o.moved) >= settle
-	o.rendered, o.counted = l.stats.Rendered, l.asked
-	switch {
-	case o.phase == phaseStarting && st.Active && l.asked.After(o.moved):
-		o.begun(now)
-	case o.phase == phaseStarting && !st.Active && !now.Before(o.deadline):
-		failure := startSilent
-		if o.asked {
-			failure = ""
+// polled follows one poll. Events are believed first. A poll overrules only events and requests
+// that are older than overruleAge: then one was missed.
+func (o *output) polled(r reading, now time.Time) {
+	active, newer, overrules := r.stream.Active, r.asked.After(o.moved), r.asked.Sub(o.moved) >= overruleAge
+	o.rendered, o.counted = r.stats.Rendered, r.asked
+	switch o.phase {
+	case phaseStarting:
+		switch {
+		case active && newer:
+			o.begun(now)
+		case !active && !now.Before(o.deadline):
+			o.startExpired(now)
 		}
-		o.end(failure, now)
-	case o.phase == phaseStopped && !st.Active && l.asked.After(o.moved):
-		o.closing = false
-	case o.phase == phaseStopped && st.Active && settled:
-		o.begun(now)
-	case (o.on() || o.phase == phaseStopping) && !st.Active && settled:
-		o.stopped(now)
-	case o.phase == phaseLive && st.Reconnecting && settled:
-		o.move(phaseReconnecting, now)
-	case o.phase == phaseReconnecting && st.Active && !st.Reconnecting && settled:
-		o.move(phaseLive, now)
+	case phaseStopped:
+		switch {
+		case active && overrules:
+			o.begun(now)
+		case !active && newer:
+			o.closing = false
+		}
+	case phaseLive, phaseReconnecting, phaseStopping:
+		if overrules {
+			o.overrule(r.stream, now)
+		}
 	}
-	o.meter.measure(l, o.phase == phaseLive && !st.Reconnecting, now)
+	o.meter.measure(r, o.phase == phaseLive && !r.stream.Reconnecting, now)
 }
 
-// returned takes in the first poll of a new connection. What changed meanwhile was not asked for by us.
-func (o *output) returned(l look, now time.Time) {
-	st := l.stream
-	fresh := o.isFresh(l)
-	before := o.phase
-	if fresh && before == phaseStarting {
-		before = phaseLive // whatever was under way died with the old process
+// overrule corrects the phase of an output that was on.
+func (o *output) overrule(st streamStatus, now time.Time) {
+	switch {
+	case !st.Active:
+		o.stopped(now)
+	case o.phase == phaseLive && st.Reconnecting:
+		o.move(phaseReconnecting, now)
+	case o.phase == phaseReconnecting && !st.Reconnecting:
+		o.move(phaseLive, now)
 	}
-	o.exiting, o.rendered, o.counted = false, l.stats.Rendered, l.asked
+}
+
+// startExpired ends a start of which OBS has told nothing until the deadline.
+func (o *output) startExpired(now time.Time) {
+	failure := startSilent
+	if o.asked {
+		failure = ""
+	}
+	o.end(failure, now)
+}
+
+// reconnected follows the first poll of a new connection. We did not ask for what changed
+// meanwhile.
+func (o *output) reconnected(r reading, now time.Time) {
+	st := r.stream
+	restarted := o.wasRestarted(r)
+	before := o.phase
+	if restarted && before == phaseStarting {
+		before = phaseLive // the start ended with the old process
+	}
+	o.exiting, o.rendered, o.counted = false, r.stats.Rendered, r.asked
 	switch {
 	case !st.Active && before == phaseStarting && now.Before(o.deadline):
-		o.moved = now // still starting, for all we know
+		o.moved = now // it may still be starting
 	case !st.Active:
-		o.endedUnseen(before, fresh, now)
+		o.endedUnseen(before, restarted, now)
 		o.clear = now.Add(o.quiet)
 	default:
-		o.onUnseen(before, fresh, now.Add(-time.Duration(st.DurationMS)*time.Millisecond), now)
+		o.beganUnseen(before, restarted, now.Add(-time.Duration(st.DurationMS)*time.Millisecond), now)
 		if st.Reconnecting {
 			o.move(phaseReconnecting, now)
 		}
 	}
 	o.meter = meter{}
-	o.meter.measure(l, false, now)
+	o.meter.measure(r, false, now)
 	o.meter.advanced = now
 }
 
-// isFresh reports whether this OBS is another process than the one before. OBS counts the frames it renders, also those it should have; a
-// process that has begun since has at most those of the time since, and the old one all of its earlier ones besides. A second's worth is left
-// for clocks and rounding.
-func (o *output) isFresh(l look) bool {
-	since := l.stats.FPS * (l.asked.Sub(o.counted).Seconds() - 1)
-	return o.exiting || l.stats.Rendered < o.rendered || o.rendered > 0 && float64(l.stats.Rendered) < since+float64(o.rendered)/2
+// wasRestarted reports whether this OBS is another process than the one before. OBS counts the
+// frames that it renders or should have rendered. A process that has begun since the last poll has
+// at most those of the time since, and the old process has all its earlier ones as well. One second
+// is left for clocks and rounding.
+func (o *output) wasRestarted(r reading) bool {
+	since := r.stats.FPS * (r.asked.Sub(o.counted).Seconds() - 1)
+	return o.exiting || r.stats.Rendered < o.rendered ||
+		o.rendered > 0 && float64(r.stats.Rendered) < since+float64(o.rendered)/2
 }
 
-// endedUnseen: it is off now.
-func (o *output) endedUnseen(before phase, fresh bool, now time.Time) {
+// endedUnseen follows an output that is off, and was in the phase before when the connection was
+// lost.
+func (o *output) endedUnseen(before phase, restarted bool, now time.Time) {
 	wasOn := before == phaseLive || before == phaseReconnecting
 	switch {
 	case o.asked || before == phaseStopping:
 		o.end("", now)
-	case wasOn && fresh:
+	case wasOn && restarted:
 		o.end(obsGone, now)
 	case before == phaseReconnecting, before == phaseStarting:
 		o.end(endedItself, now)
@@ -104,15 +129,16 @@ func (o *output) endedUnseen(before phase, fresh bool, now time.Time) {
 	}
 }
 
-// onUnseen: it is on now, since about begun.
-func (o *output) onUnseen(before phase, fresh bool, begun, now time.Time) {
+// beganUnseen follows an output that is on, since about begun, and was in the phase before when the
+// connection was lost.
+func (o *output) beganUnseen(before phase, restarted bool, begun, now time.Time) {
 	switch {
 	case before == phaseUnseen && o.owner.Stream != "" && begun.After(o.owner.At.Add(-clockSlack)):
-		// our start of an earlier life
+		// the start that the file remembers
 	case before == phaseUnseen:
-		o.owner, o.byHand = claim{}, o.remembers
-	case before == phaseStopped || fresh:
-		o.owner, o.failure, o.byHand, o.asked, o.stopDue = claim{}, "", true, false, false
+		o.owner, o.byHand = started{}, o.remembers
+	case before == phaseStopped || restarted:
+		o.newRun(started{}, true)
 	case before == phaseStopping:
 		o.stopDue = o.asked // that stop was lost: it is sent again
 	}

@@ -9,7 +9,8 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// prepare chooses profile, scene collection and scene, and sets the service, in that order: each may bring its own of what follows.
+// prepare selects profile, scene collection and scene, and sets the service, in that order: each
+// may change those that follow.
 func (e *Encoder) prepare(ctx context.Context, sess *session, job encoders.Job, wanted service) error {
 	for _, c := range e.settings.choices(job) {
 		if err := e.choose(ctx, sess, c); err != nil {
@@ -20,7 +21,7 @@ func (e *Encoder) prepare(ctx context.Context, sess *session, job encoders.Job, 
 		return nil
 	}
 	e.mu.Lock()
-	v := e.version
+	v := e.link.version
 	e.mu.Unlock()
 	if err := wanted.fits(v); err != nil {
 		return err
@@ -34,15 +35,16 @@ type choice struct {
 	name  string
 	set   string // request
 	field string // of the request
-	list  string // request that tells the present one and all there are
-	heavy bool   // OBS is busy with it for a while, and must not be asked anything meanwhile
+	list  string // request that lists all, and which of them is selected
+	heavy bool   // it takes OBS a while, and OBS must not be asked anything meanwhile
 }
 
-// choices are what the settings want selected, in order.
+// choices lists what the settings want selected, in order.
 func (s Settings) choices(job encoders.Job) []choice {
 	all := []choice{
 		{"profile", job.Fill(s.Profile), "SetCurrentProfile", "profileName", "GetProfileList", true},
-		{"scene collection", job.Fill(s.SceneCollection), "SetCurrentSceneCollection", "sceneCollectionName", "GetSceneCollectionList", true},
+		{"scene collection", job.Fill(s.SceneCollection), "SetCurrentSceneCollection", "sceneCollectionName",
+			"GetSceneCollectionList", true},
 		{"scene", job.Fill(s.Scene), "SetCurrentProgramScene", "sceneName", "GetSceneList", false},
 	}
 	return slices.DeleteFunc(all, func(c choice) bool { return c.name == "" })
@@ -74,7 +76,7 @@ func (l listed) all() []string {
 func (e *Encoder) choose(ctx context.Context, sess *session, c choice) error {
 	now, err := e.listed(ctx, sess, c)
 	if err != nil {
-		return fmt.Errorf("see the %s of obs: %w", c.what, err)
+		return fmt.Errorf("read the %s of obs: %w", c.what, err)
 	}
 	if now.current() == c.name {
 		return nil
@@ -87,10 +89,10 @@ func (e *Encoder) choose(ctx context.Context, sess *session, c choice) error {
 	}
 	for now.current() != c.name {
 		if err := e.pause(ctx, sess.done, time.Now().Add(e.limits.retry)); err != nil {
-			return fmt.Errorf("obs does not come to have the %s %q: %w", c.what, c.name, err)
+			return fmt.Errorf("obs does not change its %s to %q: %w", c.what, c.name, err)
 		}
 		if now, err = e.listed(ctx, sess, c); err != nil {
-			return fmt.Errorf("see the %s of obs: %w", c.what, err)
+			return fmt.Errorf("read the %s of obs: %w", c.what, err)
 		}
 	}
 	return nil
@@ -102,11 +104,12 @@ func (e *Encoder) listed(ctx context.Context, sess *session, c choice) (listed, 
 	return l, err
 }
 
-// change sends the request, and waits for OBS to be done with it: it answers after the change, and tells its end as an event.
+// change sends the request and waits for its answer, which OBS sends after the change, as it does
+// the event of its end.
 func (e *Encoder) change(ctx context.Context, sess *session, c choice) error {
 	if c.heavy {
-		e.hold(1)
-		defer e.hold(-1)
+		e.changing(1)
+		defer e.changing(-1)
 	}
 	for {
 		err := sess.do(ctx, e.limits.change, c.set, map[string]string{c.field: c.name}, nil)

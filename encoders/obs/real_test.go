@@ -17,7 +17,8 @@ import (
 
 const realKey = "lobby?token=" + encodertest.Canary
 
-// TestReal drives a real OBS. Its parts share one, in order; each leaves it off. OBS must live through all of them.
+// TestReal drives a real OBS. Its parts share one, in order; each leaves it off. OBS must live
+// through all of them.
 func TestReal(t *testing.T) {
 	t.Parallel()
 	in := newIngest(t)
@@ -136,7 +137,8 @@ func realIngestLost(t *testing.T, o *obstest.OBS, in *ingest) {
 	r.awaitFeeds(in, 1)
 	in.drop()
 	r.awaitStatus("reconnecting", func(s encoders.Status) bool { return s.Error == lostServer })
-	r.awaitStatus("publishing again", func(s encoders.Status) bool { return s.State == encoders.StatePublishing && s.Error == "" })
+	r.awaitStatus("publishing again",
+		func(s encoders.Status) bool { return s.State == encoders.StatePublishing && s.Error == "" })
 	r.awaitFeeds(in, 1)
 	in.server.Mute(true)
 	in.drop()
@@ -155,7 +157,8 @@ func realIngestLost(t *testing.T, o *obstest.OBS, in *ingest) {
 
 func realWrongPassword(t *testing.T, o *obstest.OBS, _ *ingest) {
 	r := realRig(t, o, func(s *Settings) { s.Password = secret.New("not-that-one") })
-	if err := r.Start(r.within(patience), r.job); !encoders.IsPermanent(err) || !strings.HasSuffix(err.Error(), "refuses the password") {
+	if err := r.Start(r.within(patience), r.job); !encoders.IsPermanent(err) ||
+		!strings.HasSuffix(err.Error(), "refuses the password") {
 		t.Errorf("start: %v; want a permanent refusal of the password", err)
 	}
 	if found := r.Check(r.within(patience), r.job); len(found) != 1 || found[0].Hint != hintPassword {
@@ -178,7 +181,7 @@ func realFrozen(t *testing.T, o *obstest.OBS, in *ingest) {
 	}
 	o.Thaw()
 	if s := r.awaitState(encoders.StatePublishing); s.Run != r.job.Run || s.ByHand {
-		t.Errorf("after the frost it is %+v", s)
+		t.Errorf("after the thaw it is %+v", s)
 	}
 	r.stop()
 	r.awaitFeeds(in, 0)
@@ -191,13 +194,15 @@ func realCheck(t *testing.T, o *obstest.OBS, _ *ingest) {
 	for _, f := range found {
 		levels = append(levels, f.Level)
 	}
-	if diff := cmp.Diff([]encoders.Level{encoders.OK, encoders.OK, encoders.OK, encoders.Bad, encoders.OK}, levels); diff != "" {
+	if diff := cmp.Diff([]encoders.Level{encoders.OK, encoders.OK, encoders.OK, encoders.Bad, encoders.OK},
+		levels); diff != "" {
 		t.Errorf("the check finds %+v\n%s", found, diff)
 	}
 	if strings.Contains(fmt.Sprint(found), encodertest.Canary) {
 		t.Error("the check shows the key that OBS has")
 	}
-	if err := r.Start(r.within(patience), r.job); !encoders.IsPermanent(err) || !strings.Contains(err.Error(), `no scene "nowhere"`) {
+	if err := r.Start(r.within(patience), r.job); !encoders.IsPermanent(err) ||
+		!strings.Contains(err.Error(), `no scene "nowhere"`) {
 		t.Errorf("start with a scene that is not there: %v", err)
 	}
 }
@@ -251,7 +256,7 @@ func realSetService(t *testing.T, o *obstest.OBS, in *ingest) {
 	r.stop()
 	r.awaitFeeds(in, 0)
 	r.job.Publish = secret.New("https://127.0.0.1/api/whip/lobby?token=" + encodertest.Canary)
-	if err := r.Start(r.within(patience), r.job); r.version.major() < whipSince && !encoders.IsPermanent(err) {
-		t.Errorf("start over WHIP with OBS %s: %v; want a permanent error", r.version.OBS, err)
+	if err := r.Start(r.within(patience), r.job); r.link.version.major() < whipSince && !encoders.IsPermanent(err) {
+		t.Errorf("start over WHIP with OBS %s: %v; want a permanent error", r.link.version.OBS, err)
 	}
 }

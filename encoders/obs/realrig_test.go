@@ -10,7 +10,8 @@ import (
 	"github.com/oncue/oncue/encoders/obs/obstest"
 )
 
-// realRig is an encoder for a real OBS. Its times are the driver's own but for those that would only make the test wait.
+// realRig is an encoder for a real OBS. Its times are the driver's own but for those that would
+// only make the test wait.
 func realRig(t *testing.T, o *obstest.OBS, change func(*Settings)) *rig {
 	t.Helper()
 	s := Defaults()
@@ -19,7 +20,7 @@ func realRig(t *testing.T, o *obstest.OBS, change func(*Settings)) *rig {
 		change(&s)
 	}
 	l := defaultLimits()
-	l.dial, l.request, l.look = 2*time.Second, 2*time.Second, time.Second
+	l.dial, l.request, l.status = 2*time.Second, 2*time.Second, time.Second
 	l.pollOff, l.quiet, l.backoffMax = 2*time.Second, 500*time.Millisecond, 2*time.Second
 	return newRig(t, s, l)
 }
@@ -28,7 +29,8 @@ func realRig(t *testing.T, o *obstest.OBS, change func(*Settings)) *rig {
 func (r *rig) awaitMeasured() encoders.Status {
 	r.t.Helper()
 	return r.awaitStatus("measured", func(s encoders.Status) bool {
-		return s.Health != nil && s.Health.BitrateBPS != nil && *s.Health.BitrateBPS > 0 && *s.Health.Frames > 0 && *s.Health.Bytes > 0
+		return s.Health != nil && s.Health.BitrateBPS != nil && *s.Health.BitrateBPS > 0 && *s.Health.Frames > 0 &&
+			*s.Health.Bytes > 0
 	})
 }
 
@@ -50,7 +52,7 @@ func (s *session) press(t *testing.T, kind string) {
 	}
 }
 
-// pressOnce is an operator who comes for one button.
+// pressOnce connects an operator who presses one button.
 func pressOnce(t *testing.T, o *obstest.OBS, kind string) {
 	t.Helper()
 	s, err := dial(context.Background(), target{address: o.Address, password: o.Password}, patience, func(event) {})
@@ -77,7 +79,8 @@ func switchOff(t *testing.T, o *obstest.OBS) {
 	})
 }
 
-// TestRealGivesUp is about starts and streams that OBS ends by itself. OBS waits 32 s for a server that accepts and never answers.
+// TestRealGivesUp is about starts and streams that OBS ends by itself. OBS waits 32 s for a server
+// that accepts and never answers.
 func TestRealGivesUp(t *testing.T) {
 	t.Parallel()
 	in := newIngest(t)

@@ -22,8 +22,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // fast are limits for a server on the same machine.
 func fast() limits {
 	l := defaultLimits()
-	l.dial, l.request, l.look = time.Second, time.Second, 500*time.Millisecond
-	l.pollOn, l.pollOff, l.pollUnsure, l.retry = 50*time.Millisecond, 200*time.Millisecond, 10*time.Millisecond, 10*time.Millisecond
+	l.dial, l.request, l.status = time.Second, time.Second, 500*time.Millisecond
+	l.pollOn, l.pollOff, l.pollUnsure, l.retry = 50*time.Millisecond, 200*time.Millisecond, 10*time.Millisecond,
+		10*time.Millisecond
 	l.quiet = 50 * time.Millisecond
 	l.backoffMin, l.backoffMax, l.backoffAuth = 20*time.Millisecond, 100*time.Millisecond, time.Second
 	return l
@@ -63,7 +64,9 @@ func newRig(t *testing.T, s Settings, l limits) *rig {
 func newRigIn(t *testing.T, dir string, s Settings, l limits) *rig {
 	t.Helper()
 	log := &journal{}
-	e, err := newEncoder(s, encoders.Env{Name: "studio", Dir: dir, Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))}, l)
+	e, err := newEncoder(s,
+		encoders.Env{Name: "studio", Dir: dir,
+			Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))}, l)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +147,7 @@ func (r *rig) awaitStatus(what string, ok func(encoders.Status) bool) encoders.S
 	return last
 }
 
-// await waits for what a test can only look at.
+// await waits until a condition holds.
 func await(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)

@@ -12,7 +12,8 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// service is where OBS streams to, in OBS's words. The zero service leaves OBS's own settings alone.
+// service is where OBS streams to, in OBS's words. The zero service leaves OBS's own settings
+// alone.
 type service struct {
 	kind    string            // streamServiceType
 	shown   string            // where to, without secrets
@@ -26,7 +27,7 @@ const (
 	whipSince     = 30
 )
 
-// service reads Job.Publish, when it is to be put into OBS. Its errors do not show it.
+// service reads Job.Publish, if it is to be put into OBS. Its errors do not show it.
 func (s Settings) service(job encoders.Job) (service, error) {
 	if !s.SetService {
 		return service{}, nil
@@ -46,12 +47,14 @@ func (s Settings) service(job encoders.Job) (service, error) {
 	case "https", "http", "whip", "whips":
 		return whipService(u), nil
 	default:
-		return service{}, fmt.Errorf("the publish URL begins with %s:, which OBS cannot stream to; use rtmp, rtmps, srt, or https for WHIP", scheme)
+		return service{}, fmt.Errorf("the publish URL begins with %s:, which OBS cannot stream to; "+
+			"use rtmp, rtmps, srt, or https for WHIP", scheme)
 	}
 }
 
-// rtmpService splits the URL as encoders have it: server is the part up to the application (/v2/pub), key all that follows. Stream names may
-// hold slashes, so the platform's application is looked for first.
+// rtmpService splits the URL as OBS wants it: server is the part up to the application (/v2/pub),
+// key all that follows. Stream names may hold slashes, so it looks for the platform's application
+// first.
 func rtmpService(text string, u *url.URL) service {
 	bare, query, hasQuery := strings.Cut(text, "?")
 	at := strings.LastIndexByte(bare, '/')
@@ -59,7 +62,7 @@ func rtmpService(text string, u *url.URL) service {
 		at = app + len("/v2/pub")
 	}
 	server, key := bare, ""
-	if at > len(u.Scheme)+2 { // behind "scheme://"
+	if at > len(u.Scheme)+2 { // after "scheme://"
 		server, key = bare[:at], bare[at+1:]
 	}
 	if hasQuery {
@@ -82,8 +85,8 @@ func afterHost(text string) string {
 	return "/" + path
 }
 
-// srtService gives the stream id as the key. In the server's URL, OBS would take it without undoing the percent-encoding, which cannot hold
-// every id (seen with OBS 29).
+// srtService gives the stream id as the key. In the server's URL, OBS would use it without undoing
+// the percent-encoding (seen with OBS 29).
 func srtService(u *url.URL) service {
 	server := *u
 	key := ""
@@ -102,7 +105,7 @@ func srtService(u *url.URL) service {
 	}
 }
 
-// decoded undoes one percent-encoding. What is none stays as it is.
+// decoded undoes one percent-encoding; other texts stay as they are.
 func decoded(s string) string {
 	if plain, err := url.PathUnescape(s); err == nil {
 		return plain
@@ -110,7 +113,8 @@ func decoded(s string) string {
 	return s
 }
 
-// whipService: the endpoint is the URL without its token parameter, which goes into the Authorization header.
+// whipService: the endpoint is the URL without its token parameter, which goes into the
+// Authorization header.
 func whipService(u *url.URL) service {
 	endpoint := *u
 	q := endpoint.Query()
@@ -131,15 +135,16 @@ func whipService(u *url.URL) service {
 
 func (s service) isZero() bool { return s.kind == "" }
 
-// fits says whether this OBS has such a service.
+// fits returns an error if this OBS has no such service.
 func (s service) fits(v version) error {
 	if s.kind == serviceWHIP && v.major() < whipSince {
-		return encoders.Permanent(fmt.Errorf("obs is version %s, and WHIP needs %d or newer: update OBS, or publish over RTMPS or SRT", v.OBS, whipSince))
+		return encoders.Permanent(fmt.Errorf("obs is version %s, and WHIP needs %d or newer: update OBS, "+
+			"or publish over RTMPS or SRT", v.OBS, whipSince))
 	}
 	return nil
 }
 
-// set puts the service into OBS, which must be stopped, and sees that it is there.
+// set puts the service into OBS, which must be stopped, and reads it back.
 func (s service) set(ctx context.Context, e *Encoder, sess *session) error {
 	data := map[string]any{"streamServiceType": s.kind, "streamServiceSettings": s.values}
 	if err := e.patiently(ctx, sess, "SetStreamServiceSettings", data, nil); err != nil {
@@ -169,7 +174,7 @@ func (s service) isSet(ctx context.Context, e *Encoder, sess *session) (bool, er
 	return true, nil
 }
 
-// readService asks OBS for its stream settings. They hold the key.
+// readService asks OBS for its stream settings. They include the key.
 func readService(ctx context.Context, e *Encoder, sess *session) (kind string, values map[string]any, err error) {
 	var answer struct {
 		Kind   string         `json:"streamServiceType"`
@@ -179,7 +184,7 @@ func readService(ctx context.Context, e *Encoder, sess *session) (kind string, v
 	return answer.Kind, answer.Values, withoutComment(err)
 }
 
-// withoutComment drops OBS's own words from a refusal that could repeat what it was given.
+// withoutComment removes OBS's own words from a refusal: they could repeat a key.
 func withoutComment(err error) error {
 	var r *requestError
 	if errors.As(err, &r) {

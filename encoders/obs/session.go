@@ -17,7 +17,8 @@ import (
 	"github.com/oncue/oncue/configs/secret"
 )
 
-// maxMessage bounds one message from OBS, bytes. The largest asked for here, a list of scenes, stays far below.
+// maxMessage bounds one message from OBS, bytes. The largest that is asked for, a list of scenes,
+// is far smaller.
 const maxMessage = 1 << 20
 
 // target is where OBS listens.
@@ -34,38 +35,44 @@ func (t target) url() string {
 	return "ws://" + t.address
 }
 
-// session is one open, identified websocket to OBS. Requests may run side by side, and none of them can block another or the reader.
+// session is one open, identified websocket to OBS. Requests may run at once, and none can block
+// another or the reader.
 type session struct {
-	address string
-	conn    *websocket.Conn
-	open    bool // OBS asked for no password
-	onEvent func(event)
-	cancel  context.CancelFunc
-	done    chan struct{} // closed when the reader has ended; err is set then
-	err     error
+	address     string
+	conn        *websocket.Conn
+	unprotected bool // OBS asked for no password
+	onEvent     func(event)
+	cancel      context.CancelFunc
+	done        chan struct{} // closed when the reader has ended; err is set then
+	err         error
 
 	mu      sync.Mutex
 	next    int
 	waiting map[string]chan response
 }
 
-// dial connects and identifies within the limit. onEvent is called from the reader for each event, one at a time, and must be quick.
+// dial connects and identifies within the limit. The reader calls onEvent for each event, one at a
+// time; onEvent must be quick.
 func dial(ctx context.Context, t target, limit time.Duration, onEvent func(event)) (*session, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var connected atomic.Bool
-	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-		c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
-		connected.Store(err == nil)
-		return c, err
-	}}
-	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	conn, resp, err := websocket.Dial(ctx, t.url(), &websocket.DialOptions{HTTPClient: client, Subprotocols: []string{"obswebsocket.json"}})
+	transport := &http.Transport{DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+			connected.Store(err == nil)
+			return c, err
+		}}
+	client := &http.Client{Transport: transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	conn, resp, err := websocket.Dial(ctx, t.url(),
+		&websocket.DialOptions{HTTPClient: client, Subprotocols: []string{"obswebsocket.json"}})
 	if err != nil {
 		return nil, dialError(t.address, connected.Load(), limit, resp, err)
 	}
 	conn.SetReadLimit(maxMessage)
-	s := &session{address: t.address, conn: conn, onEvent: onEvent, done: make(chan struct{}), waiting: map[string]chan response{}}
+	s := &session{address: t.address, conn: conn, onEvent: onEvent, done: make(chan struct{}),
+		waiting: map[string]chan response{}}
 	if err := s.identify(ctx, t.password); err != nil {
 		conn.CloseNow()
 		return nil, err
@@ -76,20 +83,21 @@ func dial(ctx context.Context, t target, limit time.Duration, onEvent func(event
 	return s, nil
 }
 
-// identify is the hand-shake: greeting, proof of the password, acceptance.
+// identify is the handshake: greeting, proof of the password, acceptance.
 func (s *session) identify(ctx context.Context, password secret.Value) error {
 	m, err := s.receive(ctx)
 	if err == nil && m.hello == nil {
 		err = errors.New("the first message is not a greeting")
 	}
 	if err != nil {
-		return &linkError{address: s.address, what: "does not greet as obs-websocket 5", hint: hintVersion, err: err}
+		return &linkError{address: s.address, what: "does not speak obs-websocket 5", hint: hintVersion, err: err}
 	}
-	s.open = m.hello.Authentication == nil
+	s.unprotected = m.hello.Authentication == nil
 	id := identify{RPCVersion: rpcVersion, EventSubscriptions: subscriptions}
 	if c := m.hello.Authentication; c != nil {
 		if !password.Set() {
-			return &linkError{address: s.address, what: "asks for a password, and none is configured", hint: hintPassword, refused: true}
+			return &linkError{address: s.address, what: "asks for a password, and none is configured",
+				hint: hintPassword, refused: true}
 		}
 		id.Authentication = c.answer(password)
 	}
@@ -103,7 +111,7 @@ func (s *session) identify(ctx context.Context, password secret.Value) error {
 	m, err = s.receive(ctx)
 	switch {
 	case err != nil && isTimeout(err):
-		return &linkError{address: s.address, what: "does not answer the hand-shake", hint: hintFrozen, err: err}
+		return &linkError{address: s.address, what: "does not answer the handshake", hint: hintFrozen, err: err}
 	case err != nil:
 		return closedError(s.address, err)
 	case m.identified == nil || m.identified.NegotiatedRPCVersion != rpcVersion:
@@ -120,7 +128,8 @@ func (s *session) receive(ctx context.Context) (message, error) {
 	return parse(data)
 }
 
-// read hands out responses and events until the connection ends. A message that cannot be understood ends it: what follows cannot be trusted.
+// read delivers responses and events until the connection ends. A message that is not understood
+// ends it: what follows cannot be trusted.
 func (s *session) read(ctx context.Context) {
 	defer close(s.done)
 	defer s.cancel()
@@ -133,7 +142,8 @@ func (s *session) read(ctx context.Context) {
 		}
 		m, err := parse(data)
 		if err != nil {
-			s.err = &linkError{address: s.address, what: "sends what is not understood: " + err.Error(), hint: hintVersion, err: err}
+			s.err = &linkError{address: s.address, what: "sends what is not understood: " + err.Error(),
+				hint: hintVersion, err: err}
 			return
 		}
 		switch {
@@ -155,13 +165,14 @@ func (s *session) deliver(r response) {
 	}
 }
 
-// close ends the connection and returns when the reader is gone.
+// close ends the connection and returns when the reader has ended.
 func (s *session) close() {
 	s.cancel()
 	<-s.done
 }
 
-// do sends one request and waits for its response at most limit. data and into may be nil. A refusal is a *requestError.
+// do sends one request and waits for its response, limit at most. data and into may be nil. A
+// refusal is a *requestError.
 func (s *session) do(ctx context.Context, limit time.Duration, kind string, data, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -180,7 +191,7 @@ func (s *session) do(ctx context.Context, limit time.Duration, kind string, data
 	if err != nil {
 		return fmt.Errorf("%s cannot be written as JSON", kind) // the cause could show a key
 	}
-	// A context that ends during a write breaks the websocket, so the caller's has no part in it.
+	// A context that ends during a write breaks the websocket, so the caller's is not used.
 	writing, done := context.WithTimeout(context.Background(), limit)
 	defer done()
 	if err := s.conn.Write(writing, websocket.MessageText, message); err != nil {

@@ -11,23 +11,28 @@ import (
 	"github.com/oncue/oncue/configs/secret"
 )
 
-// Settings says where OBS is and what is to be chosen in it before a start. Addr, Profile, SceneCollection and Scene may hold the
-// placeholders of [encoders.Job.Fill].
+// Settings says where OBS is and what is selected in it before a start. Addr, Profile,
+// SceneCollection and Scene may hold the placeholders of [encoders.Job.Fill].
 type Settings struct {
-	Addr            string        `yaml:"address" shown:"yes" doc:"host:port of OBS's websocket server (Tools > WebSocket Server Settings)"`
-	Password        secret.Value  `yaml:"password" doc:"of the websocket server; empty when it asks for none"`
-	TLS             bool          `yaml:"tls" doc:"speak wss, for a proxy in front of OBS; OBS itself has no TLS"`
-	SetService      bool          `yaml:"set_service" doc:"put server and key of the stream's publish into OBS before each start; else its own stream settings are left alone"`
-	Profile         string        `yaml:"profile" doc:"chosen before a start; empty = the present one"`
-	SceneCollection string        `yaml:"scene_collection" doc:"chosen before a start; empty = the present one"`
-	Scene           string        `yaml:"scene" doc:"chosen before a start; empty = the present one"`
-	StallTimeout    time.Duration `yaml:"stall_timeout" min:"1s" doc:"streaming without delivering for this long is a stall"`
+	// host:port of its websocket server
+	Addr     string       `yaml:"address" shown:"yes" doc:"host:port (in OBS: Tools > WebSocket Server Settings)"`
+	Password secret.Value `yaml:"password" doc:"of the websocket server; empty when it asks for none"`
+	TLS      bool         `yaml:"tls" doc:"speak wss, for a proxy in front of OBS; OBS itself has no TLS"`
+
+	SetService bool `yaml:"set_service" doc:"put publish into OBS before each start, else leave its stream settings"`
+
+	Profile         string `yaml:"profile" doc:"selected before a start; empty = leave it"`
+	SceneCollection string `yaml:"scene_collection" doc:"selected before a start; empty = leave it"`
+	Scene           string `yaml:"scene" doc:"selected before a start; empty = leave it"`
+
+	StallTimeout time.Duration `yaml:"stall_timeout" min:"1s" doc:"streaming without delivering for so long is a stall"`
 }
 
 // Defaults returns the settings of an OBS on this machine.
 func Defaults() Settings { return Settings{Addr: "127.0.0.1:4455", StallTimeout: 10 * time.Second} }
 
-// NeedsPublish reports whether a start needs a publishing URL: else OBS's own stream settings say where to publish.
+// NeedsPublish reports whether a start needs a publishing URL. Otherwise OBS's own settings say
+// where to publish.
 func (s Settings) NeedsPublish() bool { return s.SetService }
 
 // Validate reports every impossible value.

@@ -44,13 +44,14 @@ func TestSettings(t *testing.T) {
 }
 
 func TestPlan(t *testing.T) {
-	s := Settings{Addr: "10.0.0.{1}:4455", Password: secret.New(encodertest.Canary), SetService: true, Profile: "live", Scene: "{stream}", StallTimeout: time.Second}
+	s := Settings{Addr: "10.0.0.{1}:4455", Password: secret.New(encodertest.Canary), SetService: true, Profile: "live",
+		Scene: "{stream}", StallTimeout: time.Second}
 	r := newRig(t, s, fast())
 	r.job.Matches = []string{"7"}
 	want := []string{
 		"connect to ws://10.0.0.7:4455 (obs-websocket 5) with the password ********",
-		`SetCurrentProfile: profile "live", unless it is the present one`,
-		`SetCurrentProgramScene: scene "lobby", unless it is the present one`,
+		`SetCurrentProfile: profile "live", unless it is selected already`,
+		`SetCurrentProgramScene: scene "lobby", unless it is selected already`,
 		"SetStreamServiceSettings: rtmp_custom, rtmps://127.0.0.1:1/v2/pub, key ********",
 		"StartStream, unless it is on",
 	}
@@ -68,7 +69,8 @@ func TestCheck(t *testing.T) {
 		{Level: encoders.OK, What: "obs at " + server.Address + " answers (OBS 29.0.2, obs-websocket 5.1.0)"},
 		{Level: encoders.OK, What: `obs has the profile "other"`},
 		{Level: encoders.OK, What: `obs has the scene collection "other"`},
-		{Level: encoders.Warn, What: `scene "nowhere" cannot be looked for: its scene collection is not the one in use`},
+		{Level: encoders.Warn,
+			What: `scene "nowhere" cannot be checked: its scene collection is not the one in use`},
 		{Level: encoders.OK, What: "obs streams to rtmp://127.0.0.1 by its own settings"},
 	}
 	if diff := cmp.Diff(want, r.Check(r.within(patience), r.job)); diff != "" {
@@ -91,7 +93,8 @@ func TestCheck(t *testing.T) {
 func TestNoPassword(t *testing.T) {
 	server := obstest.NewServer(t, obstest.Settings{})
 	r := newRig(t, settingsFor(server), fast())
-	if found := r.Check(r.within(patience), r.job); len(found) != 3 || found[1].Level != encoders.Warn || found[1].Hint == "" {
+	if found := r.Check(r.within(patience), r.job); len(found) != 3 || found[1].Level != encoders.Warn ||
+		found[1].Hint == "" {
 		t.Errorf("an OBS that everyone can control: %+v", found)
 	}
 }

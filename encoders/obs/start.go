@@ -9,13 +9,14 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// Start makes OBS stream. It returns once OBS has taken the start, and never sends it a second one.
+// Start makes OBS stream. It returns once OBS has accepted the start, and never sends it a second
+// one.
 func (e *Encoder) Start(ctx context.Context, job encoders.Job) error {
 	wanted, err := e.settings.service(job)
 	if err != nil {
 		return encoders.Permanent(err)
 	}
-	release, err := e.takeTurn(ctx)
+	release, err := e.waitTurn(ctx)
 	if err != nil {
 		return err
 	}
@@ -35,7 +36,7 @@ func (e *Encoder) start(ctx context.Context, job encoders.Job, wanted service) e
 		return fmt.Errorf("start: %w", err)
 	}
 	for {
-		on, err := e.settled(ctx, sess)
+		on, err := e.awaitCertain(ctx, sess)
 		if err != nil {
 			return fmt.Errorf("start: %w", err)
 		}
@@ -48,22 +49,24 @@ func (e *Encoder) start(ctx context.Context, job encoders.Job, wanted service) e
 		if err := e.prepare(ctx, sess, job, wanted); err != nil {
 			return fmt.Errorf("start: %w", err)
 		}
-		taken, err := e.sendStart(ctx, sess, job)
-		if taken || err != nil {
+		accepted, err := e.sendStart(ctx, sess, job)
+		if accepted || err != nil {
 			return err
 		}
 	}
 }
 
-// probe makes sure that the connection is alive, and ends a dead one. A StartStream whose answer is lost keeps OBS from being started for all
-// of startLimit, because it may have arrived.
+// probe makes sure that the connection is alive, and ends a dead one. After a StartStream whose
+// answer is lost, OBS cannot be started for all of startLimit, because the request may have
+// arrived.
 func (e *Encoder) probe(ctx context.Context, sess *session) error {
-	asking, done := context.WithTimeout(ctx, e.limits.look)
+	asking, done := context.WithTimeout(ctx, e.limits.status)
 	defer done()
 	err := e.poll(asking, sess)
 	if err != nil && ctx.Err() == nil {
 		sess.close()
-		if err := e.await(ctx, func(time.Time) (bool, time.Time) { return e.sess != sess, time.Time{} }); err != nil {
+		replaced := func(time.Time) (bool, time.Time) { return e.link.sess != sess, time.Time{} }
+		if err := e.await(ctx, replaced); err != nil {
 			return err
 		}
 		return fmt.Errorf("%w: %w", errDead, err)
@@ -71,11 +74,11 @@ func (e *Encoder) probe(ctx context.Context, sess *session) error {
 	return err
 }
 
-// settled waits until it is certain what OBS does, and tells whether it is on or starting.
-func (e *Encoder) settled(ctx context.Context, sess *session) (on bool, err error) {
+// awaitCertain waits until it is certain what OBS does, and reports whether it is on or starting.
+func (e *Encoder) awaitCertain(ctx context.Context, sess *session) (on bool, err error) {
 	lost := false
 	err = e.await(ctx, func(now time.Time) (bool, time.Time) {
-		lost = e.sess != sess
+		lost = e.link.sess != sess
 		on = e.out.phase == phaseStarting || e.out.on()
 		return lost || on || e.out.certain(now), e.out.clear
 	})
@@ -100,39 +103,37 @@ func (e *Encoder) phase() phase {
 	return e.out.phase
 }
 
-// join makes what is on or starting this job's run, when it is this stream's, or may be adopted and goes where the job wants it.
+// join makes what is on or starting this job's run, if it is this stream's, or may be adopted and
+// publishes where the job wants it.
 func (e *Encoder) join(ctx context.Context, sess *session, job encoders.Job, wanted service) error {
 	e.mu.Lock()
 	owner := e.out.owner.Stream
 	e.mu.Unlock()
 	fits := owner == "" && job.Adopt
-	if fits && e.settings.SetService { // else its own settings say where to: nobody can tell more
+	if fits && e.settings.SetService { // else OBS's own settings say where to, and there is nothing to compare
 		var err error
 		if fits, err = wanted.isSet(ctx, e, sess); err != nil {
-			return fmt.Errorf("start: see where obs streams to already: %w", err)
+			return fmt.Errorf("start: read where obs already streams to: %w", err)
 		}
 	}
 	if owner != job.ID() && !fits {
 		return fmt.Errorf("obs at %s: %w", e.target.address, encoders.ErrBusy)
 	}
-	e.update(func(now time.Time) { e.out.take(claimOf(job, now)) })
+	e.update(func(now time.Time) { e.out.adopt(startedBy(job, now)) })
 	return nil
 }
 
-func claimOf(job encoders.Job, now time.Time) claim {
-	return claim{Stream: job.ID(), Run: job.Run, At: now.Round(0)}
-}
-
-// sendStart sends the one StartStream. It is not taken when somebody else was quicker. Without an answer OBS counts as starting until it tells.
-func (e *Encoder) sendStart(ctx context.Context, sess *session, job encoders.Job) (taken bool, err error) {
+// sendStart sends the one StartStream. It is not accepted when somebody else was quicker. Without
+// an answer OBS counts as starting until it says what it does.
+func (e *Encoder) sendStart(ctx context.Context, sess *session, job encoders.Job) (accepted bool, err error) {
 	if err := ctx.Err(); err != nil {
 		return false, fmt.Errorf("start: %w", err)
 	}
 	mine, seen := false, 0
 	e.update(func(now time.Time) {
-		mine, seen = e.sess == sess && e.out.certain(now), e.events
+		mine, seen = e.link.sess == sess && e.out.certain(now), e.link.events
 		if mine {
-			e.out.startAsked(claimOf(job, now), now)
+			e.out.startAsked(startedBy(job, now), now)
 		}
 	})
 	if !mine {
@@ -156,15 +157,16 @@ func (e *Encoder) sendStart(ctx context.Context, sess *session, job encoders.Job
 			e.update(func(now time.Time) { e.out.startRefused(now) })
 			return false, fmt.Errorf("start: obs at %s is not ready: %w", e.target.address, err)
 		}
-		if e.started(seen) {
+		if e.heardSince(seen) {
 			return true, nil
 		}
 	}
 }
 
-// started reports whether OBS has told of its output since seen: it is on its way, and must not be sent another start.
-func (e *Encoder) started(seen int) bool {
+// heardSince reports whether OBS has sent events of its output since seen. Then the start has
+// begun, and must not be sent again.
+func (e *Encoder) heardSince(seen int) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.events != seen
+	return e.link.events != seen
 }

@@ -18,7 +18,9 @@ import (
 func TestNotReady(t *testing.T) {
 	t.Parallel()
 	busy := []int{207, 207, 207}
-	server, r := played(t, obstest.Settings{Refuse: map[string][]int{"GetVersion": busy, "GetStreamStatus": busy, "StartStream": busy, "StopStream": busy}})
+	server, r := played(t,
+		obstest.Settings{Refuse: map[string][]int{"GetVersion": busy, "GetStreamStatus": busy, "StartStream": busy,
+			"StopStream": busy}})
 	r.start()
 	r.awaitState(encoders.StatePublishing)
 	r.stop()
@@ -77,7 +79,8 @@ func TestStopOutlivesItsContext(t *testing.T) {
 	if err := r.Stop(r.within(50*time.Millisecond), r.job); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("stop: %v; want it unconfirmed", err)
 	}
-	await(t, "the stop is sent once OBS is live", func() bool { return server.Requests("StopStream") > 0 && !server.Active() })
+	await(t, "the stop is sent once OBS is live",
+		func() bool { return server.Requests("StopStream") > 0 && !server.Active() })
 	if s := r.awaitState(encoders.StateStopped); s.ByHand {
 		t.Errorf("the remembered stop seems to be by hand: %+v", s)
 	}
@@ -93,7 +96,8 @@ func TestStartCancelsARememberedStop(t *testing.T) {
 	r.start()
 	r.awaitState(encoders.StatePublishing)
 	if server.Requests("StopStream") != 0 || server.Requests("StartStream") != 1 {
-		t.Errorf("%d times StopStream, %d times StartStream; want 0 and 1", server.Requests("StopStream"), server.Requests("StartStream"))
+		t.Errorf("%d times StopStream, %d times StartStream; want 0 and 1", server.Requests("StopStream"),
+			server.Requests("StartStream"))
 	}
 }
 
@@ -121,7 +125,8 @@ func TestAnswerToStartIsLost(t *testing.T) {
 	r.start()           // while it may be starting: it must not be sent again
 	server.Drop(0)
 	r.start()
-	if s := r.awaitState(encoders.StatePublishing); server.Requests("StartStream") != 1 || s.Run != r.job.Run || s.ByHand {
+	if s := r.awaitState(encoders.StatePublishing); server.Requests("StartStream") != 1 || s.Run != r.job.Run ||
+		s.ByHand {
 		t.Errorf("%d times StartStream; status %+v", server.Requests("StartStream"), s)
 	}
 }
@@ -135,12 +140,16 @@ func TestReconnecting(t *testing.T) {
 	r.start()
 	r.awaitState(encoders.StatePublishing)
 	server.LoseIngest()
-	r.awaitStatus("publishing with an error", func(s encoders.Status) bool { return s.State == encoders.StatePublishing && s.Error == lostServer })
-	r.awaitStatus("stalled", func(s encoders.Status) bool { return s.State == encoders.StateStalled && s.Error == lostServer })
+	r.awaitStatus("publishing with an error",
+		func(s encoders.Status) bool { return s.State == encoders.StatePublishing && s.Error == lostServer })
+	r.awaitStatus("stalled",
+		func(s encoders.Status) bool { return s.State == encoders.StateStalled && s.Error == lostServer })
 	server.ReturnIngest()
-	r.awaitStatus("publishing again", func(s encoders.Status) bool { return s.State == encoders.StatePublishing && s.Error == "" })
+	r.awaitStatus("publishing again",
+		func(s encoders.Status) bool { return s.State == encoders.StatePublishing && s.Error == "" })
 	server.Set(func(s *obstest.Settings) { s.Stuck = true })
-	r.awaitStatus("stalled", func(s encoders.Status) bool { return s.State == encoders.StateStalled && s.Error == sendsNought })
+	r.awaitStatus("stalled",
+		func(s encoders.Status) bool { return s.State == encoders.StateStalled && s.Error == sendsNothing })
 	r.stop()
 }
 
@@ -174,12 +183,13 @@ func TestControllerKilledWhileStarting(t *testing.T) {
 		t.Errorf("after the controller's restart it is %+v", s)
 	}
 	second.start()
-	if s := second.awaitState(encoders.StatePublishing); s.Run != second.job.Run || s.ByHand || server.Requests("StartStream") != 1 {
+	if s := second.awaitState(encoders.StatePublishing); s.Run != second.job.Run || s.ByHand ||
+		server.Requests("StartStream") != 1 {
 		t.Errorf("it is %+v, with %d times StartStream", s, server.Requests("StartStream"))
 	}
 }
 
-// TestListenStrangers connects to what is no OBS of today.
+// TestListenStrangers connects to servers that are not an OBS of today.
 
 func TestSetService(t *testing.T) {
 	t.Parallel()
@@ -195,12 +205,14 @@ func TestSetService(t *testing.T) {
 	r = newRig(t, s, fast())
 	r.job.Publish = secret.New("rtmps://h/v2/pub/lobby?token=" + encodertest.Canary)
 	server.Set(func(s *obstest.Settings) { s.Refuse = map[string][]int{"SetStreamServiceSettings": {207, 500}} })
-	if err := r.Start(r.within(patience), r.job); err == nil || !strings.Contains(err.Error(), "put the stream settings into obs") {
+	if err := r.Start(r.within(patience), r.job); err == nil ||
+		!strings.Contains(err.Error(), "put the stream settings into obs") {
 		t.Errorf("start: %v", err)
 	}
 	r.start()
 	want := map[string]any{"streamServiceType": "rtmp_custom",
-		"streamServiceSettings": map[string]any{"server": "rtmps://h/v2/pub", "key": "lobby?token=" + encodertest.Canary, "use_auth": false}}
+		"streamServiceSettings": map[string]any{"server": "rtmps://h/v2/pub",
+			"key": "lobby?token=" + encodertest.Canary, "use_auth": false}}
 	if diff := cmp.Diff(want, server.Service()); diff != "" {
 		t.Error(diff)
 	}

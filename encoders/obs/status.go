@@ -10,11 +10,13 @@ import (
 // healthEvery is how often Watch reports for measurements alone.
 const healthEvery = 2 * time.Second
 
-// Status asks OBS, unless it was asked within the last second. While there is no connection it does not wait for one, but for the very first
-// attempt.
+// Status asks OBS, unless it was asked within the last second. Without a connection it waits only
+// for the very first attempt to make one.
 func (e *Encoder) Status(ctx context.Context, job encoders.Job) (encoders.Status, error) {
-	e.open(job)
-	err := e.await(ctx, func(time.Time) (bool, time.Time) { return e.ready || e.linkErr != nil || e.tries > 0, time.Time{} })
+	e.connectOnce(job)
+	err := e.await(ctx, func(time.Time) (bool, time.Time) {
+		return e.link.ready || e.link.err != nil || e.link.ended > 0, time.Time{}
+	})
 	if err == errClosed {
 		return encoders.Status{State: encoders.StateUnknown, At: time.Now(), Error: errClosed.Error()}, nil
 	}
@@ -22,14 +24,14 @@ func (e *Encoder) Status(ctx context.Context, job encoders.Job) (encoders.Status
 		return encoders.Status{}, err
 	}
 	e.mu.Lock()
-	sess, due := e.sess, e.ready && time.Since(e.out.meter.at) > e.limits.pollOn
+	sess, due := e.link.sess, e.link.ready && time.Since(e.out.meter.at) > e.limits.pollOn
 	e.mu.Unlock()
 	if due {
-		asking, done := context.WithTimeout(ctx, e.limits.look)
+		asking, done := context.WithTimeout(ctx, e.limits.status)
 		defer done()
 		if err := e.poll(asking, sess); err != nil && ctx.Err() == nil {
 			if isTimeout(err) {
-				err = e.silent(e.limits.look, err)
+				err = e.silent(e.limits.status, err)
 			}
 			s := e.now()
 			if s.State != encoders.StateUnknown {
@@ -44,22 +46,22 @@ func (e *Encoder) Status(ctx context.Context, job encoders.Job) (encoders.Status
 	return e.now(), nil
 }
 
-// now is what is known.
+// now is the present status.
 func (e *Encoder) now() encoders.Status {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.status(time.Now())
 }
 
-// status is what is known, for those who hold mu.
+// status is now for callers that hold mu.
 func (e *Encoder) status(now time.Time) encoders.Status {
 	s := encoders.Status{At: now, Run: e.out.owner.Run, Stream: e.out.owner.Stream}
-	if !e.ready {
-		s.State, s.Since = encoders.StateUnknown, e.lost
+	if !e.link.ready {
+		s.State, s.Since = encoders.StateUnknown, e.link.lost
 		switch {
-		case e.linkErr != nil:
-			s.Error = e.linkErr.Error()
-		case e.sess != nil:
+		case e.link.err != nil:
+			s.Error = e.link.err.Error()
+		case e.link.sess != nil:
 			s.Error = "obs at " + e.target.address + " is not ready yet"
 		default:
 			s.Error = "obs at " + e.target.address + " was not reached yet"
@@ -76,7 +78,7 @@ func (e *Encoder) status(now time.Time) encoders.Status {
 
 // Watch reports at each change; polls run by themselves.
 func (e *Encoder) Watch(ctx context.Context, job encoders.Job, report func(encoders.Status)) error {
-	e.open(job)
+	e.connectOnce(job)
 	var last encoders.Status
 	for {
 		if err := ctx.Err(); err != nil {

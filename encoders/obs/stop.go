@@ -8,10 +8,11 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// Stop makes OBS stop what it streams for the job's stream and returns nil once OBS has said that it did. While OBS is starting it cannot be stopped: then Stop is
-// remembered, also beyond ctx, until OBS is live or has failed, or until the next Start.
+// Stop makes OBS stop what it streams for the job's stream and returns nil once OBS has said that
+// it did. OBS cannot be stopped while it is starting. The stop is remembered then, also beyond ctx,
+// until OBS is live or has failed, or until the next Start.
 func (e *Encoder) Stop(ctx context.Context, job encoders.Job) error {
-	release, err := e.takeTurn(ctx)
+	release, err := e.waitTurn(ctx)
 	if err != nil {
 		return err
 	}
@@ -41,11 +42,11 @@ func (e *Encoder) Stop(ctx context.Context, job encoders.Job) error {
 	}
 }
 
-// closed reports whether OBS has said good-bye and is not back: it is as stopped as can be.
+// closed reports whether OBS has said that it exits, and is not back: then nothing is left to stop.
 func (e *Encoder) closed() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.sess == nil && e.out.exiting
+	return e.link.sess == nil && e.out.exiting
 }
 
 type stopAction int
@@ -56,14 +57,15 @@ const (
 	stopRemember
 )
 
-// stopStep waits for the next thing that a stop has to do. An output that is stopping already is only waited for: there is nothing stronger to
-// ask for. OBS 29 takes up to 32 s when it is just trying to reconnect to a server that does not answer, and freezes when it is sent StopOutput
-// or its ForceStopStreaming hotkey then.
+// stopStep waits for the next thing that a stop has to do. For an output that is stopping already
+// it only waits: there is no stronger request. OBS 29 takes up to 32 s to stop while it tries to
+// reconnect to a server that does not answer, and freezes when it is sent StopOutput or its
+// ForceStopStreaming hotkey then.
 func (e *Encoder) stopStep(ctx context.Context, sess *session, job encoders.Job) (what stopAction, err error) {
 	lost := false
 	err = e.await(ctx, func(now time.Time) (bool, time.Time) {
 		o := &e.out
-		lost = e.sess != sess
+		lost = e.link.sess != sess
 		switch {
 		case lost:
 			return true, now

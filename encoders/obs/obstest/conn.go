@@ -96,9 +96,10 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// greet is the hand-shake. A client with a wrong password is closed with 4009.
+// greet is the handshake. A client with a wrong password is closed with 4009.
 func (s *Server) greet(ctx context.Context, c *conn) bool {
-	const challenge, salt = "+IxH4CnCiqpX1rM9scsNynZzbOe4KhDeYcTNS3PDaeY=", "lM1GncleQOaCu9lT1yeUZhFYnqhsLLP1G5lAGo3ixaI="
+	const challenge, salt = "+IxH4CnCiqpX1rM9scsNynZzbOe4KhDeYcTNS3PDaeY=",
+		"lM1GncleQOaCu9lT1yeUZhFYnqhsLLP1G5lAGo3ixaI="
 	s.mu.Lock()
 	settings := s.settings
 	s.mu.Unlock()

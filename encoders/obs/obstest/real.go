@@ -21,8 +21,8 @@ import (
 // patience is how long a real OBS may take to listen, or to end, on a busy machine.
 const patience = 2 * time.Minute
 
-// OBS is a real OBS Studio on a screen of its own that nobody sees. It has two profiles, scene collections and scenes, "ci" and "other", and
-// streams by the settings it was started with.
+// OBS is a real OBS Studio on a screen of its own that nobody sees. It has two profiles, scene
+// collections and scenes, "ci" and "other", and streams by the settings it was started with.
 type OBS struct {
 	Address  string       // of its websocket server
 	Password secret.Value // of the same
@@ -45,8 +45,8 @@ type Config struct {
 	NoReconnect bool
 }
 
-// Start runs OBS until the end of the test. It skips the test where OBS or Xvfb is not installed, and fails it when OBS ends by itself, such
-// as in a crash.
+// Start runs OBS until the end of the test. It skips the test where OBS or Xvfb is not installed,
+// and fails it when OBS ends by itself, such as in a crash.
 func Start(t testing.TB, c Config) *OBS {
 	t.Helper()
 	for _, name := range []string{"obs", "Xvfb"} {
@@ -58,7 +58,8 @@ func Start(t testing.TB, c Config) *OBS {
 	if err != nil {
 		t.Fatalf("obs: %v", err)
 	}
-	o := &OBS{Address: net.JoinHostPort("127.0.0.1", port), Password: secret.New("studio-pass-word"), t: t, home: t.TempDir()}
+	o := &OBS{Address: net.JoinHostPort("127.0.0.1", port), Password: secret.New("studio-pass-word"), t: t,
+		home: t.TempDir()}
 	if err := o.configure(port, c); err != nil {
 		t.Fatalf("obs: write its configuration: %v", err)
 	}
@@ -103,8 +104,8 @@ func (o *OBS) screen(t testing.TB) {
 	o.display = ":" + strings.TrimSpace(number)
 }
 
-// Open runs OBS, after Kill or Quit again, and returns when its websocket server listens. t is the test that needs it, which may be a part
-// of the one that OBS lives for.
+// Open runs OBS, also again after Kill or Quit, and returns when its websocket server listens. t is
+// the test that needs it, which may be a part of the one that OBS runs for.
 func (o *OBS) Open(t testing.TB) {
 	t.Helper()
 	log, err := os.Create(filepath.Join(o.home, "obs.log"))
@@ -113,10 +114,13 @@ func (o *OBS) Open(t testing.TB) {
 	}
 	defer log.Close()
 	_, port, _ := net.SplitHostPort(o.Address)
-	cmd := exec.Command("obs", "--minimize-to-tray", "--multi", "--disable-missing-files-check", "--websocket_ipv4_only",
+	cmd := exec.Command("obs", "--minimize-to-tray", "--multi", "--disable-missing-files-check",
+		"--websocket_ipv4_only",
 		"--websocket_port", port, "--websocket_password", o.Password.Reveal())
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + o.home, "XDG_CONFIG_HOME=" + filepath.Join(o.home, ".config"),
-		"XDG_RUNTIME_DIR=" + filepath.Join(o.home, "run"), "DISPLAY=" + o.display, "QT_QPA_PLATFORM=xcb", "LIBGL_ALWAYS_SOFTWARE=1", "LANG=C.UTF-8"}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + o.home,
+		"XDG_CONFIG_HOME=" + filepath.Join(o.home, ".config"),
+		"XDG_RUNTIME_DIR=" + filepath.Join(o.home, "run"), "DISPLAY=" + o.display, "QT_QPA_PLATFORM=xcb",
+		"LIBGL_ALWAYS_SOFTWARE=1", "LANG=C.UTF-8"}
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = withTheTest()
 	if err := cmd.Start(); err != nil {
@@ -130,7 +134,7 @@ func (o *OBS) Open(t testing.TB) {
 	o.awaitListening(t, end)
 }
 
-// withTheTest ends a child when the test program dies, such as in a panic or at its time limit.
+// withTheTest kills a child when the test program dies, such as in a panic or at its time limit.
 func withTheTest() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
 
 func (o *OBS) reap(cmd *exec.Cmd, end chan struct{}) {
@@ -196,7 +200,7 @@ func (o *OBS) finish(sig syscall.Signal) {
 // Freeze stops the process with SIGSTOP, until Thaw.
 func (o *OBS) Freeze() { o.signal(syscall.SIGSTOP) }
 
-// Thaw lets it go on.
+// Thaw continues it.
 func (o *OBS) Thaw() { o.signal(syscall.SIGCONT) }
 
 func (o *OBS) signal(sig syscall.Signal) {
@@ -208,7 +212,8 @@ func (o *OBS) signal(sig syscall.Signal) {
 	}
 }
 
-// configure writes what a person has clicked together. OBS 31 reads user.ini and the plugin's config.json, earlier ones global.ini.
+// configure writes what a person has clicked together. OBS 31 reads user.ini and the plugin's
+// config.json, earlier ones global.ini.
 func (o *OBS) configure(port string, c Config) error {
 	number, err := strconv.Atoi(port)
 	if err != nil {
@@ -258,8 +263,8 @@ UseAdvanced=true
 x264Settings=bframes=0 keyint=60 tune=zerolatency
 `
 	service := fmt.Sprintf(`{"type":"rtmp_custom","settings":{"server":%q,"key":%q,"use_auth":false}}`, c.Server, c.Key)
-	plugin := fmt.Sprintf(`{"first_load":false,"server_enabled":true,"server_port":%d,"auth_required":true,"server_password":%q,"alerts_enabled":false}`,
-		number, o.Password.Reveal())
+	plugin := fmt.Sprintf(`{"first_load":false,"server_enabled":true,"server_port":%d,"auth_required":true,`+
+		`"server_password":%q,"alerts_enabled":false}`, number, o.Password.Reveal())
 	files := map[string]string{
 		"global.ini": global,
 		"user.ini":   global,
@@ -285,8 +290,11 @@ x264Settings=bframes=0 keyint=60 tune=zerolatency
 
 // scenes is a collection with the scenes ci and other, one of which shows a plain colour.
 func scenes(name string) string {
-	return fmt.Sprintf(`{"name":%q,"current_scene":"ci","current_program_scene":"ci","scene_order":[{"name":"ci"},{"name":"other"}],"sources":[
-{"id":"color_source","versioned_id":"color_source_v3","name":"colour","settings":{"color":4278233855,"width":320,"height":180}},
-{"id":"scene","versioned_id":"scene","name":"ci","settings":{"id_counter":1,"items":[{"name":"colour","id":1,"visible":true}]}},
+	return fmt.Sprintf(`{"name":%q,"current_scene":"ci","current_program_scene":"ci",
+"scene_order":[{"name":"ci"},{"name":"other"}],"sources":[
+{"id":"color_source","versioned_id":"color_source_v3","name":"colour",
+ "settings":{"color":4278233855,"width":320,"height":180}},
+{"id":"scene","versioned_id":"scene","name":"ci",
+ "settings":{"id_counter":1,"items":[{"name":"colour","id":1,"visible":true}]}},
 {"id":"scene","versioned_id":"scene","name":"other","settings":{"id_counter":0,"items":[]}}]}`, name)
 }

@@ -1,5 +1,5 @@
-// Package obstest gives tests an OBS: [NewServer] plays one, with faults that a real one cannot be asked for, and [Start] runs a real one
-// without a screen.
+// Package obstest gives tests an OBS: [NewServer] plays one, with faults that a real one cannot be
+// asked for, and [Start] runs a real one without a screen.
 package obstest
 
 import (
@@ -13,8 +13,8 @@ import (
 	"github.com/coder/websocket"
 )
 
-// Server plays an OBS as obs-websocket 5 shows it. It reports a test error when a second StartStream comes while it is starting, which would
-// crash a real OBS.
+// Server plays an OBS as obs-websocket 5 shows it. It reports a test error when a second
+// StartStream comes while it is starting, which would crash a real OBS.
 type Server struct {
 	Address string
 
@@ -116,7 +116,7 @@ func (s *Server) end(code websocket.StatusCode) {
 	s.drop(code)
 }
 
-// Drop breaks the connections off, or closes them with a code that is not 0. OBS goes on.
+// Drop breaks the connections off, or closes them with a code that is not 0. OBS keeps running.
 func (s *Server) Drop(code websocket.StatusCode) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -134,7 +134,8 @@ func (s *Server) drop(code websocket.StatusCode) {
 	}
 }
 
-// Deafen makes the present connections half open: they stay, and nothing comes through them. New ones work.
+// Deafen makes the present connections half open: they stay, and nothing comes through them. New
+// ones work.
 func (s *Server) Deafen() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -143,7 +144,8 @@ func (s *Server) Deafen() {
 	}
 }
 
-// Freeze stops OBS as SIGSTOP does: connections stay open, and new ones are taken by the kernel; nothing is answered.
+// Freeze stops OBS as SIGSTOP does: connections stay open, and the kernel accepts new ones;
+// nothing is answered.
 func (s *Server) Freeze() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -152,7 +154,7 @@ func (s *Server) Freeze() {
 	}
 }
 
-// Thaw lets OBS go on.
+// Thaw continues OBS.
 func (s *Server) Thaw() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -162,14 +164,14 @@ func (s *Server) Thaw() {
 	}
 }
 
-// Requests tells how many requests of a type came.
+// Requests counts the requests of a type.
 func (s *Server) Requests(kind string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.requests[kind]
 }
 
-// Raw sends text as it is to all clients.
+// Raw sends text to all clients unchanged.
 func (s *Server) Raw(text []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

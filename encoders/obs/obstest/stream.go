@@ -56,7 +56,7 @@ func (s *Server) Die() {
 	s.off()
 }
 
-// LoseIngest takes the streaming server away; ReturnIngest brings it back.
+// LoseIngest makes the streaming server unreachable, until ReturnIngest.
 func (s *Server) LoseIngest() { s.ingest(true, "RECONNECTING") }
 
 // ReturnIngest lets OBS reconnect.
@@ -70,7 +70,8 @@ func (s *Server) ingest(lost bool, state string) {
 }
 
 func (s *Server) state(state string) {
-	s.event("StreamStateChanged", map[string]any{"outputActive": s.stream.active, "outputState": "OBS_WEBSOCKET_OUTPUT_" + state})
+	s.event("StreamStateChanged",
+		map[string]any{"outputActive": s.stream.active, "outputState": "OBS_WEBSOCKET_OUTPUT_" + state})
 }
 
 // later calls what after d, unless OBS has ended or the output has moved on meanwhile.
@@ -119,7 +120,8 @@ func (s *Server) off() {
 	s.state("STOPPED")
 }
 
-// closing is the time after STOPPED in which the output still says that it is active, and a start is taken and dropped.
+// closing reports whether the output was stopped a moment ago: it still says that it is active, and
+// a start is accepted and dropped.
 func (s *Server) closing() bool { return time.Since(s.stream.ended) < s.settings.Closes }
 
 // bytes is what the output has sent; it stays after the end of the output.
@@ -162,7 +164,8 @@ func (s *Server) request(c *conn, data []byte) {
 		code, answer = s.handle(r)
 	}
 	status := map[string]any{"code": code, "result": code == 100}
-	c.send(encode(7, map[string]any{"requestType": r.D.Type, "requestId": r.D.ID, "requestStatus": status, "responseData": answer}))
+	c.send(encode(7, map[string]any{"requestType": r.D.Type, "requestId": r.D.ID, "requestStatus": status,
+		"responseData": answer}))
 }
 
 func (s *Server) handle(r request) (code int, answer any) {
@@ -170,7 +173,8 @@ func (s *Server) handle(r request) (code int, answer any) {
 	case "GetVersion":
 		return 100, map[string]any{"obsVersion": s.settings.OBS, "obsWebSocketVersion": "5.1.0", "rpcVersion": 1}
 	case "GetStats":
-		return 100, map[string]any{"activeFps": 30.0, "renderTotalFrames": time.Since(s.stream.opened).Milliseconds() * 30 / 1000}
+		return 100, map[string]any{"activeFps": 30.0,
+			"renderTotalFrames": time.Since(s.stream.opened).Milliseconds() * 30 / 1000}
 	case "GetStreamStatus":
 		return 100, s.status()
 	case "StartStream":
@@ -213,11 +217,13 @@ func (s *Server) status() map[string]any {
 		duration = time.Since(st.begun).Milliseconds()
 	}
 	n := st.bytes(s.settings.Stuck)
-	return map[string]any{"outputActive": st.active || s.closing(), "outputReconnecting": st.reconnecting, "outputDuration": duration,
-		"outputBytes": n, "outputTotalFrames": n / 3000, "outputSkippedFrames": 0, "outputCongestion": 0.0}
+	return map[string]any{"outputActive": st.active || s.closing(), "outputReconnecting": st.reconnecting,
+		"outputDuration": duration,
+		"outputBytes":    n, "outputTotalFrames": n / 3000, "outputSkippedFrames": 0, "outputCongestion": 0.0}
 }
 
-// lists answers what is about profiles, scene collections and scenes. There are two of each: ci and other.
+// lists answers requests about profiles, scene collections and scenes. There are two of each: ci and
+// other.
 func (s *Server) lists(r request) (code int, answer any) {
 	names := []string{"ci", "other"}
 	current := s.current
@@ -227,7 +233,8 @@ func (s *Server) lists(r request) (code int, answer any) {
 	case "GetSceneCollectionList":
 		return 100, map[string]any{"currentSceneCollectionName": current[r.D.Type], "sceneCollections": names}
 	case "GetSceneList":
-		return 100, map[string]any{"currentProgramSceneName": current[r.D.Type], "scenes": []any{map[string]any{"sceneName": "ci"}, map[string]any{"sceneName": "other"}}}
+		return 100, map[string]any{"currentProgramSceneName": current[r.D.Type],
+			"scenes": []any{map[string]any{"sceneName": "ci"}, map[string]any{"sceneName": "other"}}}
 	}
 	var want struct{ ProfileName, SceneCollectionName, SceneName string }
 	if json.Unmarshal(r.D.Data, &want) != nil {
