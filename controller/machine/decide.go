@@ -268,12 +268,12 @@ func (m *machine) want() demand {
 		}
 	}
 	if by := m.Contended.By; d.on && by != "" && (d.empty || m.Contended.First && !d.word && !m.Joined) {
-		d = demand{why: "given up early for " + by}
+		d = demand{why: "given up early for " + by, ask: true}
 	}
 	if d.on {
 		m.AskedStop, m.StopOK = time.Time{}, time.Time{}
 	}
-	if d.ask && !d.on && m.p.CanAsk && m.live() {
+	if d.ask && !d.on && m.p.CanAsk && m.mayBeLive() {
 		if kept, ok := m.askBeforeStop(d); ok {
 			return kept
 		}
@@ -314,6 +314,11 @@ func (m *machine) end(d demand) {
 	m.Episode, m.FirstLive, m.SpentAt = time.Time{}, time.Time{}, m.now
 	m.Joined, m.JoinUntil, m.IdleFrom = false, time.Time{}, time.Time{}
 	m.InUse, m.Contended, m.Asking = "", Contended{}, Question{}
+}
+
+// mayBeLive reports whether an encoder is on the air or may be: word of it gets lost, or is on its way.
+func (m *machine) mayBeLive() bool {
+	return slices.ContainsFunc(m.Encoders, func(e Encoder) bool { return e.Step == StepOn || e.Step == StepStarting })
 }
 
 // askBeforeStop puts a stop for idleness to the platform. ok: the stream is kept up for now.
@@ -367,7 +372,7 @@ func (m *machine) noAnswer(a AskFailed) {
 		return
 	}
 	m.Asking = Question{Since: m.now.Add(askAgain)}
-	if a.Refused {
+	if a.Refused || !m.live() || m.Contended.By != "" { // only what is known to be live, and in nobody's way, is kept up
 		m.StopOK = m.now
 	}
 }
@@ -418,7 +423,7 @@ func (m *machine) phase() (controller.Phase, string) {
 			why += "; not confirmed by the platform, but the encoder delivers"
 		}
 		return controller.PhaseLive, why
-	case starting != nil && d.empty:
+	case starting != nil && d.empty && m.AskedStop.IsZero():
 		return controller.PhaseStarting, d.why + "; it starts again in case a viewer comes back"
 	case starting != nil:
 		return controller.PhaseStarting, d.why
@@ -539,7 +544,7 @@ func (m *machine) next() (at time.Time, does string) {
 			}
 		case StepBackoff:
 			if d.on && m.wants(i) && !m.leftAlone(e) {
-				soonest(e.RetryAt, "retry")
+				soonest(later(e.RetryAt, m.clearAt(e)), "retry")
 			}
 		case StepStopping:
 			if !e.Calling {

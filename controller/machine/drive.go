@@ -371,13 +371,25 @@ func (m *machine) driveOn(e *Encoder) {
 	m.start(e)
 }
 
-// othersInTheWay reports whether an encoder may still publish that failover or the configuration has left behind. One that cannot be confirmed gone holds the
-// next one up for stop_timeout, not for ever: a box that has died silently must not take its stand-in with it.
-func (m *machine) othersInTheWay(e *Encoder) bool {
-	return slices.ContainsFunc(m.Encoders, func(o Encoder) bool {
-		return o.Name != e.Name && o.On() && (m.p.Several == Failover && !m.beside(m.p, e, &o) || m.p.Encoder(o.Name) == nil) &&
-			(o.Step != StepStopping || m.now.Before(o.StopAt.Add(m.p.StopTimeout)))
-	})
+// othersInTheWay reports whether an encoder may still publish that failover or the configuration has left behind.
+func (m *machine) othersInTheWay(e *Encoder) bool { return m.now.Before(m.clearAt(e)) }
+
+// clearAt is when no other encoder is in the way of this one any more. One that cannot be confirmed gone holds the next
+// one up for stop_timeout, not for ever: a box that has died silently must not take its stand-in with it.
+func (m *machine) clearAt(e *Encoder) (at time.Time) {
+	for i := range m.Encoders {
+		o := &m.Encoders[i]
+		failedOver := m.p.Several == Failover && !m.beside(m.p, e, o)
+		if o.Name == e.Name || !o.On() || !failedOver && m.p.Encoder(o.Name) != nil {
+			continue
+		}
+		began := m.now // of its stop, which comes in this step
+		if o.Step == StepStopping {
+			began = o.StopAt
+		}
+		at = later(at, began.Add(m.p.StopTimeout))
+	}
+	return at
 }
 
 func (m *machine) driveOff(e *Encoder) {

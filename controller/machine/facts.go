@@ -53,9 +53,11 @@ type PollFact struct {
 	Asked        time.Time `json:"asked,omitzero"`
 	Live         bool      `json:"live,omitempty"`
 	Viewers      int       `json:"viewers,omitempty"`
-	ZeroSince    time.Time `json:"zero_since,omitzero"`    // live, with nobody watching
+	ZeroSince    time.Time `json:"zero_since,omitzero"`    // live, with nobody watching; kept while it is off
 	OfflineSince time.Time `json:"offline_since,omitzero"` // not live
 	LiveSince    time.Time `json:"live_since,omitzero"`
+	Heard        time.Time `json:"heard,omitzero"`   // its latest answer of a live stream
+	Watched      time.Time `json:"watched,omitzero"` // its latest answer that somebody watches
 }
 
 // Hooks older or newer than ten minutes are not acted on, so an ended feed may be forgotten after more than twice that.
@@ -170,7 +172,13 @@ func (f *Facts) polled(p Polled) {
 		}
 		return time.Time{}
 	}
-	next.ZeroSince = since(p.Live && p.Viewers == 0, f.Poll.ZeroSince)
+	next.ZeroSince, next.Heard, next.Watched = before.ZeroSince, before.Heard, before.Watched
+	if p.Live {
+		next.ZeroSince, next.Heard = since(p.Viewers == 0, before.ZeroSince), p.Asked
+	}
+	if p.Live && p.Viewers > 0 {
+		next.Watched = p.Asked
+	}
 	next.OfflineSince = since(!p.Live, f.Poll.OfflineSince)
 	next.LiveSince = since(p.Live, f.Poll.LiveSince)
 	f.Poll = next
@@ -207,20 +215,25 @@ func (s *State) openFeed(p *Policy) *FeedFact {
 // audience tells whether somebody watches, by the newest word on it; when nobody does, empty is since when (zero: nobody ever said).
 func (s *State) audience(p *Policy) (present bool, empty time.Time) {
 	f := &s.Facts
-	firstCounts := f.someoneIn() && !f.First.Seen.Before(s.SpentAt) && (s.Episode.IsZero() || !f.First.Seen.Before(s.Episode.Add(-p.AttemptHold)))
+	counts := func(seen time.Time, early time.Duration) bool { // it is of this episode, or its cause
+		return !seen.Before(s.SpentAt) && (s.Episode.IsZero() || !seen.Before(s.Episode.Add(-early)))
+	}
+	firstCounts := f.someoneIn() && counts(f.First.Seen, p.AttemptHold)
 	word := f.First.Seen
 	if f.NoViewers.At.After(f.First.At) {
 		word, empty = f.NoViewers.Seen, f.NoViewers.Seen
 	}
 	present = firstCounts
-	if poll := f.Poll; poll.Live && poll.Asked.After(word) && poll.Asked.After(s.SpentAt) {
-		present = poll.Viewers > 0
+	// The answer that a stream is off says nothing of its viewers: who was in sits in the dark, and does not try again.
+	if poll := f.Poll; poll.Heard.After(word) && poll.Heard.After(s.SpentAt) &&
+		(poll.Live || counts(poll.Heard, lateWord)) {
+		present = poll.ZeroSince.IsZero()
 		switch {
 		case present:
 			empty = time.Time{}
 		case firstCounts:
 			empty = later(poll.ZeroSince, f.First.Seen).Add(p.patience())
-		case empty.IsZero() && s.Joined:
+		case s.Joined && (empty.IsZero() || poll.Watched.After(empty)):
 			empty = poll.ZeroSince.Add(p.patience())
 		}
 	}

@@ -17,6 +17,12 @@ func drawPolicy(t *rapid.T) Policy {
 		Restart:  Restart{Initial: time.Second, Max: 8 * time.Second, Factor: 2, ResetAfter: time.Minute},
 		Encoders: []EncoderSpec{{Name: "a"}},
 	}
+	if rapid.Bool().Draw(t, "slow starts") { // attempt_hold ends before start_timeout
+		p.StartTimeout = time.Minute
+	}
+	if rapid.Bool().Draw(t, "lingers") { // NoActiveViewers comes before it is over
+		p.IdleTimeout = 2 * time.Minute
+	}
 	if rapid.IntRange(0, 3).Draw(t, "failover") == 0 {
 		p.Several, p.Encoders = Failover, []EncoderSpec{{Name: "a"}, {Name: "b"}}
 	}
@@ -91,16 +97,32 @@ func TestConfluence(t *testing.T) {
 	})
 }
 
-// TestTruthWithPolls: whatever hooks are lost, doubled or late, with the API at hand what is wanted follows the truth within a poll.
+// TestTruthWithPolls: whatever hooks are lost, doubled or late, with the API at hand what is wanted follows the truth
+// within a poll, nobody who is in is cut off, and a viewer whose encoder has died gets the picture back.
 func TestTruthWithPolls(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		f := faults{lose: rapid.IntRange(0, 100).Draw(t, "lose"), twice: 20, delay: 5 * time.Second, poll: 15 * time.Second, dies: rapid.IntRange(0, 30).Draw(t, "dies")}
-		w := newWorld(t, drawPolicy(t), f, rapid.Uint64().Draw(t, "seed"))
+		f := faults{lose: rapid.IntRange(0, 100).Draw(t, "lose"), twice: 20, delay: 5 * time.Second}
+		f.dies = rapid.IntRange(0, 30).Draw(t, "dies")
+		p := drawPolicy(t)
+		f.poll = time.Duration(rapid.IntRange(5, 60).Draw(t, "poll")) * time.Second
+		f.slow = time.Duration(rapid.IntRange(1, int(p.StartTimeout/time.Second)+5).Draw(t, "slow")) * time.Second
+		w := newWorld(t, p, f, rapid.Uint64().Draw(t, "seed"))
 		perform(t, w)
 		if watched := w.inside > 0 && len(w.open) > 0; watched {
 			w.pass(f.poll + time.Second)
 			if w.inside > 0 && len(w.open) > 0 && !w.s.Wanted {
 				w.fatal("%d viewers are watching, and it is not wanted", w.inside)
+			}
+			if w.inside > 0 && len(w.open) > 0 {
+				for _, e := range p.Encoders {
+					if u := w.boxes[e.Name]; u.feed != "" {
+						w.die(u, u.run)
+					}
+				}
+				w.pass(2 * time.Minute)
+				if len(w.open) == 0 && !w.s.Wanted {
+					w.fatal("%d viewers sit in the dark", w.inside)
+				}
 			}
 		}
 		everybodyLeaves(w)

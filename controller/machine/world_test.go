@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -29,6 +30,9 @@ type world struct {
 	open      map[string]string // feed → encoder
 	waiting   int               // viewers who see black
 	inside    int               // viewers who watch
+	entered   time.Time         // when the first of them got in
+	known     time.Time         // the newest time at which somebody was in, as the machine was told
+	stopped   map[string]bool   // runs that were told to stop
 	empty     time.Time         // since when nobody is inside
 	toldEmpty bool
 	attempt   time.Time // last hook of that kind
@@ -46,6 +50,7 @@ type faults struct {
 	lose, twice int // per cent of hooks
 	delay       time.Duration
 	poll        time.Duration // 0: no API
+	slow        time.Duration // from the start of a box to its feed; 0: 300 ms
 	failStart   int           // per cent
 	hangStop    int           // per cent
 	dies        int           // per cent of runs
@@ -77,7 +82,10 @@ func (d *dice) roll(n int) int {
 }
 
 func newWorld(t *rapid.T, p Policy, f faults, seed uint64) *world {
-	w := &world{t: t, p: p, faults: f, rng: &dice{seed}, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), boxes: map[string]*unit{}, open: map[string]string{}}
+	w := &world{
+		t: t, p: p, faults: f, rng: &dice{seed}, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
+		boxes: map[string]*unit{}, open: map[string]string{}, stopped: map[string]bool{},
+	}
 	for _, e := range p.Encoders {
 		w.boxes[e.Name] = &unit{name: e.Name}
 	}
@@ -195,9 +203,25 @@ func (w *world) act(a Action, ev Event) {
 	case StopEncoder:
 		w.stop(a)
 	case Ask:
-		asked := w.now
-		w.after(50*time.Millisecond, func() { w.decide(Polled{Asked: asked, Live: len(w.open) > 0, Viewers: w.inside}) })
+		w.answer(askTook)
 	}
+}
+
+// askTook is how long the platform takes to answer a question about one stream.
+const askTook = 50 * time.Millisecond
+
+// answer is what the platform's API says now; the machine hears it after a while.
+func (w *world) answer(took time.Duration) {
+	said := Polled{Asked: w.now, Live: len(w.open) > 0}
+	if said.Live {
+		said.Viewers = w.inside
+	}
+	w.after(took, func() {
+		if said.Viewers > 0 {
+			w.known = later(w.known, said.Asked)
+		}
+		w.decide(said)
+	})
 }
 
 func (w *world) start(a StartEncoder) {
@@ -219,7 +243,7 @@ func (w *world) start(a StartEncoder) {
 	}
 	u.running, u.run, u.failed = true, a.Run, false
 	w.after(20*time.Millisecond, func() { w.decide(StartDone{Encoder: a.Encoder, Run: a.Run}) })
-	w.after(300*time.Millisecond, func() { w.publish(u, a.Run) })
+	w.after(cmp.Or(w.faults.slow, 300*time.Millisecond), func() { w.publish(u, a.Run) })
 }
 
 func (w *world) publish(u *unit, run string) {
@@ -269,6 +293,10 @@ func (w *world) end(u *unit) {
 func (w *world) stop(a StopEncoder) {
 	u := w.boxes[a.Encoder]
 	w.note("stop %s", a.Encoder)
+	if again := w.stopped[a.Run]; !again && !w.s.Wanted && w.s.Hold.Mode == "" && w.p.MaxUptime == 0 {
+		w.checkStop()
+	}
+	w.stopped[a.Run] = true
 	if w.rng.roll(100) < w.faults.hangStop {
 		w.after(w.p.StopTimeout, func() { w.decide(StopDone{Encoder: a.Encoder, Run: a.Run, Err: "no answer"}) })
 		return
@@ -277,6 +305,16 @@ func (w *world) stop(a StopEncoder) {
 		w.end(u)
 		w.decide(StopDone{Encoder: a.Encoder, Run: a.Run})
 	})
+}
+
+// checkStop holds when a stream is stopped since nobody is there. Who has just come is seen by the platform alone.
+func (w *world) checkStop() {
+	if w.faults.poll > 0 && w.inside > 0 && len(w.open) > 0 && w.now.Sub(w.entered) > askTook {
+		w.fatal("it is stopped, and %d viewers have been in for %s", w.inside, w.now.Sub(w.entered))
+	}
+	if idle := w.now.Sub(w.known); idle < w.p.IdleTimeout {
+		w.fatal("it is stopped %s after somebody was known to be in; idle_timeout is %s", idle, w.p.IdleTimeout)
+	}
 }
 
 // come is a viewer who arrives; while it is dark he tries again, patiently.
@@ -312,6 +350,7 @@ func (w *world) join() {
 	w.inside++
 	w.toldEmpty = false
 	if w.inside == 1 {
+		w.entered = w.now
 		w.hook(controller.HookFirstViewer, "")
 	}
 }
@@ -352,15 +391,16 @@ func (w *world) hook(kind controller.HookKind, feed string) {
 		w.after(wait, func() {
 			h := h
 			h.Received = w.now
+			if kind == controller.HookFirstViewer {
+				w.known = later(w.known, h.At)
+			}
 			w.decide(h)
 		})
 	}
 }
 
 func (w *world) poll() {
-	asked := w.now
-	live, viewers := len(w.open) > 0, w.inside
-	w.after(80*time.Millisecond, func() { w.decide(Polled{Asked: asked, Live: live, Viewers: viewers}) })
+	w.answer(80 * time.Millisecond)
 	w.after(w.faults.poll, w.poll)
 }
 
