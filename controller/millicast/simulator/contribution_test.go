@@ -3,6 +3,7 @@ package simulator
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/url"
 	"os/exec"
 	"strings"
@@ -71,8 +72,13 @@ func TestBackupTakesTheAirWithoutAFight(t *testing.T) {
 	backup, _ := publish(t, sim.RTMPURL("lobby")+"&sourceId=1&priority=99")
 	until(t, sim, "the backup on the air", func() bool { return sim.onAir("lobby") == "99" })
 	viewer := sim.Join("lobby")
+	dumped := make(chan error)
+	go func() { dumped <- sim.Dump(context.Background(), "lobby", io.Discard) }()
 	main, _ := publish(t, sim.RTMPURL("lobby")+"&sourceId=1&priority=100")
 	until(t, sim, "the main one on the air", func() bool { return sim.onAir("lobby") == "100" })
+	if err := <-dumped; err != nil {
+		t.Errorf("the dump of the backup: %v", err)
+	}
 	until(t, sim, "pictures of both", func() bool {
 		feeds := sim.Truth("lobby").Feeds
 		return len(feeds) == 2 && feeds[0].Keyframes > 2 && feeds[1].Keyframes > 2
@@ -153,9 +159,16 @@ func TestHighestPriorityIsOnTheAir(t *testing.T) {
 }
 
 func TestOverwrittenFeedMayStay(t *testing.T) {
+	five := 5
+	for _, priority := range []*int{nil, &five} {
+		testOverwrittenStays(t, priority)
+	}
+}
+
+func testOverwrittenStays(t *testing.T, priority *int) {
 	sim, rec := inMemoryAPI(t, Settings{Behaviour: Behaviour{OverwrittenStays: true}})
-	first := sim.OpenFeed("lobby", "", nil)
-	second := sim.OpenFeed("lobby", "", nil)
+	first := sim.OpenFeed("lobby", "", priority)
+	second := sim.OpenFeed("lobby", "", priority)
 	shown := func() (ids []string) {
 		for _, f := range sim.Truth("lobby").Feeds {
 			if f.OnAir {
