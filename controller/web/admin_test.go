@@ -172,6 +172,7 @@ func TestStatus(t *testing.T) {
      "error": null,
      "health": null,
      "name": "cam",
+     "on_air": false,
      "pid": null,
      "restarts": 0,
      "since": null,
@@ -181,12 +182,14 @@ func TestStatus(t *testing.T) {
    ],
    "feeds": [
     {
+     "encoder": null,
      "id": "f1",
      "priority": null,
      "source_id": "",
      "started": "2026-03-04T05:06:07.890Z"
     },
     {
+     "encoder": null,
      "id": "f2",
      "priority": null,
      "source_id": "",
