@@ -36,19 +36,23 @@ func newBundle() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bundle",
 		Short: "Write a support archive: status, history, logs, config; secrets removed",
-		Long: "Write an archive to send with a question or a bug report: status, history, encoder logs, hooks, metrics, configuration, versions and what " +
+		Long: "Write an archive to send with a question or a bug report: status, history, encoder logs, hooks, " +
+			"metrics, configuration, versions and what " +
 			"oncue doctor finds.\n" +
-			"Secrets are removed from every file. The configuration is not the file but what oncue understood of it, and of its texts " +
+			"Secrets are removed from every file. The configuration is not the file but what oncue understood of " +
+			"it, and of its texts " +
 			"only those that cannot hold a secret. Without a running daemon it holds what can be had without one.",
 		Args: noArgs,
 	}
 	client.Flags(cmd)
-	output := cmd.Flags().StringP("output", "o", "", "`FILE` to write, or - for the standard output (default: oncue-bundle-HOST-TIME.tar.gz)")
+	output := cmd.Flags().StringP("output", "o", "",
+		"`FILE` to write, or - for the standard output (default: oncue-bundle-HOST-TIME.tar.gz)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		name := *output
 		if name == "" {
 			host, _ := os.Hostname()
-			name = fmt.Sprintf("oncue-bundle-%s-%s.tar.gz", daemon.DeviceDir(host), time.Now().UTC().Format("20060102T150405Z"))
+			name = fmt.Sprintf("oncue-bundle-%s-%s.tar.gz", daemon.DeviceDir(host),
+				time.Now().UTC().Format("20060102T150405Z"))
 		}
 		var archive bytes.Buffer
 		b := newBundler(cmd, &archive)
@@ -62,7 +66,8 @@ func newBundle() *cobra.Command {
 		if err := writeNew(name, archive.Bytes(), true); err != nil {
 			return err
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, secrets removed; look through it before you give it away\n", name, term.Plural(b.files, "file"))
+		fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, secrets removed; look through it before you give it away\n", name,
+			term.Plural(b.files, "file"))
 		for _, m := range b.missing {
 			fmt.Fprintf(cmd.ErrOrStderr(), "missing: %s\n", m)
 		}
@@ -71,7 +76,8 @@ func newBundle() *cobra.Command {
 	return cmd
 }
 
-// writeNew writes a file that only its owner can read. One that is there is replaced, when that is wanted.
+// writeNew writes a file that only its owner can read. One that is there is replaced, when that is
+// wanted.
 func writeNew(name string, data []byte, replace bool) error {
 	flags := os.O_WRONLY | os.O_CREATE | os.O_EXCL
 	target := name
@@ -137,7 +143,11 @@ func (b *bundler) add(name string, data []byte) error {
 		data = []byte(b.masker.Mask(string(data)))
 	}
 	b.files++
-	if err := b.archive.WriteHeader(&tar.Header{Name: path.Join("oncue-bundle", name), Mode: 0o600, Size: int64(len(data)), ModTime: b.began, Typeflag: tar.TypeReg}); err != nil {
+	head := tar.Header{
+		Name: path.Join("oncue-bundle", name), Mode: 0o600, Size: int64(len(data)), ModTime: b.began,
+		Typeflag: tar.TypeReg,
+	}
+	if err := b.archive.WriteHeader(&head); err != nil {
 		return err
 	}
 	_, err := b.archive.Write(data)
@@ -203,12 +213,13 @@ func (b *bundler) addVersions(context.Context) error {
 	host, _ := os.Hostname()
 	system, _ := os.ReadFile("/etc/os-release")
 	kernel, _ := os.ReadFile("/proc/version")
-	return b.add("version.txt", fmt.Appendf(nil, "oncue %s\ncommit %s\ndate %s\n%s %s/%s\nhost %s\nmade %s\n\n%s\n%s", v, c, d,
-		runtime.Version(), runtime.GOOS, runtime.GOARCH, host, b.began.UTC().Format(time.RFC3339), kernel, system))
+	text := fmt.Appendf(nil, "oncue %s\ncommit %s\ndate %s\n%s %s/%s\nhost %s\nmade %s\n\n%s\n%s", v, c, d,
+		runtime.Version(), runtime.GOOS, runtime.GOARCH, host, b.began.UTC().Format(time.RFC3339), kernel, system)
+	return b.add("version.txt", text)
 }
 
-// addConfig adds the configuration as it was understood, never the file: its comments and whatever else nobody knows of stay here. Of one
-// with problems it adds those.
+// addConfig adds the configuration as it was understood, never the file: its comments and whatever
+// else nobody knows of stay here. Of one with problems it adds those.
 func (b *bundler) addConfig(context.Context) error {
 	if b.cfg == nil {
 		_, _, err := configs.Load(b.config, daemon.DriverSettings())
@@ -258,18 +269,23 @@ func (b *bundler) addDaemon(ctx context.Context) error {
 	if err := b.add("status.txt", table.Bytes()); err != nil {
 		return err
 	}
-	for _, f := range [][2]string{{"status.json", "/status"}, {"events.json", fmt.Sprintf("/api/v1/events?limit=%d", bundleHooks)}, {"metrics.txt", "/metrics"}} {
+	for _, f := range [][2]string{
+		{"status.json", "/status"}, {"events.json", fmt.Sprintf("/api/v1/events?limit=%d", bundleHooks)},
+		{"metrics.txt", "/metrics"},
+	} {
 		if err := b.addAnswer(ctx, f[0], f[1]); err != nil {
 			return err
 		}
 	}
 	for _, s := range all.Streams {
 		dir := path.Join("streams", url.PathEscape(s.ID))
-		if err := b.addAnswer(ctx, path.Join(dir, "history.json"), client.StreamPath(s.ID, fmt.Sprintf("/history?limit=%d", bundleSteps))); err != nil {
+		steps := client.StreamPath(s.ID, fmt.Sprintf("/history?limit=%d", bundleSteps))
+		if err := b.addAnswer(ctx, path.Join(dir, "history.json"), steps); err != nil {
 			return err
 		}
 		for _, e := range s.Encoders {
-			address := client.StreamPath(s.ID, fmt.Sprintf("/log?lines=%d&encoder=%s", bundleLines, url.QueryEscape(e.Name)))
+			address := client.StreamPath(s.ID,
+				fmt.Sprintf("/log?lines=%d&encoder=%s", bundleLines, url.QueryEscape(e.Name)))
 			if err := b.addAnswer(ctx, path.Join(dir, e.Name+".log"), address); err != nil {
 				return err
 			}

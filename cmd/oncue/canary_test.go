@@ -27,17 +27,19 @@ import (
 	"github.com/oncue/oncue/encoders/obs/obstest"
 )
 
-// The values of references in these tests. They hold what URLs, JSON and shells escape, so "canary" is what is sought.
+// The values of references in these tests. They hold what URLs, JSON and shells escape, so "canary"
+// is what is sought.
 var canaries = map[string]string{"HUSH": `canary/7+x="y'z`, "TOKEN": "canary-token-0123456789"}
 
-// textKey is a key of a driver's settings that can hold a text, and what stands there around the reference.
+// textKey is a key of a driver's settings that can hold a text, and what stands there around the
+// reference.
 type textKey struct {
 	path []string
 	wrap func(text string) any
 }
 
-// textKeys finds the keys by the types, so that a new key is tried without a word here. Those that are marked as shown name addresses, paths
-// and choices.
+// textKeys finds the keys by the types, so that a new key is tried without a word here. Those that
+// are marked as shown name addresses, paths and choices.
 func textKeys(t reflect.Type, path []string, wrap func(string) any) []textKey {
 	switch {
 	case t == reflect.TypeFor[secret.Value](), t.Kind() == reflect.String:
@@ -81,7 +83,8 @@ func with(settings any, path []string, value any) any {
 	return out
 }
 
-// loudFFmpeg is a program of FFmpeg's name that writes down its command line and environment, complains of all that it was given, and ends.
+// loudFFmpeg is a program of FFmpeg's name that writes down its command line and environment,
+// complains of all that it was given, and ends.
 func loudFFmpeg(t *testing.T) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "ffmpeg")
@@ -107,8 +110,8 @@ func echoBox(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "%s %v %s %s", r.URL, r.Header, body, r.URL.RawQuery)
 }
 
-// TestNoKeyShowsWhatAReferenceGave puts a reference into every key of every driver that can hold a text, and looks for its value in
-// everything that people and other programs see of that encoder.
+// TestNoKeyShowsWhatAReferenceGave puts a reference into every key of every driver that can hold a
+// text, and looks for its value in everything that people and other programs see of that encoder.
 func TestNoKeyShowsWhatAReferenceGave(t *testing.T) {
 	t.Parallel()
 	box := httptest.NewServer(http.HandlerFunc(echoBox))
@@ -125,16 +128,22 @@ func TestNoKeyShowsWhatAReferenceGave(t *testing.T) {
 		"ffmpeg": {m{"input": "testsrc"}, m{"args": []any{"-i", "x"}}},
 		"obs":    {m{"address": obstest.NewServer(t, obstest.Settings{}).Address, "set_service": true}},
 		"fake":   {m{}},
-		"http": {http, auth("header"), auth("query"), auth("bearer"), login, with(login, []string{"login", "capture", "x"}, m{"regex": "(.+)"}),
-			with(login, []string{"login", "capture", "x"}, m{}), with(http, []string{"start", "path"}, "/{x}"), with(http, []string{"status", "method"}, "POST")},
+		"http": {
+			http, auth("header"), auth("query"), auth("bearer"), login,
+			with(login, []string{"login", "capture", "x"}, m{"regex": "(.+)"}),
+			with(login, []string{"login", "capture", "x"}, m{}), with(http, []string{"start", "path"}, "/{x}"),
+			with(http, []string{"status", "method"}, "POST"),
+		},
 	}
 	urls := []string{"rtsp://127.0.0.1:1/${HUSH}/1", "http://u:${HUSH}@127.0.0.1:1/?x=${HUSH}"}
-	forms := append(urls, "${HUSH}", "text == `${HUSH}`", "stream == `${HUSH}`", "/{stream}/${HUSH}", "http://127.0.0.1:1/${HUSH}")
+	forms := append(urls, "${HUSH}", "text == `${HUSH}`", "stream == `${HUSH}`", "/{stream}/${HUSH}",
+		"http://127.0.0.1:1/${HUSH}")
 	for _, driver := range slices.Sorted(maps.Keys(daemon.DriverSettings())) {
 		if bases[driver] == nil {
 			t.Errorf("there is no base for driver %s: add one", driver)
 		}
-		for _, key := range textKeys(reflect.TypeOf(daemon.DriverSettings()[driver]()).Elem(), nil, func(s string) any { return s }) {
+		settings := reflect.TypeOf(daemon.DriverSettings()[driver]()).Elem()
+		for _, key := range textKeys(settings, nil, func(s string) any { return s }) {
 			name := driver + "." + strings.Join(key.path, ".")
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -166,13 +175,16 @@ func tryCanary(t *testing.T, what, driver string, settings any) bool {
 	text, err := json.Marshal(map[string]any{
 		"accounts": map[string]any{"ABC123": map[string]any{"webhook_secrets": []string{exampleSecret.Reveal()}}},
 		"encoders": map[string]any{"e": map[string]any{driver: settings}},
-		"streams":  map[string]any{"lobby": map[string]any{"encoder": "e", "publish": "rtmp://127.0.0.1:1/v2/pub/{stream}?token=${TOKEN}"}},
+		"streams": map[string]any{"lobby": map[string]any{
+			"encoder": "e", "publish": "rtmp://127.0.0.1:1/v2/pub/{stream}?token=${TOKEN}",
+		}},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	seen := &output{}
-	cfg, warnings, err := configs.Options{Drivers: daemon.DriverSettings(), Env: func(name string) (string, bool) { return canaries[name], true }}.Parse("c.yaml", text)
+	env := func(name string) (string, bool) { return canaries[name], true }
+	cfg, warnings, err := configs.Options{Drivers: daemon.DriverSettings(), Env: env}.Parse("c.yaml", text)
 	fmt.Fprintln(seen, warnings, err)
 	if err == nil {
 		liveThrough(t, cfg, seen)
@@ -185,7 +197,8 @@ func tryCanary(t *testing.T, what, driver string, settings any) bool {
 	if e, ok := cfgEncoder(cfg); ok && driver == "ffmpeg" {
 		binary := reflect.ValueOf(e.Settings).Elem().FieldByName("Binary").String()
 		argv, _ := os.ReadFile(binary + ".seen")
-		if bytes.Contains(argv, []byte("canary")) && !strings.Contains(seen.String(), "can be seen in the process list") {
+		if bytes.Contains(argv, []byte("canary")) &&
+			!strings.Contains(seen.String(), "can be seen in the process list") {
 			t.Errorf("%s: its command line holds it, and nobody says so: %s", what, argv)
 		}
 	}

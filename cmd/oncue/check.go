@@ -25,7 +25,8 @@ func newCheck() *cobra.Command {
 		Use:   "check",
 		Short: "Validate the configuration; print what would run",
 		Long: "Read the configuration and report every problem as FILE:LINE:COL: key: what is wrong.\n" +
-			"A valid one is printed as it would run: each stream, its encoders with their command lines (secrets masked), " +
+			"A valid one is printed as it would run: each stream, its encoders with their command lines (secrets " +
+			"masked), " +
 			"and the times that differ from the built-in ones, with the line that sets each.",
 		Args: noArgs,
 	}
@@ -62,7 +63,8 @@ func newCheck() *cobra.Command {
 	return cmd
 }
 
-// readConfig is daemon.Load for commands that start nothing. Warnings go to warn, where they are the matter; else it is nil.
+// readConfig is daemon.Load for commands that start nothing. Warnings go to warn, where they are
+// the matter; else it is nil.
 func readConfig(path string, errs io.Writer, warn func(configs.Problem)) (*configs.Config, error) {
 	if warn == nil { // nothing is served, so a certificate that only the daemon may read is no matter
 		if cfg, _, err := configs.Load(path, daemon.DriverSettings()); err == nil {
@@ -109,7 +111,8 @@ func (s planPage) plan(cfg *configs.Config, verbose bool) error {
 
 // good says so, last of all: that is what a person sees of a long plan.
 func (s planPage) good(cfg *configs.Config) {
-	s.Printf("%s is good: %s, %s, %s\n", cfg.File, term.Plural(len(cfg.Streams), "stream"), term.Plural(len(cfg.Encoders), "encoder"), term.Plural(len(cfg.Accounts), "account"))
+	s.Printf("%s is good: %s, %s, %s\n", cfg.File, term.Plural(len(cfg.Streams), "stream"),
+		term.Plural(len(cfg.Encoders), "encoder"), term.Plural(len(cfg.Accounts), "account"))
 }
 
 func (s planPage) item(key, format string, args ...any) {
@@ -168,7 +171,8 @@ func (s planPage) planAccount(cfg *configs.Config, a *configs.Account) {
 
 // byFeed reports whether a stream of the account counts as live when the platform says so.
 func byFeed(cfg *configs.Config, account string) bool {
-	return slices.ContainsFunc(cfg.Streams, func(st *configs.Stream) bool { return st.Account == account && st.Timing.Confirm == "feed" })
+	return slices.ContainsFunc(cfg.Streams,
+		func(st *configs.Stream) bool { return st.Account == account && st.Timing.Confirm == "feed" })
 }
 
 func (s planPage) planStream(cfg *configs.Config, st *configs.Stream, p configs.StreamPlan, verbose bool) error {
@@ -204,7 +208,8 @@ func (s planPage) planStream(cfg *configs.Config, st *configs.Stream, p configs.
 // standIn is shown where a token will be that the platform has not given yet.
 const standIn = "TOKEN"
 
-// exampleJob is a job of the stream for one of its encoders, or of a pattern's the one whose wildcards matched an x each.
+// exampleJob is a job of the stream for one of its encoders, or of a pattern's the one whose
+// wildcards matched an x each.
 func exampleJob(st *configs.Stream, encoder string) encoders.Job {
 	job := encoders.Job{Account: st.Account, Name: st.Name, Grace: st.Timing.StopTimeout}
 	if st.IsPattern {

@@ -19,8 +19,8 @@ import (
 // askRunning is how long the daemon has to say what runs.
 const askRunning = 500 * time.Millisecond
 
-// planReload prints what becomes of the encoders that run now when the configuration is put in force. Without a daemon
-// that answers and has this very file there is nothing to say.
+// planReload prints what becomes of the encoders that run now when the configuration is put in
+// force. Without a daemon that answers and has this very file there is nothing to say.
 func (s planPage) planReload(cmd *cobra.Command, cfg *configs.Config) {
 	c, err := client.Find(cmd)
 	if err != nil {
@@ -49,7 +49,8 @@ func (s planPage) planReload(cmd *cobra.Command, cfg *configs.Config) {
 	s.Printf("\n")
 }
 
-// fates tells of each encoder of a stream that runs at the daemon's word what the configuration means for it.
+// fates tells of each encoder of a stream that runs at the daemon's word what the configuration
+// means for it.
 func fates(cfg *configs.Config, v *controller.StreamView) (lines [][2]string) {
 	st, _, known := cfg.Lookup(v.Account, v.Name)
 	for _, e := range v.Encoders {

@@ -18,7 +18,8 @@ func newCompletion() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "completion bash|zsh|fish|powershell",
 		Short: "Print the completion script of a shell",
-		Long: "Print the completion script of a shell. It completes stream names, too, as long as the daemon answers.\n\n" +
+		Long: "Print the completion script of a shell. It completes stream names, too, as long as the daemon " +
+			"answers.\n\n" +
 			"  bash:  oncue completion bash > /etc/bash_completion.d/oncue\n" +
 			"  zsh:   oncue completion zsh > \"${fpath[1]}/_oncue\"\n" +
 			"  fish:  oncue completion fish > ~/.config/fish/completions/oncue.fish",
@@ -37,7 +38,8 @@ func newCompletion() *cobra.Command {
 		case "powershell":
 			return root.GenPowerShellCompletionWithDesc(out)
 		}
-		return term.Hint(term.Usage(fmt.Errorf("there is no completion for the shell %q", args[0])), "known are bash, zsh, fish, powershell")
+		return term.Hint(term.Usage(fmt.Errorf("there is no completion for the shell %q", args[0])),
+			"known are bash, zsh, fish, powershell")
 	}
 	return cmd
 }

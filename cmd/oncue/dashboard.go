@@ -19,7 +19,8 @@ func newDashboard() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dashboard",
 		Short: "Print the dashboard's address, with a code that logs a browser in once",
-		Long: "Print the dashboard's address. Where the admin side has a token, the address carries a code in its place,\n" +
+		Long: "Print the dashboard's address. Where the admin side has a token, the address carries a code in its " +
+			"place,\n" +
 			"which logs one browser in, once, within five minutes.\n" +
 			"Root, the group of the daemon's socket, and whoever has the token may print it.",
 		Args: noArgs,

@@ -1,9 +1,9 @@
 // Command oncue starts encoders when viewers arrive and stops them when nobody watches.
 //
-// This folder has a file for each command, or family of commands. What they share is in the packages
-// below it: daemon is what oncue serve runs, client asks a running one, demo runs one beside a simulated
-// platform, and term is how all of them talk to people. The tests that run the whole program for long
-// are in systemtest.
+// This folder has a file for each command, or family of commands. What they share is in the
+// packages below it: daemon is what oncue serve runs, client asks a running one, demo runs one
+// beside a simulated platform, and term is how all of them talk to people. The tests that run the
+// whole program for long are in systemtest.
 //
 //	main.go                                 the command line
 //	duration.go, completion.go              durations as flags, completion of names

@@ -27,16 +27,17 @@ import (
 const (
 	examineLimit   = 20 * time.Second
 	roundTripLimit = 40 * time.Second
-	examineAtOnce  = 8  // many encoders would otherwise start hundreds of programs at once
-	fewLines       = 20 // a report that is longer repeats at its end what is broken
+	examineAtOnce  = 8  // with no limit, many encoders would start hundreds of programs at once
+	fewLines       = 20 // a longer report repeats at its end what is broken
 )
 
 func newDoctor() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Try everything: encoders, ffmpeg, API secret, webhook, clock, round trip",
-		Long: "Try everything that can be tried while nothing goes live: each encoder and its input, the servers that streams are published to,\n" +
-			"the platform and its way to this host. Say how to repair what does not work. Publishing itself is tried by oncue try.\n" +
+		Long: "Try everything that can be tried without going live: each encoder and its input, the servers that\n" +
+			"streams are published to, the platform and its way to this host. Say how to repair what does not work.\n" +
+			"oncue try tries publishing itself.\n" +
 			"✓ works, ! may be wrong, ✗ is broken; the exit code is 1 when something is broken.",
 		Args: noArgs,
 	}
@@ -65,11 +66,11 @@ type finding struct {
 	encoders.Finding
 }
 
-// exam is one examination. Exams do not depend on each other and run at once.
+// exam is one examination. Exams do not depend on each other.
 type exam struct {
 	name  string
 	limit time.Duration // 0: examineLimit
-	do    func(context.Context) []encoders.Finding
+	do    func(context.Context) findings
 }
 
 func (d *doctor) run(ctx context.Context, s term.Screen, asJSON bool) error {
@@ -108,12 +109,14 @@ func (d *doctor) run(ctx context.Context, s term.Screen, asJSON bool) error {
 	return nil
 }
 
-// counted reports whether a finding is not printed but counted: of many encoders only what is wrong is worth a line.
+// counted reports whether a finding is counted instead of printed: of many encoders only those with
+// problems get a line.
 func (d *doctor) counted(f finding) bool {
-	return d.cfg != nil && len(d.cfg.Encoders) > fewLines/2 && f.Level == encoders.OK && strings.HasPrefix(f.Check, "encoder ")
+	return d.cfg != nil && len(d.cfg.Encoders) > fewLines/2 && f.Level == encoders.OK &&
+		strings.HasPrefix(f.Check, "encoder ")
 }
 
-// summarize says what a long report has buried, and how to try what doctor does not.
+// summarize repeats the problems of a long report, and says how to try what doctor does not.
 func (d *doctor) summarize(s term.Screen, all, broken []finding, printed int) {
 	if d.cfg == nil || len(d.cfg.Encoders) == 0 {
 		return
@@ -129,13 +132,18 @@ func (d *doctor) summarize(s term.Screen, all, broken []finding, printed int) {
 	}
 	first := d.cfg.Encoders[0].Name
 	if counted > 0 {
-		fine := slices.DeleteFunc(slices.Clone(d.cfg.Encoders), func(e *configs.Encoder) bool { return wrong["encoder "+e.Name] })
-		showFinding(s, finding{"encoders", good("%d of %d work as far as oncue could try them (--json prints all %s)", len(fine), len(d.cfg.Encoders), term.Plural(len(all), "finding"))})
+		fine := slices.DeleteFunc(slices.Clone(d.cfg.Encoders),
+			func(e *configs.Encoder) bool { return wrong["encoder "+e.Name] })
+		what := good("%d of %d work as far as oncue could try them (--json prints all %s)", len(fine),
+			len(d.cfg.Encoders), term.Plural(len(all), "finding"))
+		showFinding(s, finding{"encoders", what[0]})
 	}
-	if i := slices.IndexFunc(d.cfg.Streams, func(st *configs.Stream) bool { return !st.IsPattern && len(st.Encoders) > 0 }); i >= 0 {
+	named := func(st *configs.Stream) bool { return !st.IsPattern && len(st.Encoders) > 0 }
+	if i := slices.IndexFunc(d.cfg.Streams, named); i >= 0 {
 		first = d.cfg.Streams[i].Encoders[0]
 	}
-	s.Paragraph("  ", term.Plain, fmt.Sprintf("to try it for real: oncue try %s start, then oncue try %s stop", first, first))
+	s.Paragraph("  ", term.Plain,
+		fmt.Sprintf("to try it for real: oncue try %s start, then oncue try %s stop", first, first))
 	if printed > fewLines && len(broken) > 0 {
 		s.Printf("\nbroken:\n")
 		for _, f := range broken {
@@ -158,7 +166,8 @@ func showFinding(s term.Screen, f finding) {
 	}
 }
 
-// examine runs the exams, some at once, and tells of their findings in order. Its error is that of ctx.
+// examine runs the exams, some at once, and reports their findings in order. Its error is that of
+// ctx.
 func (d *doctor) examine(ctx context.Context, tell func(finding)) error {
 	for _, f := range d.examineConfig() {
 		tell(finding{"config", f})
@@ -167,10 +176,10 @@ func (d *doctor) examine(ctx context.Context, tell func(finding)) error {
 		return nil
 	}
 	exams := d.exams(d.usedBy(ctx))
-	results := make([]chan []encoders.Finding, len(exams))
+	results := make([]chan findings, len(exams))
 	turns := make(chan struct{}, examineAtOnce)
 	for i, e := range exams {
-		results[i] = make(chan []encoders.Finding, 1)
+		results[i] = make(chan findings, 1)
 		go func() {
 			turns <- struct{}{}
 			defer func() { <-turns }()
@@ -198,64 +207,83 @@ func (d *doctor) exams(used map[string]string) []exam {
 		{name: "disk", do: d.examineDisk},
 		{name: "sandbox", do: d.examineSandbox},
 	}
-	for _, id := range slices.Sorted(maps.Keys(d.cfg.Accounts)) {
-		a := d.cfg.Accounts[id]
-		list = append(list, exam{name: "account " + id, do: func(ctx context.Context) []encoders.Finding { return d.examineAccount(ctx, a) }})
+	add := func(name string, limit time.Duration, do func(context.Context) findings) {
+		list = append(list, exam{name, limit, do})
+	}
+	accounts := slices.Sorted(maps.Keys(d.cfg.Accounts))
+	for _, id := range accounts {
+		add("account "+id, 0, func(ctx context.Context) findings {
+			return d.examineAccount(ctx, d.cfg.Accounts[id])
+		})
 	}
 	for _, e := range d.cfg.Encoders {
-		list = append(list, exam{name: "encoder " + e.Name, do: func(ctx context.Context) []encoders.Finding { return d.examineEncoder(ctx, e.Name, used[e.Name]) }})
+		add("encoder "+e.Name, 0, func(ctx context.Context) findings {
+			return d.examineEncoder(ctx, e.Name, used[e.Name])
+		})
 	}
 	for _, i := range ingests(d.cfg) {
-		list = append(list, exam{name: "publish", do: i.examine})
+		add("publish", 0, i.examine)
 	}
-	list = append(list, exam{name: "public url", do: d.examinePublicURL}, exam{name: "daemon", do: d.examineDaemon})
+	add("public url", 0, d.examinePublicURL)
+	add("daemon", 0, d.examineDaemon)
 	if d.quick {
 		return list
 	}
-	for _, id := range slices.Sorted(maps.Keys(d.cfg.Accounts)) {
+	for _, id := range accounts {
 		if a := d.cfg.Accounts[id]; a.APISecret.Set() {
-			list = append(list, exam{"round trip " + id, roundTripLimit, func(ctx context.Context) []encoders.Finding { return d.examineRoundTrip(ctx, a) }})
+			add("round trip "+id, roundTripLimit, func(ctx context.Context) findings {
+				return d.examineRoundTrip(ctx, a)
+			})
 		}
 	}
 	return list
 }
 
-func good(format string, args ...any) encoders.Finding {
-	return encoders.Finding{Level: encoders.OK, What: fmt.Sprintf(format, args...)}
+// findings are what one examination found. Those of good, odd and bad have one.
+type findings []encoders.Finding
+
+func (f *findings) add(more findings) { *f = append(*f, more...) }
+
+func good(format string, args ...any) findings {
+	return findings{{Level: encoders.OK, What: fmt.Sprintf(format, args...)}}
 }
 
-func odd(what, hint string) encoders.Finding {
-	return encoders.Finding{Level: encoders.Warn, What: what, Hint: hint}
+func odd(what, hint string) findings {
+	return findings{{Level: encoders.Warn, What: what, Hint: hint}}
 }
 
-func bad(what, hint string) encoders.Finding {
-	return encoders.Finding{Level: encoders.Bad, What: what, Hint: hint}
+func bad(what, hint string) findings {
+	return findings{{Level: encoders.Bad, What: what, Hint: hint}}
 }
 
-func (d *doctor) examineConfig() []encoders.Finding {
-	var warnings []encoders.Finding
-	cfg, err := daemon.Load(d.config, io.Discard, func(p configs.Problem) { warnings = append(warnings, odd(p.String(), "")) })
+func (d *doctor) examineConfig() findings {
+	var warnings findings
+	cfg, err := daemon.Load(d.config, io.Discard, func(p configs.Problem) {
+		warnings = append(warnings, odd(p.String(), "")...)
+	})
 	var problems configs.Problems
 	switch {
 	case errors.As(err, &problems):
-		found := make([]encoders.Finding, len(problems))
-		for i, p := range problems {
-			found[i] = bad(p.String(), "")
+		var found findings
+		for _, p := range problems {
+			found.add(bad(p.String(), ""))
 		}
 		return found
 	case err != nil:
-		return []encoders.Finding{bad(err.Error(), term.HintFor(err))}
+		return bad(err.Error(), term.HintFor(err))
 	}
 	d.cfg = cfg
-	return append([]encoders.Finding{good("%s is good: %s, %s", d.config, term.Plural(len(cfg.Streams), "stream"), term.Plural(len(cfg.Encoders), "encoder"))}, warnings...)
+	found := good("%s is good: %s, %s", d.config,
+		term.Plural(len(cfg.Streams), "stream"), term.Plural(len(cfg.Encoders), "encoder"))
+	return append(found, warnings...)
 }
 
-// examineEncoder has the driver try itself, for the first stream that uses the encoder. By is the stream for which the
-// daemon uses it now, "" for none.
-func (d *doctor) examineEncoder(ctx context.Context, name, by string) []encoders.Finding {
+// examineEncoder has the driver try itself, for the first stream that uses the encoder. By is the
+// stream for which the daemon uses it now, "" for none.
+func (d *doctor) examineEncoder(ctx context.Context, name, by string) findings {
 	enc, done, err := daemon.OpenEncoder(d.cfg, name, "")
 	if err != nil {
-		return []encoders.Finding{bad(err.Error(), "")}
+		return bad(err.Error(), "")
 	}
 	defer done()
 	var job encoders.Job
@@ -263,23 +291,24 @@ func (d *doctor) examineEncoder(ctx context.Context, name, by string) []encoders
 	if user >= 0 {
 		job = exampleJob(d.cfg.Streams[user], name)
 	}
-	var found []encoders.Finding
+	var found findings
 	if c, ok := enc.(encoders.Checker); ok {
 		found = c.Check(ctx, job)
 	}
 	if _, ok := encoders.Driver(enc).(encoders.Prober); ok {
 		if by == "" {
-			found = append(found, enc.(encoders.Prober).Probe(ctx, job)...)
+			found.add(enc.(encoders.Prober).Probe(ctx, job))
 		} else {
-			found = append(found, good("it is on for %s, so its input was not opened once more", by))
+			found.add(good("it is on for %s, so its input was not opened once more", by))
 		}
 	}
 	if user < 0 {
-		found = append(found, odd("no stream uses it", ""))
+		found.add(odd("no stream uses it", ""))
 	} else if d.cfg.Streams[user].IsPattern { // the example may name a channel that is not there
 		for i := range found {
 			if found[i].Level == encoders.Bad {
-				found[i].Level, found[i].What = encoders.Warn, fmt.Sprintf("for the example %s: %s", job.ID(), found[i].What)
+				found[i].Level = encoders.Warn
+				found[i].What = fmt.Sprintf("for the example %s: %s", job.ID(), found[i].What)
 			}
 		}
 	}
@@ -288,7 +317,9 @@ func (d *doctor) examineEncoder(ctx context.Context, name, by string) []encoders
 
 // platformOf makes a client for the account's API.
 func platformOf(a *configs.Account) (*millicast.Client, error) {
-	c, err := millicast.NewClient(millicast.ClientOptions{Account: a.ID, URL: a.APIURL, Secret: a.APISecret, Log: slog.New(slog.DiscardHandler)})
+	c, err := millicast.NewClient(millicast.ClientOptions{
+		Account: a.ID, URL: a.APIURL, Secret: a.APISecret, Log: slog.New(slog.DiscardHandler),
+	})
 	if err != nil {
 		return nil, fmt.Errorf("account %s: %w", a.ID, err)
 	}

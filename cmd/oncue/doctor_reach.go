@@ -25,7 +25,9 @@ type ingest struct {
 // reachTime bounds one connection.
 const reachTime = 5 * time.Second
 
-var publishPorts = map[string]string{"rtmp": "1935", "rtmps": "443", "http": "80", "https": "443", "whip": "80", "whips": "443"}
+var publishPorts = map[string]string{
+	"rtmp": "1935", "rtmps": "443", "http": "80", "https": "443", "whip": "80", "whips": "443",
+}
 
 // ingests lists the servers that encoders of the configuration would publish to, in file order.
 func ingests(cfg *configs.Config) []*ingest {
@@ -67,8 +69,8 @@ func publishesTo(cfg *configs.Config, name string) bool {
 	return ok && p.NeedsPublish()
 }
 
-// examine connects to the server. What it takes over UDP cannot be told without publishing.
-func (i *ingest) examine(ctx context.Context) []encoders.Finding {
+// examine connects to the server. Over UDP only publishing shows whether it answers.
+func (i *ingest) examine(ctx context.Context) findings {
 	ctx, cancel := context.WithTimeout(ctx, reachTime)
 	defer cancel()
 	whose := "stream " + i.streams[0]
@@ -78,18 +80,20 @@ func (i *ingest) examine(ctx context.Context) []encoders.Finding {
 	host, port, _ := net.SplitHostPort(i.address)
 	if i.udp {
 		if _, err := net.DefaultResolver.LookupHost(ctx, host); err != nil {
-			return []encoders.Finding{bad(fmt.Sprintf("%s, for %s, is not known by name: %v", i.address, whose, client.PlainCause(err)), "is the host of publish right?")}
+			return bad(fmt.Sprintf("%s, for %s, is not known by name: %v", i.address, whose, client.PlainCause(err)),
+				"is the host of publish right?")
 		}
-		return []encoders.Finding{good("%s, for %s, is known by name; SRT uses UDP, so only a start shows whether it answers", i.address, whose)}
+		return good("%s, for %s, is known by name; SRT uses UDP, so only a start shows whether it answers",
+			i.address, whose)
 	}
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", i.address)
 	if err != nil {
-		return []encoders.Finding{bad(
+		return bad(
 			fmt.Sprintf("%s, for %s, takes no connection: %v", i.address, whose, client.PlainCause(err)),
-			"are host and port of publish right, and does a firewall let TCP port "+port+" out?")}
+			"are host and port of publish right, and does a firewall let TCP port "+port+" out?")
 	}
 	conn.Close()
-	return []encoders.Finding{good("%s, for %s, takes connections", i.address, whose)}
+	return good("%s, for %s, takes connections", i.address, whose)
 }
 
 // usedBy tells which stream the daemon uses each encoder for right now.

@@ -14,7 +14,8 @@ import (
 	"github.com/oncue/oncue/cmd/oncue/term"
 )
 
-// examined runs doctor on a configuration of those encoders and streams, without a daemon, and returns what it prints.
+// examined runs doctor on a configuration of those encoders and streams, without a daemon, and
+// returns what it prints.
 func examined(t *testing.T, encoders, streams string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "oncue.yaml")
@@ -47,8 +48,8 @@ func closedPorts(t *testing.T, n int) []string {
 	return ports
 }
 
-// TestDoctorConnectsToTheIngest: each server to which a stream is published is connected to once, whatever its name in
-// the URL, and those of which no encoder is told are not.
+// TestDoctorConnectsToTheIngest: each server to which a stream is published is connected to once,
+// whatever its name in the URL, and those of which no encoder is told are not.
 func TestDoctorConnectsToTheIngest(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -81,7 +82,8 @@ func TestDoctorConnectsToTheIngest(t *testing.T) {
 	}
 }
 
-// TestDoctorOfManyEncoders: hundreds that work are one line, and what is broken is said again at the end.
+// TestDoctorOfManyEncoders: hundreds that work are one line, and what is broken is said again at
+// the end.
 func TestDoctorOfManyEncoders(t *testing.T) {
 	t.Parallel()
 	var encoders, streams strings.Builder
@@ -93,7 +95,8 @@ func TestDoctorOfManyEncoders(t *testing.T) {
 			driver = fmt.Sprintf("ffmpeg: {input: test, binary: /nowhere/%d/ffmpeg}", i)
 		}
 		fmt.Fprintf(&encoders, "  e%d: {%s}\n", i, driver)
-		fmt.Fprintf(&streams, "  s%d: {encoder: e%d, publish: \"rtmp://127.0.0.1:%s/live/{stream}\"}\n", i, i, closed[i])
+		fmt.Fprintf(&streams, "  s%d: {encoder: e%d, publish: \"rtmp://127.0.0.1:%s/live/{stream}\"}\n", i, i,
+			closed[i])
 	}
 	got := examined(t, encoders.String(), streams.String())
 	if strings.Contains(got, "✓ encoder e") {

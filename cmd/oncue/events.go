@@ -66,7 +66,8 @@ func newEvents() *cobra.Command {
 		}
 		return c.Follow(cmd.Context(), past, func(ch client.Change) error {
 			r := ch.Hook
-			if r == nil || id != "" && r.Stream != id || *kind != "" && !strings.EqualFold(r.Type, *kind) && !strings.EqualFold(r.Event, *kind) {
+			if r == nil || id != "" && r.Stream != id ||
+				*kind != "" && !strings.EqualFold(r.Type, *kind) && !strings.EqualFold(r.Event, *kind) {
 				return nil
 			}
 			return p.print(ch.Raw)
@@ -84,7 +85,11 @@ type eventPrinter struct {
 }
 
 var eventColumns = []term.Column{
-	{Name: "TIME"}, {Name: "EVENT", Fit: term.Ending, Least: 15}, {Name: "STREAM", Fit: term.Middle, Least: 12}, {Name: "VERDICT"}, {Name: "NOTE", Fit: term.Folded, Least: 15},
+	{Name: "TIME"},
+	{Name: "EVENT", Fit: term.Ending, Least: 15},
+	{Name: "STREAM", Fit: term.Middle, Least: 12},
+	{Name: "VERDICT"},
+	{Name: "NOTE", Fit: term.Folded, Least: 15},
 }
 
 // printAll writes hooks of the past. When more are to come the columns have room for what is usual.
@@ -101,7 +106,10 @@ func (p *eventPrinter) printAll(records []json.RawMessage, more bool) error {
 			return nil
 		}
 		if more {
-			usual := controller.Record{Stream: strings.Repeat("x", 24), Event: "NoActiveViewers", Verdict: controller.Quarantined, Note: strings.Repeat("x", p.Width())}
+			usual := controller.Record{
+				Stream: strings.Repeat("x", 24), Event: "NoActiveViewers", Verdict: controller.Quarantined,
+				Note: strings.Repeat("x", p.Width()),
+			}
 			rows = append(rows, eventRow(usual))
 		}
 		p.widths = p.Screen.Widths(eventColumns, rows)

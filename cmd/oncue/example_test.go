@@ -63,7 +63,8 @@ func TestExampleLoadsClean(t *testing.T) {
 	}
 }
 
-// TestExpressionsOfTheExample: what the example says of conditions can be written, each variable, function and operator.
+// TestExpressionsOfTheExample: what the example says of conditions can be written, each variable,
+// function and operator.
 func TestExpressionsOfTheExample(t *testing.T) {
 	t.Parallel()
 	_, text, _ := strings.Cut(string(configs.Example), "# Conditions and expressions are of expr-lang.")
@@ -84,15 +85,18 @@ func TestExpressionsOfTheExample(t *testing.T) {
 		t.Fatalf("only %q is found in %q", written, text)
 	}
 	for _, expression := range written {
-		config := fmt.Sprintf(`{accounts: {A: {webhook_secrets: [%q]}}, streams: {s: {encoder: e}}, encoders: {e: {http: {url: "http://h",
-			start: {path: /a}, stop: {path: /b}, status: {path: /c, live: '%s', stopped: "true"}}}}}`, exampleSecret.Reveal(), expression)
+		config := fmt.Sprintf(`{accounts: {A: {webhook_secrets: [%q]}}, streams: {s: {encoder: e}},
+			encoders: {e: {http: {url: "http://h",
+			start: {path: /a}, stop: {path: /b}, status: {path: /c, live: '%s', stopped: "true"}}}}}`,
+			exampleSecret.Reveal(), expression)
 		if _, _, err := suppliedOptions().Parse("x.yaml", []byte(config)); err != nil {
 			t.Errorf("%s: %v", expression, err)
 		}
 	}
 }
 
-// schema is a JSON Schema, or a part of one. It tells of every key what it is for and what its default is.
+// schema is a JSON Schema, or a part of one. It tells of every key what it is for and what its
+// default is.
 type schema = map[string]any
 
 func realSchema(t *testing.T) schema {
@@ -239,8 +243,8 @@ func TestExampleNamesEveryKey(t *testing.T) {
 
 var documented = regexp.MustCompile(`\(default (.*?)\)`)
 
-// TestExampleDefaultsAreTheCodes holds every value of the example against the default in the code: the value itself, or what its comment
-// says in "(default X)".
+// TestExampleDefaultsAreTheCodes holds every value of the example against the default in the code:
+// the value itself, or what its comment says in "(default X)".
 func TestExampleDefaultsAreTheCodes(t *testing.T) {
 	t.Parallel()
 	compared := 0
@@ -258,7 +262,8 @@ func TestExampleDefaultsAreTheCodes(t *testing.T) {
 			err = k.value.Decode(&value)
 		}
 		if err != nil || alike(value) != alike(code) {
-			t.Errorf("line %d: %s is documented as %v, and the code has %v (%v)", k.value.Line, k.path, value, code, err)
+			t.Errorf("line %d: %s is documented as %v, and the code has %v (%v)", k.value.Line, k.path, value, code,
+				err)
 		}
 		compared++
 	}
@@ -269,10 +274,12 @@ func TestExampleDefaultsAreTheCodes(t *testing.T) {
 
 // isStory holds for what has no default: the example tells there what somebody might write.
 func isStory(path string, code any) bool {
-	if strings.HasPrefix(path, "streams.") || slices.Contains([]string{"accounts.*.webhook_secrets", "encoders.*.ffmpeg.input", "notify"}, path) {
+	if strings.HasPrefix(path, "streams.") ||
+		slices.Contains([]string{"accounts.*.webhook_secrets", "encoders.*.ffmpeg.input", "notify"}, path) {
 		return true
 	}
-	inRequest := ofRequest.MatchString(path) || regexp.MustCompile(`\.http\.(start|stop|login\.(capture|apply)\b.*)$`).MatchString(path)
+	inRequest := ofRequest.MatchString(path) ||
+		regexp.MustCompile(`\.http\.(start|stop|login\.(capture|apply)\b.*)$`).MatchString(path)
 	return inRequest && slices.Contains([]string{`""`, "0", "0s", "false", "[]"}, alike(code))
 }
 
@@ -300,7 +307,9 @@ var sentNotice = regexp.MustCompile(`(?:\bNotify\{|\bNotice\{Kind: |\.notice\()"
 func TestNoticesCanBeChosen(t *testing.T) {
 	t.Parallel()
 	sent := map[string]bool{millicast.WebhookDisabled: true, store.Corrupt: true}
-	for _, pattern := range []string{"../../controller/*.go", "../../controller/*/*.go", "../../store/*.go", "daemon/*.go"} {
+	for _, pattern := range []string{
+		"../../controller/*.go", "../../controller/*/*.go", "../../store/*.go", "daemon/*.go",
+	} {
 		files, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)

@@ -17,24 +17,31 @@ import (
 
 func newOn() *cobra.Command {
 	return newHold(controller.ModeOn, "Hold a stream on",
-		"Hold a stream on, with or without viewers, until oncue auto, or for the time of --for. The hold survives restarts.")
+		"Hold a stream on, with or without viewers, until oncue auto, or for the time of --for. The hold survives "+
+			"restarts.")
 }
 
 func newOff() *cobra.Command {
 	return newHold(controller.ModeOff, "Hold a stream off",
-		"Hold a stream off, even if viewers come, until oncue auto, or for the time of --for. The hold survives restarts.")
+		"Hold a stream off, even if viewers come, until oncue auto, or for the time of --for. The hold survives "+
+			"restarts.")
 }
 
 func newAuto() *cobra.Command {
-	return newHold(controller.ModeAuto, "Hand a stream back to the viewers", "End a hold: from now on viewers start and stop the stream again.")
+	return newHold(controller.ModeAuto, "Hand a stream back to the viewers",
+		"End a hold: from now on viewers start and stop the stream again.")
 }
 
 func newHold(mode controller.Mode, short, long string) *cobra.Command {
-	cmd := &cobra.Command{Use: string(mode) + " STREAM", Short: short, Long: long, Args: argsBetween(1, 1), ValidArgsFunction: completeStreams}
+	cmd := &cobra.Command{
+		Use: string(mode) + " STREAM", Short: short, Long: long, Args: argsBetween(1, 1),
+		ValidArgsFunction: completeStreams,
+	}
 	client.Flags(cmd)
 	var lasts durationFlag
 	if mode != controller.ModeAuto {
-		cmd.Flags().Var(&lasts, "for", "for this `DURATION`, such as 30m, 2h or 1d; then it is automatic again (default: until oncue auto)")
+		cmd.Flags().Var(&lasts, "for",
+			"for this `DURATION`, such as 30m, 2h or 1d; then it is automatic again (default: until oncue auto)")
 	}
 	why := cmd.Flags().String("why", "", "the `REASON`, for the history")
 	by := cmd.Flags().String("by", whoAmI(), "`NAME` of the person who asks for it")
@@ -43,7 +50,8 @@ func newHold(mode controller.Mode, short, long string) *cobra.Command {
 		request := map[string]string{"mode": string(mode), "by": *by, "why": *why}
 		if cmd.Flags().Changed("for") {
 			if lasts <= 0 {
-				return term.Usage(fmt.Errorf("--for %s: a hold must be longer than 0s", words.FormatDuration(time.Duration(lasts))))
+				return term.Usage(fmt.Errorf("--for %s: a hold must be longer than 0s",
+					words.FormatDuration(time.Duration(lasts))))
 			}
 			request["for"] = time.Duration(lasts).String()
 		}
@@ -68,7 +76,8 @@ func newHold(mode controller.Mode, short, long string) *cobra.Command {
 		if err := c.Call(cmd.Context(), http.MethodPut, path, request, &v); err != nil {
 			return err
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "%s is %s; it is %s\n", term.Harmless(v.ID), term.HeldWords(v, time.Now()), phaseWords(v))
+		fmt.Fprintf(cmd.OutOrStdout(), "%s is %s; it is %s\n", term.Harmless(v.ID), term.HeldWords(v, time.Now()),
+			phaseWords(v))
 		return nil
 	}
 	return cmd

@@ -16,7 +16,8 @@ import (
 
 const module = "github.com/oncue/oncue/"
 
-// arrows says which packages of the house each one may import. What is not listed may import none, and cmd may import all.
+// arrows says which packages of the house each one may import. What is not listed may import none,
+// and cmd may import all.
 var arrows = map[string][]string{
 	"configs":          {"configs/ingest", "configs/secret", "configs/words"},
 	"configs/ingest":   {"configs/secret"},
@@ -30,22 +31,28 @@ var arrows = map[string][]string{
 	"encoders/obs":     {"encoders", "configs/secret"},
 	"encoders/httpapi": {"encoders", "configs/secret", "configs/presets"},
 
-	"controller":                          {"encoders"},
-	"controller/machine":                  {"controller", "encoders"},
-	"controller/runner":                   {"controller", "controller/machine", "encoders", "configs/secret"},
-	"controller/millicast":                {"controller", "configs/secret"},
-	"controller/millicast/simulator":      {"controller", "controller/millicast", "controller/millicast/simulator/rtmp", "configs/secret"},
+	"controller":           {"encoders"},
+	"controller/machine":   {"controller", "encoders"},
+	"controller/runner":    {"controller", "controller/machine", "encoders", "configs/secret"},
+	"controller/millicast": {"controller", "configs/secret"},
+	"controller/millicast/simulator": {
+		"controller", "controller/millicast", "controller/millicast/simulator/rtmp", "configs/secret",
+	},
 	"controller/millicast/simulator/rtmp": {"configs/secret"},
 	"controller/notify":                   {"controller", "configs/secret"},
 	"controller/web":                      {"controller", "controller/millicast", "configs/secret", "configs/words"},
 	"store":                               {"controller"},
 
 	"cmd/oncue/client": {"cmd/oncue/term", "configs", "configs/secret", "controller", "controller/millicast"},
-	"cmd/oncue/daemon": {"cmd/oncue/term", "configs", "configs/ingest", "configs/secret", "controller", "controller/machine",
+	"cmd/oncue/daemon": {
+		"cmd/oncue/term", "configs", "configs/ingest", "configs/secret", "controller", "controller/machine",
 		"controller/millicast", "controller/notify", "controller/runner", "controller/web",
-		"encoders", "encoders/fake", "encoders/ffmpeg", "encoders/httpapi", "encoders/obs", "store"},
-	"cmd/oncue/demo": {"cmd/oncue/daemon", "cmd/oncue/term", "configs", "configs/secret", "controller", "controller/millicast",
-		"controller/millicast/simulator", "store"},
+		"encoders", "encoders/fake", "encoders/ffmpeg", "encoders/httpapi", "encoders/obs", "store",
+	},
+	"cmd/oncue/demo": {
+		"cmd/oncue/daemon", "cmd/oncue/term", "configs", "configs/secret", "controller", "controller/millicast",
+		"controller/millicast/simulator", "store",
+	},
 	"cmd/oncue/term": {"controller", "controller/web", "encoders"},
 
 	// Helpers of tests.
@@ -96,11 +103,14 @@ func TestHouse(t *testing.T) {
 	}
 }
 
-// TestMachineIsPure holds that the decision depends on nothing but what it is given: it reads no clock, waits for nothing,
-// rolls no dice, keeps nothing for the next time, and reaches neither the host nor the network.
+// TestMachineIsPure holds that the decision depends on nothing but what it is given: it reads no
+// clock, waits for nothing, rolls no dice, keeps nothing for the next time, and reaches neither the
+// host nor the network.
 func TestMachineIsPure(t *testing.T) {
 	const folder = "controller/machine"
-	allowed := []string{ // sync/atomic: a schedule keeps its last answer, which is a function of the time it was asked for
+	// sync/atomic: a schedule keeps its last answer, which is a function of the time it was asked
+	// for.
+	allowed := []string{
 		"cmp", "fmt", "math", "reflect", "slices", "strconv", "sync/atomic", "time", "github.com/robfig/cron/v3",
 		module + "controller", module + "encoders",
 	}
@@ -187,7 +197,8 @@ func walkSources(t *testing.T, mode parser.Mode, visit func(folder, name string,
 // roomWithoutMap is how many files of a package a reader finds his way in by their names alone.
 const roomWithoutMap = 8
 
-// TestMaps wants every file of a large package named in its package comment, and no file that is not there.
+// TestMaps wants every file of a large package named in its package comment, and no file that is
+// not there.
 func TestMaps(t *testing.T) {
 	files := map[string][]string{}
 	docs := map[string]string{}
@@ -220,7 +231,8 @@ func TestMaps(t *testing.T) {
 	}
 }
 
-// The daemon gives each driver a log whose lines name the encoder; a driver that names it again says it twice.
+// The daemon gives each driver a log whose lines name the encoder; a driver that names it again
+// says it twice.
 func TestDriversNameTheEncoderOnce(t *testing.T) {
 	t.Parallel()
 	again := regexp.MustCompile(`\bLog\.[A-Z]\w*\(.*"encoder"`)
@@ -239,7 +251,8 @@ func TestDriversNameTheEncoderOnce(t *testing.T) {
 	}
 }
 
-// TestDependenciesAreExplained wants a word in the README about each module that the house takes from outside.
+// TestDependenciesAreExplained wants a word in the README about each module that the house takes
+// from outside.
 func TestDependenciesAreExplained(t *testing.T) {
 	readme, err := os.ReadFile("../../README.md")
 	if err != nil {

@@ -27,7 +27,8 @@ func newInit() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Ask for the few things needed, write a configuration, try it",
-		Long: "Ask for the few things needed, write a commented configuration that only its owner can read, try it, and print the webhook's URL.\n" +
+		Long: "Ask for the few things needed, write a commented configuration that only its owner can read, try " +
+			"it, and print the webhook's URL.\n" +
 			"Answers given by flags or the environment are not asked for. Secrets may be given as @FILE.",
 		Args: noArgs,
 	}
@@ -36,22 +37,28 @@ func newInit() *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&a.account, "account", "", "account `ID` at the platform")
 	webhookSecret := flags.String("webhook-secret", "", "the webhook's `SECRET`, or @FILE (or ONCUE_WEBHOOK_SECRET)")
-	apiSecret := flags.String("api-secret", "", "the account's API `SECRET`, or @FILE (or ONCUE_API_SECRET); none: the platform is never asked")
+	apiSecret := flags.String("api-secret", "",
+		"the account's API `SECRET`, or @FILE (or ONCUE_API_SECRET); none: the platform is never asked")
 	flags.StringVar(&a.publicURL, "public-url", "", "https `URL` by which the platform reaches this host")
 	flags.StringVar(&a.stream, "stream", "", "`NAME` of the first stream")
 	publish := flags.String("publish", "", "publishing `TOKEN` or whole URL of the stream, or @FILE (or ONCUE_PUBLISH)")
-	flags.StringVar(&a.input, "input", "", "what FFmpeg reads: a `URL`, file or device; test for a test picture, obs for an OBS on this host")
+	flags.StringVar(&a.input, "input", "",
+		"what FFmpeg reads: a `URL`, file or device; test for a test picture, obs for an OBS on this host")
 	flags.StringVar(&a.dataDir, "data-dir", configs.Default().DataDir, "`DIR` for the database and logs")
 	force := flags.Bool("force", false, "replace a configuration that is there")
 	try := flags.Bool("doctor", false, "run oncue doctor at the end")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if _, err := os.Stat(*path); err == nil && !*force {
-			return term.Hint(fmt.Errorf("%s is there already", *path), "--force replaces it, --config FILE writes another one")
+			return term.Hint(fmt.Errorf("%s is there already", *path),
+				"--force replaces it, --config FILE writes another one")
 		}
 		for _, s := range []struct {
 			to         *secret.Value
 			given, env string
-		}{{&a.webhookSecret, *webhookSecret, "ONCUE_WEBHOOK_SECRET"}, {&a.apiSecret, *apiSecret, "ONCUE_API_SECRET"}, {&a.publish, *publish, "ONCUE_PUBLISH"}} {
+		}{
+			{&a.webhookSecret, *webhookSecret, "ONCUE_WEBHOOK_SECRET"}, {&a.apiSecret, *apiSecret, "ONCUE_API_SECRET"},
+			{&a.publish, *publish, "ONCUE_PUBLISH"},
+		} {
 			var err error
 			if *s.to, err = givenSecret(s.given, s.env); err != nil {
 				return err
@@ -83,8 +90,8 @@ type answers struct {
 	webhookSecret, apiSecret, publish          secret.Value
 }
 
-// ask asks for what is not known yet, and again for what cannot be used. Given reports whether a flag was set, be it to
-// nothing.
+// ask asks for what is not known yet, and again for what cannot be used. Given reports whether a
+// flag was set, be it to nothing.
 func (a *answers) ask(q *asker, given func(flag string) bool) error {
 	text := func(to *string, flag, question, otherwise string, check func(string) error) error {
 		if *to != "" || given(flag) {
@@ -107,19 +114,23 @@ func (a *answers) ask(q *asker, given func(flag string) bool) error {
 	if err := text(&a.account, "account", "Account id at the platform", "", needed); err != nil {
 		return err
 	}
-	if err := secretly(&a.webhookSecret, "webhook-secret", "Secret of the webhook, as the platform shows it", needed); err != nil {
+	if err := secretly(&a.webhookSecret, "webhook-secret", "Secret of the webhook, as the platform shows it",
+		needed); err != nil {
 		return err
 	}
 	if err := secretly(&a.apiSecret, "api-secret", "API secret of the account (Enter for none)", anything); err != nil {
 		return err
 	}
-	if err := text(&a.publicURL, "public-url", "https URL by which the platform reaches this host (Enter if not known yet)", "", anything); err != nil {
+	if err := text(&a.publicURL, "public-url",
+		"https URL by which the platform reaches this host (Enter if not known yet)", "", anything); err != nil {
 		return err
 	}
 	if err := text(&a.stream, "stream", "Name of the first stream", "", needed); err != nil {
 		return err
 	}
-	if err := text(&a.input, "input", "What FFmpeg reads: URL, file or device; test for a test picture; obs for an OBS on this host", "test", anything); err != nil {
+	if err := text(&a.input, "input",
+		"What FFmpeg reads: URL, file or device; test for a test picture; obs for an OBS on this host", "test",
+		anything); err != nil {
 		return err
 	}
 	if a.input == "obs" {
@@ -148,7 +159,9 @@ func (a *answers) wrong() error {
 // filled has something good for each answer that is not given yet.
 func (a *answers) filled() *answers {
 	whole := *a
-	for text, standIn := range map[*string]string{&whole.account: "ACCOUNT", &whole.stream: "stream", &whole.input: "test"} {
+	for text, standIn := range map[*string]string{
+		&whole.account: "ACCOUNT", &whole.stream: "stream", &whole.input: "test",
+	} {
 		*text = cmp.Or(*text, standIn)
 	}
 	if !whole.webhookSecret.Set() {
@@ -167,7 +180,8 @@ func (a *answers) problems(path string) configs.Problems {
 	errors.As(err, &problems)
 	if strings.Contains(a.stream, "://") {
 		problems = append(problems, configs.Problem{
-			File: path, Line: 1, Col: 1, Key: "streams", Text: "this is a URL; the stream's name is a word such as lobby",
+			File: path, Line: 1, Col: 1, Key: "streams",
+			Text: "this is a URL; the stream's name is a word such as lobby",
 		})
 	}
 	return problems
@@ -191,7 +205,8 @@ func (a *answers) refuse(path string, errs io.Writer) error {
 	for _, p := range problems {
 		fmt.Fprintln(errs, p)
 	}
-	return term.Hint(errors.New("these answers make no good configuration; nothing was written"), "the keys in the lines above say which answer is meant")
+	return term.Hint(errors.New("these answers make no good configuration; nothing was written"),
+		"the keys in the lines above say which answer is meant")
 }
 
 // write makes the file, tries it, and only then puts it in place.
@@ -206,7 +221,8 @@ func (a *answers) write(path string, replace bool, errs io.Writer) error {
 	}
 	if err := writeNew(path, text, replace); err != nil {
 		if errors.Is(err, fs.ErrPermission) {
-			return term.Hint(fmt.Errorf("write the configuration: %w", err), "use sudo, or --config FILE for another place")
+			return term.Hint(fmt.Errorf("write the configuration: %w", err),
+				"use sudo, or --config FILE for another place")
 		}
 		return fmt.Errorf("write the configuration: %w", err)
 	}
@@ -223,16 +239,20 @@ func (a *answers) yaml(socket bool) []byte {
 	var b bytes.Buffer
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("# oncue: written by oncue init. oncue check tells what it means; all keys: oncue check --schema.")
-	line("# ${NAME} is the environment, ${file:PATH} the first line of a file, $$ a dollar sign: better places for secrets than this file.")
+	line("# ${NAME} is the environment, ${file:PATH} the first line of a file, $$ a dollar sign: better places " +
+		"for secrets than this file.")
 	line("")
 	if socket {
-		line("listen: systemd                   # for the platform's webhooks: oncue.socket holds the port, 127.0.0.1:8080")
+		line("listen: systemd                   # for the platform's webhooks: oncue.socket holds the port, " +
+			"127.0.0.1:8080")
 	} else {
 		line("listen: \":8080\"                   # for the platform's webhooks")
 	}
 	if socket {
-		line("admin:                            # status, dashboard (oncue dashboard prints a link), oncue's own commands")
-		line("  listen: \"127.0.0.1:8081\"\n  token: \"${file:/etc/oncue/admin.token}\"\n  socket: /run/oncue/admin.sock")
+		line("admin:                            # status, dashboard (oncue dashboard prints a link), oncue's own " +
+			"commands")
+		line("  listen: \"127.0.0.1:8081\"\n  token: \"${file:/etc/oncue/admin.token}\"\n  socket: " +
+			"/run/oncue/admin.sock")
 	} else {
 		line("admin: {listen: \"127.0.0.1:8081\"} # status, dashboard, oncue's own commands")
 	}
@@ -255,7 +275,9 @@ func (a *answers) yaml(socket bool) []byte {
 	line("\nencoders:\n  main:")
 	switch a.input {
 	case "obs":
-		line("    obs: {address: \"127.0.0.1:4455\", password: \"\", set_service: %t}   # Tools > WebSocket Server Settings", a.publish.Set())
+		line("    obs: {address: \"127.0.0.1:4455\", password: \"\", set_service: %t}   # Tools > WebSocket "+
+			"Server Settings",
+			a.publish.Set())
 	case "test":
 		line("    ffmpeg: {input: test}     # a test picture; replace it by the URL of a camera: rtsp://...")
 	default:
@@ -317,7 +339,8 @@ func newAsker(cmd *cobra.Command) *asker {
 	return q
 }
 
-// ask asks until the answer passes check; without a terminal the first one must. An empty answer means otherwise.
+// ask asks until the answer passes check; without a terminal the first one must. An empty answer
+// means otherwise.
 func (q *asker) ask(to *string, flag, question, otherwise string, check func(string) error) error {
 	for {
 		prompt := question
@@ -331,7 +354,8 @@ func (q *asker) ask(to *string, flag, question, otherwise string, check func(str
 			return nil
 		} else if err != nil || q.terminal == nil {
 			fmt.Fprintln(q.out)
-			return term.Hint(term.Usage(fmt.Errorf("%s: %w", strings.ToLower(question[:1])+question[1:], cmp.Or(wrong, err))), "answer it on a terminal, or with --"+flag)
+			err := fmt.Errorf("%s: %w", strings.ToLower(question[:1])+question[1:], cmp.Or(wrong, err))
+			return term.Hint(term.Usage(err), "answer it on a terminal, or with --"+flag)
 		} else {
 			fmt.Fprintf(q.out, "  %v\n", wrong)
 		}

@@ -12,14 +12,18 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// Whatever comes, the lines of the journal and of the doctor fit the page, and columns stand below each other.
+// Whatever comes, the lines of the journal and of the doctor fit the page, and columns stand below
+// each other.
 func TestLinesFitThePage(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 3, 1, 20, 0, 0, 0, time.UTC)
 	long := strings.Repeat("many words ", 20)
 	var past []json.RawMessage
 	for i, name := range []string{"lobby", strings.Repeat("camera-", 15)} {
-		raw, err := json.Marshal(controller.Record{Seq: int64(i + 1), Received: at, Stream: "ABC123/" + name, Event: strings.Repeat("NoActiveViewers", i+1), Verdict: controller.Quarantined, Note: long})
+		raw, err := json.Marshal(controller.Record{
+			Seq: int64(i + 1), Received: at, Stream: "ABC123/" + name, Event: strings.Repeat("NoActiveViewers", i+1),
+			Verdict: controller.Quarantined, Note: long,
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -49,7 +53,8 @@ func TestLinesFitThePage(t *testing.T) {
 				t.Errorf("%s: %d cells: %q", what, term.Width(l), l)
 			}
 		}
-		if strings.HasPrefix(what, "events") && (strings.Count(out.String(), " quarantined ") != len(past) || !strings.HasPrefix(out.String(), "TIME ")) {
+		if strings.HasPrefix(what, "events") &&
+			(strings.Count(out.String(), " quarantined ") != len(past) || !strings.HasPrefix(out.String(), "TIME ")) {
 			t.Errorf("%s:\n%s", what, out.String())
 		}
 	}

@@ -25,7 +25,8 @@ func newLogs() *cobra.Command {
 		ValidArgsFunction: completeStreams,
 	}
 	client.Flags(cmd)
-	encoder := cmd.Flags().String("encoder", "", "the `NAME` of the encoder, when the stream has several (default: the first)")
+	encoder := cmd.Flags().String("encoder", "",
+		"the `NAME` of the encoder, when the stream has several (default: the first)")
 	lines := cmd.Flags().IntP("lines", "n", 200, "print the last `N` lines, up to 10000")
 	follow := cmd.Flags().BoolP("follow", "f", false, "keep printing what it writes")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -41,7 +42,10 @@ func newLogs() *cobra.Command {
 		if *follow {
 			window = max(window, logWindow)
 		}
-		l := logTail{c: c, out: cmd.OutOrStdout(), path: client.StreamPath(id, fmt.Sprintf("/log?encoder=%s&lines=%d", url.QueryEscape(*encoder), window))}
+		l := logTail{
+			c: c, out: cmd.OutOrStdout(),
+			path: client.StreamPath(id, fmt.Sprintf("/log?encoder=%s&lines=%d", url.QueryEscape(*encoder), window)),
+		}
 		if err := l.print(cmd.Context(), *lines); err != nil {
 			return err
 		}
@@ -71,8 +75,10 @@ func newLogs() *cobra.Command {
 
 // logless says of drivers why there is no log of theirs here, and what shows more.
 var logless = map[string]string{
-	"http": "it is a box with an HTTP API, which writes no log here; oncue try %[1]s status --verbose shows what it is asked and answers",
-	"obs":  "it is an OBS, which writes no log here: see its own, Help > Log Files; oncue try %[1]s status --verbose asks it",
+	"http": "it is a box with an HTTP API, which writes no log here; oncue try %[1]s status --verbose shows what " +
+		"it is asked and answers",
+	"obs": "it is an OBS, which writes no log here: see its own, Help > Log Files; oncue try %[1]s status " +
+		"--verbose asks it",
 	"fake": "it is a pretended encoder, which writes no log",
 }
 
@@ -104,7 +110,8 @@ func tellNoLog(ctx context.Context, c *client.Client, to io.Writer, stream, enco
 // logWindow is how many lines are read to find what is new, lines.
 const logWindow = 1000
 
-// logTail prints a log that is read again and again, always as many lines of it, so that what is new shows.
+// logTail prints a log that is read again and again, always as many lines of it, so that what is
+// new shows.
 type logTail struct {
 	c    *client.Client
 	out  io.Writer

@@ -50,9 +50,11 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "oncue",
-		Short:         "Start encoders when viewers arrive, stop them when nobody watches",
-		Long:          "oncue starts encoders when viewers arrive and stops them when nobody watches.\nIt receives the webhooks of Millicast (Dolby OptiView Real-time) and drives FFmpeg, OBS and encoders with HTTP APIs.",
+		Use:   "oncue",
+		Short: "Start encoders when viewers arrive, stop them when nobody watches",
+		Long: "oncue starts encoders when viewers arrive and stops them when nobody watches.\n" +
+			"It receives the webhooks of Millicast (Dolby OptiView Real-time) and drives FFmpeg, OBS and " +
+			"encoders with HTTP APIs.",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          noArgs,
@@ -96,7 +98,8 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	}
 	text := fmt.Errorf("%s takes no argument %q", cmd.CommandPath(), args[0])
 	if cmd.Flags().Lookup("config") != nil {
-		return term.Hint(term.Usage(text), fmt.Sprintf("for a configuration: %s --config %s", cmd.CommandPath(), term.Harmless(args[0])))
+		return term.Hint(term.Usage(text),
+			fmt.Sprintf("for a configuration: %s --config %s", cmd.CommandPath(), term.Harmless(args[0])))
 	}
 	return term.Hint(term.Usage(text), "usage: "+cmd.UseLine())
 }
@@ -105,9 +108,11 @@ func argsBetween(least, most int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
 		case len(args) < least:
-			return term.Hint(term.Usage(fmt.Errorf("%s: an argument is missing", cmd.CommandPath())), "usage: "+cmd.UseLine())
+			return term.Hint(term.Usage(fmt.Errorf("%s: an argument is missing", cmd.CommandPath())),
+				"usage: "+cmd.UseLine())
 		case len(args) > most:
-			return term.Hint(term.Usage(fmt.Errorf("%s takes no further argument %q", cmd.CommandPath(), args[most])), "usage: "+cmd.UseLine())
+			return term.Hint(term.Usage(fmt.Errorf("%s takes no further argument %q", cmd.CommandPath(), args[most])),
+				"usage: "+cmd.UseLine())
 		}
 		return nil
 	}

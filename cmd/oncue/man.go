@@ -22,7 +22,8 @@ func newMan() *cobra.Command {
 			v, _, _ := build()
 			root := cmd.Root()
 			root.DisableAutoGenTag = true
-			return doc.GenManTree(root, &doc.GenManHeader{Title: "ONCUE", Section: "1", Source: "oncue " + v, Manual: "oncue"}, args[0])
+			head := &doc.GenManHeader{Title: "ONCUE", Section: "1", Source: "oncue " + v, Manual: "oncue"}
+			return doc.GenManTree(root, head, args[0])
 		},
 	}
 }

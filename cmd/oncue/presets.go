@@ -13,8 +13,9 @@ func newPresets() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "presets",
 		Short: "List the devices that the http driver knows by name",
-		Long:  "List the devices that the http driver knows by name. In the configuration: encoders: {stage: {http: {preset: NAME, url: http://10.0.0.9}}}.",
-		Args:  noArgs,
+		Long: "List the devices that the http driver knows by name. In the configuration: encoders: {stage: " +
+			"{http: {preset: NAME, url: http://10.0.0.9}}}.",
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var rows [][]term.Cell
 			for _, name := range presets.Names() {
@@ -24,7 +25,8 @@ func newPresets() *cobra.Command {
 				}
 				rows = append(rows, []term.Cell{{Text: name}, {Text: about}})
 			}
-			term.NewScreen(cmd.OutOrStdout()).Table([]term.Column{{Name: "PRESET"}, {Name: "DEVICES", Fit: term.Folded, Least: 30}}, rows)
+			columns := []term.Column{{Name: "PRESET"}, {Name: "DEVICES", Fit: term.Folded, Least: 30}}
+			term.NewScreen(cmd.OutOrStdout()).Table(columns, rows)
 			return nil
 		},
 	}

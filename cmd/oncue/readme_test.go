@@ -46,7 +46,8 @@ func blocks(text, kind string) []string {
 	return out
 }
 
-// elsewhere are the README's commands that need root, apt or systemd. They run in the tests of .ci and systemd; here, what they name is looked for.
+// elsewhere are the README's commands that need root, apt or systemd. They run in the tests of .ci
+// and systemd; here, what they name is looked for.
 var elsewhere = map[string]struct{ file, has string }{
 	"bash .ci/run":                       {".ci/run", "exec make test"},
 	"make deb":                           {"Makefile", "\ndeb: "},
@@ -54,7 +55,8 @@ var elsewhere = map[string]struct{ file, has string }{
 	"systemctl restart oncue":            {"systemd/oncue.service", "\nExecStart="},
 }
 
-// readmeConfig is for the daemon that the README's commands ask: its streams and encoders have the README's names.
+// readmeConfig is for the daemon that the README's commands ask: its streams and encoders have the
+// README's names.
 const readmeConfig = `listen: "@HOOKS@"
 admin: {listen: "@ADMIN@"}
 data_dir: data
@@ -104,7 +106,8 @@ rtmp://127.0.0.1:1935/v2/pub/{stream}?token=x
 -- c.yaml --
 ` + readmeConfig
 
-// TestReadmeCommands runs the commands that the README shows, in its order, as they are printed but for --config.
+// TestReadmeCommands runs the commands that the README shows, in its order, as they are printed but
+// for --config.
 func TestReadmeCommands(t *testing.T) {
 	t.Parallel()
 	var script strings.Builder
@@ -149,12 +152,14 @@ func TestReadmeCommands(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			home := filepath.Join(env.WorkDir, "home")
-			env.Vars = append(env.Vars, "HOME="+home, "XDG_CACHE_HOME="+filepath.Join(home, ".cache"), "USER=tester", "TZ=UTC")
+			env.Vars = append(env.Vars, "HOME="+home, "XDG_CACHE_HOME="+filepath.Join(home, ".cache"), "USER=tester",
+				"TZ=UTC")
 			env.Values["platform"] = &platformOfScript{}
 			return os.MkdirAll(home, 0o700)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"freeport": freePorts, "expand": expand, "waitfor": waitFor, "platform": startPlatform, "box": startBox, "until": untilPrinted,
+			"freeport": freePorts, "expand": expand, "waitfor": waitFor, "platform": startPlatform, "box": startBox,
+			"until": untilPrinted,
 		},
 	})
 }
@@ -193,7 +198,8 @@ func takesConfig(t *testing.T, args []string) []string {
 	return []string{"--config", "c.yaml"}
 }
 
-// untilPrinted runs a command that would go on for ever, and ends it as Ctrl-C does once it has printed a line: until PATTERN COMMAND ARG...
+// untilPrinted runs a command that would go on for ever, and ends it as Ctrl-C does once it has
+// printed a line: until PATTERN COMMAND ARG...
 func untilPrinted(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: until PATTERN COMMAND ARG...")
@@ -255,10 +261,12 @@ func TestReadmeConfigurations(t *testing.T) {
 		_ = yaml.Unmarshal([]byte(whole), &parts) // only mappings of mappings are wanted
 		streams := ""
 		for name := range parts["encoders"] {
-			streams += fmt.Sprintf("  of-%s: {encoder: %s, publish: \"rtmps://example.com/app/{stream}\"}\n", name, name)
+			streams += fmt.Sprintf("  of-%s: {encoder: %s, publish: \"rtmps://example.com/app/{stream}\"}\n", name,
+				name)
 		}
 		add("streams", "%s", streams)
-		if _, warnings, err := suppliedOptions().Parse("README.md", []byte(whole)); err != nil || slices.ContainsFunc(warnings, func(p configs.Problem) bool { return !p.Note }) {
+		_, warnings, err := suppliedOptions().Parse("README.md", []byte(whole))
+		if err != nil || slices.ContainsFunc(warnings, func(p configs.Problem) bool { return !p.Note }) {
 			t.Errorf("%v %v\n%s", err, warnings, whole)
 		}
 	}
@@ -294,7 +302,8 @@ func TestReadmeMetrics(t *testing.T) {
 // peoplesPages are what the repository has for people to read, beside the code.
 var peoplesPages = []string{"README.md", "CHANGELOG.md", "SECURITY.md", ".github/CONTRIBUTING.md"}
 
-// TestLinks wants a file, folder or heading at the end of every link into the repository, and the README short.
+// TestLinks wants a file, folder or heading at the end of every link into the repository, and the
+// README short.
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	for _, page := range peoplesPages {
@@ -324,11 +333,13 @@ func anchors(text string) (all []string) {
 	return all
 }
 
-// TestReadingOrder holds the minutes that CONTRIBUTING.md asks for against the lines that are to be read.
+// TestReadingOrder holds the minutes that CONTRIBUTING.md asks for against the lines that are to be
+// read.
 func TestReadingOrder(t *testing.T) {
 	t.Parallel()
 	const page = ".github/CONTRIBUTING.md"
-	rows := regexp.MustCompile(`(?m)^\| [0-9]+ \| (.*?) \| .* \| ([0-9]+) \|$`).FindAllStringSubmatch(sourceText(t, page), -1)
+	row := regexp.MustCompile(`(?m)^\| [0-9]+ \| (.*?) \| .* \| ([0-9]+) \|$`)
+	rows := row.FindAllStringSubmatch(sourceText(t, page), -1)
 	if len(rows) < 8 {
 		t.Fatalf("%s has %d steps only", page, len(rows))
 	}

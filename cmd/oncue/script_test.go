@@ -24,8 +24,8 @@ import (
 
 var update = flag.Bool("update", false, "write the outputs into the scripts that compare them")
 
-// atOnce is how many tests run at once unless -parallel says otherwise: most of them wait for timers,
-// processes and the network, and leave the processors to the others.
+// atOnce is how many tests run at once unless -parallel says otherwise: most of them wait for
+// timers, processes and the network, and leave the processors to the others.
 const atOnce = "12"
 
 func TestMain(m *testing.M) {
@@ -45,7 +45,8 @@ func TestScript(t *testing.T) {
 		UpdateScripts:       *update,
 		Setup: func(env *testscript.Env) error {
 			home := filepath.Join(env.WorkDir, "home")
-			env.Vars = append(env.Vars, "HOME="+home, "XDG_CACHE_HOME="+filepath.Join(home, ".cache"), "USER=tester", "TZ=UTC")
+			env.Vars = append(env.Vars, "HOME="+home, "XDG_CACHE_HOME="+filepath.Join(home, ".cache"), "USER=tester",
+				"TZ=UTC")
 			env.Values["platform"] = &platformOfScript{}
 			return os.MkdirAll(home, 0o700)
 		},
@@ -81,7 +82,8 @@ func expand(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	name := regexp.MustCompile(`@[A-Z_]+@`)
 	for _, file := range args {
-		text := name.ReplaceAllStringFunc(ts.ReadFile(file), func(v string) string { return ts.Getenv(strings.Trim(v, "@")) })
+		text := name.ReplaceAllStringFunc(ts.ReadFile(file),
+			func(v string) string { return ts.Getenv(strings.Trim(v, "@")) })
 		ts.Check(os.WriteFile(ts.MkAbs(file), []byte(text), 0o600))
 	}
 }
@@ -89,7 +91,8 @@ func expand(ts *testscript.TestScript, neg bool, args []string) {
 // waitLimit is generous: the machine may be busy.
 const waitLimit = 60 * time.Second
 
-// waitFor runs a command until its standard output matches: waitfor PATTERN COMMAND ARG... With ! until it matches no more.
+// waitFor runs a command until its standard output matches: waitfor PATTERN COMMAND ARG... With !
+// until it matches no more.
 func waitFor(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) < 2 {
 		ts.Fatalf("usage: waitfor PATTERN COMMAND ARG...")
@@ -117,7 +120,8 @@ func waitFor(ts *testscript.TestScript, neg bool, args []string) {
 // platformOfScript is the simulated platform of one script, once it was started.
 type platformOfScript struct{ *simulator.Simulator }
 
-// startPlatform starts a simulated platform that delivers to a URL, ten times as fast as the real one, and sets API_URL, API_SECRET, HOOK_SECRET and RTMP: platform [WEBHOOK-URL].
+// startPlatform starts a simulated platform that delivers to a URL, ten times as fast as the real
+// one, and sets API_URL, API_SECRET, HOOK_SECRET and RTMP: platform [WEBHOOK-URL].
 func startPlatform(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) > 1 {
 		ts.Fatalf("usage: platform [WEBHOOK-URL]")
@@ -149,8 +153,8 @@ func disableWebhook(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(sim.DisableWebhook(hooks[0].ID, time.Hour, args[0]))
 }
 
-// startBox starts a box with an HTTP API, which answers everything else with a page that no daemon would send, and sets a variable to its
-// address: box NAME.
+// startBox starts a box with an HTTP API, which answers everything else with a page that no daemon
+// would send, and sets a variable to its address: box NAME.
 func startBox(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: box NAME")
@@ -194,6 +198,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 		code = fmt.Sprint(failed.ExitCode())
 	}
 	if code != args[0] {
-		ts.Fatalf("it ended with %s, and should with %s:\n%s%s", code, args[0], ts.ReadFile("stdout"), ts.ReadFile("stderr"))
+		ts.Fatalf("it ended with %s, and should with %s:\n%s%s", code, args[0], ts.ReadFile("stdout"),
+			ts.ReadFile("stderr"))
 	}
 }

@@ -50,7 +50,9 @@ func newHook() *cobra.Command {
 	path := client.ConfigFlag(cmd)
 	cmd.Flags().StringVar(&f.stream, "stream", "", "`NAME` of the stream, or ACCOUNT/NAME")
 	cmd.Flags().StringVar(&f.url, "url", "", "`URL` of the receiver (default: the configuration's listen)")
-	cmd.Flags().StringVar(&f.secret, "secret", "", "webhook `SECRET`, or @FILE; others can read the command line, so better ONCUE_WEBHOOK_SECRET (default: the configuration's first)")
+	cmd.Flags().StringVar(&f.secret, "secret", "",
+		"webhook `SECRET`, or @FILE; others can read the command line, so better ONCUE_WEBHOOK_SECRET (default: "+
+			"the configuration's first)")
 	cmd.Flags().StringVar(&f.account, "account", "", "account `ID` (default: the configuration's only one)")
 	cmd.Flags().StringVar(&f.feed, "feed", "feed-1", "`ID` of the feed, clip or recording")
 	cmd.Flags().StringVar(&f.at, "at", "", "`TIME` it was sent, RFC 3339 (default: now)")
@@ -120,7 +122,8 @@ func (f *hookFlags) sent() (time.Time, error) {
 	}
 	at, err := time.Parse(time.RFC3339, f.at)
 	if err != nil {
-		return at, term.Hint(term.Usage(fmt.Errorf("--at: %q is not a time", f.at)), "write it like "+time.Now().UTC().Format(time.RFC3339))
+		return at, term.Hint(term.Usage(fmt.Errorf("--at: %q is not a time", f.at)),
+			"write it like "+time.Now().UTC().Format(time.RFC3339))
 	}
 	return at, nil
 }
@@ -147,16 +150,19 @@ func onlyAccount(cfg *configs.Config) (string, error) {
 	case 0:
 		return "", fmt.Errorf("%s has no account", cfg.File)
 	}
-	return "", term.Hint(term.Usage(errors.New("the configuration has several accounts")), "--account says which: "+strings.Join(ids, ", "))
+	return "", term.Hint(term.Usage(errors.New("the configuration has several accounts")),
+		"--account says which: "+strings.Join(ids, ", "))
 }
 
 func accountSecret(cfg *configs.Config, id string) (secret.Value, error) {
 	a := cfg.Accounts[id]
 	switch {
 	case a == nil:
-		return secret.Value{}, term.Hint(fmt.Errorf("%s has no account %q", cfg.File, id), "it has "+strings.Join(slices.Sorted(maps.Keys(cfg.Accounts)), ", "))
+		return secret.Value{}, term.Hint(fmt.Errorf("%s has no account %q", cfg.File, id),
+			"it has "+strings.Join(slices.Sorted(maps.Keys(cfg.Accounts)), ", "))
 	case len(a.WebhookSecrets) == 0:
-		return secret.Value{}, term.Hint(fmt.Errorf("account %s has no webhook secret in the configuration", id), "give one by ONCUE_WEBHOOK_SECRET or --secret @FILE")
+		return secret.Value{}, term.Hint(fmt.Errorf("account %s has no webhook secret in the configuration", id),
+			"give one by ONCUE_WEBHOOK_SECRET or --secret @FILE")
 	}
 	return a.WebhookSecrets[0], nil
 }
@@ -184,7 +190,8 @@ func ownHooks(cfg *configs.Config) (hookTarget, error) {
 	path, isUnix := strings.CutPrefix(cfg.Listen, "unix:")
 	switch {
 	case cfg.Listen == "systemd":
-		return target, term.Hint(term.Usage(errors.New("listen is a socket of systemd's, so its address is not known here")), "--url URL names the receiver")
+		err := errors.New("systemd opens the socket of listen, so its address is not known here")
+		return target, term.Hint(term.Usage(err), "--url URL names the receiver")
 	case isUnix:
 		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", path)
@@ -209,7 +216,8 @@ func (t hookTarget) send(ctx context.Context, key secret.Value, m millicast.Mess
 	}
 	resp, err := t.client.Do(req)
 	if err != nil {
-		return term.Hint(fmt.Errorf("nothing takes hooks at %s: %w", t.url, client.PlainCause(err)), "is the daemon running? systemctl status oncue; --url URL names another receiver")
+		return term.Hint(fmt.Errorf("nothing takes hooks at %s: %w", t.url, client.PlainCause(err)),
+			"is the daemon running? systemctl status oncue; --url URL names another receiver")
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
@@ -219,7 +227,8 @@ func (t hookTarget) send(ctx context.Context, key secret.Value, m millicast.Mess
 	fmt.Fprintf(out, "%s\n%s\n", resp.Status, term.Harmless(strings.TrimSpace(string(body))))
 	switch {
 	case resp.StatusCode == http.StatusUnauthorized:
-		return term.Hint(fmt.Errorf("%s refused the hook", t.url), "the secret is not one of the account's webhook_secrets, or the account is not configured there")
+		return term.Hint(fmt.Errorf("%s refused the hook", t.url),
+			"the secret is not one of the account's webhook_secrets, or the account is not configured there")
 	case resp.StatusCode/100 != 2:
 		return fmt.Errorf("%s refused the hook", t.url)
 	}

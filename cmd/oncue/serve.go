@@ -11,7 +11,8 @@ func newServe() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the controller",
-		Long: "Run the controller until SIGTERM or Ctrl-C. Encoders are left running then (on_exit: leave) and adopted at the next start.\n" +
+		Long: "Run the controller until SIGTERM or Ctrl-C. Encoders are left running then (on_exit: leave) and " +
+			"adopted at the next start.\n" +
 			"SIGHUP and oncue reload make it read the configuration again; " +
 			"with --watch, so does a change of the file. If the file has a mistake, nothing changes.",
 		Args: noArgs,

@@ -24,7 +24,8 @@ func newStatus() *cobra.Command {
 		ValidArgsFunction: completeStreams,
 	}
 	client.Flags(cmd)
-	watch := cmd.Flags().BoolP("watch", "w", false, "keep watching: on a terminal redraw the table, elsewhere print a line for each change")
+	watch := cmd.Flags().BoolP("watch", "w", false,
+		"keep watching: on a terminal redraw the table, elsewhere print a line for each change")
 	asJSON := cmd.Flags().Bool("json", false, "print what the API returns")
 	cmd.MarkFlagsMutuallyExclusive("watch", "json")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -50,7 +51,8 @@ func newStatus() *cobra.Command {
 	return cmd
 }
 
-// selection is what a person wants to see: one stream, those that a pattern matches, or with neither all.
+// selection is what a person wants to see: one stream, those that a pattern matches, or with
+// neither all.
 type selection struct{ id, pattern string }
 
 // selectionOf reads the arguments. A stream whose name looks like a pattern is found by its id.
@@ -71,7 +73,8 @@ func selectionOf(ctx context.Context, c *client.Client, args []string) (of selec
 		return of, err
 	}
 	if len(all.Streams) == 0 {
-		return of, term.Hint(fmt.Errorf("no stream matches %q", term.Harmless(of.pattern)), "oncue status shows them all")
+		return of, term.Hint(fmt.Errorf("no stream matches %q", term.Harmless(of.pattern)),
+			"oncue status shows them all")
 	}
 	return of, nil
 }
@@ -110,7 +113,8 @@ func showStatus(ctx context.Context, c *client.Client, s term.Screen, of selecti
 		return err
 	}
 	var steps []term.Step
-	if err := c.Get(ctx, client.StreamPath(of.id, fmt.Sprintf("/history?fold=true&limit=%d", storySteps)), &steps); err != nil {
+	if err := c.Get(ctx, client.StreamPath(of.id, fmt.Sprintf("/history?fold=true&limit=%d", storySteps)),
+		&steps); err != nil {
 		return err
 	}
 	s.Problems(all)

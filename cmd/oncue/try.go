@@ -30,19 +30,23 @@ func newTry() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "try ENCODER start|stop|status",
 		Short: "Start, stop or look at one encoder by hand, without the daemon",
-		Long: "Start, stop or look at one encoder of the configuration by hand, without the daemon, to see whether its settings are right.\n" +
+		Long: "Start, stop or look at one encoder of the configuration by hand, without the daemon, to see " +
+			"whether its settings are right.\n" +
 			"start really publishes, and leaves the encoder on until oncue try ENCODER stop.",
 		Example:           "  oncue try stage-helo status --verbose\n  oncue try lobby-cam start --stream lobby",
 		Args:              argsBetween(2, 2),
 		ValidArgsFunction: completeEncoders,
 	}
 	client.Flags(cmd)
-	stream := cmd.Flags().String("stream", "", "`NAME` of the stream to publish (default: the first that uses the encoder)")
-	verbose := cmd.Flags().BoolP("verbose", "v", false, "show what is sent to the box and what it answers, secrets masked")
+	stream := cmd.Flags().String("stream", "",
+		"`NAME` of the stream to publish (default: the first that uses the encoder)")
+	verbose := cmd.Flags().BoolP("verbose", "v", false,
+		"show what is sent to the box and what it answers, secrets masked")
 	force := cmd.Flags().Bool("force", false, "continue although the daemon uses the encoder")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if !slices.Contains([]string{"start", "stop", "status"}, args[1]) {
-			return term.Hint(term.Usage(fmt.Errorf("%q is not an action; the actions are start, stop and status", args[1])), "usage: "+cmd.UseLine())
+			err := fmt.Errorf("%q is not an action; the actions are start, stop and status", args[1])
+			return term.Hint(term.Usage(err), "usage: "+cmd.UseLine())
 		}
 		cfg, err := readConfig(cmd.Flag("config").Value.String(), cmd.ErrOrStderr(), nil)
 		if err != nil {
@@ -72,12 +76,14 @@ type trial struct {
 	term.Screen
 }
 
-// tryJob is what the encoder is to publish: the named stream, or the first of the configuration that uses it.
+// tryJob is what the encoder is to publish: the named stream, or the first of the configuration
+// that uses it.
 func tryJob(cfg *configs.Config, encoder, stream string) (encoders.Job, error) {
 	var st *configs.Stream
 	var job encoders.Job
 	if stream == "" {
-		i := slices.IndexFunc(cfg.Streams, func(st *configs.Stream) bool { return slices.Contains(st.Encoders, encoder) })
+		i := slices.IndexFunc(cfg.Streams,
+			func(st *configs.Stream) bool { return slices.Contains(st.Encoders, encoder) })
 		if i < 0 {
 			return encoders.Job{Name: "try", Run: tryRun, Grace: 10 * time.Second}, nil
 		}
@@ -119,7 +125,8 @@ func (t *trial) leftAlone(ctx context.Context) error {
 	for _, s := range all.Streams {
 		for _, e := range s.Encoders {
 			if e.Name == t.name && !e.State.Gone() {
-				return term.Hint(fmt.Errorf("the daemon uses %s for %s (%s)", t.name, s.ID, e.State), fmt.Sprintf("oncue off %s makes it free; --force goes on nevertheless", s.Name))
+				return term.Hint(fmt.Errorf("the daemon uses %s for %s (%s)", t.name, s.ID, e.State),
+					fmt.Sprintf("oncue off %s makes it free; --force goes on nevertheless", s.Name))
 			}
 		}
 	}
@@ -205,7 +212,8 @@ func (t *trial) start(ctx context.Context) error {
 		st, err := t.look(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return term.Hint(fmt.Errorf("%s does not publish after %s; it is left as it is", t.name, term.Span(limit)), fmt.Sprintf("oncue try %s status --verbose looks at it, oncue try %s stop stops it", t.name, t.name))
+			return term.Hint(fmt.Errorf("%s does not publish after %s; it is left as it is", t.name, term.Span(limit)),
+				fmt.Sprintf("oncue try %s status --verbose looks at it, oncue try %s stop stops it", t.name, t.name))
 		case err != nil:
 			return err
 		case st.State == encoders.StatePublishing:

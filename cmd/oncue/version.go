@@ -22,7 +22,8 @@ func newVersion() *cobra.Command {
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			v, c, d := build()
-			fmt.Fprintf(cmd.OutOrStdout(), "oncue %s\ncommit %s\ndate   %s\n%s %s/%s\n", v, c, d, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			fmt.Fprintf(cmd.OutOrStdout(), "oncue %s\ncommit %s\ndate   %s\n%s %s/%s\n", v, c, d, runtime.Version(),
+				runtime.GOOS, runtime.GOARCH)
 			return nil
 		},
 	}

@@ -13,7 +13,8 @@ import (
 	"github.com/oncue/oncue/controller"
 )
 
-// watchStatus goes on showing the status: on a terminal it redraws, elsewhere it prints one line for each change.
+// watchStatus goes on showing the status: on a terminal it redraws, elsewhere it prints one line
+// for each change.
 func watchStatus(ctx context.Context, c *client.Client, s term.Screen, of selection, errs io.Writer) error {
 	if s.Live {
 		return redraw(ctx, c, s, of)
@@ -43,10 +44,12 @@ func changeLine(s term.Screen, v controller.StreamView, of selection, seen map[s
 		return
 	}
 	seen[v.ID] = now
-	s.Printf("%s  %s  %-9s  %s\n", time.Now().Format(time.DateTime), term.Harmless(v.ID), v.Phase, term.Harmless(v.Reason))
+	s.Printf("%s  %s  %-9s  %s\n", time.Now().Format(time.DateTime), term.Harmless(v.ID), v.Phase,
+		term.Harmless(v.Reason))
 }
 
-// redraw shows the whole page anew each second, for its times move, and at each change. What does not fit is cut at the bottom.
+// redraw shows the whole page anew each second, for its times move, and at each change. What does
+// not fit is cut at the bottom.
 func redraw(ctx context.Context, c *client.Client, s term.Screen, of selection) error {
 	changed := make(chan struct{}, 1)
 	lost := make(chan error, 1)

@@ -29,11 +29,13 @@ func newWebhook() *cobra.Command {
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newWebhookList(), newWebhookCreate(), newWebhookUpdate(), newWebhookRotate(), newWebhookEnable(), newWebhookDelete(), newWebhookTest())
+	cmd.AddCommand(newWebhookList(), newWebhookCreate(), newWebhookUpdate(), newWebhookRotate(), newWebhookEnable(),
+		newWebhookDelete(), newWebhookTest())
 	return cmd
 }
 
-// webhookCmd is what the subcommands of webhook share: an account, its API, and how to print results.
+// webhookCmd is what the subcommands of webhook share: an account, its API, and how to print
+// results.
 type webhookCmd struct {
 	cmd     *cobra.Command
 	cfg     *configs.Config
@@ -44,7 +46,9 @@ type webhookCmd struct {
 }
 
 // webhookSubcommand makes a subcommand that works on one account.
-func webhookSubcommand(cmd *cobra.Command, do func(ctx context.Context, d *webhookCmd, args []string) error) *cobra.Command {
+func webhookSubcommand(
+	cmd *cobra.Command, do func(ctx context.Context, d *webhookCmd, args []string) error,
+) *cobra.Command {
 	client.Flags(cmd)
 	account := cmd.Flags().String("account", "", "account `ID` (default: the only one with an api_secret)")
 	asJSON := cmd.Flags().Bool("json", false, "print the platform's answer as JSON")
@@ -69,18 +73,22 @@ func webhookSubcommand(cmd *cobra.Command, do func(ctx context.Context, d *webho
 
 // apiAccount is the named account, or the only one whose API can be used.
 func apiAccount(cfg *configs.Config, id string) (*configs.Account, error) {
-	able := slices.DeleteFunc(slices.Sorted(maps.Keys(cfg.Accounts)), func(id string) bool { return !cfg.Accounts[id].APISecret.Set() })
+	able := slices.DeleteFunc(slices.Sorted(maps.Keys(cfg.Accounts)),
+		func(id string) bool { return !cfg.Accounts[id].APISecret.Set() })
 	switch a := cfg.Accounts[id]; {
 	case id != "" && a == nil:
 		return nil, fmt.Errorf("%s has no account %q", cfg.File, id)
 	case id != "" && !a.APISecret.Set():
-		return nil, term.Hint(fmt.Errorf("account %s has no api_secret", id), "take one from the platform's settings and set accounts."+id+".api_secret")
+		return nil, term.Hint(fmt.Errorf("account %s has no api_secret", id),
+			"take one from the platform's settings and set accounts."+id+".api_secret")
 	case id != "":
 		return a, nil
 	case len(able) == 0:
-		return nil, term.Hint(fmt.Errorf("no account in %s has an api_secret", cfg.File), "take one from the platform's settings and set accounts.ID.api_secret")
+		return nil, term.Hint(fmt.Errorf("no account in %s has an api_secret", cfg.File),
+			"take one from the platform's settings and set accounts.ID.api_secret")
 	case len(able) > 1:
-		return nil, term.Hint(term.Usage(errors.New("several accounts have an api_secret")), "--account says which: "+strings.Join(able, ", "))
+		return nil, term.Hint(term.Usage(errors.New("several accounts have an api_secret")),
+			"--account says which: "+strings.Join(able, ", "))
 	}
 	return cfg.Accounts[able[0]], nil
 }
@@ -99,7 +107,8 @@ func (d *webhookCmd) explain(err error) error {
 // ownURL is the URL of our webhook.
 func (d *webhookCmd) ownURL() (string, error) {
 	if d.cfg.PublicURL == "" {
-		return "", term.Hint(fmt.Errorf("%s has no public_url, so oncue cannot tell which webhook is its own", d.cfg.File), "set public_url, or give the ID or the --url of the webhook")
+		err := fmt.Errorf("%s has no public_url, so oncue cannot tell which webhook is its own", d.cfg.File)
+		return "", term.Hint(err, "set public_url, or give the ID or the --url of the webhook")
 	}
 	return millicast.HookURL(d.cfg.PublicURL), nil
 }
@@ -109,7 +118,8 @@ func (d *webhookCmd) webhook(ctx context.Context, args []string) (millicast.Webh
 	if len(args) > 0 {
 		id, err := strconv.Atoi(args[0])
 		if err != nil {
-			return millicast.Webhook{}, term.Usage(fmt.Errorf("%q is not the id of a webhook, which is a number", args[0]))
+			return millicast.Webhook{}, term.Usage(fmt.Errorf("%q is not the id of a webhook, which is a number",
+				args[0]))
 		}
 		return d.client.Webhook(ctx, id)
 	}
@@ -123,7 +133,8 @@ func (d *webhookCmd) webhook(ctx context.Context, args []string) (millicast.Webh
 	}
 	switch ours := webhooksAt(all, url); len(ours) {
 	case 0:
-		return millicast.Webhook{}, term.Hint(fmt.Errorf("no webhook of account %s has the URL %s", d.account.ID, url), "oncue webhook create makes it")
+		return millicast.Webhook{}, term.Hint(fmt.Errorf("no webhook of account %s has the URL %s", d.account.ID, url),
+			"oncue webhook create makes it")
 	case 1:
 		return d.client.Webhook(ctx, ours[0].ID)
 	default:
@@ -131,7 +142,8 @@ func (d *webhookCmd) webhook(ctx context.Context, args []string) (millicast.Webh
 		for i, w := range ours {
 			ids[i] = strconv.Itoa(w.ID)
 		}
-		return millicast.Webhook{}, term.Hint(term.Usage(fmt.Errorf("%d webhooks have the URL %s", len(ours), url)), "say which one: "+strings.Join(ids, ", "))
+		return millicast.Webhook{}, term.Hint(term.Usage(fmt.Errorf("%d webhooks have the URL %s", len(ours), url)),
+			"say which one: "+strings.Join(ids, ", "))
 	}
 }
 
@@ -181,7 +193,8 @@ func writeJSON(out io.Writer, v any) error {
 }
 
 func newWebhookList() *cobra.Command {
-	return webhookSubcommand(&cobra.Command{Use: "list", Short: "List the account's webhooks", Args: noArgs}, func(ctx context.Context, d *webhookCmd, _ []string) error {
+	cmd := &cobra.Command{Use: "list", Short: "List the account's webhooks", Args: noArgs}
+	return webhookSubcommand(cmd, func(ctx context.Context, d *webhookCmd, _ []string) error {
 		all, err := d.client.ListWebhooks(ctx)
 		if err != nil {
 			return err
@@ -198,7 +211,10 @@ func newWebhookList() *cobra.Command {
 			s.Printf("account %s has no webhook\n", d.account.ID)
 			return nil
 		}
-		columns := []term.Column{{Name: "ID"}, {Name: "OURS"}, {Name: "STATE", Fit: term.Ending, Least: 12}, {Name: "SENDS", Fit: term.Ending, Least: 14}, {Name: "URL", Fit: term.Middle, Least: 24}}
+		columns := []term.Column{
+			{Name: "ID"}, {Name: "OURS"}, {Name: "STATE", Fit: term.Ending, Least: 12},
+			{Name: "SENDS", Fit: term.Ending, Least: 14}, {Name: "URL", Fit: term.Middle, Least: 24},
+		}
 		if d.secrets {
 			columns = append(columns, term.Column{Name: "SECRET"})
 		}
@@ -233,7 +249,10 @@ func sends(w millicast.Webhook) string {
 	for _, k := range []struct {
 		on   bool
 		name string
-	}{{w.Viewers, "viewers"}, {w.Feeds, "feeds"}, {w.Thumbnails, "thumbnails"}, {w.Transcoder, "transcoder"}, {w.Media, "media"}, {w.Recording, "recording"}} {
+	}{
+		{w.Viewers, "viewers"}, {w.Feeds, "feeds"}, {w.Thumbnails, "thumbnails"}, {w.Transcoder, "transcoder"},
+		{w.Media, "media"}, {w.Recording, "recording"},
+	} {
 		if k.on {
 			kinds = append(kinds, k.name)
 		}

@@ -19,8 +19,9 @@ func newWebhookCreate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create",
 		Short: "Make the webhook that tells oncue of viewers and feeds",
-		Long: "Make the webhook that tells oncue of viewers, feeds and thumbnails, unless there is one with its URL.\n" +
-			"Its secret belongs into webhook_secrets of the configuration: --show-secret prints it. With manage_webhook: true the daemon does all this by itself.",
+		Long: "Make the webhook that tells oncue of viewers, feeds and thumbnails, unless one has its URL already.\n" +
+			"Put its secret, which --show-secret prints, into webhook_secrets of the configuration. With\n" +
+			"manage_webhook: true the daemon does all this by itself.",
 		Args: noArgs,
 	}
 	url := cmd.Flags().String("url", "", "`URL` (default: public_url + "+millicast.HookPath+")")
@@ -38,11 +39,14 @@ func newWebhookCreate() *cobra.Command {
 			return err
 		}
 		if there := webhooksAt(all, spec.URL); len(there) > 0 {
-			return term.Hint(fmt.Errorf("webhook %d has the URL %s already; a second one would send each hook twice", there[0].ID, spec.URL), "oncue webhook update repairs it, oncue webhook rotate gives it a new secret")
+			return term.Hint(fmt.Errorf("webhook %d has the URL %s already; a second one would send each hook twice",
+				there[0].ID, spec.URL),
+				"oncue webhook update repairs it, oncue webhook rotate gives it a new secret")
 		}
 		w, err := d.client.CreateWebhook(ctx, spec)
 		if err != nil {
-			return term.Hint(err, "the platform may have made it all the same: see oncue webhook list before you try again")
+			return term.Hint(err,
+				"the platform may have made it all the same: see oncue webhook list before you try again")
 		}
 		if whole, err := d.client.Webhook(ctx, w.ID); err == nil { // the answer to the making may leave things out
 			w = whole
@@ -51,7 +55,8 @@ func newWebhookCreate() *cobra.Command {
 			return err
 		}
 		if !d.secrets && !d.account.ManageWebhook {
-			fmt.Fprintln(d.cmd.ErrOrStderr(), "hint: add its secret to webhook_secrets; oncue webhook list --show-secret shows it")
+			fmt.Fprintln(d.cmd.ErrOrStderr(),
+				"hint: add its secret to webhook_secrets; oncue webhook list --show-secret shows it")
 		}
 		return nil
 	})
@@ -79,7 +84,9 @@ func newWebhookUpdate() *cobra.Command {
 			value *bool
 			to    **bool
 		}{
-			{"viewers", viewers, &change.Viewers}, {"feeds", feeds, &change.Feeds}, {"thumbnails", thumbnails, &change.Thumbnails},
+			{"viewers", viewers, &change.Viewers}, {"feeds", feeds, &change.Feeds}, {
+				"thumbnails", thumbnails, &change.Thumbnails,
+			},
 			{"media", media, &change.Media}, {"transcoder", transcoder, &change.Transcoder},
 		} {
 			if flags.Changed(f.name) {
@@ -115,14 +122,18 @@ func (d *webhookCmd) change(ctx context.Context, args []string, change millicast
 }
 
 func newWebhookEnable() *cobra.Command {
-	cmd := &cobra.Command{Use: "enable [ID]", Short: "Enable a webhook that the platform has disabled", Args: argsBetween(0, 1)}
+	cmd := &cobra.Command{
+		Use: "enable [ID]", Short: "Enable a webhook that the platform has disabled", Args: argsBetween(0, 1),
+	}
 	return webhookSubcommand(cmd, func(ctx context.Context, d *webhookCmd, args []string) error {
 		return d.change(ctx, args, millicast.WebhookChange{Enable: true}, "is enabled")
 	})
 }
 
 func newWebhookDelete() *cobra.Command {
-	cmd := &cobra.Command{Use: "delete [ID]", Short: "Delete a webhook; the platform then sends no more hooks", Args: argsBetween(0, 1)}
+	cmd := &cobra.Command{
+		Use: "delete [ID]", Short: "Delete a webhook; the platform then sends no more hooks", Args: argsBetween(0, 1),
+	}
 	return webhookSubcommand(cmd, func(ctx context.Context, d *webhookCmd, args []string) error {
 		w, err := d.webhook(ctx, args)
 		if err != nil {
@@ -139,8 +150,10 @@ func newWebhookTest() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "test [KIND]",
 		Short: "Have the platform send a test hook, and see it arrive",
-		Long: "Have the platform send a test hook to all webhooks of the account, and wait until the daemon has received it.\n" +
-			"It names a stream that exists for this purpose only, unless --stream says otherwise: such a hook counts as real.\n\nkinds: " + strings.Join(millicast.TestKinds[:], ", "),
+		Long: "Have the platform send a test hook to all webhooks of the account, and wait until the daemon has " +
+			"received it.\n" +
+			"It names a stream that exists for this purpose only, unless --stream says otherwise: such a hook " +
+			"counts as real.\n\nkinds: " + strings.Join(millicast.TestKinds[:], ", "),
 		Args:      argsBetween(0, 1),
 		ValidArgs: millicast.TestKinds[:],
 	}
@@ -150,7 +163,8 @@ func newWebhookTest() *cobra.Command {
 		if len(args) > 0 {
 			i := slices.IndexFunc(millicast.TestKinds[:], func(k string) bool { return strings.EqualFold(k, args[0]) })
 			if i < 0 {
-				return term.Hint(term.Usage(fmt.Errorf("%q is not a kind of test hook", args[0])), "known are "+strings.Join(millicast.TestKinds[:], ", "))
+				return term.Hint(term.Usage(fmt.Errorf("%q is not a kind of test hook", args[0])),
+					"known are "+strings.Join(millicast.TestKinds[:], ", "))
 			}
 			kind = millicast.TestKinds[i]
 		}
@@ -161,7 +175,9 @@ func newWebhookTest() *cobra.Command {
 			if err := d.client.TestHook(ctx, kind, *stream); err != nil {
 				return err
 			}
-			fmt.Fprintf(d.cmd.OutOrStdout(), "the platform was asked for a %s hook of stream %s; oncue events shows it\n", kind, term.Harmless(*stream))
+			fmt.Fprintf(d.cmd.OutOrStdout(),
+				"the platform was asked for a %s hook of stream %s; oncue events shows it\n", kind,
+				term.Harmless(*stream))
 			return nil
 		}
 		return d.roundTrip(ctx)
@@ -180,7 +196,8 @@ func (d *webhookCmd) roundTrip(ctx context.Context) error {
 	}
 	took, err := millicast.RoundTrip(ctx, d.client, daemon.Arrivals(ctx))
 	if errors.Is(err, context.DeadlineExceeded) {
-		return term.Hint(err, "is the webhook there and on (oncue webhook list), and does the platform reach public_url?")
+		return term.Hint(err,
+			"is the webhook there and on (oncue webhook list), and does the platform reach public_url?")
 	}
 	if err != nil {
 		return err

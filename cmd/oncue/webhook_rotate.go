@@ -20,7 +20,8 @@ func newWebhookRotate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rotate",
 		Short: "Give our webhook a new secret, without losing a hook",
-		Long: "Give our webhook a new secret. The daemon accepts the old and the new one, and keeps the new one in its data directory, so no hook is lost and the configuration need not change.\n" +
+		Long: "Give our webhook a new secret. The daemon accepts the old and the new one, and keeps the new one " +
+			"in its data directory, so no hook is lost and the configuration need not change.\n" +
 			"Where no daemon runs, the secret is put there for the next one.",
 		Args: noArgs,
 	}
@@ -48,7 +49,9 @@ func newWebhookRotate() *cobra.Command {
 		if d.json {
 			return writeJSON(cmd.OutOrStdout(), rotated)
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "webhook %d has a new secret; hooks that were signed with the old one are still accepted\n", rotated.Webhook.ID)
+		fmt.Fprintf(cmd.OutOrStdout(),
+			"webhook %d has a new secret; hooks that were signed with the old one are still accepted\n",
+			rotated.Webhook.ID)
 		if d.secrets {
 			fmt.Fprintf(cmd.OutOrStdout(), "secret: %s\n", rotated.Secret)
 		}

@@ -78,8 +78,8 @@ func (c *Client) Call(ctx context.Context, method, path string, body, out any) e
 		return nil
 	}
 	if err := json.Unmarshal(answer, out); err != nil {
-		return term.Hint(fmt.Errorf("%s answered to %s %s with something else than expected: %s", c.Shown, method, path, millicast.Misfit(err)),
-			"is it the admin side of an oncue of this version? oncue version shows this one's")
+		err := fmt.Errorf("%s gave an unexpected answer to %s %s: %s", c.Shown, method, path, millicast.Misfit(err))
+		return term.Hint(err, "is it the admin side of an oncue of this version? oncue version shows this one's")
 	}
 	return nil
 }
@@ -142,7 +142,8 @@ func (c *Client) unreachable(err error) error {
 	case errors.Is(cause, syscall.ECONNREFUSED), errors.Is(cause, os.ErrNotExist):
 		return term.Hint(failed, "is it running? systemctl status oncue tells; oncue serve starts it here")
 	}
-	return term.Hint(failed, "is the address right? --admin URL, ONCUE_ADMIN or admin.listen of the configuration name it")
+	return term.Hint(failed,
+		"is the address right? --admin URL, ONCUE_ADMIN or admin.listen of the configuration name it")
 }
 
 // PlainCause takes the layers of net and url off, whose words repeat the address.
@@ -167,15 +168,19 @@ func (c *Client) refused(resp *http.Response) error {
 	r := &Refusal{}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	kind := resp.Header.Get("Content-Type")
-	if err != nil || !strings.HasPrefix(kind, "application/problem+json") || json.Unmarshal(body, r) != nil || r.Detail == "" {
-		return term.Hint(fmt.Errorf("%s answered %s, and not as a daemon of oncue does", c.Shown, resp.Status), "is another program listening there? --admin URL names the admin side")
+	if err != nil || !strings.HasPrefix(kind, "application/problem+json") || json.Unmarshal(body, r) != nil ||
+		r.Detail == "" {
+		return term.Hint(fmt.Errorf("%s answered %s, and not as a daemon of oncue does", c.Shown, resp.Status),
+			"is another program listening there? --admin URL names the admin side")
 	}
 	r.Status = resp.StatusCode
 	switch {
 	case r.Status == http.StatusUnauthorized && !c.Token.Set():
-		return term.Hint(fmt.Errorf("the daemon at %s: %w", c.Shown, r), c.tokenHint("give it by ONCUE_ADMIN_TOKEN or --token-file FILE"))
+		return term.Hint(fmt.Errorf("the daemon at %s: %w", c.Shown, r),
+			c.tokenHint("give it by ONCUE_ADMIN_TOKEN or --token-file FILE"))
 	case r.Status == http.StatusUnauthorized:
-		return term.Hint(fmt.Errorf("the daemon at %s: %w", c.Shown, r), c.tokenHint("it is admin.token of the configuration that the daemon started with"))
+		return term.Hint(fmt.Errorf("the daemon at %s: %w", c.Shown, r),
+			c.tokenHint("it is admin.token of the configuration that the daemon started with"))
 	case r.Hint != "":
 		return term.Hint(r, term.Harmless(r.Hint))
 	}

@@ -25,8 +25,9 @@ const (
 	feedSilence = 45 * time.Second // the daemon sends a sign of life every 15 s
 )
 
-// Follow reads the live feed and connects again when it breaks off, until ctx ends or show returns an error. Ready, when not nil, is called each time the feed is open: nothing that
-// comes after is missed. The end of ctx is no error: it is how following ends.
+// Follow reads the live feed and connects again when it breaks off, until ctx ends or show returns
+// an error. Ready, when not nil, is called each time the feed is open: nothing that comes after is
+// missed. The end of ctx is no error: it is how following ends.
 func (c *Client) Follow(ctx context.Context, ready func() error, show func(Change) error) error {
 	last := ""
 	for try := 0; ; try++ {

@@ -31,16 +31,19 @@ func ConfigFlag(cmd *cobra.Command) *string {
 // Flags are those of every command that asks the daemon.
 func Flags(cmd *cobra.Command) {
 	ConfigFlag(cmd)
-	cmd.Flags().String("token-file", "", "`FILE` whose first line is the admin token (default: ONCUE_ADMIN_TOKEN, or the configuration's)")
+	cmd.Flags().String("token-file", "",
+		"`FILE` whose first line is the admin token (default: ONCUE_ADMIN_TOKEN, or the configuration's)")
 	_ = cmd.MarkFlagFilename("token-file")
 }
 
 // AdminFlag is one for all commands, so that it may stand before them.
 func AdminFlag(root *cobra.Command) {
-	root.PersistentFlags().String("admin", "", "`URL` of the daemon's admin side, or unix:/path (default: ONCUE_ADMIN, or the configuration's admin.listen)")
+	root.PersistentFlags().String("admin", "",
+		"`URL` of the daemon's admin side, or unix:/path (default: ONCUE_ADMIN, or the configuration's admin.listen)")
 }
 
-// Find makes a client from the flags, the environment and the configuration, in this order. It does not connect.
+// Find makes a client from the flags, the environment and the configuration, in this order. It does
+// not connect.
 func Find(cmd *cobra.Command) (*Client, error) {
 	flag := func(name string) string {
 		if f := cmd.Flag(name); f != nil {
@@ -57,7 +60,8 @@ func Find(cmd *cobra.Command) (*Client, error) {
 		address = named
 	case readErr != nil && cmd.Flags().Changed("config"):
 		if errors.Is(readErr, fs.ErrNotExist) {
-			return nil, term.Hint(readErr, "--config names the daemon's configuration; --admin URL names its admin side instead")
+			return nil, term.Hint(readErr,
+				"--config names the daemon's configuration; --admin URL names its admin side instead")
 		}
 		if errors.Is(readErr, fs.ErrPermission) {
 			return nil, term.Hint(readErr, term.MayRead)
@@ -66,7 +70,8 @@ func Find(cmd *cobra.Command) (*Client, error) {
 	case readErr == nil && configured.Socket != "":
 		address = "unix:" + configured.Socket
 	case readErr != nil:
-		address, guess = usualAdmin, fmt.Sprintf("the address is the usual one, because %s cannot be read (%v)", file, rootCause(readErr))
+		address = usualAdmin
+		guess = fmt.Sprintf("the address is the usual one, because %s cannot be read (%v)", file, rootCause(readErr))
 		if errors.Is(readErr, fs.ErrPermission) {
 			guess += "; use sudo, or join its group"
 		}
@@ -117,7 +122,10 @@ func ReadSecret(path string) (secret.Value, error) {
 // New takes a URL, unix:/path, or an address to listen on.
 func New(address string) (*Client, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	c := &Client{http: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	c := &Client{http: &http.Client{
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		transport.Proxy = nil
 		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -130,8 +138,10 @@ func New(address string) (*Client, error) {
 		address = "http://" + Reachable(address)
 	}
 	u, err := url.Parse(address)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, term.Hint(term.Usage(fmt.Errorf("%q is not the address of an admin side", term.Harmless(address))), "write it like http://127.0.0.1:8081 or unix:/run/oncue/admin.sock")
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" ||
+		u.Fragment != "" {
+		return nil, term.Hint(term.Usage(fmt.Errorf("%q is not the address of an admin side", term.Harmless(address))),
+			"write it like http://127.0.0.1:8081 or unix:/run/oncue/admin.sock")
 	}
 	c.Base = strings.TrimRight(u.String(), "/")
 	c.Shown = c.Base

@@ -12,8 +12,8 @@ import (
 	"github.com/oncue/oncue/controller/runner"
 )
 
-// account is the platform's side of one account: its API, where there is a secret for it, and the care
-// for its webhook, where the configuration asks for that.
+// account is the platform's side of one account: its API, where there is a secret for it, and the
+// care for its webhook, where the configuration asks for that.
 type account struct {
 	cfg    configs.Account
 	client *millicast.Client    // nil without an API secret

@@ -26,8 +26,8 @@ import (
 	"github.com/oncue/oncue/store"
 )
 
-// Daemon is a running controller: the store at the bottom, the controller on it, the platform's side
-// and the web on top.
+// Daemon is a running controller: the store at the bottom, the controller on it, the platform's
+// side and the web on top.
 type Daemon struct {
 	HookAddr, AdminAddr net.Addr // of the first listener of each side, for a port that the system chose
 
@@ -276,8 +276,8 @@ func (d *Daemon) tls(cfg *configs.Config) (*tls.Config, error) {
 // Stream is one stream as people see it.
 func (d *Daemon) Stream(id string) (controller.StreamView, bool) { return d.control.Stream(id) }
 
-// Stop ends the daemon without losing a hook: it drains the public side, then stops the controller, then
-// closes the store.
+// Stop ends the daemon without losing a hook: it drains the public side, then stops the controller,
+// then closes the store.
 func (d *Daemon) Stop() error {
 	d.notifySystemd("STOPPING=1")
 	ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
@@ -355,8 +355,8 @@ func (d *Daemon) notifySystemd(state string) {
 	}
 }
 
-// journal is the store for the controller and the receiver. It measures each write, and hands each new
-// hook to those who follow the live feed.
+// journal is the store for the controller and the receiver. It measures each write, and hands each
+// new hook to those who follow the live feed.
 type journal struct {
 	*store.Store
 	d *Daemon

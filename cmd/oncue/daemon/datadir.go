@@ -31,15 +31,17 @@ func DataDirError(err error) error {
 	foreign, ok := errors.AsType[*store.ForeignDirError](err)
 	switch {
 	case !ok && errors.Is(err, fs.ErrPermission):
-		return term.Hint(err, "data_dir and all in it must belong to the user who runs oncue; chown -R gives it to them")
+		return term.Hint(err,
+			"data_dir and all in it must belong to the user who runs oncue; chown -R gives it to them")
 	case !ok:
 		return err
 	case !foreign.Others:
 		return term.Hint(err, "data_dir needs a folder of its own, and one that is not there yet is made: data_dir: "+
 			filepath.Join(foreign.Dir, "oncue"))
 	case os.Geteuid() == 0:
-		return term.Hint(err, fmt.Sprintf("root would follow that user's links. Run it as that user (systemctl start oncue, "+
-			"or sudo -u '#%d' oncue serve), or name another folder by data_dir", foreign.Owner))
+		return term.Hint(err,
+			fmt.Sprintf("root would follow that user's links. Run it as that user (systemctl start oncue, "+
+				"or sudo -u '#%d' oncue serve), or name another folder by data_dir", foreign.Owner))
 	}
 	return term.Hint(err, "run it as that user, or name another folder by data_dir")
 }
@@ -76,7 +78,8 @@ func becomeOwner(cfg *configs.Config) error {
 	return nil
 }
 
-// Packaged reports whether the file is the one of the installed package, whose socket unit holds the port, and the group that must read it.
+// Packaged reports whether the file is the one of the installed package, whose socket unit holds
+// the port, and the group that must read it.
 func Packaged(path string) (gid int, ok bool) {
 	if path != configs.DefaultFile {
 		return 0, false

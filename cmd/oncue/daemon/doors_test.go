@@ -8,7 +8,8 @@ import (
 	"github.com/oncue/oncue/cmd/oncue/term"
 )
 
-// TestListenHint holds the way out against the cause, where a test cannot bring the cause about as any user.
+// TestListenHint holds the way out against the cause, where a test cannot bring the cause about as
+// any user.
 func TestListenHint(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -23,7 +24,8 @@ func TestListenHint(t *testing.T) {
 		{"unix:/run/oncue/admin.sock", syscall.EADDRINUSE, "another process answers there"},
 	} {
 		err := ListenError("listen", c.addr, c.err)
-		if got := term.HintFor(err); !strings.Contains(got, c.want) || !strings.HasPrefix(err.Error(), "listen "+c.addr+": ") {
+		if got := term.HintFor(err); !strings.Contains(got, c.want) ||
+			!strings.HasPrefix(err.Error(), "listen "+c.addr+": ") {
 			t.Errorf("%s, %v: %q, hint %q", c.addr, c.err, err, got)
 		}
 	}

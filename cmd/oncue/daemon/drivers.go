@@ -15,16 +15,23 @@ import (
 type driver struct {
 	settings func() any // a pointer to the driver's settings, defaults filled in
 	open     func(settings any, env encoders.Env) (encoders.Encoder, error)
-	byHand   bool       // people switch such a box on and off at the box: it is watched when it is idle, too
-	orphan   func() any // settings with which what an encoder left in its folder can be found and stopped, when its own are gone; nil: that needs its own
+	byHand   bool // people may switch such a device on and off by hand: it is watched while it is idle, too
+
+	// orphan returns settings that find and stop what an encoder left in its folder, when its own
+	// settings are gone; nil: only its own can.
+	orphan func() any
 }
 
 // drivers is the registry: a new driver is a line here and a folder in encoders/.
 var drivers = map[string]driver{
-	"ffmpeg": of(ffmpeg.Defaults, ffmpeg.New, false).orphans(func() any { s := ffmpeg.Defaults(); s.Input = "testsrc"; return &s }),
-	"obs":    of(obs.Defaults, obs.New, true),
-	"http":   of(httpapi.Defaults, new(httpapi.Devices).New, true),
-	"fake":   of(fake.Defaults, fake.New, false).orphans(func() any { s := fake.Defaults(); return &s }),
+	"ffmpeg": of(ffmpeg.Defaults, ffmpeg.New, false).orphans(func() any {
+		s := ffmpeg.Defaults()
+		s.Input = "testsrc"
+		return &s
+	}),
+	"obs":  of(obs.Defaults, obs.New, true),
+	"http": of(httpapi.Defaults, new(httpapi.Devices).New, true),
+	"fake": of(fake.Defaults, fake.New, false).orphans(func() any { s := fake.Defaults(); return &s }),
 }
 
 func (d driver) orphans(settings func() any) driver {

@@ -33,7 +33,8 @@ func guardOf(cfg *configs.Config) encoders.Guard {
 	g.Hidden = slices.Clone(g.Paths)
 	entries, _ := os.ReadDir(cfg.DataDir)
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), "oncue.") || e.Name() == "acme" { // in a folder that oncue shares, others have theirs
+		// No other names: in a folder that oncue shares, the other files belong to others.
+		if strings.HasPrefix(e.Name(), "oncue.") || e.Name() == "acme" {
 			g.Hidden = append(g.Hidden, filepath.Join(cfg.DataDir, e.Name()))
 		}
 		if e.Type().IsRegular() && films.MatchString(e.Name()) {

@@ -20,8 +20,8 @@ import (
 // This file keeps which configuration is in force, and what became of the last try to read it
 // again.
 
-// inForce is what a reload replaces. No value in it is changed after it was put in, so a copy may be
-// read without the lock.
+// inForce is what a reload replaces. No value in it is changed after it was put in, so a copy may
+// be read without the lock.
 type inForce struct {
 	plan     *plan
 	accounts map[string]*account
@@ -185,8 +185,8 @@ func (d *Daemon) askReload(ctx context.Context) ([]string, error) {
 	}
 }
 
-// bare reports whether the configuration is empty. That is valid, but it is also what a reader finds
-// while somebody writes the file.
+// bare reports whether the configuration is empty. That is valid, but it is also what a reader
+// finds while somebody writes the file.
 func bare(c *configs.Config) bool {
 	return len(c.Accounts) == 0 && len(c.Encoders) == 0 && len(c.Streams) == 0
 }
@@ -211,8 +211,8 @@ func fixedChanges(old, new *configs.Config) []string {
 func EnvFile(config string) string { return filepath.Join(filepath.Dir(config), "oncue.env") }
 
 // olderThan names the file that sets variables which the daemon lacks, "" for none; a reload cannot
-// bring them. Where the daemon may not read the file, as with the package, it is enough that the file
-// was written after the start.
+// bring them. Where the daemon may not read the file, as with the package, it is enough that the
+// file was written after the start.
 func (d *Daemon) olderThan(config string, missing []string) string {
 	file := EnvFile(config)
 	text, err := os.ReadFile(file)

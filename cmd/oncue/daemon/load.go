@@ -15,8 +15,8 @@ import (
 	"github.com/oncue/oncue/store"
 )
 
-// loadWhole reads the configuration as the daemon does: what it would refuse to start with is a problem
-// of the file. Missing are the variables that the file refers to and that are not set.
+// loadWhole reads the configuration as the daemon does: what it would refuse to start with is a
+// problem of the file. Missing are the variables that the file refers to and that are not set.
 func loadWhole(path string) (cfg *configs.Config, warnings []configs.Problem, missing []string, err error) {
 	env := func(name string) (string, bool) {
 		value, ok := os.LookupEnv(name)
@@ -52,8 +52,8 @@ func unusable(cfg *configs.Config) []error {
 	return found
 }
 
-// Load reads the configuration. It prints problems to errs, one a line, and then returns an error that is
-// [term.Said]; it hands warnings to warn.
+// Load reads the configuration. It prints problems to errs, one a line, and then returns an error
+// that is [term.Said]; it hands warnings to warn.
 func Load(path string, errs io.Writer, warn func(configs.Problem)) (*configs.Config, error) {
 	cfg, warnings, missing, err := loadWhole(path)
 	for _, w := range warnings {

@@ -10,7 +10,8 @@ import (
 	"github.com/oncue/oncue/cmd/oncue/term"
 )
 
-// newLogger makes the daemon's log: coloured on a terminal, with syslog priorities where journald reads it, else plain text or JSON.
+// newLogger makes the daemon's log: coloured on a terminal, with syslog priorities where journald
+// reads it, else plain text or JSON.
 func newLogger(to io.Writer, level *slog.LevelVar, format string) *slog.Logger {
 	w := &logSink{to: to}
 	switch {
@@ -30,17 +31,21 @@ func newLogger(to io.Writer, level *slog.LevelVar, format string) *slog.Logger {
 type journald struct{ w io.Writer }
 
 func newJournald(w io.Writer, level *slog.LevelVar) slog.Handler {
-	return slog.NewTextHandler(journald{w}, &slog.HandlerOptions{Level: level, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+	withoutTime := func(groups []string, a slog.Attr) slog.Attr {
 		if len(groups) == 0 && a.Key == slog.TimeKey {
 			return slog.Attr{}
 		}
 		return a
-	}})
+	}
+	return slog.NewTextHandler(journald{w}, &slog.HandlerOptions{Level: level, ReplaceAttr: withoutTime})
 }
 
 // Write gets one whole record, which begins with its level.
 func (j journald) Write(line []byte) (int, error) {
-	for level, priority := range map[string]string{"level=ERROR ": term.PriorityError, "level=WARN ": term.PriorityWarn, "level=INFO ": term.PriorityInfo, "level=DEBUG ": term.PriorityDebug} {
+	for level, priority := range map[string]string{
+		"level=ERROR ": term.PriorityError, "level=WARN ": term.PriorityWarn, "level=INFO ": term.PriorityInfo,
+		"level=DEBUG ": term.PriorityDebug,
+	} {
 		if rest, ok := bytes.CutPrefix(line, []byte(level)); ok {
 			if _, err := j.w.Write(append([]byte(priority), rest...)); err != nil {
 				return 0, err

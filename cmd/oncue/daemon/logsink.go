@@ -11,8 +11,9 @@ import (
 	"github.com/oncue/oncue/cmd/oncue/term"
 )
 
-// logSink is where the log goes. It never waits: when nobody takes the log, as behind a stopped terminal or a stuck collector, lines are dropped and
-// counted, for hooks and encoders must not depend on who reads along.
+// logSink is where the log goes. It never waits: when nobody takes the log, as behind a stopped
+// terminal or a stuck collector, lines are dropped and counted, for hooks and encoders must not
+// depend on who reads along.
 type logSink struct {
 	to      io.Writer
 	dropped int
@@ -31,7 +32,8 @@ func (s *logSink) Write(line []byte) (int, error) {
 		case '<': // journald's form, which has no time
 			form = term.PriorityWarn + "msg=%[2]q lines=%[3]d\n"
 		}
-		if !s.put(fmt.Appendf(nil, form, time.Now().UTC().Format(time.RFC3339Nano), "log lines were dropped: nobody took them", s.dropped)) {
+		if !s.put(fmt.Appendf(nil, form, time.Now().UTC().Format(time.RFC3339Nano),
+			"log lines were dropped: nobody took them", s.dropped)) {
 			s.dropped++
 			return len(line), nil
 		}

@@ -36,7 +36,8 @@ func TestLogSinkDoesNotWait(t *testing.T) {
 	if _, err := s.Write([]byte("{}\n")); err != nil || s.dropped != 0 {
 		t.Fatal(s.dropped, err)
 	}
-	if note, err := in.ReadString('\n'); err != nil || !strings.Contains(note, `"log lines were dropped: nobody took them","lines":`) {
+	if note, err := in.ReadString('\n'); err != nil ||
+		!strings.Contains(note, `"log lines were dropped: nobody took them","lines":`) {
 		t.Fatalf("of %d dropped lines it says %q, %v", dropped, note, err)
 	}
 	if got, err := in.ReadString('\n'); err != nil || got != "{}\n" {
@@ -46,7 +47,8 @@ func TestLogSinkDoesNotWait(t *testing.T) {
 	if _, err := s.Write([]byte("<6>msg=x\n")); err != nil {
 		t.Fatal(err)
 	}
-	if note, err := in.ReadString('\n'); err != nil || note != "<4>msg=\"log lines were dropped: nobody took them\" lines=7\n" {
+	if note, err := in.ReadString('\n'); err != nil ||
+		note != "<4>msg=\"log lines were dropped: nobody took them\" lines=7\n" {
 		t.Fatalf("for journald it says %q, %v", note, err)
 	}
 }

@@ -31,10 +31,12 @@ func TestNoticeOfTheStart(t *testing.T) {
 	if err := os.Mkdir(data, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(data, "oncue.db"), []byte(strings.Repeat("no database ", 1000)), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(data, "oncue.db"), []byte(strings.Repeat("no database ", 1000)),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
-	text := fmt.Sprintf("listen: 127.0.0.1:0\nadmin: {listen: \"unix:%s\"}\ndata_dir: %s\nnotify: [{url: %s}]\n", filepath.Join(dir, "admin.sock"), data, people.URL)
+	text := fmt.Sprintf("listen: 127.0.0.1:0\nadmin: {listen: \"unix:%s\"}\ndata_dir: %s\nnotify: [{url: %s}]\n",
+		filepath.Join(dir, "admin.sock"), data, people.URL)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

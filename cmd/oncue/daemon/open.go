@@ -10,7 +10,8 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// OpenEncoder opens a configured encoder outside the daemon, with files in dir, or with none when it is only planned or checked. Done lets go of it.
+// OpenEncoder opens a configured encoder outside the daemon, with files in dir, or with none when
+// it is only planned or checked. Done lets go of it.
 func OpenEncoder(cfg *configs.Config, name, dir string) (_ encoders.Encoder, done func(), err error) {
 	e, ok := cfg.Encoder(name)
 	if !ok {
@@ -18,7 +19,8 @@ func OpenEncoder(cfg *configs.Config, name, dir string) (_ encoders.Encoder, don
 		for i, e := range cfg.Encoders {
 			names[i] = e.Name
 		}
-		return nil, nil, term.Hint(fmt.Errorf("%s has no encoder %q", cfg.File, name), "it has "+strings.Join(names, ", "))
+		return nil, nil, term.Hint(fmt.Errorf("%s has no encoder %q", cfg.File, name),
+			"it has "+strings.Join(names, ", "))
 	}
 	enc, err := OpenDriver(e.Driver, e.Settings, encoders.Env{
 		Name: e.Name, Dir: dir, Log: slog.New(slog.DiscardHandler), Guard: guardOf(cfg), Secrets: e.Secrets,

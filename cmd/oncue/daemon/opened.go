@@ -22,9 +22,9 @@ import (
 	"github.com/oncue/oncue/encoders/ffmpeg"
 )
 
-// This file remembers the settings with which each encoder was opened last. What runs was started with
-// those: after a reload or a restart they find and stop it, whatever the configuration says of its name
-// by then.
+// This file remembers the settings with which each encoder was opened last. What runs was started
+// with those: after a reload or a restart they find and stop it, whatever the configuration says of
+// its name by then.
 
 // opened is that memory, one file in the encoder's folder for each driver.
 type opened struct {
@@ -99,8 +99,8 @@ func (b *background) work() {
 // earlier is the version of settings that the configuration no longer has.
 const earlier = "earlier"
 
-// settingsOf returns the settings to open an encoder with, and their version: today's when the version
-// of e asks for them, else those that it was opened with last.
+// settingsOf returns the settings to open an encoder with, and their version: today's when the
+// version of e asks for them, else those that it was opened with last.
 func (d *Daemon) settingsOf(p *plan, e machine.EncoderSpec, dir string) (
 	settings any, secrets []secret.Value, version string, err error,
 ) {
@@ -143,8 +143,8 @@ func (d *Daemon) remember(dir string, e machine.EncoderSpec, settings any, secre
 	return encoders.Remember(dir, e.Driver+openedSuffix, o)
 }
 
-// recall returns the settings with which the folder's encoder was opened last, and the secrets in them;
-// nil when there are none.
+// recall returns the settings with which the folder's encoder was opened last, and the secrets in
+// them; nil when there are none.
 func (d *Daemon) recall(dir, driver string) (any, []secret.Value, error) {
 	o, err := encoders.Recall[opened](dir, driver+openedSuffix)
 	if err != nil || o.Settings == nil {

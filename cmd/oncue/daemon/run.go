@@ -14,11 +14,11 @@ import (
 	"github.com/oncue/oncue/configs"
 )
 
-// Serve runs the daemon on a configuration file until ctx ends. It reloads the file at SIGHUP and, with
-// watch, when it has changed.
+// Serve runs the daemon on a configuration file until ctx ends. It reloads the file at SIGHUP and,
+// with watch, when it has changed.
 func Serve(ctx context.Context, path string, watch bool, version string, errs io.Writer) error {
-	// First of all, because a signal that nobody waits for ends the process. SIGHUP while the daemon
-	// starts is a reload after the start.
+	// First of all, because a signal that nobody waits for ends the process. SIGHUP while the
+	// daemon starts is a reload after the start.
 	hup, pipe := make(chan os.Signal, 1), make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)

@@ -18,8 +18,9 @@ import (
 	"github.com/oncue/oncue/store"
 )
 
-// Webhook secrets that came from the API are kept in the store, newest first: a hook that was signed
-// before a rotation may still be on its way, and the secrets of the file are not the only ones then.
+// Webhook secrets that came from the API are kept in the store, newest first: a hook that was
+// signed before a rotation may still be on its way, and the secrets of the file are not the only
+// ones then.
 const keptSecrets = 3
 
 func secretsKey(account string) string { return "webhook-secrets/" + account }
@@ -117,10 +118,11 @@ func (d *Daemon) rotate(ctx context.Context, id string) (web.Rotation, error) {
 	})
 }
 
-// rotate gives the webhook with the URL a new secret, and has keep keep it and the old one: hooks that
-// were signed with that are still accepted.
+// rotate gives the webhook with the URL a new secret. It hands the new and the old one to keep:
+// hooks that were signed with the old one are still accepted.
 func rotate(
-	ctx context.Context, client *millicast.Client, care *millicast.Caretaker, url string, keep func([]secret.Value) error,
+	ctx context.Context, client *millicast.Client, care *millicast.Caretaker, url string,
+	keep func([]secret.Value) error,
 ) (web.Rotation, error) {
 	before, after, err := care.Rotate(ctx)
 	if err != nil {
@@ -141,8 +143,8 @@ func rotate(
 	return r, nil
 }
 
-// RotateOffline gives the webhook with the URL a new secret and keeps it where the next daemon finds it:
-// in the data directory, which no running one may hold.
+// RotateOffline gives the webhook with the URL a new secret and keeps it where the next daemon
+// finds it: in the data directory, which no running one may hold.
 func RotateOffline(
 	ctx context.Context, cfg *configs.Config, account string, client *millicast.Client, url string,
 ) (_ web.Rotation, err error) {
@@ -158,7 +160,8 @@ func RotateOffline(
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
 	care := millicast.NewCaretaker(millicast.CaretakerOptions{
-		Client: client, URL: url, Thumbnails: true, Notify: func(controller.Notice) {}, Log: slog.New(slog.DiscardHandler),
+		Client: client, URL: url, Thumbnails: true,
+		Notify: func(controller.Notice) {}, Log: slog.New(slog.DiscardHandler),
 	})
 	return rotate(ctx, client, care, url, func(secrets []secret.Value) error {
 		_, err := keep(ctx, st, account, secrets)

@@ -41,9 +41,12 @@ func findStream(p *plan) func(account, name string) (runner.StreamSpec, bool) {
 }
 
 func streamSpec(p *plan, s *configs.Stream, name string, matches []string) runner.StreamSpec {
-	spec := runner.StreamSpec{Account: s.Account, Name: name, Policy: policyOf(s.Timing), Publish: func(encoder string) secret.Value {
-		return s.PublishBy(encoder).Address(secret.Value{})
-	}}
+	spec := runner.StreamSpec{
+		Account: s.Account, Name: name, Policy: policyOf(s.Timing),
+		Publish: func(encoder string) secret.Value {
+			return s.PublishBy(encoder).Address(secret.Value{})
+		},
+	}
 	policy := &spec.Policy
 	policy.Stream, policy.Schedule = spec.ID(), p.schedules[s]
 	if s.IsPattern {
@@ -84,14 +87,15 @@ func policyOf(t configs.Timing) machine.Policy {
 		AttemptHold: t.AttemptHold, StartTimeout: t.StartTimeout, JoinTimeout: t.JoinTimeout,
 		IdleTimeout: t.IdleTimeout, StopTimeout: t.StopTimeout,
 		MinUptime: t.MinUptime, MaxUptime: t.MaxUptime, Cooldown: t.Cooldown,
-		Confirm: machine.Confirm(t.Confirm), Unmanaged: machine.Unmanaged(t.Unmanaged), Several: machine.Several(t.Mode),
+		Confirm: machine.Confirm(t.Confirm), Unmanaged: machine.Unmanaged(t.Unmanaged),
+		Several:       machine.Several(t.Mode),
 		FailoverAfter: t.FailoverAfter, MaxStartsPerHour: t.MaxStartsPerHour, MaxInstances: t.MaxInstances,
 		Restart: machine.Restart(t.Restart),
 	}
 }
 
-// contribution is what the platform's feeds tell of the encoder in a place of the stream's list; nil when its own settings
-// say where it publishes.
+// contribution is what the platform's feeds tell of the encoder in a place of the stream's list;
+// nil when its own settings say where it publishes.
 func contribution(s *configs.Stream, place int, e *configs.Encoder) *machine.Contribution {
 	p := s.PublishOf(place)
 	if told, ok := e.Settings.(configs.Publisher); !p.Set() || ok && !told.NeedsPublish() {
@@ -151,8 +155,8 @@ func newPlan(cfg *configs.Config, before *plan) (*plan, error) {
 
 var plainName = regexp.MustCompile(`^[a-z0-9_-]{0,64}$`)
 
-// DeviceDir is the name of the folder with an encoder's files. A device whose name is no plain word gets a
-// hash, so that no name leads out of the data directory.
+// DeviceDir is the name of the folder with an encoder's files. A device whose name is no plain word
+// gets a hash, so that no name leads out of the data directory.
 func DeviceDir(device string) string {
 	if plainName.MatchString(device) {
 		return device

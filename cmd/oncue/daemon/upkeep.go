@@ -23,7 +23,8 @@ const (
 	upkeepLimit   = 10 * time.Minute
 )
 
-// job is a piece of upkeep. It runs at once and then every so often, unless first says when it begins.
+// job is a piece of upkeep. It runs at once and then every so often, unless first says when it
+// begins.
 type job struct {
 	every time.Duration
 	first time.Duration // from now
@@ -113,8 +114,8 @@ func (d *Daemon) prune(context.Context) {
 	}
 }
 
-// feedWatchdog tells systemd that the daemon is alive when the controller's locks are free and the store
-// answers, even with an error: a full disk is no reason to be killed.
+// feedWatchdog tells systemd that the daemon is alive when the controller's locks are free and the
+// store answers, even with an error: a full disk is no reason to be killed.
 func (d *Daemon) feedWatchdog(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()

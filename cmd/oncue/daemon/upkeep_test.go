@@ -19,8 +19,9 @@ import (
 	"github.com/oncue/oncue/controller/millicast/simulator"
 )
 
-// TestManagedWebhook: with manage_webhook nothing is copied by hand. The webhook is made, its secret taken from the API and kept, hooks are accepted, and a webhook
-// that the platform has disabled is switched on again.
+// TestManagedWebhook: with manage_webhook nothing is copied by hand. The webhook is made, its
+// secret taken from the API and kept, hooks are accepted, and a webhook that the platform has
+// disabled is switched on again.
 func TestManagedWebhook(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -88,7 +89,9 @@ streams: {lobby: {encoder: box}}
 }
 
 // sendSigned delivers one hook and returns the answer's status; 0 when there was none.
-func sendSigned(ctx context.Context, t *testing.T, addr string, key secret.Value, kind controller.HookKind, account, name string) int {
+func sendSigned(
+	ctx context.Context, t *testing.T, addr string, key secret.Value, kind controller.HookKind, account, name string,
+) int {
 	t.Helper()
 	body := millicast.ViewerMessage(kind, account, name, time.Now()).Body()
 	req, err := millicast.NewRequest(ctx, "http://"+addr+millicast.HookPath, key, millicast.ContentJSON, body)
@@ -116,12 +119,14 @@ func waitUntil(ctx context.Context, is func() bool) error {
 	return nil
 }
 
-// TestSecretsKeptAtOnce keeps secrets of two accounts from all sides while the configuration is reloaded: none is lost.
+// TestSecretsKeptAtOnce keeps secrets of two accounts from all sides while the configuration is
+// reloaded: none is lost.
 func TestSecretsKeptAtOnce(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "oncue.yaml")
-	text := fmt.Sprintf("listen: \"127.0.0.1:0\"\nadmin: {listen: \"unix:%s/admin.sock\"}\ndata_dir: %s/data\naccounts: {A: {webhook_secrets: [%[3]q]}, B: {webhook_secrets: [%[3]q]}}\n",
+	text := fmt.Sprintf("listen: \"127.0.0.1:0\"\nadmin: {listen: \"unix:%s/admin.sock\"}\ndata_dir: %s/data\n"+
+		"accounts: {A: {webhook_secrets: [%[3]q]}, B: {webhook_secrets: [%[3]q]}}\n",
 		dir, dir, "c2VjcmV0LWtleS1mb3ItdGVzdHM=")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

@@ -75,8 +75,8 @@ func ReloadBySignal(pid int) ([]string, error) {
 		select {
 		case <-look.C:
 		case <-end:
-			return nil, term.Hint(fmt.Errorf("the daemon, process %d, has not reloaded within %s", pid, term.Span(reloadLimit)),
-				"its log may tell why: journalctl -u oncue")
+			err := fmt.Errorf("the daemon, process %d, has not reloaded within %s", pid, term.Span(reloadLimit))
+			return nil, term.Hint(err, "its log may tell why: journalctl -u oncue")
 		}
 		if err := syscall.Kill(pid, 0); err != nil {
 			return nil, fmt.Errorf("the daemon, process %d, has ended", pid)

@@ -21,11 +21,15 @@ import (
 //go:embed demopage
 var demoFiles embed.FS
 
-// page is the demo's own part of the admin side: what a viewer sees, and buttons for what can happen.
+// page is the demo's own part of the admin side: what a viewer sees, and buttons for what can
+// happen.
 func (d *demo) page() http.Handler {
 	mux := http.NewServeMux()
-	for path, file := range map[string]string{"/demo/{$}": "demo.html", "/demo/demo.js": "demo.js", "/demo/demo.css": "demo.css"} {
-		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, demoFiles, "demopage/"+file) })
+	for path, file := range map[string]string{
+		"/demo/{$}": "demo.html", "/demo/demo.js": "demo.js", "/demo/demo.css": "demo.css",
+	} {
+		mux.HandleFunc("GET "+path,
+			func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, demoFiles, "demopage/"+file) })
 	}
 	mux.HandleFunc("GET /demo/state", d.serveState)
 	mux.HandleFunc("POST /demo/{act}", d.serveAct)
@@ -124,7 +128,8 @@ func (d *demo) killEncoder(name string) (string, error) {
 func (d *demo) forge(ctx context.Context, name string) (string, error) {
 	body := millicast.ViewerMessage(controller.HookAttempt, "DEMO", name, time.Now()).Body()
 	wrong := secret.New("bm90LXRoZS1zZWNyZXQtYXQtYWxs")
-	req, err := millicast.NewRequest(ctx, "http://"+d.svc.HookAddr.String()+"/hooks/millicast", wrong, millicast.ContentJSON, body)
+	req, err := millicast.NewRequest(ctx, "http://"+d.svc.HookAddr.String()+"/hooks/millicast", wrong,
+		millicast.ContentJSON, body)
 	if err != nil {
 		return "", err
 	}
@@ -139,7 +144,8 @@ func (d *demo) forge(ctx context.Context, name string) (string, error) {
 
 // snapshot makes one JPEG of a keyframe.
 func snapshot(ctx context.Context, flv []byte) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, "ffmpeg", "-nostdin", "-loglevel", "error", "-f", "flv", "-i", "pipe:0", "-frames:v", "1", "-f", "mjpeg", "pipe:1")
+	cmd := exec.CommandContext(ctx, "ffmpeg", "-nostdin", "-loglevel", "error", "-f", "flv", "-i", "pipe:0",
+		"-frames:v", "1", "-f", "mjpeg", "pipe:1")
 	cmd.Stdin = bytes.NewReader(flv)
 	return cmd.Output()
 }

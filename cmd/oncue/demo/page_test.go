@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,7 +29,7 @@ func TestDemoPageShowsPictures(t *testing.T) {
 	}
 	defer d.close()
 
-	options := append(chromedp.DefaultExecAllocatorOptions[:len(chromedp.DefaultExecAllocatorOptions):len(chromedp.DefaultExecAllocatorOptions)],
+	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
 		chromedp.ExecPath(browser), chromedp.NoSandbox, chromedp.Flag("disable-gpu", true))
 	page, cancel := chromedp.NewExecAllocator(ctx, options...)
 	defer cancel()
@@ -48,12 +49,17 @@ func TestDemoPageShowsPictures(t *testing.T) {
     [canvas.width, canvas.height] = [64, 36];
     at.drawImage(img, 0, 0, 64, 36);
     const data = at.getImageData(0, 0, 64, 36).data, colours = new Set();
-    for (let i = 0; i < data.length; i += 4) colours.add((data[i] >> 5) * 64 + (data[i + 1] >> 5) * 8 + (data[i + 2] >> 5));
+    for (let i = 0; i < data.length; i += 4) {
+      colours.add((data[i] >> 5) * 64 + (data[i + 1] >> 5) * 8 + (data[i + 2] >> 5));
+    }
     if (colours.size >= 6) seen.push(name);
   }
   return seen.sort().join(" ");
 })()`
-	if _, err := chromedp.Run(page, chromedp.Poll[bool](look+` === "`+strings.Join(demoStreams, " ")+`"`, chromedp.WithPollingTimeout(90*time.Second), chromedp.WithPollingInterval(200*time.Millisecond))); err != nil {
+	if _, err := chromedp.Run(page,
+		chromedp.Poll[bool](look+` === "`+strings.Join(demoStreams, " ")+`"`,
+			chromedp.WithPollingTimeout(90*time.Second),
+			chromedp.WithPollingInterval(200*time.Millisecond))); err != nil {
 		seen, _ := chromedp.Run(page, chromedp.Evaluate[string](look+` + "\n" + document.body.innerText`))
 		t.Fatalf("%v; pictures seen: %s\n%s", err, seen, d.log)
 	}

@@ -21,8 +21,8 @@ type Options struct {
 	Version                string
 }
 
-// Prepare sees to it that there is a C compiler (SQLite is C) and an FFmpeg. When this binary was built without one, it installs it and runs the demo anew from
-// the sources; done is true then.
+// Prepare sees to it that there is a C compiler (SQLite is C) and an FFmpeg. When this binary was
+// built without one, it installs it and runs the demo anew from the sources; done is true then.
 func (o Options) Prepare(ctx context.Context, out, errs io.Writer) (done bool, err error) {
 	var missing []string
 	if !store.Supported {
@@ -35,7 +35,8 @@ func (o Options) Prepare(ctx context.Context, out, errs io.Writer) (done bool, e
 		return false, nil
 	}
 	if !o.Install {
-		return false, term.Hint(fmt.Errorf("%s missing on this machine", isAre(missing)), "oncue demo --install installs it with apt; or: apt-get install "+strings.Join(missing, " "))
+		return false, term.Hint(fmt.Errorf("%s missing on this machine", isAre(missing)),
+			"oncue demo --install installs it with apt; or: apt-get install "+strings.Join(missing, " "))
 	}
 	if err := aptInstall(ctx, missing, out, errs); err != nil {
 		return false, err
@@ -56,16 +57,20 @@ func isAre(things []string) string {
 func aptInstall(ctx context.Context, packages []string, out, errs io.Writer) error {
 	apt, err := exec.LookPath("apt-get")
 	if err != nil {
-		return term.Hint(fmt.Errorf("%s missing, and this system has no apt-get", isAre(packages)), "install them with the package manager of this system")
+		return term.Hint(fmt.Errorf("%s missing, and this system has no apt-get", isAre(packages)),
+			"install them with the package manager of this system")
 	}
 	var as []string
 	if os.Geteuid() != 0 {
 		if as = []string{"sudo"}; !have("sudo") {
-			return term.Hint(errors.New("installing packages needs root"), "run it as root: apt-get install "+strings.Join(packages, " "))
+			return term.Hint(errors.New("installing packages needs root"),
+				"run it as root: apt-get install "+strings.Join(packages, " "))
 		}
 	}
 	fmt.Fprintf(out, "installing %s with apt-get; this takes about a minute\n", strings.Join(packages, ", "))
-	for _, args := range [][]string{{"update", "-qq"}, append([]string{"install", "-y", "-qq", "--no-install-recommends"}, packages...)} {
+	for _, args := range [][]string{
+		{"update", "-qq"}, append([]string{"install", "-y", "-qq", "--no-install-recommends"}, packages...),
+	} {
 		line := append(append([]string{}, as...), apt)
 		line = append(line, args...)
 		cmd := exec.CommandContext(ctx, line[0], line[1:]...)
@@ -84,7 +89,8 @@ func have(program string) bool { _, err := exec.LookPath(program); return err ==
 // rebuild runs the demo again with a binary that has SQLite in it.
 func (o Options) rebuild(ctx context.Context, out, errs io.Writer) error {
 	if _, err := os.Stat("cmd/oncue"); err != nil || !have("go") {
-		return term.Hint(errors.New("this binary was built without a C compiler and has no SQLite"), "build it again, now that gcc is here: go build ./cmd/oncue")
+		return term.Hint(errors.New("this binary was built without a C compiler and has no SQLite"),
+			"build it again, now that gcc is here: go build ./cmd/oncue")
 	}
 	fmt.Fprintln(out, "building again with the C compiler; the first time SQLite takes about a minute")
 	args := []string{"run", "./cmd/oncue", "demo", "--listen", o.Listen}

@@ -18,12 +18,13 @@ import (
 	"github.com/oncue/oncue/controller/millicast/simulator"
 )
 
-// The platform's clock runs this much faster in the demo, so that its 60 s before NoActiveViewers are 4 s.
+// The platform's clock runs this much faster in the demo, so that its 60 s before NoActiveViewers
+// are 4 s.
 const demoScale = 15
 
 var demoStreams = []string{"lobby", "stage"}
 
-const demoConfig = `# The demo's configuration. The controller that reads it is the real one; only the platform is simulated.
+const demoConfig = `# The demo's configuration. The controller that reads it is real, the platform is simulated.
 listen: "127.0.0.1:0"
 admin: {listen: %q}
 data_dir: %q
@@ -76,7 +77,8 @@ func Run(ctx context.Context, o Options, out, errs io.Writer) error {
 		fmt.Fprintln(out, "demo passed")
 		return nil
 	}
-	fmt.Fprintf(out, "\nrandom viewers come and go from now on; press the buttons at http://%s/demo/ yourself, or Ctrl-C to end\n\n", d.svc.AdminAddr)
+	fmt.Fprintf(out, "\nrandom viewers come and go from now on; press the buttons at http://%s/demo/ yourself, "+
+		"or Ctrl-C to end\n\n", d.svc.AdminAddr)
 	d.crowd(ctx)
 	return nil
 }
@@ -95,7 +97,9 @@ func startDemo(ctx context.Context, o Options, out, errs io.Writer) (_ *demo, er
 	if d.dir, err = os.MkdirTemp("", "oncue-demo-"); err != nil {
 		return nil, err
 	}
-	d.sim, err = simulator.Start(ctx, simulator.Settings{Account: "DEMO", Scale: demoScale, Seed: uint64(time.Now().UnixNano()), Thumbnails: true, Snapshot: snapshot})
+	d.sim, err = simulator.Start(ctx, simulator.Settings{
+		Account: "DEMO", Scale: demoScale, Seed: uint64(time.Now().UnixNano()), Thumbnails: true, Snapshot: snapshot,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("start the simulated platform: %w", err)
 	}
@@ -109,11 +113,16 @@ func startDemo(ctx context.Context, o Options, out, errs io.Writer) (_ *demo, er
 	if err != nil {
 		return nil, err
 	}
-	_, err = d.sim.AddWebhook(simulator.Webhook{URL: "http://" + d.svc.HookAddr.String() + "/hooks/millicast", Secret: d.sim.Secret(), Feeds: true, Viewers: true, Thumbnails: true})
+	_, err = d.sim.AddWebhook(simulator.Webhook{
+		URL: "http://" + d.svc.HookAddr.String() + "/hooks/millicast", Secret: d.sim.Secret(), Feeds: true,
+		Viewers: true, Thumbnails: true,
+	})
 	if err != nil {
 		return nil, err
 	}
-	fmt.Fprintf(out, "oncue demo: a simulated platform, the real controller, a real FFmpeg\n\n  status page  http://%s/\n  demo page    http://%s/demo/   (what a viewer sees, and buttons)\n\n", d.svc.AdminAddr, d.svc.AdminAddr)
+	fmt.Fprintf(out, "oncue demo: a simulated platform, the real controller, a real FFmpeg\n\n"+
+		"  status page  http://%[1]s/\n"+
+		"  demo page    http://%[1]s/demo/   (what a viewer sees, and buttons)\n\n", d.svc.AdminAddr)
 	return d, nil
 }
 
@@ -127,7 +136,8 @@ func (d *demo) config(o Options) (*configs.Config, error) {
 	} else {
 		listen = "127.0.0.1:0"
 	}
-	text := fmt.Sprintf(demoConfig, listen, filepath.Join(d.dir, "data"), d.sim.Secret().Reveal(), d.sim.APISecret().Reveal(), d.sim.APIURL(), d.sim.RTMPURL(demoStreams[0]), d.sim.RTMPURL(demoStreams[1]))
+	text := fmt.Sprintf(demoConfig, listen, filepath.Join(d.dir, "data"), d.sim.Secret().Reveal(),
+		d.sim.APISecret().Reveal(), d.sim.APIURL(), d.sim.RTMPURL(demoStreams[0]), d.sim.RTMPURL(demoStreams[1]))
 	path := filepath.Join(d.dir, "oncue.yaml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return nil, err
@@ -183,14 +193,17 @@ func (d *demo) cycle(ctx context.Context) error {
 	d.say("viewer", "opens %s, which is off: the platform sends ViewerAttempt", name)
 	came := time.Now()
 	viewer := d.join(name)
-	if err := d.await(ctx, "the first picture at the platform", 15*time.Second, func() bool { return !d.sim.Truth(name).FirstVideo.IsZero() }); err != nil {
+	if err := d.await(ctx, "the first picture at the platform", 15*time.Second,
+		func() bool { return !d.sim.Truth(name).FirstVideo.IsZero() }); err != nil {
 		return err
 	}
-	d.say("platform", "first picture %d ms after the viewer came", d.sim.Truth(name).FirstVideo.Sub(came).Milliseconds())
+	d.say("platform", "first picture %d ms after the viewer came",
+		d.sim.Truth(name).FirstVideo.Sub(came).Milliseconds())
 	if err := d.await(ctx, "live", 10*time.Second, phase(controller.PhaseLive)); err != nil {
 		return err
 	}
-	if err := d.await(ctx, "the viewer to be in", 10*time.Second, func() bool { return d.sim.Truth(name).Watching == 1 }); err != nil {
+	if err := d.await(ctx, "the viewer to be in", 10*time.Second,
+		func() bool { return d.sim.Truth(name).Watching == 1 }); err != nil {
 		return err
 	}
 	d.say("viewer", "is in, and watches for a few seconds")
@@ -198,7 +211,8 @@ func (d *demo) cycle(ctx context.Context) error {
 		return err
 	}
 	viewer.Leave()
-	d.say("viewer", "leaves; NoActiveViewers follows after 60 s (%d s here), and then idle_timeout of 3 s", 60/demoScale)
+	d.say("viewer", "leaves; NoActiveViewers follows after 60 s (%d s here), and then idle_timeout of 3 s",
+		60/demoScale)
 	if err := d.await(ctx, "idle", 25*time.Second, phase(controller.PhaseIdle)); err != nil {
 		return err
 	}
@@ -206,7 +220,8 @@ func (d *demo) cycle(ctx context.Context) error {
 	if truth.Live || truth.Connections != 0 {
 		return fmt.Errorf("the controller says idle, and %s still is live at the platform", name)
 	}
-	d.say("platform", "%s is off; the encoder ran %.1f s for one viewer", name, truth.Past[len(truth.Past)-1].Ended.Sub(truth.Past[len(truth.Past)-1].Started).Seconds())
+	d.say("platform", "%s is off; the encoder ran %.1f s for one viewer", name,
+		truth.Past[len(truth.Past)-1].Ended.Sub(truth.Past[len(truth.Past)-1].Started).Seconds())
 	return nil
 }
 

@@ -23,7 +23,8 @@ import (
 
 var journalRows = flag.Int("bench-rows", 1_000_000, "journal rows of the start in TestBenchTable")
 
-// benchExec measures from a ViewerAttempt's first byte to the encoder's process at work, beside a bare fork and exec of the same program.
+// benchExec measures from a ViewerAttempt's first byte to the encoder's process at work, beside a
+// bare fork and exec of the same program.
 func benchExec(t *testing.T, table *table) {
 	const tries = 60
 	dir := t.TempDir()
@@ -47,7 +48,9 @@ func benchExec(t *testing.T, table *table) {
 		}
 	}
 	s := newSite(t, buildFast(t))
-	s.configure(fmt.Sprintf("on_exit: stop\nencoders: {nvr: {ffmpeg: {binary: %q, args: [%q]}}}\nstreams: {\"cam-*\": {encoder: nvr, publish: \"rtmp://127.0.0.1:9/v2/pub/{stream}?token=x\"}}\n", script, fifo))
+	s.configure(fmt.Sprintf("on_exit: stop\nencoders: {nvr: {ffmpeg: {binary: %q, args: [%q]}}}\nstreams: "+
+		"{\"cam-*\": {encoder: nvr, publish: \"rtmp://127.0.0.1:9/v2/pub/{stream}?token=x\"}}\n",
+		script, fifo))
 	s.start()
 	commits := newCommits(t)
 	var ours, floor, commit []time.Duration
@@ -102,13 +105,15 @@ func benchRecord(n int64, received time.Time) controller.Record {
 	name := fmt.Sprintf("s%d", n%benchStreams)
 	body := viewerBody(name, n)
 	return controller.Record{
-		Received: received, Sent: received, Account: testAccount, Stream: testAccount + "/" + name, Type: millicast.TypeViewers, Event: string(controller.HookAttempt),
+		Received: received, Sent: received, Account: testAccount, Stream: testAccount + "/" + name,
+		Type: millicast.TypeViewers, Event: string(controller.HookAttempt),
 		Verdict: controller.Accepted, Size: len(body), Body: body,
 	}
 }
 
-// benchFirstFrame measures from a ViewerAttempt to the first picture at the ingest, through everything, beside FFmpeg's plainest command line.
-// The driver alone, on live inputs, is measured by its own package.
+// benchFirstFrame measures from a ViewerAttempt to the first picture at the ingest, through
+// everything, beside FFmpeg's plainest command line. The driver alone, on live inputs, is measured
+// by its own package.
 func benchFirstFrame(t *testing.T, table *table) {
 	needFFmpeg(t)
 	const tries, picture = 5, "testsrc2=size=1280x720:rate=30"
@@ -116,7 +121,8 @@ func benchFirstFrame(t *testing.T, table *table) {
 	sim := s.platform(simulator.Settings{Scale: 60})
 	s.configure(`
 on_exit: stop
-encoders: {cam: {ffmpeg: {input: "lavfi:` + picture + `"}}, ready: {ffmpeg: {input: "lavfi:` + picture + `", standby: warm}}}
+encoders: {cam: {ffmpeg: {input: "lavfi:` + picture + `"}}, ready: {ffmpeg: {input: "lavfi:` + picture +
+		`", standby: warm}}}
 streams: {cold: {encoder: cam, publish: "RTMP:"}, warm: {encoder: ready, publish: "RTMP:"}}
 `)
 	s.start()
@@ -143,7 +149,8 @@ streams: {cold: {encoder: cam, publish: "RTMP:"}, warm: {encoder: ready, publish
 	var plain, cold, warm []time.Duration
 	for range tries {
 		plain = append(plain, first("plain", func() func() {
-			cmd := exec.Command("ffmpeg", "-nostdin", "-loglevel", "error", "-re", "-f", "lavfi", "-i", picture, "-c:v", "libx264", "-f", "flv", sim.RTMPURL("plain"))
+			cmd := exec.Command("ffmpeg", "-nostdin", "-loglevel", "error", "-re", "-f", "lavfi", "-i", picture,
+				"-c:v", "libx264", "-f", "flv", sim.RTMPURL("plain"))
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
@@ -160,7 +167,8 @@ streams: {cold: {encoder: cam, publish: "RTMP:"}, warm: {encoder: ready, publish
 	table.add("… with standby: warm", spread(warm), "", times(warm), "")
 }
 
-// benchLarge measures a site of 10,000 streams, 1,000 of them live, with a large journal: from exec to ready, memory, and CPU at rest.
+// benchLarge measures a site of 10,000 streams, 1,000 of them live, with a large journal: from exec
+// to ready, memory, and CPU at rest.
 func benchLarge(t *testing.T, table *table) {
 	const streams, live, starts = 10_000, 1000, 9
 	s := newSite(t, buildFast(t))
@@ -203,17 +211,22 @@ func benchLarge(t *testing.T, table *table) {
 		ended = append(ended, s.timeToReady())
 	}
 	what := fmt.Sprintf("exec to ready, %d streams, %d rows", streams, *journalRows)
-	table.add(what, spread(ended), "oncue version "+spread(version), "", goal("≤ 300 ms", median(ended) <= 300*time.Millisecond))
-	table.add("… after kill -9", spread(killed), "the very first "+ms(first), "", goal("≤ 300 ms", median(killed) <= 300*time.Millisecond))
+	table.add(what, spread(ended), "oncue version "+spread(version), "",
+		goal("≤ 300 ms", median(ended) <= 300*time.Millisecond))
+	table.add("… after kill -9", spread(killed), "the very first "+ms(first), "",
+		goal("≤ 300 ms", median(killed) <= 300*time.Millisecond))
 
 	share := s.cpuAtRest()
 	rss := rssOf(t, s.proc.Process.Pid)
-	table.add(fmt.Sprintf("CPU at rest, %d live on the fake driver", live), fmt.Sprintf("%.2f %% of a core", share), fmt.Sprintf("none live %.2f %%", none), "", goal("≤ 1 %", share <= 1))
-	table.add("resident memory of the same", fmt.Sprintf("%.0f MB", float64(rss)/1e6), "", "", goal("≤ 100 MB", rss <= 100e6))
+	table.add(fmt.Sprintf("CPU at rest, %d live on the fake driver", live), fmt.Sprintf("%.2f %% of a core", share),
+		fmt.Sprintf("none live %.2f %%", none), "", goal("≤ 1 %", share <= 1))
+	table.add("resident memory of the same", fmt.Sprintf("%.0f MB", float64(rss)/1e6), "", "",
+		goal("≤ 100 MB", rss <= 100e6))
 	s.term()
 }
 
-// cpuAtRest is the daemon's share of a core, in percent, once its start and the checks that follow it are over.
+// cpuAtRest is the daemon's share of a core, in percent, once its start and the checks that follow
+// it are over.
 func (s *site) cpuAtRest() float64 {
 	s.t.Helper()
 	const window = 20 * time.Second
@@ -313,14 +326,16 @@ func rssOf(t testing.TB, pid int) int {
 	return n * 1024
 }
 
-// benchPackages runs the benchmarks that belong to single packages, and puts what they report into the table.
+// benchPackages runs the benchmarks that belong to single packages, and puts what they report into
+// the table.
 func benchPackages(t *testing.T, table *table) {
 	for _, b := range []struct{ folder, name, times string }{
 		{"controller", "Alarms", "5x"},
 		{"encoders/ffmpeg", "FirstFrame", "5x"},
 		{"encoders/ffmpeg", "Children", "1x"},
 	} {
-		out, err := exec.Command("go", "test", "-run", "^$", "-bench", b.name, "-benchtime", b.times, "-timeout", "20m", "../../../"+b.folder).CombinedOutput()
+		out, err := exec.Command("go", "test", "-run", "^$", "-bench", b.name, "-benchtime", b.times, "-timeout",
+			"20m", "../../../"+b.folder).CombinedOutput()
 		if err != nil {
 			t.Errorf("%s of %s: %v\n%s", b.name, b.folder, err, out)
 			continue
@@ -340,7 +355,8 @@ func benchPackages(t *testing.T, table *table) {
 				if fields[i+1] != "ns/op" || len(fields) == 4 {
 					figures = append(figures, fields[i]+" "+fields[i+1])
 				}
-				if late, err := strconv.ParseFloat(fields[i], 64); err == nil && name == "Alarms/heap" && fields[i+1] == "ms-late" {
+				late, err := strconv.ParseFloat(fields[i], 64)
+				if err == nil && name == "Alarms/heap" && fields[i+1] == "ms-late" {
 					wanted = goal("100,000 at once, ≤ 50 ms", late <= 50)
 				}
 			}

@@ -43,8 +43,8 @@ type contender struct {
 
 const benchStreams = 1000
 
-// benchHooks measures durable answers beside what bounds them from both sides. They take turns in short rounds, for disks and neighbours have
-// moods; medians count.
+// benchHooks measures durable answers beside what bounds them from both sides. They take turns in
+// short rounds, for disks and neighbours have moods; medians count.
 func benchHooks(t *testing.T, table *table) {
 	const rounds, length = 7, time.Second
 	contenders := []*contender{
@@ -68,21 +68,27 @@ func benchHooks(t *testing.T, table *table) {
 		}
 		floor, journal, ours, single := contenders[0], contenders[1], contenders[2], contenders[3]
 		what := fmt.Sprintf("durable answers, %d connections", conns)
-		table.add(what, perSecond(ours), "no store: "+perSecond(floor), fmt.Sprintf("%.2f", ours.rate()/floor.rate()), "")
-		table.add("", "", "bare journal: "+perSecond(journal), fmt.Sprintf("%.2f", ours.rate()/journal.rate()), goal("≥ 0.9", ours.rate() >= 0.9*journal.rate()))
-		table.add("", "", "one transaction each: "+perSecond(single), fmt.Sprintf("%.1f times", ours.rate()/single.rate()),
-			goal(fmt.Sprintf("≥ 7 times (the bare journal: %.1f)", journal.rate()/single.rate()), ours.rate() >= 7*single.rate()))
+		table.add(what, perSecond(ours), "no store: "+perSecond(floor), fmt.Sprintf("%.2f", ours.rate()/floor.rate()),
+			"")
+		table.add("", "", "bare journal: "+perSecond(journal), fmt.Sprintf("%.2f", ours.rate()/journal.rate()),
+			goal("≥ 0.9", ours.rate() >= 0.9*journal.rate()))
+		table.add("", "", "one transaction each: "+perSecond(single),
+			fmt.Sprintf("%.1f times", ours.rate()/single.rate()),
+			goal(fmt.Sprintf("≥ 7 times (the bare journal: %.1f)", journal.rate()/single.rate()),
+				ours.rate() >= 7*single.rate()))
 	}
 }
 
 func perSecond(c *contender) string {
 	slices.Sort(c.waits)
-	return fmt.Sprintf("%.0f/s, p50 %s, p99 %s", c.rate(), ms(c.waits[len(c.waits)/2]), ms(c.waits[len(c.waits)*99/100]))
+	return fmt.Sprintf("%.0f/s, p50 %s, p99 %s", c.rate(), ms(c.waits[len(c.waits)/2]),
+		ms(c.waits[len(c.waits)*99/100]))
 }
 
 func (c *contender) rate() float64 { return median(c.rates) }
 
-// round has so many senders deliver hooks over connections of their own, each the next as soon as the last is answered.
+// round has so many senders deliver hooks over connections of their own, each the next as soon as
+// the last is answered.
 func (c *contender) round(t *testing.T, conns int, length time.Duration, serial *atomic.Int64) {
 	t.Helper()
 	waits := make([][]time.Duration, conns)
@@ -130,7 +136,8 @@ func newSender(addr string) (*sender, error) {
 	return &sender{conn: conn, answers: bufio.NewReader(conn), key: key}, err
 }
 
-// deliver sends hook number n and reads the answer. Most are attempts; now and then a stream's viewers have gone.
+// deliver sends hook number n and reads the answer. Most are attempts; now and then a stream's
+// viewers have gone.
 func (s *sender) deliver(n int64) error {
 	event := controller.HookAttempt
 	switch n % 200 {
@@ -140,11 +147,15 @@ func (s *sender) deliver(n int64) error {
 		event = controller.HookFirstViewer
 	}
 	name := strconv.AppendInt([]byte("s"), n*7919%benchStreams, 10)
-	s.body = fmt.Appendf(s.body[:0], `{"type":"viewerConnection","event":"%s","timestamp":%d,"data":{"name":"%s","accountId":"%s","streamId":"%s/%s","serial":%d}}`,
+	s.body = fmt.Appendf(s.body[:0],
+		`{"type":"viewerConnection","event":"%s","timestamp":%d,`+
+			`"data":{"name":"%s","accountId":"%s","streamId":"%s/%s","serial":%d}}`,
 		event, time.Now().UnixMilli(), name, testAccount, testAccount, name, n)
 	mac := hmac.New(sha1.New, s.key)
 	mac.Write(s.body)
-	s.request = fmt.Appendf(s.request[:0], "POST %s HTTP/1.1\r\nHost: oncue\r\nContent-Type: application/json\r\n%s: sha1=%x\r\nContent-Length: %d\r\n\r\n%s",
+	s.request = fmt.Appendf(s.request[:0],
+		"POST %s HTTP/1.1\r\nHost: oncue\r\nContent-Type: application/json\r\n%s: sha1=%x\r\nContent-Length: "+
+			"%d\r\n\r\n%s",
 		millicast.HookPath, millicast.SignatureHeader, mac.Sum(nil), len(s.body), s.body)
 	if _, err := s.conn.Write(s.request); err != nil {
 		return err
@@ -219,11 +230,14 @@ func listen(t *testing.T) net.Listener {
 	return l
 }
 
-// serveOncue answers hooks with the daemon's whole path, in this process so that all contenders have the same heap and load generator.
+// serveOncue answers hooks with the daemon's whole path, in this process so that all contenders
+// have the same heap and load generator.
 func serveOncue(t *testing.T) (addr string) {
 	t.Helper()
 	var text strings.Builder
-	fmt.Fprintf(&text, "listen: 127.0.0.1:0\nadmin: {listen: 127.0.0.1:0}\ndata_dir: %q\naccounts: {%s: {webhook_secrets: [%q]}}\ndefaults: {confirm: encoder}\nencoders:\n",
+	fmt.Fprintf(&text,
+		"listen: 127.0.0.1:0\nadmin: {listen: 127.0.0.1:0}\ndata_dir: %q\naccounts: {%s: {webhook_secrets: "+
+			"[%q]}}\ndefaults: {confirm: encoder}\nencoders:\n",
 		t.TempDir(), testAccount, testSecret.Reveal())
 	for n := range benchStreams {
 		fmt.Fprintf(&text, "  box%d: {fake: {}}\n", n)
@@ -252,7 +266,8 @@ func serveOncue(t *testing.T) (addr string) {
 	return d.HookAddr.String()
 }
 
-// newBareJournal appends hooks to a file, all that wait at once, and syncs it: the physical limit of a durable answer.
+// newBareJournal appends hooks to a file, all that wait at once, and syncs it: the physical limit
+// of a durable answer.
 func newBareJournal(t *testing.T) func([]byte) error {
 	t.Helper()
 	f, err := os.Create(filepath.Join(t.TempDir(), "journal"))
@@ -300,7 +315,9 @@ func newBareJournal(t *testing.T) func([]byte) error {
 // newSingleTransactions stores each hook in a transaction of its own.
 func newSingleTransactions(t *testing.T) func([]byte) error {
 	t.Helper()
-	db, err := sql.Open("sqlite3", "file:"+filepath.Join(t.TempDir(), "single.db")+"?_journal_mode=WAL&_synchronous=FULL&_txlock=immediate&_busy_timeout=10000")
+	file := filepath.Join(t.TempDir(), "single.db")
+	db, err := sql.Open("sqlite3", "file:"+file+
+		"?_journal_mode=WAL&_synchronous=FULL&_txlock=immediate&_busy_timeout=10000")
 	if err != nil {
 		t.Fatal(err)
 	}

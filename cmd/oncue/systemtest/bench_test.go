@@ -12,8 +12,9 @@ import (
 
 var benchTable = flag.Bool("bench-table", false, "measure, and print TestBenchTable's table")
 
-// TestBenchTable measures what the program promises, each figure beside its floor, which is measured in the same run. Nothing fails when a goal is
-// missed: that is for who reads the table, on a machine that had nothing else to do.
+// TestBenchTable measures what the program promises, each figure beside its floor, which is
+// measured in the same run. Nothing fails when a goal is missed: that is for who reads the table,
+// on a machine that had nothing else to do.
 func TestBenchTable(t *testing.T) {
 	if !*benchTable {
 		t.Skip("takes minutes and a quiet machine; run it with -bench-table (make bench)")

@@ -16,9 +16,11 @@ import (
 	"github.com/oncue/oncue/controller/millicast"
 )
 
-const plainCams = "encoders: {nvr: {fake: {}}}\ndefaults: {confirm: encoder, join_timeout: 10m}\nstreams: {\"cam-*\": {encoder: nvr}}\n"
+const plainCams = "encoders: {nvr: {fake: {}}}\ndefaults: {confirm: encoder, join_timeout: 10m}\nstreams: " +
+	"{\"cam-*\": {encoder: nvr}}\n"
 
-// tryHook sends one new hook and returns the status and how long it took. 0 means that nobody answered.
+// tryHook sends one new hook and returns the status and how long it took. 0 means that nobody
+// answered.
 func (s *site) tryHook(name string) (status int, took time.Duration, body []byte) {
 	s.t.Helper()
 	body = viewerBody(name, time.Now().UnixNano())
@@ -97,7 +99,8 @@ func chaosDiskFull(c *chaos) {
 	}
 	s.kill()
 	lost := s.audit(answered)
-	c.says("%d hooks refused, %d answered, %d lost; taken again %v after the space came", refused, len(answered), lost, recovery.Round(time.Millisecond))
+	c.says("%d hooks refused, %d answered, %d lost; taken again %v after the space came", refused, len(answered), lost,
+		recovery.Round(time.Millisecond))
 	if lost > 0 {
 		c.Errorf("%d answered hooks are lost", lost)
 	}
@@ -132,7 +135,8 @@ func chaosDiskSlow(c *chaos) {
 	s.kill()
 	lost := s.audit(l.answered)
 	p50, p99 := median(l.took), percentile(l.took, 99)
-	c.says("300 ms a sync: %d hooks, %d failed, %d lost, p50 %v, p99 %v", l.sent.Load(), l.failed.Load(), lost, p50.Round(time.Millisecond), p99.Round(time.Millisecond))
+	c.says("300 ms a sync: %d hooks, %d failed, %d lost, p50 %v, p99 %v", l.sent.Load(), l.failed.Load(), lost,
+		p50.Round(time.Millisecond), p99.Round(time.Millisecond))
 	if lost > 0 || l.failed.Load() > l.sent.Load()/100 {
 		c.Errorf("%d lost, failed: %v", lost, l.failures)
 	}
@@ -158,7 +162,8 @@ func chaosDiskBroken(c *chaos) {
 		c.Fatal(err)
 	}
 	s.await("hooks are refused", func() bool { return take(http.StatusServiceUnavailable) })
-	s.await("it is not ready", func() bool { code, _ := s.get("/readyz"); return code == http.StatusServiceUnavailable })
+	s.await("it is not ready",
+		func() bool { code, _ := s.get("/readyz"); return code == http.StatusServiceUnavailable })
 	if err := os.Remove(broken); err != nil {
 		c.Fatal(err)
 	}
@@ -167,7 +172,8 @@ func chaosDiskBroken(c *chaos) {
 	took := time.Since(mended)
 	s.kill()
 	lost := s.audit(answered)
-	c.says("hooks refused while it lasts, taken again after %v, %d of %d lost", took.Round(time.Millisecond), lost, len(answered))
+	c.says("hooks refused while it lasts, taken again after %v, %d of %d lost", took.Round(time.Millisecond), lost,
+		len(answered))
 	if lost > 0 {
 		c.Errorf("%d answered hooks are lost", lost)
 	}
@@ -199,7 +205,8 @@ func chaosLocked(c *chaos) {
 		}
 		refused++
 	}
-	if code, why := s.get("/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(string(why), "locked") {
+	if code, why := s.get("/readyz"); code != http.StatusServiceUnavailable ||
+		!strings.Contains(string(why), "locked") {
 		c.Errorf("readyz says %d %s", code, why)
 	}
 	if v := s.see("cam-1"); v.Phase != controller.PhaseLive {
@@ -210,7 +217,8 @@ func chaosLocked(c *chaos) {
 	}
 	freed := time.Now()
 	s.await("hooks are taken again", func() bool { status, _, _ := s.tryHook("cam-2"); return status == http.StatusOK })
-	c.says("%d hooks refused, the slowest after %v; taken again after %v", refused, slowest.Round(time.Millisecond), time.Since(freed).Round(time.Millisecond))
+	c.says("%d hooks refused, the slowest after %v; taken again after %v", refused, slowest.Round(time.Millisecond),
+		time.Since(freed).Round(time.Millisecond))
 	if slowest > 5*time.Second {
 		c.Errorf("a refusal took %v", slowest)
 	}
@@ -256,5 +264,6 @@ func chaosDamaged(c *chaos) {
 	}
 	moved, _ := filepath.Glob(filepath.Join(s.data(), "*.corrupt-*"))
 
-	c.says("%d damages: always up again, the slowest after %v; %d files moved aside", damages, slowest.Round(time.Millisecond), len(moved))
+	c.says("%d damages: always up again, the slowest after %v; %d files moved aside", damages,
+		slowest.Round(time.Millisecond), len(moved))
 }

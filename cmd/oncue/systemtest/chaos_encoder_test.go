@@ -34,13 +34,15 @@ streams: {hangs: {encoder: stuck, start_timeout: 2s, restart: {initial: 10m, max
 	}
 	v := s.awaitPhase("hangs", controller.PhaseBackoff)
 	took := v.Since.Sub(at)
-	c.says("given up after %v of start_timeout 2s; 10 others live within %v (median)", took.Round(time.Millisecond), median(others).Round(time.Millisecond))
+	c.says("given up after %v of start_timeout 2s; 10 others live within %v (median)", took.Round(time.Millisecond),
+		median(others).Round(time.Millisecond))
 	if took > 2*time.Second+10*time.Second {
 		c.Errorf("the start was given up after %v", took)
 	}
 }
 
-// watched brings a stream live whose encoder says nothing of itself: the platform's word is the proof.
+// watched brings a stream live whose encoder says nothing of itself: the platform's word is the
+// proof.
 func (s *site) watched(name string) {
 	s.t.Helper()
 	s.hook(controller.HookAttempt, name)
@@ -52,8 +54,11 @@ func (s *site) watched(name string) {
 // chaosStubborn has an encoder, and a child of it, that ignore every polite word.
 func chaosStubborn(c *chaos) {
 	s := c.site
-	script := c.script("trap '' TERM INT HUP\nsh -c 'trap \"\" TERM INT HUP; while :; do sleep 0.1; done' &\nwhile :; do sleep 0.1; done")
-	s.configure(fmt.Sprintf("encoders: {cam: {ffmpeg: {binary: %q, args: [run]}}}\ndefaults: {stop_timeout: 3s}\nstreams: {lobby: {encoder: cam}}\n", script))
+	script := c.script("trap '' TERM INT HUP\nsh -c 'trap \"\" TERM INT HUP; while :; do sleep 0.1; done' &\n" +
+		"while :; do sleep 0.1; done")
+	s.configure(fmt.Sprintf("encoders: {cam: {ffmpeg: {binary: %q, args: [run]}}}\ndefaults: {stop_timeout: 3s}\n"+
+		"streams: {lobby: {encoder: cam}}\n",
+		script))
 	s.start()
 	var slowest time.Duration
 	for range c.times(1, 5) {
@@ -78,7 +83,9 @@ func chaosStubborn(c *chaos) {
 func chaosCrashLoop(c *chaos) {
 	s := c.site
 	script := c.script("echo the lens cap is on >&2; exit 1")
-	s.configure(fmt.Sprintf("encoders: {cam: {ffmpeg: {binary: %q, args: [run]}}}\nstreams: {lobby: {encoder: cam, attempt_hold: 10m}}\n", script))
+	s.configure(fmt.Sprintf("encoders: {cam: {ffmpeg: {binary: %q, args: [run]}}}\nstreams: {lobby: {encoder: "+
+		"cam, attempt_hold: 10m}}\n",
+		script))
 	s.start()
 	s.hook(controller.HookAttempt, "lobby")
 	v := s.awaitPhase("lobby", controller.PhaseBackoff)
@@ -102,7 +109,8 @@ func chaosFrozen(c *chaos) {
 	s := c.site
 	sim := s.platform(simulator.Settings{})
 	cam := strings.Replace(testPicture, "audio: none", "audio: none, stall_timeout: 2s", 1)
-	s.configure("encoders: {cam: " + cam + "}\ndefaults: {restart: {initial: 200ms}}\nstreams: {lobby: {encoder: cam, publish: \"RTMP:\", join_timeout: 10m}}\n")
+	s.configure("encoders: {cam: " + cam + "}\ndefaults: {restart: {initial: 200ms}}\nstreams: {lobby: {encoder: " +
+		"cam, publish: \"RTMP:\", join_timeout: 10m}}\n")
 	s.start()
 	viewer := sim.Join("lobby")
 	var slowest time.Duration
@@ -116,7 +124,8 @@ func chaosFrozen(c *chaos) {
 		at := time.Now()
 		s.await("the frozen one is replaced", func() bool {
 			v, ok := s.stream("lobby")
-			return ok && !alive(pid) && v.Phase == controller.PhaseLive && v.Encoders[0].PID != nil && *v.Encoders[0].PID != pid
+			return ok && !alive(pid) && v.Phase == controller.PhaseLive && v.Encoders[0].PID != nil &&
+				*v.Encoders[0].PID != pid
 		})
 		slowest = max(slowest, time.Since(at))
 	}
@@ -128,7 +137,8 @@ func chaosLogBlocked(c *chaos) {
 	needFFmpeg(c)
 	s := c.site
 	sim := s.platform(simulator.Settings{})
-	s.configure("encoders: {cam: " + testPicture + "}\nstreams: {lobby: {encoder: cam, publish: \"RTMP:\", join_timeout: 10m}}\n")
+	s.configure("encoders: {cam: " + testPicture + "}\nstreams: {lobby: {encoder: cam, publish: \"RTMP:\", " +
+		"join_timeout: 10m}}\n")
 	r, w, err := os.Pipe()
 	if err != nil {
 		c.Fatal(err)
@@ -169,16 +179,19 @@ func chaosLogBlocked(c *chaos) {
 		c.Error("the daemon ended with its log")
 	}
 	fps := float64(sim.Truth("lobby").Feeds[0].Pictures-seen) / time.Since(at).Seconds()
-	c.says("%d hooks answered, the slowest after %v, %.1f of 10 pictures a second", answered, slowest.Round(time.Millisecond), fps)
+	c.says("%d hooks answered, the slowest after %v, %.1f of 10 pictures a second", answered,
+		slowest.Round(time.Millisecond), fps)
 }
 
-// chaosPartition cuts the daemon off from the platform's API, and the encoder from its ingest, again and again.
+// chaosPartition cuts the daemon off from the platform's API, and the encoder from its ingest,
+// again and again.
 func chaosPartition(c *chaos) {
 	needFFmpeg(c)
 	s := c.site
 	sim := s.platform(simulator.Settings{Scale: 10, Silence: 3 * time.Second})
 	cam := strings.Replace(testPicture, "audio: none", "audio: none, stall_timeout: 2s", 1)
-	s.configure("encoders: {cam: " + cam + "}\ndefaults: {restart: {initial: 200ms, max: 2s}, idle_timeout: 1s, stop_timeout: 3s, start_timeout: 5s}\nstreams: {lobby: {encoder: cam, publish: \"RTMP:\"}}\n")
+	s.configure("encoders: {cam: " + cam + "}\ndefaults: {restart: {initial: 200ms, max: 2s}, idle_timeout: 1s, " +
+		"stop_timeout: 3s, start_timeout: 5s}\nstreams: {lobby: {encoder: cam, publish: \"RTMP:\"}}\n")
 	s.start()
 	viewer := sim.Join("lobby")
 	var slowest time.Duration
@@ -219,13 +232,15 @@ func chaosPartition(c *chaos) {
 		healed := time.Now()
 		s.await("the viewer is in again", func() bool {
 			copies = max(copies, len(s.encoders()))
-			return viewer.State() == simulator.Watching && sim.Truth("lobby").Connections == 1 && s.see("lobby").Phase == controller.PhaseLive
+			return viewer.State() == simulator.Watching && sim.Truth("lobby").Connections == 1 &&
+				s.see("lobby").Phase == controller.PhaseLive
 		})
 		slowest = max(slowest, time.Since(healed))
 	}
 	viewer.Leave()
 	s.awaitPhase("lobby", controller.PhaseIdle)
-	c.says("%d cuts, live again within %v, never more than %d encoder at once", cuts, slowest.Round(time.Millisecond), copies)
+	c.says("%d cuts, live again within %v, never more than %d encoder at once", cuts, slowest.Round(time.Millisecond),
+		copies)
 	if copies > 1 {
 		c.Errorf("%d encoders ran at once", copies)
 	}

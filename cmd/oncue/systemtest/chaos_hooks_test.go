@@ -25,13 +25,17 @@ import (
 // chaosDuplicates sends every hook of a stream's life ten times, some of them at once.
 func chaosDuplicates(c *chaos) {
 	s := c.site
-	s.configure("encoders: {box: {fake: {}}}\ndefaults: {confirm: encoder, idle_timeout: 100ms}\nstreams: {lobby: {encoder: box}}\n")
+	s.configure("encoders: {box: {fake: {}}}\ndefaults: {confirm: encoder, idle_timeout: 100ms}\nstreams: {lobby: " +
+		"{encoder: box}}\n")
 	s.start()
 	accepted, duplicates := atomic.Int64{}, atomic.Int64{}
 	for _, step := range []struct {
 		hook controller.HookKind
 		then controller.Phase
-	}{{controller.HookAttempt, controller.PhaseLive}, {controller.HookFirstViewer, controller.PhaseLive}, {controller.HookNoViewers, controller.PhaseIdle}} {
+	}{
+		{controller.HookAttempt, controller.PhaseLive}, {controller.HookFirstViewer, controller.PhaseLive},
+		{controller.HookNoViewers, controller.PhaseIdle},
+	} {
 		body := millicast.ViewerMessage(step.hook, testAccount, "lobby", time.Now()).Body()
 		many(5, func(int) {
 			for range 2 {
@@ -55,10 +59,12 @@ func chaosDuplicates(c *chaos) {
 	}
 }
 
-// chaosOrder sends the same hooks in different orders; all must end the same. Package controller goes through all orders.
+// chaosOrder sends the same hooks in different orders; all must end the same. Package controller
+// goes through all orders.
 func chaosOrder(c *chaos) {
 	s := c.site
-	s.configure("encoders: {nvr: {fake: {}}}\ndefaults: {confirm: encoder, idle_timeout: 10m, join_timeout: 10m, attempt_hold: 10m}\nstreams: {\"cam-*\": {encoder: nvr}}\n")
+	s.configure("encoders: {nvr: {fake: {}}}\ndefaults: {confirm: encoder, idle_timeout: 10m, join_timeout: 10m, " +
+		"attempt_hold: 10m}\nstreams: {\"cam-*\": {encoder: nvr}}\n")
 	s.start()
 	at := time.Now().Add(-time.Second)
 	orders := c.times(20, 300)
@@ -67,7 +73,8 @@ func chaosOrder(c *chaos) {
 		feed := controller.Feed{ID: fmt.Sprintf("00000000-0000-0000-0000-%012d", n), Started: at}
 		bodies := [][]byte{
 			millicast.ViewerMessage(controller.HookAttempt, testAccount, name, at).Body(),
-			millicast.FeedMessage(controller.HookFeedStarted, testAccount, name, feed, at.Add(100*time.Millisecond)).Body(),
+			millicast.FeedMessage(controller.HookFeedStarted, testAccount, name, feed,
+				at.Add(100*time.Millisecond)).Body(),
 			millicast.ViewerMessage(controller.HookFirstViewer, testAccount, name, at.Add(200*time.Millisecond)).Body(),
 			millicast.ViewerMessage(controller.HookNoViewers, testAccount, name, at.Add(300*time.Millisecond)).Body(),
 			millicast.ViewerMessage(controller.HookFirstViewer, testAccount, name, at.Add(400*time.Millisecond)).Body(),
@@ -89,10 +96,13 @@ func chaosOrder(c *chaos) {
 // chaosForged sends what only looks like a hook, and real hooks again after a restart.
 func chaosForged(c *chaos) {
 	s := c.site
-	s.configure("encoders: {box: {fake: {}}}\ndefaults: {confirm: encoder, idle_timeout: 100ms}\nstreams: {lobby: {encoder: box}}\n")
+	s.configure("encoders: {box: {fake: {}}}\ndefaults: {confirm: encoder, idle_timeout: 100ms}\nstreams: {lobby: " +
+		"{encoder: box}}\n")
 	s.start()
 	var real [][]byte
-	for _, kind := range []controller.HookKind{controller.HookAttempt, controller.HookFirstViewer, controller.HookNoViewers} {
+	for _, kind := range []controller.HookKind{
+		controller.HookAttempt, controller.HookFirstViewer, controller.HookNoViewers,
+	} {
 		body := millicast.ViewerMessage(kind, testAccount, "lobby", time.Now()).Body()
 		s.await("a hook is taken", func() bool {
 			status, _, _ := s.post(body, millicast.ContentJSON, testSecret)
@@ -123,12 +133,14 @@ func chaosForged(c *chaos) {
 	s.term()
 	s.start()
 	for _, body := range real {
-		if status, answer, err := s.post(body, millicast.ContentJSON, testSecret); err != nil || string(answer) != `{"status":"duplicate"}` {
+		status, answer, err := s.post(body, millicast.ContentJSON, testSecret)
+		if err != nil || string(answer) != `{"status":"duplicate"}` {
 			c.Errorf("a replayed hook after a restart: %d %s %v", status, answer, err)
 		}
 	}
 	old := millicast.ViewerMessage(controller.HookAttempt, testAccount, "lobby", time.Now().Add(-11*time.Minute)).Body()
-	if status, answer, err := s.post(old, millicast.ContentJSON, testSecret); err != nil || string(answer) != `{"status":"stale"}` {
+	status, answer, err := s.post(old, millicast.ContentJSON, testSecret)
+	if err != nil || string(answer) != `{"status":"stale"}` {
 		c.Errorf("a hook of 11 minutes ago: %d %s %v", status, answer, err)
 	}
 	_, events := s.get("/api/v1/events?limit=1000")
@@ -137,7 +149,8 @@ func chaosForged(c *chaos) {
 		c.Fatal(err)
 	}
 	again := s.box("box").Starts - starts
-	c.says("%d forged: %d taken; %d replayed: %d effects; %d rows in the journal", forged, taken.Load(), len(real)+1, again, len(rows))
+	c.says("%d forged: %d taken; %d replayed: %d effects; %d rows in the journal", forged, taken.Load(), len(real)+1,
+		again, len(rows))
 	if again != 0 || len(rows) != len(real)+1 {
 		c.Errorf("%d starts, rows: %s", again, events)
 	}
@@ -166,10 +179,13 @@ var abuses = []string{
 	"POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 60000\r\n\r\n{",
 	"POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: 8000000\r\n\r\n\xff\xd8\xff",
 	"POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nffffffff\r\n{",
-	"POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n1;" + "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-	"POST %s HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: 60000\r\n\r\n",
+	"POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n1;" +
+		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+	"POST %s HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: " +
+		"60000\r\n\r\n",
 	"POST %s HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 10\r\n\r\n0123456789",
-	"POST %[1]s HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}POST %[1]s HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}",
+	"POST %[1]s HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}POST %[1]s HTTP/1.1\r\nHost: x\r\n" +
+		"Content-Length: 2\r\n\r\n{}",
 	"GET /%s HTTP/1.1\r\nX-A: ",
 	"\x16\x03\x01\x02\x00\x01\x00%s",
 }
@@ -203,11 +219,13 @@ func chaosAbuse(c *chaos) {
 		})
 	})
 	rss := rssOf(c, s.proc.Process.Pid)
-	c.says("%d abuses; %d honest hooks, %d failed, p99 %v; %d MB resident, %d before", played.Load(), len(took), failed, percentile(took, 99).Round(time.Millisecond), rss/1e6, before/1e6)
+	c.says("%d abuses; %d honest hooks, %d failed, p99 %v; %d MB resident, %d before", played.Load(), len(took),
+		failed, percentile(took, 99).Round(time.Millisecond), rss/1e6, before/1e6)
 	c.mustServe(failed, rss)
 }
 
-// mustServe holds what the honest got, and what it cost. The race detector needs many times the memory.
+// mustServe holds what the honest got, and what it cost. The race detector needs many times the
+// memory.
 func (c *chaos) mustServe(failed, rss int) {
 	c.Helper()
 	if failed > 0 {
@@ -238,7 +256,8 @@ func chaosFlood(c *chaos) {
 					return
 				default:
 				}
-				if status, _, err := s.post(millicastViewer("cam-1"), millicast.ContentJSON, key); err == nil && status == http.StatusUnauthorized {
+				status, _, err := s.post(millicastViewer("cam-1"), millicast.ContentJSON, key)
+				if err == nil && status == http.StatusUnauthorized {
 					forged.Add(1)
 				}
 			}
@@ -247,8 +266,10 @@ func chaosFlood(c *chaos) {
 	rss := rssOf(c, s.proc.Process.Pid)
 	s.kill()
 	lost := s.audit(l.answered)
-	c.says("beside %d valid: honest p99 %v; beside %d forged: honest p99 %v; %d failed, %d lost, %d MB resident", valid, percentile(took, 99).Round(time.Millisecond),
-		forged.Load(), percentile(took2, 99).Round(time.Millisecond), failed+failed2+int(l.failed.Load()), lost, rss/1e6)
+	c.says("beside %d valid: honest p99 %v; beside %d forged: honest p99 %v; %d failed, %d lost, %d MB resident",
+		valid, percentile(took, 99).Round(time.Millisecond),
+		forged.Load(), percentile(took2, 99).Round(time.Millisecond), failed+failed2+int(l.failed.Load()), lost,
+		rss/1e6)
 	c.mustServe(failed+failed2, 0)
 	if lost > 0 || l.failed.Load() > 0 {
 		c.Errorf("%d lost; failed: %v", lost, l.failures)
@@ -267,7 +288,9 @@ func (c *chaos) silent(n int) {
 		case 1:
 			fmt.Fprint(conn, "POST /hooks/millicast HTTP/1.1\r\nX: ")
 		case 2:
-			fmt.Fprint(conn, "POST /hooks/millicast HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n{")
+			fmt.Fprint(conn,
+				"POST /hooks/millicast HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: "+
+					"5000\r\n\r\n{")
 		}
 	}
 }
@@ -279,7 +302,8 @@ func chaosSlowloris(c *chaos) {
 	s.start()
 	s.hook(controller.HookAttempt, "cam-1")
 	took, failed := c.beside(time.Duration(c.times(4, 15))*time.Second, func(<-chan struct{}) { c.silent(2000) })
-	c.says("%d honest hooks beside 2000 silent connections, %d failed, p99 %v; %d MB resident", len(took), failed, percentile(took, 99).Round(time.Millisecond),
+	c.says("%d honest hooks beside 2000 silent connections, %d failed, p99 %v; %d MB resident", len(took), failed,
+		percentile(took, 99).Round(time.Millisecond),
 		rssOf(c, s.proc.Process.Pid)/1e6)
 	c.mustServe(failed, 0)
 }
@@ -295,7 +319,8 @@ func chaosFiles(c *chaos) {
 	s.awaitPhase("cam-1", controller.PhaseLive)
 	s.hook(controller.HookAttempt, "cam-9")
 	s.awaitPhase("cam-9", controller.PhaseLive)
-	c.says("64 files, 640 silent connections: %d honest hooks, %d failed, p99 %v", len(took), failed, percentile(took, 99).Round(time.Millisecond))
+	c.says("64 files, 640 silent connections: %d honest hooks, %d failed, p99 %v", len(took), failed,
+		percentile(took, 99).Round(time.Millisecond))
 	c.mustServe(failed, 0)
 }
 
@@ -323,13 +348,15 @@ func chaosConfigs(c *chaos) {
 		if err := os.WriteFile(s.config()+".try", text, 0o600); err != nil {
 			c.Fatal(err)
 		}
-		if cfg, _, err := configs.Load(s.config()+".try", daemon.DriverSettings()); err == nil && len(cfg.Accounts)+len(cfg.Encoders)+len(cfg.Streams) > 0 {
+		cfg, _, err := configs.Load(s.config()+".try", daemon.DriverSettings())
+		if err == nil && len(cfg.Accounts)+len(cfg.Encoders)+len(cfg.Streams) > 0 {
 			continue // still a good one
 		}
 		bad++
 		s.write(string(text))
 		s.signal(syscall.SIGHUP)
-		s.await("the file is refused", func() bool { return strings.Count(s.log(), `"the configuration was not reloaded`) == bad })
+		s.await("the file is refused",
+			func() bool { return strings.Count(s.log(), `"the configuration was not reloaded`) == bad })
 	}
 	status, _, _ := s.tryHook("cam-2")
 	if v := s.see("cam-1"); v.Phase != controller.PhaseLive || status != http.StatusOK || s.proc.Process.Pid != pid {
@@ -338,7 +365,8 @@ func chaosConfigs(c *chaos) {
 	c.says("%d bad files, all refused, the good one in force", bad)
 }
 
-// chaosRotation renews the webhook secret while hooks come. The sender signs with the new one before the receiver can know it.
+// chaosRotation renews the webhook secret while hooks come. The sender signs with the new one
+// before the receiver can know it.
 func chaosRotation(c *chaos) {
 	s := c.site
 	s.configure(plainCams)
@@ -361,9 +389,11 @@ func chaosRotation(c *chaos) {
 		send(next)
 	}
 	held := refused - before
-	s.write(strings.Replace(readFile(c, s.config()), fmt.Sprintf("[%q]", testSecret.Reveal()), fmt.Sprintf("[%q, %q]", testSecret.Reveal(), next.Reveal()), 1))
+	s.write(strings.Replace(readFile(c, s.config()), fmt.Sprintf("[%q]", testSecret.Reveal()),
+		fmt.Sprintf("[%q, %q]", testSecret.Reveal(), next.Reveal()), 1))
 	s.signal(syscall.SIGHUP)
-	s.await("the new secret is in force", func() bool { return strings.Contains(s.log(), `"the configuration was reloaded"`) })
+	s.await("the new secret is in force",
+		func() bool { return strings.Contains(s.log(), `"the configuration was reloaded"`) })
 	for range 100 {
 		send(next)
 	}

@@ -18,7 +18,8 @@ import (
 // chaosKills kills the daemon at random while hooks come, and holds every answer against the store.
 func chaosKills(c *chaos) {
 	s := c.site
-	s.configure("encoders: {nvr: {fake: {}}}\ndefaults: {confirm: encoder, idle_timeout: 1s}\nstreams: {\"cam-*\": {encoder: nvr}}\n")
+	s.configure("encoders: {nvr: {fake: {}}}\ndefaults: {confirm: encoder, idle_timeout: 1s}\nstreams: " +
+		"{\"cam-*\": {encoder: nvr}}\n")
 	answered := map[string]bool{}
 	kills, sent := 0, int64(0)
 	for end := time.Now().Add(*chaosTime / 2); kills < 4 || time.Now().Before(end); kills++ {
@@ -37,8 +38,9 @@ func chaosKills(c *chaos) {
 	}
 }
 
-// chaosBoundaries runs one stream's life again and again, and kills the daemon at the first, second, third … write to its database. Whatever was
-// done until then, the next process must bring the stream to its end.
+// chaosBoundaries runs one stream's life again and again, and kills the daemon at the first,
+// second, third … write to its database. Whatever was done until then, the next process must bring
+// the stream to its end.
 func chaosBoundaries(c *chaos) {
 	const most = 400
 	boundaries, skip := 0, 1
@@ -48,7 +50,8 @@ func chaosBoundaries(c *chaos) {
 	for at := 1 + c.random.IntN(skip); at < most; at += skip {
 		s := newSite(c.T, c.binary)
 		c.site = s
-		s.configure("encoders: {box: {fake: {}}}\ndefaults: {confirm: encoder, idle_timeout: 50ms, restart: {initial: 50ms}}\nstreams: {lobby: {encoder: box}}\n")
+		s.configure("encoders: {box: {fake: {}}}\ndefaults: {confirm: encoder, idle_timeout: 50ms, restart: " +
+			"{initial: 50ms}}\nstreams: {lobby: {encoder: box}}\n")
 		c.badDisk(fmt.Sprintf("DISK_KILL_AT=%d", at))
 		s.launch()
 		answered := map[string]bool{}
@@ -85,12 +88,14 @@ func chaosBoundaries(c *chaos) {
 	c.says("%d boundaries, each killed once and gone on from", boundaries)
 }
 
-// surviving delivers a hook, through the death of the daemon if need be: the platform would come with the next one.
+// surviving delivers a hook, through the death of the daemon if need be: the platform would come
+// with the next one.
 func (c *chaos) surviving(kind controller.HookKind, answered map[string]bool) {
 	c.Helper()
 	c.site.await(string(kind)+" is taken", func() bool {
 		body := millicast.ViewerMessage(kind, testAccount, "lobby", time.Now()).Body()
-		if status, _, err := c.site.post(body, millicast.ContentJSON, testSecret); err != nil || status != http.StatusOK {
+		if status, _, err := c.site.post(body, millicast.ContentJSON,
+			testSecret); err != nil || status != http.StatusOK {
 			c.site.revive()
 			return false
 		}
@@ -107,8 +112,8 @@ func (s *site) revive() {
 	}
 }
 
-// chaosEncoderBoundaries lets the encoder itself kill the daemon: as it begins to run, and as it is told to stop. There must be one process of it at
-// most, and none at the end.
+// chaosEncoderBoundaries lets the encoder itself kill the daemon: as it begins to run, and as it is
+// told to stop. There must be one process of it at most, and none at the end.
 func chaosEncoderBoundaries(c *chaos) {
 	s := c.site
 	runs := filepath.Join(s.dir, "runs")
@@ -116,7 +121,9 @@ func chaosEncoderBoundaries(c *chaos) {
 [ -e %[1]q.start ] && rm %[1]q.start && kill -9 $PPID
 trap '[ -e %[1]q.stop ] && rm %[1]q.stop && kill -9 $(cat %[1]q.daemon); exit 0' TERM
 while :; do sleep 0.05; done`, runs))
-	s.configure(fmt.Sprintf("encoders: {cam: {ffmpeg: {binary: %q, args: [run], sandbox: \"off\"}}}\ndefaults: {idle_timeout: 100ms, stop_timeout: 5s}\nstreams: {lobby: {encoder: cam}}\n", script))
+	s.configure(fmt.Sprintf("encoders: {cam: {ffmpeg: {binary: %q, args: [run], sandbox: \"off\"}}}\ndefaults: "+
+		"{idle_timeout: 100ms, stop_timeout: 5s}\nstreams: {lobby: {encoder: cam}}\n",
+		script))
 	touch := func(name, text string) {
 		if err := os.WriteFile(runs+name, []byte(text), 0o600); err != nil {
 			c.Fatal(err)
@@ -134,7 +141,8 @@ while :; do sleep 0.05; done`, runs))
 		s.awaitPID("lobby")
 		s.hook(controller.HookFirstViewer, "lobby")
 		s.awaitPhase("lobby", controller.PhaseLive)
-		leaders := slices.DeleteFunc(s.encoders(), func(pid int) bool { group, err := syscall.Getpgid(pid); return err != nil || group != pid })
+		leaders := slices.DeleteFunc(s.encoders(),
+			func(pid int) bool { group, err := syscall.Getpgid(pid); return err != nil || group != pid })
 		if len(leaders) != 1 {
 			c.Errorf("encoders %v after a kill at the start", leaders)
 		}
@@ -155,7 +163,8 @@ while :; do sleep 0.05; done`, runs))
 
 // surely sends a hook and does not care for the answer.
 func (s *site) surely(kind controller.HookKind) {
-	_, _, _ = s.post(millicast.ViewerMessage(kind, testAccount, "lobby", time.Now()).Body(), millicast.ContentJSON, testSecret)
+	_, _, _ = s.post(millicast.ViewerMessage(kind, testAccount, "lobby", time.Now()).Body(), millicast.ContentJSON,
+		testSecret)
 }
 
 // encoders lists the processes that hold files of the data directory beside the daemon itself.
@@ -174,7 +183,8 @@ func chaosOrphans(c *chaos) {
 	needFFmpeg(c)
 	s, streams, kills := c.site, c.times(3, 6), c.times(2, 10)
 	sim := s.platform(simulator.Settings{})
-	s.configure("encoders: {cam: " + testPicture + "}\nstreams: {\"cam-*\": {encoder: cam, publish: \"RTMP:\", join_timeout: 10m}}\n")
+	s.configure("encoders: {cam: " + testPicture + "}\nstreams: {\"cam-*\": {encoder: cam, publish: \"RTMP:\", " +
+		"join_timeout: 10m}}\n")
 	s.start()
 	names := make([]string, streams)
 	pids := map[string]int{}
@@ -212,7 +222,8 @@ func chaosOrphans(c *chaos) {
 
 func (s *site) awaitPID(name string) *int {
 	s.t.Helper()
-	return s.awaitStream(name, "with a process", func(v controller.StreamView) bool { return v.Encoders[0].PID != nil }).Encoders[0].PID
+	return s.awaitStream(name, "with a process",
+		func(v controller.StreamView) bool { return v.Encoders[0].PID != nil }).Encoders[0].PID
 }
 
 // chaosRestarts is the planned counterpart.

@@ -15,14 +15,17 @@ import (
 )
 
 var (
-	chaosTime = flag.Duration("chaos", 0, "how long TestChaos goes on breaking things at random; 0: each fault once, briefly")
+	chaosTime = flag.Duration("chaos", 0,
+		"how long TestChaos goes on breaking things at random; 0: each fault once, briefly")
 	chaosSeed = flag.Uint64("chaos.seed", 1, "of everything random in TestChaos")
 )
 
-// TestChaos breaks what can break around the real program, and prints for each fault what came of it. The faults are those of one process on one
-// host: what a package can be shown alone is tested there.
+// TestChaos breaks what can break around the real program, and prints for each fault what came of
+// it. The faults are those of one process on one host: what a package can be shown alone is tested
+// there.
 //
-// The same seed makes the same decisions; when exactly they meet the program is the machine's affair.
+// The same seed makes the same decisions; when exactly they meet the program is the machine's
+// affair.
 func TestChaos(t *testing.T) {
 	if *chaosTime == 0 && os.Getenv("ONCUE_CHAOS") == "" {
 		t.Skip("takes minutes: ONCUE_CHAOS=1 runs the short version, as make test does; make chaos the long one")
@@ -35,7 +38,10 @@ func TestChaos(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			sum := fnv.New64()
 			sum.Write([]byte(f.name))
-			c := &chaos{T: t, site: newSite(t, binary), random: rand.New(rand.NewPCG(*chaosSeed, sum.Sum64())), binary: binary, long: *chaosTime > 0}
+			c := &chaos{
+				T: t, site: newSite(t, binary), random: rand.New(rand.NewPCG(*chaosSeed, sum.Sum64())), binary: binary,
+				long: *chaosTime > 0,
+			}
 			began := time.Now()
 			defer func() { report.add(f.name, c.figure, t, time.Since(began)) }()
 			f.run(c)
@@ -69,7 +75,8 @@ func (c *chaos) between(low, high time.Duration) time.Duration {
 	return low + time.Duration(c.random.Int64N(int64(high-low)))
 }
 
-// pass lets time pass: for faults that are about time. Tests of what follows wait for conditions instead.
+// pass lets time pass: for faults that are about time. Tests of what follows wait for conditions
+// instead.
 func pass(d time.Duration) { <-time.After(d) }
 
 type fault struct {
@@ -132,7 +139,8 @@ func (r *report) String() string {
 	return text.String()
 }
 
-// badDisk makes the site's next processes see a disk with faults, set in the environment; see testdata/disk.c.
+// badDisk makes the site's next processes see a disk with faults, set in the environment; see
+// testdata/disk.c.
 func (c *chaos) badDisk(env ...string) {
 	c.Helper()
 	compiler, err := exec.LookPath("cc")
@@ -140,7 +148,8 @@ func (c *chaos) badDisk(env ...string) {
 		c.Skip("needs a C compiler: ", err)
 	}
 	library := filepath.Join(c.TempDir(), "disk.so")
-	if out, err := exec.Command(compiler, "-shared", "-fPIC", "-O1", "-o", library, "testdata/disk.c", "-ldl").CombinedOutput(); err != nil {
+	if out, err := exec.Command(compiler, "-shared", "-fPIC", "-O1", "-o", library, "testdata/disk.c",
+		"-ldl").CombinedOutput(); err != nil {
 		c.Fatalf("compile the disk with faults: %v\n%s", err, out)
 	}
 	c.site.env = append(env, "LD_PRELOAD="+library)

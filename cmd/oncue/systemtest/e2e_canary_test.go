@@ -18,34 +18,51 @@ import (
 	"github.com/oncue/oncue/controller"
 )
 
-// TestSecretsComeOutNowhere runs the program with secrets in every form in which cameras and boxes have them, lets everything fail that can,
-// and looks for them wherever something comes out.
+// TestSecretsComeOutNowhere runs the program with secrets in every form in which cameras and boxes
+// have them, lets everything fail that can, and looks for them wherever something comes out.
 func TestSecretsComeOutNowhere(t *testing.T) {
 	t.Parallel()
 	needFFmpeg(t)
 	var told toldPeople
-	people := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(&told, r.Body) }))
+	people := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(&told, r.Body)
+	}))
 	t.Cleanup(people.Close)
 	s := newSite(t, buildOncue(t))
 	s.env = []string{"HUSH=canary-of-a-reference", "CAM_URL=rtsp://127.0.0.1:1/canary-path/1"}
 	inputs := []string{
-		"rtsp://admin:canary-1@127.0.0.1:1/1", "rtsp://127.0.0.1:1/videoMain?usr=admin&pwd=canary-2", "rtsp://127.0.0.1:1/user=admin_password=canary-3_channel=1_stream=0.sdp",
-		"http://127.0.0.1:1/live.ts?access_token=canary-4", "http://127.0.0.1:1/a.m3u8?pass=canary-5", "http://u:canary-6@127.0.0.1:1/film.mp4",
-		"rtmp://127.0.0.1:1/live/cam?auth=canary-7", "srt://127.0.0.1:1?passphrase=canary-8-long&streamid=canary-9", "rtsp://127.0.0.1:1/${HUSH}/1", "${CAM_URL}",
-		"tcp://127.0.0.1:1?token=canary-10", "rtsp://127.0.0.1:1/1?u=admin&p=canary-11",
+		"rtsp://admin:canary-1@127.0.0.1:1/1",
+		"rtsp://127.0.0.1:1/videoMain?usr=admin&pwd=canary-2",
+		"rtsp://127.0.0.1:1/user=admin_password=canary-3_channel=1_stream=0.sdp",
+		"http://127.0.0.1:1/live.ts?access_token=canary-4",
+		"http://127.0.0.1:1/a.m3u8?pass=canary-5",
+		"http://u:canary-6@127.0.0.1:1/film.mp4",
+		"rtmp://127.0.0.1:1/live/cam?auth=canary-7",
+		"srt://127.0.0.1:1?passphrase=canary-8-long&streamid=canary-9",
+		"rtsp://127.0.0.1:1/${HUSH}/1",
+		"${CAM_URL}",
+		"tcp://127.0.0.1:1?token=canary-10",
+		"rtsp://127.0.0.1:1/1?u=admin&p=canary-11",
 	}
 	var encoders, streams strings.Builder
 	add := func(name, settings string) {
 		fmt.Fprintf(&encoders, "  %s: {%s}\n", name, settings)
-		fmt.Fprintf(&streams, "  %s: {encoder: %s, publish: \"rtmp://127.0.0.1:1/v2/pub/{stream}?token=canary-token\"}\n", name, name)
+		fmt.Fprintf(&streams,
+			"  %s: {encoder: %s, publish: \"rtmp://127.0.0.1:1/v2/pub/{stream}?token=canary-token\"}\n", name, name)
 	}
 	for i, in := range inputs {
-		add(fmt.Sprintf("cam%d", i), fmt.Sprintf("ffmpeg: {input: %q, video: copy, audio: none, stall_timeout: 2s}", in))
+		add(fmt.Sprintf("cam%d", i),
+			fmt.Sprintf("ffmpeg: {input: %q, video: copy, audio: none, stall_timeout: 2s}", in))
 	}
-	add("header", `ffmpeg: {input: "http://127.0.0.1:1/a.ts", input_args: [-headers, "Authorization: Bearer canary-header"], video: copy}`)
-	add("query", `http: {url: "http://127.0.0.1:1", retries: 0, auth: query, auth_name: k, auth_value: canary-value, start: {path: /s}, stop: {path: /p}, status: {path: "/t?pin=canary-pin", live: "true", stopped: "false"}}`)
+	add("header",
+		`ffmpeg: {input: "http://127.0.0.1:1/a.ts", video: copy, `+
+			`input_args: [-headers, "Authorization: Bearer canary-header"]}`)
+	add("query",
+		`http: {url: "http://127.0.0.1:1", retries: 0, auth: query, auth_name: k, auth_value: canary-value, `+
+			`start: {path: /s}, stop: {path: /p}, status: {path: "/t?pin=canary-pin", live: "true", stopped: "false"}}`)
 	add("fake", `fake: {start_error: "it said ${HUSH}"}`)
-	s.configure(fmt.Sprintf("encoders:\n%sstreams:\n%snotify: [{url: %q, secret: Y2FuYXJ5LW5vdGljZS1rZXk=}]\ndefaults: {start_timeout: 5s, restart: {initial: 1s, give_up_after: 2}}\n"+
+	s.configure(fmt.Sprintf("encoders:\n%sstreams:\n%snotify: [{url: %q, secret: Y2FuYXJ5LW5vdGljZS1rZXk=}]\n"+
+		"defaults: {start_timeout: 5s, restart: {initial: 1s, give_up_after: 2}}\n"+
 		"# canary-comment\n", encoders.String(), streams.String(), people.URL+"/canary-notify"))
 	s.start()
 	seen := &bytes.Buffer{}
@@ -65,7 +82,8 @@ func TestSecretsComeOutNowhere(t *testing.T) {
 		}
 		for _, name := range names {
 			v, ok := s.stream(name)
-			failed[name] = failed[name] || ok && (v.Phase == controller.PhaseBackoff || v.Phase == controller.PhaseFailed)
+			failed[name] = failed[name] || ok &&
+				(v.Phase == controller.PhaseBackoff || v.Phase == controller.PhaseFailed)
 		}
 		return len(failed) == len(names) && !slices.Contains(slices.Collect(maps.Values(failed)), false)
 	})
@@ -109,7 +127,10 @@ func TestSecretsComeOutNowhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"/ffmpeg -nostdin", "oncue.db: ", "ffmpeg.log: ", "Impossible to open", "k=********", "it said ********", "failed"} {
+	for _, want := range []string{
+		"/ffmpeg -nostdin", "oncue.db: ", "ffmpeg.log: ", "Impossible to open", "k=********", "it said ********",
+		"failed",
+	} {
 		if !strings.Contains(seen.String(), want) {
 			t.Errorf("there is no %q in what was looked at", want)
 		}

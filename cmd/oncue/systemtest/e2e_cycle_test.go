@@ -48,9 +48,11 @@ func TestEndToEnd(t *testing.T) {
 }
 
 // testPicture is a camera for FFmpeg that costs little.
-const testPicture = `{ffmpeg: {input: "lavfi:testsrc2=size=160x90:rate=10", audio: none, preset: ultrafast, bitrate: 100k, gop: 1s}}`
+const testPicture = `{ffmpeg: {input: "lavfi:testsrc2=size=160x90:rate=10", audio: none, ` +
+	`preset: ultrafast, bitrate: 100k, gop: 1s}}`
 
-// The whole way: a viewer comes, FFmpeg publishes, he watches, he leaves, and nothing runs any more.
+// The whole way: a viewer comes, FFmpeg publishes, he watches, he leaves, and nothing runs any
+// more.
 func testCycle(t *testing.T, s *site) {
 	needFFmpeg(t)
 	sim := s.platform(simulator.Settings{Scale: 30})
@@ -60,7 +62,8 @@ streams: {lobby: {encoder: cam, publish: "RTMP:", idle_timeout: 500ms}}
 `)
 	s.start()
 	viewer := sim.Join("lobby")
-	s.await("the viewer sees a picture", func() bool { return viewer.State() == simulator.Watching && !sim.Truth("lobby").FirstVideo.IsZero() })
+	s.await("the viewer sees a picture",
+		func() bool { return viewer.State() == simulator.Watching && !sim.Truth("lobby").FirstVideo.IsZero() })
 	v := s.awaitPhase("lobby", controller.PhaseLive)
 	if v.Encoders[0].PID == nil || !alive(*v.Encoders[0].PID) {
 		t.Fatalf("live without a process: %+v", v.Encoders[0])
@@ -74,7 +77,10 @@ streams: {lobby: {encoder: cam, publish: "RTMP:", idle_timeout: 500ms}}
 	if alive(*v.Encoders[0].PID) {
 		t.Error("the process is still there")
 	}
-	want := []controller.Phase{controller.PhaseStarting, controller.PhaseLive, controller.PhaseLingering, controller.PhaseStopping, controller.PhaseIdle}
+	want := []controller.Phase{
+		controller.PhaseStarting, controller.PhaseLive, controller.PhaseLingering, controller.PhaseStopping,
+		controller.PhaseIdle,
+	}
 	if got := s.phases("lobby"); !slices.Equal(got, want) {
 		t.Errorf("the story went %v, want %v", got, want)
 	}
@@ -84,7 +90,8 @@ streams: {lobby: {encoder: cam, publish: "RTMP:", idle_timeout: 500ms}}
 	s.term()
 }
 
-// The daemon is killed while FFmpeg publishes; the next one takes it over as it is, and stops it when it is time.
+// The daemon is killed while FFmpeg publishes; the next one takes it over as it is, and stops it
+// when it is time.
 func testAdoption(t *testing.T, s *site) {
 	needFFmpeg(t)
 	sim := s.platform(simulator.Settings{Scale: 30})
@@ -144,7 +151,8 @@ streams: {lobby: {encoder: cam, publish: "RTMP:"}}
 		t.Errorf("processes %v are left", left)
 	}
 	s.start()
-	s.await("the viewer sees a picture again", func() bool { return viewer.State() == simulator.Watching && sim.Truth("lobby").Connections == 1 })
+	s.await("the viewer sees a picture again",
+		func() bool { return viewer.State() == simulator.Watching && sim.Truth("lobby").Connections == 1 })
 }
 
 // Two streams share one box: who waits is told so, and gets it as soon as the other lingers.
@@ -171,7 +179,8 @@ streams: {one: {encoder: box}, two: {encoder: box}}
 	}
 }
 
-// A pattern makes an instance for each plain name that asks, and none for a name that is more than that.
+// A pattern makes an instance for each plain name that asks, and none for a name that is more than
+// that.
 func testPattern(t *testing.T, s *site) {
 	s.configure(`
 encoders: {nvr: {fake: {}}}
@@ -179,14 +188,18 @@ defaults: {confirm: encoder}
 streams: {"cam-*": {encoder: nvr}, "odd/../name; ü": {encoder: nvr}}
 `)
 	s.start()
-	for name, box := range map[string]string{"cam-1": "nvr@ABC123/cam-1", "cam-2": "nvr@ABC123/cam-2", "odd/../name; ü": "nvr"} {
+	for name, box := range map[string]string{
+		"cam-1": "nvr@ABC123/cam-1", "cam-2": "nvr@ABC123/cam-2", "odd/../name; ü": "nvr",
+	} {
 		s.hook(controller.HookAttempt, name)
 		s.awaitPhase(name, controller.PhaseLive)
 		if b := s.box(box); b.Stream != testAccount+"/"+name || !b.on() {
 			t.Errorf("the box of %s is %+v", name, b)
 		}
 	}
-	for _, name := range []string{"dam-1", "cam-../../../../etc/x", "cam-;reboot", "cam-a b", "cam-ü", "cam-$(id)", "cam-%2e%2e", "cam-a/b"} {
+	for _, name := range []string{
+		"dam-1", "cam-../../../../etc/x", "cam-;reboot", "cam-a b", "cam-ü", "cam-$(id)", "cam-%2e%2e", "cam-a/b",
+	} {
 		s.await("a hook for "+name+" is answered", func() bool {
 			status, answer, err := s.post(millicastViewer(name), millicast.ContentJSON, testSecret)
 			if err != nil || status == 200 && string(answer) != `{"status":"ignored"}` {
@@ -216,7 +229,8 @@ streams: {studio: {encoder: studio-obs, idle_timeout: 500ms}}
 	s.start()
 	for range 2 {
 		viewer := sim.Join("studio")
-		s.await("the viewer sees OBS", func() bool { return viewer.State() == simulator.Watching && !sim.Truth("studio").FirstVideo.IsZero() })
+		s.await("the viewer sees OBS",
+			func() bool { return viewer.State() == simulator.Watching && !sim.Truth("studio").FirstVideo.IsZero() })
 		s.awaitPhase("studio", controller.PhaseLive)
 		viewer.Leave()
 		s.awaitPhase("studio", controller.PhaseIdle)

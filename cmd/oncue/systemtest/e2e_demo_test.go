@@ -15,13 +15,16 @@ import (
 func TestReadmeDemo(t *testing.T) {
 	t.Parallel()
 	needFFmpeg(t) // the demo would install it
-	shown := regexp.MustCompile(`(?m)^go run ./cmd/oncue (demo.*)$`).FindAllStringSubmatch(readFile(t, "../../../README.md"), -1)
+	shown := regexp.MustCompile(`(?m)^go run ./cmd/oncue (demo.*)$`).FindAllStringSubmatch(readFile(t,
+		"../../../README.md"),
+		-1)
 	if len(shown) == 0 {
 		t.Fatal("the README shows no demo")
 	}
 	for _, m := range shown {
 		var errs bytes.Buffer
-		cmd := exec.CommandContext(t.Context(), buildOncue(t), append(strings.Fields(m[1]), "--listen", "127.0.0.1:0")...)
+		cmd := exec.CommandContext(t.Context(), buildOncue(t),
+			append(strings.Fields(m[1]), "--listen", "127.0.0.1:0")...)
 		cmd.Stderr = &errs
 		out, err := cmd.StdoutPipe()
 		if err != nil {

@@ -17,7 +17,8 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// webBox is a box with an HTTP API and a password, as a device on the network is: it goes on whatever happens to oncue.
+// webBox is a box with an HTTP API and a password, as a device on the network is: it goes on
+// whatever happens to oncue.
 type webBox struct {
 	addr string
 	mu   sync.Mutex
@@ -64,13 +65,16 @@ func (b *webBox) isOn() bool {
 
 // settings is the box in a configuration.
 func (b *webBox) settings() string {
-	return fmt.Sprintf(`{http: {url: "http://%s", username: admin, password: %q, interval: 500ms, start: {method: POST, path: /start}, stop: {method: POST, path: /stop}, `+
+	return fmt.Sprintf(`{http: {url: "http://%s", username: admin, password: %q, interval: 500ms, `+
+		`start: {method: POST, path: /start}, stop: {method: POST, path: /stop}, `+
 		`status: {path: /state, live: body.on, stopped: not body.on}}}`, b.addr, boxPassword)
 }
 
-const quick = "defaults: {confirm: encoder, idle_timeout: 300ms, join_timeout: 10m, start_timeout: 20s, stop_timeout: 20s}\n"
+const quick = "defaults: {confirm: encoder, idle_timeout: 300ms, join_timeout: 10m, start_timeout: 20s, " +
+	"stop_timeout: 20s}\n"
 
-// testFileChangedWhileDown restarts the daemon with another file while encoders run. Each is found by what it was started with, serves on, and is stopped by that.
+// testFileChangedWhileDown restarts the daemon with another file while encoders run. Each is found
+// by what it was started with, serves on, and is stopped by that.
 func testFileChangedWhileDown(t *testing.T, s *site) {
 	needFFmpeg(t)
 	s.platform(simulator.Settings{})
@@ -125,11 +129,13 @@ streams:
 	}
 	s.kill()
 	s.start()
-	v := s.awaitStream("moved", "seen on again", func(v controller.StreamView) bool { return v.Encoders[0].State == encoders.StatePublishing })
+	v := s.awaitStream("moved", "seen on again",
+		func(v controller.StreamView) bool { return v.Encoders[0].State == encoders.StatePublishing })
 	if v.Phase != controller.PhaseLive || !v.Encoders[0].Outdated || after.isOn() || !before.isOn() {
 		t.Errorf("the box whose address has changed: %+v; before on %v, after on %v", v, before.isOn(), after.isOn())
 	}
-	s.awaitStream("cam", "seen on again", func(v controller.StreamView) bool { return v.Encoders[0].PID != nil && *v.Encoders[0].PID == ffmpeg })
+	s.awaitStream("cam", "seen on again",
+		func(v controller.StreamView) bool { return v.Encoders[0].PID != nil && *v.Encoders[0].PID == ffmpeg })
 	s.awaitStream("one", "on its new encoder", func(v controller.StreamView) bool {
 		return s.box("b").Stream == testAccount+"/one" && v.Phase == controller.PhaseLive
 	})
@@ -145,7 +151,8 @@ streams:
 		s.awaitPhase(name, controller.PhaseIdle)
 	}
 	if before.isOn() || alive(ffmpeg) || s.box("a").on() || s.box("b").on() {
-		t.Errorf("left running: box %v, ffmpeg %v, fakes %v %v", before.isOn(), alive(ffmpeg), s.box("a").on(), s.box("b").on())
+		t.Errorf("left running: box %v, ffmpeg %v, fakes %v %v", before.isOn(), alive(ffmpeg), s.box("a").on(),
+			s.box("b").on())
 	}
 	s.hook(controller.HookAttempt, "moved")
 	s.await("the new address is used", after.isOn)
@@ -157,7 +164,8 @@ streams:
 	s.secretFree(boxPassword, testToken)
 }
 
-// testStoreLost takes the database away while encoders run that nobody else knows of: they are found, and stopped when nobody needs them.
+// testStoreLost takes the database away while encoders run that nobody else knows of: they are
+// found, and stopped when nobody needs them.
 func testStoreLost(t *testing.T, s *site) {
 	needFFmpeg(t)
 	s.platform(simulator.Settings{})

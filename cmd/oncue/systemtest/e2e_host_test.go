@@ -82,7 +82,10 @@ func testTakenAddress(t *testing.T, s *site) {
 	other.launch()
 	other.gone()
 	text := other.log()
-	if code := other.proc.ProcessState.ExitCode(); code != 1 || !strings.Contains(text, "error: listen "+s.hooks+": address already in use\nhint: another process uses the address: ss -ltnp shows which") {
+	if code := other.proc.ProcessState.ExitCode(); code != 1 ||
+		!strings.Contains(text,
+			"error: listen "+s.hooks+": address already in use\nhint: another process uses the address: ss -ltnp "+
+				"shows which") {
 		t.Errorf("exit code %d\n%s", code, text)
 	}
 	if strings.Contains(text, "ERROR") || strings.Count(text, s.hooks) != 1 {
@@ -110,7 +113,8 @@ func testRootAsGuest(t *testing.T, s *site) {
 
 	s.launch()
 	s.gone()
-	if text := s.log(); s.proc.ProcessState.ExitCode() != 1 || !strings.Contains(text, "error: open the store: "+s.data()+" belongs to nobody, and this runs as root") ||
+	if text := s.log(); s.proc.ProcessState.ExitCode() != 1 ||
+		!strings.Contains(text, "error: open the store: "+s.data()+" belongs to nobody, and this runs as root") ||
 		!strings.Contains(text, "hint: root would follow that user's links.") {
 		t.Errorf("%v\n%s", s.proc.ProcessState, text)
 	}
@@ -183,15 +187,18 @@ func testRefusedReload(t *testing.T, s *site) {
 		_, body := s.get("/status")
 		return json.Unmarshal(body, &status) == nil && len(status.Problems) == 1
 	})
-	if !strings.HasPrefix(status.Problems[0], refused+line) || !strings.HasSuffix(status.Problems[0], " (and 1 more)") ||
+	if !strings.HasPrefix(status.Problems[0], refused+line) ||
+		!strings.HasSuffix(status.Problems[0], " (and 1 more)") ||
 		len(status.Config.Refused) != 2 || status.Config.File != s.config() {
 		t.Errorf("the status is %+v", status)
 	}
 	await(t, "systemd is told of it", func() bool { return strings.HasPrefix(word(), "STATUS="+refused+line) })
-	if out := run("status", "--admin", "http://"+s.admin); !strings.HasPrefix(out, "! the configuration was not reloaded, and") {
+	if out := run("status", "--admin",
+		"http://"+s.admin); !strings.HasPrefix(out, "! the configuration was not reloaded, and") {
 		t.Errorf("oncue status:\n%s", out)
 	}
-	if out := run("status", "lobby", "--admin", "http://"+s.admin); !strings.HasPrefix(out, "! the configuration was not reloaded, and") {
+	if out := run("status", "lobby", "--admin",
+		"http://"+s.admin); !strings.HasPrefix(out, "! the configuration was not reloaded, and") {
 		t.Errorf("oncue status lobby:\n%s", out)
 	}
 	s.write(good + "# changed\n")
@@ -202,12 +209,15 @@ func testRefusedReload(t *testing.T, s *site) {
 	// A good file is in force again; one that was changed since, and variables that were, are worth
 	// a look.
 	s.signal(syscall.SIGHUP)
-	await(t, "systemd is told that all is well", func() bool { return strings.HasPrefix(word(), "STATUS=1 stream, 1 encoder; configuration of ") })
-	if out := run("doctor"); !strings.Contains(out, "✓ daemon") || strings.Contains(out, "✗ daemon") || strings.Contains(out, "! daemon") {
+	await(t, "systemd is told that all is well",
+		func() bool { return strings.HasPrefix(word(), "STATUS=1 stream, 1 encoder; configuration of ") })
+	if out := run("doctor"); !strings.Contains(out, "✓ daemon") || strings.Contains(out, "✗ daemon") ||
+		strings.Contains(out, "! daemon") {
 		t.Errorf("oncue doctor:\n%s", out)
 	}
 	s.write(good)
-	if out := run("doctor"); !strings.Contains(out, "! daemon: "+s.config()) || !strings.Contains(out, "has changed since the daemon read it at") {
+	if out := run("doctor"); !strings.Contains(out, "! daemon: "+s.config()) ||
+		!strings.Contains(out, "has changed since the daemon read it at") {
 		t.Errorf("oncue doctor:\n%s", out)
 	}
 
@@ -221,10 +231,12 @@ func testRefusedReload(t *testing.T, s *site) {
 		s.write(strings.Replace(good, "level: debug", "level: \"${NEW_SECRET}\"", 1))
 		_, body := s.call("POST", "/api/v1/reload", nil)
 		older := "the environment of the running daemon is older than " + env + ": restart it"
-		if got := strings.Contains(string(body), older); got != want || !strings.Contains(string(body), "the environment variable NEW_SECRET is not set") {
+		if got := strings.Contains(string(body),
+			older); got != want || !strings.Contains(string(body), "the environment variable NEW_SECRET is not set") {
 			t.Errorf("with %s, the reload says %s", text, body)
 		}
-		if out := run("check"); strings.Contains(out, "hint: the service has the variables of "+env+"; a shell gets them by: set -a; . "+env+"; set +a") != want {
+		if out := run("check"); strings.Contains(out,
+			"hint: the service has the variables of "+env+"; a shell gets them by: set -a; . "+env+"; set +a") != want {
 			t.Errorf("with %s, oncue check says\n%s", text, out)
 		}
 	}
@@ -232,7 +244,8 @@ func testRefusedReload(t *testing.T, s *site) {
 	if code, body := s.call("POST", "/api/v1/reload", nil); code != 200 {
 		t.Errorf("a good reload: %d %s", code, body)
 	}
-	if out := run("doctor"); !strings.Contains(out, "! daemon: "+env) || !strings.Contains(out, "has changed since the daemon started") {
+	if out := run("doctor"); !strings.Contains(out, "! daemon: "+env) ||
+		!strings.Contains(out, "has changed since the daemon started") {
 		t.Errorf("oncue doctor:\n%s", out)
 	}
 	s.term()
@@ -294,7 +307,8 @@ func testReloadCommand(t *testing.T, s *site) {
 		for _, args := range [][]string{unit, person} {
 			s.write(good + "lisen: 1\n")
 			out, err := reload(args...)
-			if err == nil || !strings.Contains(out, "lisen: unknown key") || !strings.HasSuffix(out, "error: the configuration was not reloaded; the one before stays in force\n") {
+			if err == nil || !strings.Contains(out, "lisen: unknown key") ||
+				!strings.HasSuffix(out, "error: the configuration was not reloaded; the one before stays in force\n") {
 				t.Errorf("%v, a bad file: %v\n%s", args, err, out)
 			}
 			s.write(good)

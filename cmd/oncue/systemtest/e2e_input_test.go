@@ -18,13 +18,16 @@ import (
 	"github.com/oncue/oncue/controller/millicast/simulator"
 )
 
-// What is wrong is refused with its status, says nothing of the inside, and leaves no trace; honest hooks go on being taken.
+// What is wrong is refused with its status, says nothing of the inside, and leaves no trace; honest
+// hooks go on being taken.
 func testBadInput(t *testing.T, s *site) {
 	s.configure("encoders: {box: {fake: {}}}\nstreams: {lobby: {encoder: box}}\n")
 	s.start()
 	good := millicastViewer("lobby")
 	sign := func(body []byte) http.Header {
-		return http.Header{millicast.SignatureHeader: {millicast.Sign(testSecret, body)}, "Content-Type": {millicast.ContentJSON}}
+		return http.Header{
+			millicast.SignatureHeader: {millicast.Sign(testSecret, body)}, "Content-Type": {millicast.ContentJSON},
+		}
 	}
 	other := secret.New("YW5vdGhlci1rZXktZm9yLXRlc3Rz")
 	foreign := millicast.ViewerMessage(controller.HookAttempt, "ELSE99", "lobby", time.Now()).Body()
@@ -48,7 +51,8 @@ func testBadInput(t *testing.T, s *site) {
 		{"a form", good, with(sign(good), "Content-Type", "application/x-www-form-urlencoded"), 415},
 		{"compressed", good, with(sign(good), "Content-Encoding", "gzip"), 415},
 	} {
-		req, err := http.NewRequest(http.MethodPost, "http://"+s.hooks+millicast.HookPath, strings.NewReader(string(tt.body)))
+		req, err := http.NewRequest(http.MethodPost, "http://"+s.hooks+millicast.HookPath,
+			strings.NewReader(string(tt.body)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -67,7 +71,9 @@ func testBadInput(t *testing.T, s *site) {
 	if code := s.slowBody(); code != http.StatusRequestTimeout {
 		t.Errorf("a body that never ends: %d, want 408", code)
 	}
-	for path, want := range map[string]int{"/healthz": 200, "/": 404, "/status": 404, "/metrics": 404, "/hooks/millicast/": 404} {
+	for path, want := range map[string]int{
+		"/healthz": 200, "/": 404, "/status": 404, "/metrics": 404, "/hooks/millicast/": 404,
+	} {
 		resp, err := s.client.Get("http://" + s.hooks + path)
 		if err != nil {
 			t.Fatal(err)
@@ -94,11 +100,14 @@ func (s *site) slowBody() int {
 		s.t.Fatal(err)
 	}
 	defer c.Close()
-	fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: oncue\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{", millicast.HookPath)
+	fmt.Fprintf(c,
+		"POST %s HTTP/1.1\r\nHost: oncue\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{",
+		millicast.HookPath)
 	return readStatus(c)
 }
 
-// testReload sends SIGHUP with good and bad files while a stream is live: nothing running is touched, and a bad file changes nothing.
+// testReload sends SIGHUP with good and bad files while a stream is live: nothing running is
+// touched, and a bad file changes nothing.
 func testReload(t *testing.T, s *site) {
 	needFFmpeg(t)
 	sim := s.platform(simulator.Settings{})
@@ -123,7 +132,8 @@ streams:
 		reloads++
 		s.await("the reload is done", func() bool {
 			log := s.log()
-			return strings.Count(log, `"the configuration was reloaded`)+strings.Count(log, `"the configuration was not reloaded`) == reloads
+			return strings.Count(log, `"the configuration was reloaded`)+
+				strings.Count(log, `"the configuration was not reloaded`) == reloads
 		})
 		if !strings.Contains(s.logTail(2000), outcome) {
 			t.Errorf("the reload did not say %q:\n%s", outcome, s.logTail(2000))
@@ -138,7 +148,10 @@ streams:
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, bad := range []string{"", ":", "streams: [", string(good[:len(good)/2]), string(good) + "surprise: 1\n", strings.Replace(string(good), "10m", "-1s", 1), "\x00\xff"} {
+	for _, bad := range []string{
+		"", ":", "streams: [", string(good[:len(good)/2]), string(good) + "surprise: 1\n",
+		strings.Replace(string(good), "10m", "-1s", 1), "\x00\xff",
+	} {
 		s.write(bad)
 		reload("the configuration was not reloaded")
 	}
@@ -160,7 +173,8 @@ streams:
 	s.awaitPhase("new", controller.PhaseLive)
 }
 
-// testSecrets gives every secret of the configuration a canary, makes things go well and wrong, and looks for the birds wherever something could be read.
+// testSecrets gives every secret of the configuration a canary, makes things go well and wrong, and
+// looks for the birds wherever something could be read.
 func testSecrets(t *testing.T, s *site) {
 	needFFmpeg(t)
 	const (
@@ -186,8 +200,10 @@ notify: [{url: "http://127.0.0.1:9/` + people + `"}]
 		t.Helper()
 		for place, text := range s.readable() {
 			for _, c := range canaries {
-				// What a program prints of its own input is in its output file, for the eyes of the file's owner alone.
-				if strings.Contains(text, c) && !(c == camera && strings.HasPrefix(place, "file /encoders/ip-cam/ffmpeg.log")) {
+				// What a program prints of its own input is in its output file, for the eyes of the
+				// file's owner alone.
+				if strings.Contains(text, c) &&
+					!(c == camera && strings.HasPrefix(place, "file /encoders/ip-cam/ffmpeg.log")) {
 					t.Errorf("%s: %s shows %q", when, place, c[:8]+"…")
 				}
 			}
@@ -196,8 +212,10 @@ notify: [{url: "http://127.0.0.1:9/` + people + `"}]
 	sim.Refuse("lobby", "no such stream")
 	sim.SetAPIFaults(simulator.APIFaults{Status: http.StatusUnauthorized})
 	viewer, other := sim.Join("lobby"), sim.Join("yard")
-	s.awaitStream("lobby", "failing", func(v controller.StreamView) bool { return v.Encoders[0].Restarts > 0 && v.Encoders[0].Error != nil })
-	s.awaitStream("yard", "failing", func(v controller.StreamView) bool { return v.Encoders[0].Restarts > 0 && v.Encoders[0].Error != nil })
+	s.awaitStream("lobby", "failing",
+		func(v controller.StreamView) bool { return v.Encoders[0].Restarts > 0 && v.Encoders[0].Error != nil })
+	s.awaitStream("yard", "failing",
+		func(v controller.StreamView) bool { return v.Encoders[0].Restarts > 0 && v.Encoders[0].Error != nil })
 	look("while it is refused")
 	sim.Refuse("lobby", "")
 	sim.SetAPIFaults(simulator.APIFaults{})
@@ -214,7 +232,8 @@ notify: [{url: "http://127.0.0.1:9/` + people + `"}]
 	}
 }
 
-// readable collects what others could come to see: command lines and environments of the processes, the log, the admin side, the data directory.
+// readable collects what others could come to see: command lines and environments of the processes,
+// the log, the admin side, the data directory.
 func (s *site) readable() map[string]string {
 	s.t.Helper()
 	places := map[string]string{"the log": s.log()}
@@ -227,7 +246,9 @@ func (s *site) readable() map[string]string {
 	}
 	if s.running() {
 		for _, path := range []string{"/status", "/metrics", "/api/v1/events?limit=1000", "/readyz", "/",
-			"/api/v1/streams/ABC123%2Flobby/history", "/api/v1/streams/ABC123%2Flobby/log", "/api/v1/streams/ABC123%2Fyard/history", "/api/v1/streams/ABC123%2Fyard/log"} {
+			"/api/v1/streams/ABC123%2Flobby/history", "/api/v1/streams/ABC123%2Flobby/log",
+			"/api/v1/streams/ABC123%2Fyard/history", "/api/v1/streams/ABC123%2Fyard/log",
+		} {
 			code, body := s.get(path)
 			if code != http.StatusOK {
 				s.t.Errorf("%s: %d %s", path, code, body)

@@ -15,8 +15,9 @@ import (
 
 var sessions = flag.Int("e2e.sessions", 100, "viewer sessions of the lost hooks in TestEndToEnd")
 
-// testLostHooks lets viewers come and go while 30 % of the hooks get lost and some come late, twice or out of order,
-// with polling on. No encoder may run long without a viewer, and no viewer may wait for long.
+// testLostHooks lets viewers come and go while 30 % of the hooks get lost and some come late, twice
+// or out of order, with polling on. No encoder may run long without a viewer, and no viewer may
+// wait for long.
 func testLostHooks(t *testing.T, s *site) {
 	const (
 		streams = 20
@@ -32,7 +33,8 @@ func testLostHooks(t *testing.T, s *site) {
 	for n := range streams {
 		fmt.Fprintf(&boxes, "  s%d: {encoder: box%d}\n", n, n)
 	}
-	rest := "defaults: {idle_timeout: 300ms, attempt_hold: 1s, join_timeout: 3s, start_timeout: 5s, stop_timeout: 2s, restart: {initial: 100ms, max: 1s}}\nencoders:\n"
+	rest := "defaults: {idle_timeout: 300ms, attempt_hold: 1s, join_timeout: 3s, start_timeout: 5s, stop_timeout: " +
+		"2s, restart: {initial: 100ms, max: 1s}}\nencoders:\n"
 	for n := range streams {
 		rest += fmt.Sprintf("  box%d: {fake: {}}\n", n)
 	}
@@ -79,19 +81,23 @@ func testLostHooks(t *testing.T, s *site) {
 	})
 	close(end)
 	stages.Wait()
-	// What may pass: a poll (1 s) and its answer, the idle time-out, and what a busy machine adds. Without the poll it would be for ever.
+	// What may pass: a poll (1 s) and its answer, the idle time-out, and what a busy machine adds.
+	// Without the poll it would be for ever.
 	const slack = 15 * time.Second
 	longestTail, longestWait := slowest(tails), slowest(waits)
 	c := sim.Counts()
-	t.Logf("%d sessions, %d hooks delivered, %d lost, %d twice, %d out of order: longest wait for a picture %v, longest run without a viewer %v",
-		len(waits), c.Answered, c.Dropped, c.Duplicated, c.Reordered, longestWait.Round(time.Millisecond), longestTail.Round(time.Millisecond))
+	t.Logf("%d sessions, %d hooks delivered, %d lost, %d twice, %d out of order: longest wait for a picture %v, "+
+		"longest run without a viewer %v",
+		len(waits), c.Answered, c.Dropped, c.Duplicated, c.Reordered, longestWait.Round(time.Millisecond),
+		longestTail.Round(time.Millisecond))
 	if limit := time.Second + idle + slack; longestTail > limit {
 		t.Errorf("an encoder ran %v after its last viewer had gone, want at most %v", longestTail, limit)
 	}
 }
 
-// lostWelcomes are the streams whose FirstViewerConnection got lost. A viewer who gets in at the moment when an encoder
-// stops sits in the dark and tries no more. Without that hook nobody can know of the viewer, who loads the page again.
+// lostWelcomes are the streams whose FirstViewerConnection got lost. A viewer who gets in at the
+// moment when an encoder stops sits in the dark and tries no more. Without that hook nobody can
+// know of the viewer, who loads the page again.
 type lostWelcomes struct{ streams sync.Map }
 
 func (l *lostWelcomes) note(d simulator.Delivery) {

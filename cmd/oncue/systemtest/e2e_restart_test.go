@@ -19,15 +19,18 @@ import (
 
 var restarts = flag.Int("e2e.restarts", 6, "planned restarts under load in TestEndToEnd")
 
-// millicastViewer is a hook that no other equals: the platform counts in milliseconds, a test sends more than one in each.
+// millicastViewer is a hook that no other equals: the platform counts in milliseconds, a test sends
+// more than one in each.
 func millicastViewer(name string) []byte {
 	return millicast.ViewerMessage(controller.HookAttempt, testAccount, name, time.Now()).Body()
 }
 
-// testKilledInPhase kills the daemon in each phase. The next one must go on from there: to where a viewer wants it, and off again when he is gone.
+// testKilledInPhase kills the daemon in each phase. The next one must go on from there: to where a
+// viewer wants it, and off again when he is gone.
 func testKilledInPhase(t *testing.T, s *site) {
 	s.configure(`
-defaults: {confirm: encoder, idle_timeout: 300ms, join_timeout: 10m, start_timeout: 20s, stop_timeout: 20s, restart: {initial: 2s}}
+defaults: {confirm: encoder, idle_timeout: 300ms, join_timeout: 10m, start_timeout: 20s, stop_timeout: 20s,
+  restart: {initial: 2s}}
 encoders:
   plain: {fake: {}}
   slow: {fake: {start_delay: 3s}}
@@ -78,9 +81,12 @@ streams:
 		s.awaitPhase(name, controller.PhaseIdle)
 	}
 	for name, phase := range map[string]controller.Phase{
-		"idle": controller.PhaseIdle, "live": controller.PhaseLive, "failed": controller.PhaseFailed, "waiting": controller.PhaseWaiting, "holder": controller.PhaseLive,
+		"idle": controller.PhaseIdle, "live": controller.PhaseLive, "failed": controller.PhaseFailed,
+		"waiting": controller.PhaseWaiting, "holder": controller.PhaseLive,
 	} {
-		if v := s.awaitPhase(name, phase); name == "failed" && (v.Encoders[0].Error == nil || !strings.Contains(*v.Encoders[0].Error, "the lens cap is on")) {
+		if v := s.awaitPhase(name,
+			phase); name == "failed" && (v.Encoders[0].Error == nil ||
+			!strings.Contains(*v.Encoders[0].Error, "the lens cap is on")) {
 			t.Errorf("the failed one forgot why: %+v", v.Encoders[0])
 		}
 	}
@@ -90,7 +96,9 @@ streams:
 			t.Errorf("the lingering one was stopped %v early", early)
 		}
 	}
-	for encoder, starts := range map[string]int{"plain": 0, "slow": 1, "live-box": 1, "lingering-box": 1, "clinging": 1, "shy": 2, "broken": 1, "common": 1} {
+	for encoder, starts := range map[string]int{
+		"plain": 0, "slow": 1, "live-box": 1, "lingering-box": 1, "clinging": 1, "shy": 2, "broken": 1, "common": 1,
+	} {
 		if b := s.box(encoder); b.Starts != starts {
 			t.Errorf("box %s was started %d times, want %d", encoder, b.Starts, starts)
 		}
@@ -106,14 +114,17 @@ streams:
 	}
 	s.mode("failed", controller.ModeOff)
 	s.awaitPhase("failed", controller.PhaseIdle)
-	for _, encoder := range []string{"plain", "slow", "live-box", "lingering-box", "clinging", "shy", "broken", "common"} {
+	for _, encoder := range []string{
+		"plain", "slow", "live-box", "lingering-box", "clinging", "shy", "broken", "common",
+	} {
 		if b := s.box(encoder); b.on() {
 			t.Errorf("box %s is still on: %+v", encoder, b)
 		}
 	}
 }
 
-// passSockets makes the site's daemons listen on sockets that the test holds, as systemd's socket units do.
+// passSockets makes the site's daemons listen on sockets that the test holds, as systemd's socket
+// units do.
 func (s *site) passSockets() {
 	s.t.Helper()
 	for _, addr := range []string{s.hooks, s.admin} {
@@ -139,7 +150,8 @@ func loadClient() *http.Client {
 	return &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 }
 
-// load sends hooks as fast as a few senders get their answers, until stop is called. None goes over a connection twice.
+// load sends hooks as fast as a few senders get their answers, until stop is called. None goes over
+// a connection twice.
 type load struct {
 	sent, failed atomic.Int64
 	stop         func()
@@ -187,15 +199,19 @@ func (l *load) fail(err error) {
 
 // viewerBody is a hook with a serial number that makes it like no other.
 func viewerBody(name string, serial int64) []byte {
-	return millicast.Message{Type: millicast.TypeViewers, Event: string(controller.HookAttempt), Sent: time.Now(), Data: struct {
-		millicast.StreamData
-		Serial int64 `json:"serial"`
-	}{millicast.StreamData{Name: name, AccountID: testAccount, StreamID: testAccount + "/" + name}, serial}}.Body()
+	return millicast.Message{
+		Type: millicast.TypeViewers, Event: string(controller.HookAttempt), Sent: time.Now(),
+		Data: struct {
+			millicast.StreamData
+			Serial int64 `json:"serial"`
+		}{millicast.StreamData{Name: name, AccountID: testAccount, StreamID: testAccount + "/" + name}, serial},
+	}.Body()
 }
 
 // deliver posts a hook that has to be accepted.
 func (s *site) deliver(client *http.Client, body []byte) error {
-	req, err := millicast.NewRequest(context.Background(), "http://"+s.hooks+millicast.HookPath, testSecret, millicast.ContentJSON, body)
+	req, err := millicast.NewRequest(context.Background(), "http://"+s.hooks+millicast.HookPath, testSecret,
+		millicast.ContentJSON, body)
 	if err != nil {
 		return err
 	}
@@ -233,7 +249,8 @@ func (s *site) audit(answered map[string]bool) (lost int) {
 	return lost
 }
 
-// testPlannedRestarts replaces the daemon again and again under load, with sockets that outlive it: not one hook may fail.
+// testPlannedRestarts replaces the daemon again and again under load, with sockets that outlive it:
+// not one hook may fail.
 func testPlannedRestarts(t *testing.T, s *site) {
 	s.passSockets()
 	s.configure(`
@@ -243,7 +260,8 @@ streams: {"cam-*": {encoder: nvr}}
 `)
 	s.start()
 	l := s.restartUnderLoad(*restarts)
-	t.Logf("%d planned restarts: %d hooks sent, %d failed, %d answered", *restarts, l.sent.Load(), l.failed.Load(), len(l.answered))
+	t.Logf("%d planned restarts: %d hooks sent, %d failed, %d answered", *restarts, l.sent.Load(), l.failed.Load(),
+		len(l.answered))
 	for _, f := range l.failures {
 		t.Errorf("a hook failed: %s", f)
 	}
@@ -252,8 +270,8 @@ streams: {"cam-*": {encoder: nvr}}
 	}
 }
 
-// restartUnderLoad replaces the running daemon n times while hooks come: one after the other, and the next one started before the last one ends. It
-// leaves none running.
+// restartUnderLoad replaces the running daemon n times while hooks come: one after the other, and
+// the next one started before the last one ends. It leaves none running.
 func (s *site) restartUnderLoad(n int) *load {
 	s.t.Helper()
 	l := s.load(8, loadClient(), "cam-1", "cam-2", "cam-3")

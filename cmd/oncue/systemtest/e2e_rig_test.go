@@ -33,7 +33,8 @@ import (
 	"github.com/oncue/oncue/controller/millicast/simulator"
 )
 
-// This file is what the tests of the whole program share: the binary, a daemon in a process of its own, and a platform beside it.
+// This file is what the tests of the whole program share: the binary, a daemon in a process of its
+// own, and a platform beside it.
 
 // patience is how long anything may take on a busy machine before a test gives up.
 const patience = 90 * time.Second
@@ -45,8 +46,8 @@ const (
 
 var testSecret = secret.New("c2VjcmV0LWtleS1mb3ItdGVzdHM=")
 
-// atOnce is how many tests run at once unless -parallel says otherwise: most of them wait for timers
-// and for other processes. More would make them wait for the processors.
+// atOnce is how many tests run at once unless -parallel says otherwise: most of them wait for
+// timers and for other processes. More would make them wait for the processors.
 const atOnce = "4"
 
 var binaries string // the folder of what was built
@@ -98,8 +99,9 @@ func raceDetector() bool {
 	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
-// site is one oncue with its folder, its addresses and, while it runs, its process. Each has a loopback address of its own, so no two tests
-// meet, and a daemon that starts again finds its ports free.
+// site is one oncue with its folder, its addresses and, while it runs, its process. Each has a
+// loopback address of its own, so no two tests meet, and a daemon that starts again finds its ports
+// free.
 type site struct {
 	t      testing.TB
 	binary string
@@ -154,16 +156,20 @@ func (s *site) platform(set simulator.Settings) *simulator.Simulator {
 	return sim
 }
 
-// configure writes the configuration: what every site needs, and what the test adds. In that, RTMP: stands for the platform's ingest.
+// configure writes the configuration: what every site needs, and what the test adds. In that, RTMP:
+// stands for the platform's ingest.
 func (s *site) configure(rest string) {
 	s.t.Helper()
 	api := ""
 	if s.sim != nil {
-		api = fmt.Sprintf(", api_secret: %q, api_url: %q, poll_interval: 1s", s.sim.APISecret().Reveal(), s.sim.APIURL())
+		api = fmt.Sprintf(", api_secret: %q, api_url: %q, poll_interval: 1s", s.sim.APISecret().Reveal(),
+			s.sim.APIURL())
 		rest = strings.ReplaceAll(rest, "RTMP:", "rtmp://"+s.sim.RTMPAddr()+"/v2/pub/{stream}?token="+testToken)
 	}
-	s.write(fmt.Sprintf("listen: %q\nadmin: {listen: %q, token: %q}\ndata_dir: %q\nlog: {level: debug, format: json}\naccounts: {%s: {webhook_secrets: [%q]%s}}\n%s",
-		cmp.Or(s.listen, s.hooks), cmp.Or(s.adminListen, s.admin), s.token, s.data(), testAccount, testSecret.Reveal(), api, rest))
+	s.write(fmt.Sprintf("listen: %q\nadmin: {listen: %q, token: %q}\ndata_dir: %q\nlog: {level: debug, format: "+
+		"json}\naccounts: {%s: {webhook_secrets: [%q]%s}}\n%s",
+		cmp.Or(s.listen, s.hooks), cmp.Or(s.adminListen, s.admin), s.token, s.data(), testAccount, testSecret.Reveal(),
+		api, rest))
 }
 
 // write replaces the configuration in one step.
@@ -265,7 +271,8 @@ func (s *site) running() bool {
 	}
 }
 
-// clear leaves nothing of the site behind, encoders included, and shows the log of a test that failed.
+// clear leaves nothing of the site behind, encoders included, and shows the log of a test that
+// failed.
 func (s *site) clear() {
 	if s.running() {
 		_ = s.proc.Process.Kill()
@@ -279,7 +286,8 @@ func (s *site) clear() {
 	}
 }
 
-// holders lists the processes that have files of the data directory open: the daemon and its encoders, orphans included.
+// holders lists the processes that have files of the data directory open: the daemon and its
+// encoders, orphans included.
 func (s *site) holders() []int {
 	var pids []int
 	links, _ := filepath.Glob("/proc/[0-9]*/fd/*")
@@ -288,7 +296,8 @@ func (s *site) holders() []int {
 		if err != nil || !strings.HasPrefix(to, s.data()+"/") {
 			continue
 		}
-		if pid, err := strconv.Atoi(strings.Split(link, "/")[2]); err == nil && pid != os.Getpid() && !slices.Contains(pids, pid) {
+		if pid, err := strconv.Atoi(strings.Split(link,
+			"/")[2]); err == nil && pid != os.Getpid() && !slices.Contains(pids, pid) {
 			pids = append(pids, pid)
 		}
 	}
@@ -433,17 +442,20 @@ func (s *site) phases(name string) []controller.Phase {
 
 func (s *site) mode(name string, m controller.Mode) {
 	s.t.Helper()
-	code, body := s.call(http.MethodPut, "/api/v1/streams/"+url.PathEscape(testAccount+"/"+name)+"/mode", map[string]string{"mode": string(m), "by": "test"})
+	code, body := s.call(http.MethodPut, "/api/v1/streams/"+url.PathEscape(testAccount+"/"+name)+"/mode",
+		map[string]string{"mode": string(m), "by": "test"})
 	if code != http.StatusOK {
 		s.t.Fatalf("mode %s of %s: %d %s", m, name, code, body)
 	}
 }
 
-// hook sends a viewer hook until one is accepted: a disk that is busy with other tests may make the daemon refuse one for now.
+// hook sends a viewer hook until one is accepted: a disk that is busy with other tests may make the
+// daemon refuse one for now.
 func (s *site) hook(kind controller.HookKind, name string) {
 	s.t.Helper()
 	s.await(string(kind)+" for "+name+" is accepted", func() bool {
-		status, answer, err := s.post(millicast.ViewerMessage(kind, testAccount, name, time.Now()).Body(), millicast.ContentJSON, testSecret)
+		status, answer, err := s.post(millicast.ViewerMessage(kind, testAccount, name, time.Now()).Body(),
+			millicast.ContentJSON, testSecret)
 		if status == http.StatusServiceUnavailable {
 			return false
 		}

@@ -39,7 +39,9 @@ exec sleep 1000
 	if err := os.WriteFile(script, []byte(text), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	s.configure(fmt.Sprintf("encoders: {evil: {ffmpeg: {binary: %q, args: [\"{stream}\"], sandbox: %s}}}\nstreams: {lobby: {encoder: evil}}\n", script, mode))
+	s.configure(fmt.Sprintf("encoders: {evil: {ffmpeg: {binary: %q, args: [\"{stream}\"], sandbox: %s}}}\n"+
+		"streams: {lobby: {encoder: evil}}\n",
+		script, mode))
 	s.start()
 	s.call("PUT", "/api/v1/streams/"+testAccount+"%2Flobby/mode", map[string]string{"mode": "on"})
 	log := ""
@@ -100,7 +102,8 @@ func testClosedMemory(t *testing.T, s *site) {
 	}
 	s.start()
 	for _, file := range []string{"environ", "mem", "maps"} {
-		look := exec.Command(as[0], append(as[1:], "head", "-c", "1", fmt.Sprintf("/proc/%d/%s", s.proc.Process.Pid, file))...)
+		look := exec.Command(as[0],
+			append(as[1:], "head", "-c", "1", fmt.Sprintf("/proc/%d/%s", s.proc.Process.Pid, file))...)
 		if out, err := look.CombinedOutput(); err == nil || !strings.Contains(string(out), "ermission denied") {
 			t.Errorf("its own user can read its %s: %v %s", file, err, out)
 		}

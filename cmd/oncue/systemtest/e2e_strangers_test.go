@@ -17,9 +17,9 @@ import (
 	"github.com/oncue/oncue/controller/millicast"
 )
 
-// testStrangers lets strangers flood the public side with forged hooks that look genuine, from the platform's
-// own address and from many others, and renews the webhook's secret meanwhile: it costs the platform's hooks
-// nothing.
+// testStrangers lets strangers flood the public side with forged hooks that look genuine, from the
+// platform's own address and from many others, and renews the webhook's secret meanwhile: it costs
+// the platform's hooks nothing.
 func testStrangers(t *testing.T, s *site) {
 	const rest = "trusted_proxies: [127.0.0.0/8]\nlimits: {hooks_per_second: 5}\nencoders: {box: {fake: {}}}\n" +
 		"streams: {lobby: {encoder: box}, \"cam-*\": {encoder: box}}\n"
@@ -50,9 +50,12 @@ func testStrangers(t *testing.T, s *site) {
 
 	body := millicastViewer("lobby")
 	for _, c := range []struct{ as, want string }{
-		{millicast.ContentJPEG, "quarantined"}, {millicast.ContentJSON, "accepted"}, {millicast.ContentJSON, "duplicate"},
+		{millicast.ContentJPEG, "quarantined"}, {millicast.ContentJSON, "accepted"}, {
+			millicast.ContentJSON, "duplicate",
+		},
 	} {
-		if status, answer, err := s.post(body, c.as, testSecret); err != nil || status != 200 || !strings.Contains(string(answer), c.want) {
+		if status, answer, err := s.post(body, c.as,
+			testSecret); err != nil || status != 200 || !strings.Contains(string(answer), c.want) {
 			t.Errorf("as %s: %d %s %v, want %s", c.as, status, answer, err, c.want)
 		}
 	}
@@ -75,10 +78,12 @@ func testStrangers(t *testing.T, s *site) {
 	s.write(strings.Replace(string(text), testSecret.Reveal(), testSecret.Reveal()+`", "`+next.Reveal(), 1))
 	s.signal(syscall.SIGHUP)
 	for i := range renewed {
-		s.awaitStream(fmt.Sprint("cam-", i), "started by a hook that was refused", func(v controller.StreamView) bool { return v.Wanted })
+		s.awaitStream(fmt.Sprint("cam-", i), "started by a hook that was refused",
+			func(v controller.StreamView) bool { return v.Wanted })
 	}
 	for status := range answers {
-		if n := answers[status].Load(); n > 0 && status != http.StatusUnauthorized && status != http.StatusTooManyRequests {
+		if n := answers[status].Load(); n > 0 && status != http.StatusUnauthorized &&
+			status != http.StatusTooManyRequests {
 			t.Errorf("%d forged hooks were answered with %d", n, status)
 		}
 	}
@@ -86,7 +91,8 @@ func testStrangers(t *testing.T, s *site) {
 
 // forge sends a hook that no secret verifies, as a proxy on this host would pass it on for peer.
 func (s *site) forge(ctx context.Context, name, peer string, key secret.Value) (status int, err error) {
-	body := []byte(strings.Replace(string(millicastViewer(name)), `"data":{`, fmt.Sprintf(`"data":{"x":%d,`, time.Now().UnixNano()), 1))
+	body := []byte(strings.Replace(string(millicastViewer(name)), `"data":{`,
+		fmt.Sprintf(`"data":{"x":%d,`, time.Now().UnixNano()), 1))
 	req, err := millicast.NewRequest(ctx, "http://"+s.hooks+millicast.HookPath, key, millicast.ContentJSON, body)
 	if err != nil {
 		return 0, err

@@ -38,9 +38,14 @@ func (s Screen) HistoryTable(id string, steps []Step, now time.Time) {
 		if step.Encoder != "" {
 			why += " (" + step.Encoder + ")"
 		}
-		rows[i] = []Cell{{step.At.Local().Format(timeLayout(steps[0].At.Time, now)), Faint}, {string(step.To), phaseStyle(step.To)}, {Text: step.Event}, {Text: why}}
+		rows[i] = []Cell{
+			{step.At.Local().Format(timeLayout(steps[0].At.Time, now)), Faint}, {string(step.To), phaseStyle(step.To)},
+			{Text: step.Event}, {Text: why},
+		}
 	}
-	s.Table([]Column{{Name: "TIME"}, {Name: "PHASE"}, {Name: "EVENT", Fit: Ending, Least: 12}, {Name: "WHY", Fit: Folded, Least: 24}}, rows)
+	s.Table([]Column{
+		{Name: "TIME"}, {Name: "PHASE"}, {Name: "EVENT", Fit: Ending, Least: 12}, {Name: "WHY", Fit: Folded, Least: 24},
+	}, rows)
 }
 
 // timeLayout leaves the day out when everything since oldest was today.

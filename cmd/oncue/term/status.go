@@ -31,8 +31,8 @@ type Status struct {
 	} `json:"savings"`
 }
 
-// StatusTable is the table of all streams: those in trouble first, those that are idle last. On a page of a certain height it leaves out what does not fit, and says
-// how many of each kind that is.
+// StatusTable is the table of all streams: those in trouble first, those that are idle last. On a
+// page of a certain height it leaves out what does not fit, and says how many of each kind that is.
 func (s Screen) StatusTable(all Status) {
 	page := s.Tall > 0
 	var below bytes.Buffer
@@ -66,10 +66,16 @@ const whyColumn = 3
 const troubleLines = 6
 
 var statusColumns = []Column{
-	{Name: "STREAM", Fit: Middle, Least: 14}, {Name: "PHASE"}, {Name: "WANTED"}, {Name: "WHY", Fit: Ending, Least: 20}, {Name: "SINCE"}, {Name: "NEXT"},
+	{Name: "STREAM", Fit: Middle, Least: 14},
+	{Name: "PHASE"},
+	{Name: "WANTED"},
+	{Name: "WHY", Fit: Ending, Least: 20},
+	{Name: "SINCE"},
+	{Name: "NEXT"},
 }
 
-// streamsOnPage writes as many rows as fit. Reasons of trouble are written out where there is room, and take two lines where a few of them would be cut.
+// streamsOnPage writes as many rows as fit. Reasons of trouble are written out where there is room,
+// and take two lines where a few of them would be cut.
 func (s Screen) streamsOnPage(all Status, below int) {
 	streams := ranked(all.Streams)
 	room := max(2, s.Tall-below-2-s.problemLines(all)) // less the summary and the heads
@@ -114,7 +120,10 @@ func (s Screen) streamRows(streams []controller.StreamView, now time.Time) [][]C
 		if v.Trouble != nil {
 			why.Style = Red
 		}
-		rows = append(rows, []Cell{{Text: v.ID}, {string(v.Phase), style}, {Text: wantedWord(v)}, why, {Text: sinceWord(v, now)}, {Text: nextWord(v, now)}})
+		rows = append(rows, []Cell{
+			{Text: v.ID}, {string(v.Phase), style}, {Text: wantedWord(v)}, why,
+			{Text: sinceWord(v, now)}, {Text: nextWord(v, now)},
+		})
 	}
 	return rows
 }
@@ -274,8 +283,16 @@ func nextWord(v controller.StreamView, now time.Time) string {
 	}
 	does := nextStep(v)
 	word := map[string]string{
-		"": "in", "return to auto": "auto", "end of the scheduled window": "end", "begin of a scheduled window": "begin", "go on without the platform": "go on",
-		"count the old feed as closed": "feed over", "retry the stop": "retry", "raise an alarm": "alarm", waitForPlatform: "give up", waitForEncoder: "give up",
+		"":                             "in",
+		"return to auto":               "auto",
+		"end of the scheduled window":  "end",
+		"begin of a scheduled window":  "begin",
+		"go on without the platform":   "go on",
+		"count the old feed as closed": "feed over",
+		"retry the stop":               "retry",
+		"raise an alarm":               "alarm",
+		waitForPlatform:                "give up",
+		waitForEncoder:                 "give up",
 	}[does]
 	return cutEnd(cmp.Or(word, does), 9) + " " + Span(v.Deadline.Sub(now))
 }
@@ -285,11 +302,13 @@ const (
 	waitForEncoder  = "give up waiting for the encoder"
 )
 
-// nextStep is what happens by itself next. While a start is under way the machine's "retry" is the end of the patience with it.
+// nextStep is what happens by itself next. While a start is under way the machine's "retry" is the
+// end of the patience with it.
 func nextStep(v controller.StreamView) string {
 	does := text(v.DeadlineDoes)
 	if v.Phase == controller.PhaseStarting && does == "retry" {
-		if slices.ContainsFunc(v.Encoders, func(e controller.EncoderView) bool { return e.State == encoders.StatePublishing }) {
+		publishes := func(e controller.EncoderView) bool { return e.State == encoders.StatePublishing }
+		if slices.ContainsFunc(v.Encoders, publishes) {
 			return waitForPlatform
 		}
 		return waitForEncoder

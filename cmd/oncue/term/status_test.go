@@ -15,28 +15,36 @@ import (
 
 var statusNow = time.Date(2026, 3, 1, 20, 0, 0, 0, time.Local)
 
-// fleetOf is a status of n streams: a few live ones, some in trouble whoever asks for them, and the rest idle.
+// fleetOf is a status of n streams: a few live ones, some in trouble whoever asks for them, and the
+// rest idle.
 func fleetOf(n int) (all Status) {
 	all.Now, all.Ready = controller.Time{Time: statusNow}, true
 	since := controller.Time{Time: statusNow.Add(-time.Hour)}
 	all.Savings.Since, all.Savings.RunS, all.Savings.AvoidedS = &since, 3600, 4*3600
 	for i := range n {
-		v := controller.StreamView{ID: fmt.Sprintf("ABC123/camera-%03d", i), Phase: controller.PhaseIdle, Reason: "no viewer", Since: since}
+		v := controller.StreamView{
+			ID: fmt.Sprintf("ABC123/camera-%03d", i), Phase: controller.PhaseIdle, Reason: "no viewer", Since: since,
+		}
 		switch {
 		case i%10 == 0:
 			v.Phase, v.Wanted, v.Reason = controller.PhaseLive, true, "somebody is watching"
 		case i%100 == 71:
-			v.Trouble = &controller.Trouble{Encoder: "cam", Text: "connection refused by the input; it said: no route to host at all", Count: 5, Since: since, Last: since}
+			v.Trouble = &controller.Trouble{
+				Encoder: "cam", Text: "connection refused by the input; it said: no route to host at all", Count: 5,
+				Since: since, Last: since,
+			}
 		}
 		if i%200 == 171 {
-			v.Phase, v.Wanted, v.Reason = controller.PhaseBackoff, true, "a viewer is waiting; cam failed: "+v.Trouble.Text
+			v.Phase, v.Wanted, v.Reason = controller.PhaseBackoff, true, "a viewer is waiting; cam failed: "+
+				v.Trouble.Text
 		}
 		all.Streams = append(all.Streams, v)
 	}
 	return all
 }
 
-// A page of 80x24 says how many there are of what, then shows trouble, then what runs, and counts the rest.
+// A page of 80x24 says how many there are of what, then shows trouble, then what runs, and counts
+// the rest.
 func TestStatusPage(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{1, 5, 20, 23, 80, 500} {
@@ -63,7 +71,8 @@ func TestStatusPage(t *testing.T) {
 			t.Errorf("lines %d and %d are %q, not a stream in trouble", i, i+1, lines[i:i+2])
 		}
 	}
-	if !strings.HasPrefix(lines[12], "ABC123/camera-000  live ") || !strings.HasPrefix(lines[21], "… and 486 streams: 41 live, 445 idle") {
+	if !strings.HasPrefix(lines[12], "ABC123/camera-000  live ") ||
+		!strings.HasPrefix(lines[21], "… and 486 streams: 41 live, 445 idle") {
 		t.Errorf("behind those in trouble:\n%s", out.String())
 	}
 	if lines[22] != "since 19:00:00: encoders ran 1h00m; 4h00m avoided (80 % of always on)" {
@@ -71,7 +80,8 @@ func TestStatusPage(t *testing.T) {
 	}
 }
 
-// Where there is room the reason of trouble is written out, and it begins with the cause in any case.
+// Where there is room the reason of trouble is written out, and it begins with the cause in any
+// case.
 func TestTroubleComesFirst(t *testing.T) {
 	t.Parallel()
 	all := fleetOf(500)
@@ -85,12 +95,21 @@ func TestTroubleComesFirst(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ phase, reason, want string }{
-		{"backoff", "a viewer is waiting; cam failed: refused", "failed: refused (cam, 3 times, last 19:00:00); a viewer is waiting"},
-		{"failed", "a viewer is waiting; cam is given up: refused", "failed: refused (cam, 3 times, last 19:00:00); given up; a viewer is waiting"},
+		{
+			"backoff", "a viewer is waiting; cam failed: refused",
+			"failed: refused (cam, 3 times, last 19:00:00); a viewer is waiting",
+		},
+		{
+			"failed", "a viewer is waiting; cam is given up: refused",
+			"failed: refused (cam, 3 times, last 19:00:00); given up; a viewer is waiting",
+		},
 		{"idle", "no viewer", "failed: refused (cam, 3 times, last 19:00:00); no viewer"},
 	} {
 		last := controller.Time{Time: statusNow.Add(-time.Hour)}
-		v := controller.StreamView{Phase: controller.Phase(c.phase), Reason: c.reason, Trouble: &controller.Trouble{Encoder: "cam", Text: "refused", Count: 3, Last: last}}
+		v := controller.StreamView{
+			Phase: controller.Phase(c.phase), Reason: c.reason,
+			Trouble: &controller.Trouble{Encoder: "cam", Text: "refused", Count: 3, Last: last},
+		}
 		if got := whyWords(v, statusNow); got != c.want {
 			t.Errorf("%s: %q, want %q", c.phase, got, c.want)
 		}
@@ -112,7 +131,10 @@ func TestNextWord(t *testing.T) {
 		{controller.PhaseBackoff, encoders.StateFailed, "retry", "retry 29s"},
 		{controller.PhaseStopping, encoders.StateStopping, "count the old feed as closed", "feed over 29s"},
 	} {
-		v := controller.StreamView{Phase: c.phase, DeadlineDoes: &c.does, Deadline: &controller.Time{Time: statusNow.Add(29 * time.Second)}, Encoders: []controller.EncoderView{{State: c.state}}}
+		v := controller.StreamView{
+			Phase: c.phase, DeadlineDoes: &c.does, Deadline: &controller.Time{Time: statusNow.Add(29 * time.Second)},
+			Encoders: []controller.EncoderView{{State: c.state}},
+		}
 		if got := nextWord(v, statusNow); got != c.want {
 			t.Errorf("%s, %s: %q, want %q", c.phase, c.does, got, c.want)
 		}

@@ -65,7 +65,8 @@ func (s Screen) Story(v controller.StreamView, steps []Step, now time.Time) {
 // troubleStory says what fails, and since when.
 func troubleStory(t *controller.Trouble, now time.Time) string {
 	if t.Count == 1 {
-		return fmt.Sprintf("%s failed at %s and has not been live since: %s", t.Encoder, Clock(t.Last.Time, now), t.Text)
+		return fmt.Sprintf("%s failed at %s and has not been live since: %s", t.Encoder, Clock(t.Last.Time, now),
+			t.Text)
 	}
 	return fmt.Sprintf("%s has failed %d times since %s, last at %s, and has not been live between: %s",
 		t.Encoder, t.Count, Clock(t.Since.Time, now), Clock(t.Last.Time, now), t.Text)
@@ -115,7 +116,8 @@ func nextStory(v controller.StreamView, now time.Time) string {
 	case !v.Managed && v.Phase == controller.PhaseLive:
 		return "nothing: whoever started it must stop it"
 	case v.Phase == controller.PhaseLive && v.Wanted:
-		return "nothing while somebody watches; it stops idle_timeout after the platform says that the last viewer has left"
+		return "nothing while somebody watches; it stops idle_timeout after the platform says that the last " +
+			"viewer has left"
 	case v.Phase == controller.PhaseIdle:
 		return "the next viewer starts it"
 	case v.Phase == controller.PhaseFailed:
@@ -130,7 +132,8 @@ func viewersStory(v controller.StreamView, now time.Time) string {
 		words = fmt.Sprint(*v.Viewers)
 	}
 	if v.LastAttempt != nil {
-		words += fmt.Sprintf("; the last attempt was at %s (%s ago)", Clock(v.LastAttempt.Time, now), Span(now.Sub(v.LastAttempt.Time)))
+		words += fmt.Sprintf("; the last attempt was at %s (%s ago)", Clock(v.LastAttempt.Time, now),
+			Span(now.Sub(v.LastAttempt.Time)))
 	}
 	return words
 }
@@ -199,10 +202,12 @@ func HealthWords(h *encoders.Health) string {
 }
 
 func savingsStory(v controller.StreamView, now time.Time) string {
-	words := fmt.Sprintf("since %s: ran %s, watched %s, %s avoided; %s", Clock(v.Savings.Since.Time, now), Span(seconds(v.Savings.RunS)),
+	words := fmt.Sprintf("since %s: ran %s, watched %s, %s avoided; %s", Clock(v.Savings.Since.Time, now),
+		Span(seconds(v.Savings.RunS)),
 		Span(seconds(v.Savings.WatchedS)), Span(seconds(v.Savings.AvoidedS)), Plural(v.Starts, "start"))
 	if v.Savings.Wasted > 0 {
-		words += fmt.Sprintf("; nobody joined after %d of %s", v.Savings.Wasted, Plural(max(v.Savings.Wakes, v.Savings.Wasted), "wake"))
+		words += fmt.Sprintf("; nobody joined after %d of %s", v.Savings.Wasted,
+			Plural(max(v.Savings.Wakes, v.Savings.Wasted), "wake"))
 	}
 	return words
 }

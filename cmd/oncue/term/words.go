@@ -10,7 +10,8 @@ import (
 
 // This file makes foreign texts and plain numbers fit for a terminal.
 
-// Harmless replaces whatever could move the cursor, colour the screen or turn the direction of writing, so that a name can do nothing but be read.
+// Harmless replaces whatever could move the cursor, colour the screen or turn the direction of
+// writing, so that a name can do nothing but be read.
 func Harmless(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -24,10 +25,12 @@ func Harmless(s string) string {
 	}, strings.ToValidUTF8(s, string(utf8.RuneError)))
 }
 
-// wide are the blocks whose characters take two cells (Unicode Standard Annex 11, W and F, by whole blocks).
+// wide are the blocks whose characters take two cells (Unicode Standard Annex 11, W and F, by whole
+// blocks).
 var wide = &unicode.RangeTable{
 	R16: []unicode.Range16{
-		{0x1100, 0x115f, 1}, {0x2e80, 0x303e, 1}, {0x3041, 0x33ff, 1}, {0x3400, 0x4dbf, 1}, {0x4e00, 0x9fff, 1}, {0xa000, 0xa4cf, 1},
+		{0x1100, 0x115f, 1}, {0x2e80, 0x303e, 1}, {0x3041, 0x33ff, 1}, {0x3400, 0x4dbf, 1},
+		{0x4e00, 0x9fff, 1}, {0xa000, 0xa4cf, 1},
 		{0xac00, 0xd7a3, 1}, {0xf900, 0xfaff, 1}, {0xfe30, 0xfe6f, 1}, {0xff00, 0xff60, 1}, {0xffe0, 0xffe6, 1},
 	},
 	R32: []unicode.Range32{{0x1f300, 0x1f64f, 1}, {0x1f680, 0x1f6ff, 1}, {0x1f900, 0x1f9ff, 1}, {0x20000, 0x3fffd, 1}},

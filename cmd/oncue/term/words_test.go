@@ -47,7 +47,8 @@ func TestCut(t *testing.T) {
 func TestSpan(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[time.Duration]string{
-		-time.Second: "0s", 0: "0s", 43 * time.Second: "43s", 59*time.Second + 900*time.Millisecond: "1m00s", 125 * time.Second: "2m05s",
+		-time.Second: "0s", 0: "0s", 43 * time.Second: "43s", 59*time.Second +
+			900*time.Millisecond: "1m00s", 125 * time.Second: "2m05s",
 		2*time.Hour - time.Millisecond: "2h00m", 51 * time.Hour: "2d03h",
 	} {
 		if got := Span(in); got != want {
@@ -71,10 +72,14 @@ func TestStatusTableFits(t *testing.T) {
 	now := time.Date(2026, 3, 1, 20, 0, 0, 0, time.UTC)
 	does := "end of the scheduled window"
 	all := Status{Now: controller.Time{Time: now}, Ready: true}
-	for i, name := range []string{"a", strings.Repeat("long-", 25), "日本語" + strings.Repeat("の", 60), "\x1b[2J\n\n", ""} {
+	for i, name := range []string{
+		"a", strings.Repeat("long-", 25), "日本語" + strings.Repeat("の", 60), "\x1b[2J\n\n", "",
+	} {
 		all.Streams = append(all.Streams, controller.StreamView{
-			ID: "ABC123/" + name, Name: name, Phase: controller.Phases[i], Wanted: i%2 == 0, Reason: strings.Repeat("words and ", i*5),
-			Since: controller.Time{Time: now.Add(-50 * time.Hour)}, Deadline: &controller.Time{Time: now.Add(30 * time.Hour)}, DeadlineDoes: &does,
+			ID: "ABC123/" + name, Name: name, Phase: controller.Phases[i], Wanted: i%2 == 0,
+			Reason:   strings.Repeat("words and ", i*5),
+			Since:    controller.Time{Time: now.Add(-50 * time.Hour)},
+			Deadline: &controller.Time{Time: now.Add(30 * time.Hour)}, DeadlineDoes: &does,
 		})
 	}
 	var out bytes.Buffer
@@ -94,7 +99,9 @@ func TestStatusTableFits(t *testing.T) {
 func TestStatusTableShowsTroubleFirst(t *testing.T) {
 	t.Parallel()
 	var all Status
-	for i, phase := range []controller.Phase{controller.PhaseIdle, controller.PhaseLive, controller.PhaseIdle, controller.PhaseFailed, controller.PhaseLive} {
+	for i, phase := range []controller.Phase{
+		controller.PhaseIdle, controller.PhaseLive, controller.PhaseIdle, controller.PhaseFailed, controller.PhaseLive,
+	} {
 		all.Streams = append(all.Streams, controller.StreamView{ID: fmt.Sprintf("ACC/s%d", i), Phase: phase})
 	}
 	var out bytes.Buffer
@@ -103,7 +110,8 @@ func TestStatusTableShowsTroubleFirst(t *testing.T) {
 	for line := range strings.Lines(out.String()) {
 		got = append(got, strings.Fields(line)[0])
 	}
-	if diff := cmp.Diff([]string{"STREAM", "ACC/s3", "ACC/s1", "ACC/s4", "ACC/s0", "ACC/s2"}, got); diff != "" || all.Streams[0].Phase != controller.PhaseIdle {
+	if diff := cmp.Diff([]string{"STREAM", "ACC/s3", "ACC/s1", "ACC/s4", "ACC/s0", "ACC/s2"},
+		got); diff != "" || all.Streams[0].Phase != controller.PhaseIdle {
 		t.Error(diff)
 	}
 }
@@ -115,11 +123,17 @@ func TestHistoryFitsThePage(t *testing.T) {
 	long := strings.Repeat("many words ", 20)
 	for what, write := range map[string]func(s Screen) error{
 		"history": func(s Screen) error {
-			s.HistoryTable("ABC123/lobby", []Step{{Transition: controller.Transition{At: controller.Time{Time: at}, To: controller.PhaseLingering, Event: strings.Repeat("long ", 9), Reason: long, Encoder: "cam"}}}, at.Add(72*time.Hour))
+			s.HistoryTable("ABC123/lobby",
+				[]Step{{Transition: controller.Transition{
+					At: controller.Time{Time: at}, To: controller.PhaseLingering, Event: strings.Repeat("long ", 9),
+					Reason: long, Encoder: "cam",
+				}}}, at.Add(72*time.Hour))
 			return nil
 		},
 		"complaints": func(s Screen) error {
-			s.Complaints(Status{NotReady: []string{long}, Platform: []controller.AccountView{{Account: "ABC123", PollError: &long}}})
+			s.Complaints(Status{
+				NotReady: []string{long}, Platform: []controller.AccountView{{Account: "ABC123", PollError: &long}},
+			})
 			return nil
 		},
 	} {
