@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	configured "github.com/oncue/oncue/configs/ingest"
 	"github.com/oncue/oncue/configs/secret"
 )
 
@@ -234,6 +235,23 @@ func TestFeedHooksTellTheLayer(t *testing.T) {
 		if body := rec.hooks("lobby")[i].body; !strings.Contains(body, want) {
 			t.Errorf("hook %d lacks %s: %s", i, want, body)
 		}
+	}
+}
+
+// What the configuration makes of a contribution's parts is what the ingest reads from the URL.
+func TestConfiguredContributionsArrive(t *testing.T) {
+	t.Parallel()
+	sim, _ := start(t, Settings{Token: secret.New("aabbccdd")})
+	const name, source = "a b/c?d&ü%2F+", "cam 1&2"
+	rank := configured.Rank(1)
+	address := configured.Contribution{
+		Token: secret.New("aabbccdd"), Server: "rtmp://" + sim.RTMPAddr(), Source: source, Priority: &rank, Multi: true,
+	}.URL().Reveal()
+	publish(t, strings.Replace(address, "{stream}", url.PathEscape(name), 1))
+	until(t, sim, "the feed", func() bool { return sim.Truth(name).Live })
+	feed := sim.Truth(name).Feeds[0]
+	if feed.SourceID != source || *feed.Priority != 99 || feed.SimulcastID == nil || feed.TokenID != 1 {
+		t.Errorf("the feed is %+v", feed)
 	}
 }
 
