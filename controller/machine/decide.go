@@ -22,6 +22,9 @@ func Decide(s State, ev Event, p *Policy, now time.Time, roll float64) (State, [
 	if m.Phase != before {
 		m.tell(before, "", m.Reason)
 	}
+	if _, ok := ev.(Reloaded); ok {
+		m.tellRemoved(m.Phase != before)
+	}
 	for i, a := range m.acts {
 		if t, ok := a.(Tell); ok && !m.Deadline.IsZero() {
 			t.Deadline = &controller.Time{Time: m.Deadline}
@@ -136,16 +139,25 @@ func (m *machine) merge(ev Event) {
 	m.Facts.forget(m.now)
 }
 
-// tellKept says what becomes of an encoder that runs while the configuration has another one for its name, or none.
+// tellKept reports an encoder that runs with other settings than the configuration has now.
 func (m *machine) tellKept(e *Encoder) {
-	switch now := m.p.Encoder(e.Name); {
-	case !e.MayRun():
-	case now == nil:
-		m.tell(m.Phase, e.Name, "is no longer in the configuration: it is stopped")
-	case e.Outdated(now):
+	if now := m.p.Encoder(e.Name); now != nil && e.MayRun() && e.Outdated(now) {
 		m.tell(m.Phase, e.Name, "goes on as it was started; what the configuration says now counts from its next start on")
 	}
 }
+
+// tellRemoved reports encoders that are stopped because the stream no longer has them, unless the
+// change of phase has just reported one.
+func (m *machine) tellRemoved(phaseTold bool) {
+	for i := range m.Encoders {
+		e := &m.Encoders[i]
+		if e.MayRun() && m.p.Encoder(e.Name) == nil && !(phaseTold && m.Reason == removed(e.Name)) {
+			m.tell(m.Phase, e.Name, removed(e.Name))
+		}
+	}
+}
+
+func removed(encoder string) string { return encoder + " is no longer an encoder of this stream" }
 
 func (m *machine) hooked(h controller.Hook, before Mark) {
 	switch h.Kind {
@@ -432,7 +444,7 @@ func (m *machine) phase() (controller.Phase, string) {
 	case stopping != nil:
 		why := d.why
 		if m.p.Encoder(stopping.Name) == nil {
-			why = stopping.Name + " is no longer in the configuration"
+			why = removed(stopping.Name)
 		} else if d.on {
 			why = "wanted again: starts as soon as the old run is gone"
 			if stopping.Then == StepBackoff {
