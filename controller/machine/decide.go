@@ -151,13 +151,13 @@ func (m *machine) tellKept(e *Encoder) {
 func (m *machine) tellRemoved(phaseTold bool) {
 	for i := range m.Encoders {
 		e := &m.Encoders[i]
-		if e.MayRun() && m.p.Encoder(e.Name) == nil && !(phaseTold && m.Reason == removed(e.Name)) {
-			m.tell(m.Phase, e.Name, removed(e.Name))
+		if e.MayRun() && m.p.Encoder(e.Name) == nil && !(phaseTold && m.Reason == e.Name+" "+removed) {
+			m.tell(m.Phase, e.Name, removed)
 		}
 	}
 }
 
-func removed(encoder string) string { return encoder + " is no longer an encoder of this stream" }
+const removed = "is no longer an encoder of this stream"
 
 func (m *machine) hooked(h controller.Hook, before Mark) {
 	switch h.Kind {
@@ -444,7 +444,7 @@ func (m *machine) phase() (controller.Phase, string) {
 	case stopping != nil:
 		why := d.why
 		if m.p.Encoder(stopping.Name) == nil {
-			why = removed(stopping.Name)
+			why = stopping.Name + " " + removed
 		} else if d.on {
 			why = "wanted again: starts as soon as the old run is gone"
 			if stopping.Then == StepBackoff {
