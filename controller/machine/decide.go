@@ -86,7 +86,7 @@ func (m *machine) merge(ev Event) {
 		}
 		m.hooked(ev, before)
 	case Polled:
-		m.Facts.polled(ev)
+		m.Facts.polled(ev, min(lateWord, m.p.patience()))
 		m.answered(ev)
 	case AskFailed:
 		m.noAnswer(ev)

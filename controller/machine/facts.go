@@ -159,7 +159,9 @@ func (f *Facts) forget(now time.Time) {
 	}
 }
 
-func (f *Facts) polled(p Polled) {
+// polled takes an answer over. For as long as settle after a stream has gone live, nobody watching says nothing: who sat in
+// the dark may not be back yet, or not be counted.
+func (f *Facts) polled(p Polled, settle time.Duration) {
 	if !p.Asked.After(f.Poll.Asked) {
 		return
 	}
@@ -172,15 +174,15 @@ func (f *Facts) polled(p Polled) {
 		}
 		return time.Time{}
 	}
+	next.OfflineSince = since(!p.Live, before.OfflineSince)
+	next.LiveSince = since(p.Live, before.LiveSince)
 	next.ZeroSince, next.Heard, next.Watched = before.ZeroSince, before.Heard, before.Watched
-	if p.Live {
-		next.ZeroSince, next.Heard = since(p.Viewers == 0, before.ZeroSince), p.Asked
+	switch {
+	case p.Live && p.Viewers > 0:
+		next.ZeroSince, next.Heard, next.Watched = time.Time{}, p.Asked, p.Asked
+	case p.Live && p.Asked.Sub(next.LiveSince) >= settle:
+		next.ZeroSince, next.Heard = since(true, before.ZeroSince), p.Asked
 	}
-	if p.Live && p.Viewers > 0 {
-		next.Watched = p.Asked
-	}
-	next.OfflineSince = since(!p.Live, f.Poll.OfflineSince)
-	next.LiveSince = since(p.Live, f.Poll.LiveSince)
 	f.Poll = next
 	for i := range f.Feeds {
 		g := &f.Feeds[i]
@@ -226,7 +228,7 @@ func (s *State) audience(p *Policy) (present bool, empty time.Time) {
 	present = firstCounts
 	// The answer that a stream is off says nothing of its viewers: who was in sits in the dark, and does not try again.
 	if poll := f.Poll; poll.Heard.After(word) && poll.Heard.After(s.SpentAt) &&
-		(poll.Live || counts(poll.Heard, lateWord)) {
+		(poll.Heard.Equal(poll.Asked) || counts(poll.Heard, lateWord)) {
 		present = poll.ZeroSince.IsZero()
 		switch {
 		case present:

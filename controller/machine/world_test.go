@@ -210,10 +210,13 @@ func (w *world) act(a Action, ev Event) {
 // askTook is how long the platform takes to answer a question about one stream.
 const askTook = 50 * time.Millisecond
 
+// back is how long it takes until viewers who sat in the dark are in again, and counted.
+const back = 3 * time.Second
+
 // answer is what the platform's API says now; the machine hears it after a while.
 func (w *world) answer(took time.Duration) {
 	said := Polled{Asked: w.now, Live: len(w.open) > 0}
-	if said.Live {
+	if said.Live && w.now.Sub(w.liveFrom) > back {
 		said.Viewers = w.inside
 	}
 	w.after(took, func() {
@@ -307,10 +310,11 @@ func (w *world) stop(a StopEncoder) {
 	})
 }
 
-// checkStop holds when a stream is stopped since nobody is there. Who has just come is seen by the platform alone.
+// checkStop holds when a stream is stopped since nobody is there. Who has just come, or come back, is not counted yet.
 func (w *world) checkStop() {
-	if w.faults.poll > 0 && w.inside > 0 && len(w.open) > 0 && w.now.Sub(w.entered) > askTook {
-		w.fatal("it is stopped, and %d viewers have been in for %s", w.inside, w.now.Sub(w.entered))
+	in := w.now.Sub(later(w.entered, w.liveFrom))
+	if w.faults.poll > 0 && w.inside > 0 && len(w.open) > 0 && in > back+askTook {
+		w.fatal("it is stopped, and %d viewers have been in for %s", w.inside, in)
 	}
 	if idle := w.now.Sub(w.known); idle < w.p.IdleTimeout {
 		w.fatal("it is stopped %s after somebody was known to be in; idle_timeout is %s", idle, w.p.IdleTimeout)

@@ -56,7 +56,8 @@ func testLostHooks(t *testing.T, s *site) {
 			await(t, "a viewer of "+name+" gets in", func() bool {
 				if viewer.State() == simulator.Inactive && lost.since(name, joined) {
 					viewer.Leave()
-					viewer, joined = sim.Join(name), time.Now()
+					joined = time.Now()
+					viewer = sim.Join(name)
 				}
 				return viewer.State() == simulator.Watching
 			})
