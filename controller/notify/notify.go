@@ -1,5 +1,6 @@
-// Package notify tells people and machines what happened: by the services that shoutrrr knows (Slack, Telegram, mail …) and by plain https webhooks, signed by
-// the Standard Webhooks scheme. Start at [Notifier.Send]; it never blocks, and nothing that happens here reaches the control of encoders.
+// Package notify sends notices to people and programs: by the services that shoutrrr supports
+// (Slack, Telegram, mail …) and by plain https webhooks, signed by the Standard Webhooks scheme.
+// Start at [Notifier.Send]; it never blocks, and no failure here affects the control of encoders.
 package notify
 
 import (
@@ -8,6 +9,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -17,62 +19,70 @@ import (
 	"github.com/oncue/oncue/controller"
 )
 
-// Receiver is one place that is told. Its fields are those of the configuration.
-type Receiver struct {
-	URL    secret.Value // of the shoutrrr kind, or https
+// Recipient is one place that notices are sent to. Its fields are those of the configuration.
+type Recipient struct {
+	URL    secret.Value // a shoutrrr URL, or https
 	On     []string     // kinds of notices; empty: all
 	Secret secret.Value // signs plain webhooks
 }
 
-// Notifier hands notices to receivers, each through a queue of its own. Its methods may be called concurrently.
+// Notifier sends notices to recipients, each through a queue of its own. Its methods may be called
+// concurrently. Nothing blocks while mu is held.
 type Notifier struct {
 	log   *slog.Logger
 	now   func() time.Time
-	retry func(try int) time.Duration
+	pause func(attempt int) time.Duration
 
 	mu     sync.Mutex
 	outs   []*outlet
-	said   map[string]time.Time // what was told lately, to tell it once
+	sent   map[string]time.Time // when a notice was last sent, by kind, account and stream
 	closed bool
 	work   sync.WaitGroup
 }
 
 const (
 	queueLength = 64
-	// The same thing about the same stream is told once in this time, unless it was over in between.
+	// A notice is not repeated for the same stream within this time, unless the trouble ended in
+	// between.
 	quiet = 10 * time.Minute
-	// A notice is tried this often, 1, 4, 16 and 64 s after the try before, and given up then.
-	tries     = 5
-	sendLimit = 15 * time.Second // for one try
+	// A notice is given up after so many attempts, which are 1, 4, 16 and 64 s apart.
+	attempts  = 5
+	sendLimit = 15 * time.Second // for one attempt
 )
 
-// New makes a notifier that tells nobody yet.
+// New makes a notifier without recipients.
 func New(log *slog.Logger) *Notifier {
-	return &Notifier{log: log, now: time.Now, said: map[string]time.Time{},
-		retry: func(try int) time.Duration { return time.Second << (2 * (try - 1)) }}
+	return &Notifier{
+		log: log, now: time.Now, sent: map[string]time.Time{},
+		pause: func(attempt int) time.Duration { return time.Second << (2 * (attempt - 1)) },
+	}
 }
 
-// sender delivers one notice, or says why it could not. Errors hold no part of the receiver's URL beyond its scheme.
+// sender delivers one notice. Its errors contain no part of the recipient's URL but its scheme.
 type sender interface {
 	send(ctx context.Context, n controller.Notice, id string) error
 }
 
 type outlet struct {
-	Receiver
+	Recipient
 	sender
 	name  string // scheme, for the log
-	queue chan note
+	queue chan queued
 	end   context.CancelFunc
 }
 
-type note struct {
+func (o *outlet) sendsTo(r Recipient) bool {
+	return o.URL.Same(r.URL) && o.Secret.Same(r.Secret) && slices.Equal(o.On, r.On)
+}
+
+type queued struct {
 	controller.Notice
 	id string
 }
 
-// Set replaces the receivers. Those that stay the same keep what they have queued. An unusable URL is an error, and nothing changes then.
-// After Close it does nothing.
-func (n *Notifier) Set(list []Receiver) error {
+// Set replaces the recipients. Those that stay the same keep their queues. When a URL is not
+// usable, Set returns an error and changes nothing. After Close it does nothing.
+func (n *Notifier) Set(list []Recipient) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
@@ -80,7 +90,8 @@ func (n *Notifier) Set(list []Receiver) error {
 	}
 	var next []*outlet
 	for i, r := range list {
-		if at := slices.IndexFunc(n.outs, func(o *outlet) bool { return o.URL.Same(r.URL) && o.Secret.Same(r.Secret) && slices.Equal(o.On, r.On) }); at >= 0 && !slices.Contains(next, n.outs[at]) {
+		at := slices.IndexFunc(n.outs, func(o *outlet) bool { return o.sendsTo(r) && !slices.Contains(next, o) })
+		if at >= 0 {
 			next = append(next, n.outs[at])
 			continue
 		}
@@ -89,7 +100,7 @@ func (n *Notifier) Set(list []Receiver) error {
 			return fmt.Errorf("notify[%d].url: %w", i, err)
 		}
 		scheme, _, _ := strings.Cut(r.URL.Reveal(), ":")
-		next = append(next, &outlet{Receiver: r, sender: s, name: scheme, queue: make(chan note, queueLength)})
+		next = append(next, &outlet{Recipient: r, sender: s, name: scheme, queue: make(chan queued, queueLength)})
 	}
 	for _, o := range n.outs {
 		if !slices.Contains(next, o) && o.end != nil {
@@ -107,14 +118,22 @@ func (n *Notifier) Set(list []Receiver) error {
 	return nil
 }
 
-// Send queues a notice for every receiver that wants it. It never blocks: a receiver whose queue is full misses it, and the log says so.
+// Send queues a notice for every recipient that wants its kind. It never blocks: a recipient whose
+// queue is full misses the notice, and the log says so.
 func (n *Notifier) Send(notice controller.Notice) {
+	for _, name := range n.enqueue(notice) {
+		n.log.Error("a recipient of notices is too slow; it misses one", "recipient", name, "notice", notice.Kind)
+	}
+}
+
+// enqueue returns the names of recipients whose queues are full.
+func (n *Notifier) enqueue(notice controller.Notice) (full []string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.closed || len(n.outs) == 0 || n.repeated(notice) {
-		return
+	if n.closed || len(n.outs) == 0 || n.repeats(notice) {
+		return nil
 	}
-	item := note{notice, newID()}
+	item := queued{notice, newID()}
 	for _, o := range n.outs {
 		if len(o.On) > 0 && !slices.Contains(o.On, notice.Kind) {
 			continue
@@ -122,35 +141,33 @@ func (n *Notifier) Send(notice controller.Notice) {
 		select {
 		case o.queue <- item:
 		default:
-			n.log.Error("a receiver of notices is too slow; it misses one", "receiver", o.name, "notice", notice.Kind)
+			full = append(full, o.name)
 		}
 	}
+	return full
 }
 
-// repeated reports whether the same was told within the quiet time. What ends a trouble opens the way for the next word of it.
-func (n *Notifier) repeated(notice controller.Notice) bool {
+// repeats reports whether the same notice was sent within the quiet time. The end of a trouble
+// allows the next notice of the same trouble. The caller has mu.
+func (n *Notifier) repeats(notice controller.Notice) bool {
 	key := func(kind string) string { return kind + " " + notice.Account + " " + notice.Stream }
 	now := n.now()
-	for k, at := range n.said {
-		if now.Sub(at) >= quiet {
-			delete(n.said, k)
-		}
-	}
-	if _, told := n.said[key(notice.Kind)]; told {
+	maps.DeleteFunc(n.sent, func(_ string, at time.Time) bool { return now.Sub(at) >= quiet })
+	if _, sent := n.sent[key(notice.Kind)]; sent {
 		return true
 	}
-	n.said[key(notice.Kind)] = now
+	n.sent[key(notice.Kind)] = now
 	if notice.Kind == "recovered" {
-		delete(n.said, key("failed"))
-		delete(n.said, key("stop_unconfirmed"))
+		delete(n.sent, key("failed"))
+		delete(n.sent, key("stop_unconfirmed"))
 	} else {
-		delete(n.said, key("recovered"))
+		delete(n.sent, key("recovered"))
 	}
 	return false
 }
 
 func (n *Notifier) serve(ctx context.Context, o *outlet) {
-	for ctx.Err() == nil { // who is gone gets nothing of what is still queued
+	for ctx.Err() == nil { // a removed recipient gets nothing that is still queued
 		select {
 		case <-ctx.Done():
 		case item := <-o.queue:
@@ -159,20 +176,21 @@ func (n *Notifier) serve(ctx context.Context, o *outlet) {
 	}
 }
 
-func (n *Notifier) deliver(ctx context.Context, o *outlet, item note) {
-	for try := 1; ; try++ {
+func (n *Notifier) deliver(ctx context.Context, o *outlet, item queued) {
+	for attempt := 1; ; attempt++ {
 		sending, cancel := context.WithTimeout(ctx, sendLimit)
 		err := o.send(sending, item.Notice, item.id)
 		cancel()
 		if err == nil || ctx.Err() != nil {
 			return
 		}
-		n.log.Warn("a notice was not delivered", "receiver", o.name, "notice", item.Kind, "try", try, "error", err)
-		if try == tries {
-			n.log.Error("a notice is given up", "receiver", o.name, "notice", item.Kind, "stream", item.Stream)
+		n.log.Warn("a notice was not delivered",
+			"recipient", o.name, "notice", item.Kind, "attempt", attempt, "error", err)
+		if attempt == attempts {
+			n.log.Error("a notice is given up", "recipient", o.name, "notice", item.Kind, "stream", item.Stream)
 			return
 		}
-		wait := time.NewTimer(n.retry(try))
+		wait := time.NewTimer(n.pause(attempt))
 		select {
 		case <-wait.C:
 		case <-ctx.Done():
@@ -182,7 +200,7 @@ func (n *Notifier) deliver(ctx context.Context, o *outlet, item note) {
 	}
 }
 
-// Close ends the deliveries at once.
+// Close ends all deliveries at once and waits until they have ended.
 func (n *Notifier) Close() {
 	n.mu.Lock()
 	n.closed = true
@@ -195,6 +213,6 @@ func (n *Notifier) Close() {
 
 func newID() string {
 	var b [12]byte
-	_, _ = rand.Read(b[:]) // it never fails
+	_, _ = rand.Read(b[:]) // never fails
 	return "msg_" + hex.EncodeToString(b[:])
 }

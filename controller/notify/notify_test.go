@@ -86,14 +86,14 @@ func (l *logText) String() string {
 	return l.text.String()
 }
 
-// notifierOf makes a notifier with a receiver for each of these; nothing of it connects.
+// notifierOf makes a notifier with a recipient for each of these; nothing of it connects.
 func notifierOf(t *testing.T, to ...*people) (*Notifier, *logText) {
 	t.Helper()
 	log := &logText{}
 	n := New(slog.New(slog.NewTextHandler(log, nil)))
-	list := make([]Receiver, len(to))
+	list := make([]Recipient, len(to))
 	for i := range to {
-		list[i].URL = secret.New(fmt.Sprintf("https://receiver-%d.example.com/", i))
+		list[i].URL = secret.New(fmt.Sprintf("https://recipient-%d.example.com/", i))
 	}
 	if err := n.Set(list); err != nil {
 		t.Fatal(err)
@@ -112,7 +112,8 @@ func about(i int) controller.Notice {
 
 var errNotNow = errors.New("not now")
 
-// TestTries: a notice is tried five times, 1, 4, 16 and 64 s apart, always as the same message. Then the next one has its turn.
+// TestTries: a notice is tried five times, 1, 4, 16 and 64 s apart, always as the same message.
+// Then the next one has its turn.
 func TestTries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &people{takes: func(_ context.Context, try int) error {
@@ -147,7 +148,8 @@ func TestTries(t *testing.T) {
 	})
 }
 
-// TestEndlessTry: a receiver that never answers is left after 15 s, and tried again like any other.
+// TestEndlessTry: a recipient that never answers is left after 15 s, and tried again like any
+// other.
 func TestEndlessTry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &people{takes: func(ctx context.Context, try int) error {
@@ -167,8 +169,9 @@ func TestEndlessTry(t *testing.T) {
 	})
 }
 
-// TestSlowReceiver: one that hangs costs the sender no time and the other receivers none. It misses what its queue cannot hold, and the log says so.
-func TestSlowReceiver(t *testing.T) {
+// TestSlowRecipient: one that hangs costs the sender no time and the other recipients none. It
+// misses what its queue cannot hold, and the log says so.
+func TestSlowRecipient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hangs := make(chan struct{})
 		slow := &people{takes: func(context.Context, int) error { <-hangs; return nil }} // it heeds no limit of time
@@ -184,7 +187,7 @@ func TestSlowReceiver(t *testing.T) {
 			t.Errorf("sending took %s", took)
 		}
 		if got := len(quick.wait()); got != sent {
-			t.Errorf("the quick receiver got %d notices of %d", got, sent)
+			t.Errorf("the quick recipient got %d notices of %d", got, sent)
 		}
 		const missed = sent - queueLength - 1 // one is being sent
 		if got := strings.Count(log.String(), "it misses one"); got != missed {
@@ -193,12 +196,13 @@ func TestSlowReceiver(t *testing.T) {
 		close(hangs)
 		got := slow.wait()
 		if len(got) != queueLength+1 || got[queueLength].Text != fmt.Sprint(queueLength) {
-			t.Errorf("the slow receiver got %d notices, and should have the first %d", len(got), queueLength+1)
+			t.Errorf("the slow recipient got %d notices, and should have the first %d", len(got), queueLength+1)
 		}
 	})
 }
 
-// TestClose ends what is under way, also a long wait, and does nothing a second time. Nothing is sent afterwards.
+// TestClose ends what is under way, also a long wait, and does nothing a second time. Nothing is
+// sent afterwards.
 func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hangs := &people{takes: func(ctx context.Context, _ int) error { <-ctx.Done(); return ctx.Err() }}
@@ -213,20 +217,20 @@ func TestClose(t *testing.T) {
 		}
 		n.Close()
 		n.Send(about(2))
-		if err := n.Set([]Receiver{{URL: secret.New("https://late.example.com")}}); err != nil || len(n.outs) != 2 {
-			t.Errorf("a receiver was taken after the end: %v", err)
+		if err := n.Set([]Recipient{{URL: secret.New("https://late.example.com")}}); err != nil || len(n.outs) != 2 {
+			t.Errorf("a recipient was taken after the end: %v", err)
 		}
 		time.Sleep(time.Hour)
 		if got, also := len(hangs.wait()), len(fails.wait()); got != 1 || also != 3 {
 			t.Errorf("after the end there were %d and %d tries, and should be 1 and 3", got, also)
 		}
 		if strings.Contains(log.String(), "given up") || strings.Contains(log.String(), "try=1 error=\"context canceled\"") {
-			t.Errorf("the end is told as a trouble of the receiver:\n%s", log)
+			t.Errorf("the end is told as a trouble of the recipient:\n%s", log)
 		}
 	})
 }
 
-// TestToldOnce is what of a day's notices reaches a receiver that wants failed and recovered.
+// TestToldOnce is what of a day's notices reaches a recipient that wants failed and recovered.
 func TestToldOnce(t *testing.T) {
 	type row struct {
 		after               time.Duration
@@ -265,13 +269,14 @@ func TestToldOnce(t *testing.T) {
 		}
 		time.Sleep(quiet)
 		n.Send(about(1))
-		if len(n.said) != 1 {
-			t.Errorf("%d old notices are remembered", len(n.said)-1)
+		if len(n.sent) != 1 {
+			t.Errorf("%d old notices are remembered", len(n.sent)-1)
 		}
 	})
 }
 
-// TestSet: a reload takes nothing from those that stay, ends those that go, and a bad one changes nothing.
+// TestSet: a reload takes nothing from those that stay, ends those that go, and a bad one changes
+// nothing.
 func TestSet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		may := make(chan struct{})
@@ -279,35 +284,35 @@ func TestSet(t *testing.T) {
 		stays := &people{takes: func(context.Context, int) error { <-may; return nil }}
 		goes := &people{takes: func(ctx context.Context, _ int) error { <-ctx.Done(); cut = ctx.Err(); return cut }}
 		n, _ := notifierOf(t, stays, goes)
-		first, second := n.outs[0].Receiver, n.outs[1].Receiver
+		first, second := n.outs[0].Recipient, n.outs[1].Recipient
 		for i := range 3 {
 			n.Send(about(i))
 		}
 		synctest.Wait()
-		err := n.Set([]Receiver{{URL: secret.New("https://new.example.com/")}, {URL: secret.New("http://canary.example.com/")}})
-		if err == nil || err.Error() != "notify[1].url: plain http goes to this host only; write https" {
-			t.Errorf("a bad receiver: %v", err)
+		err := n.Set([]Recipient{{URL: secret.New("https://new.example.com/")}, {URL: secret.New("http://canary.example.com/")}})
+		if err == nil || err.Error() != "notify[1].url: plain http is allowed to this host only; write https" {
+			t.Errorf("a bad recipient: %v", err)
 		}
 		synctest.Wait()
 		if len(n.outs) != 2 || cut != nil {
-			t.Fatalf("a bad list changed something: %d receivers, %v", len(n.outs), cut)
+			t.Fatalf("a bad list changed something: %d recipients, %v", len(n.outs), cut)
 		}
-		if err := n.Set([]Receiver{{URL: secret.New("https://new.example.com/"), On: []string{"none"}}, first}); err != nil {
+		if err := n.Set([]Recipient{{URL: secret.New("https://new.example.com/"), On: []string{"none"}}, first}); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
 		if !errors.Is(cut, context.Canceled) {
-			t.Errorf("what is sent to a receiver that is gone: %v", cut)
+			t.Errorf("what is sent to a recipient that is gone: %v", cut)
 		}
 		close(may)
 		if got := stays.wait(); len(got) != 3 {
-			t.Errorf("the receiver that stays got %d notices of 3", len(got))
+			t.Errorf("the recipient that stays got %d notices of 3", len(got))
 		}
 		if got := goes.wait(); len(got) != 1 {
-			t.Errorf("the receiver that is gone got %d notices", len(got))
+			t.Errorf("the recipient that is gone got %d notices", len(got))
 		}
-		if err := n.Set([]Receiver{second, first, first}); err != nil || len(n.outs) != 3 || n.outs[1] == n.outs[2] {
-			t.Errorf("the same receiver twice: %d receivers, %v", len(n.outs), err)
+		if err := n.Set([]Recipient{second, first, first}); err != nil || len(n.outs) != 3 || n.outs[1] == n.outs[2] {
+			t.Errorf("the same recipient twice: %d recipients, %v", len(n.outs), err)
 		}
 	})
 }

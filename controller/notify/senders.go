@@ -27,13 +27,14 @@ import (
 	"github.com/oncue/oncue/controller"
 )
 
-// Check says why a receiver cannot be told, or nil. It connects to nothing. Its errors hold no part of the URL beyond its scheme.
-func Check(r Receiver) error {
+// Check says why no notice can be sent to a recipient, or returns nil. It connects to nothing. Its
+// errors contain no part of the URL but its scheme.
+func Check(r Recipient) error {
 	_, err := senderFor(r)
 	return err
 }
 
-func senderFor(r Receiver) (sender, error) {
+func senderFor(r Recipient) (sender, error) {
 	u, err := url.Parse(r.URL.Reveal())
 	if err != nil || u.Scheme == "" {
 		return nil, errors.New("is not a URL")
@@ -46,29 +47,31 @@ func senderFor(r Receiver) (sender, error) {
 		return newHook(r)
 	case "http":
 		if ip := net.ParseIP(u.Hostname()); u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback()) {
-			return nil, errors.New("plain http goes to this host only; write https")
+			return nil, errors.New("plain http is allowed to this host only; write https")
 		}
 		return newHook(r)
 	}
 	return newChat(u)
 }
 
-// newChat makes the sender for a service that shoutrrr knows.
+// newChat makes the sender for a service that shoutrrr supports.
 func newChat(u *url.URL) (chat, error) {
 	service, _, _ := strings.Cut(u.Scheme, "+")
 	if known := new(router.ServiceRouter).ListServices(); !slices.Contains(known, service) {
 		slices.Sort(known)
-		return chat{}, fmt.Errorf("unsupported service %s://; allowed: https, %s", u.Scheme, strings.Join(known, ", "))
+		return chat{}, fmt.Errorf("unsupported service %s://; allowed: https, %s",
+			u.Scheme, strings.Join(known, ", "))
 	}
-	c := chat{scheme: u.Scheme, spare: make(chan types.Service, 1), aside: make(chan struct{}, leftBehind)}
+	c := chat{scheme: u.Scheme, spare: make(chan types.Service, 1), running: make(chan struct{}, maxRunning)}
 	full, checked := u.String(), *u
 	c.open = func() (types.Service, error) { return new(router.ServiceRouter).Locate(full) }
-	if service == "matrix" { // which logs a user in as soon as its sender is made
+	if service == "matrix" { // making its sender would log a user in
 		checked.User = url.UserPassword("", "token")
 	}
 	s, err := new(router.ServiceRouter).Locate(checked.String())
 	if err != nil {
-		return chat{}, fmt.Errorf("the %s:// URL is incomplete or wrong; shoutrrr's documentation shows how it is written", u.Scheme)
+		return chat{}, fmt.Errorf("the %s:// URL is incomplete or wrong; "+
+			"shoutrrr's documentation shows how it is written", u.Scheme)
 	}
 	if service != "matrix" {
 		c.spare <- s
@@ -83,8 +86,11 @@ type hook struct {
 	client *http.Client
 }
 
-func newHook(r Receiver) (*hook, error) {
-	h := &hook{url: r.URL, client: &http.Client{Timeout: sendLimit, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+func newHook(r Recipient) (*hook, error) {
+	h := &hook{url: r.URL, client: &http.Client{
+		Timeout:       sendLimit,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
 	if r.Secret.Set() {
 		key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(r.Secret.Reveal(), "whsec_"))
 		if err != nil || len(key) == 0 {
@@ -97,7 +103,7 @@ func newHook(r Receiver) (*hook, error) {
 
 // payload is the body of a plain webhook.
 type payload struct {
-	Type      string          `json:"type"` // oncue. and the kind
+	Type      string          `json:"type"` // "oncue." and the notice's kind
 	Timestamp controller.Time `json:"timestamp"`
 	Data      struct {
 		Account string `json:"account,omitempty"`
@@ -128,29 +134,32 @@ func (h *hook) send(ctx context.Context, n controller.Notice, id string) error {
 	defer res.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 1<<16))
 	if res.StatusCode/100 != 2 {
-		return fmt.Errorf("the receiver answered %d %s", res.StatusCode, http.StatusText(res.StatusCode)) // not in its own words
+		// The status line's own text may contain anything.
+		return fmt.Errorf("the recipient answered %d %s", res.StatusCode, http.StatusText(res.StatusCode))
 	}
 	return nil
 }
 
-// cause says in words of ours why a request failed: those of the libraries hold the host, or what the receiver sent.
+// cause says why a request failed, without the text of the libraries' errors, which may contain the
+// host or what the recipient sent.
 func cause(err error) error {
 	if name, ok := errors.AsType[*net.DNSError](err); ok {
-		return fmt.Errorf("the receiver's name is not found: %s", name.Err)
+		return fmt.Errorf("the recipient's host name cannot be resolved: %s", name.Err)
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return errors.New("the receiver's certificate is of no use: expired, for another name, or of an unknown authority")
+		return errors.New("the recipient's certificate is not valid: " +
+			"expired, for another name, or of an unknown authority")
 	}
 	if slow, ok := errors.AsType[net.Error](err); ok && slow.Timeout() {
-		return errors.New("the receiver did not answer in time")
+		return errors.New("the recipient did not answer in time")
 	}
 	if number, ok := errors.AsType[syscall.Errno](err); ok {
-		return fmt.Errorf("the receiver cannot be reached: %w", number)
+		return fmt.Errorf("the recipient cannot be reached: %w", number)
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return errors.New("the receiver hung up")
+		return errors.New("the recipient closed the connection")
 	}
-	return errors.New("the receiver's answer cannot be read")
+	return errors.New("the recipient's answer cannot be read")
 }
 
 func (h *hook) sign(header http.Header, id string, body []byte, now time.Time) {
@@ -162,16 +171,19 @@ func (h *hook) sign(header http.Header, id string, body []byte, now time.Time) {
 	header.Set("webhook-signature", "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))
 }
 
-// chat is a service that shoutrrr knows. Its Send takes no context, and mail, among others, waits for ever; so it runs aside and is left behind when time is up.
+// chat is a service that shoutrrr supports. shoutrrr's Send takes no context, and mail, among
+// others, waits for ever: so each Send runs in a goroutine of its own, which is abandoned when its
+// time is up.
 type chat struct {
-	scheme string
-	open   func() (types.Service, error) // may connect
-	spare  chan types.Service            // the one that sent last; not every one can do two things at a time
-	aside  chan struct{}                 // holds one for each Send at work, also of those left behind
+	scheme  string
+	open    func() (types.Service, error) // may connect
+	spare   chan types.Service            // the last one used; some cannot send two notices at a time
+	running chan struct{}                 // has one element for each running Send, abandoned ones included
 }
 
-// leftBehind is how many Sends to one receiver may hang. Each costs a connection, of which encoders must not run short.
-const leftBehind = 4
+// maxRunning is how many Sends to one recipient may run or hang. Each has a connection, and
+// encoders must not run out of these.
+const maxRunning = 4
 
 func (c chat) send(ctx context.Context, n controller.Notice, _ string) error {
 	text := "oncue: " + n.Text
@@ -179,14 +191,14 @@ func (c chat) send(ctx context.Context, n controller.Notice, _ string) error {
 		text = "oncue: " + n.Stream + ": " + n.Text
 	}
 	select {
-	case c.aside <- struct{}{}:
+	case c.running <- struct{}{}:
 	default:
-		return fmt.Errorf("%s hangs: it still has to answer to %d notices", c.scheme, leftBehind)
+		return fmt.Errorf("%s hangs: it has not answered %d notices yet", c.scheme, maxRunning)
 	}
 	done := make(chan error, 1)
 	go func() {
-		err := c.tell(text)
-		<-c.aside
+		err := c.sendNow(text)
+		<-c.running
 		done <- err
 	}()
 	select {
@@ -197,10 +209,11 @@ func (c chat) send(ctx context.Context, n controller.Notice, _ string) error {
 	}
 }
 
-// tell does the sending. Its errors have none of the service's words, which may hold the URL.
-func (c chat) tell(text string) (err error) {
+// sendNow sends and waits for the answer. Its errors leave out the service's text, which may
+// contain the URL.
+func (c chat) sendNow(text string) (err error) {
 	defer func() {
-		if recover() != nil { // no notice is worth the encoders
+		if recover() != nil { // a panic of shoutrrr must not end the daemon
 			err = fmt.Errorf("the sender for %s failed", c.scheme)
 		}
 	}()
@@ -213,7 +226,7 @@ func (c chat) tell(text string) (err error) {
 		}
 	}
 	if s.Send(text, &types.Params{}) != nil {
-		return fmt.Errorf("%s did not take it", c.scheme)
+		return fmt.Errorf("%s did not accept the notice", c.scheme)
 	}
 	select {
 	case c.spare <- s:

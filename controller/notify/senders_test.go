@@ -29,14 +29,15 @@ import (
 // limit is generous: the machine may be busy.
 const limit = time.Minute
 
-// letter is one request as a receiver got it.
+// letter is one request as a recipient got it.
 type letter struct {
 	method, path string
 	header       http.Header
 	body         string
 }
 
-// mailbox is a receiver on this host that answers its first requests with these statuses, and 204 after them.
+// mailbox is a recipient on this host that answers its first requests with these statuses, and 204
+// after them.
 type mailbox struct {
 	*httptest.Server
 	got chan letter
@@ -75,12 +76,13 @@ func (m *mailbox) next(t *testing.T) letter {
 	}
 }
 
-// notifierTo makes one that tells these receivers. It waits between tries only until it has noted the wait.
-func notifierTo(t *testing.T, list ...Receiver) (*Notifier, *logText) {
+// notifierTo makes one that tells these recipients. It waits between tries only until it has noted
+// the wait.
+func notifierTo(t *testing.T, list ...Recipient) (*Notifier, *logText) {
 	t.Helper()
 	log := &logText{}
 	n := New(slog.New(slog.NewTextHandler(log, nil)))
-	n.retry = func(int) time.Duration { return 0 }
+	n.pause = func(int) time.Duration { return 0 }
 	if err := n.Set(list); err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +95,7 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 123e6, time.UTC)
 // TestHook: what a plain webhook gets.
 func TestHook(t *testing.T) {
 	m := newMailbox(t)
-	n, _ := notifierTo(t, Receiver{URL: secret.New(m.URL + "/in?a=b")})
+	n, _ := notifierTo(t, Recipient{URL: secret.New(m.URL + "/in?a=b")})
 	n.Send(controller.Notice{Kind: "failed", Account: "ACC", Stream: "ACC/lobby", At: noon, Text: `it says "no" & <ends>`})
 	n.Send(controller.Notice{Kind: "disk_full", At: noon, Text: "The disk is full."})
 	got := []letter{m.next(t), m.next(t)}
@@ -114,7 +116,8 @@ func TestHook(t *testing.T) {
 	}
 }
 
-// TestSignature: each try verifies by the library of those who wrote the scheme, and as the same message.
+// TestSignature: each try verifies by the library of those who wrote the scheme, and as the same
+// message.
 func TestSignature(t *testing.T) {
 	key := base64.StdEncoding.EncodeToString([]byte("24 bytes are the least\x00\xff"))
 	other, err := standardwebhooks.NewWebhook(base64.StdEncoding.EncodeToString([]byte("24 bytes of another one")))
@@ -123,7 +126,7 @@ func TestSignature(t *testing.T) {
 	}
 	for _, written := range []string{key, "whsec_" + key} {
 		m := newMailbox(t, 500, 429, 302)
-		n, log := notifierTo(t, Receiver{URL: secret.New(m.URL), Secret: secret.New(written)})
+		n, log := notifierTo(t, Recipient{URL: secret.New(m.URL), Secret: secret.New(written)})
 		verifier, err := standardwebhooks.NewWebhook(written)
 		if err != nil {
 			t.Fatal(err)
@@ -153,13 +156,13 @@ func TestSignature(t *testing.T) {
 	}
 }
 
-// TestRedirect: a signed notice goes nowhere but to the receiver of the configuration.
+// TestRedirect: a signed notice goes nowhere but to the recipient of the configuration.
 func TestRedirect(t *testing.T) {
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		elsewhere := newMailbox(t)
 		first := httptest.NewServer(http.RedirectHandler(elsewhere.URL, status))
 		t.Cleanup(first.Close)
-		h, err := senderFor(Receiver{URL: secret.New(first.URL)})
+		h, err := senderFor(Recipient{URL: secret.New(first.URL)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -172,8 +175,8 @@ func TestRedirect(t *testing.T) {
 	}
 }
 
-// TestDeadReceivers: a receiver that hangs and one that is not there keep nothing from a third.
-func TestDeadReceivers(t *testing.T) {
+// TestDeadRecipients: a recipient that hangs and one that is not there keep nothing from a third.
+func TestDeadRecipients(t *testing.T) {
 	asked, done := make(chan struct{}, 1), make(chan struct{})
 	hangs := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		asked <- struct{}{}
@@ -185,7 +188,7 @@ func TestDeadReceivers(t *testing.T) {
 	t.Cleanup(hangs.Close)
 	defer close(done)
 	m := newMailbox(t)
-	n, log := notifierTo(t, Receiver{URL: secret.New(hangs.URL)}, Receiver{URL: secret.New("http://" + deadAddr(t))}, Receiver{URL: secret.New(m.URL)})
+	n, log := notifierTo(t, Recipient{URL: secret.New(hangs.URL)}, Recipient{URL: secret.New("http://" + deadAddr(t))}, Recipient{URL: secret.New(m.URL)})
 	for i := range 10 {
 		n.Send(about(i))
 		if got := m.next(t); !strings.Contains(got.body, fmt.Sprintf(`"text":"%d"`, i)) {
@@ -227,7 +230,8 @@ func wait(is func() bool) error {
 	return nil
 }
 
-// TestNothingOfTheURL: errors and the log hold nothing of a receiver's URL but its scheme, whatever the receiver answers.
+// TestNothingOfTheURL: errors and the log hold nothing of a recipient's URL but its scheme,
+// whatever the recipient answers.
 func TestNothingOfTheURL(t *testing.T) {
 	const canary = "canary-7d31"
 	answer := func(raw string) string {
@@ -259,16 +263,16 @@ func TestNothingOfTheURL(t *testing.T) {
 	path := "/" + canary + "?key=" + canary
 	for what, at := range map[string]struct{ url, want string }{
 		"nobody":         {"http://" + deadAddr(t), "connection refused"},
-		"hangs up":       {"http://" + answer(""), "the receiver hung up"},
-		"echo":           {"http://" + answer("HTTP/1.1 400 no "+canary+" here\r\nContent-Length: 0\r\n\r\n"), "the receiver answered 400 Bad Request"},
-		"not HTTP":       {"http://" + answer(canary+"\r\n\r\n"), "the receiver's answer cannot be read"},
-		"bad redirect":   {"http://" + answer("HTTP/1.1 302 Found\r\nLocation: http://h/"+canary+"%zz\r\nContent-Length: 0\r\n\r\n"), "the receiver's answer cannot be read"},
-		"other protocol": {"https://" + answer("HTTP/1.1 200 OK\r\n\r\n"), "the receiver's answer cannot be read"},
-		"unknown issuer": {secure.URL, "the receiver's certificate is of no use"},
+		"hangs up":       {"http://" + answer(""), "the recipient closed the connection"},
+		"echo":           {"http://" + answer("HTTP/1.1 400 no "+canary+" here\r\nContent-Length: 0\r\n\r\n"), "the recipient answered 400 Bad Request"},
+		"not HTTP":       {"http://" + answer(canary+"\r\n\r\n"), "the recipient's answer cannot be read"},
+		"bad redirect":   {"http://" + answer("HTTP/1.1 302 Found\r\nLocation: http://h/"+canary+"%zz\r\nContent-Length: 0\r\n\r\n"), "the recipient's answer cannot be read"},
+		"other protocol": {"https://" + answer("HTTP/1.1 200 OK\r\n\r\n"), "the recipient's answer cannot be read"},
+		"unknown issuer": {secure.URL, "the recipient's certificate is not valid"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			whole := strings.Replace(at.url, "://", "://user:"+canary+"@", 1) + path
-			n, log := notifierTo(t, Receiver{URL: secret.New(whole), Secret: secret.New(base64.StdEncoding.EncodeToString([]byte(canary)))})
+			n, log := notifierTo(t, Recipient{URL: secret.New(whole), Secret: secret.New(base64.StdEncoding.EncodeToString([]byte(canary)))})
 			n.Send(about(1))
 			if err := wait(func() bool { return strings.Contains(log.String(), "given up") }); err != nil {
 				t.Error(err)
@@ -282,13 +286,13 @@ func TestNothingOfTheURL(t *testing.T) {
 	}
 }
 
-// TestCause covers what no receiver on this host can bring about.
+// TestCause covers what no recipient on this host can bring about.
 func TestCause(t *testing.T) {
 	lookup := &net.DNSError{Err: "no such host", Name: "canary.example.com", Server: "192.0.2.1:53", IsNotFound: true}
 	for want, err := range map[string]error{
-		"the receiver's name is not found: no such host": &net.OpError{Op: "dial", Net: "tcp", Err: lookup},
-		"the receiver did not answer in time":            context.DeadlineExceeded,
-		"the receiver cannot be reached: no route to host": &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)},
+		"the recipient's host name cannot be resolved: no such host": &net.OpError{Op: "dial", Net: "tcp", Err: lookup},
+		"the recipient did not answer in time":                       context.DeadlineExceeded,
+		"the recipient cannot be reached: no route to host": &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)},
 			Err: os.NewSyscallError("connect", syscall.EHOSTUNREACH)},
 	} {
 		if got := cause(&url.Error{Op: "Post", URL: "https://canary.example.com", Err: err}); got.Error() != want {
@@ -297,9 +301,9 @@ func TestCause(t *testing.T) {
 	}
 }
 
-// TestCheck: which receivers can be told, and what is said of the others, without their secrets.
+// TestCheck: which recipients can be told, and what is said of the others, without their secrets.
 func TestCheck(t *testing.T) {
-	good := []Receiver{
+	good := []Recipient{
 		{URL: secret.New("https://example.com/hook?x=y"), Secret: secret.New("whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3")},
 		{URL: secret.New("http://localhost:1234")},
 		{URL: secret.New("http://127.0.0.7")},
@@ -317,9 +321,9 @@ func TestCheck(t *testing.T) {
 	for raw, want := range map[string]string{
 		canary:                               "is not a URL",
 		"https://a b/" + canary:              "is not a URL",
-		"http://" + canary + ".example.com/": "plain http goes to this host only; write https",
-		"http://10.0.0.1/" + canary:          "plain http goes to this host only; write https",
-		"http:///" + canary:                  "plain http goes to this host only; write https",
+		"http://" + canary + ".example.com/": "plain http is allowed to this host only; write https",
+		"http://10.0.0.1/" + canary:          "plain http is allowed to this host only; write https",
+		"http:///" + canary:                  "plain http is allowed to this host only; write https",
 		"https:///" + canary:                 "names no host",
 		"https:" + canary:                    "names no host",
 		"zzz://" + canary:                    "unsupported service zzz://; allowed: https, ",
@@ -328,13 +332,13 @@ func TestCheck(t *testing.T) {
 		"smtp://user:" + canary + "@host":    "the smtp:// URL is incomplete or wrong",
 		"generic+zzz://" + canary + "/%zz":   "",
 	} {
-		err := Check(Receiver{URL: secret.New(raw)})
+		err := Check(Recipient{URL: secret.New(raw)})
 		if err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), canary) {
 			t.Errorf("%s: %v", raw, err)
 		}
 	}
 	for _, key := range []string{canary + "!", "whsec_", "whsec_" + canary + "!"} {
-		err := Check(Receiver{URL: secret.New("https://example.com"), Secret: secret.New(key)})
+		err := Check(Recipient{URL: secret.New("https://example.com"), Secret: secret.New(key)})
 		if err == nil || err.Error() != "its secret is not base64" {
 			t.Errorf("secret %q: %v", key, err)
 		}
@@ -345,7 +349,7 @@ func TestCheck(t *testing.T) {
 func TestChat(t *testing.T) {
 	m := newMailbox(t, 500)
 	addr := strings.TrimPrefix(m.URL, "http://")
-	n, log := notifierTo(t, Receiver{URL: secret.New("generic://" + addr + "/canary?disabletls=yes")})
+	n, log := notifierTo(t, Recipient{URL: secret.New("generic://" + addr + "/canary?disabletls=yes")})
 	n.Send(controller.Notice{Kind: "failed", Account: "ACC", Stream: "ACC/lobby", Text: "lobby-cam: exit status 1"})
 	for range 2 {
 		if got := m.next(t); got.path != "/canary" || got.body != "oncue: ACC/lobby: lobby-cam: exit status 1" {
@@ -357,12 +361,13 @@ func TestChat(t *testing.T) {
 		t.Errorf("%q", got.body)
 	}
 	n.Close()
-	if text := log.String(); !strings.Contains(text, "generic did not take it") || strings.Contains(text, "canary") || strings.Contains(text, addr) {
+	if text := log.String(); !strings.Contains(text, "generic did not accept the notice") || strings.Contains(text, "canary") || strings.Contains(text, addr) {
 		t.Errorf("the log:\n%s", text)
 	}
 }
 
-// TestChatHangs: a service that never answers costs a few connections, however often it is tried, and is told again once it answers.
+// TestChatHangs: a service that never answers costs a few connections, however often it is tried,
+// and is told again once it answers.
 func TestChatHangs(t *testing.T) {
 	mail, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and never greets
 	if err != nil {
@@ -379,12 +384,12 @@ func TestChatHangs(t *testing.T) {
 			came <- c
 		}
 	}()
-	s, err := senderFor(Receiver{URL: secret.New("smtp://" + mail.Addr().String() + "/?from=a@b.invalid&to=c@d.invalid&auth=none&starttls=no")})
+	s, err := senderFor(Recipient{URL: secret.New("smtp://" + mail.Addr().String() + "/?from=a@b.invalid&to=c@d.invalid&auth=none&starttls=no")})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var open []net.Conn
-	for range leftBehind {
+	for range maxRunning {
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() {
 			open = append(open, <-came)
@@ -395,22 +400,25 @@ func TestChatHangs(t *testing.T) {
 		}
 	}
 	for range 20 {
-		if err := s.send(t.Context(), about(1), ""); err == nil || err.Error() != "smtp hangs: it still has to answer to 4 notices" {
+		if err := s.send(t.Context(), about(1), ""); err == nil || err.Error() != "smtp hangs: it has not answered 4 notices yet" {
 			t.Fatal(err)
 		}
 	}
 	if len(came) > 0 {
-		t.Errorf("%d connections more than %d", len(came), leftBehind)
+		t.Errorf("%d connections more than %d", len(came), maxRunning)
 	}
 	for _, c := range open {
 		c.Close()
 	}
 	mail.Close() // from now on it is refused at once
 	var last error
-	if err := wait(func() bool { last = s.send(t.Context(), about(1), ""); return last.Error() == "smtp did not take it" }); err != nil {
+	if err := wait(func() bool {
+		last = s.send(t.Context(), about(1), "")
+		return last.Error() == "smtp did not accept the notice"
+	}); err != nil {
 		t.Error(last)
 	}
-	if err := wait(func() bool { return len(s.(chat).aside) == 0 }); err != nil {
+	if err := wait(func() bool { return len(s.(chat).running) == 0 }); err != nil {
 		t.Error("some still hang")
 	}
 }
@@ -422,7 +430,7 @@ func (broken) Send(string, *types.Params) error { panic("canary") }
 
 // TestChatBreaks: a defect of a service ends a try, and not the process.
 func TestChatBreaks(t *testing.T) {
-	c := chat{scheme: "slack", open: func() (types.Service, error) { return broken{}, nil }, spare: make(chan types.Service, 1), aside: make(chan struct{}, 1)}
+	c := chat{scheme: "slack", open: func() (types.Service, error) { return broken{}, nil }, spare: make(chan types.Service, 1), running: make(chan struct{}, 1)}
 	for range 3 {
 		if err := c.send(t.Context(), about(1), ""); err == nil || err.Error() != "the sender for slack failed" {
 			t.Error(err)

@@ -115,7 +115,7 @@ func Start(ctx context.Context, cfg *configs.Config, o Options) (_ *Daemon, err 
 	}
 	// Before the store opens, which may have something to report.
 	d.notifier = notify.New(d.log)
-	if err := d.notifier.Set(receivers(cfg.Notify)); err != nil {
+	if err := d.notifier.Set(recipients(cfg.Notify)); err != nil {
 		return nil, err
 	}
 	d.store, err = store.Open(ctx, store.Options{
@@ -189,7 +189,7 @@ func (d *Daemon) makeController(p *plan) error {
 
 // apply brings a configuration into force, at the start and at each reload.
 func (d *Daemon) apply(p *plan) error {
-	if err := d.notifier.Set(receivers(p.Notify)); err != nil {
+	if err := d.notifier.Set(recipients(p.Notify)); err != nil {
 		return err
 	}
 	accounts, err := d.openAccounts(p)
@@ -220,10 +220,10 @@ func (d *Daemon) apply(p *plan) error {
 	})
 }
 
-func receivers(list []configs.Notify) []notify.Receiver {
-	out := make([]notify.Receiver, 0, len(list))
+func recipients(list []configs.Notify) []notify.Recipient {
+	out := make([]notify.Recipient, 0, len(list))
 	for _, n := range list {
-		out = append(out, notify.Receiver(n))
+		out = append(out, notify.Recipient(n))
 	}
 	return out
 }

@@ -41,7 +41,7 @@ func unusable(cfg *configs.Config) []error {
 		found = append(found, fmt.Errorf("data_dir: %w; allowed: a folder of its own, such as %s",
 			foreign, filepath.Join(cfg.DataDir, "oncue")))
 	}
-	for i, r := range receivers(cfg.Notify) {
+	for i, r := range recipients(cfg.Notify) {
 		if !r.URL.Set() {
 			continue
 		}
