@@ -10,17 +10,19 @@ import (
 	"github.com/oncue/oncue/controller"
 )
 
-// Rotation is a webhook's new secret, and the webhook as it is now.
+// Rotation is a webhook's new secret, and the webhook afterwards.
 type Rotation struct {
 	Webhook controller.WebhookView
 	Secret  secret.Value
 }
 
-// Rotate gives the account's webhook a new secret and accepts both from then on. ErrInvalid is in the chain of a person's mistakes.
+// Rotate gives the account's webhook a new secret; from then on both secrets verify hooks.
+// ErrInvalid is in the chain of a person's mistakes.
 type Rotate func(ctx context.Context, account string) (Rotation, error)
 
-// rotateWebhook answers with the secret itself only when it is asked for. On loopback without a token everybody on this
-// machine may ask, and who had the secret could forge hooks: so it is for those who are known.
+// rotateWebhook answers with the secret itself only when the request says so. Whoever has the
+// secret can forge hooks, and on loopback without a token everybody on this host can make requests:
+// so only proven clients may rotate it.
 func (a *Admin) rotateWebhook(c echo.Context) error {
 	if !a.proven(c.Request()) {
 		return notProven("give the webhook a new secret")

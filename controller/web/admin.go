@@ -15,30 +15,35 @@ import (
 	"github.com/oncue/oncue/controller"
 )
 
-// Controller is what the admin side shows and moves. All methods may be called at once from many goroutines; what they return belongs to the caller.
+// Controller is what the admin side shows and changes. Its methods may be called concurrently; the
+// caller owns what they return.
 type Controller interface {
 	// Streams returns all streams, sorted by id.
 	Streams() []controller.StreamView
 	Stream(id string) (controller.StreamView, bool)
 	// Accounts returns the platform's side, sorted by account.
 	Accounts() []controller.AccountView
-	// SetMode holds a stream, or hands it back. ErrUnknownStream and ErrInvalid are in the chain of a person's mistakes.
+	// SetMode holds a stream on or off, or returns it to automatic. ErrUnknownStream and ErrInvalid
+	// are in the chain of a person's mistakes.
 	SetMode(ctx context.Context, id string, r controller.ModeRequest) (controller.StreamView, error)
-	// History returns at most limit transitions with a Seq below before (0: no bound), newest first.
+	// History returns at most limit transitions with a Seq below before (0: no bound), newest
+	// first.
 	History(ctx context.Context, id string, limit int, before int64) ([]controller.Transition, error)
 	Records(ctx context.Context, f controller.RecordFilter) ([]controller.Record, error)
-	// Log returns the last lines of one encoder, oldest first, secrets redacted; an empty name is the stream's first one.
+	// Log returns the last lines of one encoder, oldest first, secrets redacted; an empty name
+	// means the stream's first encoder.
 	Log(ctx context.Context, id, encoder string, lines int) ([]string, error)
 	// Thumbnail returns the stream's last picture (JPEG) and when it came.
 	Thumbnail(id string) (jpeg []byte, at time.Time, ok bool)
-	// Watch sends every change after the given id (0: from now on). The channel closes when ctx ends, or when the reader is too slow: then
-	// the reader resumes after the last id it saw.
+	// Watch sends every change after the given id (0: from now on). The channel closes when ctx
+	// ends, or when the reader is too slow: then the reader calls Watch again with the last id that
+	// it got.
 	Watch(ctx context.Context, after uint64) <-chan controller.Change
-	// Ready says why hooks cannot be taken and stored now; nothing means ready.
+	// Ready says why hooks cannot be received and stored now; nothing means ready.
 	Ready(ctx context.Context) []string
 }
 
-// AdminOptions make the admin side. Controller and Log are required.
+// AdminOptions configure the admin side. Controller and Log are required.
 type AdminOptions struct {
 	Controller Controller
 	Log        *slog.Logger
@@ -47,19 +52,19 @@ type AdminOptions struct {
 	Started time.Time
 
 	Token          secret.Value   // empty: none needed, and only loopback and unix sockets are served
-	AllowedHosts   []string       // further Host names (without port) that are right on a loopback listener, for a proxy in front
-	TrustedProxies []netip.Prefix // proxies that are believed when they say for whom they ask, and whether by HTTPS
-	Settings       Settings       // remembers which sessions were ended; nil: until the end of the process only
+	AllowedHosts   []string       // more Host names (without port) for a loopback listener behind a proxy
+	TrustedProxies []netip.Prefix // proxies whose X-Forwarded-For and X-Forwarded-Proto are believed
+	Settings       Settings       // keeps which sessions were ended; nil: forgotten at the end of the process
 
 	Metrics http.Handler // GET /metrics; nil: none
 	Demo    http.Handler // everything under /demo/; nil: none
 	Rotate  Rotate       // POST /api/v1/accounts/{id}/webhook/rotate; nil: none
 
-	// Config, when not nil, tells which configuration is in force, and the problems that people
-	// must know of: one sentence each.
+	// Config, when not nil, returns the configuration in force, and the problems that people must
+	// know of: one sentence each.
 	Config func() (ConfigState, []string)
-	// Reload reads the configuration again and returns the problems for which it was refused. POST
-	// /api/v1/reload; nil: none.
+	// Reload reads the configuration again and returns the problems because of which it was
+	// refused. POST /api/v1/reload; nil: none.
 	Reload func(context.Context) (refused []string, err error)
 }
 
@@ -70,11 +75,11 @@ type Admin struct {
 	sessions *sessions
 	guesses  *guesses
 	assets   *assets
-	client   echo.IPExtractor // who asks, for the log
-	user     int              // the daemon's
-	service  bool             // that is a user for the daemon and its encoders alone
-	watchers chan struct{}    // one place for each open feed
-	ending   context.Context  // ends the feeds when the server drains
+	client   echo.IPExtractor // names the client, for the log
+	user     int              // the daemon's uid
+	service  bool             // only the daemon and its encoders run as that user
+	watchers chan struct{}    // has one element for each open watch
+	ending   context.Context  // ends the watches when the server drains
 }
 
 const (
@@ -95,12 +100,13 @@ func NewAdmin(o AdminOptions) (*Admin, error) {
 	}
 	ending, end := context.WithCancel(context.Background())
 	a := &Admin{
-		opts: o, sessions: sessions, guesses: newGuesses(), assets: files, client: TrustProxies(o.TrustedProxies),
-		user: os.Geteuid(), service: isService(),
+		opts: o, sessions: sessions, guesses: newGuesses(), assets: files,
+		client: TrustProxies(o.TrustedProxies), user: os.Geteuid(), service: isService(),
 		watchers: make(chan struct{}, maxWatchers), ending: ending,
 	}
 	a.Server = newServer(a.guard(a.router()), serverOptions{
-		log: o.Log, keepAlive: true, writeTimeout: adminWriteTimeout, check: a.mayServe, end: end, refusal: unreadable,
+		log: o.Log, keepAlive: true, writeTimeout: adminWriteTimeout,
+		check: a.mayServe, end: end, refusal: unreadable,
 	})
 	return a, nil
 }
@@ -140,7 +146,6 @@ func (a *Admin) routes(e *echo.Echo) {
 	if a.opts.Rotate != nil {
 		e.POST(api+"/accounts/:id/webhook/rotate", a.rotateWebhook)
 	}
-
 	if a.opts.Reload != nil {
 		e.POST(api+"/reload", a.reload)
 	}
@@ -153,7 +158,8 @@ func (a *Admin) routes(e *echo.Echo) {
 	}
 }
 
-// encodedPaths makes Echo route on the path as it was sent, so that an encoded slash stays inside its segment.
+// encodedPaths makes Echo route by the path as it was sent, so that an encoded slash stays inside
+// its segment.
 func encodedPaths(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.URL.RawPath = r.URL.EscapedPath()
@@ -161,7 +167,7 @@ func encodedPaths(next http.Handler) http.Handler {
 	})
 }
 
-// clientAddr names who sent r.
+// clientAddr names the client that sent r.
 func (a *Admin) clientAddr(r *http.Request) string {
 	if ip := a.client(r); ip != "" {
 		return ip
@@ -193,11 +199,11 @@ func (a *Admin) recoverPanic(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// whole asks for a whole number in the query, or gives the default.
-func whole(c echo.Context, name string, least, most, otherwise int64) (int64, error) {
+// whole returns a whole number of the query, or byDefault when the query has none.
+func whole(c echo.Context, name string, least, most, byDefault int64) (int64, error) {
 	text := c.QueryParam(name)
 	if text == "" {
-		return otherwise, nil
+		return byDefault, nil
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < least || n > most {

@@ -275,7 +275,7 @@ func TestMistakesAreNamed(t *testing.T) {
 	f := newFake("ABC123/lobby", "ABC123/lobbz", "ABC123/stage")
 	_, base := startAdmin(t, f, nil)
 	stream := base + "/api/v1/streams/ABC123%2Flobby"
-	const sample = `send {"mode":"on","for":"2h","by":"…","why":"…"}; all but mode may be left out`
+	const sample = `send {"mode":"on","for":"2h","by":"…","why":"…"}; only mode is required`
 	for _, tt := range []struct {
 		method, address, body string
 		status                int
@@ -302,13 +302,13 @@ func TestMistakesAreNamed(t *testing.T) {
 		{"GET", stream + "/history?before=x", "", 400, `before: "x" is not a whole number from 0 to 9223372036854775807`, ""},
 		{"GET", stream + "/log?lines=1e3", "", 400, `lines: "1e3" is not a whole number from 1 to 10000`, ""},
 		{"GET", stream + "/log?encoder=other", "", 404, `stream "ABC123/lobby" has no encoder "other"`, ""},
-		{"GET", stream + "/thumbnail", "", 404, `stream "ABC123/lobby" has no thumbnail yet`, "thumbnail hooks bring it, when the webhook asks for them"},
+		{"GET", stream + "/thumbnail", "", 404, `stream "ABC123/lobby" has no thumbnail yet`, "thumbnail hooks bring it, when the webhook includes them"},
 		{"GET", base + "/api/v1/events?limit=1001", "", 400, `limit: "1001" is not a whole number from 1 to 1000`, ""},
 		{"GET", base + "/api/v1/events?stream=loby", "", 404, `no stream "loby"`, `did you mean "ABC123/lobby"?`},
 		{"GET", base + "/api/v1/events?stream=ABC123/other", "", 404, `no stream "ABC123/other"`, "oncue status lists the streams"},
-		{"GET", base + "/nowhere", "", 404, "there is nothing at this address", "GET /api/v1/openapi.yaml lists what there is"},
-		{"POST", base + "/status", "", 405, "this address does not take that method", "GET /api/v1/openapi.yaml lists what it takes"},
-		{"GET", stream + "/mode", "", 405, "this address does not take that method", "GET /api/v1/openapi.yaml lists what it takes"},
+		{"GET", base + "/nowhere", "", 404, "there is nothing at this address", "GET /api/v1/openapi.yaml lists the addresses"},
+		{"POST", base + "/status", "", 405, "this address does not support that method", "GET /api/v1/openapi.yaml lists the methods of each address"},
+		{"GET", stream + "/mode", "", 405, "this address does not support that method", "GET /api/v1/openapi.yaml lists the methods of each address"},
 	} {
 		mustProblem(t, tt.method+" "+strings.TrimPrefix(tt.address, base)+" "+tt.body, call(t, tt.method, tt.address, tt.body), tt.status, tt.detail, tt.hint)
 	}
@@ -326,7 +326,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		{fmt.Errorf("mode on: %w: the schedule forbids it", controller.ErrInvalid), 422, "mode on: invalid request: the schedule forbids it", ""},
 		{fmt.Errorf("save: %w: disk full", controller.ErrStore), 503, "save: the store cannot take it: disk full", ""},
 		{context.DeadlineExceeded, 504, "no answer in time", ""},
-		{errors.New("secret internals"), 500, "something went wrong inside the controller", "see its log"},
+		{errors.New("secret internals"), 500, "something went wrong inside oncue", "see its log"},
 	} {
 		f.failWith = tt.err
 		mustProblem(t, "failing with "+tt.err.Error(), call(t, "PUT", stream+"/mode", `{"mode":"on"}`), tt.status, tt.detail, tt.hint)
@@ -459,7 +459,7 @@ func TestWatch(t *testing.T) {
 		t.Errorf("and then:\n%s", got)
 	}
 	defer done()
-	mustProblem(t, "a bad id", call(t, "GET", base+"/api/v1/watch", "", "Last-Event-ID: x"), 400, `Last-Event-ID: "x" is not an id of this feed`, "")
+	mustProblem(t, "a bad id", call(t, "GET", base+"/api/v1/watch", "", "Last-Event-ID: x"), 400, `Last-Event-ID: "x" is not an id of an event`, "")
 	// A feed must not hold a drain up.
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -479,7 +479,7 @@ func TestWatchersAreBounded(t *testing.T) {
 	for range maxWatchers {
 		a.watchers <- struct{}{}
 	}
-	mustProblem(t, "one more", call(t, "GET", base+"/api/v1/watch", ""), 503, "too many open feeds", "close some pages or command lines that watch")
+	mustProblem(t, "one more", call(t, "GET", base+"/api/v1/watch", ""), 503, "too many clients are watching", "close some dashboards, or commands that watch")
 	<-a.watchers
 	_, done := openFeed(t, base, "")
 	done()
@@ -505,7 +505,7 @@ func TestPanicIsAnswered(t *testing.T) {
 	_, base := startAdmin(t, newFake(), func(o *AdminOptions) {
 		o.Metrics = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("internals") })
 	})
-	mustProblem(t, "panic", call(t, "GET", base+"/metrics", ""), 500, "something went wrong inside the controller", "see its log")
+	mustProblem(t, "panic", call(t, "GET", base+"/metrics", ""), 500, "something went wrong inside oncue", "see its log")
 }
 
 func TestDemoIsMounted(t *testing.T) {

@@ -22,8 +22,8 @@ const (
 	lingerAsked = 200 * time.Millisecond // lingerTime for a sender that asked before it sends
 )
 
-// contentOf returns the content type of a delivery and the size that it may have. No content encoding
-// is accepted, and so no compressed bomb either.
+// contentOf returns the content type of a delivery and the size that it may have. No content
+// encoding is accepted, and so no compressed bomb either.
 func contentOf(h http.Header) (kind string, limit int64, ok bool) {
 	if len(h["Content-Type"]) > 1 || len(h["Content-Encoding"]) > 0 {
 		return "", 0, false
@@ -51,9 +51,9 @@ func newBodies() *bodies {
 	return b
 }
 
-// read returns the whole body, of at most limit bytes. Memory grows as bytes arrive, never by what the
-// sender announces. Call done when the body is no longer needed or has another owner, also after an
-// error.
+// read returns the whole body, of at most limit bytes. Memory grows as bytes arrive, never by what
+// the sender announces. Call done when the body is no longer needed or has another owner, also
+// after an error.
 func (b *bodies) read(r *http.Request, limit int64, doubtful bool) (body []byte, done func(), err error) {
 	done = func() {}
 	if r.ContentLength > limit {
@@ -97,8 +97,8 @@ func (b *bodies) read(r *http.Request, limit int64, doubtful bool) (body []byte,
 	}
 }
 
-// firstSize is the size of the first buffer. For a body of known size it is one byte larger, so that
-// the end is found without growing it.
+// firstSize is the size of the first buffer. For a body of known size it is one byte larger, so
+// that the end is found without growing it.
 func firstSize(length int64) int64 {
 	if length >= 0 && length < firstChunk {
 		return length + 1
@@ -106,8 +106,8 @@ func firstSize(length int64) int64 {
 	return firstChunk
 }
 
-// nextSize is how large a full buffer becomes. Once the first chunk has come, the announced length is
-// believed for JPEGs, whose number is bounded; other buffers double.
+// nextSize is how large a full buffer becomes. Once the first chunk has come, the announced length
+// is believed for JPEGs, whose number is bounded; other buffers double.
 func nextSize(size, announced, limit int64) int64 {
 	if limit == millicast.MaxJPEG && announced >= size {
 		return announced + 1
@@ -115,9 +115,9 @@ func nextSize(size, announced, limit int64) int64 {
 	return min(2*size, limit+1)
 }
 
-// turn waits a moment for one of the few turns of JPEGs, which done gives back. Thumbnails never delay
-// hooks. Reading and verifying an unsigned one takes time and 8 MiB, so all doubtful peers together
-// have one turn only.
+// turn waits a moment for one of the few turns of JPEGs, which done gives back. Thumbnails never
+// delay hooks. Reading and verifying an unsigned one takes time and 8 MiB, so all doubtful peers
+// together have one turn only.
 func (b *bodies) turn(r *http.Request, doubtful bool) (done func(), err error) {
 	ctx, cancel := context.WithTimeoutCause(r.Context(), jpegPatience, errBusy)
 	defer cancel()

@@ -10,19 +10,20 @@ import (
 	"github.com/oncue/oncue/controller"
 )
 
-// viewCollector turns the controller's views into metrics at each scrape. A stream has one series for the phase that it
-// is in, with value 1: the number of series grows with the streams, not with streams times phases. Anybody can ask for
-// the names of a pattern, so all of them share the series of the pattern, which count them.
+// viewCollector turns the controller's views into metrics at each scrape. A stream has one series
+// for its current phase, with value 1: so the number of series grows with the streams, not with
+// streams times phases. Anybody can ask for any name that a pattern matches, so all streams of a
+// pattern share its series, which count them.
 type viewCollector struct {
 	controller Controller
 	now        func() time.Time
 
 	mu       sync.Mutex
-	patterns map[string]*patternSums // by id, since the first scrape
+	patterns map[string]*patternSums // by the pattern's id, since the first scrape
 	scraped  bool
 }
 
-// sums are the figures of a stream that only grow.
+// sums are the counters of a stream.
 type sums struct{ run, watched, avoided, wasted, starts float64 }
 
 func sumsOf(s *controller.StreamView) sums {
@@ -37,7 +38,7 @@ func (s *sums) add(now, before sums) {
 	s.starts += max(now.starts-before.starts, 0)
 }
 
-// patternSums adds up the streams of a pattern, those that are forgotten included.
+// patternSums adds up the streams of a pattern, including those that no longer exist.
 type patternSums struct {
 	total sums
 	seen  map[string]sums // of each stream, at the last scrape
@@ -47,36 +48,49 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(name, help, labels, nil)
 }
 
-// The labels of a stream are its account and its name, those of an encoder also the encoder's name.
+// streamDesc describes a metric of a stream, whose labels are its account and its name.
+func streamDesc(name, help string) *prometheus.Desc { return desc(name, help, "account", "stream") }
+
+// encoderDesc describes a metric of a stream's encoder.
+func encoderDesc(name, help string) *prometheus.Desc {
+	return desc(name, help, "account", "stream", "encoder")
+}
+
 var (
-	streamLabels  = []string{"account", "stream"}
-	encoderLabels = []string{"account", "stream", "encoder"}
+	descStreams = desc("oncue_streams", "Streams by phase.", "phase")
+	descPhase   = desc("oncue_stream_phase",
+		"1 for the current phase of the stream; for a pattern, how many of its streams are in the phase.",
+		"account", "stream", "phase")
+	descWanted      = streamDesc("oncue_stream_wanted", "1 while the stream is wanted.")
+	descHeld        = streamDesc("oncue_stream_held", "1 while a person holds the stream on or off.")
+	descUnconfirmed = streamDesc("oncue_stream_unconfirmed",
+		"1 while only the encoder, and not the platform, says that the stream is live.")
+	descViewers = streamDesc("oncue_stream_viewers",
+		"Viewers as the platform last reported; no series while it has not been asked.")
+	descRun     = streamDesc("oncue_stream_encoder_seconds_total", "Encoder-seconds run.")
+	descWatched = streamDesc("oncue_stream_watched_seconds_total", "Seconds live with at least one viewer.")
+	descAvoided = streamDesc("oncue_stream_avoided_seconds_total",
+		"Encoder-seconds not run, compared with an encoder that is always on.")
+	descWasted = streamDesc("oncue_stream_wasted_starts_total", "Runs that nobody joined.")
+	descStarts = streamDesc("oncue_stream_starts_total", "Encoder starts.")
 
-	descStreams     = desc("oncue_streams", "Streams by phase.", "phase")
-	descPhase       = desc("oncue_stream_phase", "1 for the phase that the stream is in; of a pattern, how many of its streams are in it.", "account", "stream", "phase")
-	descWanted      = desc("oncue_stream_wanted", "1 while the stream is wanted.", streamLabels...)
-	descHeld        = desc("oncue_stream_held", "1 while a person holds the stream on or off.", streamLabels...)
-	descUnconfirmed = desc("oncue_stream_unconfirmed", "1 while the stream is live by the encoder's word alone.", streamLabels...)
-	descViewers     = desc("oncue_stream_viewers", "Viewers as the platform told last; no series while it has not been asked.", streamLabels...)
-	descRun         = desc("oncue_stream_encoder_seconds_total", "Encoder-seconds run.", streamLabels...)
-	descWatched     = desc("oncue_stream_watched_seconds_total", "Seconds live with a viewer in.", streamLabels...)
-	descAvoided     = desc("oncue_stream_avoided_seconds_total", "Encoder-seconds not run, against always on.", streamLabels...)
-	descWasted      = desc("oncue_stream_wasted_starts_total", "Runs that nobody joined.", streamLabels...)
-	descStarts      = desc("oncue_stream_starts_total", "Encoder starts.", streamLabels...)
+	descRestarts = encoderDesc("oncue_encoder_restarts", "Restarts since the encoder was last wanted after a pause.")
+	descFaulty   = encoderDesc("oncue_encoder_faulty", "1 while the encoder has failed, stalls or does not answer.")
+	descOnAir    = encoderDesc("oncue_encoder_on_air", "1 while viewers see what the encoder publishes.")
+	descBitrate  = encoderDesc("oncue_encoder_bitrate_bps", "Bits per second that the encoder reports to send.")
+	descDropped  = encoderDesc("oncue_encoder_dropped_frames", "Frames that the encoder dropped since its start.")
 
-	descRestarts = desc("oncue_encoder_restarts", "Restarts since the encoder was last wanted anew.", encoderLabels...)
-	descFaulty   = desc("oncue_encoder_faulty", "1 while the encoder is failed, stalled or cannot be asked.", encoderLabels...)
-	descOnAir    = desc("oncue_encoder_on_air", "1 while viewers are shown what the encoder publishes.", encoderLabels...)
-	descBitrate  = desc("oncue_encoder_bitrate_bps", "What the encoder says that it sends, bits per second.", encoderLabels...)
-	descDropped  = desc("oncue_encoder_dropped_frames", "Frames that the encoder dropped since its start.", encoderLabels...)
-
-	descHookAge  = desc("oncue_last_hook_age_seconds", "Since the last verified hook of the account; no series before the first.", "account")
-	descPollAge  = desc("oncue_last_poll_age_seconds", "Since the platform was last asked; no series before the first.", "account")
-	descPollBad  = desc("oncue_poll_failing", "1 while the platform cannot be asked.", "account")
-	descDisabled = desc("oncue_webhook_disabled", "1 while the platform has disabled the account's webhook; no series while it is not known.", "account")
+	descHookAge = desc("oncue_last_hook_age_seconds",
+		"Since the last verified hook of the account; no series before the first.", "account")
+	descPollAge = desc("oncue_last_poll_age_seconds",
+		"Since the platform was last asked; no series before the first time.", "account")
+	descPollBad  = desc("oncue_poll_failing", "1 while polls of the platform's API fail.", "account")
+	descDisabled = desc("oncue_webhook_disabled",
+		"1 while the platform has disabled the account's webhook; no series while that is not known.", "account")
 )
 
-// Describe sends nothing: the series depend on the streams. The registry then checks each scrape instead.
+// Describe sends nothing: the series depend on the streams. The registry then checks each scrape
+// instead.
 func (*viewCollector) Describe(chan<- *prometheus.Desc) {}
 
 func (v *viewCollector) Collect(out chan<- prometheus.Metric) {
@@ -142,22 +156,33 @@ func collectSums(out chan<- prometheus.Metric, s sums, account, name string) {
 	count(out, descStarts, s.starts, account, name)
 }
 
-// collectPatterns makes one set of series for each pattern: how many of its streams are in a phase, wanted, held and so
-// on, and sums of the rest.
+// collectPatterns makes one set of series for each pattern: how many of its streams are in a phase,
+// wanted, held and so on, and the sums of their other values.
 func (v *viewCollector) collectPatterns(out chan<- prometheus.Metric, streams []controller.StreamView) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
 	of := map[string][]*controller.StreamView{}
 	for i := range streams {
 		if p := streams[i].Pattern; p != "" {
 			of[p] = append(of[p], &streams[i])
 		}
 	}
+	for pattern, total := range v.addUp(of) {
+		account, name, _ := controller.SplitID(pattern)
+		account, name = label(account), label(name)
+		collectPattern(out, of[pattern], account, name)
+		collectSums(out, total, account, name)
+	}
+}
+
+// addUp adds what has changed since the last scrape and returns the sums of all patterns.
+func (v *viewCollector) addUp(of map[string][]*controller.StreamView) map[string]sums {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	for pattern := range of {
 		if v.patterns[pattern] == nil {
 			v.patterns[pattern] = &patternSums{}
 		}
 	}
+	totals := make(map[string]sums, len(v.patterns))
 	for pattern, p := range v.patterns {
 		seen := map[string]sums{}
 		for _, s := range of[pattern] {
@@ -168,11 +193,10 @@ func (v *viewCollector) collectPatterns(out chan<- prometheus.Metric, streams []
 			seen[s.ID] = now
 		}
 		p.seen = seen
-		account, name, _ := controller.SplitID(pattern)
-		collectPattern(out, of[pattern], label(account), label(name))
-		collectSums(out, p.total, label(account), label(name))
+		totals[pattern] = p.total
 	}
 	v.scraped = true
+	return totals
 }
 
 func collectPattern(out chan<- prometheus.Metric, streams []*controller.StreamView, account, name string) {
@@ -226,5 +250,5 @@ func truth(b bool) float64 {
 	return 0
 }
 
-// label makes any name fit for a label, which must be UTF-8.
+// label makes any name valid UTF-8, as labels must be.
 func label(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }

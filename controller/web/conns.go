@@ -11,9 +11,10 @@ import (
 	"time"
 )
 
-// conns bounds a server's open connections. A connection is waiting until its whole request is read.
-// When the bound is reached, the connection that has waited longest is closed to make room, but not
-// before minWait. So silent and slow peers, however many, lose their place to those that send.
+// conns bounds a server's open connections. A connection is waiting until its whole request is
+// read. When the bound is reached, the connection that has waited longest is closed to make room,
+// but not before minWait. So silent and slow peers, however many, lose their place to those that
+// send.
 type conns struct {
 	max     int
 	refusal func(status int) (kind string, body []byte) // nil, or the answer to a malformed request
@@ -32,8 +33,8 @@ func newConns(max int) *conns {
 	return c
 }
 
-// minWait is how long every connection may wait: a peer that comes among many silent ones needs that
-// time to send its request. New connections queue in the kernel meanwhile.
+// minWait is how long every connection may wait: a peer that comes among many silent ones needs
+// that time to send its request. New connections queue in the kernel meanwhile.
 const minWait = 100 * time.Millisecond
 
 // listener counts the connections that it accepts.

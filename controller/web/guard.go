@@ -9,22 +9,24 @@ import (
 	"strings"
 )
 
-// contentPolicy lets the pages load what this server serves, and nothing else: no inline script or style, no frame around them.
-const contentPolicy = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+// contentPolicy lets the pages load only what this server serves: no inline script or style, no
+// frame around them.
+const contentPolicy = "default-src 'self'; base-uri 'none'; form-action 'self'; " +
+	"frame-ancestors 'none'; object-src 'none'"
 
-// shortestToken is how many characters a token must have where other machines can try to guess it.
+// shortestToken is how many characters a token must have where other hosts can try to guess it.
 const shortestToken = 16
 
-// mayServe refuses to serve without a good token where other machines can connect.
+// mayServe returns an error when other hosts can connect to l and there is no good token.
 func (a *Admin) mayServe(l net.Listener) error {
 	if placeOf(l.Addr()) == placeNetwork && len(a.opts.Token.Reveal()) < shortestToken {
-		return fmt.Errorf("serve the admin side on %s: admin.token is required where other machines can connect, "+
+		return fmt.Errorf("serve the admin side on %s: admin.token is required where other hosts can connect, "+
 			"with %d characters or more", l.Addr(), shortestToken)
 	}
 	return nil
 }
 
-// guard stands before every route of the admin side.
+// guard checks every request before the admin side's routes.
 func (a *Admin) guard(next http.Handler) http.Handler {
 	sameOrigin := http.NewCrossOriginProtection()
 	sameOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -44,7 +46,7 @@ func (a *Admin) guard(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		if reachedAt(r) == placeLoopback && !a.rightHost(r.Host) {
-			newProblem(http.StatusMisdirectedRequest, "the Host "+quote(r.Host)+" is not this machine's own",
+			newProblem(http.StatusMisdirectedRequest, "the Host "+quote(r.Host)+" is not a name of this host",
 				"use http://localhost, or add the name to admin.allowed_hosts").write(w)
 			return
 		}
@@ -52,14 +54,15 @@ func (a *Admin) guard(next http.Handler) http.Handler {
 	})
 }
 
-// rightHost keeps a page of another site from reaching a loopback listener by a name that it lets point here (DNS rebinding).
+// rightHost reports whether a Host header is right for a loopback listener. A page of another site
+// may have a name that resolves to this host (DNS rebinding).
 func (a *Admin) rightHost(host string) bool {
 	return loopbackName(host) || slices.ContainsFunc(a.opts.AllowedHosts, func(allowed string) bool {
 		return strings.EqualFold(nameOf(host), allowed)
 	})
 }
 
-// loopbackName reports whether a Host header names this machine as only it itself can.
+// loopbackName reports whether a Host header is localhost or a loopback address.
 func loopbackName(host string) bool {
 	name := nameOf(host)
 	if ip := net.ParseIP(name); ip != nil {
@@ -75,13 +78,13 @@ func nameOf(host string) string {
 	return strings.Trim(host, "[]")
 }
 
-// open are the addresses that need no token: what the login page is made of.
+// open reports whether an address needs no token: the login page and its parts, and /healthz.
 func open(path string) bool {
 	return path == "/login" || path == "/healthz" || strings.HasPrefix(path, "/assets/")
 }
 
-// authenticate asks for the token, as a Bearer token or as the cookie of a login. Who can open the
-// unix socket has shown enough, but for encoders.
+// authenticate requires the token, as a Bearer token or as the cookie of a login. Clients of the
+// unix socket need no token, unless they may be encoders.
 func (a *Admin) authenticate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !a.opts.Token.Set() || a.bySocket(r) || open(r.URL.EscapedPath()) {
@@ -95,18 +98,25 @@ func (a *Admin) authenticate(next http.Handler) http.Handler {
 		case errors.Is(err, errWrongToken) && !a.wrongToken(r, "a request"):
 			w.Header().Set("Retry-After", "1")
 			newProblem(http.StatusTooManyRequests, "too many wrong tokens",
-				"the right one is taken at any time").write(w)
-		case (r.Method == http.MethodGet || r.Method == http.MethodHead) && strings.Contains(r.Header.Get("Accept"), "text/html"):
+				"the right one is accepted at any time").write(w)
+		case fromBrowser(r):
 			http.Redirect(w, r, "/login", http.StatusSeeOther)
 		default:
 			w.Header().Set("WWW-Authenticate", `Bearer realm="oncue"`)
-			newProblem(http.StatusUnauthorized, err.Error(), "send Authorization: Bearer with admin.token of the configuration").write(w)
+			newProblem(http.StatusUnauthorized, err.Error(),
+				"send Authorization: Bearer with admin.token of the configuration").write(w)
 		}
 	})
 }
 
-// bySocket reports whether r came by a unix socket, and not from an encoder, which could open it as
-// the daemon's user.
+// fromBrowser reports whether r asks for a page.
+func fromBrowser(r *http.Request) bool {
+	return (r.Method == http.MethodGet || r.Method == http.MethodHead) &&
+		strings.Contains(r.Header.Get("Accept"), "text/html")
+}
+
+// bySocket reports whether r came by a unix socket, and not from an encoder, which could open the
+// socket because it runs as the daemon's user.
 func (a *Admin) bySocket(r *http.Request) bool {
 	return reachedAt(r) == placeUnix && !a.mayBeEncoder(localUser(r))
 }

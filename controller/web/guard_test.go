@@ -42,7 +42,7 @@ func TestToken(t *testing.T) {
 	}
 
 	form := "Content-Type: application/x-www-form-urlencoded"
-	if got := call(t, "POST", base+"/login", "token=wrong", form); got.status != 401 || !strings.Contains(got.body, "not the token") || got.header.Get("Set-Cookie") != "" {
+	if got := call(t, "POST", base+"/login", "token=wrong", form); got.status != 401 || !strings.Contains(got.body, "This token is wrong") || got.header.Get("Set-Cookie") != "" {
 		t.Errorf("a wrong login: %d %s", got.status, got.body)
 	}
 	got := call(t, "POST", base+"/login", "token="+token, form)
@@ -316,7 +316,7 @@ func TestOtherSitesAreRefused(t *testing.T) {
 	}
 	mustProblem(t, "a form", call(t, "PUT", put, `{"mode":"on"}`, "Content-Type: text/plain"), 415, "the body is not JSON", "send Content-Type: application/json")
 	for _, host := range []string{"evil.example", "evil.example:" + port, "localhost.evil.example", "10.0.0.1", "127.0.0.1.evil.example", "[::2]:" + port} {
-		mustProblem(t, host, call(t, "GET", base+"/status", "", "Host: "+host), 421, "the Host "+quote(host)+" is not this machine's own", "use http://localhost, or add the name to admin.allowed_hosts")
+		mustProblem(t, host, call(t, "GET", base+"/status", "", "Host: "+host), 421, "the Host "+quote(host)+" is not a name of this host", "use http://localhost, or add the name to admin.allowed_hosts")
 	}
 	for _, host := range []string{"localhost", "LOCALHOST:" + port, "127.0.0.1", "127.1.2.3:80", "[::1]:" + port, "oncue.example", "oncue.example:443"} {
 		if got := call(t, "GET", base+"/status", "", "Host: "+host); got.status != 200 {

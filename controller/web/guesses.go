@@ -10,24 +10,24 @@ import (
 )
 
 const (
-	guessBurst  = 10 // wrong tokens in a row from one peer, then one a second
+	guessBurst  = 10 // wrong tokens in a row from one peer; after that, one a second
 	maxGuessers = 4096
 )
 
-// guesses counts wrong tokens, by peer. Right ones are never counted nor refused: who guesses, from
-// whatever address, locks nobody out. What guessing costs here is bounded by that, and what it can
-// gain by the length of the token.
+// guesses counts wrong tokens by peer. It never counts or refuses right ones, so that guessing
+// locks nobody out, whatever address it comes from. The count bounds what guessing costs oncue; the
+// length of the token bounds what it can gain.
 type guesses struct {
 	mu    sync.Mutex
 	peers map[string]*rate.Limiter
-	rest  *rate.Limiter // shared by peers for which there is no room
+	rest  *rate.Limiter // shared by all peers beyond maxGuessers
 }
 
 func newGuesses() *guesses {
 	return &guesses{peers: map[string]*rate.Limiter{}, rest: rate.NewLimiter(1, guessBurst)}
 }
 
-// wrong counts one, and reports whether the peer may go on.
+// wrong counts a wrong token and reports whether the peer may go on.
 func (g *guesses) wrong(peer string, now time.Time) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -35,7 +35,7 @@ func (g *guesses) wrong(peer string, now time.Time) bool {
 	if l == nil {
 		if len(g.peers) >= maxGuessers {
 			for p, l := range g.peers {
-				if l.TokensAt(now) >= guessBurst { // it has been quiet
+				if l.TokensAt(now) >= guessBurst { // no guess lately
 					delete(g.peers, p)
 				}
 			}
@@ -59,7 +59,8 @@ func (a *Admin) wrongToken(r *http.Request, where string) bool {
 	return true
 }
 
-// guesser is the peer that is counted: of IPv6 the network, for one host has all of it.
+// guesser names the peer that is counted. For IPv6 it is the network, because one host may have all
+// of its addresses.
 func guesser(address string) string {
 	ip, err := netip.ParseAddr(address)
 	if err != nil || ip.Unmap().Is4() {

@@ -21,13 +21,13 @@ import (
 	"github.com/oncue/oncue/controller/millicast"
 )
 
-// receiveTimeout bounds the verifying and storing of one hook. It ends before the connection's write
-// time-out, so that the sender gets its 503.
+// receiveTimeout bounds the verifying and storing of one hook. It ends before the connection's
+// write time-out, so that the sender gets its 503.
 const receiveTimeout = 4 * time.Second
 
-// Receiver verifies a delivery and stores it. When it returns without an error, the hook has survived
-// power loss. It owns the body from then on. Its errors: millicast.ErrSignature in the chain for what
-// no known account signed; all others mean "not stored".
+// Receiver verifies a delivery and stores it. When it returns without an error, the hook has
+// survived power loss. It owns the body from then on. Its errors: millicast.ErrSignature in the
+// chain for what no known account signed; all others mean "not stored".
 type Receiver interface {
 	Receive(ctx context.Context, d millicast.Delivery) (controller.Verdict, error)
 }
@@ -42,8 +42,8 @@ type HookOptions struct {
 	HooksPerSecond int              // flood guard: unverified deliveries of each peer; 0: no cap
 	MaxConns       int              // open connections; 0: 1024, or half of the files the process may open
 
-	// KeepAlive lets a sender reuse its connection. At a restart, such a sender loses a hook that it
-	// sends while its idle connection is being closed, so only benchmarks use it.
+	// KeepAlive lets a sender reuse its connection. At a restart, such a sender loses a hook that
+	// it sends while its idle connection is being closed, so only benchmarks use it.
 	KeepAlive bool
 
 	// Observe, when not nil, gets the result of each request and how long its answer took. It must

@@ -13,7 +13,8 @@ import (
 	"github.com/coreos/go-systemd/v22/activation"
 )
 
-// SocketMode is the permission of a unix socket that Listen makes: its owner and group may connect. Give a proxy or an operator the group.
+// SocketMode is the permission of a unix socket that Listen makes: its owner and group may connect.
+// Put a proxy or an operator into the group.
 const SocketMode = 0o660
 
 // Sockets are the listening sockets that systemd passed to this process. Its zero value holds none.
@@ -27,7 +28,8 @@ type passedSocket struct {
 	used bool
 }
 
-// PassedSockets takes the sockets over that systemd passed, and clears the environment that told of them. Call it once, at the start.
+// PassedSockets takes over the sockets that systemd passed and clears the environment variables
+// that name them. Call it once, at the start.
 func PassedSockets() (*Sockets, error) {
 	s := &Sockets{}
 	var errs []error
@@ -53,9 +55,9 @@ const (
 var ErrNoSocket = errors.New("systemd passed no socket")
 
 // Listen opens the address of a listen setting: "host:port", "unix:/path", or "systemd" for the
-// passed sockets of that name (SocketHooks or SocketAdmin). Where no passed socket bears a known
-// name, the first is for the hooks and the second for the admin side. Its errors say the cause
-// alone, with the system's error number in their chain: the caller names the address.
+// passed sockets of that name (SocketHooks or SocketAdmin). Where no passed socket has a known
+// name, the first is for the hooks and the second for the admin side. Its errors name only the
+// cause, with the system's error number in their chain: the caller adds the address.
 func (s *Sockets) Listen(addr, name string) ([]net.Listener, error) {
 	switch {
 	case addr == "systemd":
@@ -100,7 +102,8 @@ func (s *Sockets) take(name string) ([]net.Listener, error) {
 	return found, nil
 }
 
-// listenUnix replaces the socket file that an instance left behind, but never one that is answered on.
+// listenUnix replaces a socket file that an earlier instance left behind, but never one on which a
+// process answers.
 func listenUnix(path string) (net.Listener, error) {
 	var config net.ListenConfig
 	l, err := config.Listen(context.Background(), "unix", path)
@@ -120,7 +123,7 @@ func listenUnix(path string) (net.Listener, error) {
 	return l, nil
 }
 
-// plainListen takes the layers off an error of net's, which repeat the address.
+// plainListen unwraps an error of package net, which repeats the address.
 func plainListen(err error) error {
 	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		return errno

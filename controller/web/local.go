@@ -16,10 +16,10 @@ import (
 	"syscall"
 )
 
-// This file tells who on this machine is at the other end of a connection.
+// This file finds out which user of this host is at the other end of a connection.
 
-// localUser is the user whose process made the connection of r; ok is false when that is not known,
-// as for every peer on another machine.
+// localUser returns the user whose process made the connection of r; ok is false when that is not
+// known, as for every peer on another host.
 func localUser(r *http.Request) (uid int, ok bool) {
 	counted := connOf(r)
 	if counted == nil {
@@ -74,8 +74,8 @@ func tcpPeer(peer, here netip.AddrPort) (uid int, ok bool) {
 const established = "01"
 
 // ownerIn reads a line of /proc/net/tcp (proc_pid_net(5)): number, own address, other address,
-// state, queues, timer, retransmissions, user, timeout, inode. A socket whose process has let go of
-// it is told as root's, without an inode, and is established no more: it has no owner.
+// state, queues, timer, retransmissions, user, timeout, inode. A socket that its process has closed
+// has no owner: its line names root, has no inode, and its state is no longer established.
 func ownerIn(line string, own, other netip.AddrPort) (uid int, ok bool) {
 	f := strings.Fields(line)
 	if len(f) < 10 || f[3] != established || f[9] == "0" || !sameAddr(f[1], own) || !sameAddr(f[2], other) {
@@ -100,16 +100,17 @@ func sameAddr(text string, want netip.AddrPort) bool {
 	return ok && a.Unmap() == want.Addr().Unmap()
 }
 
-// proven reports whether who sent r may be told secrets and change them: it has shown the token, or
-// is root or the daemon's own user on this machine, or came by a unix socket that is not open to
-// everybody, and is no encoder. On loopback without a token anybody on this machine may come, and a
-// request that a proxy hands on is its sender's, whoever the proxy runs as.
+// proven reports whether the client that sent r may read and change secrets. It may when it has
+// shown the token; or when it is not an encoder, and is root or the daemon's user on this host or
+// came by a unix socket that is not open to everybody. On loopback without a token, everybody on
+// this host can connect; and a request that a proxy passes on is its sender's, whatever user the
+// proxy runs as.
 func (a *Admin) proven(r *http.Request) bool {
 	at := reachedAt(r)
 	if a.opts.Token.Set() && !a.bySocket(r) {
-		return true // authenticate has looked
+		return true // authenticate has checked it
 	}
-	if at == placeLoopback && handedOn(r) {
+	if at == placeLoopback && proxied(r) {
 		return false
 	}
 	uid, ok := localUser(r)
@@ -119,28 +120,29 @@ func (a *Admin) proven(r *http.Request) bool {
 	return ok && (uid == 0 || uid == a.user) || at == placeUnix && closedToOthers(r)
 }
 
-// mayBeEncoder reports whether a peer may be one of the daemon's encoders, which read what
-// strangers send and may have been taken over by it: where the daemon is a service with a user of
-// its own, only they and it are that user. It needs no more than the token; who becomes that user
-// to command the daemon can read it.
+// mayBeEncoder reports whether a peer may be one of the daemon's encoders. They read input of
+// strangers, which may have taken them over. Where the daemon is a service with a user of its own,
+// only it and its encoders run as that user. A person who becomes that user to control the daemon
+// can read the token and send it.
 func (a *Admin) mayBeEncoder(uid int, known bool) bool {
 	return a.service && known && uid == a.user && uid != 0
 }
 
-// isService reports whether systemd runs this process as a service of the system (systemd.exec(5)).
-// In a terminal, and in a service of a person's own, the user is that person.
+// isService reports whether systemd runs this process as a system service (systemd.exec(5)). In a
+// terminal, and in a person's own service, the daemon's user is that person.
 func isService() bool {
 	return os.Getenv("SYSTEMD_EXEC_PID") == strconv.Itoa(os.Getpid()) && os.Getenv("MANAGERPID") == ""
 }
 
-// handedOn reports whether a proxy left its marks on r.
-func handedOn(r *http.Request) bool {
+// proxied reports whether a proxy has passed r on.
+func proxied(r *http.Request) bool {
 	return !loopbackName(r.Host) || slices.ContainsFunc(
 		[]string{"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip"},
 		func(header string) bool { return len(r.Header[header]) > 0 })
 }
 
-// closedToOthers looks at the file of the unix socket that r came by.
+// closedToOthers reports whether the file of r's unix socket excludes users who are neither its
+// owner nor in its group.
 func closedToOthers(r *http.Request) bool {
 	at, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	if at == nil {

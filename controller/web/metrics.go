@@ -13,8 +13,8 @@ import (
 	"github.com/oncue/oncue/controller"
 )
 
-// Metrics are the daemon's numbers for Prometheus. What happens is told by the Observe methods; what is true now is read from the controller
-// at each scrape, once Watch has said which one.
+// Metrics are the daemon's metrics for Prometheus. The Observe methods count what happens; the
+// current state is read from the controller at each scrape, once Watch has been called.
 type Metrics struct {
 	registry *prometheus.Registry
 	log      *slog.Logger
@@ -35,68 +35,75 @@ type Metrics struct {
 	reloadAt    prometheus.Gauge
 }
 
-// Buckets in seconds: from a quick answer to the patience of a viewer.
+// Buckets in seconds: for answers of programs, and for waits of viewers.
 var (
 	quickBuckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5}
 	liveBuckets  = []float64{.1, .25, .5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 45, 60, 90, 120}
 )
 
-// NewMetrics makes the metrics, with those of the Go runtime and the process beside them.
+// NewMetrics makes the metrics, including those of the Go runtime and the process.
 func NewMetrics(version string, log *slog.Logger) *Metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+	}
+	alone := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
 	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
 		return prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets})
 	}
 	m := &Metrics{
-		registry:    prometheus.NewRegistry(),
-		log:         log,
-		hooks:       counter("oncue_hooks_total", "Hook deliveries by what became of them.", "result"),
-		hookSeconds: histogram("oncue_hook_duration_seconds", "From a hook's request line to its answer.", quickBuckets),
-		toStart:     histogram("oncue_attempt_to_start_seconds", "From a viewer's attempt to the encoder's start.", quickBuckets),
-		toLive:      histogram("oncue_attempt_to_live_seconds", "From a viewer's attempt to the stream being live.", liveBuckets),
-		starts:      counter("oncue_starts_total", "Encoder starts by what caused them.", "reason"),
-		stops:       counter("oncue_stops_total", "Encoder stops by what caused them.", "reason"),
-		unconfirmed: prometheus.NewCounter(prometheus.CounterOpts{Name: "oncue_stops_unconfirmed_total", Help: "Stops that were not confirmed within stop_timeout."}),
-		failures:    prometheus.NewCounter(prometheus.CounterOpts{Name: "oncue_start_failures_total", Help: "Runs that failed before or after going live."}),
-		polls:       counter("oncue_polls_total", "Questions to the platform's API.", "account"),
-		pollErrors:  counter("oncue_poll_errors_total", "Questions to the platform's API that failed.", "account"),
+		registry: prometheus.NewRegistry(),
+		log:      log,
+		hooks:    counter("oncue_hooks_total", "Hook deliveries by result.", "result"),
+		hookSeconds: histogram("oncue_hook_duration_seconds",
+			"From a hook's request line to its answer.", quickBuckets),
+		toStart: histogram("oncue_attempt_to_start_seconds",
+			"From a viewer's attempt to the encoder's start.", quickBuckets),
+		toLive: histogram("oncue_attempt_to_live_seconds",
+			"From a viewer's attempt until the stream is live.", liveBuckets),
+		starts:      counter("oncue_starts_total", "Encoder starts by the event that caused them.", "reason"),
+		stops:       counter("oncue_stops_total", "Encoder stops by the event that caused them.", "reason"),
+		unconfirmed: alone("oncue_stops_unconfirmed_total", "Stops that were not confirmed within stop_timeout."),
+		failures:    alone("oncue_start_failures_total", "Runs that failed before or after going live."),
+		polls:       counter("oncue_polls_total", "Polls of the platform's API.", "account"),
+		pollErrors:  counter("oncue_poll_errors_total", "Polls of the platform's API that failed.", "account"),
 		storeTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "oncue_store_duration_seconds", Help: "What the store takes, by operation.", Buckets: quickBuckets,
+			Name: "oncue_store_duration_seconds", Help: "Duration of the store's operations.", Buckets: quickBuckets,
 		}, []string{"operation"}),
-		storeErrors: counter("oncue_store_errors_total", "What the store could not take, by operation.", "operation"),
-		reloadOK:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "oncue_config_last_reload_successful", Help: "1 when the last reading of the configuration was good."}),
-		reloadAt:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "oncue_config_last_reload_success_timestamp_seconds", Help: "When the configuration in use was read, Unix time."}),
+		storeErrors: counter("oncue_store_errors_total", "The store's operations that failed.", "operation"),
+		reloadOK: gauge("oncue_config_last_reload_successful",
+			"1 when the configuration was valid the last time it was read."),
+		reloadAt: gauge("oncue_config_last_reload_success_timestamp_seconds",
+			"When the configuration in use was read, Unix time."),
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "oncue_build_info", Help: "1; the labels say what runs.",
+		Name: "oncue_build_info", Help: "1; the labels have the versions.",
 		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()},
 	})
 	build.Set(1)
 	m.ObserveReload(time.Now(), nil) // a daemon that runs has read a good file
 	m.registry.MustRegister(
-		m.hooks, m.hookSeconds, m.toStart, m.toLive, m.starts, m.stops, m.unconfirmed, m.failures, m.polls, m.pollErrors,
-		m.storeTime, m.storeErrors, m.reloadOK, m.reloadAt, build,
+		m.hooks, m.hookSeconds, m.toStart, m.toLive, m.starts, m.stops, m.unconfirmed, m.failures,
+		m.polls, m.pollErrors, m.storeTime, m.storeErrors, m.reloadOK, m.reloadAt, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
-	for _, r := range append([]HookResult{
-		ResultSignature, ResultSlow, ResultTooLarge, ResultMediaType, ResultFlood, ResultBusy, ResultStore, ResultPanic, ResultMalformed,
-	}, verdicts()...) {
-		m.hooks.WithLabelValues(string(r)) // so that the first one is seen as a rise from 0
+	// Every series begins at 0, so that the first hook of a kind counts as an increase.
+	for r := range refusals {
+		m.hooks.WithLabelValues(string(r))
+	}
+	for _, v := range []controller.Verdict{
+		controller.Accepted, controller.Duplicate, controller.Ignored, controller.Stale, controller.Quarantined,
+	} {
+		m.hooks.WithLabelValues(string(v))
 	}
 	return m
 }
 
-func verdicts() []HookResult {
-	var out []HookResult
-	for _, v := range []controller.Verdict{controller.Accepted, controller.Duplicate, controller.Ignored, controller.Stale, controller.Quarantined} {
-		out = append(out, HookResult(v))
-	}
-	return out
-}
-
-// Watch adds what is true of the streams and accounts at the time of a scrape.
+// Watch adds metrics of the streams and accounts as they are at the time of a scrape.
 func (m *Metrics) Watch(c Controller) {
 	m.registry.MustRegister(&viewCollector{controller: c, now: time.Now, patterns: map[string]*patternSums{}})
 }
@@ -107,7 +114,8 @@ func (m *Metrics) Register(c prometheus.Collector) error { return m.registry.Reg
 // Handler serves GET /metrics.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
-		ErrorHandling: promhttp.ContinueOnError, ErrorLog: slog.NewLogLogger(m.log.Handler(), slog.LevelWarn), MaxRequestsInFlight: 10,
+		ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 10,
+		ErrorLog: slog.NewLogLogger(m.log.Handler(), slog.LevelWarn),
 	})
 }
 
@@ -117,7 +125,8 @@ func (m *Metrics) ObserveHook(result HookResult, took time.Duration) {
 	m.hookSeconds.Observe(took.Seconds())
 }
 
-// ObserveTransition counts starts, stops and failures as the streams step. An event is a hook's name or a word such as "timer": the label has few values.
+// ObserveTransition counts starts, stops and failures. Its event is a hook's name or a word such as
+// "timer", so the label has few values.
 func (m *Metrics) ObserveTransition(t controller.Transition) {
 	if t.From == t.To {
 		return
@@ -132,16 +141,17 @@ func (m *Metrics) ObserveTransition(t controller.Transition) {
 	}
 }
 
-// ObserveAttemptToStart and ObserveAttemptToLive measure what a viewer waits for, from the hook's arrival.
+// ObserveAttemptToStart and ObserveAttemptToLive measure how long a viewer waits, from the hook's
+// arrival.
 func (m *Metrics) ObserveAttemptToStart(d time.Duration) { m.toStart.Observe(d.Seconds()) }
 
-// ObserveAttemptToLive is told once for each run that a viewer's attempt began.
+// ObserveAttemptToLive is called once for each run that a viewer's attempt began.
 func (m *Metrics) ObserveAttemptToLive(d time.Duration) { m.toLive.Observe(d.Seconds()) }
 
 // ObserveUnconfirmedStop counts a stop that nobody confirmed within stop_timeout.
 func (m *Metrics) ObserveUnconfirmedStop() { m.unconfirmed.Inc() }
 
-// ObservePoll counts one question to the platform's API.
+// ObservePoll counts one poll of the platform's API.
 func (m *Metrics) ObservePoll(account string, err error) {
 	m.polls.WithLabelValues(account).Inc()
 	errs := m.pollErrors.WithLabelValues(account)
@@ -150,7 +160,7 @@ func (m *Metrics) ObservePoll(account string, err error) {
 	}
 }
 
-// ObserveStore measures one operation of the store: its method's name, in lower case.
+// ObserveStore measures one operation of the store, named by its method in lower case.
 func (m *Metrics) ObserveStore(operation string, took time.Duration, err error) {
 	m.storeTime.WithLabelValues(operation).Observe(took.Seconds())
 	errs := m.storeErrors.WithLabelValues(operation)
@@ -159,7 +169,7 @@ func (m *Metrics) ObserveStore(operation string, took time.Duration, err error) 
 	}
 }
 
-// ObserveReload notes how reading the configuration again went.
+// ObserveReload records the result of reading the configuration again.
 func (m *Metrics) ObserveReload(at time.Time, err error) {
 	if err != nil {
 		m.reloadOK.Set(0)

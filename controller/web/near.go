@@ -8,7 +8,7 @@ import (
 	"github.com/oncue/oncue/controller"
 )
 
-// unknownStream says that there is no such stream, and names those that may have been meant.
+// unknownStream says that there is no such stream, and suggests streams with similar names.
 func unknownStream(id string, streams []controller.StreamView) *problem {
 	p := newProblem(404, "no stream "+quote(id), "oncue status lists the streams")
 	if near := nearest(id, streams); len(near) > 0 {
@@ -17,7 +17,8 @@ func unknownStream(id string, streams []controller.StreamView) *problem {
 	return p
 }
 
-// nearest returns at most three ids that differ from id by a typing slip, or that have it as their name, best first.
+// nearest returns at most three ids that differ from id only by a typing error, or whose names do,
+// best first.
 func nearest(id string, streams []controller.StreamView) []string {
 	type candidate struct {
 		id   string

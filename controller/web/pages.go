@@ -39,7 +39,9 @@ func loadAssets() (*assets, error) {
 	if a.api, err = embedded.ReadFile("openapi.yaml"); err != nil {
 		return nil, fmt.Errorf("pages: %w", err)
 	}
-	kinds := map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+	kinds := map[string]string{
+		".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml",
+	}
 	entries, err := fs.ReadDir(embedded, "assets")
 	if err != nil {
 		return nil, fmt.Errorf("pages: %w", err)
@@ -82,7 +84,7 @@ func (a *Admin) asset(c echo.Context) error {
 		return echo.ErrNotFound
 	}
 	h := c.Response().Header()
-	h.Set("Cache-Control", "no-cache") // asked for again each time, and mostly answered with 304
+	h.Set("Cache-Control", "no-cache") // the browser asks each time, and mostly gets a 304
 	h.Set("ETag", f.tag)
 	if c.Request().Header.Get("If-None-Match") == f.tag {
 		return c.NoContent(http.StatusNotModified)

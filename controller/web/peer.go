@@ -7,8 +7,9 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// TrustProxies makes the log name the client behind the given proxies, as they tell it in X-Forwarded-For. Any other peer could write that
-// header itself, so it is named by its own address. Without networks it is the direct peer always.
+// TrustProxies names the client behind the given proxies by their X-Forwarded-For. Any other peer
+// could write that header itself, so it is named by its own address. Without networks, every client
+// is.
 func TrustProxies(networks []netip.Prefix) echo.IPExtractor {
 	if len(networks) == 0 {
 		return echo.ExtractIPDirect()

@@ -22,14 +22,15 @@ const (
 	maxConns          = 1024
 )
 
-// Server is one side of the daemon. It is made by NewHooks or NewAdmin.
+// Server is one side of the daemon, made by NewHooks or NewAdmin. It takes mu and conns.mu one at a
+// time.
 type Server struct {
 	log   *slog.Logger
 	http  *http.Server
 	tls   *tls.Config // nil: plain
 	conns *conns
-	check func(net.Listener) error // nil, or says why the listener must not be served
-	end   func()                   // nil, or ends the answers that would go on for ever
+	check func(net.Listener) error // says why a listener must not be served; may be nil
+	end   func()                   // ends the answers that would never end; may be nil
 
 	mu        sync.Mutex
 	listeners []net.Listener
@@ -72,7 +73,8 @@ func newServer(h http.Handler, o serverOptions) *Server {
 	return s
 }
 
-// roomFor bounds connections by half of the files that the process may open, so that the store and the encoders always find theirs.
+// roomFor limits want to half of the files that the process may open, which leaves the other half
+// to the store and the encoders.
 func roomFor(want int) int {
 	if want <= 0 {
 		want = maxConns
@@ -84,8 +86,8 @@ func roomFor(want int) int {
 	return max(want, 1)
 }
 
-// Serve answers on all of the listeners and owns them from now on. It returns nil once Drain or Close has closed them, or the first error
-// after closing them.
+// Serve answers on all of the listeners and owns them from now on. It returns nil once Drain or
+// Close has closed them; after an error of one listener, it closes all and returns the error.
 func (s *Server) Serve(listeners ...net.Listener) error {
 	s.mu.Lock()
 	err := s.adopt(listeners)
@@ -113,7 +115,7 @@ func (s *Server) Serve(listeners ...net.Listener) error {
 	return err
 }
 
-// adopt takes the listeners over, under mu, and closes them when they cannot be served.
+// adopt takes the listeners over, or closes them when they cannot be served. The caller has mu.
 func (s *Server) adopt(listeners []net.Listener) error {
 	var err error
 	for _, l := range listeners {
@@ -138,8 +140,8 @@ func (s *Server) leaving() bool {
 	return s.draining
 }
 
-// closeListeners closes this process's copies. A socket that systemd passed stays open in systemd's hands: who connects meanwhile waits for
-// the next instance.
+// closeListeners closes this process's copies. A socket that systemd passed stays open in systemd:
+// clients that connect meanwhile wait for the next instance.
 func (s *Server) closeListeners() {
 	s.conns.close()
 	s.mu.Lock()
@@ -150,9 +152,11 @@ func (s *Server) closeListeners() {
 	s.listeners = nil
 }
 
-// Drain ends the server without losing a request that was sent to it. It stops accepting, waits until every connection is answered, and only
-// then shuts down: http.Server.Shutdown alone closes a connection unanswered when its request arrives after Shutdown began
-// (golang.org/issue/75591). When ctx ends first, what is still open is closed, and ctx's error returned.
+// Drain ends the server without losing a request that was sent to it. It stops accepting, waits
+// until every connection is answered, and only then shuts down: http.Server.Shutdown alone closes a
+// connection without an answer when its request arrives after Shutdown began
+// (golang.org/issue/75591). When ctx ends first, Drain closes the open connections and returns
+// ctx's error.
 func (s *Server) Drain(ctx context.Context) error {
 	s.leave()
 	s.serving.Wait() // from here on, every accepted connection is counted
@@ -185,13 +189,13 @@ func (s *Server) leave() {
 	}
 }
 
-// place says how far a listener can be reached.
+// place says who can reach a listener.
 type place int
 
 const (
-	placeNetwork  place = iota // from other machines
-	placeLoopback              // from this machine, browsers included
-	placeUnix                  // by those whom the socket file's permissions let in
+	placeNetwork  place = iota // other hosts
+	placeLoopback              // everybody on this host, browsers included
+	placeUnix                  // those whom the socket file's permissions allow
 )
 
 type placeKey struct{}

@@ -17,10 +17,10 @@ import (
 type statusJSON struct {
 	Version  string                   `json:"version"`
 	Started  controller.Time          `json:"started"`
-	Now      controller.Time          `json:"now"` // by this machine, so that a page can count down with a clock of its own
+	Now      controller.Time          `json:"now"` // by this host's clock; a page can correct its own clock by it
 	Ready    bool                     `json:"ready"`
-	NotReady []string                 `json:"not_ready"` // why
-	Problems []string                 `json:"problems"`  // what people must know: a configuration that was refused
+	NotReady []string                 `json:"not_ready"` // the reasons
+	Problems []string                 `json:"problems"`  // what people must know, such as a refused configuration
 	Config   *ConfigState             `json:"config,omitempty"`
 	Platform []controller.AccountView `json:"platform"`
 	Savings  savingsJSON              `json:"savings"`
@@ -30,15 +30,15 @@ type statusJSON struct {
 
 // ConfigState is the configuration in force.
 type ConfigState struct {
-	File     string          `json:"file"`     // whole path
+	File     string          `json:"file"`     // absolute path
 	Loaded   controller.Time `json:"loaded"`   // when it was read
-	Modified controller.Time `json:"modified"` // when what was read was written, to compare with the file as it is now
-	Refused  []string        `json:"refused"`  // what is wrong with the file that was read last; empty: it is in force
+	Modified controller.Time `json:"modified"` // the file's time then, to compare with its time now
+	Refused  []string        `json:"refused"`  // problems of the file when it was last read; empty: it is in force
 }
 
 // savingsJSON sums the savings of all streams.
 type savingsJSON struct {
-	Since    *controller.Time `json:"since"` // the earliest of the streams
+	Since    *controller.Time `json:"since"` // the earliest of all streams
 	RunS     float64          `json:"run_s"`
 	WatchedS float64          `json:"watched_s"`
 	AvoidedS float64          `json:"avoided_s"`
@@ -47,7 +47,7 @@ type savingsJSON struct {
 	Starts   int              `json:"starts"`
 }
 
-// streamJSON is a stream as the API shows it: a StreamView whose feeds have the API's kind of time.
+// streamJSON is a stream as the API shows it: a StreamView whose feeds have the API's time format.
 type streamJSON struct {
 	controller.StreamView
 	Feeds []feedJSON `json:"feeds"`
@@ -99,8 +99,9 @@ func streamsJSON(streams []controller.StreamView) []streamJSON {
 
 func newEventJSON(r controller.Record) eventJSON {
 	return eventJSON{
-		Seq: r.Seq, Received: controller.Time{Time: r.Received}, Sent: timeOrNull(r.Sent), Account: r.Account, Stream: r.Stream,
-		Type: r.Type, Event: r.Event, Verdict: r.Verdict, Note: r.Note, Size: r.Size,
+		Seq: r.Seq, Received: controller.Time{Time: r.Received}, Sent: timeOrNull(r.Sent),
+		Account: r.Account, Stream: r.Stream, Type: r.Type, Event: r.Event,
+		Verdict: r.Verdict, Note: r.Note, Size: r.Size,
 	}
 }
 
@@ -127,8 +128,8 @@ func sumSavings(streams []controller.StreamView) savingsJSON {
 	return sum
 }
 
-// status shows everything. With ?streams=none it leaves the streams out, for a page that follows them by the feed; with ?match=PATTERN it is about those alone
-// whose name or id the pattern matches.
+// status shows everything. ?streams=none omits the streams, for a page that follows them by watch;
+// ?match=PATTERN keeps only those whose name or id the pattern matches.
 func (a *Admin) status(c echo.Context) error {
 	reasons := a.notReady(c)
 	streams := a.opts.Controller.Streams()
@@ -168,8 +169,8 @@ func (a *Admin) status(c echo.Context) error {
 	})
 }
 
-// reload has the configuration read again. A refusal lists the problems of the file, which hold no
-// secret.
+// reload has the configuration read again. A refusal lists the problems of the file, which contain
+// no secret.
 func (a *Admin) reload(c echo.Context) error {
 	if !a.proven(c.Request()) {
 		return notProven("have the configuration read again")
@@ -189,10 +190,12 @@ func (a *Admin) reload(c echo.Context) error {
 	return sendJSON(c, map[string]bool{"reloaded": true})
 }
 
-// Matcher tells which ids a pattern of names matches: * stands for any characters, ? for one. A pattern with a slash is compared with the whole id, else with
-// the name alone.
+// Matcher returns a function that reports whether a pattern matches an id: * stands for any
+// characters, ? for one. It compares a pattern with a slash with the whole id or the name, others
+// with the name alone.
 func Matcher(pattern string) func(id string) bool {
-	expr := regexp.MustCompile("(?s)^" + strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(pattern)) + "$")
+	text := strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(pattern))
+	expr := regexp.MustCompile("(?s)^" + text + "$")
 	return func(id string) bool {
 		_, name, _ := controller.SplitID(id)
 		return expr.MatchString(name) || strings.Contains(pattern, "/") && expr.MatchString(id)
@@ -232,7 +235,7 @@ func (a *Admin) events(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	id, known, err := a.meant(c.QueryParam("stream"))
+	id, known, err := a.resolve(c.QueryParam("stream"))
 	if err != nil {
 		return err
 	}
@@ -254,9 +257,10 @@ func (a *Admin) events(c echo.Context) error {
 	return sendJSON(c, out)
 }
 
-// meant is the id of the stream that a person means by an id, or by a name alone that one stream has; "" means all. The journal also has
-// streams that are not configured: known says whether an empty answer about the id can be true.
-func (a *Admin) meant(given string) (id string, known bool, err error) {
+// resolve returns the id of a stream given by its id, or by its name if no other stream has it; ""
+// means all. The journal also has streams that are not configured: known is false when a journal
+// without hooks of the id means that there is no such stream.
+func (a *Admin) resolve(given string) (id string, known bool, err error) {
 	if _, ok := a.opts.Controller.Stream(given); ok || given == "" {
 		return given, true, nil
 	}
@@ -269,10 +273,13 @@ func (a *Admin) meant(given string) (id string, known bool, err error) {
 	switch len(named) {
 	case 0:
 		account, _, whole := controller.SplitID(given)
-		known = whole && slices.ContainsFunc(a.opts.Controller.Accounts(), func(v controller.AccountView) bool { return v.Account == account })
+		known = whole && slices.ContainsFunc(a.opts.Controller.Accounts(), func(v controller.AccountView) bool {
+			return v.Account == account
+		})
 		return given, known, nil
 	case 1:
 		return named[0], true, nil
 	}
-	return "", false, newProblem(http.StatusNotFound, quote(given)+" is a stream of several accounts", "say which one: "+strings.Join(named, ", "))
+	return "", false, newProblem(http.StatusNotFound, quote(given)+" is a stream of several accounts",
+		"say which one: "+strings.Join(named, ", "))
 }

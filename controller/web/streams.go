@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,7 +25,7 @@ import (
 
 const (
 	maxModeBody = 16 << 10
-	maxPeople   = 200 // characters of by and why
+	maxText     = 200 // characters of by and why
 	maxHold     = 366 * 24 * time.Hour
 )
 
@@ -37,7 +38,7 @@ func streamID(c echo.Context) (string, error) {
 	return id, nil
 }
 
-// found is the stream that the path names.
+// found returns the stream that the path names.
 func (a *Admin) found(c echo.Context) (controller.StreamView, error) {
 	id, err := streamID(c)
 	if err != nil {
@@ -88,18 +89,19 @@ func (a *Admin) setMode(c echo.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), callLimit)
 	defer cancel()
-	s, err := a.opts.Controller.SetMode(ctx, id, request) // which also makes a stream of a pattern
+	s, err := a.opts.Controller.SetMode(ctx, id, request) // it also makes a stream of a pattern
 	if errors.Is(err, controller.ErrUnknownStream) {
 		return unknownStream(id, a.opts.Controller.Streams())
 	}
 	if err != nil {
 		return err
 	}
-	a.opts.Log.Info("mode set", "stream", s.ID, "mode", string(request.Mode), "for", request.For.String(), "by", request.By, "why", request.Why)
+	a.opts.Log.Info("mode set", "stream", s.ID, "mode", string(request.Mode), "for", request.For.String(),
+		"by", request.By, "why", request.Why)
 	return sendJSON(c, newStreamJSON(s))
 }
 
-// author names who sent r, when it does not say so itself.
+// author names the sender of r, for requests that do not name it themselves.
 func (a *Admin) author(r *http.Request) string {
 	if uid, ok := localUser(r); ok && reachedAt(r) == placeUnix {
 		return userName(uid)
@@ -107,18 +109,21 @@ func (a *Admin) author(r *http.Request) string {
 	return "the API, from " + a.clientAddr(r)
 }
 
-const modeSample = `send {"mode":"on","for":"2h","by":"…","why":"…"}; all but mode may be left out`
+const modeSample = `send {"mode":"on","for":"2h","by":"…","why":"…"}; only mode is required`
 
 func readMode(c echo.Context) (modeBody, error) {
 	var body modeBody
-	if kind, _, err := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType)); err != nil || kind != echo.MIMEApplicationJSON {
-		return body, newProblem(http.StatusUnsupportedMediaType, "the body is not JSON", "send Content-Type: application/json")
+	kind, _, err := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType))
+	if err != nil || kind != echo.MIMEApplicationJSON {
+		return body, newProblem(http.StatusUnsupportedMediaType, "the body is not JSON",
+			"send Content-Type: application/json")
 	}
 	decoder := json.NewDecoder(http.MaxBytesReader(c.Response(), c.Request().Body, maxModeBody))
 	decoder.DisallowUnknownFields()
-	err := decoder.Decode(&body)
+	err = decoder.Decode(&body)
 	if err == nil && decoder.Decode(new(json.RawMessage)) != io.EOF {
-		return body, newProblem(http.StatusBadRequest, "the body cannot be read: something follows the object", modeSample)
+		return body, newProblem(http.StatusBadRequest,
+			"the body cannot be read: something follows the object", modeSample)
 	}
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return body, err
@@ -154,8 +159,8 @@ func (b modeBody) request() (controller.ModeRequest, error) {
 		}
 		r.For = d
 	}
-	if len([]rune(b.By)) > maxPeople || len([]rune(b.Why)) > maxPeople {
-		return invalid("by and why: at most %d characters each", maxPeople)
+	if len([]rune(b.By)) > maxText || len([]rune(b.Why)) > maxText {
+		return invalid("by and why: at most %d characters each", maxText)
 	}
 	return r, nil
 }
@@ -176,21 +181,21 @@ func (a *Admin) history(c echo.Context) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), callLimit)
 	defer cancel()
 	folded, read := c.QueryParam("fold") == "true", int(limit)
-	if folded { // a line of a folded story may stand for many steps
+	if folded { // one line may stand for many transitions
 		read = 1000
 	}
-	story, err := a.opts.Controller.History(ctx, s.ID, read, before)
+	history, err := a.opts.Controller.History(ctx, s.ID, read, before)
 	if err != nil {
 		return err
 	}
 	if folded {
-		lines := fold(story)
+		lines := fold(history)
 		return sendJSON(c, lines[:min(len(lines), int(limit))])
 	}
-	if story == nil {
-		story = []controller.Transition{}
+	if history == nil {
+		history = []controller.Transition{}
 	}
-	return sendJSON(c, story)
+	return sendJSON(c, history)
 }
 
 // encoderLog shows the last lines that an encoder wrote.
@@ -214,7 +219,7 @@ func (a *Admin) encoderLog(c echo.Context) error {
 		if p, known := asProblem(err); known {
 			return p
 		}
-		return newProblem(http.StatusBadGateway, err.Error(), "") // a driver's words are meant for people
+		return newProblem(http.StatusBadGateway, err.Error(), "") // a driver's errors are meant for people
 	}
 	if len(text) > 0 {
 		text = append(text, "")
@@ -224,15 +229,10 @@ func (a *Admin) encoderLog(c echo.Context) error {
 }
 
 func hasEncoder(s controller.StreamView, name string) bool {
-	for _, e := range s.Encoders {
-		if e.Name == name {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.Encoders, func(e controller.EncoderView) bool { return e.Name == name })
 }
 
-// thumbnail sends the last picture. With ?missing=204 the lack of one is no error: a page may ask without knowing.
+// thumbnail sends the last picture. With ?missing=204, a stream without a picture is no error.
 func (a *Admin) thumbnail(c echo.Context) error {
 	s, err := a.found(c)
 	if err != nil {
@@ -243,7 +243,8 @@ func (a *Admin) thumbnail(c echo.Context) error {
 		if c.QueryParam("missing") == "204" {
 			return c.NoContent(http.StatusNoContent)
 		}
-		return newProblem(http.StatusNotFound, "stream "+quote(s.ID)+" has no thumbnail yet", "thumbnail hooks bring it, when the webhook asks for them")
+		return newProblem(http.StatusNotFound, "stream "+quote(s.ID)+" has no thumbnail yet",
+			"thumbnail hooks bring it, when the webhook includes them")
 	}
 	h := c.Response().Header()
 	h.Set("Cache-Control", "no-cache")
@@ -251,7 +252,7 @@ func (a *Admin) thumbnail(c echo.Context) error {
 	return c.Blob(http.StatusOK, "image/jpeg", jpeg)
 }
 
-// sendJSON answers with v, fresh for every reader.
+// sendJSON answers with v, which no cache may keep.
 func sendJSON(c echo.Context, v any) error {
 	body, err := json.Marshal(v)
 	if err != nil {
@@ -263,7 +264,7 @@ func sendJSON(c echo.Context, v any) error {
 
 func noStore(c echo.Context) { c.Response().Header().Set("Cache-Control", "no-store") }
 
-// quote shows a text of the outside: in quotes, control characters escaped, and not at any length.
+// quote shows a text from outside in quotes, with control characters escaped, and shortened.
 func quote(s string) string {
 	if r := []rune(s); len(r) > 140 {
 		s = string(r[:140]) + "…"

@@ -56,12 +56,12 @@ func TestCertFilesFollowAChange(t *testing.T) {
 	}
 	writeCert(t, cert, key, "first")
 	f := &certFiles{cert: cert, key: key, log: quiet()}
-	if err := f.load(); err != nil {
+	if _, err := f.load(nil); err != nil {
 		t.Fatal(err)
 	}
 	now := time.Now()
 	name := func() string {
-		now = now.Add(certLook)
+		now = now.Add(certCheck)
 		leaf, err := x509.ParseCertificate(f.current(now).Certificate[0])
 		if err != nil {
 			t.Fatal(err)
@@ -102,9 +102,9 @@ func TestCheckCertFiles(t *testing.T) {
 		want      []string // how each begins
 	}{
 		{cert, key, nil},
-		{cert, other, []string{"tls.key_file: does not go with cert_file: private key does not match public key; allowed: "}},
-		{cert, cert, []string{"tls.key_file: does not go with cert_file: found a certificate rather than a key"}},
-		{key, key, []string{"tls.cert_file: holds no certificate that can be used: "}},
+		{cert, other, []string{"tls.key_file: does not match cert_file: private key does not match public key; allowed: "}},
+		{cert, cert, []string{"tls.key_file: does not match cert_file: found a certificate rather than a key"}},
+		{key, key, []string{"tls.cert_file: contains no usable certificate: "}},
 		{filepath.Join(dir, "none"), filepath.Join(dir, "nor this"), []string{"tls.cert_file: cannot be read: ", "tls.key_file: cannot be read: "}},
 		{cert, dir, []string{"tls.key_file: cannot be read: "}},
 	} {

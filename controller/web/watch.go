@@ -14,12 +14,12 @@ import (
 )
 
 const (
-	heartbeat  = 15 * time.Second // a comment, so that proxies and readers see that the feed is alive
-	feedWrites = 10 * time.Second // what one message may take to a slow reader
-	feedRetry  = 2000             // milliseconds until a browser connects again
+	heartbeat  = 15 * time.Second // between comments that show proxies and clients that the connection works
+	eventLimit = 10 * time.Second // for one write to a slow client
+	eventRetry = 2000             // milliseconds until a browser connects again
 )
 
-// watch is the live feed: server-sent events, resumed after Last-Event-ID.
+// watch sends live updates as server-sent events, resumed after Last-Event-ID.
 func (a *Admin) watch(c echo.Context) error {
 	after, err := lastSeen(c.Request())
 	if err != nil {
@@ -29,7 +29,8 @@ func (a *Admin) watch(c echo.Context) error {
 	case a.watchers <- struct{}{}:
 		defer func() { <-a.watchers }()
 	default:
-		return newProblem(http.StatusServiceUnavailable, "too many open feeds", "close some pages or command lines that watch")
+		return newProblem(http.StatusServiceUnavailable, "too many clients are watching",
+			"close some dashboards, or commands that watch")
 	}
 	ctx, cancel := context.WithCancel(c.Request().Context())
 	defer cancel()
@@ -40,11 +41,11 @@ func (a *Admin) watch(c echo.Context) error {
 	h.Set(echo.HeaderContentType, "text/event-stream")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no")
-	f := feed{w: c.Response(), control: http.NewResponseController(c.Response())}
-	_ = f.control.SetReadDeadline(time.Time{}) // the request's own would end the feed
+	w := eventWriter{w: c.Response(), control: http.NewResponseController(c.Response())}
+	_ = w.control.SetReadDeadline(time.Time{}) // or else the request's own deadline ends the connection
 	c.Response().WriteHeader(http.StatusOK)
-	f.buf.WriteString("retry: " + strconv.Itoa(feedRetry) + "\n: oncue\n\n")
-	f.run(changes)
+	w.buf.WriteString("retry: " + strconv.Itoa(eventRetry) + "\n: oncue\n\n")
+	w.run(changes)
 	return nil
 }
 
@@ -55,48 +56,48 @@ func lastSeen(r *http.Request) (uint64, error) {
 	}
 	id, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
-		return 0, newProblem(http.StatusBadRequest, "Last-Event-ID: "+quote(text)+" is not an id of this feed", "")
+		return 0, newProblem(http.StatusBadRequest, "Last-Event-ID: "+quote(text)+" is not an id of an event", "")
 	}
 	return id, nil
 }
 
-// feed writes one reader's events. What has come in meanwhile leaves in one write.
-type feed struct {
+// eventWriter writes one client's events. Events that are ready together go out in one write.
+type eventWriter struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	buf     bytes.Buffer
 }
 
-// run ends when the changes end, or when the reader has gone.
-func (f *feed) run(changes <-chan controller.Change) {
+// run returns when the changes end, or when the client has gone.
+func (w *eventWriter) run(changes <-chan controller.Change) {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
-	for f.flush() == nil {
+	for w.flush() == nil {
 		select {
 		case change, open := <-changes:
 			if !open {
 				return
 			}
-			f.add(change)
-			for more := true; more && f.buf.Len() < 64<<10; {
+			w.add(change)
+			for more := true; more && w.buf.Len() < 64<<10; {
 				select {
 				case change, open := <-changes:
 					if !open {
-						_ = f.flush()
+						_ = w.flush()
 						return
 					}
-					f.add(change)
+					w.add(change)
 				default:
 					more = false
 				}
 			}
 		case <-beat.C:
-			f.buf.WriteString(": alive\n\n")
+			w.buf.WriteString(": alive\n\n")
 		}
 	}
 }
 
-func (f *feed) add(change controller.Change) {
+func (w *eventWriter) add(change controller.Change) {
 	var name string
 	var body any
 	switch {
@@ -109,20 +110,20 @@ func (f *feed) add(change controller.Change) {
 	}
 	data, err := json.Marshal(body)
 	if err != nil {
-		return // cannot happen: the types hold nothing that does not marshal
+		return // cannot happen: all members of the types marshal
 	}
-	f.buf.WriteString("id: " + strconv.FormatUint(change.ID, 10) + "\nevent: " + name + "\ndata: ")
-	f.buf.Write(data)
-	f.buf.WriteString("\n\n")
+	w.buf.WriteString("id: " + strconv.FormatUint(change.ID, 10) + "\nevent: " + name + "\ndata: ")
+	w.buf.Write(data)
+	w.buf.WriteString("\n\n")
 }
 
-func (f *feed) flush() error {
-	if err := f.control.SetWriteDeadline(time.Now().Add(feedWrites)); err != nil {
+func (w *eventWriter) flush() error {
+	if err := w.control.SetWriteDeadline(time.Now().Add(eventLimit)); err != nil {
 		return err
 	}
-	if _, err := f.w.Write(f.buf.Bytes()); err != nil {
+	if _, err := w.w.Write(w.buf.Bytes()); err != nil {
 		return err
 	}
-	f.buf.Reset()
-	return f.control.Flush()
+	w.buf.Reset()
+	return w.control.Flush()
 }

@@ -2,29 +2,33 @@
 
 export const streamPath = (id) => `/api/v1/streams/${encodeURIComponent(id)}`;
 
-// get fetches JSON or text. Errors have the words of the problem document.
+// get fetches JSON or text. Errors have the text of the problem document.
 export async function get(path, options) {
-  const r = await fetch(path, { ...options, headers: { Accept: "application/json, text/plain", ...(options || {}).headers } });
+  const headers = { Accept: "application/json, text/plain", ...(options || {}).headers };
+  const r = await fetch(path, { ...options, headers });
   if (r.status === 401) {
     location.assign("/login");
     throw new Error("the session has ended");
   }
   const json = (r.headers.get("Content-Type") || "").includes("json");
   const body = json ? await r.json() : await r.text();
-  if (!r.ok) throw new Error(json && body.detail ? body.detail + (body.hint ? ` (${body.hint})` : "") : `the daemon answered with ${r.status}`);
-  return body;
+  if (r.ok) return body;
+  if (!json || !body.detail) throw new Error(`the daemon answered with ${r.status}`);
+  throw new Error(body.hint ? `${body.detail} (${body.hint})` : body.detail);
 }
 
 export function setMode(id, request) {
-  return get(`${streamPath(id)}/mode`, { method: "PUT", headers: { "Content-Type": "application/json" }, body: JSON.stringify(request) });
+  const headers = { "Content-Type": "application/json" };
+  return get(`${streamPath(id)}/mode`, { method: "PUT", headers, body: JSON.stringify(request) });
 }
 
-const hiddenFor = 60_000; // a page that nobody sees gives its connection back after this long
+const hiddenFor = 60_000; // a page that nobody sees closes its connection after this time
 const retryAfter = 3_000;
 const checkEvery = 10_000;
 
-// follow keeps the page up to date: load() when connected, stream(s) and hook(h) for what changes, glance(status) now and then, which says false when
-// all must be loaded again, and state(word) for the connection: "live" or "lost".
+// follow keeps the page up to date. It calls load() when connected, stream(s) and hook(h) for
+// changes, glance(status) from time to time, which returns false when everything must be loaded
+// again, and state(name) for the connection: "live" or "lost".
 export function follow({ load, stream, hook, glance, state }) {
   let source = null, waiting = null, timer = null, generation = 0;
 
@@ -34,7 +38,7 @@ export function follow({ load, stream, hook, glance, state }) {
     else f(message);
   };
 
-  // What comes while the whole is being loaded is applied after it: the feed tells every change in order, so the last word wins.
+  // Changes that come while everything is being loaded are applied afterwards, in their order.
   async function opened(mine) {
     waiting = [];
     try {
@@ -49,9 +53,8 @@ export function follow({ load, stream, hook, glance, state }) {
   }
 
   function connect() {
-    clearTimeout(timer);
-    if (source) source.close();
-    const mine = ++generation;
+    close();
+    const mine = generation;
     source = new EventSource("/api/v1/watch");
     source.addEventListener("open", () => opened(mine));
     source.addEventListener("stream", deliver(stream));
@@ -59,12 +62,16 @@ export function follow({ load, stream, hook, glance, state }) {
     source.addEventListener("error", () => { if (mine === generation) lost(); });
   }
 
-  function lost() {
+  function close() {
     generation++;
+    clearTimeout(timer);
     if (source) source.close();
     source = null;
+  }
+
+  function lost() {
+    close();
     state("lost");
-    clearTimeout(timer);
     timer = setTimeout(connect, retryAfter);
   }
 
@@ -84,7 +91,7 @@ export function follow({ load, stream, hook, glance, state }) {
   document.addEventListener("visibilitychange", () => {
     clearTimeout(hiddenTimer);
     if (document.hidden) {
-      hiddenTimer = setTimeout(() => { generation++; clearTimeout(timer); if (source) source.close(); source = null; }, hiddenFor);
+      hiddenTimer = setTimeout(close, hiddenFor);
     } else if (!source) connect();
   });
   connect();

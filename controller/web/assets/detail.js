@@ -2,7 +2,7 @@
 
 import { at, now, age, clock, hours, el, plural, put } from "./format.js";
 import { get, streamPath } from "./api.js";
-import { next, hold, tag, why, trouble, encoderText, viewersText, onAir, pictureTime } from "./rows.js";
+import { next, hold, tag, why, trouble, encoderText, viewersText, onAir, pictureTime, modeLabel } from "./rows.js";
 import { ask } from "./hold.js";
 import * as timeline from "./timeline.js";
 
@@ -25,7 +25,7 @@ export function open(stream, onChange) {
   dialog.querySelector(".drawer-body").scrollTop = 0;
   fill();
   picture();
-  story();
+  steps();
   tail();
 }
 
@@ -34,7 +34,7 @@ export function update(stream) {
   const moved = stream.phase !== s.phase;
   s = stream;
   fill();
-  if (moved) { story(); picture(); }
+  if (moved) { steps(); picture(); }
 }
 
 export function tick() {
@@ -60,15 +60,16 @@ function fill() {
   byID("detail-picture").classList.toggle("old", !onAir(s));
   for (const b of dialog.querySelectorAll(".lead [data-mode]")) {
     b.setAttribute("aria-pressed", String(b.dataset.mode === s.mode));
-    b.setAttribute("aria-label", b.dataset.mode === "auto" ? `Hand ${s.name} back to auto` : `Hold ${s.name} ${b.dataset.mode}`);
+    b.setAttribute("aria-label", modeLabel(s, b.dataset.mode));
   }
   encoders();
+  const v = s.savings;
   list(byID("savings"), {
-    "Encoder time run": hours(s.savings.run_s),
-    "Watched": hours(s.savings.watched_s),
-    "Avoided against always on": hours(s.savings.avoided_s) + share(s.savings.avoided_s, s.savings.run_s),
-    "Nobody joined": `${s.savings.wasted_starts} of ${plural(Math.max(s.savings.wakes, s.savings.wasted_starts), "wake", "wakes")}`,
-    "Counted since": clock(at(s.savings.since)),
+    "Encoder time run": hours(v.run_s),
+    "Watched": hours(v.watched_s),
+    "Avoided, compared with always on": hours(v.avoided_s) + share(v.avoided_s, v.run_s),
+    "Nobody joined": `${v.wasted_starts} of ${plural(Math.max(v.wakes, v.wasted_starts), "wake", "wakes")}`,
+    "Counted since": clock(at(v.since)),
   });
   tick();
 }
@@ -79,20 +80,23 @@ function facts() {
   list(byID("facts"), {
     [`In phase ${s.phase}`]: `for ${age(now() - at(s.since))}, since ${clock(at(s.since), true)}`,
     "Viewers": viewersText(s),
-    "Viewer came last": s.last_attempt ? `${age(now() - at(s.last_attempt))} ago` : "none yet",
+    "Last viewer attempt": s.last_attempt ? `${age(now() - at(s.last_attempt))} ago` : "none yet",
     "Feeds": s.feeds.length ? s.feeds.map((f) => f.source_id || f.id).join(", ") : "none",
     "Encoder starts": s.starts,
     "Live for": s.uptime_s > 0 ? age(s.uptime_s * 1000) : "–",
   });
 }
 
-// list fills a description list, and leaves what is the same alone.
+// list fills a description list and changes only texts that differ.
 function list(dl, entries) {
   const keys = Object.keys(entries);
   if (dl.children.length !== keys.length) {
     dl.replaceChildren(...keys.map((k) => el("div", {}, el("dt", { textContent: k }), el("dd"))));
   }
-  keys.forEach((k, i) => { put(dl.children[i].firstElementChild, k); put(dl.children[i].lastElementChild, entries[k]); });
+  keys.forEach((k, i) => {
+    put(dl.children[i].firstElementChild, k);
+    put(dl.children[i].lastElementChild, entries[k]);
+  });
 }
 
 function encoders() {
@@ -117,18 +121,21 @@ function picture() {
   const img = byID("detail-picture"), mine = s.id;
   img.alt = `Last thumbnail of ${s.name}`;
   img.src = `${streamPath(s.id)}/thumbnail?missing=204&t=${Date.now()}`;
-  pictureTime(img.src).then((t) => { if (s && mine === s.id && t) put(byID("detail-taken"), `Last picture, taken ${clock(t, true)}`); });
+  pictureTime(img.src).then((t) => {
+    if (s && mine === s.id && t) put(byID("detail-taken"), `Last picture, taken ${clock(t, true)}`);
+  });
 }
 
 export function newPicture(id) { if (dialog.open && s && id === s.id) picture(); }
 
-async function story() {
+async function steps() {
   const mine = s.id, span = Number(byID("span").value);
   try {
-    const [steps] = await Promise.all([get(`${streamPath(mine)}/history?limit=50&fold=true`), timeline.load(s, span)]);
+    const [history] = await Promise.all([
+      get(`${streamPath(mine)}/history?limit=50&fold=true`), timeline.load(s, span)]);
     if (!dialog.open || mine !== s.id) return;
     line();
-    byID("history").replaceChildren(...steps.map((t) => el("li", {},
+    byID("history").replaceChildren(...history.map((t) => el("li", {},
       el("time", { dateTime: t.at, textContent: clock(at(t.at), true) }),
       el("span", { class: `phase small p-${t.to}`, textContent: t.to }),
       el("span", { textContent: folded(t) }),
@@ -138,15 +145,17 @@ async function story() {
   }
 }
 
-// folded is the reason of a step; the same failure again and again is one.
+// folded is the reason of a step, which may stand for a failure that repeated.
 function folded(t) {
-  return t.count > 1 ? t.reason.replace(/^failed: /, () => `failed ${t.count} times since ${clock(at(t.first), true)}: `) : t.reason;
+  if (!(t.count > 1)) return t.reason;
+  return t.reason.replace(/^failed: /, () => `failed ${t.count} times since ${clock(at(t.first), true)}: `);
 }
 
 function line() {
   const span = Number(byID("span").value), end = now();
   timeline.draw(byID("detail-timeline"), s.id, span, true);
-  byID("ticks").replaceChildren(...[1, 0.75, 0.5, 0.25, 0].map((f) => el("span", { textContent: f ? clock(end - f * span * 3600_000) : "now" })));
+  const tick = (part) => el("span", { textContent: part ? clock(end - part * span * 3600_000) : "now" });
+  byID("ticks").replaceChildren(...[1, 0.75, 0.5, 0.25, 0].map(tick));
 }
 
 async function tail() {
@@ -155,7 +164,8 @@ async function tail() {
   const box = byID("log"), mine = s.id, encoder = byID("log-encoder").value;
   const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 30;
   try {
-    const text = await get(`${streamPath(mine)}/log?lines=200${encoder ? `&encoder=${encodeURIComponent(encoder)}` : ""}`);
+    const only = encoder ? `&encoder=${encodeURIComponent(encoder)}` : "";
+    const text = await get(`${streamPath(mine)}/log?lines=200${only}`);
     if (mine !== s.id) return;
     if (put(box, text || "nothing yet") || atEnd) box.scrollTop = box.scrollHeight;
   } catch (e) {
@@ -164,10 +174,11 @@ async function tail() {
   if (dialog.open && byID("follow").checked && !document.hidden) logTimer = setTimeout(tail, logEvery);
 }
 
-byID("legend").replaceChildren(...timeline.phaseOrder.map((p) => el("li", {}, el("span", { class: `key p-${p}`, "aria-hidden": "true" }), p)));
+byID("legend").replaceChildren(...timeline.phaseOrder.map((p) =>
+  el("li", {}, el("span", { class: `key p-${p}`, "aria-hidden": "true" }), p)));
 byID("detail-picture").addEventListener("error", (e) => { e.target.parentElement.hidden = true; });
 byID("detail-picture").addEventListener("load", (e) => { e.target.parentElement.hidden = false; });
-byID("span").addEventListener("change", story);
+byID("span").addEventListener("change", steps);
 byID("log-encoder").addEventListener("change", tail);
 byID("follow").addEventListener("change", tail);
 document.addEventListener("visibilitychange", () => { if (!document.hidden && dialog.open) tail(); });
@@ -177,4 +188,6 @@ dialog.addEventListener("close", () => {
   clearTimeout(logTimer);
   if (location.hash) history.replaceState(null, "", location.pathname);
 });
-for (const b of dialog.querySelectorAll(".lead [data-mode]")) b.addEventListener("click", () => ask(s, b.dataset.mode, changed));
+for (const b of dialog.querySelectorAll(".lead [data-mode]")) {
+  b.addEventListener("click", () => ask(s, b.dataset.mode, changed));
+}

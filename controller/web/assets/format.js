@@ -1,6 +1,6 @@
-// Words for numbers and times. Times are in milliseconds of the daemon's clock.
+// Numbers and times as text. Times are in milliseconds of the daemon's clock.
 
-let skew = 0; // the daemon's clock less this browser's
+let skew = 0; // the daemon's clock minus this browser's
 
 export function setNow(daemonNow) { skew = daemonNow - Date.now(); }
 export function now() { return Date.now() + skew; }
@@ -8,7 +8,7 @@ export function clockSkew() { return skew; }
 
 export const at = (text) => (text ? Date.parse(text) : null);
 
-// age says how long, in one or two units: "42 s", "3 min", "2 h 05 min", "4 d 3 h".
+// age formats a duration in one or two units: "42 s", "3 min", "2 h 05 min", "4 d 3 h".
 export function age(ms) {
   const s = Math.max(0, Math.round(ms / 1000));
   if (s < 60) return `${s} s`;
@@ -19,21 +19,23 @@ export function age(ms) {
   return `${Math.floor(h / 24)} d ${h % 24} h`;
 }
 
-// countdown is a clock that runs down: "0:42", "1:05:09".
+// countdown formats the time that is left: "0:42", "1:05:09".
 export function countdown(ms) {
   const s = Math.max(0, Math.ceil(ms / 1000));
   const two = (n) => String(n).padStart(2, "0");
-  return s < 3600 ? `${Math.floor(s / 60)}:${two(s % 60)}` : `${Math.floor(s / 3600)}:${two(Math.floor(s / 60) % 60)}:${two(s % 60)}`;
+  const min = Math.floor(s / 60);
+  return min < 60 ? `${min}:${two(s % 60)}` : `${Math.floor(min / 60)}:${two(min % 60)}:${two(s % 60)}`;
 }
 
 // clock is the time of day here, with the day when it is not today.
 export function clock(ms, seconds) {
   const t = new Date(ms), today = new Date(now()).toDateString() === t.toDateString();
-  const time = t.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: seconds ? "2-digit" : undefined, hour12: false });
+  const second = seconds ? "2-digit" : undefined;
+  const time = t.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second, hour12: false });
   return today ? time : `${t.toLocaleDateString([], { month: "short", day: "numeric" })} ${time}`;
 }
 
-// hours says how much encoder time.
+// hours formats an amount of encoder time.
 export function hours(s) {
   if (s < 60) return `${Math.round(s)} s`;
   if (s < 3600) return `${Math.round(s / 60)} min`;
@@ -45,7 +47,7 @@ export function bitrate(bps) {
   return bps >= 1e6 ? `${(bps / 1e6).toFixed(1)}\u00a0Mb/s` : `${Math.round(bps / 1e3)}\u00a0kb/s`;
 }
 
-// isolate keeps the writing direction of a text of others inside it.
+// isolate keeps the writing direction of a text from outside inside that text.
 export const isolate = (text) => `\u2068${text}\u2069`;
 
 export const plural = (n, one, many) => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
@@ -62,7 +64,8 @@ export function el(tag, props, ...children) {
   return e;
 }
 
-// put changes a text only when it differs, so that a quiet page stays quiet. It says whether it did.
+// put changes an element's text if it differs, so that screen readers do not read it again. It
+// returns whether it did.
 export function put(e, text) {
   text = text === null || text === undefined ? "" : String(text);
   if (e.textContent === text) return false;

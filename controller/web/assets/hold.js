@@ -1,4 +1,4 @@
-// The question before a hold: how long, why, and who asks.
+// The dialog before a hold: how long, why, and who asks.
 
 import { isolate, put } from "./format.js";
 import { setMode } from "./api.js";
@@ -27,12 +27,12 @@ function rememberMe(name) {
   try { localStorage.setItem("oncue.by", name); } catch { /* a private window keeps nothing */ }
 }
 
-// ask opens the question for on and off; auto needs none.
+// ask opens the dialog for on and off; auto needs none.
 export async function ask(s, wanted, done) {
   if (wanted === "auto") {
     try {
       done(await setMode(s.id, { mode: "auto", by: me() || "dashboard" }));
-      toast(`${isolate(s.name)} is back to auto`);
+      toast(`${isolate(s.name)} is back on auto`);
     } catch (e) { toast(e.message, true); }
     return;
   }
@@ -40,7 +40,9 @@ export async function ask(s, wanted, done) {
   mode = wanted;
   dialog.dataset.mode = wanted;
   put(document.getElementById("hold-title"), `Hold ${isolate(s.name)} ${wanted}`);
-  put(document.getElementById("hold-what"), wanted === "on" ? "It stays on, whoever watches." : "It stays off, whoever waits. If it is on, it stops now.");
+  put(document.getElementById("hold-what"), wanted === "on"
+    ? "It stays on, also when nobody watches."
+    : "It stays off, also when viewers wait. If it is on, it stops now.");
   put(document.getElementById("hold-do"), `Hold ${wanted}`);
   by.value = me();
   why.value = "";

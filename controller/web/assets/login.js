@@ -1,4 +1,4 @@
-// The link that oncue dashboard prints carries a code behind the #, which browsers keep to themselves.
+// The link that oncue dashboard prints has a code after the #, which browsers do not send.
 
 function takeCode() {
   const code = location.hash.slice(1);

@@ -11,7 +11,7 @@ const byID = (id) => document.getElementById(id);
 const streams = new Map();
 const rows = new Rows({ open: openStream, ask: (s, mode) => ask(s, mode, changed) });
 const keptHooks = 50;
-const freshFor = 5 * 60_000; // an answer of the platform is proof of its health for so long
+const freshFor = 5 * 60_000; // for so long an answer of the platform shows that it works
 let status = null, only = "all", lostSince = null;
 
 function openStream(id) {
@@ -25,10 +25,10 @@ function fromHash() {
   try {
     const id = decodeURIComponent(location.hash.slice(1));
     if (id && streams.has(id) && (!detail.shown() || detail.shown().id !== id)) openStream(id);
-  } catch { /* not one of ours */ }
+  } catch { /* not the hash of a stream */ }
 }
 
-// changed takes one stream as the daemon has it now.
+// changed shows a stream's new state.
 function changed(s) {
   streams.set(s.id, s);
   rows.update(s);
@@ -62,16 +62,18 @@ function glance(all) {
   put(byID("total-run"), hours(v.run_s));
   put(byID("total-watched"), hours(v.watched_s));
   put(byID("share-watched"), v.run_s > 0 ? `${Math.round((100 * v.watched_s) / v.run_s)} %` : "");
-  put(byID("total-wasted"), `${v.wasted_starts.toLocaleString("en")} of ${Math.max(v.wakes, v.wasted_starts).toLocaleString("en")}`);
+  const wakes = Math.max(v.wakes, v.wasted_starts);
+  put(byID("total-wasted"), `${v.wasted_starts.toLocaleString("en")} of ${wakes.toLocaleString("en")}`);
   put(byID("since"), v.since ? `since ${clock(at(v.since))}` : "");
   if (timeline.known(at(v.since))) rows.loadAll();
   put(byID("hint"), `timelines: last ${timeline.rowHours === 1 ? "hour" : `${timeline.rowHours} hours`}`);
   platform();
   alarm();
-  return all.stream_count === streams.size; // a stream that left the configuration is not told of by the feed
+  return all.stream_count === streams.size; // no event says that a stream has left the configuration
 }
 
-// platform says how the platform's side of each account is, and the clock. Its lines stay and their words change.
+// platform shows the state of the platform's side of each account, and of the clock. It keeps its
+// elements and changes their texts.
 function platform() {
   if (!status) return;
   const box = byID("platform");
@@ -79,21 +81,25 @@ function platform() {
     const off = a.webhook && a.webhook.disabled;
     const facts = [a.last_hook ? `last hook ${age(now() - at(a.last_hook))} ago` : "no hook yet"];
     if (a.last_poll && !a.poll_error) facts.push(`the platform answered ${age(now() - at(a.last_poll))} ago`);
-    if (a.webhook && !off) facts.push("webhook on");
-    if (!a.last_poll && !a.poll_error) facts.push("no API secret: only hooks tell");
+    if (a.webhook && !off) facts.push("webhook enabled");
+    if (!a.last_poll && !a.poll_error) facts.push("no API secret: hooks are the only source");
     const trouble = [];
     if (off) trouble.push(`webhook disabled: ${isolate(off)}`);
     if (a.poll_error) trouble.push(`cannot ask the platform: ${isolate(a.poll_error)}`);
-    return [a.account, facts.join(" · "), trouble.join("; "), Boolean(a.last_poll) && now() - at(a.last_poll) < freshFor];
+    const fresh = Boolean(a.last_poll) && now() - at(a.last_poll) < freshFor;
+    return [a.account, facts.join(" · "), trouble.join("; "), fresh];
   });
-  lines.push(["clock", delayText(), delay !== null && Math.abs(delay) > 30_000 ? "check the clocks" : "", delay !== null && Math.abs(delay) <= 30_000]);
+  const late = delay !== null && Math.abs(delay) > 30_000;
+  lines.push(["clock", delayText(), late ? "check the clocks" : "", delay !== null && !late]);
   while (box.children.length > lines.length) box.lastElementChild.remove();
-  while (box.children.length < lines.length) box.append(el("li", {}, el("strong"), el("span", { class: "dim" }), el("span", { class: "trouble" })));
-  lines.forEach((words, i) => {
+  while (box.children.length < lines.length) {
+    box.append(el("li", {}, el("strong"), el("span", { class: "dim" }), el("span", { class: "trouble" })));
+  }
+  lines.forEach(([name, facts, trouble, good], i) => {
     const line = box.children[i];
-    words.slice(0, 3).forEach((w, j) => put(line.children[j], w));
-    line.classList.toggle("good", words[3] && !words[2]);
-    line.classList.toggle("bad", Boolean(words[2]));
+    [name, facts, trouble].forEach((text, j) => put(line.children[j], text));
+    line.classList.toggle("good", good && !trouble);
+    line.classList.toggle("bad", Boolean(trouble));
   });
 }
 
@@ -108,12 +114,16 @@ function delayText() {
 }
 
 function alarm() {
-  const words = [];
-  if (lostSince !== null) words.push(`Disconnected from the daemon for ${age(Date.now() - lostSince)}. What is shown is old. Trying again.`);
-  else if (status && !status.ready) words.push(`Hooks cannot be taken: ${status.not_ready.map(isolate).join("; ")}`);
-  if (lostSince === null && status) words.push(...status.problems.map((p) => `Problem: ${isolate(p)}`));
-  put(byID("alarm"), words.join(". "));
-  byID("alarm").hidden = words.length === 0;
+  const alarms = [];
+  if (lostSince !== null) {
+    const since = age(Date.now() - lostSince);
+    alarms.push(`Disconnected from the daemon for ${since}. This page shows an old state. Trying again.`);
+  } else if (status) {
+    if (!status.ready) alarms.push(`Hooks cannot be received: ${status.not_ready.map(isolate).join("; ")}`);
+    alarms.push(...status.problems.map((p) => `Problem: ${isolate(p)}`));
+  }
+  put(byID("alarm"), alarms.join(". "));
+  byID("alarm").hidden = alarms.length === 0;
 }
 
 // sum counts phases and viewers, at most a few times a second.
@@ -134,8 +144,10 @@ function sum() {
   put(byID("total-live"), `${live} of ${streams.size.toLocaleString("en")}`);
   put(byID("total-viewers"), known ? viewers.toLocaleString("en") : "–");
   document.body.classList.toggle("one-account", new Set([...streams.values()].map((s) => s.account)).size < 2);
-  document.title = [troubled ? `${troubled} in trouble` : "", live ? `${live} live` : "", "oncue"].filter(Boolean).join(" · ");
-  chips({ all: streams.size, trouble: troubled, ...Object.fromEntries(timeline.phaseOrder.map((p) => [p, counts[p] || 0])), held });
+  const title = [troubled ? `${troubled} in trouble` : "", live ? `${live} live` : "", "oncue"];
+  document.title = title.filter(Boolean).join(" · ");
+  const phases = Object.fromEntries(timeline.phaseOrder.map((p) => [p, counts[p] || 0]));
+  chips({ all: streams.size, trouble: troubled, ...phases, held });
   filter();
 }
 
@@ -144,7 +156,8 @@ function chips(counts) {
   for (const [name, n] of Object.entries(counts)) {
     let chip = box.querySelector(`[data-only="${name}"]`);
     if (!chip) {
-      chip = el("button", { type: "button", class: `chip p-${name}` }, el("span", { class: "word", textContent: name }), " ", el("b"));
+      chip = el("button", { type: "button", class: `chip p-${name}` },
+        el("span", { class: "word", textContent: name }), " ", el("b"));
       chip.dataset.only = name;
       chip.addEventListener("click", () => { only = only === name ? "all" : name; sum(); });
       box.append(chip);
@@ -158,12 +171,24 @@ function chips(counts) {
 function filter() {
   const words = byID("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
   const left = rows.show((s) => {
-    if (only === "held" ? s.mode === "auto" : only === "trouble" ? !inTrouble(s) : only !== "all" && s.phase !== only) return false;
-    const text = `${s.id} ${s.phase} ${s.reason} ${s.mode} ${s.trouble ? `trouble ${s.trouble.text}` : ""}`.toLowerCase();
+    if (!chosen(s)) return false;
+    const trouble = s.trouble ? `trouble ${s.trouble.text}` : "";
+    const text = `${s.id} ${s.phase} ${s.reason} ${s.mode} ${trouble}`.toLowerCase();
     return words.every((w) => text.includes(w));
   });
   byID("none").hidden = left > 0;
-  put(byID("none"), streams.size ? "No stream matches." : "No stream is configured; those of a pattern appear when a viewer comes. Add one below streams: in the configuration, run oncue check, then oncue reload.");
+  put(byID("none"), streams.size ? "No stream matches." : "No stream is configured; those of a pattern " +
+    "appear when a viewer comes. Add one below streams: in the configuration, run oncue check, then oncue reload.");
+}
+
+// chosen reports whether the chip that is pressed includes the stream.
+function chosen(s) {
+  switch (only) {
+    case "all": return true;
+    case "held": return s.mode !== "auto";
+    case "trouble": return inTrouble(s);
+    default: return s.phase === only;
+  }
 }
 
 function hookRow(h) {
@@ -171,7 +196,8 @@ function hookRow(h) {
   return el("tr", { title: h.note },
     el("td", {}, el("time", { dateTime: h.received, textContent: clock(at(h.received), true) })),
     el("td", { textContent: h.stream || h.account }), el("td", { textContent: h.event || h.type }),
-    el("td", {}, el("span", { class: `verdict v-${h.verdict}`, textContent: h.verdict })), el("td", { class: "number", textContent: d }));
+    el("td", {}, el("span", { class: `verdict v-${h.verdict}`, textContent: h.verdict })),
+    el("td", { class: "number", textContent: d }));
 }
 
 function hook(h) {
@@ -188,12 +214,12 @@ function hook(h) {
   }
 }
 
-function state(word) {
+function state(name) {
   const link = byID("link");
-  link.dataset.state = word;
-  put(link.querySelector(".word"), word === "live" ? "connected" : "disconnected");
-  document.body.classList.toggle("stale", word === "lost");
-  if (word === "live") lostSince = null;
+  link.dataset.state = name;
+  put(link.querySelector(".word"), name === "live" ? "connected" : "disconnected");
+  document.body.classList.toggle("stale", name === "lost");
+  if (name === "live") lostSince = null;
   else if (lostSince === null) lostSince = Date.now();
   alarm();
 }
@@ -201,7 +227,8 @@ function state(word) {
 byID("filter").addEventListener("input", filter);
 addEventListener("hashchange", fromHash);
 document.addEventListener("keydown", (e) => {
-  if (e.key === "/" && !e.ctrlKey && !e.metaKey && !document.querySelector("dialog[open]") && document.activeElement !== byID("filter")) {
+  const typing = document.querySelector("dialog[open]") || document.activeElement === byID("filter");
+  if (e.key === "/" && !e.ctrlKey && !e.metaKey && !typing) {
     e.preventDefault();
     byID("filter").focus();
   }

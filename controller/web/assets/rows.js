@@ -4,19 +4,18 @@ import { at, now, age, countdown, clock, bitrate, isolate, plural, put } from ".
 import { streamPath } from "./api.js";
 import * as timeline from "./timeline.js";
 
-
-// step is what happens by itself at the deadline. While a start is under way "retry" is the end of the patience with it.
+// step is what oncue does at the deadline. During a start, "retry" means that it gives the start up.
 function step(s) {
   if (s.phase !== "starting" || s.deadline_does !== "retry") return s.deadline_does || "change";
   return `give up waiting for the ${s.encoders.some((e) => e.state === "publishing") ? "platform" : "encoder"}`;
 }
 
-// next says what happens by itself, and when.
+// next says what oncue does next without being asked, and when.
 export function next(s) {
   if (!s.deadline) return "";
   const left = at(s.deadline) - now();
-  const word = isolate(step(s));
-  return left > 0 ? `${word} in ${countdown(left)}` : `${word} now`;
+  const what = isolate(step(s));
+  return left > 0 ? `${what} in ${countdown(left)}` : `${what} now`;
 }
 
 export function hold(s) {
@@ -26,7 +25,7 @@ export function hold(s) {
   return `held ${s.mode}${by}${until}${s.mode_why ? `: ${isolate(s.mode_why)}` : ""}`;
 }
 
-// why is the reason; trouble says what failed already.
+// why is the reason, without the failure that trouble shows.
 export function why(s) {
   if (s.waits_for) return `${isolate(s.reason)} (waits for ${isolate(s.waits_for)})`;
   return s.trouble ? s.reason.split(`; ${s.trouble.encoder} failed: `)[0] : s.reason;
@@ -34,12 +33,13 @@ export function why(s) {
 
 export function inTrouble(s) { return Boolean(s.trouble) || s.phase === "backoff" || s.phase === "failed"; }
 
-// trouble says what fails, whoever asks for the stream now. The cause comes first, for that is what a reader looks for.
+// trouble describes the last failure, also when nobody wants the stream now. It begins with the
+// cause, which readers look for first.
 export function trouble(s) {
   const t = s.trouble;
   if (!t) return "";
-  const last = clock(at(t.last), true);
-  const when = t.count > 1 ? `${plural(t.count, "time", "times")} since ${clock(at(t.since))}, last ${last}` : `at ${last}`;
+  let when = `at ${clock(at(t.last), true)}`;
+  if (t.count > 1) when = `${plural(t.count, "time", "times")} since ${clock(at(t.since))}, last ${when}`;
   return `${isolate(t.text)} (${isolate(t.encoder)} failed ${when})`;
 }
 
@@ -48,15 +48,22 @@ function compare(a, b) { return inTrouble(b) - inTrouble(a) || (a.id < b.id ? -1
 
 export function tag(s) {
   if (s.draining) return "removed";
-  if (!s.managed) return "not ours";
+  if (!s.managed) return "not started by oncue";
   if (s.unconfirmed) return "unconfirmed";
   return "";
 }
 
+// modeLabel is the label of a button that sets a mode.
+export function modeLabel(s, mode) {
+  return mode === "auto" ? `Return ${s.name} to auto` : `Hold ${s.name} ${mode}`;
+}
+
 export function viewersText(s) { return s.viewers === null ? "–" : s.viewers.toLocaleString("en"); }
 
-// encoderOf is the encoder that matters: the first one that runs, or else that is wanted.
-function encoderOf(s) { return s.encoders.find((e) => e.state === "publishing") || s.encoders.find((e) => e.wanted) || s.encoders[0]; }
+// encoderOf is the encoder to show: the first one that publishes, or else that is wanted.
+function encoderOf(s) {
+  return s.encoders.find((e) => e.state === "publishing") || s.encoders.find((e) => e.wanted) || s.encoders[0];
+}
 
 export function encoderText(e) {
   if (!e) return "";
@@ -68,7 +75,7 @@ export function encoderText(e) {
   return parts.join(" · ");
 }
 
-// onAir reports whether a picture can be of now.
+// onAir reports whether the last picture can show the present.
 export function onAir(s) { return ["live", "lingering"].includes(s.phase); }
 
 // pictureTime is when a picture was taken, or null.
@@ -76,7 +83,7 @@ export async function pictureTime(url) {
   try { return Date.parse((await fetch(url)).headers.get("Last-Modified")) || null; } catch { return null; }
 }
 
-// Rows keeps the list on the page. Only rows that are in view are ticked and drawn.
+// Rows keeps the list on the page. It updates times and timelines only of rows that are in view.
 export class Rows {
   constructor({ open, ask }) {
     this.list = document.getElementById("rows");
@@ -87,12 +94,12 @@ export class Rows {
     this.loading = 0;
     this.open = open;
     this.ask = ask;
-    this.late = new Set(); // rows that change places when nobody points at the list
-    this.list.addEventListener("pointerleave", () => this.settle());
-    this.eyes = new IntersectionObserver((seen) => this.looked(seen), { rootMargin: "200px" });
+    this.misplaced = new Set(); // rows to move when nobody points at the list
+    this.list.addEventListener("pointerleave", () => this.place());
+    this.observer = new IntersectionObserver((entries) => this.scrolled(entries), { rootMargin: "200px" });
   }
 
-  // reset takes the whole list.
+  // reset replaces the whole list.
   reset(streams) {
     streams = [...streams].sort(compare);
     const keep = new Set(streams.map((s) => s.id));
@@ -112,23 +119,24 @@ export class Rows {
     const moves = !row || inTrouble(row.s) !== inTrouble(s);
     if (!row) row = this.make(s);
     this.fill(row, s);
-    if (moves) this.late.add(row);
-    if (!row.element.isConnected || !this.list.matches(":hover")) this.settle();
+    if (moves) this.misplaced.add(row);
+    if (!row.element.isConnected || !this.list.matches(":hover")) this.place();
     if (this.inView.has(row)) this.drawLine(row);
   }
 
-  // settle puts the rows that changed where they belong. It waits while somebody points at the list: a button must not move away under a finger.
-  settle() {
-    for (const row of this.late) {
+  // place moves misplaced rows to their places. It is not called while somebody points at the list:
+  // a button must not move away under a finger.
+  place() {
+    for (const row of this.misplaced) {
       if (!this.byID.has(row.s.id)) continue;
       const after = [...this.list.children].find((e) => e.row !== row && compare(e.row.s, row.s) > 0);
       this.list.insertBefore(row.element, after || null);
     }
-    this.late.clear();
+    this.misplaced.clear();
   }
 
   remove(id, row) {
-    this.eyes.unobserve(row.element);
+    this.observer.unobserve(row.element);
     this.inView.delete(row);
     row.element.remove();
     this.byID.delete(id);
@@ -137,7 +145,10 @@ export class Rows {
   make(s) {
     const element = this.template.content.firstElementChild.cloneNode(true);
     const row = { element, s: null, parts: {}, pictureAt: 0 };
-    for (const name of ["name", "account", "why", "phase", "tag", "since", "act", "hold", "viewers", "encoder", "error", "fault", "timeline", "thumb", "taken", "nopic", "mode"]) {
+    for (const name of [
+      "name", "account", "why", "phase", "tag", "since", "act", "hold", "viewers",
+      "encoder", "error", "fault", "timeline", "thumb", "taken", "nopic", "mode",
+    ]) {
       row.parts[name] = element.querySelector(`.${name}`);
     }
     row.buttons = [...row.parts.mode.children];
@@ -147,7 +158,7 @@ export class Rows {
     row.parts.thumb.addEventListener("error", () => this.picture(row, false));
     row.parts.thumb.addEventListener("load", () => this.picture(row, true));
     this.byID.set(s.id, row);
-    this.eyes.observe(element);
+    this.observer.observe(element);
     return row;
   }
 
@@ -172,7 +183,7 @@ export class Rows {
     put(p.error, e && e.error && !(s.trouble && s.trouble.text === e.error) ? e.error : "");
     for (const b of row.buttons) {
       b.setAttribute("aria-pressed", String(b.dataset.mode === s.mode));
-      b.setAttribute("aria-label", b.dataset.mode === "auto" ? `Hand ${s.name} back to auto` : `Hold ${s.name} ${b.dataset.mode}`);
+      b.setAttribute("aria-label", modeLabel(s, b.dataset.mode));
     }
     timeline.remember(s);
     this.tick(row);
@@ -191,8 +202,8 @@ export class Rows {
   loadAll() { for (const row of this.inView) this.wantLine(row); }
   drawAll() { for (const row of this.inView) this.drawLine(row); }
 
-  looked(seen) {
-    for (const entry of seen) {
+  scrolled(entries) {
+    for (const entry of entries) {
       const row = entry.target.row;
       if (!entry.isIntersecting) { this.inView.delete(row); continue; }
       this.inView.add(row);
@@ -203,7 +214,7 @@ export class Rows {
     }
   }
 
-  // wantLine loads a row's timeline, a few at a time, and skips those that have been scrolled away meanwhile.
+  // wantLine loads a row's timeline, a few at a time, and skips rows that have left the view.
   wantLine(row) {
     if (!this.queue.includes(row)) this.queue.push(row);
     this.work();
@@ -214,7 +225,10 @@ export class Rows {
       const row = this.queue.pop();
       if (!this.inView.has(row)) continue;
       this.loading++;
-      timeline.load(row.s, timeline.rowHours).then(() => this.drawLine(row), () => {}).finally(() => { this.loading--; this.work(); });
+      timeline.load(row.s, timeline.rowHours).then(() => this.drawLine(row), () => {}).finally(() => {
+        this.loading--;
+        this.work();
+      });
     }
   }
 
@@ -236,13 +250,13 @@ export class Rows {
     });
   }
 
-  // newPicture is told of a thumbnail hook.
+  // newPicture is called for each thumbnail hook.
   newPicture(id) {
     const row = this.byID.get(id);
     if (row && this.inView.has(row)) { row.pictureAt = 0; this.freshPicture(row); }
   }
 
-  // show hides what the filter does not match, and returns how many are left.
+  // show hides the rows that do not match, and returns how many are left.
   show(match) {
     let left = 0;
     for (const row of this.byID.values()) {

@@ -1,4 +1,4 @@
-// The picture of what a stream did: one bar, coloured by phase.
+// The timeline of a stream: one bar, coloured by phase.
 
 import { get, streamPath } from "./api.js";
 import { at, now, age, clock } from "./format.js";
@@ -6,28 +6,35 @@ import { at, now, age, clock } from "./format.js";
 export const phaseOrder = ["idle", "waiting", "starting", "live", "lingering", "stopping", "backoff", "failed"];
 const ns = "http://www.w3.org/2000/svg";
 const hour = 3600_000;
-export let rowHours = 6; // what a row shows
+export let rowHours = 6; // that a row shows
 const pageSteps = 1000, mostPages = 20;
-const stories = new Map(); // id → {steps: [{at, phase}] oldest first, from: since when they are complete}
+const lines = new Map(); // id → {steps: [{at, phase}] oldest first, from: complete since then}
 
-// known is told since when the daemon knows its streams: rows of a new installation show an hour. It says whether that changed anything.
+// known adapts rowHours to how long the daemon has known its streams: rows of a new installation
+// show one hour. It returns whether rowHours changed.
 export function known(since) {
   const hours = since !== null && now() - since < hour ? 1 : 6, changed = hours !== rowHours;
   rowHours = hours;
   return changed;
 }
 
-// remember adds a stream's present phase to its story, when it is known.
+// remember adds a stream's current phase to its timeline, if that is loaded.
 export function remember(s) {
-  const story = stories.get(s.id);
-  if (!story) return;
-  const last = story.steps.at(-1);
-  if (!last || last.phase !== s.phase) story.steps.push({ at: Math.max(at(s.since), last ? last.at : 0), phase: s.phase });
+  const line = lines.get(s.id);
+  if (line) addPhase(line.steps, s, 0);
 }
 
-// load reads a stream's story for the last hours, as many pages as it takes. It returns false when it was known already.
+// addPhase adds the stream's current phase to steps, unless it is the last one there.
+function addPhase(steps, s, earliest) {
+  const last = steps.at(-1);
+  if (last && last.phase === s.phase) return;
+  steps.push({ at: Math.max(at(s.since), last ? last.at : earliest), phase: s.phase });
+}
+
+// load reads a stream's history of the last hours, page by page. It returns false when that is
+// loaded already.
 export async function load(s, hours) {
-  const have = stories.get(s.id), from = now() - hours * hour;
+  const have = lines.get(s.id), from = now() - hours * hour;
   if (have && have.from <= from) return false;
   const history = [];
   let whole = false, limit = 300;
@@ -40,22 +47,21 @@ export async function load(s, hours) {
   const steps = history.filter((t) => t.from !== t.to).map((t) => ({ at: at(t.at), phase: t.to })).reverse();
   const oldest = history.at(-1), first = at(s.savings.since);
   if (oldest) steps.unshift({ at: Math.min(first, at(oldest.at)), phase: whole ? oldest.from : "unknown" });
-  const last = steps.at(-1);
-  if (!last || last.phase !== s.phase) steps.push({ at: Math.max(at(s.since), last ? last.at : first), phase: s.phase });
-  stories.set(s.id, { steps, from });
+  addPhase(steps, s, first);
+  lines.set(s.id, { steps, from });
   return true;
 }
 
-export function forget() { stories.clear(); }
+export function forget() { lines.clear(); }
 
 // draw fills the SVG with the last hours.
 export function draw(svg, id, hours, titles) {
-  const story = stories.get(id);
-  if (!story) return;
+  const line = lines.get(id);
+  if (!line) return;
   const end = now(), begin = end - hours * hour, scale = 600 / (end - begin);
   const bars = [];
-  story.steps.forEach((step, i) => {
-    const until = i + 1 < story.steps.length ? story.steps[i + 1].at : end;
+  line.steps.forEach((step, i) => {
+    const until = i + 1 < line.steps.length ? line.steps[i + 1].at : end;
     if (until < begin) return;
     const from = Math.max(step.at, begin);
     const rect = document.createElementNS(ns, "rect");
@@ -68,13 +74,14 @@ export function draw(svg, id, hours, titles) {
     rect.setAttribute("height", low ? "4" : "20");
     if (titles) {
       const title = document.createElementNS(ns, "title");
-      title.textContent = `${step.phase} ${clock(from)} – ${until === end ? "now" : clock(until)} (${age(until - from)})`;
+      const to = until === end ? "now" : clock(until);
+      title.textContent = `${step.phase} ${clock(from)} – ${to} (${age(until - from)})`;
       rect.append(title);
     }
     bars.push(rect);
   });
   svg.replaceChildren(...bars);
-  svg.setAttribute("aria-label", describe(story.steps, begin, end, hours));
+  svg.setAttribute("aria-label", describe(line.steps, begin, end, hours));
 }
 
 function describe(steps, begin, end, hours) {
@@ -85,5 +92,5 @@ function describe(steps, begin, end, hours) {
     if (d > 0) sums[step.phase] = (sums[step.phase] || 0) + d;
   });
   const parts = phaseOrder.filter((p) => sums[p]).map((p) => `${p} ${age(sums[p])}`);
-  return `Last ${hours} h: ${parts.join(", ") || "nothing known"}`;
+  return `Last ${hours} h: ${parts.join(", ") || "unknown"}`;
 }
