@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// TestLicenses: the package names the licence of everything that is compiled into its binary, and holds the texts.
+// TestLicenses: the package names the licence of everything that is compiled into its binary, and
+// holds the texts.
 func TestLicenses(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// machine is this Debian once more, in a container with a systemd of its own and changes that vanish with it.
+// machine is this Debian once more, in a container with a systemd of its own and changes that
+// vanish with it.
 type machine struct {
 	t    *testing.T
 	init string // pid of its systemd

@@ -14,7 +14,8 @@ func chroot(t *testing.T, root, line string) string {
 	return run(t, "chroot", root, "/bin/sh", "-c", line)
 }
 
-// TestLifeOfPackage installs, upgrades, removes and purges the package in a Debian without systemd, as in a container or an image being built.
+// TestLifeOfPackage installs, upgrades, removes and purges the package in a Debian without systemd,
+// as in a container or an image being built.
 func TestLifeOfPackage(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -67,7 +68,8 @@ func TestLifeOfPackage(t *testing.T) {
 	}
 }
 
-// added lists the paths of the second listing that are not in the first, but for what any package leaves behind.
+// added lists the paths of the second listing that are not in the first, but for what any package
+// leaves behind.
 func added(before, after string) []string {
 	known := map[string]bool{}
 	for path := range strings.Lines(before) {

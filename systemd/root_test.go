@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// patience bounds each program that a test runs; a clean Debian, or a build from nothing, takes minutes on a busy machine.
+// patience bounds each program that a test runs; a clean Debian, or a build from nothing, takes
+// minutes on a busy machine.
 const patience = 15 * time.Minute
 
 // run runs a program to its end and returns what it said.
@@ -101,7 +102,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// layer mounts a root that can be written over one that cannot be changed, and takes it away after the test.
+// layer mounts a root that can be written over one that cannot be changed, and takes it away after
+// the test.
 func layer(t *testing.T, base string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -132,7 +134,8 @@ func unmount(t *testing.T, dir string) {
 	}
 }
 
-// cleanDebian returns a minimal Debian of this machine's release, made once and kept in the user's cache.
+// cleanDebian returns a minimal Debian of this machine's release, made once and kept in the user's
+// cache.
 func cleanDebian(t *testing.T) string {
 	t.Helper()
 	need(t, "debootstrap")

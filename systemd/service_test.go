@@ -62,8 +62,9 @@ func (m *machine) publishing(what string) int {
 // noStreams is what oncue status says where the configuration has no stream.
 const noStreams = "no stream is configured; those of a pattern appear when a viewer comes"
 
-// TestService installs the package on a machine that runs systemd and goes through what an administrator does: the unit with its sandbox as shipped,
-// FFmpeg in it, an upgrade under load, a crash, a removal.
+// TestService installs the package on a machine that runs systemd and goes through what an
+// administrator does: the unit with its sandbox as shipped, FFmpeg in it, an upgrade under load, a
+// crash, a removal.
 func TestService(t *testing.T) {
 	t.Parallel()
 	needRoot(t)

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// unitRoot is a root with the units, and with the drop-ins of examples/ as an administrator installs them.
+// unitRoot is a root with the units, and with the drop-ins of examples/ as an administrator
+// installs them.
 func unitRoot(t *testing.T, dropIns ...string) string {
 	t.Helper()
 	root := t.TempDir()
