@@ -520,7 +520,8 @@ func TestDemoIsMounted(t *testing.T) {
 	}
 }
 
-// The goal is 50 ms for 1,000 streams on a quiet two-core machine; the bound here leaves room for a busy one and the race detector.
+// The goal is 50 ms for 1,000 streams on a quiet two-core machine; the bound here leaves room for a
+// busy one and the race detector.
 func TestStatusOfAThousandStreams(t *testing.T) {
 	a, err := NewAdmin(AdminOptions{Controller: manyStreams(1000), Log: quiet()})
 	if err != nil {

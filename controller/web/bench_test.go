@@ -12,7 +12,8 @@ import (
 	"github.com/oncue/oncue/controller/millicast"
 )
 
-// The floor of a hook's cost: routing, reading, checking the signature and answering, without a store.
+// The floor of a hook's cost: routing, reading, checking the signature and answering, without a
+// store.
 func BenchmarkHookHandler(b *testing.B) {
 	h := NewHooks(HookOptions{Receiver: verifying(nil), Log: quiet()})
 	signature := millicast.Sign(testSecret, []byte(attempt))

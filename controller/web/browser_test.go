@@ -140,7 +140,8 @@ func (p *page) complaints() []string {
 	return slices.Clone(p.messages)
 }
 
-// clean checks what holds for every page: a quiet console, nothing loaded from elsewhere, no sideways scroll.
+// clean checks what holds for every page: a quiet console, nothing loaded from elsewhere, no
+// sideways scroll.
 func (p *page) clean() {
 	p.t.Helper()
 	if c := p.complaints(); len(c) > 0 {
@@ -448,7 +449,8 @@ func TestDashboardOfAThousandStreams(t *testing.T) {
 	p.clean()
 }
 
-// Green means that the platform has just answered. A hook alone proves nothing of what can be asked.
+// Green means that the platform has just answered. A hook alone proves nothing of what can be
+// asked.
 func TestDotsOfAccounts(t *testing.T) {
 	browser := startBrowser(t)
 	f := showcase()
@@ -487,7 +489,8 @@ func TestDashboardWithoutStreams(t *testing.T) {
 	p.clean()
 }
 
-// Of many streams those that fail come first, and each says why on whatever page and in whatever light.
+// Of many streams those that fail come first, and each says why on whatever page and in whatever
+// light.
 func TestDashboardOfAFleet(t *testing.T) {
 	browser := startBrowser(t)
 	f := manyStreams(500)
@@ -568,7 +571,8 @@ func TestDashboardShowsThatItIsDisconnected(t *testing.T) {
 	p.wait(connected + ` && document.getElementById("alarm").hidden && ` + row(s.ID) + `.dataset.phase === "starting"`)
 }
 
-// TestProblemInABrowser holds that what people must know stands in the bar above everything, as long as it is so.
+// TestProblemInABrowser holds that what people must know stands in the bar above everything, as
+// long as it is so.
 func TestProblemInABrowser(t *testing.T) {
 	browser := startBrowser(t)
 	_, base := startAdmin(t, showcase(), func(o *AdminOptions) {
@@ -604,7 +608,8 @@ func TestLoginInABrowser(t *testing.T) {
 	p.clean()
 }
 
-// accessible checks that every control has a name and every visible text stands out enough from what is behind it (WCAG AA).
+// accessible checks that every control has a name and every visible text stands out enough from
+// what is behind it (WCAG AA).
 func (p *page) accessible() {
 	p.t.Helper()
 	for _, finding := range value[[]string](p, `(() => {

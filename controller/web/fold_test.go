@@ -12,7 +12,8 @@ import (
 	"github.com/oncue/oncue/controller"
 )
 
-// Each failure is told once, and tries that end alike are one line, until it goes well or nobody asks any more.
+// Each failure is told once, and tries that end alike are one line, until it goes well or nobody
+// asks any more.
 func TestFold(t *testing.T) {
 	t.Parallel()
 	steps := func(lines ...string) (story []controller.Transition) {

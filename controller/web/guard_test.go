@@ -323,7 +323,8 @@ func TestOtherSitesAreRefused(t *testing.T) {
 			t.Errorf("host %s: %d %s", host, got.status, got.body)
 		}
 	}
-	// No GET changes anything: no other method than GET and HEAD goes without the check above, and these routes read.
+	// No GET changes anything: no other method than GET and HEAD goes without the check above, and
+	// these routes read.
 	if len(f.requests) != 0 {
 		t.Errorf("modes were set: %+v", f.requests)
 	}

@@ -36,7 +36,8 @@ func (f receiverFunc) Receive(ctx context.Context, d millicast.Delivery) (contro
 	return f(ctx, d)
 }
 
-// verifying is a receiver that checks the signature and then does what next says; a nil next accepts.
+// verifying is a receiver that checks the signature and then does what next says; a nil next
+// accepts.
 func verifying(next receiverFunc) receiverFunc {
 	return func(ctx context.Context, d millicast.Delivery) (controller.Verdict, error) {
 		if d.Header.Get(millicast.SignatureHeader) != millicast.Sign(testSecret, d.Body) {
@@ -51,7 +52,8 @@ func verifying(next receiverFunc) receiverFunc {
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// startHooks serves a public side on loopback until the test ends. Change may alter the server before it serves.
+// startHooks serves a public side on loopback until the test ends. Change may alter the server
+// before it serves.
 func startHooks(t testing.TB, o HookOptions, change func(*Hooks)) (h *Hooks, addr string) {
 	t.Helper()
 	if o.Log == nil {
@@ -83,7 +85,8 @@ func serve(t testing.TB, s *Server) (addr string) {
 
 const attempt = `{"type":"viewerConnection","event":"ViewerAttempt","timestamp":1727442713604,"data":{"name":"myAwesomeStream","accountId":"ABC123","streamId":"ABC123/myAwesomeStream"}}`
 
-// post delivers body with the given header lines, "Key: value" each; a right signature is added unless one is given.
+// post delivers body with the given header lines, "Key: value" each; a right signature is added
+// unless one is given.
 func post(t testing.TB, addr, body string, header ...string) (status int, answer string) {
 	t.Helper()
 	r, err := http.NewRequest(http.MethodPost, "http://"+addr+millicast.HookPath, strings.NewReader(body))
@@ -243,8 +246,8 @@ func TestHookBodyArrivesUntouched(t *testing.T) {
 	}
 }
 
-// TestFloodGuard: the guard counts what no secret verifies, of each peer, and never stands in a signed
-// hook's way. That the machine is slow, so that seconds go by, only makes it allow more.
+// TestFloodGuard: the guard counts what no secret verifies, of each peer, and never stands in a
+// signed hook's way. That the machine is slow, so that seconds go by, only makes it allow more.
 func TestFloodGuard(t *testing.T) {
 	trusted := TrustProxies([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")})
 	h, addr := startHooks(t, HookOptions{Receiver: verifying(nil), HooksPerSecond: 2, ClientAddr: trusted}, nil)
@@ -311,8 +314,8 @@ func TestManyStrangers(t *testing.T) {
 	})
 }
 
-// TestForgedPictures: who sends pictures that nobody signed has one turn at a time, and leaves the others to
-// the platform, whose picture comes through from the same address, too.
+// TestForgedPictures: who sends pictures that nobody signed has one turn at a time, and leaves the
+// others to the platform, whose picture comes through from the same address, too.
 func TestForgedPictures(t *testing.T) {
 	trusted := TrustProxies([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")})
 	var slow atomic.Int32
@@ -359,7 +362,8 @@ func TestForgedPictures(t *testing.T) {
 	}
 }
 
-// TestAFloodHidesNoFailure: the log lines of refused strangers do not use up those of our own failures.
+// TestAFloodHidesNoFailure: the log lines of refused strangers do not use up those of our own
+// failures.
 func TestAFloodHidesNoFailure(t *testing.T) {
 	var log bytes.Buffer
 	var mu sync.Mutex

@@ -204,7 +204,8 @@ func TestDashboardAndAlertsUseMetricsThatExist(t *testing.T) {
 	}
 }
 
-// TestMetricsOfAPattern: however many names strangers ask for, a pattern has one set of series, and its counters do not fall when a name is forgotten.
+// TestMetricsOfAPattern: however many names strangers ask for, a pattern has one set of series, and
+// its counters do not fall when a name is forgotten.
 func TestMetricsOfAPattern(t *testing.T) {
 	m := NewMetrics("v1.2.3", quiet())
 	f := newFake("ABC123/lobby")

@@ -81,7 +81,8 @@ func TestAPIDocumentNamesEveryRoute(t *testing.T) {
 	}
 }
 
-// Real answers, good and bad, are as the document says: every field described, none missing, times in their form.
+// Real answers, good and bad, are as the document says: every field described, none missing, times
+// in their form.
 func TestAnswersAreAsDescribed(t *testing.T) {
 	f := newFake("ABC123/lobby", "ABC123/full", "ABC123/odd/näme ?")
 	f.streams["ABC123/full"] = fullStream("ABC123/full")

@@ -59,8 +59,8 @@ func statusOf(c net.Conn) int {
 	return resp.StatusCode
 }
 
-// What comes over a socket from whoever finds the port. Each entry is sent as it is; the server must answer so (0: close without an answer),
-// and take an honest hook afterwards.
+// What comes over a socket from whoever finds the port. Each entry is sent as it is; the server
+// must answer so (0: close without an answer), and take an honest hook afterwards.
 func TestRawRequests(t *testing.T) {
 	_, addr := startHooks(t, HookOptions{Receiver: verifying(nil)}, func(h *Hooks) {
 		h.http.ReadHeaderTimeout, h.http.ReadTimeout = 300*time.Millisecond, 600*time.Millisecond
@@ -149,7 +149,8 @@ func TestContinueIsSentForABodyThatIsWanted(t *testing.T) {
 	}
 }
 
-// Without keep-alive a second pipelined request is not answered, and not taken either: its sender knows that it must come again.
+// Without keep-alive a second pipelined request is not answered, and not taken either: its sender
+// knows that it must come again.
 func TestPipelinedRequestIsNotTakenWithoutAnAnswer(t *testing.T) {
 	var taken sync.Map
 	_, addr := startHooks(t, HookOptions{Receiver: verifying(func(_ context.Context, d millicast.Delivery) (controller.Verdict, error) {
@@ -179,7 +180,8 @@ func TestRefusalReachesASenderThatWritesFirst(t *testing.T) {
 	}
 }
 
-// Silent, slow and half-sent connections, far more than the server keeps: honest hooks are answered all the same.
+// Silent, slow and half-sent connections, far more than the server keeps: honest hooks are answered
+// all the same.
 func TestSilentConnectionsAreShed(t *testing.T) {
 	h, addr := startHooks(t, HookOptions{Receiver: verifying(nil), MaxConns: 100}, nil)
 	var before, after runtime.MemStats

@@ -35,7 +35,8 @@ func ask(t *testing.T, addr, text string) (got answer, took time.Duration) {
 	return answer{resp.StatusCode, resp.Header, string(body)}, time.Since(began)
 }
 
-// What net/http refuses before any handler sees it is answered in the form of the side that was asked.
+// What net/http refuses before any handler sees it is answered in the form of the side that was
+// asked.
 func TestUnreadableRequests(t *testing.T) {
 	_, base := startAdmin(t, newFake(), nil)
 	got, _ := ask(t, strings.TrimPrefix(base, "http://"), "GET /api/v1/streams/%zz HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -47,7 +48,8 @@ func TestUnreadableRequests(t *testing.T) {
 	}
 }
 
-// Who asks before it sends gets its refusal, and the end of the connection soon after: well before the time that a body may take.
+// Who asks before it sends gets its refusal, and the end of the connection soon after: well before
+// the time that a body may take.
 func TestRefusalAfterExpectEndsTheConnection(t *testing.T) {
 	_, hooks := startHooks(t, HookOptions{Receiver: verifying(nil)}, nil)
 	_, base := startAdmin(t, newFake("ABC123/lobby"), func(o *AdminOptions) { o.Token = secret.New("a token") })

@@ -22,8 +22,9 @@ import (
 	"github.com/oncue/oncue/controller/millicast"
 )
 
-// A planned restart under load: the socket stays open in another's hands, as in systemd's; each instance drains and the next one takes over.
-// No sender may see an error, and what was answered was taken.
+// A planned restart under load: the socket stays open in another's hands, as in systemd's; each
+// instance drains and the next one takes over. No sender may see an error, and what was answered
+// was taken.
 func TestRestartsLoseNoHook(t *testing.T) {
 	const restarts, senders = 12, 8
 	parent, err := net.Listen("tcp", "127.0.0.1:0")

@@ -14,8 +14,8 @@ import (
 	"github.com/oncue/oncue/configs/secret"
 )
 
-// TestNobodyWaitsForASlowOne: a disk or a client that hangs delays the one request that needs it, and
-// no other.
+// TestNobodyWaitsForASlowOne: a disk or a client that hangs delays the one request that needs it,
+// and no other.
 func TestNobodyWaitsForASlowOne(t *testing.T) {
 	t.Run("a log-out whose setting is not stored yet", func(t *testing.T) {
 		settings := stuckSettings{begun: make(chan struct{}), free: make(chan struct{})}
