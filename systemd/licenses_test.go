@@ -30,13 +30,16 @@ func TestLicenses(t *testing.T) {
 	}
 	notice := run(t, "gzip", "-dc", filepath.Join(doc, "NOTICE.gz"))
 	for name, version := range parts {
-		if !strings.Contains(string(copyright), "\nFiles: "+name+"/*\n") || !strings.Contains(notice, "  "+name+" "+version) {
+		if !strings.Contains(string(copyright), "\nFiles: "+name+"/*\n") ||
+			!strings.Contains(notice, "  "+name+" "+version) {
 			t.Errorf("%s %s has no licence in copyright or NOTICE", name, version)
 		}
 	}
 	for _, text := range []string{
-		"Apache License\n", "Mozilla Public License, version 2.0", "Permission is hereby granted, free of charge", "Redistribution and use in source",
-		"Permission to use, copy, modify, and distribute this software", "May you do good and not evil.", "Copyright (c) 2014 Yasuhiro Matsumoto",
+		"Apache License\n", "Mozilla Public License, version 2.0", "Permission is hereby granted, free of charge",
+		"Redistribution and use in source",
+		"Permission to use, copy, modify, and distribute this software", "May you do good and not evil.",
+		"Copyright (c) 2014 Yasuhiro Matsumoto",
 	} {
 		if !strings.Contains(notice, text) {
 			t.Errorf("NOTICE lacks %q", text)

@@ -31,7 +31,8 @@ func boot(t *testing.T, files map[string]string) *machine {
 	}
 	_ = os.Remove(filepath.Join(root, "usr/sbin/policy-rc.d")) // images for building forbid services to start
 	said := &output{}
-	cmd := exec.Command("systemd-nspawn", "--directory="+root, "--boot", "--register=no", "--keep-unit", "--private-network", "--link-journal=no", "--console=pipe",
+	cmd := exec.Command("systemd-nspawn", "--directory="+root, "--boot", "--register=no", "--keep-unit",
+		"--private-network", "--link-journal=no", "--console=pipe",
 		"--machine=oncue-test",
 		// What the unit allows is to be seen, not what the container does: nspawn forbids what it
 		// does not know.
@@ -61,7 +62,8 @@ func boot(t *testing.T, files map[string]string) *machine {
 			t.Skipf("systemd cannot run in a container here:\n%s", said)
 		default:
 		}
-		children, _ := os.ReadFile("/proc/" + strconv.Itoa(cmd.Process.Pid) + "/task/" + strconv.Itoa(cmd.Process.Pid) + "/children")
+		children, _ := os.ReadFile("/proc/" + strconv.Itoa(cmd.Process.Pid) + "/task/" + strconv.Itoa(cmd.Process.Pid) +
+			"/children")
 		if m.init = strings.TrimSpace(string(children)); m.init == "" || strings.Contains(m.init, " ") {
 			return said.String(), false
 		}
@@ -73,7 +75,8 @@ func boot(t *testing.T, files map[string]string) *machine {
 
 func (m *machine) try(line string) (string, error) {
 	m.t.Helper()
-	return try(m.t, "nsenter", "--target="+m.init, "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd", "/bin/sh", "-c", line)
+	return try(m.t, "nsenter", "--target="+m.init, "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root",
+		"--wd", "/bin/sh", "-c", line)
 }
 
 func (m *machine) run(line string) string {
@@ -98,7 +101,9 @@ func (m *machine) fails(line string) string {
 // state is what a person would look at when something is wrong: the units, their processes, and the
 // end of the journal.
 func (m *machine) state() string {
-	text, _ := m.try("systemctl status --no-pager --full oncue.service oncue.socket; ps -eo pid,stat,wchan:20,etime,cgroup:60,args; journalctl --no-pager | tail -n 120")
+	text, _ := m.try(
+		"systemctl status --no-pager --full oncue.service oncue.socket; ps -eo " +
+			"pid,stat,wchan:20,etime,cgroup:60,args; journalctl --no-pager | tail -n 120")
 	return text
 }
 

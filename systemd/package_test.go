@@ -30,13 +30,19 @@ func TestLifeOfPackage(t *testing.T) {
 	if out := chroot(t, root, "oncue version"); !strings.HasPrefix(out, "oncue 1.0.0\ncommit ") {
 		t.Errorf("the version is %q", out)
 	}
-	if out := chroot(t, root, "oncue check && stat -c '%U:%G %a' /etc/oncue/oncue.yaml /etc/oncue/admin.token /etc/oncue/oncue.env && id -un oncue && dpkg --verify oncue"); !strings.Contains(out, "is good") || !strings.Contains(out, "root:oncue 640\nroot:oncue 640\nroot:root 600\n") {
+	const owners = "stat -c '%U:%G %a' /etc/oncue/oncue.yaml /etc/oncue/admin.token /etc/oncue/oncue.env"
+	out := chroot(t, root, "oncue check && "+owners+" && id -un oncue && dpkg --verify oncue")
+	if !strings.Contains(out, "is good") ||
+		!strings.Contains(out, "root:oncue 640\nroot:oncue 640\nroot:root 600\n") {
 		t.Errorf("as installed:\n%s", out)
 	}
 	for _, path := range []string{
-		"/usr/share/man/man1/oncue.1.gz", "/usr/share/man/man1/oncue-serve.1.gz", "/usr/share/bash-completion/completions/oncue", "/usr/share/doc/oncue/copyright",
-		"/usr/share/doc/oncue/README.md", "/usr/share/doc/oncue/NOTICE.gz", "/usr/share/doc/oncue/sbom.cdx.json", "/usr/share/doc/oncue/examples/cameras.conf", "/lib/systemd/system/oncue.socket",
-		"/etc/systemd/system/sockets.target.wants/oncue.socket", "/etc/systemd/system/multi-user.target.wants/oncue.service",
+		"/usr/share/man/man1/oncue.1.gz", "/usr/share/man/man1/oncue-serve.1.gz",
+		"/usr/share/bash-completion/completions/oncue", "/usr/share/doc/oncue/copyright",
+		"/usr/share/doc/oncue/README.md", "/usr/share/doc/oncue/NOTICE.gz", "/usr/share/doc/oncue/sbom.cdx.json",
+		"/usr/share/doc/oncue/examples/cameras.conf", "/lib/systemd/system/oncue.socket",
+		"/etc/systemd/system/sockets.target.wants/oncue.socket",
+		"/etc/systemd/system/multi-user.target.wants/oncue.service",
 	} {
 		if _, err := os.Lstat(filepath.Join(root, path)); err != nil {
 			t.Errorf("installed, but: %v", err)
@@ -47,9 +53,11 @@ func TestLifeOfPackage(t *testing.T) {
 	if len(strings.TrimSpace(token)) != 48 {
 		t.Errorf("the token is %q", token)
 	}
-	chroot(t, root, "echo '# mine' >> /etc/oncue/oncue.yaml && install -d /var/lib/oncue && touch /var/lib/oncue/oncue.db")
+	chroot(t, root,
+		"echo '# mine' >> /etc/oncue/oncue.yaml && install -d /var/lib/oncue && touch /var/lib/oncue/oncue.db")
 	chroot(t, root, "dpkg --install /newer.deb")
-	if out := chroot(t, root, "oncue version && tail -n 1 /etc/oncue/oncue.yaml"); !strings.HasPrefix(out, "oncue 1.1.0\n") || !strings.HasSuffix(out, "# mine\n") {
+	out = chroot(t, root, "oncue version && tail -n 1 /etc/oncue/oncue.yaml")
+	if !strings.HasPrefix(out, "oncue 1.1.0\n") || !strings.HasSuffix(out, "# mine\n") {
 		t.Errorf("upgraded, it says:\n%s", out)
 	}
 
@@ -58,7 +66,9 @@ func TestLifeOfPackage(t *testing.T) {
 	}
 
 	chroot(t, root, "dpkg --remove oncue")
-	if out := chroot(t, root, "ls /etc/oncue/oncue.yaml /var/lib/oncue/oncue.db && ! ls /usr/bin/oncue /lib/systemd/system/oncue.service 2>&1 && getent passwd oncue"); !strings.Contains(out, "oncue.db") {
+	out = chroot(t, root, "ls /etc/oncue/oncue.yaml /var/lib/oncue/oncue.db && "+
+		"! ls /usr/bin/oncue /lib/systemd/system/oncue.service 2>&1 && getent passwd oncue")
+	if !strings.Contains(out, "oncue.db") {
 		t.Errorf("removed, it says:\n%s", out)
 	}
 	chroot(t, root, "dpkg --install /older.deb && dpkg --remove oncue && dpkg --purge oncue")
@@ -78,7 +88,8 @@ func added(before, after string) []string {
 	var found []string
 	for path := range strings.Lines(after) {
 		path := strings.TrimSpace(path)
-		usual := slices.ContainsFunc([]string{"/var/lib/dpkg/", "/var/lib/systemd", "/var/log/", "/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/etc/sub", "/run/"},
+		usual := slices.ContainsFunc([]string{"/var/lib/dpkg/", "/var/lib/systemd", "/var/log/", "/etc/passwd",
+			"/etc/group", "/etc/shadow", "/etc/gshadow", "/etc/sub", "/run/"},
 			func(prefix string) bool { return strings.HasPrefix(path, prefix) })
 		if !known[path+"\n"] && !usual {
 			found = append(found, path)
@@ -91,14 +102,17 @@ func added(before, after string) []string {
 func TestPackageIsSound(t *testing.T) {
 	t.Parallel()
 	p := needPackages(t)
-	if out := run(t, "dpkg-deb", "--field", p.newer); !strings.Contains(out, "Version: 1.1.0\n") || !strings.Contains(out, "Depends: libc6 (>= 2.34), adduser") {
+	if out := run(t, "dpkg-deb", "--field", p.newer); !strings.Contains(out, "Version: 1.1.0\n") ||
+		!strings.Contains(out, "Depends: libc6 (>= 2.34), adduser") {
 		t.Error(out)
 	}
-	if out := run(t, "dpkg-deb", "--info", p.newer, "conffiles"); strings.TrimSpace(out) != "/etc/oncue/oncue.env\n/etc/oncue/oncue.yaml" {
+	conffiles := strings.TrimSpace(run(t, "dpkg-deb", "--info", p.newer, "conffiles"))
+	if out := conffiles; out != "/etc/oncue/oncue.env\n/etc/oncue/oncue.yaml" {
 		t.Errorf("conffiles: %q", out)
 	}
 	for line := range strings.Lines(run(t, "dpkg-deb", "--contents", p.newer)) {
-		if f := strings.Fields(line); f[1] != "root/root" || strings.Contains(f[0][1:], "s") || strings.HasSuffix(f[0], "w-") || strings.HasSuffix(f[0], "wx") {
+		if f := strings.Fields(line); f[1] != "root/root" || strings.Contains(f[0][1:], "s") ||
+			strings.HasSuffix(f[0], "w-") || strings.HasSuffix(f[0], "wx") {
 			t.Errorf("owner or mode: %s", line)
 		}
 	}

@@ -19,13 +19,17 @@ func TestVersionsSort(t *testing.T) {
 	copyFile(t, "../Makefile", filepath.Join(dir, "Makefile"), 0o644)
 	before := ""
 	run(t, "git", "-C", dir, "init", "--quiet")
-	for n, at := range []string{"2026-01-31T23:59:59+01:00", "2026-01-31T23:59:59+01:00", "2026-01-31T23:00:00+00:00", "2026-02-01T00:30:00+01:00", "2026-02-01T00:30:00+01:00"} {
-		run(t, "env", "GIT_COMMITTER_DATE="+at, "git", "-C", dir, "-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "--quiet", "--allow-empty", "-m", strconv.Itoa(n))
-		version := strings.TrimSpace(run(t, "make", "--silent", "-C", dir, "--no-print-directory", "--eval=version:;@echo '$(VERSION)'", "version"))
+	for n, at := range []string{"2026-01-31T23:59:59+01:00", "2026-01-31T23:59:59+01:00", "2026-01-31T23:00:00+00:00",
+		"2026-02-01T00:30:00+01:00", "2026-02-01T00:30:00+01:00"} {
+		run(t, "env", "GIT_COMMITTER_DATE="+at, "git", "-C", dir, "-c", "user.name=t", "-c", "user.email=t@example.com",
+			"commit", "--quiet", "--allow-empty", "-m", strconv.Itoa(n))
+		version := strings.TrimSpace(run(t, "make", "--silent", "-C", dir, "--no-print-directory",
+			"--eval=version:;@echo '$(VERSION)'", "version"))
 		if before != "" {
 			run(t, "dpkg", "--compare-versions", before, "lt", version)
 		}
-		if !regexp.MustCompile(`^0\.0\.0~20260[12][0-9]{8}\.` + strconv.Itoa(n+1) + `\.[0-9a-f]+$`).MatchString(version) {
+		if !regexp.MustCompile(`^0\.0\.0~20260[12][0-9]{8}\.` + strconv.Itoa(n+1) +
+			`\.[0-9a-f]+$`).MatchString(version) {
 			t.Errorf("commit %d has the version %s", n, version)
 		}
 		before = version

@@ -148,7 +148,9 @@ func cleanDebian(t *testing.T) string {
 	if _, err := os.Stat(root); err == nil {
 		return root
 	}
-	mirror := strings.TrimSpace(run(t, "sh", "-c", `cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | grep -oE 'https?://[^ ]+/debian/?( |$)' | head -n 1`))
+	mirror := strings.TrimSpace(run(t, "sh", "-c",
+		`cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | grep -oE 'https?://[^ ]+/debian/?( |$)' | `+
+			`head -n 1`))
 	making := fmt.Sprintf("%s.%d", root, os.Getpid())
 	if err := os.MkdirAll(filepath.Dir(root), 0o755); err != nil {
 		t.Fatal(err)

@@ -50,8 +50,10 @@ func testSpy(m *machine) {
 	if !strings.Contains(can, "are confined by Landlock") {
 		m.t.Logf("the container or its kernel has no Landlock: %s", can)
 	} else {
-		for _, what := range []string{"environment", "memory", "config", "credential", "database", "mode", "signal", "admin"} {
-			if strings.Contains(log, what+": yes") && !(what == "signal" && strings.Contains(can, "signals")) && !(what == "admin" && strings.Contains(can, "TCP ports")) {
+		for _, what := range []string{"environment", "memory", "config", "credential", "database", "mode", "signal",
+			"admin"} {
+			if strings.Contains(log, what+": yes") && !(what == "signal" && strings.Contains(can, "signals")) &&
+				!(what == "admin" && strings.Contains(can, "TCP ports")) {
 				m.t.Errorf("in the unit, the spy has the daemon's %s:\n%s", what, log)
 			}
 		}

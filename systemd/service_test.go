@@ -72,7 +72,9 @@ func TestService(t *testing.T) {
 	m := boot(t, map[string]string{"/opt/older.deb": p.older, "/opt/newer.deb": p.newer})
 
 	m.run("dpkg --install --force-depends /opt/older.deb")
-	if got := m.run("systemctl is-active oncue.service oncue.socket; systemctl is-enabled oncue.service oncue.socket"); got != "active\nactive\nenabled\nenabled" {
+	const units = " oncue.service oncue.socket"
+	got := m.run("systemctl is-active" + units + "; systemctl is-enabled" + units)
+	if got != "active\nactive\nenabled\nenabled" {
 		t.Fatalf("installed, the units are:\n%s", got)
 	}
 	testWhoMay(m)
@@ -92,9 +94,11 @@ func TestService(t *testing.T) {
 		t.Errorf("oncue status says\n%s", got)
 	}
 	// One whose variable is set since the start needs a restart, and says so.
-	m.run(`cp -p /opt/oncue.yaml /etc/oncue/oncue.yaml && echo 'public_url: "${HOOKS_URL}"' >> /etc/oncue/oncue.yaml && echo HOOKS_URL=https://hooks.example.com >> /etc/oncue/oncue.env`)
+	m.run(`cp -p /opt/oncue.yaml /etc/oncue/oncue.yaml && echo 'public_url: "${HOOKS_URL}"' >> /etc/oncue/oncue.yaml ` +
+		`&& echo HOOKS_URL=https://hooks.example.com >> /etc/oncue/oncue.env`)
 	m.fails("systemctl reload oncue")
-	if got := m.show("StatusText"); !strings.Contains(got, "the environment of the running daemon is older than /etc/oncue/oncue.env: restart it") {
+	if got := m.show("StatusText"); !strings.Contains(got,
+		"the environment of the running daemon is older than /etc/oncue/oncue.env: restart it") {
 		t.Errorf("systemctl status says %q", got)
 	}
 	m.run("systemctl restart oncue")
@@ -106,10 +110,12 @@ func TestService(t *testing.T) {
 
 	// A viewer's stream, with the secret handed over by systemd and FFmpeg as the ingest.
 	m.run("install -d -m 700 /etc/oncue/secrets /etc/systemd/system/oncue.service.d")
-	m.run(fmt.Sprintf("echo %s > /etc/oncue/secrets/webhook; cat > /etc/systemd/system/oncue.service.d/credentials.conf <<'END'\n%sEND", testSecret, testDropIn))
+	const dropIn = "/etc/systemd/system/oncue.service.d/credentials.conf"
+	m.run(fmt.Sprintf("echo %s > /etc/oncue/secrets/webhook; cat > %s <<'END'\n%sEND", testSecret, dropIn, testDropIn))
 	testSpy(m)
 	m.run(fmt.Sprintf("cat > /etc/oncue/oncue.yaml <<'END'\n%sEND", testConfig))
-	m.run("systemd-run --quiet --unit=ingest ffmpeg -nostdin -loglevel error -listen 1 -i rtmp://127.0.0.1:1935/live/lobby -c copy -f null -")
+	m.run("systemd-run --quiet --unit=ingest ffmpeg -nostdin -loglevel error -listen 1 " +
+		"-i rtmp://127.0.0.1:1935/live/lobby -c copy -f null -")
 	m.run("systemctl daemon-reload && systemctl restart oncue")
 	m.run("oncue on lobby --why 'a test'")
 	pid := m.publishing("FFmpeg publishes inside the sandbox")
@@ -123,10 +129,14 @@ func TestService(t *testing.T) {
 	}
 
 	// Hooks keep coming, one after the other, while the package is upgraded. Each must be taken.
-	m.run("systemd-run --quiet --unit=hooks --property=Type=oneshot --property=RemainAfterExit=yes --no-block /bin/sh -c '" +
-		"i=0; while [ ! -e /opt/enough ]; do oncue hook ViewerAttempt --account ABC123 --stream lobby --url http://127.0.0.1:8080/hooks/millicast --secret " + testSecret +
-		" >>/opt/hooks 2>&1 || echo LOST >>/opt/hooks; done'")
-	m.await("hooks come", func() (string, bool) { out, _ := m.try("cat /opt/hooks"); return out, strings.Count(out, "\n") > 3 })
+	hook := "oncue hook ViewerAttempt --account ABC123 --stream lobby" +
+		" --url http://127.0.0.1:8080/hooks/millicast --secret " + testSecret
+	m.run("systemd-run --quiet --unit=hooks --property=Type=oneshot --property=RemainAfterExit=yes --no-block " +
+		"/bin/sh -c 'while [ ! -e /opt/enough ]; do " + hook + " >>/opt/hooks 2>&1 || echo LOST >>/opt/hooks; done'")
+	m.await("hooks come", func() (string, bool) {
+		out, _ := m.try("cat /opt/hooks")
+		return out, strings.Count(out, "\n") > 3
+	})
 	main := m.show("MainPID")
 	m.run("dpkg --install --force-depends --force-confold /opt/newer.deb")
 	m.await("the new version serves", func() (string, bool) { s, out := m.status(); return out, s.Version == "1.1.0" })
@@ -172,25 +182,29 @@ func TestService(t *testing.T) {
 		out, err := m.try(fmt.Sprintf("cat /proc/%d/cmdline", pid))
 		return out, err != nil || out == ""
 	})
-	if got, _ := m.try("systemctl is-active oncue.socket oncue.service"); slices.Contains(strings.Fields(got), "active") {
+	if got, _ := m.try("systemctl is-active oncue.socket oncue.service"); slices.Contains(strings.Fields(got),
+		"active") {
 		t.Errorf("removed, the units are %s", got)
 	}
-	m.run("dpkg --purge oncue && ! ls -d /etc/oncue /var/lib/oncue /etc/systemd/system/*.wants/oncue.* 2>/dev/null && ! getent passwd oncue")
+	m.run("dpkg --purge oncue && ! ls -d /etc/oncue /var/lib/oncue /etc/systemd/system/*.wants/oncue.* 2>/dev/null " +
+		"&& ! getent passwd oncue")
 }
 
 // testWhoMay asks the daemon as it is installed, as several users.
 func testWhoMay(m *machine) {
 	m.t.Helper()
-	const as, group = "setpriv --reuid=nobody --regid=nogroup --clear-groups ", "setpriv --reuid=nobody --regid=nogroup --groups=oncue "
+	const as, group = "setpriv --reuid=nobody --regid=nogroup --clear-groups ",
+		"setpriv --reuid=nobody --regid=nogroup --groups=oncue "
 	for line, want := range map[string]string{
 		"oncue status":         noStreams,
 		group + "oncue status": noStreams,
 		"oncue dashboard":      "http://127.0.0.1:8081/login#",
-		"systemctl show --value --property=Listen oncue.socket":                          "127.0.0.1:8080 (Stream)",
-		"stat --format '%U:%G %a' /etc/oncue/admin.token":                                "root:oncue 640",
-		"stat --format '%U:%G %a' /etc/oncue/oncue.env":                                  "root:root 600",
-		"stat --format '%U:%G %a' /run/oncue/admin.sock":                                 "oncue:oncue 660",
-		"oncue check 2>&1 | grep -c warning":                                             "3", // accounts, encoders and streams are empty
+		"systemctl show --value --property=Listen oncue.socket": "127.0.0.1:8080 (Stream)",
+		"stat --format '%U:%G %a' /etc/oncue/admin.token":       "root:oncue 640",
+		"stat --format '%U:%G %a' /etc/oncue/oncue.env":         "root:root 600",
+		"stat --format '%U:%G %a' /run/oncue/admin.sock":        "oncue:oncue 660",
+		// accounts, encoders and streams are empty
+		"oncue check 2>&1 | grep -c warning":                                             "3",
 		"oncue status --token-file /etc/oncue/admin.token --admin http://127.0.0.1:8081": noStreams,
 	} {
 		if got, _ := m.try(line); !strings.HasPrefix(got, want) {
@@ -220,6 +234,7 @@ func testWhoMay(m *machine) {
 
 // inUnit is a command that puts a process into oncue's unit.
 func inUnit(pid string) string {
-	return "for dir in /sys/fs/cgroup /sys/fs/cgroup/unified /sys/fs/cgroup/systemd; do procs=$dir$(systemctl show --value --property=ControlGroup oncue.service)/cgroup.procs; " +
+	return "for dir in /sys/fs/cgroup /sys/fs/cgroup/unified /sys/fs/cgroup/systemd; do procs=$dir$(systemctl show " +
+		"--value --property=ControlGroup oncue.service)/cgroup.procs; " +
 		"[ ! -e $procs ] || echo " + pid + " > $procs; done; grep -q oncue.service /proc/" + pid + "/cgroup; "
 }

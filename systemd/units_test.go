@@ -35,7 +35,8 @@ func TestExposure(t *testing.T) {
 		{"14", []string{"cameras.conf", "credentials.conf", "gpu.conf"}},
 	} {
 		t.Run(strings.Join(append([]string{"unit"}, c.dropIns...), "+"), func(t *testing.T) {
-			out, err := try(t, "systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold="+c.threshold, "--root="+unitRoot(t, c.dropIns...), "oncue.service")
+			out, err := try(t, "systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold="+
+				c.threshold, "--root="+unitRoot(t, c.dropIns...), "oncue.service")
 			t.Log(lastLine(out))
 			if err != nil {
 				t.Errorf("%v\n%s", err, out)
@@ -69,12 +70,14 @@ func TestVerify(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, filepath.Join(dir, "oncue.socket"), strings.Replace(string(socket), "Documentation=man:oncue(1)\n", "", 1))
+	writeFile(t, filepath.Join(dir, "oncue.socket"),
+		strings.Replace(string(socket), "Documentation=man:oncue(1)\n", "", 1))
 	for _, d := range []string{"cameras.conf", "credentials.conf", "gpu.conf"} {
 		copyFile(t, filepath.Join("examples", d), filepath.Join(dir, "oncue.service.d", d), 0o644)
 	}
 	copyFile(t, "examples/open-port.conf", filepath.Join(dir, "oncue.socket.d", "open-port.conf"), 0o644)
-	if out := run(t, "systemd-analyze", "verify", "--recursive-errors=no", filepath.Join(dir, "oncue.service"), filepath.Join(dir, "oncue.socket")); out != "" {
+	if out := run(t, "systemd-analyze", "verify", "--recursive-errors=no", filepath.Join(dir, "oncue.service"),
+		filepath.Join(dir, "oncue.socket")); out != "" {
 		t.Error(out)
 	}
 }

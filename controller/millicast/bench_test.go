@@ -48,11 +48,13 @@ func BenchmarkVerify(b *testing.B) {
 }
 
 func benchReceiver(b *testing.B) *Receiver {
-	r, err := NewReceiver(Options{Journal: sink{}, Controller: sink{}, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return vectorTime }})
+	r, err := NewReceiver(Options{Journal: sink{}, Controller: sink{}, Log: slog.New(slog.DiscardHandler),
+		Now: func() time.Time { return vectorTime }})
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := r.SetSecrets(b.Context(), map[string][]secret.Value{"ABC123": {secretOf("old"), secret.New(vectorSecret)}}); err != nil {
+	if err := r.SetSecrets(b.Context(),
+		map[string][]secret.Value{"ABC123": {secretOf("old"), secret.New(vectorSecret)}}); err != nil {
 		b.Fatal(err)
 	}
 	return r

@@ -72,7 +72,8 @@ func TestEnsureCreatesOnce(t *testing.T) {
 	}
 	w.api.addWebhook(map[string]any{"url": ourURL + "/"}) // not ours: another URL
 	state := w.ensure(t)
-	if !state.Created || state.Webhook.ID != 32 || !state.Webhook.Feeds || !state.Webhook.Viewers || !state.Webhook.Thumbnails {
+	if !state.Created || state.Webhook.ID != 32 || !state.Webhook.Feeds || !state.Webhook.Viewers ||
+		!state.Webhook.Thumbnails {
 		t.Errorf("state %+v", state)
 	}
 	if len(state.Secrets) != 1 || !state.Secrets[0].Equal(secretOf("webhook-32").Reveal()) {
@@ -112,7 +113,8 @@ func TestEnsureSaysWhenCreatingFails(t *testing.T) {
 		return true
 	})
 	_, err := w.Ensure(t.Context())
-	if err == nil || err.Error() != "platform: create a webhook: answered 400 Bad Request: url: must be https" || w.api.counted("POST /api/webhooks") != 1 {
+	if err == nil || err.Error() != "platform: create a webhook: answered 400 Bad Request: url: must be https" ||
+		w.api.counted("POST /api/webhooks") != 1 {
 		t.Errorf("error %v, calls %v", err, w.api.calls)
 	}
 }
@@ -120,7 +122,8 @@ func TestEnsureSaysWhenCreatingFails(t *testing.T) {
 func TestEnsureRepairsFlagsAndLeavesTheRest(t *testing.T) {
 	w := newWard(t, false)
 	other := w.api.addWebhook(map[string]any{"url": "https://other/", "disabled": map[string]any{"reason": "x"}})
-	id := w.api.addWebhook(ours(map[string]any{"isViewerConnectionHooks": false, "filter": "^lobby$", "isMediaHooks": true}))
+	id := w.api.addWebhook(ours(map[string]any{"isViewerConnectionHooks": false, "filter": "^lobby$",
+		"isMediaHooks": true}))
 	state := w.ensure(t)
 	if d := cmp.Diff([]string{"isViewerConnectionHooks"}, state.Repaired); d != "" || !state.Webhook.Viewers {
 		t.Errorf("state %+v", state)
@@ -128,7 +131,8 @@ func TestEnsureRepairsFlagsAndLeavesTheRest(t *testing.T) {
 	if d := cmp.Diff([]map[string]any{{"isViewerConnectionHooks": true}}, w.changes()); d != "" {
 		t.Errorf("sent (-want +got):\n%s", d)
 	}
-	if hook := w.api.webhook(id); hook["filter"] != "^lobby$" || hook["isMediaHooks"] != true || hook["isThumbnailHooks"] != false {
+	if hook := w.api.webhook(id); hook["filter"] != "^lobby$" || hook["isMediaHooks"] != true ||
+		hook["isThumbnailHooks"] != false {
 		t.Errorf("webhook %v", hook)
 	}
 	if hook := w.api.webhook(other); hook["disabled"] == nil {
@@ -141,16 +145,20 @@ func TestEnsureRepairsFlagsAndLeavesTheRest(t *testing.T) {
 
 func TestEnsureEnablesAndTells(t *testing.T) {
 	w := newWard(t, false)
-	id := w.api.addWebhook(ours(map[string]any{"disabled": map[string]any{"until": 1_800_000_000_000, "reason": "too many timeouts"}}))
+	id := w.api.addWebhook(
+		ours(map[string]any{"disabled": map[string]any{"until": 1_800_000_000_000, "reason": "too many timeouts"}}))
 	state := w.ensure(t)
-	if state.Disabled == nil || state.Disabled.Reason != "too many timeouts" || state.Webhook.Disabled != nil || w.api.webhook(id)["disabled"] != nil {
+	if state.Disabled == nil || state.Disabled.Reason != "too many timeouts" || state.Webhook.Disabled != nil ||
+		w.api.webhook(id)["disabled"] != nil {
 		t.Errorf("state %+v, webhook %v", state, w.api.webhook(id))
 	}
 	if d := cmp.Diff([]map[string]any{{"reEnable": true}}, w.changes()); d != "" {
 		t.Errorf("sent (-want +got):\n%s", d)
 	}
-	want := "the platform had disabled the webhook " + ourURL + ": too many timeouts, until 2027-01-15T08:00:00Z; it is enabled again"
-	if len(w.notices) != 1 || w.notices[0].Kind != WebhookDisabled || w.notices[0].Account != "A" || w.notices[0].Text != want {
+	want := "the platform had disabled the webhook " + ourURL +
+		": too many timeouts, until 2027-01-15T08:00:00Z; it is enabled again"
+	if len(w.notices) != 1 || w.notices[0].Kind != WebhookDisabled || w.notices[0].Account != "A" ||
+		w.notices[0].Text != want {
 		t.Errorf("notices %+v", w.notices)
 	}
 	if w.ensure(t); len(w.notices) != 1 {
@@ -175,7 +183,8 @@ func TestEnsureTellsWhenEnablingFails(t *testing.T) {
 	if len(state.Secrets) != 1 {
 		t.Errorf("its secret still counts: %v", state.Secrets)
 	}
-	if len(w.notices) != 1 || !strings.Contains(w.notices[0].Text, "enabling it failed") || !strings.Contains(w.notices[0].Text, "not before tomorrow") {
+	if len(w.notices) != 1 || !strings.Contains(w.notices[0].Text, "enabling it failed") ||
+		!strings.Contains(w.notices[0].Text, "not before tomorrow") {
 		t.Errorf("notices %+v", w.notices)
 	}
 }
@@ -220,7 +229,8 @@ func TestRotate(t *testing.T) {
 			panic(http.ErrAbortHandler)
 		})
 		before, after, err := w.Rotate(t.Context())
-		if err != nil || !before.Equal(secretOf("webhook-1").Reveal()) || !after.Equal(w.api.webhook(id)["secret"].(string)) || after.Equal(before.Reveal()) {
+		if err != nil || !before.Equal(secretOf("webhook-1").Reveal()) ||
+			!after.Equal(w.api.webhook(id)["secret"].(string)) || after.Equal(before.Reveal()) {
 			t.Errorf("%s: error %v", what, err)
 		}
 	}

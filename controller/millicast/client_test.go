@@ -53,7 +53,8 @@ func TestLiveSurvivesPagesThatShift(t *testing.T) {
 	f.addStreams(150)
 	shifted := false
 	f.breakWith(func(w http.ResponseWriter, r *http.Request) bool {
-		if r.URL.Query().Get("page") == "2" && !shifted { // the first stream ends between two pages: the 100th slips to page 1
+		// the first stream ends between two pages: the 100th slips to page 1
+		if r.URL.Query().Get("page") == "2" && !shifted {
 			shifted = true
 			f.streams = f.streams[1:]
 		}
@@ -93,7 +94,8 @@ func TestLiveRefusesAnotherAccountsStreams(t *testing.T) {
 func TestLiveStream(t *testing.T) {
 	f := newFakeAPI(t)
 	for i, name := range []string{"plain", "a/b", "a b?c#d%2F", "..", "ü😀", "list"} {
-		f.streams = append(f.streams, map[string]any{"streamId": "A/" + name, "streamName": name, "live": i != 0, "viewerCount": i})
+		f.streams = append(f.streams, map[string]any{"streamId": "A/" + name, "streamName": name, "live": i != 0,
+			"viewerCount": i})
 	}
 	c := f.client(t)
 	for i, name := range []string{"plain", "a/b", "a b?c#d%2F", "ü😀", "list"} {
@@ -203,7 +205,8 @@ func TestDisabledInAnyShape(t *testing.T) {
 		{map[string]any{"until": 1_800_000_000_000, "reason": "timeouts"}, &Disabled{at, "timeouts"}},
 		{map[string]any{"until": 1_800_000_000, "reason": nil}, &Disabled{at, ""}},
 		{map[string]any{"until": "2027-01-15T08:00:00Z"}, &Disabled{at, ""}},
-		{map[string]any{"until": "1800000000000", "reason": map[string]any{"code": "TIMEOUT"}}, &Disabled{at, "code: TIMEOUT"}},
+		{map[string]any{"until": "1800000000000", "reason": map[string]any{"code": "TIMEOUT"}},
+			&Disabled{at, "code: TIMEOUT"}},
 		{map[string]any{"until": "tomorrow"}, &Disabled{}},
 		{true, &Disabled{Reason: "true"}},
 	} {
@@ -286,25 +289,43 @@ func TestTroubleThatStays(t *testing.T) {
 			status(429, "Retry-After", "3600")(w, r)
 			return true
 		}, ErrRateLimited, "platform: read a stream: answered 429 Too Many Requests: no (try again in 1h0m0s)"},
-		{"401", text(401, "application/json", `{"status":"error","message":"bad token `+apiSecret+`"}`), ErrUnauthorized, "platform: read a stream: answered 401 Unauthorized: bad token ********"},
-		{"403", text(403, "text/html", "<html>"), ErrUnauthorized, `platform: read a stream: answered 403 Forbidden: not JSON but "text/html"`},
-		{"500 for ever", text(500, "text/html", "<html>oops"), nil, `platform: read a stream: answered 500 Internal Server Error: not JSON but "text/html"`},
-		{"a proxy's 404", text(404, "text/html", "<h1>not found"), nil, `platform: read a stream: answered 404 Not Found: not JSON but "text/html"`},
-		{"400 of another meaning", text(400, "application/json", `{"status":"fail","data":{"b":["too long","bad"],"a":1}}`), nil, "platform: read a stream: answered 400 Bad Request: a: 1; b: too long; bad"},
-		{"HTML with 200", text(200, "text/html", "<html>login"), nil, `platform: read a stream: answered 200 OK: not JSON but "text/html"`},
-		{"nothing", text(200, "application/json", ""), nil, "platform: read a stream: answered 200 OK: an empty answer"},
-		{"other JSON", text(200, "application/json", `{"ok":true}`), nil, "platform: read a stream: answered 200 OK: JSON that is not an answer of this API"},
-		{"no data", text(200, "application/json", `{"status":"success"}`), nil, "platform: read a stream: the answer has no data"},
-		{"data of another shape", text(200, "application/json", `{"status":"success","data":[1]}`), nil, "platform: read a stream: the answer's data is not as expected: it must be an object, not a list"},
-		{"an empty object", text(200, "application/json", `{"status":"success","data":{}}`), nil, "platform: read a stream: a stream has no name"},
-		{"no word on live", text(200, "application/json", `{"status":"success","data":{"streamName":"x"}}`), nil, `platform: read a stream: the answer does not say whether "x" is live`},
-		{"no word on viewers", text(200, "application/json", `{"status":"success","data":{"streamName":"x","live":true}}`), nil, `platform: read a stream: the answer does not say how many watch "x"`},
-		{"another stream", text(200, "application/json", `{"status":"success","data":{"streamId":"A/other","streamName":"other","live":true,"viewerCount":0}}`), nil, `platform: read a stream: asked for "x", got "other"`},
+		{"401", text(401, "application/json", `{"status":"error","message":"bad token `+apiSecret+`"}`),
+			ErrUnauthorized, "platform: read a stream: answered 401 Unauthorized: bad token ********"},
+		{"403", text(403, "text/html", "<html>"), ErrUnauthorized,
+			`platform: read a stream: answered 403 Forbidden: not JSON but "text/html"`},
+		{"500 for ever", text(500, "text/html", "<html>oops"), nil,
+			`platform: read a stream: answered 500 Internal Server Error: not JSON but "text/html"`},
+		{"a proxy's 404", text(404, "text/html", "<h1>not found"), nil,
+			`platform: read a stream: answered 404 Not Found: not JSON but "text/html"`},
+		{"400 of another meaning", text(400, "application/json",
+			`{"status":"fail","data":{"b":["too long","bad"],"a":1}}`), nil,
+			"platform: read a stream: answered 400 Bad Request: a: 1; b: too long; bad"},
+		{"HTML with 200", text(200, "text/html", "<html>login"), nil,
+			`platform: read a stream: answered 200 OK: not JSON but "text/html"`},
+		{"nothing", text(200, "application/json", ""), nil,
+			"platform: read a stream: answered 200 OK: an empty answer"},
+		{"other JSON", text(200, "application/json", `{"ok":true}`), nil,
+			"platform: read a stream: answered 200 OK: JSON that is not an answer of this API"},
+		{"no data", text(200, "application/json", `{"status":"success"}`), nil,
+			"platform: read a stream: the answer has no data"},
+		{"data of another shape", text(200, "application/json", `{"status":"success","data":[1]}`), nil,
+			"platform: read a stream: the answer's data is not as expected: it must be an object, not a list"},
+		{"an empty object", text(200, "application/json", `{"status":"success","data":{}}`), nil,
+			"platform: read a stream: a stream has no name"},
+		{"no word on live", text(200, "application/json", `{"status":"success","data":{"streamName":"x"}}`), nil,
+			`platform: read a stream: the answer does not say whether "x" is live`},
+		{"no word on viewers", text(200, "application/json",
+			`{"status":"success","data":{"streamName":"x","live":true}}`), nil,
+			`platform: read a stream: the answer does not say how many watch "x"`},
+		{"another stream", text(200, "application/json",
+			`{"status":"success","data":{"streamId":"A/other","streamName":"other","live":true,"viewerCount":0}}`), nil,
+			`platform: read a stream: asked for "x", got "other"`},
 		{"a redirect", func(w http.ResponseWriter, r *http.Request) bool {
 			http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound)
 			return true
 		}, nil, `platform: read a stream: answered 302 Found: not JSON but "text/html; charset=utf-8"`},
-		{"a huge answer", text(200, "application/json", `{"status":"success","data":"`+strings.Repeat("x", maxAnswer)+`"}`), nil, "platform: read a stream: the answer is larger than 8 MiB"},
+		{"a huge answer", text(200, "application/json", `{"status":"success","data":"`+strings.Repeat("x", maxAnswer)+
+			`"}`), nil, "platform: read a stream: the answer is larger than 8 MiB"},
 	} {
 		f := newFakeAPI(t)
 		f.breakWith(c.fault)
@@ -343,12 +364,15 @@ func TestAHangEndsInTime(t *testing.T) {
 		return true
 	})
 	defer close(release)
-	c, err := NewClient(ClientOptions{Account: "A", URL: f.URL, Secret: secret.New(apiSecret), Log: slog.New(slog.DiscardHandler), Timeout: 50 * time.Millisecond, Patience: 10 * time.Second, RetryWait: time.Millisecond})
+	c, err := NewClient(ClientOptions{Account: "A", URL: f.URL, Secret: secret.New(apiSecret),
+		Log: slog.New(slog.DiscardHandler), Timeout: 50 * time.Millisecond, Patience: 10 * time.Second,
+		RetryWait: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if _, err := c.Live(t.Context()); !errors.Is(err, context.DeadlineExceeded) || !strings.HasPrefix(err.Error(), "platform: list live streams: no answer in time") {
+	if _, err := c.Live(t.Context()); !errors.Is(err, context.DeadlineExceeded) ||
+		!strings.HasPrefix(err.Error(), "platform: list live streams: no answer in time") {
 		t.Errorf("hanging server: %v", err)
 	}
 	if n := f.counted("GET /api/monitoring/summary"); n != attempts {
@@ -374,7 +398,11 @@ func TestWhatMakesSomethingIsNeverRepeated(t *testing.T) {
 			return true
 		})
 		for what, do := range map[string]func() error{
-			"create":     func() error { _, err := c.CreateWebhook(t.Context(), WebhookSpec{URL: "https://y/"}); return err },
+			"create": func() error {
+				_, err := c.CreateWebhook(t.Context(),
+					WebhookSpec{URL: "https://y/"})
+				return err
+			},
 			"new secret": func() error { return c.UpdateWebhook(t.Context(), id, WebhookChange{NewSecret: true}) },
 			"test hook":  func() error { return c.TestHook(t.Context(), "Feeds", "x") },
 			"thumbnail":  func() error { return c.RequestThumbnail(t.Context(), "x") },
@@ -391,7 +419,9 @@ func TestTheLogHoldsNoSecret(t *testing.T) {
 	f := newFakeAPI(t)
 	f.breakWith(script(status(500), status(500)))
 	var log bytes.Buffer
-	c, err := NewClient(ClientOptions{Account: "A", URL: f.URL, Secret: secret.New(apiSecret), Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})), RetryWait: time.Millisecond})
+	c, err := NewClient(ClientOptions{Account: "A", URL: f.URL, Secret: secret.New(apiSecret),
+		Log:       slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		RetryWait: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -399,7 +429,8 @@ func TestTheLogHoldsNoSecret(t *testing.T) {
 	if _, err := c.Live(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if log.Len() == 0 || strings.Contains(log.String(), apiSecret) || strings.Contains(log.String(), "Bearer") || strings.Contains(log.String(), "itemsOnPage") {
+	if log.Len() == 0 || strings.Contains(log.String(), apiSecret) || strings.Contains(log.String(), "Bearer") ||
+		strings.Contains(log.String(), "itemsOnPage") {
 		t.Errorf("log: %s", &log)
 	}
 	if s := fmt.Sprintf("%v %+v %#v", c, c, c); strings.Contains(s, apiSecret) {
@@ -408,8 +439,10 @@ func TestTheLogHoldsNoSecret(t *testing.T) {
 }
 
 func TestNewClientRefusesBadURLs(t *testing.T) {
-	for _, u := range []string{"", "api.millicast.com", "ftp://x", "https://user:pw@x", "https://x/?token=1", "https://x/#y", "https://", "http://[::1"} {
-		if _, err := NewClient(ClientOptions{URL: u, Log: slog.New(slog.DiscardHandler)}); err == nil || strings.Contains(err.Error(), "pw") {
+	for _, u := range []string{"", "api.millicast.com", "ftp://x", "https://user:pw@x", "https://x/?token=1",
+		"https://x/#y", "https://", "http://[::1"} {
+		if _, err := NewClient(ClientOptions{URL: u, Log: slog.New(slog.DiscardHandler)}); err == nil ||
+			strings.Contains(err.Error(), "pw") {
 			t.Errorf("NewClient(%q): error %v", u, err)
 		}
 	}

@@ -58,7 +58,8 @@ func (e *APIError) Is(target error) bool {
 }
 
 // saysNotFound looks for "not found", "NotFound", "not_found" and the like, and for what the API's
-// reference has for tokens: "No publish token with id: 99", "Invalid TokenId (100) for AccountId (200)".
+// reference has for tokens: "No publish token with id: 99", "Invalid TokenId (100) for AccountId
+// (200)".
 func saysNotFound(message string) bool {
 	letters := strings.Map(func(r rune) rune {
 		if unicode.IsLetter(r) {
@@ -66,9 +67,9 @@ func saysNotFound(message string) bool {
 		}
 		return -1
 	}, message)
-	return slices.ContainsFunc([]string{"notfound", "doesnotexist", "nopublishtoken", "invalidtokenid"}, func(words string) bool {
-		return strings.Contains(letters, words)
-	})
+	return slices.ContainsFunc(
+		[]string{"notfound", "doesnotexist", "nopublishtoken", "invalidtokenid"},
+		func(words string) bool { return strings.Contains(letters, words) })
 }
 
 // words joins the texts in a value of any shape, keys included, in a stable order.

@@ -45,7 +45,8 @@ func newFakeAPI(t testing.TB) *fakeAPI {
 		succeed(w, map[string]any{"accountId": f.account})
 	})
 	mux.HandleFunc("GET /api/webhooks/list", f.listWebhooks)
-	mux.HandleFunc("GET /api/webhooks/{id}", f.withWebhook(func(w http.ResponseWriter, hook, _ map[string]any) { succeed(w, hook) }))
+	mux.HandleFunc("GET /api/webhooks/{id}",
+		f.withWebhook(func(w http.ResponseWriter, hook, _ map[string]any) { succeed(w, hook) }))
 	mux.HandleFunc("PUT /api/webhooks/{id}", f.withWebhook(f.putWebhook))
 	mux.HandleFunc("DELETE /api/webhooks/{id}", f.withWebhook(f.deleteWebhook))
 	mux.HandleFunc("POST /api/webhooks", f.postWebhook)
@@ -72,7 +73,8 @@ func newFakeAPI(t testing.TB) *fakeAPI {
 			return
 		}
 		if r.Header.Get("Authorization") != "Bearer "+apiSecret {
-			answer(w, http.StatusUnauthorized, map[string]any{"status": "error", "message": "bad secret " + apiSecret, "code": 401})
+			answer(w, http.StatusUnauthorized,
+				map[string]any{"status": "error", "message": "bad secret " + apiSecret, "code": 401})
 			return
 		}
 		mux.ServeHTTP(w, r)
@@ -106,8 +108,10 @@ func (f *fakeAPI) newWebhook(members map[string]any) int {
 	id := f.nextID
 	f.nextID++
 	hook := map[string]any{
-		"id": id, "secret": secretOf(fmt.Sprint("webhook-", id)).Reveal(), "disabled": nil, "filter": nil, "isRecordingHooks": false,
-		"isFeedHooks": false, "isViewerConnectionHooks": false, "isThumbnailHooks": false, "isTranscoderHooks": false, "isMediaHooks": false,
+		"id": id, "secret": secretOf(fmt.Sprint("webhook-", id)).Reveal(), "disabled": nil, "filter": nil,
+		"isRecordingHooks": false,
+		"isFeedHooks":      false, "isViewerConnectionHooks": false, "isThumbnailHooks": false,
+		"isTranscoderHooks": false, "isMediaHooks": false,
 	}
 	for k, v := range members {
 		hook[k] = v
@@ -189,7 +193,8 @@ func (f *fakeAPI) postTest(w http.ResponseWriter, r *http.Request) {
 func (f *fakeAPI) addStreams(n int) {
 	for i := range n {
 		name := fmt.Sprintf("s/%03d", i)
-		f.streams = append(f.streams, map[string]any{"streamId": f.account + "/" + name, "streamName": name, "live": true, "viewerCount": i})
+		f.streams = append(f.streams, map[string]any{"streamId": f.account + "/" + name, "streamName": name,
+			"live": true, "viewerCount": i})
 	}
 }
 
@@ -269,7 +274,8 @@ func (f *fakeAPI) breakWith(fault func(w http.ResponseWriter, r *http.Request) b
 func (f *fakeAPI) client(t testing.TB) *Client {
 	t.Helper()
 	c, err := NewClient(ClientOptions{
-		Account: "A", URL: f.URL + "/", Secret: secret.New(apiSecret), Log: slog.New(slog.DiscardHandler), RetryWait: time.Millisecond,
+		Account: "A", URL: f.URL + "/", Secret: secret.New(apiSecret), Log: slog.New(slog.DiscardHandler),
+		RetryWait: time.Millisecond,
 	})
 	if err != nil {
 		t.Fatal(err)

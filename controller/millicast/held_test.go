@@ -26,14 +26,16 @@ func TestAnUnknownSecretsDeliveryIsTakenOnceTheSecretIsKnown(t *testing.T) {
 	if s := g.Stats(); s.Held != 1 || s.Recovered != 0 || len(g.delivered()) != 0 {
 		t.Fatalf("another secret: %+v, delivered %v", s, g.delivered())
 	}
-	if err := g.SetSecrets(t.Context(), map[string][]secret.Value{"A": {secretOf("old"), secretOf("new")}}); err != nil {
+	if err := g.SetSecrets(t.Context(),
+		map[string][]secret.Value{"A": {secretOf("old"), secretOf("new")}}); err != nil {
 		t.Fatal(err)
 	}
 	hooks := g.delivered()
 	if len(hooks) != 1 || hooks[0].Kind != controller.HookNoViewers || !hooks[0].Received.Equal(vectorTime) {
 		t.Fatalf("delivered %+v", hooks)
 	}
-	if s := g.Stats(); s.Held != 0 || s.Recovered != 1 || !s.Secrets[1].Last.Equal(vectorTime) || !s.Secrets[0].Last.IsZero() {
+	if s := g.Stats(); s.Held != 0 || s.Recovered != 1 || !s.Secrets[1].Last.Equal(vectorTime) ||
+		!s.Secrets[0].Last.IsZero() {
 		t.Errorf("stats %+v", s)
 	}
 	if !strings.Contains(g.logged(), "a new webhook secret verifies it") {
@@ -90,7 +92,8 @@ func TestOnlyWhatLooksGenuineIsHeld(t *testing.T) {
 		{"stale", viewer("A", "lobby", vectorTime.Add(-MaxSkew-time.Second)), 0},
 		{"of an unmapped stream", viewer("A", "nobody", vectorTime), 0},
 		{"of a round-trip test", viewer("A", ReservedPrefix+"x", vectorTime), 0},
-		{"one that moves no stream", []byte(`{"type":"media","event":"completed","timestamp":1727442713604,"data":{"streamId":"A/lobby"}}`), 0},
+		{"one that moves no stream",
+			[]byte(`{"type":"media","event":"completed","timestamp":1727442713604,"data":{"streamId":"A/lobby"}}`), 0},
 		{"an object", []byte(`{"a":1}`), 0},
 		{"no JSON", []byte(`1`), 0},
 		{"with much beside it", padded(maxHeldBody / 2), 1},
@@ -128,8 +131,10 @@ func (g *rig) checkRoom(t *testing.T) {
 			t.Errorf("a peer's shares have %d bytes, counted as %d", of, p.bytes)
 		}
 	}
-	if bytes != r.bytes || shares != bytes || count != r.count || bytes > maxHeldBytes || len(r.line) > count+count/2+16 {
-		t.Errorf("%d bytes, counted as %d and %d; %d held, counted as %d, in a line of %d", bytes, r.bytes, shares, count, r.count, len(r.line))
+	if bytes != r.bytes || shares != bytes || count != r.count || bytes > maxHeldBytes ||
+		len(r.line) > count+count/2+16 {
+		t.Errorf("%d bytes, counted as %d and %d; %d held, counted as %d, in a line of %d", bytes, r.bytes, shares,
+			count, r.count, len(r.line))
 	}
 }
 
@@ -151,7 +156,8 @@ func TestHoldingIsBounded(t *testing.T) {
 	} {
 		g := newRig(t, nil)
 		for i := range c.n {
-			body := attempt(fmt.Sprintf(`"name":"s%d","accountId":"A","i":%d,"x":"%s"`, i%c.names, i, strings.Repeat("x", c.padding)))
+			body := attempt(fmt.Sprintf(`"name":"s%d","accountId":"A","i":%d,"x":"%s"`, i%c.names, i,
+				strings.Repeat("x", c.padding)))
 			body = strings.Replace(body, "1727442713604", fmt.Sprint(g.now().UnixMilli()), 1)
 			g.bring(fmt.Sprint(i%c.peers), key, []byte(body))
 			g.advance(c.pause)
@@ -183,25 +189,32 @@ func TestForgedDeliveriesDoNotDisplaceThePlatforms(t *testing.T) {
 		stream func(i int) string
 		least  int // of the hooks must arrive
 	}{
-		{"one peer imitates everything", false, func(int) string { return "x" }, func(i int) string { return fmt.Sprint("cam-", i%hooks) }, hooks},
-		{"a few peers imitate everything", false, func(i int) string { return fmt.Sprint(i % 20) }, func(i int) string { return fmt.Sprint("cam-", i%hooks) }, hooks},
-		{"one peer invents names", false, func(int) string { return "x" }, func(i int) string { return fmt.Sprint("cam-x-", i) }, hooks},
+		{"one peer imitates everything", false, func(int) string { return "x" },
+			func(i int) string { return fmt.Sprint("cam-", i%hooks) }, hooks},
+		{"a few peers imitate everything", false, func(i int) string { return fmt.Sprint(i % 20) },
+			func(i int) string { return fmt.Sprint("cam-", i%hooks) }, hooks},
+		{"one peer invents names", false, func(int) string { return "x" },
+			func(i int) string { return fmt.Sprint("cam-x-", i) }, hooks},
 		{"the platform's own address forges one stream", false, platform, func(int) string { return "lobby" }, hooks},
-		{"many peers imitate everything", true, func(i int) string { return fmt.Sprint(i) }, func(i int) string { return fmt.Sprint("cam-", i%hooks) }, hooks},
-		{"many peers, and the platform is as new as they are", false, func(i int) string { return fmt.Sprint(i) }, func(i int) string { return fmt.Sprint("cam-", i%hooks) }, hooks / 20},
+		{"many peers imitate everything", true, func(i int) string { return fmt.Sprint(i) },
+			func(i int) string { return fmt.Sprint("cam-", i%hooks) }, hooks},
+		{"many peers, and the platform is as new as they are", false, func(i int) string { return fmt.Sprint(i) },
+			func(i int) string { return fmt.Sprint("cam-", i%hooks) }, hooks / 20},
 	} {
 		old, next, wrong := secretOf("old"), secretOf("new"), secretOf("wrong")
 		g := newRig(t, map[string][]secret.Value{"A": {old}})
 		if c.known {
 			for i := range peers {
-				g.bring(platform(i), old, ViewerMessage(controller.HookNoViewers, "A", fmt.Sprint("before-", i), vectorTime).Body())
+				g.bring(platform(i), old, ViewerMessage(controller.HookNoViewers, "A", fmt.Sprint("before-", i),
+					vectorTime).Body())
 			}
 		}
 		for i := range floods {
 			forged := attempt(fmt.Sprintf(`"name":"%s","accountId":"A","i":%d`, c.stream(i), i))
 			g.bring(c.peer(i), wrong, []byte(forged))
 			if n := i - floods/2; n >= 0 && n < hooks {
-				g.bring(platform(n), next, ViewerMessage(controller.HookAttempt, "A", fmt.Sprint("cam-", n), vectorTime).Body())
+				g.bring(platform(n), next, ViewerMessage(controller.HookAttempt, "A", fmt.Sprint("cam-", n),
+					vectorTime).Body())
 			}
 		}
 		if err := g.SetSecrets(t.Context(), map[string][]secret.Value{"A": {old, next}}); err != nil {
@@ -234,7 +247,8 @@ func TestAReplayMakesNobodyKnown(t *testing.T) {
 	for i := range 2 * maxKnownPeers {
 		g.known.add(fmt.Sprint(i), vectorTime.Add(time.Duration(i)))
 	}
-	if n := len(g.known.last); n != maxKnownPeers || !g.known.contains(fmt.Sprint(2*maxKnownPeers-1)) || g.known.contains("0") {
+	if n := len(g.known.last); n != maxKnownPeers || !g.known.contains(fmt.Sprint(2*maxKnownPeers-1)) ||
+		g.known.contains("0") {
 		t.Errorf("%d peers are remembered", n)
 	}
 }
@@ -275,7 +289,8 @@ func TestABadSecretChangesNothing(t *testing.T) {
 // The sender switches secrets at any moment, the receiver learns of it later, and nothing may be
 // lost whatever the interleaving.
 func TestRotationUnderLoadLosesNothing(t *testing.T) {
-	const senders, each = 8, 120 // no more than there is room for, however slow this machine is at learning the new secret
+	// no more than there is room for, however slow this machine is at learning the new secret
+	const senders, each = 8, 120
 	g := newRig(t, map[string][]secret.Value{"A": {secretOf("0")}})
 	var (
 		mu     sync.Mutex
@@ -297,7 +312,8 @@ func TestRotationUnderLoadLosesNothing(t *testing.T) {
 					mu.Lock()
 					signer = next
 					mu.Unlock()
-					if err := g.SetSecrets(context.Background(), map[string][]secret.Value{"A": {key, next}}); err != nil {
+					if err := g.SetSecrets(context.Background(),
+						map[string][]secret.Value{"A": {key, next}}); err != nil {
 						t.Error(err)
 					}
 				}
@@ -305,7 +321,9 @@ func TestRotationUnderLoadLosesNothing(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if err := g.SetSecrets(t.Context(), map[string][]secret.Value{"A": {secretOf("0"), secretOf("15"), secretOf("45"), secretOf("75"), secretOf("105")}}); err != nil {
+	if err := g.SetSecrets(t.Context(),
+		map[string][]secret.Value{"A": {secretOf("0"), secretOf("15"), secretOf("45"), secretOf("75"),
+			secretOf("105")}}); err != nil {
 		t.Fatal(err)
 	}
 	got := map[string]bool{}

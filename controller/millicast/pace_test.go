@@ -49,11 +49,13 @@ func (l *limiter) RoundTrip(req *http.Request) (*http.Response, error) {
 	l.mu.Lock()
 	l.open--
 	l.mu.Unlock()
-	return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader(body)), Request: req}, nil
+	return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader(body)),
+		Request: req}, nil
 }
 
 func (l *limiter) client(t *testing.T) *Client {
-	c, err := NewClient(ClientOptions{Account: "A", URL: "https://api.invalid", Secret: secret.New(apiSecret), Log: slog.New(slog.DiscardHandler), Transport: l})
+	c, err := NewClient(ClientOptions{Account: "A", URL: "https://api.invalid", Secret: secret.New(apiSecret),
+		Log: slog.New(slog.DiscardHandler), Transport: l})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +98,8 @@ func TestOneRefusalSpeaksForAllCalls(t *testing.T) {
 			hasty.Wait()
 			patient.Wait()
 			if l.refused > c.refused || l.most > callsAtOnce {
-				t.Errorf("pause %q: the platform refused %d calls, want %d at most; %d came at once", c.pause, l.refused, c.refused, l.most)
+				t.Errorf("pause %q: the platform refused %d calls, want %d at most; %d came at once", c.pause,
+					l.refused, c.refused, l.most)
 			}
 		})
 	}

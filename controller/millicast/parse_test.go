@@ -17,7 +17,8 @@ func TestParseReadsTheDocumentedDelivery(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantRec := controller.Record{Account: "ABC123", Stream: "ABC123/myAwesomeStream", Type: "viewerConnection", Event: "ViewerAttempt", Sent: vectorTime}
+	wantRec := controller.Record{Account: "ABC123", Stream: "ABC123/myAwesomeStream", Type: "viewerConnection",
+		Event: "ViewerAttempt", Sent: vectorTime}
 	if d := cmp.Diff(wantRec, rec); d != "" {
 		t.Errorf("record (-want +got):\n%s", d)
 	}
@@ -35,15 +36,26 @@ func TestParseFeeds(t *testing.T) {
 		kind       controller.HookKind
 		want       controller.Feed
 	}{
-		{"started", `{"type":"feeds","event":"started","timestamp":1700000000123,"data":{"feedId":"f1","accountId":"A","name":"n","streamId":"A/n","started":1700000000000,"active":true,"sourceId":"main","priority":2}}`,
-			controller.HookFeedStarted, controller.Feed{ID: "f1", Started: time.UnixMilli(1_700_000_000_000).UTC(), SourceID: "main", Priority: &two}},
-		{"started, in seconds", `{"type":"feeds","event":"started","timestamp":1700000000,"data":{"feedId":"f1","streamId":"A/n","started":1700000000}}`,
+		{"started",
+			`{"type":"feeds","event":"started","timestamp":1700000000123,"data":{"feedId":"f1","accountId":"A",` +
+				`"name":"n","streamId":"A/n","started":1700000000000,"active":true,"sourceId":"main","priority":2}}`,
+			controller.HookFeedStarted, controller.Feed{ID: "f1", Started: time.UnixMilli(1_700_000_000_000).UTC(),
+				SourceID: "main", Priority: &two}},
+		{"started, in seconds",
+			`{"type":"feeds","event":"started","timestamp":1700000000,"data":{"feedId":"f1","streamId":"A/n",` +
+				`"started":1700000000}}`,
 			controller.HookFeedStarted, controller.Feed{ID: "f1", Started: time.Unix(1_700_000_000, 0).UTC()}},
-		{"started, optional members of odd shape", `{"type":"feeds","event":"started","timestamp":1700000000123,"data":{"feedId":"f1","streamId":"A/n","started":"now","sourceId":null,"priority":1.5}}`,
+		{"started, optional members of odd shape",
+			`{"type":"feeds","event":"started","timestamp":1700000000123,"data":{"feedId":"f1","streamId":"A/n",` +
+				`"started":"now","sourceId":null,"priority":1.5}}`,
 			controller.HookFeedStarted, controller.Feed{ID: "f1"}},
-		{"ended", `{"type":"feeds","event":"ended","timestamp":1700000000123,"data":{"feedId":"f1","streamId":"A/n","ended":1700000000000,"active":false}}`,
+		{"ended",
+			`{"type":"feeds","event":"ended","timestamp":1700000000123,"data":{"feedId":"f1","streamId":"A/n",` +
+				`"ended":1700000000000,"active":false}}`,
 			controller.HookFeedEnded, controller.Feed{ID: "f1", Ended: time.UnixMilli(1_700_000_000_000).UTC()}},
-		{"ended, without its time", `{"type":"feeds","event":"ended","timestamp":1700000000123,"data":{"feedId":"f1","streamId":"A/n","active":false}}`,
+		{"ended, without its time",
+			`{"type":"feeds","event":"ended","timestamp":1700000000123,"data":{"feedId":"f1","streamId":"A/n",` +
+				`"active":false}}`,
 			controller.HookFeedEnded, controller.Feed{ID: "f1", Ended: at}},
 	} {
 		_, hook, err := Parse([]byte(c.body))
@@ -82,7 +94,8 @@ func TestParseNames(t *testing.T) {
 		{"escapes in the id", `"streamId":"A\/a\u002fb"`, "A", "a/b"},
 		{"escaped key", `"n\u0061me":"lobby","accountId":"A"`, "A", "lobby"},
 		{"128 characters", `"name":"` + long + `","accountId":"A"`, "A", long},
-		{"numbers and nulls where they do not matter", `"name":"lobby","accountId":"A","streamId":null,"x":[1.5e3,{"y":[]}],"started":"soon"`, "A", "lobby"},
+		{"numbers and nulls where they do not matter",
+			`"name":"lobby","accountId":"A","streamId":null,"x":[1.5e3,{"y":[]}],"started":"soon"`, "A", "lobby"},
 	} {
 		rec, hook, err := Parse([]byte(attempt(c.data)))
 		if err != nil || hook == nil {
@@ -131,10 +144,17 @@ func TestParseRefuses(t *testing.T) {
 		{"a type that is no string", `{"type":7,"event":"ViewerAttempt"}`, errType},
 		{"no event", `{"type":"feeds","timestamp":1727442713604,"data":{` + good + `}}`, errEvent},
 		{"no timestamp", `{"type":"viewerConnection","event":"ViewerAttempt","data":{` + good + `}}`, errTimestamp},
-		{"a fractional timestamp", `{"type":"viewerConnection","event":"ViewerAttempt","timestamp":1727442713604.5,"data":{` + good + `}}`, errTimestamp},
-		{"a timestamp beyond int64", `{"type":"viewerConnection","event":"ViewerAttempt","timestamp":17274427136040000000000,"data":{` + good + `}}`, errTimestamp},
-		{"a timestamp in words", `{"type":"viewerConnection","event":"ViewerAttempt","timestamp":"1727442713604","data":{` + good + `}}`, errTimestamp},
-		{"a negative timestamp", `{"type":"viewerConnection","event":"ViewerAttempt","timestamp":-5,"data":{` + good + `}}`, errTimestamp},
+		{"a fractional timestamp",
+			`{"type":"viewerConnection","event":"ViewerAttempt","timestamp":1727442713604.5,"data":{` + good + `}}`,
+			errTimestamp},
+		{"a timestamp beyond int64",
+			`{"type":"viewerConnection","event":"ViewerAttempt","timestamp":17274427136040000000000,"data":{` + good +
+				`}}`, errTimestamp},
+		{"a timestamp in words",
+			`{"type":"viewerConnection","event":"ViewerAttempt","timestamp":"1727442713604","data":{` + good + `}}`,
+			errTimestamp},
+		{"a negative timestamp", `{"type":"viewerConnection","event":"ViewerAttempt","timestamp":-5,"data":{` + good +
+			`}}`, errTimestamp},
 		{"no data", `{"type":"viewerConnection","event":"ViewerAttempt","timestamp":1727442713604}`, errData},
 		{"no name", attempt(`"accountId":"A"`), errName},
 		{"an id that ends at its slash", attempt(`"streamId":"A/"`), errName},
@@ -178,7 +198,8 @@ func TestParseTakesAnySpellingOfTypeAndEvent(t *testing.T) {
 		"somethingNew ViewerAttempt":             "",
 	} {
 		typ, event, _ := strings.Cut(spelling, " ")
-		rec, hook, err := Parse([]byte(`{"type":"` + typ + `","event":"` + event + `","timestamp":1727442713604,"data":{"feedId":"f","streamId":"A/n"}}`))
+		rec, hook, err := Parse([]byte(`{"type":"` + typ + `","event":"` + event +
+			`","timestamp":1727442713604,"data":{"feedId":"f","streamId":"A/n"}}`))
 		if err != nil {
 			t.Errorf("%s: %v", spelling, err)
 			continue
@@ -188,7 +209,8 @@ func TestParseTakesAnySpellingOfTypeAndEvent(t *testing.T) {
 			got = hook.Kind
 		}
 		if got != want || rec.Type != typ || rec.Event != event || rec.Stream != "A/n" {
-			t.Errorf("%s: kind %q, record %s %s of %s, want kind %q", spelling, got, rec.Type, rec.Event, rec.Stream, want)
+			t.Errorf("%s: kind %q, record %s %s of %s, want kind %q", spelling, got, rec.Type, rec.Event,
+				rec.Stream, want)
 		}
 	}
 }
@@ -229,22 +251,27 @@ func TestParseReadsWhatNewMessageWrites(t *testing.T) {
 			t.Errorf("%s: hook of %s", event, hook.StreamID())
 		}
 	}
-	if got := string(ViewerMessage(controller.HookAttempt, "ABC123", "myAwesomeStream", vectorTime).Body()); got != vectorBody {
+	if got := string(ViewerMessage(controller.HookAttempt, "ABC123", "myAwesomeStream",
+		vectorTime).Body()); got != vectorBody {
 		t.Errorf("the documented delivery, rebuilt: %s", got)
 	}
-	if _, err := NewMessage("ViewerAtempt", "A", "n", "", sent); err == nil || !strings.Contains(err.Error(), "viewerConnection.ViewerAttempt") {
+	if _, err := NewMessage("ViewerAtempt", "A", "n", "", sent); err == nil ||
+		!strings.Contains(err.Error(), "viewerConnection.ViewerAttempt") {
 		t.Errorf("a misspelt event: error %v, want one that lists the events", err)
 	}
 }
 
 func TestHookOfReadsTheJournal(t *testing.T) {
 	received := vectorTime.Add(100 * time.Millisecond)
-	hook, ok := HookOf(controller.Record{Account: "ABC123", Type: "viewerConnection", Received: received, Body: []byte(attempt(`"name":"lobby"`))})
-	want := controller.Hook{Kind: controller.HookAttempt, Account: "ABC123", Name: "lobby", At: vectorTime, Received: received}
+	hook, ok := HookOf(controller.Record{Account: "ABC123", Type: "viewerConnection", Received: received,
+		Body: []byte(attempt(`"name":"lobby"`))})
+	want := controller.Hook{Kind: controller.HookAttempt, Account: "ABC123", Name: "lobby", At: vectorTime,
+		Received: received}
 	if d := cmp.Diff(want, hook); !ok || d != "" {
 		t.Errorf("ok %v, hook (-want +got):\n%s", ok, d)
 	}
-	for _, rec := range []controller.Record{{Type: TypeThumbnail}, {Type: "media", Body: []byte(`{"type":"media"}`)}, {Body: []byte("{")}} {
+	for _, rec := range []controller.Record{{Type: TypeThumbnail}, {Type: "media", Body: []byte(`{"type":"media"}`)},
+		{Body: []byte("{")}} {
 		if _, ok := HookOf(rec); ok {
 			t.Errorf("record %v gave a hook", rec)
 		}
@@ -257,7 +284,10 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(vectorBody))
 	f.Add([]byte(attempt(`"name":"\ud83d\ude00\u0000\"","accountId":"A"`)))
 	f.Add([]byte(attempt(`"streamId":"A/b/c","x":{"y":[1.5e-3,true,null,-0]}`)))
-	f.Add([]byte(`{"type":"feeds","event":"ended","timestamp":1727442713604,"data":{"feedId":"f","accountId":"A","streamName":"n","active":false}}`))
+	f.Add(
+		[]byte(
+			`{"type":"feeds","event":"ended","timestamp":1727442713604,"data":{"feedId":"f","accountId":"A",` +
+				`"streamName":"n","active":false}}`))
 	f.Add([]byte(" {\t\"a\" : [ ] , \"b\" : { } }\r\n"))
 	for _, event := range EventNames() {
 		m, err := NewMessage(event, "A", "n", "id", vectorTime)
@@ -271,7 +301,8 @@ func FuzzParse(f *testing.F) {
 		if !json.Valid(body) && err == nil {
 			t.Fatalf("%q is no JSON, and was taken", body)
 		}
-		if err == errJSON && json.Valid(body) && !bytes.Contains(body, []byte(`\u`)) { // half surrogate pairs are refused on purpose
+		// half surrogate pairs are refused on purpose
+		if err == errJSON && json.Valid(body) && !bytes.Contains(body, []byte(`\u`)) {
 			t.Fatalf("%q is JSON, and was refused", body)
 		}
 		if err != nil {

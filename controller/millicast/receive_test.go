@@ -34,7 +34,8 @@ func TestReceiveTakesTheDocumentedDelivery(t *testing.T) {
 	if d := cmp.Diff(wantRec, g.journaled()); d != "" {
 		t.Errorf("journal (-want +got):\n%s", d)
 	}
-	wantHook := []controller.Hook{{Kind: controller.HookAttempt, Account: "ABC123", Name: "myAwesomeStream", At: vectorTime, Received: d.Received}}
+	wantHook := []controller.Hook{{Kind: controller.HookAttempt, Account: "ABC123", Name: "myAwesomeStream",
+		At: vectorTime, Received: d.Received}}
 	if d := cmp.Diff(wantHook, g.delivered()); d != "" {
 		t.Errorf("hooks (-want +got):\n%s", d)
 	}
@@ -61,8 +62,10 @@ func TestReceiveRefusesWhatIsNotSigned(t *testing.T) {
 		{"a stranger's secret", delivery(ContentJSON, body, Sign(other, body)), ErrSignature},
 		{"another body", delivery(ContentJSON, append([]byte(" "), body...), vectorSignature), ErrSignature},
 		{"an empty body", delivery(ContentJSON, nil, vectorSignature), ErrSignature},
-		{"another account's stream", delivery(ContentJSON, []byte(attempt(`"name":"a","accountId":"XYZ"`)), Sign(secret.New(vectorSecret), []byte(attempt(`"name":"a","accountId":"XYZ"`)))), ErrSignature},
-		{"another account's stream id", delivery(ContentJSON, []byte(attempt(`"streamId":"XYZ/a"`)), Sign(secret.New(vectorSecret), []byte(attempt(`"streamId":"XYZ/a"`)))), ErrSignature},
+		{"another account's stream", delivery(ContentJSON, []byte(attempt(`"name":"a","accountId":"XYZ"`)),
+			Sign(secret.New(vectorSecret), []byte(attempt(`"name":"a","accountId":"XYZ"`)))), ErrSignature},
+		{"another account's stream id", delivery(ContentJSON, []byte(attempt(`"streamId":"XYZ/a"`)),
+			Sign(secret.New(vectorSecret), []byte(attempt(`"streamId":"XYZ/a"`)))), ErrSignature},
 		{"a form", delivery("application/x-www-form-urlencoded", body, vectorSignature), ErrContentType},
 		{"a picture of another kind", delivery("image/png", body, vectorSignature), ErrContentType},
 		{"too much JSON", delivery(ContentJSON, bytes.Repeat([]byte(" "), MaxJSON+1), vectorSignature), ErrTooLarge},
@@ -76,7 +79,8 @@ func TestReceiveRefusesWhatIsNotSigned(t *testing.T) {
 		if len(g.journaled()) != 0 || len(g.delivered()) != 0 {
 			t.Errorf("%s: it left a trace", c.what)
 		}
-		if right := vectorSignature[5:]; strings.Contains(g.logged(), right) || strings.Contains(g.logged(), vectorSecret) {
+		if right := vectorSignature[5:]; strings.Contains(g.logged(), right) ||
+			strings.Contains(g.logged(), vectorSecret) {
 			t.Errorf("%s: the log tells the right signature or the secret: %s", c.what, g.logged())
 		}
 	}
@@ -97,14 +101,19 @@ func TestReceiveJudges(t *testing.T) {
 		{"a hook", viewer("lobby", at(0)), controller.Accepted, ""},
 		{"ten minutes old", viewer("lobby", at(-10*time.Minute)), controller.Accepted, ""},
 		{"older", viewer("lobby", at(-10*time.Minute-time.Second)), controller.Stale, "sent 10m1s ago by this clock"},
-		{"from the future", viewer("lobby", at(10*time.Minute+time.Second)), controller.Stale, "sent 10m1s in the future by this clock"},
+		{"from the future", viewer("lobby", at(10*time.Minute+time.Second)), controller.Stale,
+			"sent 10m1s in the future by this clock"},
 		{"an unmapped stream", viewer("nobody", at(0)), controller.Ignored, "no stream of the configuration matches"},
 		{"a round-trip test", viewer(ReservedPrefix+"x", at(0)), controller.Ignored, "round-trip test"},
-		{"an unknown type", []byte(`{"type":"new","event":"x"}`), controller.Ignored, "oncue does not act on this type and event"},
-		{"an unknown event", []byte(`{"type":"feeds","event":"paused"}`), controller.Ignored, "oncue does not act on this type and event"},
-		{"an old hook of an unknown type", []byte(`{"type":"new","event":"x","timestamp":1700000000000}`), controller.Stale, "sent 7622h58m34s ago by this clock"},
+		{"an unknown type", []byte(`{"type":"new","event":"x"}`), controller.Ignored,
+			"oncue does not act on this type and event"},
+		{"an unknown event", []byte(`{"type":"feeds","event":"paused"}`), controller.Ignored,
+			"oncue does not act on this type and event"},
+		{"an old hook of an unknown type", []byte(`{"type":"new","event":"x","timestamp":1700000000000}`),
+			controller.Stale, "sent 7622h58m34s ago by this clock"},
 		{"no JSON", []byte(`hello`), controller.Quarantined, "the body is not JSON"},
-		{"a hook without a name", []byte(attempt(`"accountId":"ABC123"`)), controller.Quarantined, "the stream's name is missing"},
+		{"a hook without a name", []byte(attempt(`"accountId":"ABC123"`)), controller.Quarantined,
+			"the stream's name is missing"},
 		{"no account", []byte(attempt(`"name":"lobby"`)), controller.Accepted, ""},
 	} {
 		g := newRig(t, oneAccount())
@@ -135,14 +144,17 @@ func TestReceiveJudges(t *testing.T) {
 }
 
 func TestReceiveKeepsAccountsApart(t *testing.T) {
-	g := newRig(t, map[string][]secret.Value{"A": {secretOf("a"), secretOf("shared")}, "B": {secretOf("b"), secretOf("shared")}})
+	g := newRig(t, map[string][]secret.Value{"A": {secretOf("a"), secretOf("shared")},
+		"B": {secretOf("b"), secretOf("shared")}})
 	for _, c := range []struct {
 		signer, account string
 		want            error
 	}{
-		{"a", "A", nil}, {"b", "B", nil}, {"shared", "A", nil}, {"shared", "B", nil}, {"a", "B", ErrSignature}, {"b", "A", ErrSignature}, {"shared", "C", ErrSignature},
+		{"a", "A", nil}, {"b", "B", nil}, {"shared", "A", nil}, {"shared", "B", nil}, {"a", "B", ErrSignature},
+		{"b", "A", ErrSignature}, {"shared", "C", ErrSignature},
 	} {
-		_, err := g.send(secretOf(c.signer), ViewerMessage(controller.HookAttempt, c.account, "by-"+c.signer, vectorTime).Body())
+		_, err := g.send(secretOf(c.signer),
+			ViewerMessage(controller.HookAttempt, c.account, "by-"+c.signer, vectorTime).Body())
 		if !errors.Is(err, c.want) {
 			t.Errorf("%s signs for %s: %v, want %v", c.signer, c.account, err, c.want)
 		}
@@ -246,7 +258,8 @@ func TestAHookThatWasSentAsAPictureIsTaken(t *testing.T) {
 		{ContentJPEG, controller.Quarantined}, {ContentJPEG, controller.Duplicate},
 		{ContentJSON, controller.Accepted}, {ContentJSON, controller.Duplicate},
 	} {
-		if verdict, err := g.Receive(t.Context(), delivery(c.as, bytes.Clone(body), sig)); err != nil || verdict != c.want {
+		if verdict, err := g.Receive(t.Context(), delivery(c.as, bytes.Clone(body), sig)); err != nil ||
+			verdict != c.want {
 			t.Errorf("as %s: verdict %q, error %v, want %q", c.as, verdict, err, c.want)
 		}
 	}
@@ -279,7 +292,8 @@ func TestReceiveThumbnails(t *testing.T) {
 			t.Errorf("%s: verdict %q, error %v, want %q", c.what, verdict, err, c.verdict)
 			continue
 		}
-		if rec := g.journaled()[0]; rec.Body != nil || rec.Type != TypeThumbnail || rec.Verdict != c.verdict || rec.Size != len(c.body) {
+		if rec := g.journaled()[0]; rec.Body != nil || rec.Type != TypeThumbnail || rec.Verdict != c.verdict ||
+			rec.Size != len(c.body) {
 			t.Errorf("%s: journaled %+v", c.what, rec)
 		}
 		got, at, ok := g.thumbs.Thumbnail("ABC123/lobby")
@@ -345,8 +359,9 @@ func TestExpectHearsOfTheNextDelivery(t *testing.T) {
 
 func TestBodyLimit(t *testing.T) {
 	for contentType, want := range map[string]int64{
-		"application/json": MaxJSON, "Application/JSON; charset=utf-8": MaxJSON, "": MaxJSON, "image/jpeg": MaxJPEG, " image/jpeg ;x": MaxJPEG,
-		"text/plain": 0, "application/jsonp": 0, "image/jpg": 0, "multipart/form-data": 0,
+		"application/json": MaxJSON, "Application/JSON; charset=utf-8": MaxJSON, "": MaxJSON, "image/jpeg": MaxJPEG,
+		" image/jpeg ;x": MaxJPEG,
+		"text/plain":     0, "application/jsonp": 0, "image/jpg": 0, "multipart/form-data": 0,
 	} {
 		got, ok := BodyLimit(contentType)
 		if got != want || ok != (want > 0) {
@@ -361,7 +376,10 @@ func FuzzReceive(f *testing.F) {
 	f.Add([]byte(vectorBody), vectorSignature, false)
 	f.Add([]byte(vectorBody), "sha1=", true)
 	f.Add([]byte(attempt(`"name":"\ud83d\ude00","streamId":"ABC123/😀"`)), "", true)
-	f.Add([]byte(`{"type":"feeds","event":"started","timestamp":1727442713604,"data":{"feedId":"f","streamId":"ABC123/n","priority":-1}}`), "", true)
+	f.Add(
+		[]byte(
+			`{"type":"feeds","event":"started","timestamp":1727442713604,"data":{"feedId":"f","streamId":"ABC123/n",`+
+				`"priority":-1}}`), "", true)
 	f.Add([]byte(`{"a":[[[[{}]]]],"b":1e5,"c":-0.5E-3}`), "", true)
 	f.Add([]byte(`{"type":"feeds","TYPE":"media"}`), "", true)
 	key := secret.New(vectorSecret)
@@ -376,7 +394,8 @@ func FuzzReceive(f *testing.F) {
 			t.Fatalf("a wrong signature %q got verdict %q", signature, verdict)
 		}
 		for _, h := range g.delivered() {
-			if verdict != controller.Accepted || h.Account != "ABC123" || h.Name == "" || checkName(h.Name) != nil || h.At.IsZero() {
+			if verdict != controller.Accepted || h.Account != "ABC123" || h.Name == "" || checkName(h.Name) != nil ||
+				h.At.IsZero() {
 				t.Fatalf("verdict %q delivered %+v", verdict, h)
 			}
 		}

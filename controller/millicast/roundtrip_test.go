@@ -16,7 +16,8 @@ func TestRoundTrip(t *testing.T) {
 	f := newFakeAPI(t)
 	g := newRig(t, map[string][]secret.Value{"A": {secretOf("a")}})
 	f.onTest = func(stream string) {
-		if _, err := g.send(secretOf("a"), ViewerMessage(controller.HookAttempt, "A", stream, vectorTime).Body()); err != nil {
+		if _, err := g.send(secretOf("a"),
+			ViewerMessage(controller.HookAttempt, "A", stream, vectorTime).Body()); err != nil {
 			t.Error(err)
 		}
 	}
@@ -37,7 +38,8 @@ func TestRoundTripThatBreaks(t *testing.T) {
 	g := newRig(t, nil)
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	if _, err := RoundTrip(ctx, f.client(t), g); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "its hook did not arrive") {
+	if _, err := RoundTrip(ctx, f.client(t), g); !errors.Is(err, context.DeadlineExceeded) ||
+		!strings.Contains(err.Error(), "its hook did not arrive") {
 		t.Errorf("a hook that never comes: %v", err)
 	}
 	f.breakWith(func(w http.ResponseWriter, r *http.Request) bool { status(403)(w, r); return true })

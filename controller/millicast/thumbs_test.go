@@ -29,13 +29,15 @@ func TestThumbnailsKeepTheNewestOfEachStream(t *testing.T) {
 		id, picture string
 		at          time.Time
 	}{
-		{"A/../../etc/passwd", "first", at}, {"A/\x00", "other", at}, {"A/../../etc/passwd", "second", at.Add(time.Second)}, {"A/../../etc/passwd", "late", at.Add(-time.Second)},
+		{"A/../../etc/passwd", "first", at}, {"A/\x00", "other", at},
+		{"A/../../etc/passwd", "second", at.Add(time.Second)}, {"A/../../etc/passwd", "late", at.Add(-time.Second)},
 	} {
 		if err := d.SaveThumbnail(step.id, step.at, []byte(step.picture)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got, when, ok := d.Thumbnail("A/../../etc/passwd"); !ok || string(got) != "second" || !when.Equal(at.Add(time.Second)) {
+	if got, when, ok := d.Thumbnail("A/../../etc/passwd"); !ok || string(got) != "second" ||
+		!when.Equal(at.Add(time.Second)) {
 		t.Errorf("picture %q of %s, %v", got, when, ok)
 	}
 	if _, _, ok := d.Thumbnail("A/none"); ok {
@@ -47,7 +49,8 @@ func TestThumbnailsKeepTheNewestOfEachStream(t *testing.T) {
 	}
 	for _, f := range files {
 		info, err := f.Info()
-		if err != nil || !regexp.MustCompile(`^[0-9a-f]{64}\.jpg$`).MatchString(f.Name()) || info.Mode().Perm() != 0o600 {
+		if err != nil || !regexp.MustCompile(`^[0-9a-f]{64}\.jpg$`).MatchString(f.Name()) ||
+			info.Mode().Perm() != 0o600 {
 			t.Errorf("file %s has mode %v, error %v", f.Name(), info.Mode(), err)
 		}
 	}
@@ -67,7 +70,8 @@ func TestThumbnailsCleanUp(t *testing.T) {
 		t.Errorf("an unfinished file is still there: %v", err)
 	}
 	for i := range 4 {
-		if err := d.SaveThumbnail(fmt.Sprint("A/", i), vectorTime.Add(time.Duration(i)*time.Hour), []byte("x")); err != nil {
+		if err := d.SaveThumbnail(fmt.Sprint("A/", i), vectorTime.Add(time.Duration(i)*time.Hour),
+			[]byte("x")); err != nil {
 			t.Fatal(err)
 		}
 	}

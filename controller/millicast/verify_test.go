@@ -69,7 +69,8 @@ func TestCheckSecretNamesTheMistakeAndNotTheSecret(t *testing.T) {
 		{vectorSecret, ""},
 		{"", "webhook secret: it is empty"},
 		{"not-base64-at-all!", "webhook secret: it is not base64; copy it as the platform shows it"},
-		{"c2VjcmV0LWtleS1mb3ItdGVzdHM", "webhook secret: it is not base64; copy it as the platform shows it"}, // padding lost
+		// padding lost
+		{"c2VjcmV0LWtleS1mb3ItdGVzdHM", "webhook secret: it is not base64; copy it as the platform shows it"},
 		{"c2hvcnQ=", ""}, // how long a secret is, is the platform's choice
 	} {
 		got := ""

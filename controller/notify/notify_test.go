@@ -127,9 +127,11 @@ func TestTries(t *testing.T) {
 		n.Send(about(2))
 		time.Sleep(10 * time.Minute)
 		got := p.wait()
-		want := []try{{0, "1", ""}, {1 * time.Second, "1", ""}, {5 * time.Second, "1", ""}, {21 * time.Second, "1", ""}, {85 * time.Second, "1", ""},
+		want := []try{{0, "1", ""}, {1 * time.Second, "1", ""}, {5 * time.Second, "1", ""}, {21 * time.Second, "1", ""},
+			{85 * time.Second, "1", ""},
 			{85 * time.Second, "2", ""}, {86 * time.Second, "2", ""}}
-		if diff := cmp.Diff(want, got, cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".id" }, cmp.Ignore())); diff != "" {
+		if diff := cmp.Diff(want, got,
+			cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".id" }, cmp.Ignore())); diff != "" {
 			t.Errorf("tries (-want +got):\n%s", diff)
 		}
 		ids := map[string]string{}
@@ -224,7 +226,8 @@ func TestClose(t *testing.T) {
 		if got, also := len(hangs.wait()), len(fails.wait()); got != 1 || also != 3 {
 			t.Errorf("after the end there were %d and %d tries, and should be 1 and 3", got, also)
 		}
-		if strings.Contains(log.String(), "given up") || strings.Contains(log.String(), "try=1 error=\"context canceled\"") {
+		if strings.Contains(log.String(), "given up") ||
+			strings.Contains(log.String(), "try=1 error=\"context canceled\"") {
 			t.Errorf("the end is told as a trouble of the recipient:\n%s", log)
 		}
 	})
@@ -289,7 +292,8 @@ func TestSet(t *testing.T) {
 			n.Send(about(i))
 		}
 		synctest.Wait()
-		err := n.Set([]Recipient{{URL: secret.New("https://new.example.com/")}, {URL: secret.New("http://canary.example.com/")}})
+		err := n.Set([]Recipient{{URL: secret.New("https://new.example.com/")},
+			{URL: secret.New("http://canary.example.com/")}})
 		if err == nil || err.Error() != "notify[1].url: plain http is allowed to this host only; write https" {
 			t.Errorf("a bad recipient: %v", err)
 		}
@@ -297,7 +301,8 @@ func TestSet(t *testing.T) {
 		if len(n.outs) != 2 || cut != nil {
 			t.Fatalf("a bad list changed something: %d recipients, %v", len(n.outs), cut)
 		}
-		if err := n.Set([]Recipient{{URL: secret.New("https://new.example.com/"), On: []string{"none"}}, first}); err != nil {
+		if err := n.Set([]Recipient{{URL: secret.New("https://new.example.com/"), On: []string{"none"}},
+			first}); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()

@@ -96,7 +96,8 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 123e6, time.UTC)
 func TestHook(t *testing.T) {
 	m := newMailbox(t)
 	n, _ := notifierTo(t, Recipient{URL: secret.New(m.URL + "/in?a=b")})
-	n.Send(controller.Notice{Kind: "failed", Account: "ACC", Stream: "ACC/lobby", At: noon, Text: `it says "no" & <ends>`})
+	n.Send(controller.Notice{Kind: "failed", Account: "ACC", Stream: "ACC/lobby", At: noon,
+		Text: `it says "no" & <ends>`})
 	n.Send(controller.Notice{Kind: "disk_full", At: noon, Text: "The disk is full."})
 	got := []letter{m.next(t), m.next(t)}
 	for _, g := range got {
@@ -108,7 +109,8 @@ func TestHook(t *testing.T) {
 		}
 	}
 	want := []string{
-		`{"type":"oncue.failed","timestamp":"2026-03-01T12:00:00.123Z","data":{"account":"ACC","stream":"ACC/lobby","text":"it says \"no\" \u0026 \u003cends\u003e"}}`,
+		`{"type":"oncue.failed","timestamp":"2026-03-01T12:00:00.123Z","data":{"account":"ACC","stream":"ACC/lobby",` +
+			`"text":"it says \"no\" \u0026 \u003cends\u003e"}}`,
 		`{"type":"oncue.disk_full","timestamp":"2026-03-01T12:00:00.123Z","data":{"text":"The disk is full."}}`,
 	}
 	if diff := cmp.Diff(want, []string{got[0].body, got[1].body}); diff != "" {
@@ -166,7 +168,8 @@ func TestRedirect(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := h.send(t.Context(), about(1), "msg_1"); err == nil || !strings.Contains(err.Error(), fmt.Sprint(status)) {
+		if err := h.send(t.Context(), about(1), "msg_1"); err == nil ||
+			!strings.Contains(err.Error(), fmt.Sprint(status)) {
 			t.Errorf("%d: %v", status, err)
 		}
 		if len(elsewhere.got) > 0 {
@@ -188,7 +191,8 @@ func TestDeadRecipients(t *testing.T) {
 	t.Cleanup(hangs.Close)
 	defer close(done)
 	m := newMailbox(t)
-	n, log := notifierTo(t, Recipient{URL: secret.New(hangs.URL)}, Recipient{URL: secret.New("http://" + deadAddr(t))}, Recipient{URL: secret.New(m.URL)})
+	n, log := notifierTo(t, Recipient{URL: secret.New(hangs.URL)}, Recipient{URL: secret.New("http://" + deadAddr(t))},
+		Recipient{URL: secret.New(m.URL)})
 	for i := range 10 {
 		n.Send(about(i))
 		if got := m.next(t); !strings.Contains(got.body, fmt.Sprintf(`"text":"%d"`, i)) {
@@ -262,24 +266,29 @@ func TestNothingOfTheURL(t *testing.T) {
 	t.Cleanup(secure.Close)
 	path := "/" + canary + "?key=" + canary
 	for what, at := range map[string]struct{ url, want string }{
-		"nobody":         {"http://" + deadAddr(t), "connection refused"},
-		"hangs up":       {"http://" + answer(""), "the recipient closed the connection"},
-		"echo":           {"http://" + answer("HTTP/1.1 400 no "+canary+" here\r\nContent-Length: 0\r\n\r\n"), "the recipient answered 400 Bad Request"},
-		"not HTTP":       {"http://" + answer(canary+"\r\n\r\n"), "the recipient's answer cannot be read"},
-		"bad redirect":   {"http://" + answer("HTTP/1.1 302 Found\r\nLocation: http://h/"+canary+"%zz\r\nContent-Length: 0\r\n\r\n"), "the recipient's answer cannot be read"},
+		"nobody":   {"http://" + deadAddr(t), "connection refused"},
+		"hangs up": {"http://" + answer(""), "the recipient closed the connection"},
+		"echo": {"http://" + answer("HTTP/1.1 400 no "+canary+" here\r\nContent-Length: 0\r\n\r\n"),
+			"the recipient answered 400 Bad Request"},
+		"not HTTP": {"http://" + answer(canary+"\r\n\r\n"), "the recipient's answer cannot be read"},
+		"bad redirect": {"http://" +
+			answer("HTTP/1.1 302 Found\r\nLocation: http://h/"+canary+"%zz\r\nContent-Length: 0\r\n\r\n"),
+			"the recipient's answer cannot be read"},
 		"other protocol": {"https://" + answer("HTTP/1.1 200 OK\r\n\r\n"), "the recipient's answer cannot be read"},
 		"unknown issuer": {secure.URL, "the recipient's certificate is not valid"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			whole := strings.Replace(at.url, "://", "://user:"+canary+"@", 1) + path
-			n, log := notifierTo(t, Recipient{URL: secret.New(whole), Secret: secret.New(base64.StdEncoding.EncodeToString([]byte(canary)))})
+			n, log := notifierTo(t, Recipient{URL: secret.New(whole),
+				Secret: secret.New(base64.StdEncoding.EncodeToString([]byte(canary)))})
 			n.Send(about(1))
 			if err := wait(func() bool { return strings.Contains(log.String(), "given up") }); err != nil {
 				t.Error(err)
 			}
 			n.Close()
 			_, host, _ := strings.Cut(at.url, "://")
-			if text := log.String(); strings.Contains(text, canary) || strings.Contains(text, host) || !strings.Contains(text, at.want) {
+			if text := log.String(); strings.Contains(text, canary) || strings.Contains(text, host) ||
+				!strings.Contains(text, at.want) {
 				t.Errorf("it should say %q, and nothing of the URL:\n%s", at.want, text)
 			}
 		})
@@ -292,8 +301,9 @@ func TestCause(t *testing.T) {
 	for want, err := range map[string]error{
 		"the recipient's host name cannot be resolved: no such host": &net.OpError{Op: "dial", Net: "tcp", Err: lookup},
 		"the recipient did not answer in time":                       context.DeadlineExceeded,
-		"the recipient cannot be reached: no route to host": &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)},
-			Err: os.NewSyscallError("connect", syscall.EHOSTUNREACH)},
+		"the recipient cannot be reached: no route to host": &net.OpError{Op: "dial", Net: "tcp",
+			Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)},
+			Err:  os.NewSyscallError("connect", syscall.EHOSTUNREACH)},
 	} {
 		if got := cause(&url.Error{Op: "Post", URL: "https://canary.example.com", Err: err}); got.Error() != want {
 			t.Errorf("%v: %v", err, got)
@@ -361,7 +371,8 @@ func TestChat(t *testing.T) {
 		t.Errorf("%q", got.body)
 	}
 	n.Close()
-	if text := log.String(); !strings.Contains(text, "generic did not accept the notice") || strings.Contains(text, "canary") || strings.Contains(text, addr) {
+	if text := log.String(); !strings.Contains(text, "generic did not accept the notice") ||
+		strings.Contains(text, "canary") || strings.Contains(text, addr) {
 		t.Errorf("the log:\n%s", text)
 	}
 }
@@ -384,7 +395,8 @@ func TestChatHangs(t *testing.T) {
 			came <- c
 		}
 	}()
-	s, err := senderFor(Recipient{URL: secret.New("smtp://" + mail.Addr().String() + "/?from=a@b.invalid&to=c@d.invalid&auth=none&starttls=no")})
+	s, err := senderFor(Recipient{URL: secret.New("smtp://" + mail.Addr().String() +
+		"/?from=a@b.invalid&to=c@d.invalid&auth=none&starttls=no")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -400,7 +412,8 @@ func TestChatHangs(t *testing.T) {
 		}
 	}
 	for range 20 {
-		if err := s.send(t.Context(), about(1), ""); err == nil || err.Error() != "smtp hangs: it has not answered 4 notices yet" {
+		if err := s.send(t.Context(), about(1), ""); err == nil ||
+			err.Error() != "smtp hangs: it has not answered 4 notices yet" {
 			t.Fatal(err)
 		}
 	}
@@ -430,7 +443,8 @@ func (broken) Send(string, *types.Params) error { panic("canary") }
 
 // TestChatBreaks: a defect of a service ends a try, and not the process.
 func TestChatBreaks(t *testing.T) {
-	c := chat{scheme: "slack", open: func() (types.Service, error) { return broken{}, nil }, spare: make(chan types.Service, 1), running: make(chan struct{}, 1)}
+	c := chat{scheme: "slack", open: func() (types.Service, error) { return broken{}, nil },
+		spare: make(chan types.Service, 1), running: make(chan struct{}, 1)}
 	for range 3 {
 		if err := c.send(t.Context(), about(1), ""); err == nil || err.Error() != "the sender for slack failed" {
 			t.Error(err)

@@ -80,7 +80,8 @@ func mustProblem(t *testing.T, what string, a answer, status int, detail, hint s
 		return
 	}
 	want := problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail, Hint: hint}
-	if diff := cmp.Diff(want, p); diff != "" || a.status != status || a.header.Get("Content-Type") != "application/problem+json" {
+	if diff := cmp.Diff(want, p); diff != "" || a.status != status ||
+		a.header.Get("Content-Type") != "application/problem+json" {
 		t.Errorf("%s: status %d, %s (-want +got):\n%s", what, a.status, a.header.Get("Content-Type"), diff)
 	}
 }
@@ -89,8 +90,10 @@ func mustProblem(t *testing.T, what string, a answer, status int, detail, hint s
 func TestStatusOfAPattern(t *testing.T) {
 	_, base := startAdmin(t, newFake("ABC/lobby-1", "ABC/lobby-22", "DEF/lobby-1", "DEF/hall.1"), nil)
 	for pattern, want := range map[string]string{
-		"lobby-*": "ABC/lobby-1 ABC/lobby-22 DEF/lobby-1", "lobby-?": "ABC/lobby-1 DEF/lobby-1", "ABC/*": "ABC/lobby-1 ABC/lobby-22", "*": "ABC/lobby-1 ABC/lobby-22 DEF/hall.1 DEF/lobby-1",
-		"hall.?": "DEF/hall.1", "hall??": "DEF/hall.1", "obby*": "", "[": "", "": "ABC/lobby-1 ABC/lobby-22 DEF/hall.1 DEF/lobby-1",
+		"lobby-*": "ABC/lobby-1 ABC/lobby-22 DEF/lobby-1", "lobby-?": "ABC/lobby-1 DEF/lobby-1",
+		"ABC/*": "ABC/lobby-1 ABC/lobby-22", "*": "ABC/lobby-1 ABC/lobby-22 DEF/hall.1 DEF/lobby-1",
+		"hall.?": "DEF/hall.1", "hall??": "DEF/hall.1", "obby*": "", "[": "",
+		"": "ABC/lobby-1 ABC/lobby-22 DEF/hall.1 DEF/lobby-1",
 	} {
 		var status struct {
 			Count   int `json:"stream_count"`
@@ -98,7 +101,8 @@ func TestStatusOfAPattern(t *testing.T) {
 				ID string `json:"id"`
 			} `json:"streams"`
 		}
-		if err := json.Unmarshal([]byte(call(t, "GET", base+"/status?match="+url.QueryEscape(pattern), "").body), &status); err != nil {
+		if err := json.Unmarshal([]byte(call(t, "GET", base+"/status?match="+url.QueryEscape(pattern), "").body),
+			&status); err != nil {
 			t.Fatal(err)
 		}
 		var got []string
@@ -235,7 +239,8 @@ func TestStatus(t *testing.T) {
 	if diff := cmp.Diff(want, string(text)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if got := call(t, "GET", base+"/readyz", ""); got.status != 503 || got.body != `{"ready":false,"reasons":["the disk is full"]}`+"\n" {
+	if got := call(t, "GET", base+"/readyz", ""); got.status != 503 ||
+		got.body != `{"ready":false,"reasons":["the disk is full"]}`+"\n" {
 		t.Errorf("readyz: %d %s", got.status, got.body)
 	}
 	f.mu.Lock()
@@ -248,8 +253,10 @@ func TestStatus(t *testing.T) {
 
 func TestStreamNamesOfAnyKind(t *testing.T) {
 	ids := []string{
-		"ABC/lobby", "ABC/a/b", "ABC/a b", "ABC/what?", "ABC/100%", "ABC/100%25", "ABC/%2F", "ABC/..", "ABC/../x", "ABC/.", "ABC//", "ABC/a+b",
-		`ABC/"><script>alert(1)</script>`, "ABC/mode", "ABC/x/mode", "ABC/é😀", "ABC/a;b=c&d#e", "ABC/\\..\\", "ABC/*", "ABC/:id",
+		"ABC/lobby", "ABC/a/b", "ABC/a b", "ABC/what?", "ABC/100%", "ABC/100%25", "ABC/%2F", "ABC/..", "ABC/../x",
+		"ABC/.", "ABC//", "ABC/a+b",
+		`ABC/"><script>alert(1)</script>`, "ABC/mode", "ABC/x/mode", "ABC/é😀", "ABC/a;b=c&d#e", "ABC/\\..\\", "ABC/*",
+		"ABC/:id",
 	}
 	_, base := startAdmin(t, newFake(ids...), nil)
 	for _, id := range ids {
@@ -266,7 +273,8 @@ func TestStreamNamesOfAnyKind(t *testing.T) {
 		}
 	}
 	var list []json.RawMessage
-	if got := call(t, "GET", base+"/api/v1/streams", ""); json.Unmarshal([]byte(got.body), &list) != nil || len(list) != len(ids) {
+	if got := call(t, "GET", base+"/api/v1/streams", ""); json.Unmarshal([]byte(got.body), &list) != nil ||
+		len(list) != len(ids) {
 		t.Errorf("list: %d streams, want %d", len(list), len(ids))
 	}
 }
@@ -281,36 +289,54 @@ func TestMistakesAreNamed(t *testing.T) {
 		status                int
 		detail, hint          string
 	}{
-		{"GET", base + "/api/v1/streams/ABC123%2Floby", "", 404, `no stream "ABC123/loby"`, `did you mean "ABC123/lobby", "ABC123/lobbz"?`},
-		{"GET", base + "/api/v1/streams/lobbx", "", 404, `no stream "lobbx"`, `did you mean "ABC123/lobby", "ABC123/lobbz"?`},
+		{"GET", base + "/api/v1/streams/ABC123%2Floby", "", 404, `no stream "ABC123/loby"`,
+			`did you mean "ABC123/lobby", "ABC123/lobbz"?`},
+		{"GET", base + "/api/v1/streams/lobbx", "", 404, `no stream "lobbx"`,
+			`did you mean "ABC123/lobby", "ABC123/lobbz"?`},
 		{"GET", base + "/api/v1/streams/Stage", "", 404, `no stream "Stage"`, `did you mean "ABC123/stage"?`},
-		{"GET", base + "/api/v1/streams/entirely%20other/history", "", 404, `no stream "entirely other"`, "oncue status lists the streams"},
-		{"PUT", base + "/api/v1/streams/x%0Ay/mode", `{"mode":"on"}`, 404, `no stream "x\ny"`, "oncue status lists the streams"},
-		{"PUT", stream + "/mode", `{"mode":"on"`, 400, "the body cannot be read: it ends in the middle of the JSON", sample},
-		{"PUT", stream + "/mode", `{"mode":"on","fur":"2h"}`, 400, `the body cannot be read: "fur" is not one of its fields`, sample},
-		{"PUT", stream + "/mode", `{"mode":"on","for":5}`, 400, "the body cannot be read: for must be text, not a number", sample},
+		{"GET", base + "/api/v1/streams/entirely%20other/history", "", 404, `no stream "entirely other"`,
+			"oncue status lists the streams"},
+		{"PUT", base + "/api/v1/streams/x%0Ay/mode", `{"mode":"on"}`, 404, `no stream "x\ny"`,
+			"oncue status lists the streams"},
+		{"PUT", stream + "/mode", `{"mode":"on"`, 400, "the body cannot be read: it ends in the middle of the JSON",
+			sample},
+		{"PUT", stream + "/mode", `{"mode":"on","fur":"2h"}`, 400,
+			`the body cannot be read: "fur" is not one of its fields`, sample},
+		{"PUT", stream + "/mode", `{"mode":"on","for":5}`, 400,
+			"the body cannot be read: for must be text, not a number", sample},
 		{"PUT", stream + "/mode", `[]`, 400, "the body cannot be read: it must be an object, not a list", sample},
-		{"PUT", stream + "/mode", `{"mode":"on"} {}`, 400, "the body cannot be read: something follows the object", sample},
+		{"PUT", stream + "/mode", `{"mode":"on"} {}`, 400, "the body cannot be read: something follows the object",
+			sample},
 		{"PUT", stream + "/mode", `{}`, 422, "mode is missing: on, off or auto", ""},
 		{"PUT", stream + "/mode", `{"mode":"maybe"}`, 422, `mode: "maybe" is not on, off or auto`, ""},
-		{"PUT", stream + "/mode", `{"mode":"on","for":"two hours"}`, 422, `for: "two hours" is not a duration (examples: 30m, 2h, 1d)`, ""},
+		{"PUT", stream + "/mode", `{"mode":"on","for":"two hours"}`, 422,
+			`for: "two hours" is not a duration (examples: 30m, 2h, 1d)`, ""},
 		{"PUT", stream + "/mode", `{"mode":"on","for":"-2h"}`, 422, `for: "-2h" is not between 0 and 8784h`, ""},
 		{"PUT", stream + "/mode", `{"mode":"auto","for":"2h"}`, 422, "for: auto has no end; leave it out", ""},
-		{"PUT", stream + "/mode", `{"mode":"on","why":"` + strings.Repeat("x", 201) + `"}`, 422, "by and why: at most 200 characters each", ""},
-		{"PUT", stream + "/mode", `{"mode":"on","why":"` + strings.Repeat("x", 20000) + `"}`, 413, "the body is larger than 16384 bytes", ""},
+		{"PUT", stream + "/mode", `{"mode":"on","why":"` + strings.Repeat("x", 201) + `"}`, 422,
+			"by and why: at most 200 characters each", ""},
+		{"PUT", stream + "/mode", `{"mode":"on","why":"` + strings.Repeat("x", 20000) + `"}`, 413,
+			"the body is larger than 16384 bytes", ""},
 		{"GET", stream + "/history?limit=0", "", 400, `limit: "0" is not a whole number from 1 to 1000`, ""},
-		{"GET", stream + "/history?before=x", "", 400, `before: "x" is not a whole number from 0 to 9223372036854775807`, ""},
+		{"GET", stream + "/history?before=x", "", 400,
+			`before: "x" is not a whole number from 0 to 9223372036854775807`, ""},
 		{"GET", stream + "/log?lines=1e3", "", 400, `lines: "1e3" is not a whole number from 1 to 10000`, ""},
 		{"GET", stream + "/log?encoder=other", "", 404, `stream "ABC123/lobby" has no encoder "other"`, ""},
-		{"GET", stream + "/thumbnail", "", 404, `stream "ABC123/lobby" has no thumbnail yet`, "thumbnail hooks bring it, when the webhook includes them"},
+		{"GET", stream + "/thumbnail", "", 404, `stream "ABC123/lobby" has no thumbnail yet`,
+			"thumbnail hooks bring it, when the webhook includes them"},
 		{"GET", base + "/api/v1/events?limit=1001", "", 400, `limit: "1001" is not a whole number from 1 to 1000`, ""},
 		{"GET", base + "/api/v1/events?stream=loby", "", 404, `no stream "loby"`, `did you mean "ABC123/lobby"?`},
-		{"GET", base + "/api/v1/events?stream=ABC123/other", "", 404, `no stream "ABC123/other"`, "oncue status lists the streams"},
-		{"GET", base + "/nowhere", "", 404, "there is nothing at this address", "GET /api/v1/openapi.yaml lists the addresses"},
-		{"POST", base + "/status", "", 405, "this address does not support that method", "GET /api/v1/openapi.yaml lists the methods of each address"},
-		{"GET", stream + "/mode", "", 405, "this address does not support that method", "GET /api/v1/openapi.yaml lists the methods of each address"},
+		{"GET", base + "/api/v1/events?stream=ABC123/other", "", 404, `no stream "ABC123/other"`,
+			"oncue status lists the streams"},
+		{"GET", base + "/nowhere", "", 404, "there is nothing at this address",
+			"GET /api/v1/openapi.yaml lists the addresses"},
+		{"POST", base + "/status", "", 405, "this address does not support that method",
+			"GET /api/v1/openapi.yaml lists the methods of each address"},
+		{"GET", stream + "/mode", "", 405, "this address does not support that method",
+			"GET /api/v1/openapi.yaml lists the methods of each address"},
 	} {
-		mustProblem(t, tt.method+" "+strings.TrimPrefix(tt.address, base)+" "+tt.body, call(t, tt.method, tt.address, tt.body), tt.status, tt.detail, tt.hint)
+		mustProblem(t, tt.method+" "+strings.TrimPrefix(tt.address, base)+" "+tt.body,
+			call(t, tt.method, tt.address, tt.body), tt.status, tt.detail, tt.hint)
 	}
 	if len(f.requests) != 0 {
 		t.Errorf("a mistake set a mode: %+v", f.requests)
@@ -323,13 +349,15 @@ func TestMistakesAreNamed(t *testing.T) {
 		detail string
 		hint   string
 	}{
-		{fmt.Errorf("mode on: %w: the schedule forbids it", controller.ErrInvalid), 422, "mode on: invalid request: the schedule forbids it", ""},
+		{fmt.Errorf("mode on: %w: the schedule forbids it", controller.ErrInvalid), 422,
+			"mode on: invalid request: the schedule forbids it", ""},
 		{fmt.Errorf("save: %w: disk full", controller.ErrStore), 503, "save: the store cannot take it: disk full", ""},
 		{context.DeadlineExceeded, 504, "no answer in time", ""},
 		{errors.New("secret internals"), 500, "something went wrong inside oncue", "see its log"},
 	} {
 		f.failWith = tt.err
-		mustProblem(t, "failing with "+tt.err.Error(), call(t, "PUT", stream+"/mode", `{"mode":"on"}`), tt.status, tt.detail, tt.hint)
+		mustProblem(t, "failing with "+tt.err.Error(), call(t, "PUT", stream+"/mode", `{"mode":"on"}`), tt.status,
+			tt.detail, tt.hint)
 	}
 }
 
@@ -362,28 +390,39 @@ func TestHistoryEventsLogThumbnail(t *testing.T) {
 	f := newFake("ABC123/lobby")
 	at := controller.Time{Time: testStart}
 	f.history["ABC123/lobby"] = []controller.Transition{
-		{Seq: 9, Stream: "ABC123/lobby", At: at, From: "starting", To: "live", Event: "started", Reason: "the platform has a feed", Encoder: "cam"},
-		{Seq: 7, Stream: "ABC123/lobby", At: at, From: "idle", To: "starting", Event: "ViewerAttempt", Reason: "a viewer is waiting", Encoder: "cam", Deadline: &at},
+		{Seq: 9, Stream: "ABC123/lobby", At: at, From: "starting", To: "live", Event: "started",
+			Reason: "the platform has a feed", Encoder: "cam"},
+		{Seq: 7, Stream: "ABC123/lobby", At: at, From: "idle", To: "starting", Event: "ViewerAttempt",
+			Reason: "a viewer is waiting", Encoder: "cam", Deadline: &at},
 	}
 	f.records = []controller.Record{
-		{Seq: 5, Received: testStart, Sent: testStart, Account: "ABC123", Stream: "ABC123/lobby", Type: "viewerConnection", Event: "ViewerAttempt", Verdict: "accepted", Size: 180},
-		{Seq: 4, Received: testStart, Account: "ABC123", Type: "transcoder", Verdict: "ignored", Note: "unknown type", Size: 3},
+		{Seq: 5, Received: testStart, Sent: testStart, Account: "ABC123", Stream: "ABC123/lobby",
+			Type: "viewerConnection", Event: "ViewerAttempt", Verdict: "accepted", Size: 180},
+		{Seq: 4, Received: testStart, Account: "ABC123", Type: "transcoder", Verdict: "ignored", Note: "unknown type",
+			Size: 3},
 	}
 	f.logs["ABC123/lobby"] = []string{"first", "second", "third"}
 	f.pictures["ABC123/lobby"] = []byte("\xff\xd8\xffpicture")
 	_, base := startAdmin(t, f, nil)
 	stream := base + "/api/v1/streams/ABC123%2Flobby"
-	const newer = `{"seq":9,"stream":"ABC123/lobby","at":"2026-03-04T05:06:07.890Z","from":"starting","to":"live","event":"started","reason":"the platform has a feed","encoder":"cam","deadline":null}`
-	const older = `{"seq":7,"stream":"ABC123/lobby","at":"2026-03-04T05:06:07.890Z","from":"idle","to":"starting","event":"ViewerAttempt","reason":"a viewer is waiting","encoder":"cam","deadline":"2026-03-04T05:06:07.890Z"}`
-	const hook5 = `{"seq":5,"received":"2026-03-04T05:06:07.890Z","sent":"2026-03-04T05:06:07.890Z","account":"ABC123","stream":"ABC123/lobby","type":"viewerConnection","event":"ViewerAttempt","verdict":"accepted","note":"","size":180}`
-	const hook4 = `{"seq":4,"received":"2026-03-04T05:06:07.890Z","sent":null,"account":"ABC123","stream":"","type":"transcoder","event":"","verdict":"ignored","note":"unknown type","size":3}`
+	const newer = `{"seq":9,"stream":"ABC123/lobby","at":"2026-03-04T05:06:07.890Z","from":"starting","to":"live",` +
+		`"event":"started","reason":"the platform has a feed","encoder":"cam","deadline":null}`
+	const older = `{"seq":7,"stream":"ABC123/lobby","at":"2026-03-04T05:06:07.890Z","from":"idle","to":"starting",` +
+		`"event":"ViewerAttempt","reason":"a viewer is waiting","encoder":"cam","deadline":"2026-03-04T05:06:07.890Z"}`
+	const hook5 = `{"seq":5,"received":"2026-03-04T05:06:07.890Z","sent":"2026-03-04T05:06:07.890Z",` +
+		`"account":"ABC123","stream":"ABC123/lobby","type":"viewerConnection","event":"ViewerAttempt",` +
+		`"verdict":"accepted","note":"","size":180}`
+	const hook4 = `{"seq":4,"received":"2026-03-04T05:06:07.890Z","sent":null,"account":"ABC123","stream":"",` +
+		`"type":"transcoder","event":"","verdict":"ignored","note":"unknown type","size":3}`
 	for _, tt := range []struct{ address, kind, want string }{
 		{stream + "/history", "application/json", "[" + newer + "," + older + "]\n"},
 		{stream + "/history?limit=1", "application/json", "[" + newer + "]\n"},
 		{stream + "/history?before=9", "application/json", "[" + older + "]\n"},
 		{base + "/api/v1/events", "application/json", "[" + hook5 + "," + hook4 + "]\n"},
-		{base + "/api/v1/events?stream=ABC123%2Flobby&type=ViewerAttempt&limit=10&before=6", "application/json", "[" + hook5 + "]\n"},
-		{base + "/api/v1/events?stream=lobby&type=ViewerAttempt&limit=10&before=6", "application/json", "[" + hook5 + "]\n"},
+		{base + "/api/v1/events?stream=ABC123%2Flobby&type=ViewerAttempt&limit=10&before=6", "application/json", "[" +
+			hook5 + "]\n"},
+		{base + "/api/v1/events?stream=lobby&type=ViewerAttempt&limit=10&before=6", "application/json", "[" + hook5 +
+			"]\n"},
 		{stream + "/log", "text/plain; charset=UTF-8", "first\nsecond\nthird\n"},
 		{stream + "/log?lines=2&encoder=cam", "text/plain; charset=UTF-8", "second\nthird\n"},
 		{stream + "/thumbnail", "image/jpeg", "\xff\xd8\xffpicture"},
@@ -440,7 +479,8 @@ func TestWatch(t *testing.T) {
 	s := f.streams["ABC123/lobby"]
 	s.Phase = controller.PhaseLive
 	f.put(s)
-	f.tell(controller.Change{Hook: &controller.Record{Seq: 1, Received: testStart, Account: "ABC123", Type: "feeds", Event: "started\n\nevent: stream", Verdict: "accepted"}})
+	f.tell(controller.Change{Hook: &controller.Record{Seq: 1, Received: testStart, Account: "ABC123", Type: "feeds",
+		Event: "started\n\nevent: stream", Verdict: "accepted"}})
 	live, _ := json.Marshal(newStreamJSON(s))
 	if got, want := readFeed(t, feed), "id: 1\nevent: stream\ndata: "+string(live)+"\n"; got != want {
 		t.Errorf("first message:\n%s\nwant:\n%s", got, want)
@@ -459,7 +499,8 @@ func TestWatch(t *testing.T) {
 		t.Errorf("and then:\n%s", got)
 	}
 	defer done()
-	mustProblem(t, "a bad id", call(t, "GET", base+"/api/v1/watch", "", "Last-Event-ID: x"), 400, `Last-Event-ID: "x" is not an id of an event`, "")
+	mustProblem(t, "a bad id", call(t, "GET", base+"/api/v1/watch", "", "Last-Event-ID: x"), 400,
+		`Last-Event-ID: "x" is not an id of an event`, "")
 	// A feed must not hold a drain up.
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -479,7 +520,8 @@ func TestWatchersAreBounded(t *testing.T) {
 	for range maxWatchers {
 		a.watchers <- struct{}{}
 	}
-	mustProblem(t, "one more", call(t, "GET", base+"/api/v1/watch", ""), 503, "too many clients are watching", "close some dashboards, or commands that watch")
+	mustProblem(t, "one more", call(t, "GET", base+"/api/v1/watch", ""), 503, "too many clients are watching",
+		"close some dashboards, or commands that watch")
 	<-a.watchers
 	_, done := openFeed(t, base, "")
 	done()
@@ -491,7 +533,8 @@ func TestAssetsAreAskedForOnce(t *testing.T) {
 	if first.status != 200 || first.header.Get("Content-Type") != "text/css; charset=utf-8" {
 		t.Fatalf("%d %s", first.status, first.header.Get("Content-Type"))
 	}
-	if again := call(t, "GET", base+"/assets/oncue.css", "", "If-None-Match: "+first.header.Get("ETag")); again.status != 304 {
+	if again := call(t, "GET", base+"/assets/oncue.css", "", "If-None-Match: "+
+		first.header.Get("ETag")); again.status != 304 {
 		t.Errorf("again: %d", again.status)
 	}
 	for _, name := range []string{"dashboard.html", "..%2Fopenapi.yaml", "../openapi.yaml", ""} {
@@ -505,12 +548,16 @@ func TestPanicIsAnswered(t *testing.T) {
 	_, base := startAdmin(t, newFake(), func(o *AdminOptions) {
 		o.Metrics = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("internals") })
 	})
-	mustProblem(t, "panic", call(t, "GET", base+"/metrics", ""), 500, "something went wrong inside oncue", "see its log")
+	mustProblem(t, "panic", call(t, "GET", base+"/metrics", ""), 500, "something went wrong inside oncue",
+		"see its log")
 }
 
 func TestDemoIsMounted(t *testing.T) {
 	_, base := startAdmin(t, newFake(), func(o *AdminOptions) {
-		o.Demo = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "%s %s", r.Method, r.URL.Path) })
+		o.Demo = http.HandlerFunc(func(w http.ResponseWriter,
+			r *http.Request) {
+			fmt.Fprintf(w, "%s %s", r.Method, r.URL.Path)
+		})
 	})
 	if got := call(t, "POST", base+"/demo/watch/x", ""); got.body != "POST /demo/watch/x" {
 		t.Errorf("%d %s", got.status, got.body)

@@ -26,7 +26,8 @@ import (
 func startBrowser(t *testing.T) context.Context {
 	t.Helper()
 	var path string
-	for _, name := range []string{"chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "chrome"} {
+	for _, name := range []string{"chromium-headless-shell", "chromium", "chromium-browser", "google-chrome",
+		"chrome"} {
 		if found, err := exec.LookPath(name); err == nil {
 			path = found
 			break
@@ -104,7 +105,8 @@ func (p *page) wait(expression string) {
 	p.t.Helper()
 	until := time.Now().Add(patience)
 	for {
-		_, err := chromedp.Run(p.ctx, chromedp.Poll[bool]("Boolean("+expression+")", chromedp.WithPollingTimeout(time.Until(until)), chromedp.WithPollingInterval(20*time.Millisecond)))
+		_, err := chromedp.Run(p.ctx, chromedp.Poll[bool]("Boolean("+expression+")",
+			chromedp.WithPollingTimeout(time.Until(until)), chromedp.WithPollingInterval(20*time.Millisecond)))
 		if err == nil {
 			return
 		}
@@ -131,7 +133,10 @@ func (p *page) click(selector string) {
 
 func (p *page) filter(text string) {
 	p.t.Helper()
-	value[bool](p, fmt.Sprintf(`(f => { f.value = %q; return f.dispatchEvent(new Event("input")) })(document.getElementById("filter"))`, text))
+	value[bool](p,
+		fmt.Sprintf(
+			`(f => { f.value = %q; return f.dispatchEvent(new Event("input")) })(document.getElementById("filter"))`,
+			text))
 }
 
 func (p *page) complaints() []string {
@@ -153,7 +158,10 @@ func (p *page) clean() {
 		}
 	}
 	if over := value[float64](p, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
-		p.t.Errorf("the page is %v px too wide; widest: %s", over, value[string](p, `[...document.querySelectorAll("body *")].filter(e => e.getBoundingClientRect().right > innerWidth + 1).map(e => e.className || e.tagName).slice(0, 8).join(", ")`))
+		p.t.Errorf("the page is %v px too wide; widest: %s", over,
+			value[string](p,
+				`[...document.querySelectorAll("body *")].filter(e => e.getBoundingClientRect().right > innerWidth + `+
+					`1).map(e => e.className || e.tagName).slice(0, 8).join(", ")`))
 	}
 }
 
@@ -193,7 +201,8 @@ func TestDashboard(t *testing.T) {
 		}
 		verb, n := "stop", 7
 		s.Phase, s.Reason, s.Wanted, s.Viewers = controller.PhaseLive, "3 viewers watch", true, &n
-		s.Since, s.Deadline, s.DeadlineDoes = controller.Time{Time: time.Now()}, &controller.Time{Time: time.Now().Add(90 * time.Second)}, &verb
+		s.Since, s.Deadline, s.DeadlineDoes = controller.Time{Time: time.Now()},
+			&controller.Time{Time: time.Now().Add(90 * time.Second)}, &verb
 		f.put(s)
 		p.wait(row(s.ID) + `.querySelector(".phase").textContent === "live"`)
 		p.wait(`/^\u2068stop\u2069 in 1:[0-9][0-9]$/.test(` + row(s.ID) + `.querySelector(".act").textContent)`)
@@ -212,14 +221,17 @@ func TestDashboard(t *testing.T) {
 		p.click(`.row[data-id="ABC123/chapel"] [data-mode="off"]`)
 		p.wait(`document.getElementById("hold").open`)
 		p.shot("hold")
-		p.do("fill in", chromedp.SendKeys(chromedp.CSS("#hold-why"), "maintenance"), chromedp.SendKeys(chromedp.CSS("#hold-by"), "mia"))
+		p.do("fill in", chromedp.SendKeys(chromedp.CSS("#hold-why"), "maintenance"),
+			chromedp.SendKeys(chromedp.CSS("#hold-by"), "mia"))
 		p.click("#hold-do")
 		p.wait(`!document.getElementById("hold").open`)
-		p.wait(`/^held off by \u2068mia\u2069 for 1:59:[0-9][0-9]: \u2068maintenance\u2069$/.test(` + row("ABC123/chapel") + `.querySelector(".hold").textContent)`)
+		p.wait(`/^held off by \u2068mia\u2069 for 1:59:[0-9][0-9]: \u2068maintenance\u2069$/.test(` +
+			row("ABC123/chapel") + `.querySelector(".hold").textContent)`)
 		f.mu.Lock()
 		last := f.requests[len(f.requests)-1]
 		f.mu.Unlock()
-		if want := (controller.ModeRequest{Mode: "off", For: 2 * time.Hour, By: "mia", Why: "maintenance"}); last != want {
+		if want := (controller.ModeRequest{Mode: "off", For: 2 * time.Hour, By: "mia",
+			Why: "maintenance"}); last != want {
 			t.Errorf("asked for %+v, want %+v", last, want)
 		}
 		p.click(`.row[data-id="ABC123/chapel"] [data-mode="auto"]`)
@@ -230,7 +242,8 @@ func TestDashboard(t *testing.T) {
 		p.t = t
 		value[bool](p, row("ABC123/lobby")+`.querySelector(".name").focus() || true`)
 		p.do("enter", chromedp.KeyEvent("\r"))
-		p.wait(`document.getElementById("detail").open && document.querySelectorAll("#detail-timeline rect").length > 3`)
+		p.wait(
+			`document.getElementById("detail").open && document.querySelectorAll("#detail-timeline rect").length > 3`)
 		p.wait(`document.getElementById("log").textContent.includes("frame=")`)
 		p.wait(`document.getElementById("detail-picture").naturalWidth > 0`)
 		p.wait(`document.querySelectorAll("#history li").length > 3`)
@@ -249,7 +262,9 @@ func TestDashboard(t *testing.T) {
 	t.Run("filter", func(t *testing.T) {
 		p.t = t
 		p.do("type", chromedp.SendKeys(chromedp.CSS("#filter"), "GIVEN abc"))
-		p.wait(`[...document.querySelectorAll(".row:not([hidden])")].every(r => r.dataset.phase === "failed") && document.querySelectorAll(".row:not([hidden])").length === 1`)
+		p.wait(
+			`[...document.querySelectorAll(".row:not([hidden])")].every(r => r.dataset.phase === "failed") && ` +
+				`document.querySelectorAll(".row:not([hidden])").length === 1`)
 		p.filter("")
 		p.wait(`document.querySelectorAll(".row[hidden]").length === 0`)
 		p.click(`[data-only="live"]`)
@@ -261,8 +276,9 @@ func TestDashboard(t *testing.T) {
 		p.t = t
 		p.click("#hooks summary")
 		f.tell(controller.Change{Hook: &controller.Record{
-			Seq: 99, Received: time.Now(), Sent: time.Now().Add(-80 * time.Millisecond), Account: "ABC123", Stream: "ABC123/lobby",
-			Type: "viewerConnection", Event: "NoActiveViewers", Verdict: controller.Accepted,
+			Seq: 99, Received: time.Now(), Sent: time.Now().Add(-80 * time.Millisecond), Account: "ABC123",
+			Stream: "ABC123/lobby",
+			Type:   "viewerConnection", Event: "NoActiveViewers", Verdict: controller.Accepted,
 		}})
 		p.wait(`document.querySelector("#hook-rows tr").textContent.includes("NoActiveViewers")`)
 	})
@@ -284,10 +300,14 @@ func TestDashboardShowsTrouble(t *testing.T) {
 	_, base := startAdmin(t, f, nil)
 	p := openPage(t, browser, base, 1440, 900, false)
 	p.wait(connected)
-	if got := value[[]string](p, `[...document.querySelectorAll(".row")].slice(0, 4).map(r => r.dataset.id)`); !slices.Equal(got, []string{"ABC123/garden", "ABC123/roof", "ABC123/terrace", "ABC123/auditorium"}) {
+	if got := value[[]string](p,
+		`[...document.querySelectorAll(".row")].slice(0, 4).map(r => r.dataset.id)`); !slices.Equal(got,
+		[]string{"ABC123/garden", "ABC123/roof", "ABC123/terrace", "ABC123/auditorium"}) {
 		t.Errorf("the first rows are %q", got)
 	}
-	p.wait(row("ABC123/terrace") + `.querySelector(".fault").textContent.startsWith("\u2068connection refused by the input\u2069 (\u2068terrace-cam\u2069 failed 5 times since ")`)
+	p.wait(row("ABC123/terrace") +
+		`.querySelector(".fault").textContent.startsWith("\u2068connection refused by the input\u2069 ` +
+		`(\u2068terrace-cam\u2069 failed 5 times since ")`)
 	p.click(`[data-only="trouble"]`)
 	p.wait(`document.querySelectorAll(".row:not([hidden])").length === 3`)
 	p.click(`[data-only="trouble"]`)
@@ -295,12 +315,16 @@ func TestDashboardShowsTrouble(t *testing.T) {
 
 	// Its timeline begins when it was first known, and is whole though it takes several pages.
 	p.wait(row("ABC123/terrace") + `.querySelectorAll("svg rect").length > 1000`)
-	if got := value[bool](p, `[...`+row("ABC123/terrace")+`.querySelectorAll("svg rect")].some(r => r.classList.contains("p-unknown") || Number(r.getAttribute("x")) < 600 * 5.4 / 6)`); got {
+	if got := value[bool](p, `[...`+row("ABC123/terrace")+
+		`.querySelectorAll("svg rect")].some(r => r.classList.contains("p-unknown") || Number(r.getAttribute("x")) < `+
+		`600 * 5.4 / 6)`); got {
 		t.Error("the timeline is drawn before the stream was known, or is not whole")
 	}
 	// The picture of a stream that is off is grey, and says when it was taken.
-	p.wait(row("ABC123/terrace") + `.querySelector(".taken").textContent.match(/[0-9]:[0-9]/) && getComputedStyle(` + row("ABC123/terrace") + `.querySelector(".thumb")).filter === "grayscale(1)"`)
-	if got := value[string](p, `getComputedStyle(`+row("ABC123/lobby")+`.querySelector(".thumb")).filter`); got != "none" {
+	p.wait(row("ABC123/terrace") + `.querySelector(".taken").textContent.match(/[0-9]:[0-9]/) && getComputedStyle(` +
+		row("ABC123/terrace") + `.querySelector(".thumb")).filter === "grayscale(1)"`)
+	if got := value[string](p, `getComputedStyle(`+row("ABC123/lobby")+
+		`.querySelector(".thumb")).filter`); got != "none" {
 		t.Errorf("the picture of a live stream has the filter %q", got)
 	}
 
@@ -309,18 +333,23 @@ func TestDashboardShowsTrouble(t *testing.T) {
 	s.Trouble = nil
 	f.put(s)
 	p.wait(`document.title.startsWith("2 in trouble")`)
-	p.wait(`[...document.querySelectorAll(".row")].map(r => r.dataset.id).indexOf("ABC123/terrace") > 3 || document.getElementById("rows").matches(":hover")`)
+	p.wait(
+		`[...document.querySelectorAll(".row")].map(r => r.dataset.id).indexOf("ABC123/terrace") > 3 ` +
+			`|| document.getElementById("rows").matches(":hover")`)
 
 	// While it starts, NEXT names what is waited for.
 	s, _ = f.Stream("ABC123/chapel")
 	retry := "retry"
-	s.Phase, s.Deadline, s.DeadlineDoes = controller.PhaseStarting, &controller.Time{Time: time.Now().Add(time.Minute)}, &retry
+	s.Phase, s.Deadline, s.DeadlineDoes = controller.PhaseStarting, &controller.Time{Time: time.Now().Add(time.Minute)},
+		&retry
 	f.put(s)
 	p.wait(row(s.ID) + `.querySelector(".act").textContent.includes("give up waiting for the encoder")`)
 
 	// One thing looks chosen in the question before a hold.
 	p.click(`.row[data-id="ABC123/chapel"] [data-mode="on"]`)
-	p.wait(`document.getElementById("hold").open && document.activeElement.value === "2h" && document.activeElement.checked`)
+	p.wait(
+		`document.getElementById("hold").open && document.activeElement.value === "2h" && ` +
+			`document.activeElement.checked`)
 	p.clean()
 }
 
@@ -330,7 +359,9 @@ func TestChipsFitAPhone(t *testing.T) {
 	_, base := startAdmin(t, showcase(), nil)
 	p := openPage(t, browser, base, 390, 844, false)
 	p.wait(connected)
-	p.wait(`["trouble", "backoff", "failed"].every(n => { const b = document.querySelector("[data-only=" + n + "]").getBoundingClientRect(); return b.width > 0 && b.left >= 0 && b.right <= 390 })`)
+	p.wait(
+		`["trouble", "backoff", "failed"].every(n => { const b = document.querySelector("[data-only=" + n ` +
+			`+ "]").getBoundingClientRect(); return b.width > 0 && b.left >= 0 && b.right <= 390 })`)
 	p.shot("phone-390")
 	p.accessible()
 }
@@ -339,11 +370,14 @@ func TestDashboardDark(t *testing.T) {
 	browser := startBrowser(t)
 	_, base := startAdmin(t, showcase(), nil)
 	p := openPage(t, browser, base, 1440, 900, true)
-	p.wait(connected + ` && ` + row("ABC123/lobby") + `.querySelector(".thumb").naturalWidth > 0 && document.querySelector("svg rect.p-live")`)
+	p.wait(connected + ` && ` + row("ABC123/lobby") +
+		`.querySelector(".thumb").naturalWidth > 0 && document.querySelector("svg rect.p-live")`)
 	p.shot("desktop-dark")
 	p.accessible()
 	p.click(`.row[data-id="ABC123/lobby"] .name`)
-	p.wait(`document.querySelectorAll("#history li").length > 3 && document.getElementById("log").textContent.includes("frame=")`)
+	p.wait(
+		`document.querySelectorAll("#history li").length > 3 ` +
+			`&& document.getElementById("log").textContent.includes("frame=")`)
 	p.shot("detail-dark")
 	p.accessible()
 	p.clean()
@@ -363,7 +397,8 @@ func TestDashboardOnAPhone(t *testing.T) {
 		p.wait(`document.querySelectorAll("#history li").length > 3`)
 		p.shot(fmt.Sprintf("width-%d-detail", width))
 		p.clean()
-		if over := value[float64](p, `(b => b.scrollWidth - b.clientWidth)(document.querySelector(".drawer-body"))`); over > 0 {
+		if over := value[float64](p,
+			`(b => b.scrollWidth - b.clientWidth)(document.querySelector(".drawer-body"))`); over > 0 {
 			t.Errorf("at %d px the detail scrolls sideways by %v px", width, over)
 		}
 	}
@@ -373,22 +408,31 @@ func TestDashboardOnAPhone(t *testing.T) {
 func TestHostileNamesAreText(t *testing.T) {
 	browser := startBrowser(t)
 	names := []string{
-		`<script>window.hit=1</script>`, `"><img src=x onerror="window.hit=1">`, `'"` + "`" + `><svg onload=window.hit=1>`, `javascript:window.hit=1`,
-		`{{.Version}}`, `${window.hit=1}`, `</template><script>window.hit=1</script>`, `</title><b>bold</b>`, `&lt;b&gt;`, "emoji 😀 é", "\u202eright to left", `a/b?c=d#e`,
-		"__proto__", "constructor", `x" data-mode="on`, `*{display:none}`, `%2e%2e%2f`, `..`, "tab\there", strings.Repeat("long ", 25),
+		`<script>window.hit=1</script>`, `"><img src=x onerror="window.hit=1">`, `'"` + "`" +
+			`><svg onload=window.hit=1>`, `javascript:window.hit=1`,
+		`{{.Version}}`, `${window.hit=1}`, `</template><script>window.hit=1</script>`, `</title><b>bold</b>`,
+		`&lt;b&gt;`, "emoji 😀 é", "\u202eright to left", `a/b?c=d#e`,
+		"__proto__", "constructor", `x" data-mode="on`, `*{display:none}`, `%2e%2e%2f`, `..`, "tab\there",
+		strings.Repeat("long ", 25),
 	}
 	f := newFake()
 	for i, name := range names {
 		s := idleStream("ABC123/" + name)
-		s.Phase, s.Reason, s.Mode, s.ModeBy, s.ModeWhy = controller.PhaseLive, name, controller.ModeOn, &names[i], &names[i]
+		s.Phase, s.Reason, s.Mode, s.ModeBy, s.ModeWhy = controller.PhaseLive, name, controller.ModeOn, &names[i],
+			&names[i]
 		s.WaitsFor, s.DeadlineDoes, s.Deadline = &names[i], &names[i], &controller.Time{Time: time.Now().Add(time.Hour)}
 		s.Encoders[0].Name, s.Encoders[0].Error = name, &names[i]
 		s.Feeds = []controller.Feed{{ID: name, SourceID: name}}
 		f.streams[s.ID] = s
-		f.history[s.ID] = []controller.Transition{{Seq: 1, Stream: s.ID, At: controller.Time{Time: time.Now().Add(-time.Hour)}, From: "idle", To: "live", Event: name, Reason: name, Encoder: name}}
+		f.history[s.ID] = []controller.Transition{{Seq: 1, Stream: s.ID,
+			At: controller.Time{Time: time.Now().Add(-time.Hour)}, From: "idle", To: "live", Event: name, Reason: name,
+			Encoder: name}}
 		f.logs[s.ID] = []string{name}
-		f.records = append(f.records, controller.Record{Seq: int64(i), Received: time.Now(), Account: name, Stream: s.ID, Type: name, Event: name, Verdict: controller.Ignored, Note: name})
-		f.accounts = append(f.accounts, controller.AccountView{Account: name, PollError: &names[i], Webhook: &controller.WebhookView{Disabled: &names[i]}})
+		f.records = append(f.records, controller.Record{Seq: int64(i), Received: time.Now(), Account: name,
+			Stream: s.ID, Type: name, Event: name, Verdict: controller.Ignored, Note: name})
+		f.accounts = append(f.accounts,
+			controller.AccountView{Account: name, PollError: &names[i],
+				Webhook: &controller.WebhookView{Disabled: &names[i]}})
 	}
 	f.notReady = names
 	_, base := startAdmin(t, f, nil)
@@ -397,12 +441,26 @@ func TestHostileNamesAreText(t *testing.T) {
 	for _, name := range names {
 		id, _ := json.Marshal("ABC123/" + name)
 		text, _ := json.Marshal(name)
-		p.wait(fmt.Sprintf(`[...document.querySelectorAll(".row")].find(r => r.dataset.id === %s)?.querySelector(".name").textContent === %s`, id, text))
-		value[bool](p, fmt.Sprintf(`[...document.querySelectorAll(".row")].find(r => r.dataset.id === %s).querySelector(".name").click() || true`, id))
-		p.wait(fmt.Sprintf(`document.getElementById("detail-name").textContent === %s && document.getElementById("log").textContent.startsWith(%s) && document.querySelector("#history li").textContent.includes(%s)`, text, text, text))
+		p.wait(
+			fmt.Sprintf(
+				`[...document.querySelectorAll(".row")].find(r => r.dataset.id === `+
+					`%s)?.querySelector(".name").textContent === %s`, id, text))
+		value[bool](p,
+			fmt.Sprintf(
+				`[...document.querySelectorAll(".row")].find(r => r.dataset.id === `+
+					`%s).querySelector(".name").click() || true`, id))
+		p.wait(
+			fmt.Sprintf(
+				`document.getElementById("detail-name").textContent === %s && `+
+					`document.getElementById("log").textContent.startsWith(%s) && document.querySelector("#history `+
+					`li").textContent.includes(%s)`, text, text, text))
 		value[bool](p, `document.getElementById("detail").close() || true`)
-		value[bool](p, fmt.Sprintf(`[...document.querySelectorAll(".row")].find(r => r.dataset.id === %s).querySelector("[data-mode=off]").click() || true`, id))
-		p.wait(fmt.Sprintf(`document.getElementById("hold-title").textContent === "Hold \u2068" + %s + "\u2069 off"`, text))
+		value[bool](p,
+			fmt.Sprintf(
+				`[...document.querySelectorAll(".row")].find(r => r.dataset.id === `+
+					`%s).querySelector("[data-mode=off]").click() || true`, id))
+		p.wait(fmt.Sprintf(`document.getElementById("hold-title").textContent === "Hold \u2068" + %s + "\u2069 off"`,
+			text))
 		value[bool](p, `document.getElementById("hold-do").click() || true`)
 		p.wait(`!document.getElementById("hold").open`)
 	}
@@ -410,7 +468,9 @@ func TestHostileNamesAreText(t *testing.T) {
 	if value[bool](p, `"hit" in window`) {
 		t.Error("a name ran as a script")
 	}
-	if n := value[int](p, `document.querySelectorAll("main script, main b:not(.chip b), main img:not(.thumb), dialog script").length`); n != 0 {
+	if n := value[int](p,
+		`document.querySelectorAll("main script, main b:not(.chip b), main img:not(.thumb), dialog `+
+			`script").length`); n != 0 {
 		t.Errorf("%d elements came out of names", n)
 	}
 	p.clean()
@@ -423,7 +483,9 @@ func TestDashboardOfAThousandStreams(t *testing.T) {
 	p := openPage(t, browser, base, 1440, 900, false)
 	p.wait(connected + ` && document.querySelectorAll(".row").length === 1000`)
 	load := value[float64](p, `performance.now()`)
-	took := value[float64](p, `(() => { const b = performance.now(), f = document.getElementById("filter"); f.value = "camera-0500"; f.dispatchEvent(new Event("input")); document.body.offsetHeight; return performance.now() - b })()`)
+	took := value[float64](p,
+		`(() => { const b = performance.now(), f = document.getElementById("filter"); f.value = "camera-0500"; `+
+			`f.dispatchEvent(new Event("input")); document.body.offsetHeight; return performance.now() - b })()`)
 	t.Logf("1,000 rows after %.0f ms; filtering takes %.0f ms", load, took)
 	if took > 1000 {
 		t.Errorf("filtering takes %.0f ms", took)
@@ -468,7 +530,8 @@ func TestDotsOfAccounts(t *testing.T) {
 	p.wait(connected + ` && document.querySelectorAll("#platform li").length === 6`)
 	got := value[[]string](p, `[...document.querySelectorAll("#platform li")].slice(0, 5).map(e => `+
 		`e.firstElementChild.textContent + ":" + ["good", "bad"].filter(c => e.classList.contains(c)))`)
-	if want := []string{"answers:good", "silent:", "unasked:", "refuses:bad", "disabled:bad"}; !slices.Equal(got, want) {
+	if want := []string{"answers:good", "silent:", "unasked:", "refuses:bad", "disabled:bad"}; !slices.Equal(got,
+		want) {
 		t.Errorf("the dots are %q, want %q", got, want)
 	}
 }
@@ -500,14 +563,18 @@ func TestDashboardOfAFleet(t *testing.T) {
 		name          string
 		width, height int64
 		dark          bool
-	}{{"light", 1440, 900, false}, {"dark", 1440, 900, true}, {"middle", 1024, 768, false}, {"phone-light", 390, 844, false}, {"phone-dark", 390, 844, true}} {
+	}{{"light", 1440, 900, false}, {"dark", 1440, 900, true}, {"middle", 1024, 768, false},
+		{"phone-light", 390, 844, false}, {"phone-dark", 390, 844, true}} {
 		p := openPage(t, browser, base, c.width, c.height, c.dark)
 		p.wait(connected + ` && document.querySelectorAll(".row").length === 500`)
 		p.shot("fleet-" + c.name)
-		if got := value[int](p, `[...document.querySelectorAll(".row")].slice(0, 7).filter(r => r.classList.contains("troubled")).length`); got != 7 {
+		if got := value[int](p,
+			`[...document.querySelectorAll(".row")].slice(0, 7).filter(r `+
+				`=> r.classList.contains("troubled")).length`); got != 7 {
 			t.Errorf("%s: %d of the first 7 rows are in trouble", c.name, got)
 		}
-		const cut = `[...document.querySelectorAll(".row.troubled .why, .row.troubled .fault")].filter(e => e.scrollHeight > e.clientHeight || !e.textContent).map(e => e.textContent)`
+		const cut = `[...document.querySelectorAll(".row.troubled .why, .row.troubled .fault")].filter(e ` +
+			`=> e.scrollHeight > e.clientHeight || !e.textContent).map(e => e.textContent)`
 		if got := value[[]string](p, cut); len(got) > 0 {
 			t.Errorf("%s: cut: %q", c.name, got)
 		}
@@ -521,17 +588,21 @@ func broken(f *fakeController) {
 	now := time.Now()
 	for i, cause := range []string{
 		"connection refused by the input",
-		"GET http://10.0.0.12/config?action=get&paramid=eParamID_ReplicatorCommand: connection refused: nothing listens there",
+		"GET http://10.0.0.12/config?action=get&paramid=eParamID_ReplicatorCommand: connection refused: nothing " +
+			"listens there",
 		"not live within start_timeout of 30s",
-		"connection refused by the input; it said: [tcp @ 0x55d0c8a3f2c0] Connection to tcp://10.0.0.7:554 failed: Connection refused",
+		"connection refused by the input; it said: [tcp @ 0x55d0c8a3f2c0] Connection to tcp://10.0.0.7:554 failed: " +
+			"Connection refused",
 		"no route to host", "the password is wrong: OBS refused it", "no progress for 10 s",
 	} {
 		s := f.streams[fmt.Sprintf("ABC123/camera-%04d", 60*i+17)]
 		s.Phase, s.Reason = controller.PhaseIdle, "no viewer"
-		s.Trouble = &controller.Trouble{Encoder: s.Encoders[0].Name, Text: cause, Count: 5, Since: controller.Time{Time: now.Add(-time.Hour)}, Last: controller.Time{Time: now.Add(-time.Minute)}}
+		s.Trouble = &controller.Trouble{Encoder: s.Encoders[0].Name, Text: cause, Count: 5,
+			Since: controller.Time{Time: now.Add(-time.Hour)}, Last: controller.Time{Time: now.Add(-time.Minute)}}
 		if i < 4 {
 			retry := "retry"
-			s.Phase, s.Wanted, s.Deadline, s.DeadlineDoes = controller.PhaseBackoff, true, &controller.Time{Time: now.Add(time.Minute)}, &retry
+			s.Phase, s.Wanted, s.Deadline, s.DeadlineDoes = controller.PhaseBackoff, true,
+				&controller.Time{Time: now.Add(time.Minute)}, &retry
 			s.Reason = fmt.Sprintf("a viewer is waiting; %s failed: %s", s.Encoders[0].Name, cause)
 			s.Encoders[0].State, s.Encoders[0].Error = encoders.StateFailed, &cause
 		}
@@ -555,7 +626,9 @@ func TestDashboardShowsThatItIsDisconnected(t *testing.T) {
 	p := openPage(t, browser, "http://"+addr, 1440, 900, false)
 	p.wait(connected)
 	_ = a.Close()
-	p.wait(`document.getElementById("link").textContent === "disconnected" && document.getElementById("alarm").textContent.includes("Disconnected")`)
+	p.wait(
+		`document.getElementById("link").textContent === "disconnected" && ` +
+			`document.getElementById("alarm").textContent.includes("Disconnected")`)
 	p.shot("disconnected")
 	s, _ := f.Stream("ABC123/chapel")
 	s.Phase = controller.PhaseStarting
@@ -581,7 +654,9 @@ func TestProblemInABrowser(t *testing.T) {
 		}
 	})
 	p := openPage(t, browser, base, 1024, 700, false)
-	p.wait(`!document.getElementById("alarm").hidden && document.getElementById("alarm").textContent.includes("not reloaded: <b>lisen</b>")`)
+	p.wait(
+		`!document.getElementById("alarm").hidden && document.getElementById("alarm").textContent.includes("not ` +
+			`reloaded: <b>lisen</b>")`)
 	p.shot("problem")
 	p.accessible()
 	p.clean()
@@ -614,22 +689,42 @@ func (p *page) accessible() {
 	p.t.Helper()
 	for _, finding := range value[[]string](p, `(() => {
   const out = [];
-  const visible = (e) => e.checkVisibility({ opacityProperty: true, visibilityProperty: true }) && e.getBoundingClientRect().width > 0;
-  for (const e of document.querySelectorAll("button, input, select, a[href], img, svg, dialog[open], [role=group], [role=region]")) {
+  const visible = (e) =>
+    e.checkVisibility({ opacityProperty: true, visibilityProperty: true }) && e.getBoundingClientRect().width > 0;
+  const named = "button, input, select, a[href], img, svg, dialog[open], [role=group], [role=region]";
+  for (const e of document.querySelectorAll(named)) {
     if (!visible(e)) continue;
-    const labelled = e.getAttribute("aria-label") || (e.getAttribute("aria-labelledby") || "").split(" ").map((i) => document.getElementById(i)?.textContent).join("") ||
+    const labels = (e.getAttribute("aria-labelledby") || "").split(" ");
+    const labelled = e.getAttribute("aria-label") ||
+      labels.map((i) => document.getElementById(i)?.textContent).join("") ||
       e.labels?.[0]?.textContent || e.textContent.trim() || e.hasAttribute("alt");
-    if (!labelled && e.tagName !== "svg" && e.getAttribute("role") !== "group") out.push("no name: " + e.outerHTML.slice(0, 120));
+    if (!labelled && e.tagName !== "svg" && e.getAttribute("role") !== "group") {
+      out.push("no name: " + e.outerHTML.slice(0, 120));
+    }
   }
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-  const rgba = (c) => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = c; canvas.fillRect(0, 0, 1, 1); const d = canvas.getImageData(0, 0, 1, 1).data; return [d[0], d[1], d[2], d[3] / 255]; };
+  const rgba = (c) => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = c;
+    canvas.fillRect(0, 0, 1, 1);
+    const d = canvas.getImageData(0, 0, 1, 1).data;
+    return [d[0], d[1], d[2], d[3] / 255];
+  };
   const over = (a, b) => [0, 1, 2].map((i) => a[i] * a[3] + b[i] * (1 - a[3])).concat(1);
   const behind = (e) => {
     const layers = [];
-    for (let n = e; n; n = n.parentElement) { const c = rgba(getComputedStyle(n).backgroundColor); layers.push(c); if (c[3] === 1) break; }
+    for (let n = e; n; n = n.parentElement) {
+      const c = rgba(getComputedStyle(n).backgroundColor);
+      layers.push(c);
+      if (c[3] === 1) break;
+    }
     return layers.reverse().reduce((base, c) => over(c, base), [255, 255, 255, 1]);
   };
-  const light = (c) => { const [r, g, b] = c.slice(0, 3).map((v) => { v /= 255; return v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; }); return .2126 * r + .7152 * g + .0722 * b; };
+  const linear = (v) => v / 255 <= .03928 ? v / 255 / 12.92 : ((v / 255 + .055) / 1.055) ** 2.4;
+  const light = (c) => {
+    const [r, g, b] = c.slice(0, 3).map(linear);
+    return .2126 * r + .7152 * g + .0722 * b;
+  };
   for (const e of document.querySelectorAll("body *")) {
     if (![...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()) || !visible(e) || e.closest("svg")) continue;
     if (document.querySelector("dialog[open]") && !e.closest("dialog[open]")) continue;

@@ -31,7 +31,8 @@ type fakeController struct {
 
 func newFake(ids ...string) *fakeController {
 	f := &fakeController{
-		streams: map[string]controller.StreamView{}, history: map[string][]controller.Transition{}, logs: map[string][]string{},
+		streams: map[string]controller.StreamView{}, history: map[string][]controller.Transition{},
+		logs:     map[string][]string{},
 		pictures: map[string][]byte{}, watchers: map[chan struct{}]bool{},
 	}
 	for _, id := range ids {
@@ -46,7 +47,8 @@ func idleStream(id string) controller.StreamView {
 	account, name, _ := controller.SplitID(id)
 	return controller.StreamView{
 		ID: id, Account: account, Name: name, Phase: controller.PhaseIdle, Mode: controller.ModeAuto, Managed: true,
-		Reason: "nobody watches", Since: controller.Time{Time: testStart}, Savings: controller.Savings{Since: controller.Time{Time: testStart}},
+		Reason: "nobody watches", Since: controller.Time{Time: testStart},
+		Savings:  controller.Savings{Since: controller.Time{Time: testStart}},
 		Encoders: []controller.EncoderView{{Name: "cam", Driver: "ffmpeg", State: encoders.StateStopped}},
 	}
 }
@@ -74,7 +76,8 @@ func (f *fakeController) Accounts() []controller.AccountView {
 	return slices.Clone(f.accounts)
 }
 
-func (f *fakeController) SetMode(_ context.Context, id string, r controller.ModeRequest) (controller.StreamView, error) {
+func (f *fakeController) SetMode(_ context.Context, id string, r controller.ModeRequest) (controller.StreamView,
+	error) {
 	if f.failWith != nil {
 		return controller.StreamView{}, f.failWith
 	}
@@ -96,7 +99,8 @@ func (f *fakeController) SetMode(_ context.Context, id string, r controller.Mode
 	return s, nil
 }
 
-func (f *fakeController) History(_ context.Context, id string, limit int, before int64) ([]controller.Transition, error) {
+func (f *fakeController) History(_ context.Context, id string, limit int, before int64) ([]controller.Transition,
+	error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var out []controller.Transition
@@ -113,7 +117,8 @@ func (f *fakeController) Records(_ context.Context, filter controller.RecordFilt
 	defer f.mu.Unlock()
 	var out []controller.Record
 	for _, r := range f.records {
-		if len(out) < filter.Limit && (filter.Stream == "" || r.Stream == filter.Stream) && (filter.Type == "" || r.Type == filter.Type || r.Event == filter.Type) &&
+		if len(out) < filter.Limit && (filter.Stream == "" || r.Stream == filter.Stream) &&
+			(filter.Type == "" || r.Type == filter.Type || r.Event == filter.Type) &&
 			(filter.Before == 0 || r.Seq < filter.Before) {
 			out = append(out, r)
 		}

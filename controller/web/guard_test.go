@@ -22,13 +22,16 @@ func TestToken(t *testing.T) {
 	f := newFake("ABC123/lobby")
 	_, base := startAdmin(t, f, func(o *AdminOptions) { o.Token = secret.New(token) })
 	const hint = "send Authorization: Bearer with admin.token of the configuration"
-	for _, path := range []string{"/status", "/metrics", "/readyz", "/api/v1/streams", "/api/v1/watch", "/api/v1/openapi.yaml", "/demo/", "/nowhere", "/assets%2F..%2Fstatus", "/login%2F..%2Fstatus"} {
+	for _, path := range []string{"/status", "/metrics", "/readyz", "/api/v1/streams", "/api/v1/watch",
+		"/api/v1/openapi.yaml", "/demo/", "/nowhere", "/assets%2F..%2Fstatus", "/login%2F..%2Fstatus"} {
 		mustProblem(t, path, call(t, "GET", base+path, ""), 401, "a token is required", hint)
 	}
 	for _, header := range []string{"Bearer wrong", "Bearer ", "Basic " + token, token, "Bearer " + token + "x"} {
-		mustProblem(t, header, call(t, "GET", base+"/status", "", "Authorization: "+header), 401, "the token is wrong", hint)
+		mustProblem(t, header, call(t, "GET", base+"/status", "", "Authorization: "+header), 401,
+			"the token is wrong", hint)
 	}
-	mustProblem(t, "put", call(t, "PUT", base+"/api/v1/streams/ABC123%2Flobby/mode", `{"mode":"on"}`), 401, "a token is required", hint)
+	mustProblem(t, "put", call(t, "PUT", base+"/api/v1/streams/ABC123%2Flobby/mode", `{"mode":"on"}`), 401,
+		"a token is required", hint)
 	if got := call(t, "GET", base+"/status", "", "Authorization: bearer "+token); got.status != 200 {
 		t.Errorf("with the token: %d %s", got.status, got.body)
 	}
@@ -37,17 +40,20 @@ func TestToken(t *testing.T) {
 			t.Errorf("%s without a token: %d", path, got.status)
 		}
 	}
-	if got := call(t, "GET", base+"/", "", "Accept: text/html"); got.status != 303 || got.header.Get("Location") != "/login" {
+	if got := call(t, "GET", base+"/", "", "Accept: text/html"); got.status != 303 ||
+		got.header.Get("Location") != "/login" {
 		t.Errorf("a browser without a session: %d, to %q", got.status, got.header.Get("Location"))
 	}
 
 	form := "Content-Type: application/x-www-form-urlencoded"
-	if got := call(t, "POST", base+"/login", "token=wrong", form); got.status != 401 || !strings.Contains(got.body, "This token is wrong") || got.header.Get("Set-Cookie") != "" {
+	if got := call(t, "POST", base+"/login", "token=wrong", form); got.status != 401 ||
+		!strings.Contains(got.body, "This token is wrong") || got.header.Get("Set-Cookie") != "" {
 		t.Errorf("a wrong login: %d %s", got.status, got.body)
 	}
 	got := call(t, "POST", base+"/login", "token="+token, form)
 	cookie := got.header.Get("Set-Cookie")
-	if got.status != 303 || got.header.Get("Location") != "/" || !strings.Contains(cookie, "HttpOnly") || !strings.Contains(cookie, "SameSite=Strict") || strings.Contains(cookie, token) {
+	if got.status != 303 || got.header.Get("Location") != "/" || !strings.Contains(cookie, "HttpOnly") ||
+		!strings.Contains(cookie, "SameSite=Strict") || strings.Contains(cookie, token) {
 		t.Fatalf("login: %d %s", got.status, cookie)
 	}
 	session, _, _ := strings.Cut(cookie, ";")
@@ -57,7 +63,8 @@ func TestToken(t *testing.T) {
 		}
 	}
 	name, _, _ := strings.Cut(session, "=")
-	for _, bad := range []string{session + "0", strings.Replace(session, "=1", "=9", 1), name + "=", name + "=1.", name + "=x.y.z", "oncue_session_1" + strings.TrimPrefix(session, name)} {
+	for _, bad := range []string{session + "0", strings.Replace(session, "=1", "=9", 1), name + "=", name + "=1.",
+		name + "=x.y.z", "oncue_session_1" + strings.TrimPrefix(session, name)} {
 		if got := call(t, "GET", base+"/status", "", "Cookie: "+bad); got.status != 401 {
 			t.Errorf("with session %q: %d", bad, got.status)
 		}
@@ -86,7 +93,8 @@ func TestGuesses(t *testing.T) {
 	if refused[401] < guessBurst || refused[429] < guessBurst || refused[401]+refused[429] != 3*guessBurst {
 		t.Errorf("requests were refused so: %v", refused)
 	}
-	if got := call(t, "POST", base+"/login", "token=wrong", form); got.status != 429 || got.header.Get("Retry-After") == "" {
+	if got := call(t, "POST", base+"/login", "token=wrong", form); got.status != 429 ||
+		got.header.Get("Retry-After") == "" {
 		t.Errorf("a log-in has a limit of its own: %d", got.status)
 	}
 	if got := call(t, "GET", base+"/status", "", "Authorization: Bearer "+token); got.status != 200 {
@@ -98,7 +106,8 @@ func TestGuesses(t *testing.T) {
 	if got := call(t, "GET", base+"/status", ""); got.status != 401 {
 		t.Errorf("no token is no guess: %d", got.status)
 	}
-	if n := strings.Count(log.String(), "a wrong admin token was refused"); n != refused[401] || !strings.Contains(log.String(), "from=127.0.0.1") || strings.Contains(log.String(), "wrong-") {
+	if n := strings.Count(log.String(), "a wrong admin token was refused"); n != refused[401] ||
+		!strings.Contains(log.String(), "from=127.0.0.1") || strings.Contains(log.String(), "wrong-") {
 		t.Errorf("%d lines for %d refusals:\n%s", n, refused[401], log)
 	}
 
@@ -118,7 +127,8 @@ func TestGuesses(t *testing.T) {
 	if !g.wrong("one more", now.Add(time.Minute)) || len(g.peers) > 2 {
 		t.Errorf("after a quiet minute %d peers are kept", len(g.peers))
 	}
-	for address, want := range map[string]string{"2001:db8::1:2:3:4": "2001:db8::/64", "::ffff:10.0.0.1": "::ffff:10.0.0.1", "unix socket": "unix socket"} {
+	for address, want := range map[string]string{"2001:db8::1:2:3:4": "2001:db8::/64",
+		"::ffff:10.0.0.1": "::ffff:10.0.0.1", "unix socket": "unix socket"} {
 		if got := guesser(address); got != want {
 			t.Errorf("%s counts as %s, want %s", address, got, want)
 		}
@@ -159,7 +169,8 @@ func TestLogoutEndsTheSession(t *testing.T) {
 	}
 	const host = "Host: localhost:8081" // both daemons, as the browser sees them
 	login := func(base string) string {
-		session, _, _ := strings.Cut(call(t, "POST", base+"/login", "token="+token, form, host).header.Get("Set-Cookie"), ";")
+		login := call(t, "POST", base+"/login", "token="+token, form, host)
+		session, _, _ := strings.Cut(login.header.Get("Set-Cookie"), ";")
 		return "Cookie: " + session
 	}
 	base := start()
@@ -192,7 +203,8 @@ func TestCookieOfABrowser(t *testing.T) {
 		{"", []string{"Host: localhost:8081", "X-Forwarded-Proto: https"}, "oncue_session_8081=", false},
 		{"10.0.0.0/8", []string{"Host: localhost:8081", "X-Forwarded-Proto: https"}, "oncue_session_8081=", false},
 		{"127.0.0.0/8", []string{"Host: oncue.example", "X-Forwarded-Proto: https"}, "__Host-oncue_session_443=", true},
-		{"127.0.0.0/8", []string{"Host: oncue.example:8443", "X-Forwarded-Proto: https"}, "__Host-oncue_session_8443=", true},
+		{"127.0.0.0/8", []string{"Host: oncue.example:8443", "X-Forwarded-Proto: https"},
+			"__Host-oncue_session_8443=", true},
 		{"127.0.0.0/8", []string{"Host: oncue.example", "X-Forwarded-Proto: http"}, "oncue_session_80=", false},
 	} {
 		_, base := startAdmin(t, newFake(), func(o *AdminOptions) {
@@ -202,7 +214,8 @@ func TestCookieOfABrowser(t *testing.T) {
 			}
 		})
 		cookie := call(t, "POST", base+"/login", "token="+token, append(c.header, form)...).header.Get("Set-Cookie")
-		if !strings.HasPrefix(cookie, c.want) || strings.Contains(cookie, "Secure") != c.secure || !strings.Contains(cookie, "Path=/;") || strings.Contains(cookie, "Domain") {
+		if !strings.HasPrefix(cookie, c.want) || strings.Contains(cookie, "Secure") != c.secure ||
+			!strings.Contains(cookie, "Path=/;") || strings.Contains(cookie, "Domain") {
 			t.Errorf("%s, %v: %s", c.proxies, c.header, cookie)
 			continue
 		}
@@ -262,9 +275,10 @@ func unixAdmin(t *testing.T, o AdminOptions) (*Admin, *http.Client) {
 		t.Fatal(err)
 	}
 	go a.Serve(ls...) //nolint:errcheck // ends with Close
-	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", path)
-	}}}
+	}
+	client := &http.Client{Transport: &http.Transport{DialContext: dial}}
 	t.Cleanup(func() {
 		client.CloseIdleConnections()
 		_ = a.Close()
@@ -309,16 +323,22 @@ func TestOtherSitesAreRefused(t *testing.T) {
 		{"Sec-Fetch-Site: cross-site"},
 		{"Sec-Fetch-Site: same-site", "Origin: http://localhost:1"},
 	} {
-		mustProblem(t, strings.Join(header, ", "), call(t, "PUT", put, `{"mode":"on"}`, header...), 403, "requests from other sites are refused", "")
+		mustProblem(t, strings.Join(header, ", "), call(t, "PUT", put, `{"mode":"on"}`, header...), 403,
+			"requests from other sites are refused", "")
 	}
-	if got := call(t, "POST", base+"/login", "token=x", "Content-Type: application/x-www-form-urlencoded", "Origin: http://evil.example"); got.status != 403 {
+	if got := call(t, "POST", base+"/login", "token=x", "Content-Type: application/x-www-form-urlencoded",
+		"Origin: http://evil.example"); got.status != 403 {
 		t.Errorf("a login from another site: %d", got.status)
 	}
-	mustProblem(t, "a form", call(t, "PUT", put, `{"mode":"on"}`, "Content-Type: text/plain"), 415, "the body is not JSON", "send Content-Type: application/json")
-	for _, host := range []string{"evil.example", "evil.example:" + port, "localhost.evil.example", "10.0.0.1", "127.0.0.1.evil.example", "[::2]:" + port} {
-		mustProblem(t, host, call(t, "GET", base+"/status", "", "Host: "+host), 421, "the Host "+quote(host)+" is not a name of this host", "use http://localhost, or add the name to admin.allowed_hosts")
+	mustProblem(t, "a form", call(t, "PUT", put, `{"mode":"on"}`, "Content-Type: text/plain"), 415,
+		"the body is not JSON", "send Content-Type: application/json")
+	for _, host := range []string{"evil.example", "evil.example:" + port, "localhost.evil.example", "10.0.0.1",
+		"127.0.0.1.evil.example", "[::2]:" + port} {
+		mustProblem(t, host, call(t, "GET", base+"/status", "", "Host: "+host), 421, "the Host "+quote(host)+
+			" is not a name of this host", "use http://localhost, or add the name to admin.allowed_hosts")
 	}
-	for _, host := range []string{"localhost", "LOCALHOST:" + port, "127.0.0.1", "127.1.2.3:80", "[::1]:" + port, "oncue.example", "oncue.example:443"} {
+	for _, host := range []string{"localhost", "LOCALHOST:" + port, "127.0.0.1", "127.1.2.3:80", "[::1]:" + port,
+		"oncue.example", "oncue.example:443"} {
 		if got := call(t, "GET", base+"/status", "", "Host: "+host); got.status != 200 {
 			t.Errorf("host %s: %d %s", host, got.status, got.body)
 		}
@@ -338,7 +358,8 @@ func TestHeadersOfEveryAnswer(t *testing.T) {
 	for _, path := range []string{"/", "/status", "/nowhere", "/login", "/assets/oncue.js", "/api/v1/openapi.yaml"} {
 		got := call(t, "GET", base+path, "")
 		for key, want := range map[string]string{
-			"Content-Security-Policy": contentPolicy, "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer",
+			"Content-Security-Policy": contentPolicy, "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY",
+			"Referrer-Policy": "no-referrer",
 		} {
 			if got.header.Get(key) != want {
 				t.Errorf("%s: %s: %q", path, key, got.header.Get(key))

@@ -83,7 +83,8 @@ func serve(t testing.TB, s *Server) (addr string) {
 	return l.Addr().String()
 }
 
-const attempt = `{"type":"viewerConnection","event":"ViewerAttempt","timestamp":1727442713604,"data":{"name":"myAwesomeStream","accountId":"ABC123","streamId":"ABC123/myAwesomeStream"}}`
+const attempt = `{"type":"viewerConnection","event":"ViewerAttempt","timestamp":1727442713604,` +
+	`"data":{"name":"myAwesomeStream","accountId":"ABC123","streamId":"ABC123/myAwesomeStream"}}`
 
 // post delivers body with the given header lines, "Key: value" each; a right signature is added
 // unless one is given.
@@ -149,17 +150,22 @@ func TestHookAnswers(t *testing.T) {
 		result  HookResult
 	}{
 		{"accepted", controller.Accepted, attempt, "", 200, `{"status":"accepted"}`, "accepted"},
-		{"with a charset", controller.Accepted, attempt, "Content-Type: application/json; charset=utf-8", 200, `{"status":"accepted"}`, "accepted"},
+		{"with a charset", controller.Accepted, attempt, "Content-Type: application/json; charset=utf-8", 200,
+			`{"status":"accepted"}`, "accepted"},
 		{"duplicate", controller.Duplicate, attempt, "", 200, `{"status":"duplicate"}`, "duplicate"},
 		{"ignored", controller.Ignored, attempt, "", 200, `{"status":"ignored"}`, "ignored"},
 		{"stale", controller.Stale, attempt, "", 200, `{"status":"stale"}`, "stale"},
 		{"quarantined", controller.Quarantined, "not JSON", "", 200, `{"status":"quarantined"}`, "quarantined"},
 		{"a picture", controller.Accepted, jpeg, "Content-Type: image/jpeg", 200, `{"status":"accepted"}`, "accepted"},
 		{"empty", controller.Quarantined, "", "", 200, `{"status":"quarantined"}`, "quarantined"},
-		{"forged", controller.Accepted, attempt, "X-Millicast-Signature: sha1=00", 401, `{"status":"error","error":"bad signature"}`, "signature"},
-		{"too large", controller.Accepted, strings.Repeat("x", 64<<10+1), "", 413, `{"status":"error","error":"the body is too large"}`, "too_large"},
-		{"just not too large", controller.Accepted, strings.Repeat("x", 64<<10), "", 200, `{"status":"accepted"}`, "accepted"},
-		{"picture too large", controller.Accepted, strings.Repeat("x", 8<<20+1), "Content-Type: image/jpeg", 413, `{"status":"error","error":"the body is too large"}`, "too_large"},
+		{"forged", controller.Accepted, attempt, "X-Millicast-Signature: sha1=00", 401,
+			`{"status":"error","error":"bad signature"}`, "signature"},
+		{"too large", controller.Accepted, strings.Repeat("x", 64<<10+1), "", 413,
+			`{"status":"error","error":"the body is too large"}`, "too_large"},
+		{"just not too large", controller.Accepted, strings.Repeat("x", 64<<10), "", 200, `{"status":"accepted"}`,
+			"accepted"},
+		{"picture too large", controller.Accepted, strings.Repeat("x", 8<<20+1), "Content-Type: image/jpeg", 413,
+			`{"status":"error","error":"the body is too large"}`, "too_large"},
 		{"other type", controller.Accepted, attempt, "Content-Type: text/plain", 415, media, "media_type"},
 		{"broken type", controller.Accepted, attempt, "Content-Type: a/b/c;;", 415, media, "media_type"},
 		{"compressed", controller.Accepted, attempt, "Content-Encoding: gzip", 415, media, "media_type"},
@@ -219,10 +225,11 @@ func TestHookRoutes(t *testing.T) {
 
 func TestHookBodyArrivesUntouched(t *testing.T) {
 	var sums sync.Map
-	_, addr := startHooks(t, HookOptions{Receiver: verifying(func(_ context.Context, d millicast.Delivery) (controller.Verdict, error) {
-		sums.Store(sha256.Sum256(d.Body), d.ContentType)
-		return controller.Accepted, nil
-	})}, nil)
+	_, addr := startHooks(t,
+		HookOptions{Receiver: verifying(func(_ context.Context, d millicast.Delivery) (controller.Verdict, error) {
+			sums.Store(sha256.Sum256(d.Body), d.ContentType)
+			return controller.Accepted, nil
+		})}, nil)
 	for _, size := range []int{0, 1, 4095, 4096, 4097, 8192, 20000, 64 << 10} {
 		body := bytes.Repeat([]byte("abcdefg"), size/7+1)[:size]
 		for _, chunked := range []bool{false, true} {
@@ -320,16 +327,18 @@ func TestForgedPictures(t *testing.T) {
 	trusted := TrustProxies([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")})
 	var slow atomic.Int32
 	release := make(chan struct{})
-	_, addr := startHooks(t, HookOptions{ClientAddr: trusted, Receiver: receiverFunc(func(ctx context.Context, d millicast.Delivery) (controller.Verdict, error) {
-		if bytes.HasSuffix(d.Body, []byte("slow")) {
-			slow.Add(1)
-			<-release
-		}
-		return verifying(nil)(ctx, d)
-	})}, nil)
+	_, addr := startHooks(t, HookOptions{ClientAddr: trusted,
+		Receiver: receiverFunc(func(ctx context.Context, d millicast.Delivery) (controller.Verdict, error) {
+			if bytes.HasSuffix(d.Body, []byte("slow")) {
+				slow.Add(1)
+				<-release
+			}
+			return verifying(nil)(ctx, d)
+		})}, nil)
 	const forgery = "X-Millicast-Signature: sha1=0123456789012345678901234567890123456789"
 	picture := func(body, peer string, header ...string) int {
-		status, _ := post(t, addr, "\xff\xd8\xff"+body, append(header, "Content-Type: image/jpeg", "X-Forwarded-For: "+peer)...)
+		status, _ := post(t, addr, "\xff\xd8\xff"+body,
+			append(header, "Content-Type: image/jpeg", "X-Forwarded-For: "+peer)...)
 		return status
 	}
 	for range badPictures {
@@ -380,7 +389,8 @@ func TestAFloodHidesNoFailure(t *testing.T) {
 	post(t, addr, attempt)
 	mu.Lock()
 	defer mu.Unlock()
-	if lines, most := strings.Count(log.String(), "cause=signature"), 21+5*int(time.Since(begun).Seconds()+1); lines > most {
+	lines := strings.Count(log.String(), "cause=signature")
+	if most := 21 + 5*int(time.Since(begun).Seconds()+1); lines > most {
 		t.Errorf("%d lines about strangers, want %d at most", lines, most)
 	}
 	if !strings.Contains(log.String(), "cause=store") {
@@ -401,12 +411,13 @@ func (w lockedWriter) Write(p []byte) (int, error) {
 
 func TestHookIsStoredThoughItsSenderLeft(t *testing.T) {
 	entered, left, result := make(chan struct{}), make(chan struct{}), make(chan error, 1)
-	_, addr := startHooks(t, HookOptions{Receiver: verifying(func(ctx context.Context, _ millicast.Delivery) (controller.Verdict, error) {
-		close(entered)
-		<-left
-		result <- ctx.Err()
-		return controller.Accepted, nil
-	})}, nil)
+	_, addr := startHooks(t,
+		HookOptions{Receiver: verifying(func(ctx context.Context, _ millicast.Delivery) (controller.Verdict, error) {
+			close(entered)
+			<-left
+			result <- ctx.Err()
+			return controller.Accepted, nil
+		})}, nil)
 	c := dial(t, addr)
 	send(t, c, request(attempt))
 	<-entered
@@ -421,18 +432,19 @@ func TestPicturesAreTakenFewAtATime(t *testing.T) {
 	var now, most atomic.Int32
 	release := make(chan struct{})
 	full := make(chan struct{}, jpegsAtOnce)
-	_, addr := startHooks(t, HookOptions{Receiver: verifying(func(_ context.Context, d millicast.Delivery) (controller.Verdict, error) {
-		if d.ContentType != "image/jpeg" {
+	_, addr := startHooks(t,
+		HookOptions{Receiver: verifying(func(_ context.Context, d millicast.Delivery) (controller.Verdict, error) {
+			if d.ContentType != "image/jpeg" {
+				return controller.Accepted, nil
+			}
+			if n := now.Add(1); n > most.Load() {
+				most.Store(n)
+			}
+			full <- struct{}{}
+			<-release
+			now.Add(-1)
 			return controller.Accepted, nil
-		}
-		if n := now.Add(1); n > most.Load() {
-			most.Store(n)
-		}
-		full <- struct{}{}
-		<-release
-		now.Add(-1)
-		return controller.Accepted, nil
-	})}, nil)
+		})}, nil)
 	var senders sync.WaitGroup
 	for range jpegsAtOnce {
 		senders.Go(func() {

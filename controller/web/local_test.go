@@ -23,11 +23,14 @@ func TestSecretsAreNotForEverybody(t *testing.T) {
 	_, base := startAdmin(t, newFake("ABC123/lobby"), func(o *AdminOptions) {
 		o.Rotate, o.Reload, o.AllowedHosts = rotated, reloads(), []string{"oncue.example"}
 	})
-	if got := call(t, "POST", base+rotatePath, ""); got.status != 200 || !strings.Contains(got.body, `"secret":"fresh"`) {
+	if got := call(t, "POST", base+rotatePath, ""); got.status != 200 ||
+		!strings.Contains(got.body, `"secret":"fresh"`) {
 		t.Errorf("the daemon's own user: %d %s", got.status, got.body)
 	}
-	for _, header := range []string{"X-Forwarded-For: 10.0.0.1", "Forwarded: for=10.0.0.1", "Via: 1.1 proxy", "X-Real-IP: 10.0.0.1", "Host: oncue.example"} {
-		for _, path := range []string{rotatePath, "/api/v1/accounts/ABC123/webhook/rotate", "/api/v1/login-code", "/api/v1/reload"} {
+	for _, header := range []string{"X-Forwarded-For: 10.0.0.1", "Forwarded: for=10.0.0.1", "Via: 1.1 proxy",
+		"X-Real-IP: 10.0.0.1", "Host: oncue.example"} {
+		for _, path := range []string{rotatePath, "/api/v1/accounts/ABC123/webhook/rotate", "/api/v1/login-code",
+			"/api/v1/reload"} {
 			if got := call(t, "POST", base+path, "", header); got.status != 403 || strings.Contains(got.body, "fresh") {
 				t.Errorf("%s with %s: %d %s", path, header, got.status, got.body)
 			}
@@ -37,14 +40,17 @@ func TestSecretsAreNotForEverybody(t *testing.T) {
 		t.Skip("only root can try as another user")
 	}
 	addr := netip.MustParseAddrPort(strings.TrimPrefix(base, "http://"))
-	for path, want := range map[string]int{rotatePath: 403, "/api/v1/accounts/ABC123/webhook/rotate": 403, "/api/v1/login-code": 403, "/api/v1/reload": 403} {
+	for path, want := range map[string]int{rotatePath: 403, "/api/v1/accounts/ABC123/webhook/rotate": 403,
+		"/api/v1/login-code": 403, "/api/v1/reload": 403} {
 		if status, body := postAs(t, 65534, addr, path); status != want || strings.Contains(body, "fresh") {
 			t.Errorf("%s as another user: %d %s", path, status, body)
 		}
 	}
 	// The token makes up for the user.
-	_, base = startAdmin(t, newFake(), func(o *AdminOptions) { o.Rotate, o.Token = rotated, secret.New("0123456789abcdef") })
-	if got := call(t, "POST", base+rotatePath, "", "Authorization: Bearer 0123456789abcdef", "X-Forwarded-For: 10.0.0.1"); got.status != 200 {
+	_, base = startAdmin(t, newFake(),
+		func(o *AdminOptions) { o.Rotate, o.Token = rotated, secret.New("0123456789abcdef") })
+	if got := call(t, "POST", base+rotatePath, "", "Authorization: Bearer 0123456789abcdef",
+		"X-Forwarded-For: 10.0.0.1"); got.status != 200 {
 		t.Errorf("with the token: %d %s", got.status, got.body)
 	}
 }
@@ -70,12 +76,14 @@ func postAs(t *testing.T, uid int, to netip.AddrPort, path string) (status int, 
 	if socket.err != nil {
 		t.Fatal(socket.err)
 	}
-	if err := syscall.Connect(socket.fd, &syscall.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}); err != nil {
+	if err := syscall.Connect(socket.fd,
+		&syscall.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}); err != nil {
 		t.Fatal(err)
 	}
 	f := os.NewFile(uintptr(socket.fd), "socket")
 	defer f.Close()
-	if _, err := f.WriteString("POST " + path + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"); err != nil {
+	if _, err := f.WriteString("POST " + path +
+		" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
 	resp, err := http.ReadResponse(bufio.NewReader(f), nil)
@@ -96,7 +104,8 @@ func TestOwnerOfASocket(t *testing.T) {
 	line := func(sockets, state, uid, inode string) string {
 		return "   1: " + sockets + " " + state + strings.NewReplacer("%UID", uid, "%INODE", inode).Replace(rest)
 	}
-	const v4, v6 = "0100007F:D431 0100007F:1F91", "00000000000000000000000001000000:D431 00000000000000000000000001000000:1F91"
+	const v4, v6 = "0100007F:D431 0100007F:1F91",
+		"00000000000000000000000001000000:D431 00000000000000000000000001000000:1F91"
 	const mapped = "0000000000000000FFFF00000100007F:D431 0000000000000000FFFF00000100007F:1F91"
 	for _, c := range []struct {
 		name, line string
@@ -114,7 +123,9 @@ func TestOwnerOfASocket(t *testing.T) {
 		{"let go of, FIN_WAIT2", line(v4, "05", "0", "0"), "127.0.0.1:54321", "127.0.0.1:8081", 0, false},
 		{"without an inode", line(v4, "01", "0", "0"), "127.0.0.1:54321", "127.0.0.1:8081", 0, false},
 		{"time-wait", line(v4, "06", "0", "0"), "127.0.0.1:54321", "127.0.0.1:8081", 0, false},
-		{"the head of the table", "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode", "127.0.0.1:54321", "127.0.0.1:8081", 0, false},
+		{"the head of the table",
+			"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode",
+			"127.0.0.1:54321", "127.0.0.1:8081", 0, false},
 	} {
 		if uid, ok := ownerIn(c.line, addr(c.own), addr(c.other)); uid != c.uid || ok != c.ok {
 			t.Errorf("%s: %d %v, want %d %v", c.name, uid, ok, c.uid, c.ok)
@@ -126,7 +137,8 @@ func TestOwnerOfASocket(t *testing.T) {
 // everybody may open proves nothing but that user.
 func TestUnixPeer(t *testing.T) {
 	f := newFake("ABC123/lobby")
-	_, client := unixAdmin(t, AdminOptions{Controller: f, Log: quiet(), Rotate: rotated, Token: secret.New("0123456789abcdef")})
+	_, client := unixAdmin(t, AdminOptions{Controller: f, Log: quiet(), Rotate: rotated,
+		Token: secret.New("0123456789abcdef")})
 	send := func(method, path, body string) int {
 		r, err := http.NewRequest(method, "http://localhost"+path, strings.NewReader(body))
 		if err != nil {
@@ -146,7 +158,8 @@ func TestUnixPeer(t *testing.T) {
 	if status := send("POST", rotatePath, ""); status != 200 {
 		t.Errorf("a rotation: %d", status)
 	}
-	if want := (controller.ModeRequest{Mode: "on", By: userName(os.Geteuid())}); len(f.requests) != 1 || f.requests[0] != want {
+	if want := (controller.ModeRequest{Mode: "on", By: userName(os.Geteuid())}); len(f.requests) != 1 ||
+		f.requests[0] != want {
 		t.Errorf("the hold is %+v, want %+v", f.requests, want)
 	}
 }
@@ -155,12 +168,14 @@ func TestUnixPeer(t *testing.T) {
 // encoders are that user.
 func TestEncodersAreStrangers(t *testing.T) {
 	t.Setenv("MANAGERPID", "")
-	for pid, want := range map[string]bool{strconv.Itoa(os.Getpid()): true, strconv.Itoa(os.Getppid()): false, "": false} {
+	for pid, want := range map[string]bool{strconv.Itoa(os.Getpid()): true, strconv.Itoa(os.Getppid()): false,
+		"": false} {
 		if t.Setenv("SYSTEMD_EXEC_PID", pid); isService() != want {
 			t.Errorf("by SYSTEMD_EXEC_PID=%s it is a service: %v", pid, !want)
 		}
 	}
-	a, client := unixAdmin(t, AdminOptions{Controller: newFake(), Log: quiet(), Rotate: rotated, Token: secret.New("0123456789abcdef")})
+	a, client := unixAdmin(t, AdminOptions{Controller: newFake(), Log: quiet(), Rotate: rotated,
+		Token: secret.New("0123456789abcdef")})
 	ask := func(header string) int {
 		r, err := http.NewRequest("GET", "http://localhost/status", nil)
 		if err != nil {
@@ -186,7 +201,8 @@ func TestEncodersAreStrangers(t *testing.T) {
 		uid     int
 		known   bool
 		want    bool
-	}{{true, 995, true, true}, {true, 0, true, false}, {true, 1000, true, false}, {true, 995, false, false}, {false, 995, true, false}} {
+	}{{true, 995, true, true}, {true, 0, true, false}, {true, 1000, true, false}, {true, 995, false, false},
+		{false, 995, true, false}} {
 		a := &Admin{user: 995, service: c.service}
 		if got := a.mayBeEncoder(c.uid, c.known); got != c.want {
 			t.Errorf("%+v: %v", c, got)

@@ -25,11 +25,13 @@ func observed(t testing.TB) *Metrics {
 	s := fullStream("ABC123/full\xff\n\"")
 	f.streams[s.ID] = s
 	word, at := "no", controller.Time{Time: time.Now().Add(-5 * time.Second)}
-	f.accounts = []controller.AccountView{{Account: "ABC123", LastHook: &at, LastPoll: &at, PollError: &word, Webhook: &controller.WebhookView{Disabled: &word}}, {Account: "DEF456"}}
+	f.accounts = []controller.AccountView{{Account: "ABC123", LastHook: &at, LastPoll: &at, PollError: &word,
+		Webhook: &controller.WebhookView{Disabled: &word}}, {Account: "DEF456"}}
 	m.Watch(f)
 	m.ObserveHook(HookResult(controller.Accepted), 3*time.Millisecond)
 	m.ObserveHook(ResultSignature, time.Millisecond)
-	for _, step := range [][2]controller.Phase{{"idle", "starting"}, {"starting", "live"}, {"live", "live"}, {"live", "stopping"}, {"starting", "backoff"}, {"backoff", "starting"}} {
+	for _, step := range [][2]controller.Phase{{"idle", "starting"}, {"starting", "live"}, {"live", "live"},
+		{"live", "stopping"}, {"starting", "backoff"}, {"backoff", "starting"}} {
 		m.ObserveTransition(controller.Transition{From: step[0], To: step[1], Event: "ViewerAttempt"})
 	}
 	m.ObserveAttemptToStart(2 * time.Millisecond)
@@ -50,7 +52,8 @@ func TestMetrics(t *testing.T) {
 	text := call(t, "GET", base+"/metrics", "").body
 	var got []string
 	for line := range strings.Lines(text) {
-		if strings.HasPrefix(line, "oncue_") && !regexp.MustCompile(`_bucket|build_info|_age_|duration_seconds_sum|result="[^as]`).MatchString(line) {
+		if strings.HasPrefix(line, "oncue_") &&
+			!regexp.MustCompile(`_bucket|build_info|_age_|duration_seconds_sum|result="[^as]`).MatchString(line) {
 			got = append(got, strings.TrimSpace(line))
 		}
 	}
@@ -120,7 +123,8 @@ oncue_webhook_disabled{account="ABC123"} 1`), "\n")
 
 func TestFaultyEncoders(t *testing.T) {
 	for state, want := range map[encoders.State]string{
-		encoders.StateFailed: " 1", encoders.StateStalled: " 1", encoders.StateUnknown: " 1", encoders.StatePublishing: " 0", encoders.StateStopped: " 0",
+		encoders.StateFailed: " 1", encoders.StateStalled: " 1", encoders.StateUnknown: " 1",
+		encoders.StatePublishing: " 0", encoders.StateStopped: " 0",
 	} {
 		f := newFake()
 		s := idleStream("A/s")
@@ -129,7 +133,8 @@ func TestFaultyEncoders(t *testing.T) {
 		m := NewMetrics("v", quiet())
 		m.Watch(f)
 		_, base := startAdmin(t, f, func(o *AdminOptions) { o.Metrics = m.Handler() })
-		if got := call(t, "GET", base+"/metrics", "").body; !strings.Contains(got, `oncue_encoder_faulty{account="A",encoder="cam",stream="s"}`+want+"\n") {
+		if got := call(t, "GET", base+"/metrics", "").body; !strings.Contains(got,
+			`oncue_encoder_faulty{account="A",encoder="cam",stream="s"}`+want+"\n") {
 			t.Errorf("%s: not%s", state, want)
 		}
 	}
@@ -175,7 +180,8 @@ func TestDashboardAndAlertsUseMetricsThatExist(t *testing.T) {
 		t.Fatal(err)
 	}
 	rules := 0
-	for _, m := range regexp.MustCompile(`(?m)- alert: (\w+)\n\s+expr: (.*)$`).FindAllStringSubmatch(string(alerts), -1) {
+	for _, m := range regexp.MustCompile(`(?m)- alert: (\w+)\n\s+expr: (.*)$`).FindAllStringSubmatch(
+		string(alerts), -1) {
 		expressions["alert "+m[1]] = m[2]
 		rules++
 	}
@@ -238,7 +244,8 @@ func TestMetricsOfAPattern(t *testing.T) {
 			delete(f.streams, id)
 		}
 	}
-	if text := scrape(); !strings.Contains(text, `oncue_stream_encoder_seconds_total{account="ABC123",stream="cam-*"} 500`) {
+	if text := scrape(); !strings.Contains(text,
+		`oncue_stream_encoder_seconds_total{account="ABC123",stream="cam-*"} 500`) {
 		t.Error(text)
 	}
 }

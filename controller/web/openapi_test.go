@@ -41,7 +41,8 @@ func rotated(_ context.Context, account string) (Rotation, error) {
 	if account != "ABC123" {
 		return Rotation{}, fmt.Errorf("%w: no API secret for %s", controller.ErrInvalid, account)
 	}
-	return Rotation{Webhook: controller.WebhookView{ID: 7, URL: "https://x/hooks/millicast"}, Secret: secret.New("fresh")}, nil
+	return Rotation{Webhook: controller.WebhookView{ID: 7, URL: "https://x/hooks/millicast"},
+		Secret: secret.New("fresh")}, nil
 }
 
 // reloads refuses the first file.
@@ -56,7 +57,8 @@ func reloads() func(context.Context) ([]string, error) {
 
 // The document names every route, and only those.
 func TestAPIDocumentNamesEveryRoute(t *testing.T) {
-	a, err := NewAdmin(AdminOptions{Controller: newFake(), Log: quiet(), Metrics: http.NotFoundHandler(), Rotate: rotated, Reload: reloads()})
+	a, err := NewAdmin(AdminOptions{Controller: newFake(), Log: quiet(), Metrics: http.NotFoundHandler(),
+		Rotate: rotated, Reload: reloads()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,15 +91,18 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	at := controller.Time{Time: testStart}
 	word := "why"
 	f.accounts = []controller.AccountView{
-		{Account: "ABC123", LastHook: &at, LastPoll: &at, PollError: &word, Webhook: &controller.WebhookView{ID: 1, URL: "https://x/hooks/millicast", Disabled: &word}},
+		{Account: "ABC123", LastHook: &at, LastPoll: &at, PollError: &word,
+			Webhook: &controller.WebhookView{ID: 1, URL: "https://x/hooks/millicast", Disabled: &word}},
 		{Account: "DEF456"},
 	}
 	f.history["ABC123/full"] = []controller.Transition{
-		{Seq: 2, Stream: "ABC123/full", At: at, From: "idle", To: "starting", Event: "ViewerAttempt", Reason: "a viewer is waiting", Deadline: &at},
+		{Seq: 2, Stream: "ABC123/full", At: at, From: "idle", To: "starting", Event: "ViewerAttempt",
+			Reason: "a viewer is waiting", Deadline: &at},
 		{Seq: 1, Stream: "ABC123/full", At: at, From: "idle", To: "idle", Event: "boot"},
 	}
 	f.records = []controller.Record{
-		{Seq: 2, Received: testStart, Sent: testStart, Account: "ABC123", Stream: "ABC123/full", Type: "feeds", Event: "started", Verdict: controller.Stale, Note: "late"},
+		{Seq: 2, Received: testStart, Sent: testStart, Account: "ABC123", Stream: "ABC123/full", Type: "feeds",
+			Event: "started", Verdict: controller.Stale, Note: "late"},
 		{Seq: 1, Received: testStart, Account: "ABC123", Verdict: controller.Quarantined},
 	}
 	f.pictures["ABC123/full"] = []byte("\xff\xd8\xff")
@@ -106,7 +111,8 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	_, base := startAdmin(t, f, func(o *AdminOptions) {
 		o.Token, o.Metrics, o.Rotate, o.Reload = secret.New(token), m.Handler(), rotated, reloads()
 		o.Config = func() (ConfigState, []string) {
-			return ConfigState{File: "/etc/oncue/oncue.yaml", Loaded: at, Modified: at}, []string{"the file was refused"}
+			return ConfigState{File: "/etc/oncue/oncue.yaml", Loaded: at, Modified: at},
+				[]string{"the file was refused"}
 		}
 	})
 
@@ -116,7 +122,8 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, kind := range []string{"text/event-stream", "text/css", "text/javascript", "image/jpeg", "text/html", "image/svg+xml"} {
+	for _, kind := range []string{"text/event-stream", "text/css", "text/javascript", "image/jpeg", "text/html",
+		"image/svg+xml"} {
 		openapi3filter.RegisterBodyDecoder(kind, openapi3filter.FileBodyDecoder)
 	}
 	seen := map[string]bool{}
@@ -174,7 +181,10 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		}
 		seen[route.Method+" "+route.Path] = true
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		client := &http.Client{CheckRedirect: func(*http.Request,
+			[]*http.Request) error {
+			return http.ErrUseLastResponse
+		}}
 		resp, err := client.Do(r.Clone(ctx))
 		if err != nil {
 			t.Fatal(err)
@@ -198,11 +208,12 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 			continue // the validator parses it, and finds dates where the document has examples
 		}
 		err = openapi3filter.ValidateResponse(context.Background(), &openapi3filter.ResponseValidationInput{
-			RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route},
-			Status:                 resp.StatusCode,
-			Header:                 resp.Header,
-			Body:                   io.NopCloser(bytes.NewReader(body)),
-			Options:                &openapi3filter.Options{IncludeResponseStatus: true},
+			RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, PathParams: params,
+				Route: route},
+			Status:  resp.StatusCode,
+			Header:  resp.Header,
+			Body:    io.NopCloser(bytes.NewReader(body)),
+			Options: &openapi3filter.Options{IncludeResponseStatus: true},
 		})
 		if err != nil {
 			t.Errorf("%s %s: %v", tt.method, tt.path, err)
@@ -222,12 +233,15 @@ func fullStream(id string) controller.StreamView {
 	s := idleStream(id)
 	at, word, n := controller.Time{Time: testStart}, "text", 3
 	rate, count := 2.5e6, int64(1000)
-	s.Phase, s.Mode, s.Draining, s.Unconfirmed, s.Wanted = controller.PhaseLingering, controller.ModeOn, true, true, true
-	s.ModeUntil, s.ModeBy, s.ModeWhy, s.Deadline, s.DeadlineDoes, s.WaitsFor, s.Viewers, s.LastAttempt = &at, &word, &word, &at, &word, &word, &n, &at
+	s.Phase, s.Mode, s.Draining, s.Unconfirmed, s.Wanted = controller.PhaseLingering, controller.ModeOn, true,
+		true, true
+	s.ModeUntil, s.ModeBy, s.ModeWhy, s.Deadline, s.DeadlineDoes, s.WaitsFor, s.Viewers, s.LastAttempt = &at, &word,
+		&word, &at, &word, &word, &n, &at
 	s.Feeds = []controller.Feed{{ID: "f", Started: testStart, SourceID: "main", Priority: &n}}
 	s.Encoders = []controller.EncoderView{{
 		Name: "cam", Driver: "ffmpeg", State: encoders.StatePublishing, Since: &at, Restarts: 1, Error: &word, PID: &n,
-		Health: &encoders.Health{BitrateBPS: &rate, FPS: &rate, Frames: &count, Dropped: &count, Bytes: &count, Congestion: &rate, Speed: &rate},
+		Health: &encoders.Health{BitrateBPS: &rate, FPS: &rate, Frames: &count, Dropped: &count, Bytes: &count,
+			Congestion: &rate, Speed: &rate},
 	}}
 	s.UptimeS, s.Starts = 1.5, 3
 	s.Savings.RunS, s.Savings.WatchedS, s.Savings.AvoidedS, s.Savings.Wasted = 100, 80, 900, 1

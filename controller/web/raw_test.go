@@ -43,7 +43,8 @@ func request(body string, lines ...string) string {
 
 // chunked is a request whose body is whatever chunks say.
 func chunkedRequest(chunks string, lines ...string) string {
-	return "POST " + millicast.HookPath + " HTTP/1.1\r\nHost: oncue\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n" +
+	return "POST " + millicast.HookPath +
+		" HTTP/1.1\r\nHost: oncue\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n" +
 		strings.Join(append(lines, ""), "\r\n") + "\r\n" + chunks
 }
 
@@ -75,12 +76,18 @@ func TestRawRequests(t *testing.T) {
 		{"honest", request(attempt), []int{200}},
 		{"HTTP/1.0", strings.Replace(request(attempt), "HTTP/1.1", "HTTP/1.0", 1), []int{200}},
 		{"chunked", chunkedRequest(oneChunk, signed), []int{200}},
-		{"length a lie, far too large", request("", "X: y")[:strings.Index(request(""), "Content-Length")] + "Content-Length: 99999999999\r\n\r\nabc", []int{413}},
-		{"length a lie, a little too large", strings.Replace(request(""), "Content-Length: 0", "Content-Length: 65537", 1), []int{413}},
-		{"length a lie, the rest never comes", strings.Replace(request(attempt), "Content-Length: 1", "Content-Length: 6", 1), []int{408}},
-		{"length a lie, more comes", strings.Replace(request(attempt), "Content-Length: 1", "Content-Length: ", 1), []int{401}},
-		{"length negative", strings.Replace(request(attempt), "Content-Length: 1", "Content-Length: -1", 1), []int{400}},
-		{"length no number", strings.Replace(request(attempt), "Content-Length: 1", "Content-Length: x", 1), []int{400}},
+		{"length a lie, far too large", request("", "X: y")[:strings.Index(request(""), "Content-Length")] +
+			"Content-Length: 99999999999\r\n\r\nabc", []int{413}},
+		{"length a lie, a little too large",
+			strings.Replace(request(""), "Content-Length: 0", "Content-Length: 65537", 1), []int{413}},
+		{"length a lie, the rest never comes",
+			strings.Replace(request(attempt), "Content-Length: 1", "Content-Length: 6", 1), []int{408}},
+		{"length a lie, more comes", strings.Replace(request(attempt), "Content-Length: 1", "Content-Length: ", 1),
+			[]int{401}},
+		{"length negative", strings.Replace(request(attempt), "Content-Length: 1", "Content-Length: -1", 1),
+			[]int{400}},
+		{"length no number", strings.Replace(request(attempt), "Content-Length: 1", "Content-Length: x", 1),
+			[]int{400}},
 		{"length twice, differing", request(attempt, "Content-Length: 3"), []int{400}},
 		{"length and chunks", request(attempt, "Transfer-Encoding: chunked"), []int{400, 408}},
 		{"chunks twice over", chunkedRequest(oneChunk, "Transfer-Encoding: chunked", signed), []int{400, 501}},
@@ -91,20 +98,26 @@ func TestRawRequests(t *testing.T) {
 		{"chunk without end", chunkedRequest("3\r\nabc", signed), []int{408}},
 		{"chunk extension without end", chunkedRequest("3;"+strings.Repeat("a", 64<<10), signed), []int{400, 408}},
 		{"many small chunks", chunkedRequest(strings.Repeat("1\r\nx\r\n", 70<<10), signed), []int{400, 413}},
-		{"large in chunks", chunkedRequest("20000\r\n"+strings.Repeat("x", 0x20000)+"\r\n0\r\n\r\n", signed), []int{413}},
-		{"100-continue, too large", strings.Replace(request("", "Expect: 100-continue"), "Content-Length: 0", "Content-Length: 70000", 1), []int{413}},
-		{"100-continue, other type", strings.Replace(request("", "Expect: 100-continue"), "application/json", "text/html", 1), []int{415}},
+		{"large in chunks", chunkedRequest("20000\r\n"+strings.Repeat("x", 0x20000)+"\r\n0\r\n\r\n", signed),
+			[]int{413}},
+		{"100-continue, too large", strings.Replace(request("", "Expect: 100-continue"), "Content-Length: 0",
+			"Content-Length: 70000", 1), []int{413}},
+		{"100-continue, other type", strings.Replace(request("", "Expect: 100-continue"), "application/json",
+			"text/html", 1), []int{415}},
 		{"expects something else", request(attempt, "Expect: 200-ok"), []int{417}},
 		{"content type twice", request(attempt, "Content-Type: image/jpeg"), []int{415}},
 		{"encoding twice", request(attempt, "Content-Encoding: identity", "Content-Encoding: gzip"), []int{415}},
-		{"signature twice", request(attempt, millicast.SignatureHeader+": sha1=00"), []int{200, 401}}, // the receiver's to judge
+		// the receiver's to judge
+		{"signature twice", request(attempt, millicast.SignatureHeader+": sha1=00"), []int{200, 401}},
 		{"headers too large", request(attempt, "X-Big: "+strings.Repeat("a", 32<<10)), []int{431}},
 		{"no host", strings.Replace(request(attempt), "Host: oncue\r\n", "", 1), []int{400}},
 		{"bare newlines in a header", request(attempt, "X: a\x00b"), []int{400}},
 		{"space before the colon", request(attempt, "X : y"), []int{400}},
-		{"absolute address", strings.Replace(request(attempt), millicast.HookPath, "http://evil.example"+millicast.HookPath, 1), []int{200}},
+		{"absolute address", strings.Replace(request(attempt), millicast.HookPath, "http://evil.example"+
+			millicast.HookPath, 1), []int{200}},
 		{"HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", []int{400, 404, 405, 505}},
-		{"upgrade to HTTP/2", request(attempt, "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"), []int{200}},
+		{"upgrade to HTTP/2", request(attempt, "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c",
+			"HTTP2-Settings: AAMAAABkAAQAAP__"), []int{200}},
 		{"a TLS hello", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", []int{0, 400}},
 		{"noise", strings.Repeat("\x00\xff\r\n", 100), []int{400}},
 		{"asterisk", "OPTIONS * HTTP/1.1\r\nHost: oncue\r\n\r\n", []int{400, 404, 405}},
@@ -153,15 +166,17 @@ func TestContinueIsSentForABodyThatIsWanted(t *testing.T) {
 // knows that it must come again.
 func TestPipelinedRequestIsNotTakenWithoutAnAnswer(t *testing.T) {
 	var taken sync.Map
-	_, addr := startHooks(t, HookOptions{Receiver: verifying(func(_ context.Context, d millicast.Delivery) (controller.Verdict, error) {
-		taken.Store(string(d.Body), true)
-		return controller.Accepted, nil
-	})}, nil)
+	_, addr := startHooks(t,
+		HookOptions{Receiver: verifying(func(_ context.Context, d millicast.Delivery) (controller.Verdict, error) {
+			taken.Store(string(d.Body), true)
+			return controller.Accepted, nil
+		})}, nil)
 	c := dial(t, addr)
 	send(t, c, request(`{"n":1}`)+request(`{"n":2}`))
 	_ = c.SetReadDeadline(time.Now().Add(patience))
 	text, _ := io.ReadAll(c)
-	if n := strings.Count(string(text), "HTTP/1.1 200 OK"); n != 1 || !strings.Contains(string(text), "Connection: close") {
+	if n := strings.Count(string(text), "HTTP/1.1 200 OK"); n != 1 ||
+		!strings.Contains(string(text), "Connection: close") {
 		t.Errorf("%d answers:\n%s", n, text)
 	}
 	if _, ok := taken.Load(`{"n":2}`); ok {

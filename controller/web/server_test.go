@@ -160,7 +160,8 @@ func TestListen(t *testing.T) {
 			t.Fatal(err)
 		}
 		addr := ls[0].Addr().String()
-		if _, err := none.Listen(addr, SocketHooks); !errors.Is(err, syscall.EADDRINUSE) || strings.Contains(err.Error(), addr) {
+		if _, err := none.Listen(addr, SocketHooks); !errors.Is(err, syscall.EADDRINUSE) ||
+			strings.Contains(err.Error(), addr) {
 			t.Errorf("a used port: %v", err)
 		}
 		ls[0].Close()

@@ -39,7 +39,8 @@ func CheckCertFiles(certFile, keyFile string) (wrong []error) {
 	read := func(key, path string) []byte {
 		text, err := os.ReadFile(path)
 		if err != nil {
-			wrong = append(wrong, fmt.Errorf("%s: cannot be read: %w; allowed: a PEM file that the daemon may read", key, err))
+			wrong = append(wrong, fmt.Errorf("%s: cannot be read: %w; allowed: a PEM file that the daemon may read",
+				key, err))
 		}
 		return text
 	}

@@ -41,7 +41,8 @@ func writeCert(t *testing.T, certFile, keyFile, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for file, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: raw}} {
+	for file, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der},
+		keyFile: {Type: "PRIVATE KEY", Bytes: raw}} {
 		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -102,10 +103,12 @@ func TestCheckCertFiles(t *testing.T) {
 		want      []string // how each begins
 	}{
 		{cert, key, nil},
-		{cert, other, []string{"tls.key_file: does not match cert_file: private key does not match public key; allowed: "}},
+		{cert, other,
+			[]string{"tls.key_file: does not match cert_file: private key does not match public key; allowed: "}},
 		{cert, cert, []string{"tls.key_file: does not match cert_file: found a certificate rather than a key"}},
 		{key, key, []string{"tls.cert_file: contains no usable certificate: "}},
-		{filepath.Join(dir, "none"), filepath.Join(dir, "nor this"), []string{"tls.cert_file: cannot be read: ", "tls.key_file: cannot be read: "}},
+		{filepath.Join(dir, "none"), filepath.Join(dir, "nor this"),
+			[]string{"tls.cert_file: cannot be read: ", "tls.key_file: cannot be read: "}},
 		{cert, dir, []string{"tls.key_file: cannot be read: "}},
 	} {
 		got := CheckCertFiles(c.cert, c.key)
@@ -156,7 +159,8 @@ func TestACMEAnswersItsOwnDomainsOnly(t *testing.T) {
 	if got := strings.Join(config.NextProtos, " "); got != "http/1.1 acme-tls/1" {
 		t.Errorf("protocols %q", got)
 	}
-	if _, err := config.GetCertificate(&tls.ClientHelloInfo{ServerName: "evil.example"}); err == nil || !strings.Contains(err.Error(), "not configured") {
+	if _, err := config.GetCertificate(&tls.ClientHelloInfo{ServerName: "evil.example"}); err == nil ||
+		!strings.Contains(err.Error(), "not configured") {
 		t.Errorf("another domain: %v", err)
 	}
 }
