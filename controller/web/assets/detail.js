@@ -67,7 +67,7 @@ function fill() {
   list(byID("savings"), {
     "Encoder time run": hours(v.run_s),
     "Watched": hours(v.watched_s),
-    "Avoided, compared with always on": hours(v.avoided_s) + share(v.avoided_s, v.run_s),
+    "Avoided encoder time": hours(v.avoided_s) + share(v.avoided_s, v.run_s),
     "Nobody joined": `${v.wasted_starts} of ${plural(Math.max(v.wakes, v.wasted_starts), "wake", "wakes")}`,
     "Counted since": clock(at(v.since)),
   });

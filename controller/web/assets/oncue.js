@@ -80,7 +80,7 @@ function platform() {
   const lines = status.platform.map((a) => {
     const off = a.webhook && a.webhook.disabled;
     const facts = [a.last_hook ? `last hook ${age(now() - at(a.last_hook))} ago` : "no hook yet"];
-    if (a.last_poll && !a.poll_error) facts.push(`the platform answered ${age(now() - at(a.last_poll))} ago`);
+    if (a.last_poll && !a.poll_error) facts.push(`last poll ${age(now() - at(a.last_poll))} ago`);
     if (a.webhook && !off) facts.push("webhook enabled");
     if (!a.last_poll && !a.poll_error) facts.push("no API secret: hooks are the only source");
     const trouble = [];

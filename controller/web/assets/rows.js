@@ -48,7 +48,7 @@ function compare(a, b) { return inTrouble(b) - inTrouble(a) || (a.id < b.id ? -1
 
 export function tag(s) {
   if (s.draining) return "removed";
-  if (!s.managed) return "not started by oncue";
+  if (!s.managed) return "external";
   if (s.unconfirmed) return "unconfirmed";
   return "";
 }
