@@ -36,12 +36,10 @@ func newBundle() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bundle",
 		Short: "Write a support archive: status, history, logs, config; secrets removed",
-		Long: "Write an archive to send with a question or a bug report: status, history, encoder logs, hooks, " +
-			"metrics, configuration, versions and what " +
-			"oncue doctor finds.\n" +
-			"Secrets are removed from every file. The configuration is not the file but what oncue understood of " +
-			"it, and of its texts " +
-			"only those that cannot hold a secret. Without a running daemon it holds what can be had without one.",
+		Long: "Write an archive to send with a question or a bug report: status, history, encoder logs, hooks,\n" +
+			"metrics, configuration, versions and what oncue doctor finds.\n" +
+			"Secrets are removed from every file. The configuration in it is not the file but what oncue understood,\n" +
+			"with only those texts that cannot hold a secret. Without a running daemon the archive has less.",
 		Args: noArgs,
 	}
 	client.Flags(cmd)
@@ -66,7 +64,7 @@ func newBundle() *cobra.Command {
 		if err := writeNew(name, archive.Bytes(), true); err != nil {
 			return err
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, secrets removed; look through it before you give it away\n", name,
+		fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, secrets removed; look through it before you send it\n", name,
 			term.Plural(b.files, "file"))
 		for _, m := range b.missing {
 			fmt.Fprintf(cmd.ErrOrStderr(), "missing: %s\n", m)
@@ -76,8 +74,7 @@ func newBundle() *cobra.Command {
 	return cmd
 }
 
-// writeNew writes a file that only its owner can read. One that is there is replaced, when that is
-// wanted.
+// writeNew writes a file that only its owner can read. It replaces an existing one only with replace.
 func writeNew(name string, data []byte, replace bool) error {
 	flags := os.O_WRONLY | os.O_CREATE | os.O_EXCL
 	target := name
@@ -99,7 +96,7 @@ func writeNew(name string, data []byte, replace bool) error {
 	return nil
 }
 
-// bundler gathers files. What cannot be had is noted and left out.
+// bundler collects files. It notes what it cannot get, and leaves that out.
 type bundler struct {
 	cmd     *cobra.Command
 	config  string
@@ -154,7 +151,7 @@ func (b *bundler) add(name string, data []byte) error {
 	return err
 }
 
-// maskJSON masks text by text, so that what it gives still is JSON; ok is false for what is none.
+// maskJSON masks each text by itself, so that the result is still JSON; ok is false when data is not.
 func (b *bundler) maskJSON(data []byte) (masked []byte, ok bool) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
@@ -218,8 +215,8 @@ func (b *bundler) addVersions(context.Context) error {
 	return b.add("version.txt", text)
 }
 
-// addConfig adds the configuration as it was understood, never the file: its comments and whatever
-// else nobody knows of stay here. Of one with problems it adds those.
+// addConfig adds the configuration as oncue understood it, never the file, whose comments may hold
+// anything. Of a configuration with problems it adds the problems.
 func (b *bundler) addConfig(context.Context) error {
 	if b.cfg == nil {
 		_, _, err := configs.Load(b.config, daemon.DriverSettings())
@@ -257,7 +254,7 @@ func (b *bundler) addDoctor(ctx context.Context) error {
 	return b.add("doctor.txt", text.Bytes())
 }
 
-// addDaemon adds what the daemon tells.
+// addDaemon adds what the daemon answers.
 func (b *bundler) addDaemon(ctx context.Context) error {
 	var all term.Status
 	if err := b.daemon.Get(ctx, "/status", &all); err != nil {
@@ -294,7 +291,7 @@ func (b *bundler) addDaemon(ctx context.Context) error {
 	return nil
 }
 
-// addAnswer adds an answer of the daemon as it is, unless it is empty.
+// addAnswer adds an answer of the daemon, unless it is empty.
 func (b *bundler) addAnswer(ctx context.Context, name, address string) error {
 	var answer []byte
 	if err := b.daemon.Get(ctx, address, &answer); err != nil {

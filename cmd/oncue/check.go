@@ -25,8 +25,7 @@ func newCheck() *cobra.Command {
 		Use:   "check",
 		Short: "Validate the configuration; print what would run",
 		Long: "Read the configuration and report every problem as FILE:LINE:COL: key: what is wrong.\n" +
-			"A valid one is printed as it would run: each stream, its encoders with their command lines (secrets " +
-			"masked), " +
+			"Print a valid one as it would run: each stream, its encoders with their command lines (secrets masked),\n" +
 			"and the times that differ from the built-in ones, with the line that sets each.",
 		Args: noArgs,
 	}
@@ -109,7 +108,7 @@ func (s planPage) plan(cfg *configs.Config, verbose bool) error {
 	return errors.Join(failed...)
 }
 
-// good says so, last of all: that is what a person sees of a long plan.
+// good ends the plan, because a person sees the last lines of a long one.
 func (s planPage) good(cfg *configs.Config) {
 	s.Printf("%s is good: %s, %s, %s\n", cfg.File, term.Plural(len(cfg.Streams), "stream"),
 		term.Plural(len(cfg.Encoders), "encoder"), term.Plural(len(cfg.Accounts), "account"))
@@ -169,7 +168,7 @@ func (s planPage) planAccount(cfg *configs.Config, a *configs.Account) {
 	s.Printf("\n")
 }
 
-// byFeed reports whether a stream of the account counts as live when the platform says so.
+// byFeed reports whether a stream of the account counts as live only when the platform says so.
 func byFeed(cfg *configs.Config, account string) bool {
 	return slices.ContainsFunc(cfg.Streams,
 		func(st *configs.Stream) bool { return st.Account == account && st.Timing.Confirm == "feed" })

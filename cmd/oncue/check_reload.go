@@ -16,11 +16,11 @@ import (
 	"github.com/oncue/oncue/controller"
 )
 
-// askRunning is how long the daemon has to say what runs.
+// askRunning bounds the request for what runs.
 const askRunning = 500 * time.Millisecond
 
-// planReload prints what becomes of the encoders that run now when the configuration is put in
-// force. Without a daemon that answers and has this very file there is nothing to say.
+// planReload prints what a reload would do to the encoders that run now. It prints nothing unless a
+// daemon answers that has this very file.
 func (s planPage) planReload(cmd *cobra.Command, cfg *configs.Config) {
 	c, err := client.Find(cmd)
 	if err != nil {
@@ -49,8 +49,7 @@ func (s planPage) planReload(cmd *cobra.Command, cfg *configs.Config) {
 	s.Printf("\n")
 }
 
-// fates tells of each encoder of a stream that runs at the daemon's word what the configuration
-// means for it.
+// fates says what the configuration means for each encoder of a stream that the daemon runs.
 func fates(cfg *configs.Config, v *controller.StreamView) (lines [][2]string) {
 	st, _, known := cfg.Lookup(v.Account, v.Name)
 	for _, e := range v.Encoders {

@@ -11,15 +11,14 @@ import (
 	"github.com/oncue/oncue/cmd/oncue/term"
 )
 
-// completionPatience bounds how long a key press waits for the daemon.
-const completionPatience = 300 * time.Millisecond
+// completionLimit bounds how long a key press waits for the daemon.
+const completionLimit = 300 * time.Millisecond
 
 func newCompletion() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "completion bash|zsh|fish|powershell",
 		Short: "Print the completion script of a shell",
-		Long: "Print the completion script of a shell. It completes stream names, too, as long as the daemon " +
-			"answers.\n\n" +
+		Long: "Print the completion script of a shell. It also completes stream names while the daemon answers.\n\n" +
 			"  bash:  oncue completion bash > /etc/bash_completion.d/oncue\n" +
 			"  zsh:   oncue completion zsh > \"${fpath[1]}/_oncue\"\n" +
 			"  fish:  oncue completion fish > ~/.config/fish/completions/oncue.fish",
@@ -38,8 +37,8 @@ func newCompletion() *cobra.Command {
 		case "powershell":
 			return root.GenPowerShellCompletionWithDesc(out)
 		}
-		return term.Hint(term.Usage(fmt.Errorf("there is no completion for the shell %q", args[0])),
-			"known are bash, zsh, fish, powershell")
+		return term.Hint(term.Usage(fmt.Errorf("oncue has no completion for the shell %q", args[0])),
+			"it has one for bash, zsh, fish and powershell")
 	}
 	return cmd
 }
@@ -54,7 +53,7 @@ func completeStreams(cmd *cobra.Command, args []string, _ string) ([]string, cob
 	if err != nil {
 		return nil, nothing
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), completionPatience)
+	ctx, cancel := context.WithTimeout(context.Background(), completionLimit)
 	defer cancel()
 	var all term.Status
 	if err := c.Get(ctx, "/status", &all); err != nil {

@@ -19,8 +19,7 @@ func newDashboard() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dashboard",
 		Short: "Print the dashboard's address, with a code that logs a browser in once",
-		Long: "Print the dashboard's address. Where the admin side has a token, the address carries a code in its " +
-			"place,\n" +
+		Long: "Print the dashboard's address. If the admin side has a token, the address carries a code instead,\n" +
 			"which logs one browser in, once, within five minutes.\n" +
 			"Root, the group of the daemon's socket, and whoever has the token may print it.",
 		Args: noArgs,
@@ -56,7 +55,7 @@ func newDashboard() *cobra.Command {
 	return cmd
 }
 
-// pageAddress is where a browser finds the dashboard, which no browser does on a unix socket.
+// pageAddress is the address of the dashboard for a browser, which cannot open a unix socket.
 func pageAddress(cmd *cobra.Command, c *client.Client) (string, error) {
 	if !strings.HasPrefix(c.Shown, "unix:") {
 		return c.Base, nil

@@ -10,8 +10,8 @@ func newDemo() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Show the whole thing on this machine: simulated platform, real FFmpeg, dashboard",
-		Long: "Run the real controller against a simulated platform on this machine: a viewer comes, a real " +
-			"FFmpeg publishes, the viewer leaves, and it is stopped.\n" +
+		Long: "Run the real controller against a simulated platform on this machine: a viewer comes, a real FFmpeg\n" +
+			"publishes, the viewer leaves, and FFmpeg is stopped.\n" +
 			"Then random viewers come and go until Ctrl-C. Nothing leaves this machine.",
 		Args: noArgs,
 	}

@@ -45,7 +45,7 @@ func (d *doctor) examineAccount(ctx context.Context, a *configs.Account) finding
 		found.add(bad(err.Error(), "is the account id right? the platform shows it beside the API secret"))
 		return found
 	case errors.Is(err, millicast.ErrUnauthorized):
-		return append(found, bad(err.Error(), "take the API secret anew from the platform's settings")...)
+		return append(found, bad(err.Error(), "copy the API secret again from the platform's settings")...)
 	case err != nil:
 		return append(found, bad(err.Error(), "is api_url right, and may this host reach it?")...)
 	}

@@ -22,7 +22,7 @@ func newEvents() *cobra.Command {
 		Use:   "events",
 		Short: "Show the platform's hooks as they were received",
 		Long: "Show the journal of hooks, the latest last. " +
-			"With --json they are printed as the API returns them, newest first; with --follow, one per line.",
+			"With --json print them as the API returns them, newest first; with --follow, one per line.",
 		Args: noArgs,
 	}
 	client.Flags(cmd)
@@ -92,7 +92,7 @@ var eventColumns = []term.Column{
 	{Name: "NOTE", Fit: term.Folded, Least: 15},
 }
 
-// printAll writes hooks of the past. When more are to come the columns have room for what is usual.
+// printAll writes past hooks. If more will follow, the columns are wide enough for usual ones.
 func (p *eventPrinter) printAll(records []json.RawMessage, more bool) error {
 	if !p.json && p.widths == nil {
 		var rows [][]term.Cell
@@ -126,7 +126,7 @@ func (p *eventPrinter) printAll(records []json.RawMessage, more bool) error {
 func (p *eventPrinter) print(raw []byte) error {
 	var r controller.Record
 	if err := json.Unmarshal(raw, &r); err != nil {
-		return fmt.Errorf("a hook of the journal cannot be read: %w", err)
+		return fmt.Errorf("read a hook of the journal: %w", err)
 	}
 	if r.Seq <= p.last {
 		return nil

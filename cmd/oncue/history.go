@@ -14,9 +14,8 @@ func newHistory() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "history STREAM",
 		Short: "Show what a stream did, and why",
-		Long: "Show the steps of a stream, the latest last. Tries that end in the same failure are one line with " +
-			"their number.\n" +
-			"With --json every step is printed as the API returns it, newest first.",
+		Long: "Show the steps of a stream, the latest last. Attempts that fail in the same way share a line, which\n" +
+			"says how many they were. With --json print every step as the API returns it, newest first.",
 		Args:              argsBetween(1, 1),
 		ValidArgsFunction: completeStreams,
 	}

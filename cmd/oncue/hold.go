@@ -17,14 +17,14 @@ import (
 
 func newOn() *cobra.Command {
 	return newHold(controller.ModeOn, "Hold a stream on",
-		"Hold a stream on, with or without viewers, until oncue auto, or for the time of --for. The hold survives "+
-			"restarts.")
+		"Hold a stream on, with or without viewers, until oncue auto, or for the time of --for.\n"+
+			"The hold survives restarts.")
 }
 
 func newOff() *cobra.Command {
 	return newHold(controller.ModeOff, "Hold a stream off",
-		"Hold a stream off, even if viewers come, until oncue auto, or for the time of --for. The hold survives "+
-			"restarts.")
+		"Hold a stream off, even if viewers come, until oncue auto, or for the time of --for.\n"+
+			"The hold survives restarts.")
 }
 
 func newAuto() *cobra.Command {
@@ -83,7 +83,7 @@ func newHold(mode controller.Mode, short, long string) *cobra.Command {
 	return cmd
 }
 
-// phaseWords is the phase, and why, where a hold does not say it already.
+// phaseWords is the phase, and why, unless a hold says that already.
 func phaseWords(v controller.StreamView) string {
 	if v.Mode != controller.ModeAuto {
 		return string(v.Phase)

@@ -27,8 +27,8 @@ func newInit() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Ask for the few things needed, write a configuration, try it",
-		Long: "Ask for the few things needed, write a commented configuration that only its owner can read, try " +
-			"it, and print the webhook's URL.\n" +
+		Long: "Ask for the few things needed, write a commented configuration that only its owner can read, try it,\n" +
+			"and print the webhook's URL.\n" +
 			"Answers given by flags or the environment are not asked for. Secrets may be given as @FILE.",
 		Args: noArgs,
 	}
@@ -49,7 +49,7 @@ func newInit() *cobra.Command {
 	try := flags.Bool("doctor", false, "run oncue doctor at the end")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if _, err := os.Stat(*path); err == nil && !*force {
-			return term.Hint(fmt.Errorf("%s is there already", *path),
+			return term.Hint(fmt.Errorf("%s exists already", *path),
 				"--force replaces it, --config FILE writes another one")
 		}
 		for _, s := range []struct {
@@ -90,8 +90,8 @@ type answers struct {
 	webhookSecret, apiSecret, publish          secret.Value
 }
 
-// ask asks for what is not known yet, and again for what cannot be used. Given reports whether a
-// flag was set, be it to nothing.
+// ask asks for what is not known yet, and repeats the question while an answer is wrong. Given
+// reports whether a flag was set, even to nothing.
 func (a *answers) ask(q *asker, given func(flag string) bool) error {
 	text := func(to *string, flag, question, otherwise string, check func(string) error) error {
 		if *to != "" || given(flag) {
@@ -148,7 +148,7 @@ func needed(s string) error {
 
 func anything(string) error { return nil }
 
-// wrong says what cannot be used of the answers so far.
+// wrong is the first problem of the answers so far.
 func (a *answers) wrong() error {
 	if problems := a.filled().problems(""); len(problems) > 0 {
 		return errors.New(problems[0].Text)
@@ -156,7 +156,7 @@ func (a *answers) wrong() error {
 	return nil
 }
 
-// filled has something good for each answer that is not given yet.
+// filled has a valid stand-in for each answer that is not given yet.
 func (a *answers) filled() *answers {
 	whole := *a
 	for text, standIn := range map[*string]string{
@@ -205,7 +205,7 @@ func (a *answers) refuse(path string, errs io.Writer) error {
 	for _, p := range problems {
 		fmt.Fprintln(errs, p)
 	}
-	return term.Hint(errors.New("these answers make no good configuration; nothing was written"),
+	return term.Hint(errors.New("these answers make no valid configuration; nothing was written"),
 		"the keys in the lines above say which answer is meant")
 }
 
@@ -234,13 +234,13 @@ func (a *answers) write(path string, replace bool, errs io.Writer) error {
 	return nil
 }
 
-// yaml is the configuration, with what a newcomer wants to know beside it.
+// yaml is the configuration, with comments for a newcomer.
 func (a *answers) yaml(socket bool) []byte {
 	var b bytes.Buffer
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("# oncue: written by oncue init. oncue check tells what it means; all keys: oncue check --schema.")
-	line("# ${NAME} is the environment, ${file:PATH} the first line of a file, $$ a dollar sign: better places " +
-		"for secrets than this file.")
+	line("# ${NAME} is a variable of the environment, ${file:PATH} the first line of a file, $$ a dollar sign: " +
+		"secrets are better kept there than here.")
 	line("")
 	if socket {
 		line("listen: systemd                   # for the platform's webhooks: oncue.socket holds the port, " +
@@ -295,14 +295,14 @@ func (a *answers) yaml(socket bool) []byte {
 // quoteYAML writes a value so that YAML reads it as it is, and no reference is seen in it.
 func quoteYAML(s string) string { return quoteKey(strings.ReplaceAll(s, "$", "$$")) }
 
-// quoteKey is quoteYAML for keys, where no reference is looked for.
+// quoteKey is quoteYAML for keys, in which the loader looks for no references.
 func quoteKey(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\t", `\t`).Replace(s) + `"`
 }
 
 // farewell says what to do next.
 func (a *answers) farewell(out io.Writer, path string) {
-	fmt.Fprintf(out, "%s is written, and good.\n\n", path)
+	fmt.Fprintf(out, "%s is written and valid.\n\n", path)
 	url := "https://YOUR-HOST" + millicast.HookPath
 	if a.publicURL != "" {
 		url = millicast.HookURL(a.publicURL)
@@ -355,7 +355,7 @@ func (q *asker) ask(to *string, flag, question, otherwise string, check func(str
 		} else if err != nil || q.terminal == nil {
 			fmt.Fprintln(q.out)
 			err := fmt.Errorf("%s: %w", strings.ToLower(question[:1])+question[1:], cmp.Or(wrong, err))
-			return term.Hint(term.Usage(err), "answer it on a terminal, or with --"+flag)
+			return term.Hint(term.Usage(err), "answer on a terminal, or with --"+flag)
 		} else {
 			fmt.Fprintf(q.out, "  %v\n", wrong)
 		}

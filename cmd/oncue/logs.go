@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,13 +74,12 @@ func newLogs() *cobra.Command {
 	return cmd
 }
 
-// logless says of drivers why there is no log of theirs here, and what shows more.
+// logless says why encoders of a driver have no log here, and what shows more.
 var logless = map[string]string{
-	"http": "it is a box with an HTTP API, which writes no log here; oncue try %[1]s status --verbose shows what " +
-		"it is asked and answers",
-	"obs": "it is an OBS, which writes no log here: see its own, Help > Log Files; oncue try %[1]s status " +
-		"--verbose asks it",
-	"fake": "it is a pretended encoder, which writes no log",
+	"http": "a device with an HTTP API writes no log here; oncue try %[1]s status --verbose shows requests and " +
+		"answers",
+	"obs":  "OBS writes no log here: see its own, Help > Log Files; oncue try %[1]s status --verbose asks it",
+	"fake": "a fake encoder writes no log",
 }
 
 // tellNoLog says why an encoder's log is empty: the named one's, or the first of the stream.
@@ -101,17 +101,16 @@ func tellNoLog(ctx context.Context, c *client.Client, to io.Writer, stream, enco
 			name, _, _ := strings.Cut(e.Name, "@") // of an instance, the encoder that it is one of
 			why = fmt.Sprintf(why, name)
 		}
-		fmt.Fprintf(to, "nothing is to be shown of encoder %s: %s\n", term.Harmless(e.Name), why)
+		fmt.Fprintf(to, "encoder %s has no log: %s\n", term.Harmless(e.Name), why)
 		return nil
 	}
 	return nil
 }
 
-// logWindow is how many lines are read to find what is new, lines.
+// logWindow is how many lines are read to find the new ones.
 const logWindow = 1000
 
-// logTail prints a log that is read again and again, always as many lines of it, so that what is
-// new shows.
+// logTail prints the new lines of a log that is read again and again.
 type logTail struct {
 	c    *client.Client
 	out  io.Writer
@@ -119,7 +118,7 @@ type logTail struct {
 	seen []string // what was read last
 }
 
-// print writes what is new, at most so many lines.
+// print writes the new lines, at most so many.
 func (l *logTail) print(ctx context.Context, lines int) error {
 	var answer []byte
 	if err := l.c.Get(ctx, l.path, &answer); err != nil {
@@ -137,15 +136,10 @@ func (l *logTail) print(ctx context.Context, lines int) error {
 	return nil
 }
 
-// overlap is how many lines at the beginning of now are the end of before.
+// overlap is how many lines of now are the end of before.
 func overlap(before, now []string) int {
-	for start := max(0, len(before)-len(now)); start < len(before); start++ {
-		n := len(before) - start
-		same := true
-		for i := 0; i < n && same; i++ {
-			same = before[start+i] == now[i]
-		}
-		if same {
+	for n := min(len(before), len(now)); n > 0; n-- {
+		if slices.Equal(before[len(before)-n:], now[:n]) {
 			return n
 		}
 	}

@@ -19,12 +19,12 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := daemon.CloseMemory(); err != nil { // no kernel refuses it
-		fmt.Fprintln(os.Stderr, "error: secrets in memory cannot be kept from other processes:", err)
+		fmt.Fprintln(os.Stderr, "error: secrets in memory are not protected from other processes:", err)
 	}
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// run is the whole program. It returns the exit code: 0 done, 1 it did not work, 2 wrong usage.
+// run is the whole program. It returns the exit code: 0 done, 1 failed, 2 wrong usage.
 func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
 	root := newRoot()
 	root.SetArgs(args)
@@ -62,7 +62,7 @@ func newRoot() *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		if !cmd.HasParent() && cmd.Flags().NArg() > 0 { // a mistyped command, whose flags the root does not know
+		if !cmd.HasParent() && cmd.Flags().NArg() > 0 { // a mistyped command, whose flags the root command does not know
 			return noArgs(cmd, cmd.Flags().Args())
 		}
 		return term.Hint(term.Usage(err), fmt.Sprintf("%s --help lists the flags", cmd.CommandPath()))
@@ -83,7 +83,7 @@ func commands() []*cobra.Command {
 	}
 }
 
-// noArgs and exactArgs are cobra's checks in our words.
+// noArgs and argsBetween are cobra's checks in our words.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil

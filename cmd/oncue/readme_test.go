@@ -257,7 +257,7 @@ func TestReadmeConfigurations(t *testing.T) {
 			}
 		}
 		add("accounts", "  ABC123: {webhook_secrets: [%s]}\n", exampleSecret.Reveal())
-		add("encoders", "  lobby-cam: {fake: {}}\n")
+		add("encoders", "  lobby-cam: {fake: {}}\n  main: {fake: {}}\n  backup: {fake: {}}\n")
 		_ = yaml.Unmarshal([]byte(whole), &parts) // only mappings of mappings are wanted
 		streams := ""
 		for name := range parts["encoders"] {

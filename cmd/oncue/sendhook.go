@@ -26,7 +26,7 @@ import (
 	"github.com/oncue/oncue/controller/millicast"
 )
 
-// hookFlags are the words of oncue hook.
+// hookFlags are the flags of oncue hook.
 type hookFlags struct {
 	config, stream, url, secret, account, feed, at string
 	ago                                            durationFlag
@@ -37,7 +37,7 @@ func newHook() *cobra.Command {
 		Use:   "hook EVENT --stream NAME",
 		Short: "Sign and send one hook, as the platform does",
 		Long: "Sign and send one hook, as the platform does, and print the answer.\n" +
-			"What the flags leave out - where to, the account and its secret - comes from the configuration.\n\n" +
+			"What the flags leave out (address, account and secret) comes from the configuration.\n\n" +
 			"events: " + strings.Join(millicast.EventNames(), ", "),
 		Example: "  oncue hook ViewerAttempt --stream lobby\n  oncue hook started --stream lobby --feed f1",
 		Args:    argsBetween(1, 1),
@@ -51,8 +51,8 @@ func newHook() *cobra.Command {
 	cmd.Flags().StringVar(&f.stream, "stream", "", "`NAME` of the stream, or ACCOUNT/NAME")
 	cmd.Flags().StringVar(&f.url, "url", "", "`URL` of the receiver (default: the configuration's listen)")
 	cmd.Flags().StringVar(&f.secret, "secret", "",
-		"webhook `SECRET`, or @FILE; others can read the command line, so better ONCUE_WEBHOOK_SECRET (default: "+
-			"the configuration's first)")
+		"webhook `SECRET`, or @FILE; others can read the command line, so ONCUE_WEBHOOK_SECRET is better "+
+			"(default: the configuration's first)")
 	cmd.Flags().StringVar(&f.account, "account", "", "account `ID` (default: the configuration's only one)")
 	cmd.Flags().StringVar(&f.feed, "feed", "feed-1", "`ID` of the feed, clip or recording")
 	cmd.Flags().StringVar(&f.at, "at", "", "`TIME` it was sent, RFC 3339 (default: now)")
@@ -216,7 +216,7 @@ func (t hookTarget) send(ctx context.Context, key secret.Value, m millicast.Mess
 	}
 	resp, err := t.client.Do(req)
 	if err != nil {
-		return term.Hint(fmt.Errorf("nothing takes hooks at %s: %w", t.url, client.PlainCause(err)),
+		return term.Hint(fmt.Errorf("nothing accepts hooks at %s: %w", t.url, client.PlainCause(err)),
 			"is the daemon running? systemctl status oncue; --url URL names another receiver")
 	}
 	defer resp.Body.Close()

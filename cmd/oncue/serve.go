@@ -11,10 +11,10 @@ func newServe() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the controller",
-		Long: "Run the controller until SIGTERM or Ctrl-C. Encoders are left running then (on_exit: leave) and " +
+		Long: "Run the controller until SIGTERM or Ctrl-C. Encoders then keep running (on_exit: leave) and are\n" +
 			"adopted at the next start.\n" +
-			"SIGHUP and oncue reload make it read the configuration again; " +
-			"with --watch, so does a change of the file. If the file has a mistake, nothing changes.",
+			"SIGHUP and oncue reload make it read the configuration again; with --watch, so does a change of the\n" +
+			"file. If the file has a mistake, nothing changes.",
 		Args: noArgs,
 	}
 	path := client.ConfigFlag(cmd)

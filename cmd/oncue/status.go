@@ -91,7 +91,7 @@ func (of selection) has(id string) bool {
 	return of.id == id || of.id == "" && (of.pattern == "" || web.Matcher(of.pattern)(id))
 }
 
-// storySteps is how many transitions the story of one stream ends with.
+// storySteps is how many steps of its history the status of one stream ends with.
 const storySteps = 8
 
 // showStatus prints the table, or everything about one stream.

@@ -6,7 +6,7 @@ import (
 	"github.com/oncue/oncue/encoders/httpapi"
 )
 
-// trace shows what goes to a box with an HTTP API and what it answers. The driver has masked the
+// trace shows the requests to a device with an HTTP API and its answers. The driver has masked the
 // secrets.
 func trace(enc encoders.Encoder, s term.Screen) {
 	e, ok := encoders.Driver(enc).(*httpapi.Encoder)

@@ -23,16 +23,15 @@ import (
 const (
 	tryAskDaemon = time.Second      // how long the daemon has to say whether it uses the encoder
 	tryRun       = "try"            // id of the run
-	tryLook      = 10 * time.Second // for one look
+	tryStatus    = 10 * time.Second // for one status
 )
 
 func newTry() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "try ENCODER start|stop|status",
-		Short: "Start, stop or look at one encoder by hand, without the daemon",
-		Long: "Start, stop or look at one encoder of the configuration by hand, without the daemon, to see " +
-			"whether its settings are right.\n" +
-			"start really publishes, and leaves the encoder on until oncue try ENCODER stop.",
+		Short: "Start, stop or check one encoder by hand, without the daemon",
+		Long: "Start, stop or check one encoder of the configuration by hand, without the daemon, to see whether\n" +
+			"its settings are right. start really publishes, and leaves the encoder on until oncue try ENCODER stop.",
 		Example:           "  oncue try stage-helo status --verbose\n  oncue try lobby-cam start --stream lobby",
 		Args:              argsBetween(2, 2),
 		ValidArgsFunction: completeEncoders,
@@ -41,7 +40,7 @@ func newTry() *cobra.Command {
 	stream := cmd.Flags().String("stream", "",
 		"`NAME` of the stream to publish (default: the first that uses the encoder)")
 	verbose := cmd.Flags().BoolP("verbose", "v", false,
-		"show what is sent to the box and what it answers, secrets masked")
+		"show requests to the device and its answers, secrets masked")
 	force := cmd.Flags().Bool("force", false, "continue although the daemon uses the encoder")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if !slices.Contains([]string{"start", "stop", "status"}, args[1]) {
@@ -66,7 +65,7 @@ func newTry() *cobra.Command {
 	return cmd
 }
 
-// trial is one encoder in the hands of a person.
+// trial is one encoder that a person tries.
 type trial struct {
 	cmd  *cobra.Command
 	cfg  *configs.Config
@@ -110,7 +109,7 @@ func tryJob(cfg *configs.Config, encoder, stream string) (encoders.Job, error) {
 	return job, nil
 }
 
-// leftAlone makes sure that the daemon does not use the encoder now.
+// leftAlone returns an error while the daemon uses the encoder.
 func (t *trial) leftAlone(ctx context.Context) error {
 	c, err := client.Find(t.cmd)
 	if err != nil {
@@ -120,13 +119,13 @@ func (t *trial) leftAlone(ctx context.Context) error {
 	defer cancel()
 	var all term.Status
 	if err := c.Get(ctx, "/status", &all); err != nil {
-		return nil // no daemon, or none that lets us ask: then the driver itself says whether the box is busy
+		return nil // no daemon answers; the driver will report a device that is busy
 	}
 	for _, s := range all.Streams {
 		for _, e := range s.Encoders {
 			if e.Name == t.name && !e.State.Gone() {
 				return term.Hint(fmt.Errorf("the daemon uses %s for %s (%s)", t.name, s.ID, e.State),
-					fmt.Sprintf("oncue off %s makes it free; --force goes on nevertheless", s.Name))
+					fmt.Sprintf("oncue off %s frees it; --force continues all the same", s.Name))
 			}
 		}
 	}
@@ -153,13 +152,13 @@ func (t *trial) run(ctx context.Context, what string, verbose bool) error {
 	case "stop":
 		return t.stop(ctx)
 	}
-	st, err := t.look(ctx)
+	st, err := t.status(ctx)
 	if err != nil {
 		return err
 	}
 	t.showStatus(st)
 	if st.State == encoders.StateUnknown {
-		return errors.New("the encoder does not say what it is doing")
+		return errors.New("the encoder does not report its state")
 	}
 	return nil
 }
@@ -209,11 +208,11 @@ func (t *trial) start(ctx context.Context) error {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		st, err := t.look(ctx)
+		st, err := t.status(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return term.Hint(fmt.Errorf("%s does not publish after %s; it is left as it is", t.name, term.Span(limit)),
-				fmt.Sprintf("oncue try %s status --verbose looks at it, oncue try %s stop stops it", t.name, t.name))
+				fmt.Sprintf("oncue try %s status --verbose shows its state, oncue try %s stop stops it", t.name, t.name))
 		case err != nil:
 			return err
 		case st.State == encoders.StatePublishing:
@@ -242,12 +241,12 @@ func (t *trial) stop(ctx context.Context) error {
 	return nil
 }
 
-func (t *trial) look(ctx context.Context) (encoders.Status, error) {
-	ctx, cancel := context.WithTimeout(ctx, tryLook)
+func (t *trial) status(ctx context.Context) (encoders.Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, tryStatus)
 	defer cancel()
 	st, err := t.enc.Status(ctx, t.job)
 	if err != nil {
-		return st, fmt.Errorf("look at %s: %w", t.name, err)
+		return st, fmt.Errorf("status of %s: %w", t.name, err)
 	}
 	return st, nil
 }
@@ -274,14 +273,14 @@ func (t *trial) showLog(ctx context.Context) {
 	}
 	lines, err := l.Log(ctx, 10)
 	if err != nil {
-		return // it is an extra
+		return // the log only adds to the error
 	}
 	for _, line := range lines {
 		t.Printf("  %s\n", term.Harmless(line))
 	}
 }
 
-// completeEncoders offers the encoders of the configuration, then what to do.
+// completeEncoders offers the encoders of the configuration, then the actions.
 func completeEncoders(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	const nothing = cobra.ShellCompDirectiveNoFileComp
 	if len(args) == 1 {

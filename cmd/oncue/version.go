@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -29,7 +30,7 @@ func newVersion() *cobra.Command {
 	}
 }
 
-// build tells what this binary is made from; "unknown" where nothing tells.
+// build says what this binary was made from; "unknown" for what is not recorded.
 func build() (v, c, d string) {
 	v, c, d = version, commit, date
 	info, ok := debug.ReadBuildInfo()
@@ -49,12 +50,5 @@ func build() (v, c, d string) {
 	if v == "" || v == "(devel)" {
 		v = "devel"
 	}
-	return v, orUnknown(c), orUnknown(d)
-}
-
-func orUnknown(s string) string {
-	if s == "" {
-		return "unknown"
-	}
-	return s
+	return v, cmp.Or(c, "unknown"), cmp.Or(d, "unknown")
 }

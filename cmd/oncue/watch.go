@@ -13,8 +13,8 @@ import (
 	"github.com/oncue/oncue/controller"
 )
 
-// watchStatus goes on showing the status: on a terminal it redraws, elsewhere it prints one line
-// for each change.
+// watchStatus keeps showing the status: on a terminal it redraws, elsewhere it prints one line for
+// each change.
 func watchStatus(ctx context.Context, c *client.Client, s term.Screen, of selection, errs io.Writer) error {
 	if s.Live {
 		return redraw(ctx, c, s, of)
@@ -37,7 +37,7 @@ func watchStatus(ctx context.Context, c *client.Client, s term.Screen, of select
 	})
 }
 
-// changeLine prints a stream when its phase or reason is another one than before.
+// changeLine prints a stream whose phase or reason has changed.
 func changeLine(s term.Screen, v controller.StreamView, of selection, seen map[string]string) {
 	now := string(v.Phase) + " " + v.Reason
 	if !of.has(v.ID) || seen[v.ID] == now {
@@ -48,8 +48,8 @@ func changeLine(s term.Screen, v controller.StreamView, of selection, seen map[s
 		term.Harmless(v.Reason))
 }
 
-// redraw shows the whole page anew each second, for its times move, and at each change. What does
-// not fit is cut at the bottom.
+// redraw draws the whole page each second, because it shows durations, and at each change. It cuts
+// off what does not fit.
 func redraw(ctx context.Context, c *client.Client, s term.Screen, of selection) error {
 	changed := make(chan struct{}, 1)
 	lost := make(chan error, 1)
@@ -81,7 +81,7 @@ func redraw(ctx context.Context, c *client.Client, s term.Screen, of selection) 
 	}
 }
 
-// draw makes the page in memory first, so that it does not flicker.
+// draw builds the page in memory first, so that it does not flicker.
 func draw(ctx context.Context, c *client.Client, s term.Screen, of selection) {
 	var page bytes.Buffer
 	to := s

@@ -80,12 +80,12 @@ func apiAccount(cfg *configs.Config, id string) (*configs.Account, error) {
 		return nil, fmt.Errorf("%s has no account %q", cfg.File, id)
 	case id != "" && !a.APISecret.Set():
 		return nil, term.Hint(fmt.Errorf("account %s has no api_secret", id),
-			"take one from the platform's settings and set accounts."+id+".api_secret")
+			"copy one from the platform's settings and set accounts."+id+".api_secret")
 	case id != "":
 		return a, nil
 	case len(able) == 0:
 		return nil, term.Hint(fmt.Errorf("no account in %s has an api_secret", cfg.File),
-			"take one from the platform's settings and set accounts.ID.api_secret")
+			"copy one from the platform's settings and set accounts.ID.api_secret")
 	case len(able) > 1:
 		return nil, term.Hint(term.Usage(errors.New("several accounts have an api_secret")),
 			"--account says which: "+strings.Join(able, ", "))
@@ -97,9 +97,9 @@ func apiAccount(cfg *configs.Config, id string) (*configs.Account, error) {
 func (d *webhookCmd) explain(err error) error {
 	switch {
 	case errors.Is(err, millicast.ErrUnauthorized):
-		return term.Hint(err, "take the API secret of account "+d.account.ID+" anew from the platform's settings")
+		return term.Hint(err, "copy the API secret of account "+d.account.ID+" again from the platform's settings")
 	case errors.Is(err, millicast.ErrNotFound):
-		return term.Hint(err, "oncue webhook list shows those that are there")
+		return term.Hint(err, "oncue webhook list shows those that exist")
 	}
 	return err
 }

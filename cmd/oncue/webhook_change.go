@@ -46,9 +46,9 @@ func newWebhookCreate() *cobra.Command {
 		w, err := d.client.CreateWebhook(ctx, spec)
 		if err != nil {
 			return term.Hint(err,
-				"the platform may have made it all the same: see oncue webhook list before you try again")
+				"the platform may have made it nevertheless: see oncue webhook list before you try again")
 		}
-		if whole, err := d.client.Webhook(ctx, w.ID); err == nil { // the answer to the making may leave things out
+		if whole, err := d.client.Webhook(ctx, w.ID); err == nil { // the answer to its creation may leave things out
 			w = whole
 		}
 		if err := d.show("was created", w); err != nil {
@@ -106,7 +106,7 @@ func newWebhookUpdate() *cobra.Command {
 	})
 }
 
-// change makes a change and shows the webhook as it is then.
+// change changes a webhook and shows the result.
 func (d *webhookCmd) change(ctx context.Context, args []string, change millicast.WebhookChange, done string) error {
 	w, err := d.webhook(ctx, args)
 	if err != nil {

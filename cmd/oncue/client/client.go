@@ -146,7 +146,7 @@ func (c *Client) unreachable(err error) error {
 		"is the address right? --admin URL, ONCUE_ADMIN or admin.listen of the configuration name it")
 }
 
-// PlainCause takes the layers of net and url off, whose words repeat the address.
+// PlainCause removes the layers of net and url, whose words repeat the address.
 func PlainCause(err error) error {
 	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		return errno
@@ -170,14 +170,14 @@ func (c *Client) refused(resp *http.Response) error {
 	kind := resp.Header.Get("Content-Type")
 	if err != nil || !strings.HasPrefix(kind, "application/problem+json") || json.Unmarshal(body, r) != nil ||
 		r.Detail == "" {
-		return term.Hint(fmt.Errorf("%s answered %s, and not as a daemon of oncue does", c.Shown, resp.Status),
+		return term.Hint(fmt.Errorf("%s answered %s, which is no answer of an oncue daemon", c.Shown, resp.Status),
 			"is another program listening there? --admin URL names the admin side")
 	}
 	r.Status = resp.StatusCode
 	switch {
 	case r.Status == http.StatusUnauthorized && !c.Token.Set():
 		return term.Hint(fmt.Errorf("the daemon at %s: %w", c.Shown, r),
-			c.tokenHint("give it by ONCUE_ADMIN_TOKEN or --token-file FILE"))
+			c.tokenHint("give it in ONCUE_ADMIN_TOKEN or with --token-file FILE"))
 	case r.Status == http.StatusUnauthorized:
 		return term.Hint(fmt.Errorf("the daemon at %s: %w", c.Shown, r),
 			c.tokenHint("it is admin.token of the configuration that the daemon started with"))

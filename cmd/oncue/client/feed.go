@@ -21,13 +21,13 @@ type Change struct {
 }
 
 const (
-	feedAgain   = time.Second      // between a lost feed and the next try
+	feedAgain   = time.Second      // between a lost feed and the next attempt
 	feedSilence = 45 * time.Second // the daemon sends a sign of life every 15 s
 )
 
 // Follow reads the live feed and connects again when it breaks off, until ctx ends or show returns
-// an error. Ready, when not nil, is called each time the feed is open: nothing that comes after is
-// missed. The end of ctx is no error: it is how following ends.
+// an error. If ready is not nil, it is called each time the feed is open: show gets everything that
+// happens after. The end of ctx is not an error: it is how following ends.
 func (c *Client) Follow(ctx context.Context, ready func() error, show func(Change) error) error {
 	last := ""
 	for try := 0; ; try++ {

@@ -9,8 +9,8 @@ import (
 	"github.com/oncue/oncue/controller"
 )
 
-// StreamID finds the stream that a person means: an id, or a name alone when one account has it.
-// What is not there is given back for the daemon to refuse, for it knows the near names.
+// StreamID finds the stream that a person means: an id, or a name alone if only one account has it.
+// It returns an unknown name as it is: the daemon refuses that, and knows similar names.
 func (c *Client) StreamID(ctx context.Context, given string) (string, error) {
 	var all term.Status
 	if err := c.Get(ctx, "/status", &all); err != nil {
@@ -32,7 +32,7 @@ func (c *Client) StreamID(ctx context.Context, given string) (string, error) {
 		return "", term.Hint(term.Usage(fmt.Errorf("%s is a stream of several accounts", term.Harmless(given))),
 			"say which one: "+term.Harmless(strings.Join(named, ", ")))
 	}
-	// A stream of a pattern is there once it was asked for.
+	// A stream of a pattern exists only after it was asked for.
 	account, _, _ := controller.SplitID(given)
 	for _, p := range all.Platform {
 		if p.Account == account {

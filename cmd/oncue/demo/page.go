@@ -86,7 +86,7 @@ func (d *demo) actOn(ctx context.Context, act, name string) (string, error) {
 		return "you are a viewer of " + name, nil
 	case "leave":
 		if !d.leave(name) {
-			return "", errors.New("nobody is there to leave " + name)
+			return "", errors.New(name + " has no viewer who could leave")
 		}
 		return "a viewer has left " + name, nil
 	case "kill":
@@ -100,13 +100,13 @@ func (d *demo) actOn(ctx context.Context, act, name string) (string, error) {
 		d.mu.Unlock()
 		d.sim.Mute(muted)
 		if muted {
-			d.say("you", "stop the platform's hooks; from now on only its API tells what is so")
-			return "the platform sends no hooks any more; the controller finds out by asking its API", nil
+			d.say("you", "stop the platform's hooks; from now on the controller has only its API")
+			return "the platform has stopped sending hooks; the controller finds out by asking its API", nil
 		}
 		d.say("you", "let the platform send hooks again")
 		return "the platform sends hooks again", nil
 	}
-	return "", fmt.Errorf("there is no button %q", act)
+	return "", fmt.Errorf("the page has no button %q", act)
 }
 
 // killEncoder kills the stream's FFmpeg as a crash would.
@@ -118,7 +118,7 @@ func (d *demo) killEncoder(name string) (string, error) {
 			if err := syscall.Kill(*e.PID, syscall.SIGKILL); err != nil {
 				return "", fmt.Errorf("kill process %d: %w", *e.PID, err)
 			}
-			return fmt.Sprintf("process %d is killed; watch it come back", *e.PID), nil
+			return fmt.Sprintf("process %d was killed; watch the encoder come back", *e.PID), nil
 		}
 	}
 	return "", errors.New("no encoder runs for " + name)

@@ -21,8 +21,8 @@ type Options struct {
 	Version                string
 }
 
-// Prepare sees to it that there is a C compiler (SQLite is C) and an FFmpeg. When this binary was
-// built without one, it installs it and runs the demo anew from the sources; done is true then.
+// Prepare makes sure that there are a C compiler (SQLite is C) and an FFmpeg. If this binary was
+// built without SQLite, Prepare runs the demo again from the sources; then done is true.
 func (o Options) Prepare(ctx context.Context, out, errs io.Writer) (done bool, err error) {
 	var missing []string
 	if !store.Supported {

@@ -18,8 +18,8 @@ import (
 	"github.com/oncue/oncue/controller/millicast/simulator"
 )
 
-// The platform's clock runs this much faster in the demo, so that its 60 s before NoActiveViewers
-// are 4 s.
+// demoScale is how much faster the platform's clock runs in the demo: the 60 s before
+// NoActiveViewers are 4 s.
 const demoScale = 15
 
 var demoStreams = []string{"lobby", "stage"}
@@ -145,7 +145,7 @@ func (d *demo) config(o Options) (*configs.Config, error) {
 	return daemon.Load(path, d.log, func(configs.Problem) {})
 }
 
-// close stops the encoders and removes every trace. It may be called twice.
+// close stops the encoders and removes every file. It may be called twice.
 func (d *demo) close() {
 	d.mu.Lock()
 	d.silent = true
@@ -270,7 +270,7 @@ func (d *demo) join(name string) *simulator.Viewer {
 	return v
 }
 
-// leave takes the viewer away who has been there longest.
+// leave removes the viewer who has been there longest.
 func (d *demo) leave(name string) bool {
 	d.mu.Lock()
 	list := d.viewers[name]

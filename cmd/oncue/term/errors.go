@@ -44,6 +44,6 @@ func IsUsage(err error) bool { return errors.As(err, &usageError{}) }
 // IsSaid reports whether the error was already printed.
 func IsSaid(err error) bool { return errors.As(err, &saidError{}) }
 
-// MayRead is the way out for who may not read the configuration, which is not for everybody.
+// MayRead is the hint for somebody who may not read the configuration.
 const MayRead = "the file is for its owner and its group: use sudo, or join the group " +
 	"(with the package: adduser YOU oncue)"

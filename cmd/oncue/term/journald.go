@@ -9,8 +9,8 @@ import (
 	"golang.org/x/term"
 )
 
-// ReadByJournald reports whether what is written here goes to journald. That the variable is set is
-// not enough: terminals hand it down from the desktop.
+// ReadByJournald reports whether journald reads what is written to w. A set JOURNAL_STREAM is not
+// enough: terminals inherit it from the desktop.
 func ReadByJournald(w io.Writer) bool {
 	is, err := systemd.StderrIsJournalStream()
 	return w == os.Stderr && err == nil && is
@@ -21,7 +21,7 @@ func IsTerminal(w any) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// Priorities that journald takes off the beginning of a line, and files the line under
+// Priorities at the beginning of a line, which journald removes and files the line under
 // (sd-daemon(3)).
 const (
 	PriorityError = "<3>"
@@ -30,8 +30,8 @@ const (
 	PriorityDebug = "<7>"
 )
 
-// Graded is for what people are told beside the log. Where journald reads it, each line carries its
-// priority; elsewhere its words say how bad it is.
+// Graded is a writer for messages to people outside the log. Where journald reads them, each line
+// carries its priority.
 func Graded(w io.Writer, priority string) io.Writer {
 	if !ReadByJournald(w) {
 		return w

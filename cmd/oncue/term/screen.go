@@ -9,7 +9,7 @@ import (
 	"golang.org/x/term"
 )
 
-// PageWidth holds where no terminal says otherwise, cells.
+// PageWidth is the width without a terminal, cells.
 const PageWidth = 80
 
 // Screen is where a command writes for people.
@@ -69,8 +69,8 @@ func (s Screen) Paint(st Style, text string) string {
 
 func (s Screen) Printf(format string, args ...any) { fmt.Fprintf(s.Out, format, args...) }
 
-// Column is one of a table. What is wider than the page is taken from the columns that may be cut
-// or wrapped, the last one first.
+// Column is one column of a table. A table that is wider than the page takes space from the columns
+// that may be cut or wrapped, the last one first.
 type Column struct {
 	Name  string
 	Fit   fit
@@ -152,9 +152,8 @@ func (s Screen) Row(columns []Column, widths []int, cells []Cell) {
 	}
 }
 
-// Paragraph writes a text after what it begins with, which takes two cells or none, over as many
-// lines as it needs; they stand below each other. A word that is longer than a line, such as an
-// address to copy, is left whole.
+// Paragraph writes begin, which takes two cells or none, and the text after it, wrapped below itself.
+// It does not break a word that is longer than a line, such as an address to copy.
 func (s Screen) Paragraph(begin string, st Style, text string) {
 	line, indent := "", min(2, len(begin))
 	end := func() {

@@ -31,8 +31,9 @@ type Status struct {
 	} `json:"savings"`
 }
 
-// StatusTable is the table of all streams: those in trouble first, those that are idle last. On a
-// page of a certain height it leaves out what does not fit, and says how many of each kind that is.
+// StatusTable writes the table of all streams: those in trouble first, those that are idle last. On a
+// page of limited height it leaves out what does not fit, and says how many streams of each phase
+// those are.
 func (s Screen) StatusTable(all Status) {
 	page := s.Tall > 0
 	var below bytes.Buffer
@@ -74,15 +75,15 @@ var statusColumns = []Column{
 	{Name: "NEXT"},
 }
 
-// streamsOnPage writes as many rows as fit. Reasons of trouble are written out where there is room,
-// and take two lines where a few of them would be cut.
+// streamsOnPage writes as many rows as fit. The reasons of streams in trouble are written out if
+// there is room, and else take two lines if only a few would be cut.
 func (s Screen) streamsOnPage(all Status, below int) {
 	streams := ranked(all.Streams)
 	room := max(2, s.Tall-below-2-s.problemLines(all)) // less the summary and the heads
 	spare := max(0, room-len(streams))
 	if troubled := inTroubleOf(streams); spare < troubled {
 		busy := len(streams) - idle(streams)
-		spare = max(spare, min(troubled, room-1-busy)) // rows that are idle make way
+		spare = max(spare, min(troubled, room-1-busy)) // idle rows make room
 		if 4*troubled <= room {
 			spare = troubled
 		}
@@ -185,7 +186,7 @@ func tally(streams []controller.StreamView) string {
 	return strings.TrimSuffix(Plural(len(streams), "stream")+": "+strings.Join(parts, ", "), ": ")
 }
 
-// whyWords is the reason; what fails comes first, for a table may cut the end.
+// whyWords is the reason; what fails comes first, because a table may cut the end.
 func whyWords(v controller.StreamView, now time.Time) string {
 	t := v.Trouble
 	if t == nil {
@@ -240,7 +241,7 @@ func (s Screen) problemLines(all Status) int {
 	return bytes.Count(text.Bytes(), newline)
 }
 
-// Complaints are the lines below the table: what is wrong beside the streams.
+// Complaints writes the lines below the table: what is wrong beside the streams.
 func (s Screen) Complaints(all Status) {
 	for _, why := range all.NotReady {
 		s.Paragraph("! ", Red, "not ready: "+why)
@@ -302,8 +303,8 @@ const (
 	waitForEncoder  = "give up waiting for the encoder"
 )
 
-// nextStep is what happens by itself next. While a start is under way the machine's "retry" is the
-// end of the patience with it.
+// nextStep is what happens by itself next. During a start, the controller's "retry" means that it
+// gives this start up.
 func nextStep(v controller.StreamView) string {
 	does := text(v.DeadlineDoes)
 	if v.Phase == controller.PhaseStarting && does == "retry" {

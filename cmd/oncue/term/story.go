@@ -24,7 +24,7 @@ func (s Screen) Story(v controller.StreamView, steps []Step, now time.Time) {
 	s.fact("next", nextStory(v, now))
 	s.fact("mode", HeldWords(v, now))
 	if !v.Managed {
-		s.fact("managed", "no: what runs was started by somebody else, and is left alone")
+		s.fact("managed", "no: somebody else started what runs, and oncue leaves it alone")
 	}
 	if v.Unconfirmed {
 		s.fact("confirmed", "no: only the encoder says that it is live; the platform has not confirmed it")
@@ -101,7 +101,7 @@ func wrapKeeping(text string, n int) []string {
 	return wrap(text, n)
 }
 
-// nextStory says what the machine does by itself next, or what would make it.
+// nextStory says what the controller does by itself next, or what it waits for.
 func nextStory(v controller.StreamView, now time.Time) string {
 	if v.Deadline != nil {
 		does := cmp.Or(nextStep(v), "the next step")
@@ -110,9 +110,9 @@ func nextStory(v controller.StreamView, now time.Time) string {
 	back := fmt.Sprintf("; oncue auto %s hands it back", v.Name)
 	switch {
 	case v.Mode == controller.ModeOn:
-		return "stays on until somebody says otherwise" + back
+		return "stays on until somebody ends the hold" + back
 	case v.Mode == controller.ModeOff:
-		return "stays off until somebody says otherwise" + back
+		return "stays off until somebody ends the hold" + back
 	case !v.Managed && v.Phase == controller.PhaseLive:
 		return "nothing: whoever started it must stop it"
 	case v.Phase == controller.PhaseLive && v.Wanted:

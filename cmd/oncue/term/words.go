@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// This file makes foreign texts and plain numbers fit for a terminal.
+// This file makes texts from outside and plain numbers fit for a terminal.
 
 // Harmless replaces whatever could move the cursor, colour the screen or turn the direction of
 // writing, so that a name can do nothing but be read.
@@ -75,7 +75,7 @@ func cutEnd(s string, n int) string {
 	return strings.TrimRight(fits, " ") + "…"
 }
 
-// cutMiddle shortens s to n cells and keeps both ends: names that differ mostly differ there.
+// cutMiddle shortens s to n cells and keeps both ends, where names mostly differ.
 func cutMiddle(s string, n int) string {
 	if Width(s) <= n {
 		return s
