@@ -26,7 +26,7 @@ type answer struct {
 	took   time.Duration
 }
 
-// newAnswer parses by what the text looks like: boxes often send JSON as text/html.
+// newAnswer decides by the text how to parse it: boxes often send JSON as text/html.
 func newAnswer(status int, header http.Header, text []byte, took time.Duration) *answer {
 	a := &answer{status: status, header: header, text: string(text), took: took}
 	trimmed := bytes.TrimSpace(bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")))
@@ -46,7 +46,8 @@ func newAnswer(status int, header http.Header, text []byte, took time.Duration) 
 	return a
 }
 
-// parseJSON returns nil for anything that is not exactly one JSON value. Whole numbers are int, so that they print and compare as such.
+// parseJSON returns nil for anything that is not exactly one JSON value. Whole numbers become int,
+// so that they print and compare as whole numbers.
 func parseJSON(text []byte) any {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
@@ -94,8 +95,8 @@ func rootElement(doc *xmlquery.Node) *xmlquery.Node {
 
 const maxXMLDepth = 100
 
-// xmlValue is an element as a rule sees it: its text, or a map of its children, attributes ("@name") and text ("#text") when it has any.
-// Children of one name are a list.
+// xmlValue is an element as rules see it: its text, or a map of its children, attributes ("@name")
+// and text ("#text"). Several children of one name are a list.
 func xmlValue(n *xmlquery.Node, depth int) any {
 	if depth > maxXMLDepth {
 		return nil
@@ -131,7 +132,8 @@ func xmlValue(n *xmlquery.Node, depth int) any {
 	return fields
 }
 
-// xpath evaluates a path: the text of the first node, or the value of an expression. nil means that there is no such node.
+// xpath evaluates a path: the text of the first node, or the value of an expression. nil means that
+// there is no such node.
 func (a *answer) xpath(path string) (any, error) {
 	e, err := xpath.Compile(path)
 	if err != nil {
@@ -166,7 +168,8 @@ func (a *answer) facts(v *values) facts {
 // facts is what rules see before there is an answer.
 func (v *values) facts() facts {
 	scheme, _, _ := strings.Cut(v.job.Publish.Reveal(), "://")
-	return facts{Vars: v.rendered(), Stream: v.job.Name, Account: v.job.Account, Scheme: scheme, XPath: (&answer{}).xpath}
+	return facts{Vars: v.rendered(), Stream: v.job.Name, Account: v.job.Account, Scheme: scheme,
+		XPath: (&answer{}).xpath}
 }
 
 // show is the answer for an error: its status and the beginning of its text.
@@ -183,7 +186,7 @@ func (a *answer) show(m *secret.Masker) string {
 	return strings.TrimSpace(s)
 }
 
-// shortURL leaves out what may hold secrets.
+// shortURL removes the parts of a URL that may hold secrets.
 func shortURL(u string) string {
 	u, _, _ = strings.Cut(u, "?")
 	u, _, _ = strings.Cut(u, "#")

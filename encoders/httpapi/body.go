@@ -89,7 +89,7 @@ func (b bodyOf) fill(v *values, shown bool) ([]byte, error) {
 		}
 		var out bytes.Buffer
 		e := json.NewEncoder(&out)
-		e.SetEscapeHTML(false) // a URL's & as it is: not every box unescapes
+		e.SetEscapeHTML(false) // a URL's & as it is: not every box undoes escapes
 		err = e.Encode(filled)
 		return bytes.TrimRight(out.Bytes(), "\n"), err
 	}
@@ -148,7 +148,8 @@ func fillQuery(params []param, v *values, shown bool) (string, error) {
 	return strings.Join(pairs, "&"), nil
 }
 
-// fillParam fills a query or form value. All of it is escaped, also what was written in the settings.
+// fillParam fills a query or form value. All of it is escaped, also what was written in the
+// settings.
 func (t template) fillParam(v *values, shown bool) (string, error) {
 	var b strings.Builder
 	for _, p := range t {

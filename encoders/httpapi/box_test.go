@@ -30,7 +30,8 @@ const (
 	failed   phase = "failed"
 )
 
-// box is the machine inside every fake device: it starts and stops with a delay, and counts what it is told.
+// box is the machine inside every fake device: it starts and stops with a delay, and counts what it
+// is told.
 type box struct {
 	startDelay, stopDelay time.Duration
 	harmless              bool // a second start does nothing; else it makes a second copy

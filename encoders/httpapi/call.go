@@ -14,7 +14,7 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// call is one Start, Stop or Status at work.
+// call is one Start, Stop or Status under way.
 type call struct {
 	*values
 	e    *Encoder
@@ -36,14 +36,14 @@ func (e *Encoder) call(job encoders.Job, step string) *call {
 	return &call{values: v, e: e, step: step}
 }
 
-// during names what the call does for a while; the returned func takes it back.
+// during changes the name of the step; the returned function restores it.
 func (c *call) during(step string) func() {
 	before := c.step
 	c.step = step
 	return func() { c.step = before }
 }
 
-// turn takes the box's turn for this call; leave gives it back.
+// turn waits for the call's turn at the box. The caller must call leave.
 func (c *call) turn(ctx context.Context) (host string, leave func(), err error) {
 	base, err := c.plan.url.fill(c.values, inHost, false)
 	if err != nil {
@@ -51,17 +51,19 @@ func (c *call) turn(ctx context.Context) (host string, leave func(), err error) 
 	}
 	u, err := url.Parse(base)
 	if err != nil {
-		return "", nil, encoders.Permanent(errors.New("url: is no address once its placeholders are filled"))
+		return "", nil, encoders.Permanent(errors.New("url: is not an address once its placeholders are filled"))
 	}
 	d := c.e.devices.box(strings.ToLower(u.Host))
-	if err := d.take(ctx); err != nil {
+	if err := d.waitTurn(ctx); err != nil {
 		return "", nil, err
 	}
 	return u.Host, d.leave, nil
 }
 
-// send sends a request, with the login that it needs, and returns the answer, which may be a no. The caller holds the turn of the box at host.
-// Once marks a request that must not be sent twice; before a repeat look is asked whether the box has done it already (errDone).
+// send sends a request, after the login that it needs, and returns the answer, which may be a
+// refusal. The caller has the turn at the box at host. once is set for a request that must not be
+// sent twice without need: it is called before a repeat, and returns errDone when the box has done
+// it already.
 func (c *call) send(ctx context.Context, host string, r *request, once func(context.Context) error) (*answer, error) {
 	if c.plan.login == nil {
 		return c.attempt(ctx, r, once, true)
@@ -103,8 +105,11 @@ func (c *call) expired(a *answer) bool {
 // errDone says that a request need not be repeated: the box has done it.
 var errDone = errors.New("the box has done it already")
 
-// attempt sends one request, and again within the retries when the box could not take it. WithSession adds what the login gave.
-func (c *call) attempt(ctx context.Context, r *request, once func(context.Context) error, withSession bool) (*answer, error) {
+// attempt sends one request, and again within the retries when the box could not accept it.
+// withSession adds what the login gave.
+func (c *call) attempt(
+	ctx context.Context, r *request, once func(context.Context) error, withSession bool,
+) (*answer, error) {
 	var l *login
 	if withSession && c.plan.login != nil {
 		if c.captured = c.e.session.values(); c.captured != nil {
@@ -173,7 +178,8 @@ func (c *call) newRequest(ctx context.Context, out *rendered, withSession bool) 
 	return req, c.authorise(req.Request)
 }
 
-// authorise adds what auth asks for; digest and login have their own ways, and query is in the address already.
+// authorise adds the headers of auth. Digest and login work elsewhere, and query is in the address
+// already.
 func (c *call) authorise(req *http.Request) error {
 	s := &c.plan.settings
 	switch c.plan.auth {
@@ -193,7 +199,7 @@ func (c *call) authorise(req *http.Request) error {
 	return nil
 }
 
-// client makes the client for one request: its own time-out, and the rules for repeats.
+// client makes the client for one request, with its timeout and the rules for repeats.
 func (c *call) client(r *request, once func(context.Context) error) *retryablehttp.Client {
 	client := &retryablehttp.Client{
 		HTTPClient:   &http.Client{Transport: c.e.transport, Timeout: r.timeout, CheckRedirect: sameHost},

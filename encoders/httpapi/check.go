@@ -10,7 +10,7 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// Check reads the state, which tries the address, the certificate, the login and the rules at once.
+// Check reads the state, which also tries the address, the certificate, the login and the rules.
 func (e *Encoder) Check(ctx context.Context, job encoders.Job) []encoders.Finding {
 	c := e.call(job, "status")
 	var found []encoders.Finding
@@ -20,31 +20,41 @@ func (e *Encoder) Check(ctx context.Context, job encoders.Job) []encoders.Findin
 			_, err = r.render(c.values, nil)
 		}
 		if err != nil && !errors.Is(err, errBeforeLogin) {
-			found = append(found, encoders.Finding{Level: encoders.Bad, What: clean(c.mask, err.Error()), Hint: "set it with the stream or in vars"})
+			found = append(found, bad(clean(c.mask, err.Error()), "set it with the stream or in vars"))
 		}
 	}
-	l, _, err := c.look(ctx)
+	l, _, err := c.read(ctx)
 	if err != nil {
-		l = look{state: encoders.StateUnknown, text: "no answer in time"}
+		l = reading{state: encoders.StateUnknown, text: "no answer in time"}
 	}
 	where := clean(c.mask, e.where(c))
 	switch {
 	case l.state != encoders.StateUnknown:
-		found = append(found, encoders.Finding{Level: encoders.OK, What: fmt.Sprintf("%s answers in %s: %s", where, l.answer.took.Round(time.Millisecond), l.state)})
+		took := l.answer.took.Round(time.Millisecond)
+		found = append(found, encoders.Finding{
+			Level: encoders.OK, What: fmt.Sprintf("%s answers in %s: %s", where, took, l.state),
+		})
 	case l.refused:
-		found = append(found, encoders.Finding{Level: encoders.Bad, What: where + ": " + l.text, Hint: "are username and password right, and is auth the kind that the box wants?"})
+		found = append(found, bad(where+": "+l.text,
+			"are username and password right, and is auth the kind that the box wants?"))
 	case l.answer == nil:
-		found = append(found, encoders.Finding{Level: encoders.Bad, What: where + ": " + l.text, Hint: "is the box on, and is url its address, with http or https and the port?"})
+		found = append(found, bad(where+": "+l.text,
+			"is the box on, and is url its address, with http or https and the port?"))
 	default:
-		found = append(found, encoders.Finding{Level: encoders.Bad, What: where + ": " + l.text, Hint: "is it the device that the settings are for? `oncue try` shows the whole answer"})
+		found = append(found, bad(where+": "+l.text,
+			"is it the device that the settings are for? `oncue try` shows the whole answer"))
 	}
 	if e.plan.settings.StatusIsConfigOnly {
 		found = append(found, encoders.Finding{
-			Level: encoders.Warn, What: where + " tells whether it is switched on, not whether it delivers",
-			Hint: "keep `confirm: feed`, so that the platform's word counts",
+			Level: encoders.Warn, What: where + " says whether it is switched on, not whether it delivers",
+			Hint: "keep `confirm: feed`, so that the platform decides what is live",
 		})
 	}
 	return found
+}
+
+func bad(what, hint string) encoders.Finding {
+	return encoders.Finding{Level: encoders.Bad, What: what, Hint: hint}
 }
 
 func (e *Encoder) where(c *call) string {

@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// plan is the settings, compiled: every text is a template, every condition a program.
+// plan is the compiled settings: every text is a template, every condition a program.
 type plan struct {
 	settings Settings
 	url      template
-	vars     map[string]template // those vars that are texts
+	vars     map[string]template // the vars that are texts
 	auth     string              // none, basic, digest, bearer, header, query or login
 	authText template
 	login    *login
@@ -64,7 +64,7 @@ type statusRequest struct {
 	bitrate, fps, frames, dropped, bytes, duration, progressOf rule
 }
 
-// compiler collects everything that is wrong.
+// compiler makes a plan and collects everything that is wrong.
 type compiler struct {
 	plan  *plan
 	names []string // of placeholders that may be used
@@ -75,7 +75,8 @@ func (c *compiler) fail(key, format string, args ...any) {
 	c.errs = append(c.errs, keyError{key, fmt.Sprintf(format, args...)})
 }
 
-// compile makes a plan, or says what is wrong with the settings. The plan is never nil; with errors it must not be run.
+// compile makes a plan, and says everything that is wrong with the settings. The plan is never nil;
+// with errors it must not be run.
 func compile(s Settings) (*plan, []error) {
 	c := &compiler{plan: &plan{settings: s, vars: map[string]template{}, used: map[string]bool{}}}
 	c.names = append([]string{"stream", "account", "username", "password"}, publishNames...)
@@ -113,7 +114,7 @@ func (c *compiler) vars() {
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.plan.vars)) {
 		if c.cycle(name, nil) {
-			c.fail("vars."+name, "is made of itself")
+			c.fail("vars."+name, "refers to itself")
 			c.plan.vars[name] = nil
 		}
 	}
@@ -123,8 +124,9 @@ func (c *compiler) varName(key, name string) {
 	if !varName.MatchString(name) {
 		c.fail(key, "a name here is lower-case letters, digits and _, and begins with a letter")
 	}
-	if slices.Contains([]string{"stream", "account", "username", "password"}, name) || slices.Contains(publishNames, name) {
-		c.fail(key, "this name is taken")
+	if slices.Contains([]string{"stream", "account", "username", "password"}, name) ||
+		slices.Contains(publishNames, name) {
+		c.fail(key, "this name has a meaning already; choose another")
 	}
 }
 
@@ -201,7 +203,7 @@ func (c *compiler) status() {
 	s := c.plan.settings.Status
 	out := &statusRequest{request: c.request("status", s.Request)}
 	if s.Path == "" && len(s.Query) == 0 {
-		c.fail("status.path", "must be set: a box whose state cannot be read cannot be seen to stop")
+		c.fail("status.path", "must be set: without the state, a stop cannot be confirmed")
 	}
 	for _, key := range []struct{ name, source string }{{"live", s.Live}, {"stopped", s.Stopped}} {
 		if key.source == "" {
@@ -236,7 +238,7 @@ func (c *compiler) request(key string, s Request) *request {
 	r.headers = c.params(key+".headers", anyValues(s.Headers))
 	for name := range s.Headers {
 		if n := strings.ToLower(name); n == "transfer-encoding" || n == "content-length" {
-			c.fail(key+".headers."+name, "cannot be set: bodies always go with their length")
+			c.fail(key+".headers."+name, "cannot be set: bodies are always sent with their length")
 		}
 	}
 	r.body = c.body(key, s)
@@ -272,7 +274,8 @@ func (c *compiler) numbers() {
 		c.fail("interval", "must not be shorter than quick_interval (%s)", s.QuickInterval)
 	}
 	for key, bad := range map[string]bool{
-		"timeout": s.Timeout <= 0, "interval": s.Interval <= 0, "quick_interval": s.QuickInterval <= 0, "confirmations": s.Confirmations <= 0,
+		"timeout": s.Timeout <= 0, "interval": s.Interval <= 0, "quick_interval": s.QuickInterval <= 0,
+		"confirmations": s.Confirmations <= 0,
 	} {
 		if bad {
 			c.errs = append(c.errs, keyError{key, "must be more than 0"})

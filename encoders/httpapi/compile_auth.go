@@ -41,7 +41,8 @@ func (c *compiler) auth() {
 			value = "{password}"
 		}
 		if auth != "bearer" && s.AuthName == "" {
-			c.fail("auth_name", "must name the %s for auth: %s", map[string]string{"header": "header", "query": "query parameter"}[auth], auth)
+			c.fail("auth_name", "must name the %s for auth: %s",
+				map[string]string{"header": "header", "query": "query parameter"}[auth], auth)
 		}
 		if value == "{password}" && !s.Password.Set() {
 			c.fail("password", "must be set for auth: %s", auth)

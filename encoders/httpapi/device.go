@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Devices knows the boxes that encoders of this process talk to, so that each is asked one thing at a time, whoever asks. The zero value
-// is ready. One Devices serves a whole process.
+// Devices makes all encoders of one process take turns at each box, so that a box gets one request
+// at a time. The zero value is ready. A process needs one Devices.
 type Devices struct {
 	mu    sync.Mutex
 	boxes map[string]*device
@@ -16,7 +16,7 @@ type Devices struct {
 
 // device is one box, by host and port.
 type device struct {
-	turn  chan struct{} // holds one token while somebody talks to the box
+	turn  chan struct{} // holds one token while a call has the turn
 	mu    sync.Mutex
 	after time.Time // the box asked to be left alone until then
 }
@@ -35,8 +35,9 @@ func (d *Devices) box(host string) *device {
 	return b
 }
 
-// take waits for our turn and for the time that the box asked for. The turn must be given back with leave.
-func (d *device) take(ctx context.Context) error {
+// waitTurn waits for the caller's turn and for the time that the box asked for. The caller must
+// call leave.
+func (d *device) waitTurn(ctx context.Context) error {
 	select {
 	case d.turn <- struct{}{}:
 	case <-ctx.Done():

@@ -16,20 +16,28 @@ import (
 var kinds = []kind{
 	{settings: ownBox, handler: ownHandler, dies: true, hand: true},
 	{preset: "aja-helo", settings: "password: " + password, handler: helo, dies: true, hand: true},
-	{preset: "epiphan-pearl", settings: "username: admin\npassword: " + password, handler: pearl, harmless: true, dies: true, hand: true},
-	{preset: "epiphan-pearl", settings: "vars: {publisher: 0}\nusername: admin\npassword: " + password, handler: pearl, harmless: true, dies: true, hand: true},
+	{preset: "epiphan-pearl", settings: "username: admin\npassword: " + password, handler: pearl, harmless: true,
+		dies: true, hand: true},
+	{preset: "epiphan-pearl", settings: "vars: {publisher: 0}\nusername: admin\npassword: " + password, handler: pearl,
+		harmless: true, dies: true, hand: true},
 	{preset: "magewell-ultra", settings: "password: " + password, handler: magewell, hand: true},
 	{preset: "vmix", handler: vmix, hand: true},
 	{preset: "blackmagic", handler: blackmagic, hand: true},
-	{preset: "datarhei-core", settings: "vars: {process: cam}\nusername: admin\npassword: " + password, handler: core, harmless: true, hand: true},
+	{preset: "datarhei-core", settings: "vars: {process: cam}\nusername: admin\npassword: " + password, handler: core,
+		harmless: true, hand: true},
 	{preset: "mediamtx-forward", settings: "vars: {path: cam}", handler: mediamtx, harmless: true, hand: true},
 	{preset: "gstd", settings: "vars: {pipeline: cam}", handler: gstd, harmless: true, dies: true},
-	{preset: "gstd", settings: "vars: {pipeline: cam, description: 'videotestsrc ! rtmpsink location={publish}'}", handler: gstd, harmless: true, dies: true},
+	{preset: "gstd", settings: "vars: {pipeline: cam, description: 'videotestsrc ! rtmpsink location={publish}'}",
+		handler: gstd, harmless: true, dies: true},
 	{preset: "vlc", settings: "password: " + password, handler: vlc, harmless: true, dies: true},
-	{preset: "haivision-makito-x4", settings: "min_gap: 50ms\nvars: {stream_id: 3}\nusername: admin\npassword: " + password, handler: makito, dies: true, hand: true},
-	{preset: "kiloview-e", settings: "username: admin\npassword: " + password, handler: kiloviewE, harmless: true, hand: true},
-	{preset: "kiloview-e3", settings: "vars: {stream_id: 7}\nusername: admin\npassword: " + password, handler: kiloviewE3, harmless: true, hand: true},
-	{preset: "wowza-target", settings: "vars: {application: live, entry: millicast}\nusername: admin\npassword: " + password, handler: wowza, harmless: true, hand: true},
+	{preset: "haivision-makito-x4", settings: "min_gap: 50ms\nvars: {stream_id: 3}\nusername: admin\npassword: " +
+		password, handler: makito, dies: true, hand: true},
+	{preset: "kiloview-e", settings: "username: admin\npassword: " + password, handler: kiloviewE, harmless: true,
+		hand: true},
+	{preset: "kiloview-e3", settings: "vars: {stream_id: 7}\nusername: admin\npassword: " + password,
+		handler: kiloviewE3, harmless: true, hand: true},
+	{preset: "wowza-target", settings: "vars: {application: live, entry: millicast}\nusername: admin\npassword: " +
+		password, handler: wowza, harmless: true, hand: true},
 }
 
 func TestDevices(t *testing.T) {
@@ -51,7 +59,15 @@ func TestDevices(t *testing.T) {
 const ownBox = `
 start:  {method: POST, path: /api/start, json: {stream: "{stream}"}}
 stop:   {method: POST, path: /api/stop}
-status: {method: GET, path: /api/state, live: 'body.state == "on"', stopped: 'body.state == "off"', starting: 'body.state == "starting"', stopping: 'body.state == "stopping"', failed: 'body.state == "failed"', error: body.why}
+status:
+  method: GET
+  path: /api/state
+  live: 'body.state == "on"'
+  stopped: 'body.state == "off"'
+  starting: 'body.state == "starting"'
+  stopping: 'body.state == "stopping"'
+  failed: 'body.state == "failed"'
+  error: body.why
 `
 
 func ownHandler(b *box) http.HandlerFunc {
@@ -99,10 +115,12 @@ func helo(b *box) http.HandlerFunc {
 			b.stop()
 		case "get eParamID_ReplicatorStreamState ":
 			state := pick(b.now(), map[phase][2]string{
-				off: {"1", "eRRSIdle"}, starting: {"1", "eRRSIdle"}, on: {"2", "eRRSStreaming"}, stopping: {"2", "eRRSStreaming"},
-				failed: {"3", "eRRSFailingInIdle"}, failing: {"4", "eRRSFailingInStream"},
+				off: {"1", "eRRSIdle"}, starting: {"1", "eRRSIdle"}, on: {"2", "eRRSStreaming"},
+				stopping: {"2", "eRRSStreaming"},
+				failed:   {"3", "eRRSFailingInIdle"}, failing: {"4", "eRRSFailingInStream"},
 			})
-			reply(w, `{"paramid":"2097225226","name":"eParamID_ReplicatorStreamState","value":%q,"value_name":%q}`, state[0], state[1])
+			reply(w, `{"paramid":"2097225226","name":"eParamID_ReplicatorStreamState","value":%q,"value_name":%q}`,
+				state[0], state[1])
 			return
 		default:
 			http.NotFound(w, r)
@@ -133,10 +151,12 @@ func pearl(b *box) http.HandlerFunc {
 			reply(w, `{"status":"ok"}`)
 		case "GET status":
 			p := b.now()
-			state := pick(p, map[phase]string{off: "stopped", starting: "starting", on: "started", stopping: "started", failed: "error", failing: "error"})
+			state := pick(p, map[phase]string{off: "stopped", starting: "starting", on: "started", stopping: "started",
+				failed: "error", failing: "error"})
 			reply(w, `{"status":"ok","result":[{"id":"0","type":"rtmp","status":{"is_configured":true,"started":%t,"state":%q,"description":%q,"duration":49}},
 				{"id":"1","type":"srt","status":{"is_configured":false,"started":false,"state":"stopped"}}]}`,
-				p == on || p == starting || p == failing, state, pick(p, map[phase]string{failed: "connection refused", failing: "connection refused"}))
+				p == on || p == starting || p == failing, state,
+				pick(p, map[phase]string{failed: "connection refused", failing: "connection refused"}))
 		default:
 			http.NotFound(w, r)
 		}
@@ -196,7 +216,8 @@ func vmix(b *box) http.HandlerFunc {
 			p := b.now()
 			word := map[bool]string{true: "True", false: "False"}[p == on || p == stopping]
 			w.Header().Set("Content-Type", "text/xml")
-			reply(w, `<vmix><version>26.0.0.44</version><recording>False</recording><streaming channel1="%s" channel2="False">%s</streaming></vmix>`, word, word)
+			reply(w, `<vmix><version>26.0.0.44</version><recording>False</recording>`+
+				`<streaming channel1="%s" channel2="False">%s</streaming></vmix>`, word, word)
 		default:
 			http.Error(w, "Function not found", http.StatusInternalServerError)
 		}
@@ -217,9 +238,10 @@ func blackmagic(b *box) http.HandlerFunc {
 			b.stop()
 			w.WriteHeader(http.StatusNoContent)
 		case "GET /control/api/v1/livestreams/0":
-			reply(w, `{"status":%q,"bitrate":3000000,"effectiveVideoFormat":"1080p25","duration":0,"cache":0}`, pick(b.now(), map[phase]string{
-				off: "Idle", starting: "Connecting", on: "Streaming", stopping: "Flushing", failing: "Interrupted",
-			}))
+			reply(w, `{"status":%q,"bitrate":3000000,"effectiveVideoFormat":"1080p25","duration":0,"cache":0}`,
+				pick(b.now(), map[phase]string{
+					off: "Idle", starting: "Connecting", on: "Streaming", stopping: "Flushing", failing: "Interrupted",
+				}))
 		default:
 			http.NotFound(w, r)
 		}
@@ -258,10 +280,12 @@ func core(b *box) http.HandlerFunc {
 			reply(w, `"OK"`)
 		case "GET /api/v3/process/cam/state":
 			state := pick(b.now(), map[phase][2]string{
-				off: {"stop", "finished"}, starting: {"start", "starting"}, on: {"start", "running"}, stopping: {"stop", "finishing"}, failing: {"start", "failed"},
+				off: {"stop", "finished"}, starting: {"start", "starting"}, on: {"start", "running"},
+				stopping: {"stop", "finishing"}, failing: {"start", "failed"},
 			})
 			frames++
-			reply(w, `{"order":%q,"exec":%q,"runtime_seconds":5,"reconnect_seconds":-1,"last_logline":"frame","progress":{"frame":%d,"fps":25,"drop":0}}`, state[0], state[1], frames)
+			reply(w, `{"order":%q,"exec":%q,"runtime_seconds":5,"reconnect_seconds":-1,"last_logline":"frame",`+
+				`"progress":{"frame":%d,"fps":25,"drop":0}}`, state[0], state[1], frames)
 		default:
 			w.WriteHeader(http.StatusNotFound)
 			reply(w, `{"code":404,"message":"Unknown process ID"}`)
@@ -292,7 +316,9 @@ func mediamtx(b *box) http.HandlerFunc {
 				return
 			}
 			sent += 1000
-			reply(w, `{"itemCount":1,"pageCount":1,"items":[{"id":"x","pos":0,"conf":{"dest":"rtmps://127.0.0.1:1/v2/pub/lobby?token=%s"},"state":%q,"lastError":%q,"outboundBytes":%d}]}`, password,
+			reply(w, `{"itemCount":1,"pageCount":1,"items":[{"id":"x","pos":0,`+
+				`"conf":{"dest":"rtmps://127.0.0.1:1/v2/pub/lobby?token=%s"},"state":%q,"lastError":%q,`+
+				`"outboundBytes":%d}]}`, password,
 				pick(p, map[phase]string{starting: "idle", on: "forwarding", stopping: "forwarding", failing: "error"}),
 				pick(p, map[phase]string{failing: "dial tcp: connection refused"}), sent)
 		default:
@@ -307,7 +333,8 @@ func gstd(b *box) http.HandlerFunc {
 		value := ""
 		if r.Method == http.MethodPost && r.URL.Path == "/pipelines" {
 			q := r.URL.Query()
-			if q.Get("name") != "cam" || q.Get("description") != "videotestsrc ! rtmpsink location=rtmps://127.0.0.1:1/v2/pub/lobby?token="+password {
+			if q.Get("name") != "cam" ||
+				q.Get("description") != "videotestsrc ! rtmpsink location=rtmps://127.0.0.1:1/v2/pub/lobby?token="+password {
 				w.WriteHeader(http.StatusBadRequest)
 				reply(w, `{"code":6,"description":"Bad description","response":null}`)
 				return
@@ -328,7 +355,8 @@ func gstd(b *box) http.HandlerFunc {
 			b.stop()
 			value = "null"
 		case "GET /pipelines/cam/state":
-			value = pick(b.now(), map[phase]string{off: "null", starting: "ready", on: "playing", stopping: "playing", failing: "paused", failed: "null"})
+			value = pick(b.now(), map[phase]string{off: "null", starting: "ready", on: "playing", stopping: "playing",
+				failing: "paused", failed: "null"})
 		default:
 			w.WriteHeader(http.StatusNotFound)
 			reply(w, `{"code":1,"description":"No such resource","response":null}`)
@@ -355,7 +383,8 @@ func vlc(b *box) http.HandlerFunc {
 			return
 		}
 		reply(w, `{"fullscreen":0,"state":%q,"time":3}`, pick(b.now(), map[phase]string{
-			off: "stopped", failed: "stopped", starting: "stopped", on: "playing", stopping: "playing", failing: "paused",
+			off: "stopped", failed: "stopped", starting: "stopped", on: "playing", stopping: "playing",
+			failing: "paused",
 		}))
 	}
 }
@@ -381,7 +410,8 @@ func makito(b *box) http.HandlerFunc {
 		case "PUT /apis/streams/3/stop":
 			b.stop()
 		case "GET /apis/streams":
-			reply(w, `{"data":[{"info":{"id":1},"stats":{"state":1}},{"info":{"id":3},"stats":{"state":%d,"bitrate":3000}}]}`, pick(b.now(), map[phase]int{
+			reply(w, `{"data":[{"info":{"id":1},"stats":{"state":1}},{"info":{"id":3},"stats":{"state":%d,`+
+				`"bitrate":3000}}]}`, pick(b.now(), map[phase]int{
 				off: 0, starting: 3, on: 1, stopping: 1, failing: 9, failed: 2,
 			}))
 		default:
@@ -412,7 +442,8 @@ func kiloviewE(b *box) http.HandlerFunc {
 			reply(w, `{"Result":200}`)
 		case "GET /api/V1/getStreamService.lua":
 			p := b.now()
-			reply(w, `{"Result":200,"Data":{"ServiceStatus":[{"ID":"Rtsp","Type":"Rtsp_server","Enable":1},{"ID":"Dynamic_services[0]","Type":"Rtmp","Enable":%d,"Status":1,"URL":"rtmp://x/y"}]}}`,
+			reply(w, `{"Result":200,"Data":{"ServiceStatus":[{"ID":"Rtsp","Type":"Rtsp_server","Enable":1},`+
+				`{"ID":"Dynamic_services[0]","Type":"Rtmp","Enable":%d,"Status":1,"URL":"rtmp://x/y"}]}}`,
 				map[bool]int{true: 1, false: 0}[p == on || p == stopping])
 		default:
 			http.NotFound(w, r)
@@ -469,7 +500,8 @@ func wowza(b *box) http.HandlerFunc {
 			b.stop()
 		case "GET " + root:
 			p := b.now()
-			reply(w, `{"serverName":"_defaultServer_","mapEntries":[{"entryName":"other","enabled":true},{"entryName":"millicast","enabled":%t}]}`, p == on || p == stopping)
+			reply(w, `{"serverName":"_defaultServer_","mapEntries":[{"entryName":"other","enabled":true},`+
+				`{"entryName":"millicast","enabled":%t}]}`, p == on || p == stopping)
 			return
 		default:
 			http.NotFound(w, r)

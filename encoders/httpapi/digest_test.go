@@ -14,7 +14,8 @@ import (
 
 var digestField = regexp.MustCompile(`(\w+)=(?:"([^"]*)"|([^,\s]*))`)
 
-// digestGuard asks for digest authentication as RFC 7616 has it, with a new nonce after every fifth request.
+// digestGuard asks for digest authentication as RFC 7616 has it, with a new nonce after every fifth
+// request.
 func digestGuard(algorithm, user, pw string) func(http.ResponseWriter, *http.Request) bool {
 	var uses atomic.Int64
 	sum := func(parts ...string) string {
@@ -38,7 +39,9 @@ func digestGuard(algorithm, user, pw string) func(http.ResponseWriter, *http.Req
 				return true
 			}
 		}
-		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Digest realm="box", nonce=%q, qop="auth,auth-int", algorithm=%s, stale=true`, nonce, algorithm))
+		w.Header().Set("WWW-Authenticate",
+			fmt.Sprintf(`Digest realm="box", nonce=%q, qop="auth,auth-int", algorithm=%s, stale=true`, nonce,
+				algorithm))
 		w.WriteHeader(http.StatusUnauthorized)
 		return false
 	}

@@ -18,16 +18,16 @@ type Encoder struct {
 	env       encoders.Env
 	devices   *Devices
 	wire      *wire
-	transport http.RoundTripper // wire, or what signs requests for it
+	transport http.RoundTripper // wire, or digest authentication around it
 	session   session
 	acting    chan struct{} // holds one token while a Start or Stop is under way
 
 	mu      sync.Mutex
 	show    func(TraceEntry)
-	claim   claim
+	started started
 	seen    seen
-	steps   int           // counts changes of what we want of the box, so that older looks are told apart
-	changed chan struct{} // closed and replaced when we have acted
+	acts    int           // counts our starts and stops: a reading from before the last one is out of date
+	changed chan struct{} // closed and replaced after each start and stop
 	stopped time.Time     // when the last stop was confirmed
 }
 
@@ -46,17 +46,17 @@ func (d *Devices) New(settings Settings, env encoders.Env) (*Encoder, error) {
 	if err != nil {
 		return nil, encoders.Permanent(err)
 	}
-	c, err := encoders.Recall[claim](env.Dir, claimFile)
+	c, err := encoders.Recall[started](env.Dir, startedFile)
 	if err != nil {
 		return nil, err
 	}
 	return &Encoder{
-		plan: p, env: env, devices: d, wire: w, transport: transport, claim: c,
+		plan: p, env: env, devices: d, wire: w, transport: transport, started: c,
 		acting: make(chan struct{}, 1), changed: make(chan struct{}),
 	}, nil
 }
 
-// Close lets go of idle connections.
+// Close closes idle connections.
 func (e *Encoder) Close() error {
 	e.wire.CloseIdleConnections()
 	return nil
@@ -72,34 +72,34 @@ func (e *Encoder) act(ctx context.Context) (done func(), err error) {
 	}
 }
 
-// claimed returns what is remembered, and its number.
-func (e *Encoder) claimed() (claim, int) {
+// remembered returns whose start is on, and how often we have acted.
+func (e *Encoder) remembered() (started, int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.claim, e.steps
+	return e.started, e.acts
 }
 
-// setClaim remembers c, on disk first.
-func (e *Encoder) setClaim(c claim) error {
+// remember sets whose start is on, on disk first.
+func (e *Encoder) remember(c started) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.steps++
-	return e.keep(c)
+	e.acts++
+	return e.save(c)
 }
 
-// keep is setClaim for those who hold mu.
-func (e *Encoder) keep(c claim) error {
-	if c == e.claim {
+// save sets whose start is on. The caller holds mu.
+func (e *Encoder) save(c started) error {
+	if c == e.started {
 		return nil
 	}
-	if err := c.keep(e.env.Dir); err != nil {
+	if err := c.save(e.env.Dir); err != nil {
 		return err
 	}
-	e.claim = c
+	e.started = c
 	return nil
 }
 
-// wake has every Watch look again now.
+// wake makes every Watch read the state now.
 func (e *Encoder) wake() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -107,11 +107,11 @@ func (e *Encoder) wake() {
 	e.changed = make(chan struct{})
 }
 
-// quick reports whether the box is about to change by our doing.
+// quick reports whether the box is about to change because of us.
 func (e *Encoder) quick(s encoders.State) bool {
 	if s == encoders.StateStarting || s == encoders.StateStopping {
 		return true
 	}
-	c, _ := e.claimed()
+	c, _ := e.remembered()
 	return c.Stopping || c.pending(e.plan.settings.Settle)
 }

@@ -86,10 +86,16 @@ func TestBadAnswersAreUnknown(t *testing.T) {
 		handler http.HandlerFunc
 		say     string
 	}{
-		"garbage": {func(w http.ResponseWriter, r *http.Request) { reply(w, "\x00\x01<<<%s\x1b[31m", password) }, "got 200 OK"},
-		"html":    {func(w http.ResponseWriter, r *http.Request) { reply(w, "<html><body>Router login</body></html>") }, "Router login"},
-		"empty":   {func(w http.ResponseWriter, r *http.Request) {}, "cannot judge the answer"},
-		"500":     {func(w http.ResponseWriter, r *http.Request) { http.Error(w, "boom", http.StatusInternalServerError) }, "got 500 Internal Server Error: boom"},
+		"garbage": {func(w http.ResponseWriter, r *http.Request) {
+			reply(w, "\x00\x01<<<%s\x1b[31m", password)
+		}, "got 200 OK"},
+		"html": {func(w http.ResponseWriter, r *http.Request) {
+			reply(w, "<html><body>Router login</body></html>")
+		}, "Router login"},
+		"empty": {func(w http.ResponseWriter, r *http.Request) {}, "cannot judge the answer"},
+		"500": {func(w http.ResponseWriter, r *http.Request) {
+			http.Error(w, "boom", http.StatusInternalServerError)
+		}, "got 500 Internal Server Error: boom"},
 		"no rule": {func(w http.ResponseWriter, r *http.Request) { reply(w, `{"state":"rebooting"}`) }, "no rule fits"},
 		"huge": {func(w http.ResponseWriter, r *http.Request) {
 			chunk := strings.Repeat("x", 1<<20)
@@ -140,9 +146,10 @@ func TestRedirects(t *testing.T) {
 	}))
 	t.Cleanup(thief.Close)
 	elsewhere := strings.Replace(thief.URL, "127.0.0.1", "localhost", 1)
-	e, _ := serveHandler(t, "username: admin\npassword: "+password+"\n"+ownBox, func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, elsewhere+"/api/state?token="+password, http.StatusFound)
-	})
+	e, _ := serveHandler(t, "username: admin\npassword: "+password+"\n"+ownBox,
+		func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, elsewhere+"/api/state?token="+password, http.StatusFound)
+		})
 	s := status(t, e)
 	if s.State != encoders.StateUnknown || stolen.Load() > 0 {
 		t.Errorf("it is %+v, and %d requests went elsewhere", s, stolen.Load())
@@ -227,7 +234,7 @@ func TestRetryAfter(t *testing.T) {
 				t.Errorf("the box was asked again after %v; it asked for 1 s", took)
 			}
 			if got := strings.Join(order, " "); got != "/api/state /api/start /api/state /api/start" {
-				t.Errorf("requests were %s; want a look at the state before each start", got)
+				t.Errorf("requests were %s; want the state read before each start", got)
 			}
 		})
 	}
@@ -242,7 +249,7 @@ func TestRetryAfter(t *testing.T) {
 			t.Errorf("after %v it is %+v", time.Since(began), s)
 		}
 		if s := status(t, e); !strings.Contains(s.Error, "asked to be left alone") {
-			t.Errorf("the next look says %q", s.Error)
+			t.Errorf("the next status says %q", s.Error)
 		}
 	})
 }
@@ -332,7 +339,8 @@ func TestWrongPassword(t *testing.T) {
 				t.Fatalf("start with a wrong password: %v; want a permanent error", err)
 			}
 			mustSay(t, err.Error(), "401 Unauthorized")
-			if f := e.Check(within(t, 5*time.Second), encodertest.NewJob("")); f[0].Level != encoders.Bad || !strings.Contains(f[0].Hint, "password") {
+			if f := e.Check(within(t, 5*time.Second), encodertest.NewJob("")); f[0].Level != encoders.Bad ||
+				!strings.Contains(f[0].Hint, "password") {
 				t.Errorf("found %+v", f)
 			}
 		})
@@ -375,7 +383,7 @@ func TestSessions(t *testing.T) {
 			mustSay(t, err.Error(), "log in", "the login was refused")
 			asked := len(b.requests)
 			if s := status(t, e); !strings.Contains(s.Error, "the next try is in") && k.preset != "aja-helo" {
-				t.Errorf("after a refused login, the next look says %q", s.Error)
+				t.Errorf("after a refused login, the next status says %q", s.Error)
 			}
 			if n := len(b.requests) - asked; n > 1 {
 				t.Errorf("%d more requests after a refused login", n)
@@ -530,7 +538,8 @@ func TestTraceHidesSecrets(t *testing.T) {
 }
 
 func TestCheck(t *testing.T) {
-	e, server := serveHandler(t, "retries: 0\n"+ownBox, func(w http.ResponseWriter, r *http.Request) { reply(w, `{"state":"off"}`) })
+	e, server := serveHandler(t, "retries: 0\n"+ownBox,
+		func(w http.ResponseWriter, r *http.Request) { reply(w, `{"state":"off"}`) })
 	f := e.Check(within(t, 5*time.Second), encodertest.NewJob(""))
 	if len(f) != 1 || f[0].Level != encoders.OK {
 		t.Errorf("found %+v", f)
@@ -547,7 +556,8 @@ func TestPublishParts(t *testing.T) {
 	s := Defaults()
 	job := encodertest.NewJob("rtmps://rtmp-auto.millicast.com:443/v2/pub/a%20b?token=" + password + "&sourceId=1")
 	for text, want := range map[string]string{
-		"{publish_server}": "rtmps://rtmp-auto.millicast.com:443/v2/pub", "{publish_key}": "a%20b?token=" + password + "&sourceId=1",
+		"{publish_server}": "rtmps://rtmp-auto.millicast.com:443/v2/pub", "{publish_key}": "a%20b?token=" + password +
+			"&sourceId=1",
 		"{publish_stream}": "a b", "{publish_token}": password, "{publish_query}": "token=" + password + "&sourceId=1",
 	} {
 		tpl, err := parseTemplate(text)
@@ -567,7 +577,8 @@ func TestPublishParts(t *testing.T) {
 	}
 	job.Publish = secret.New("srt://srt-auto.millicast.com:10000?streamid=lobby%3Ft%3DabcDEF")
 	parts := splitPublish(job.Publish.Reveal())
-	if parts["publish_streamid"] != "lobby?t=abcDEF" || parts["publish_stream"] != "lobby" || parts["publish_token"] != "abcDEF" || parts["publish_server"] != "srt://srt-auto.millicast.com:10000" {
+	if parts["publish_streamid"] != "lobby?t=abcDEF" || parts["publish_stream"] != "lobby" ||
+		parts["publish_token"] != "abcDEF" || parts["publish_server"] != "srt://srt-auto.millicast.com:10000" {
 		t.Errorf("the parts of an SRT address are %v", parts)
 	}
 }

@@ -45,7 +45,8 @@ var needed = map[string]string{
 
 func TestPresetsAreValid(t *testing.T) {
 	for _, name := range presets.Names() {
-		if _, err := load("preset: " + name + "\nurl: http://10.0.0.9\nusername: admin\npassword: pw12345\n" + needed[name]); err != nil {
+		if _, err := load("preset: " + name + "\nurl: http://10.0.0.9\nusername: admin\npassword: pw12345\n" +
+			needed[name]); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		text, err := presets.Get(name)
@@ -61,7 +62,8 @@ func TestPresetsAreValid(t *testing.T) {
 			t.Errorf("about %s: %q, %v", name, about, err)
 		}
 	}
-	if _, err := load("preset: aja-hello\nurl: http://10.0.0.9"); err == nil || !strings.Contains(err.Error(), "aja-helo, blackmagic") {
+	if _, err := load("preset: aja-hello\nurl: http://10.0.0.9"); err == nil ||
+		!strings.Contains(err.Error(), "aja-helo, blackmagic") {
 		t.Errorf("an unknown preset gives %v", err)
 	}
 }
@@ -74,7 +76,8 @@ start: {query: {value: 9}}
 status: {live: "true"}
 login: {max_age: 10m}
 `)
-	if len(s.Start) != 1 || s.Start[0].Query["value"] != 9 || s.Start[0].Path != "/config" || s.Status.Live != "true" || s.Login.Path != "/authenticator/login" {
+	if len(s.Start) != 1 || s.Start[0].Query["value"] != 9 || s.Start[0].Path != "/config" || s.Status.Live != "true" ||
+		s.Login.Path != "/authenticator/login" {
 		t.Errorf("the preset with changes is %+v", s)
 	}
 }

@@ -11,7 +11,8 @@ import (
 
 const mask = secret.Mask
 
-// newMasker knows the secrets of the settings, those that the loader tells of, and those of the publishing URL.
+// newMasker knows the secrets of the settings, those that the loader found, and those of the
+// publishing URL.
 func newMasker(s *Settings, known []secret.Value, job encoders.Job) *secret.Masker {
 	m := secret.NewMasker()
 	parts := splitPublish(job.Publish.Reveal())
@@ -46,7 +47,7 @@ func newMasker(s *Settings, known []secret.Value, job encoders.Job) *secret.Mask
 	return m
 }
 
-// learn makes the values known whose keys say that they are secrets.
+// learn adds the values whose keys say that they are secrets.
 func learn(m *secret.Masker, key string, v any) {
 	switch v := v.(type) {
 	case map[string]any:
@@ -64,7 +65,8 @@ func learn(m *secret.Masker, key string, v any) {
 	}
 }
 
-// clean makes a text of the box or of a library fit for people: secrets masked, and no control characters.
+// clean makes a text of the box or of a library fit to print: secrets masked, and no control
+// characters.
 func clean(m *secret.Masker, s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -80,7 +82,7 @@ func clean(m *secret.Masker, s string) string {
 // maxShown is how much of an answer an error shows, in characters.
 const maxShown = 200
 
-// excerpt is clean, with runs of spaces squeezed and cut to a length for errors.
+// excerpt is clean for errors: runs of spaces are one, and the text is cut to maxShown.
 func excerpt(m *secret.Masker, s string) string {
 	if len(s) > 64*maxShown {
 		s = s[:64*maxShown]

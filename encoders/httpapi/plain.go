@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// keyError is what is wrong with one key; key is a path inside the settings, or inside what is decoded.
+// keyError is what is wrong with one key, by its path inside the settings.
 type keyError struct{ key, text string }
 
 func (e keyError) Error() string {

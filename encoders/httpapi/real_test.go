@@ -94,14 +94,16 @@ func TestRealVLC(t *testing.T) {
 		t.Fatal(err)
 	}
 	port := freePort(t)
-	args := []string{"-I", "http", "--http-host", "127.0.0.1", "--http-port", fmt.Sprint(port), "--http-password", password,
+	args := []string{"-I", "http", "--http-host", "127.0.0.1", "--http-port", fmt.Sprint(port), "--http-password",
+		password,
 		"--aout", "adummy", "--no-playlist-autostart", "--no-one-instance", tune}
 	if os.Geteuid() == 0 { // VLC refuses to run as root
 		args = append([]string{"--reuid=65534", "--regid=65534", "--clear-groups", vlc}, args...)
 		vlc = find(t, "setpriv")
 	}
 	cmd := exec.Command(vlc, args...)
-	cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_RUNTIME_DIR="+dir, "XDG_CONFIG_HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CACHE_HOME="+dir, "DISPLAY=")
+	cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_RUNTIME_DIR="+dir, "XDG_CONFIG_HOME="+dir, "XDG_DATA_HOME="+dir,
+		"XDG_CACHE_HOME="+dir, "DISPLAY=")
 	cmd.Dir = dir
 	program(t, cmd)
 	awaitPort(t, port)
@@ -149,7 +151,8 @@ func silentWAV(seconds int) []byte {
 
 const mediamtxVersion = "v1.20.1"
 
-// mediamtxProgram finds MediaMTX: on the path, built by an earlier run, or, where ONCUE_TEST_MEDIAMTX is set, built now.
+// mediamtxProgram finds MediaMTX: on the path, built by an earlier run, or, where
+// ONCUE_TEST_MEDIAMTX is set, built now.
 func mediamtxProgram(t *testing.T) string {
 	t.Helper()
 	if path, err := exec.LookPath("mediamtx"); err == nil {
@@ -172,8 +175,8 @@ func mediamtxProgram(t *testing.T) string {
 	return path
 }
 
-// buildMediaMTX builds from the module in a copy, because the module lacks two files that its own build makes: a version and a browser
-// script, which nothing here uses.
+// buildMediaMTX builds from the module in a copy, because the module lacks two files that its own
+// build makes: a version and a browser script, which nothing here uses.
 func buildMediaMTX(dir, path string) error {
 	run := func(name string, args ...string) ([]byte, error) {
 		cmd := exec.Command(name, args...)
@@ -198,7 +201,8 @@ func buildMediaMTX(dir, path string) error {
 	if err := os.CopyFS(dir, os.DirFS(module.Dir)); err != nil {
 		return err
 	}
-	for name, text := range map[string]string{"internal/core/VERSION": mediamtxVersion, "internal/servers/hls/hls.min.js": "\n"} {
+	for name, text := range map[string]string{"internal/core/VERSION": mediamtxVersion,
+		"internal/servers/hls/hls.min.js": "\n"} {
 		name = filepath.Join(dir, name)
 		if err := os.Chmod(filepath.Dir(name), 0o755); err != nil {
 			return err
@@ -232,8 +236,10 @@ func TestRealMediaMTX(t *testing.T) {
 	program(t, exec.Command(mediamtx, config))
 	awaitPort(t, api)
 	awaitPort(t, rtmp)
-	program(t, exec.Command(ffmpeg, "-nostdin", "-loglevel", "error", "-re", "-f", "lavfi", "-i", "testsrc2=size=160x90:rate=10",
-		"-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "10", "-pix_fmt", "yuv420p", "-f", "flv", fmt.Sprintf("rtmp://127.0.0.1:%d/cam", rtmp)))
+	program(t, exec.Command(ffmpeg, "-nostdin", "-loglevel", "error", "-re", "-f", "lavfi", "-i",
+		"testsrc2=size=160x90:rate=10",
+		"-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "10", "-pix_fmt", "yuv420p", "-f",
+		"flv", fmt.Sprintf("rtmp://127.0.0.1:%d/cam", rtmp)))
 	awaitPublisher(t, api)
 
 	e := open(t, fmt.Sprintf("preset: mediamtx-forward\nurl: http://127.0.0.1:%d\nvars: {path: cam}\n%s", api, quick))

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// rendered is a request as it goes to the box, and what of it people may see.
+// rendered is a request as it goes to the box, with texts that show it to people.
 type rendered struct {
 	method  string
 	url     *url.URL
@@ -18,7 +18,7 @@ type rendered struct {
 	target      string // method and path alone, for errors
 }
 
-// render fills a request. Session adds what the login demands; nil for none.
+// render fills a request. session adds the headers and parameters of a login; it may be nil.
 func (r *request) render(v *values, session *login) (*rendered, error) {
 	out := &rendered{method: r.method}
 	full, err := r.address(v, session, false)
@@ -96,7 +96,7 @@ func (r *request) address(v *values, session *login, shown bool) (string, error)
 	return base + path + query, nil
 }
 
-// fillPath fills the path and the query that may be written behind it.
+// fillPath fills the path, and the query that may follow it.
 func (r *request) fillPath(v *values, shown bool) (path, query string, err error) {
 	at, out := inPath, [2]strings.Builder{}
 	for _, p := range r.path {
@@ -130,7 +130,7 @@ func pathOf(full string) string {
 	return full
 }
 
-// outline is the request with vars filled in and all else as it is written.
+// outline is the request with vars filled in and everything else as it is written.
 func (r *request) outline(p *plan) string {
 	var b strings.Builder
 	b.WriteString(r.method + " ")

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// worthRepeating tells whether the box may take a request at another time soon.
+// worthRepeating reports whether the box may soon accept a request that failed now.
 func (c *call) worthRepeating(ctx context.Context, res *http.Response, err error) bool {
 	if ctx.Err() != nil {
 		return false
@@ -24,7 +24,8 @@ func (c *call) worthRepeating(ctx context.Context, res *http.Response, err error
 	if err != nil {
 		var timeout net.Error
 		switch {
-		case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, errTooLarge), errors.Is(err, syscall.ECONNREFUSED), isCertificate(err):
+		case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, errTooLarge),
+			errors.Is(err, syscall.ECONNREFUSED), isCertificate(err):
 			return false
 		}
 		return true
@@ -52,7 +53,7 @@ func backoff(least, most time.Duration, attempt int, res *http.Response) time.Du
 // maxRetryAfter bounds what a box may ask for.
 const maxRetryAfter = 5 * time.Minute
 
-// retryAfter is how long the box asks to be left alone; told is false when it does not.
+// retryAfter is how long the box asks to be left alone; told is false when it does not ask.
 func retryAfter(res *http.Response) (wait time.Duration, told bool) {
 	if res == nil || res.StatusCode != http.StatusTooManyRequests && res.StatusCode != http.StatusServiceUnavailable {
 		return 0, false
@@ -67,7 +68,8 @@ func retryAfter(res *http.Response) (wait time.Duration, told bool) {
 	return 0, false
 }
 
-// silence is no answer, or none that can be read: whether the box has done it is not known.
+// silence means that there is no answer, or none that can be read: it is not known whether the box
+// did what was asked.
 type silence struct {
 	text  string
 	cause error
@@ -75,7 +77,7 @@ type silence struct {
 
 func (s *silence) Error() string { return s.text }
 
-// Unwrap gives only the errors that callers ask for: others may hold addresses with secrets.
+// Unwrap returns only the errors that callers check for: others may hold addresses with secrets.
 func (s *silence) Unwrap() error {
 	for _, known := range []error{context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(s.cause, known) {
@@ -100,12 +102,14 @@ func (c *call) reason(err error) string {
 	var timeout net.Error
 	switch {
 	case errors.As(err, &cert) && len(cert.UnverifiedCertificates) > 0:
-		return fmt.Sprintf("the box's certificate is not trusted (%s); to trust it write tls: {pin: %x}", cert.Err, sha256.Sum256(cert.UnverifiedCertificates[0].Raw))
+		pin := sha256.Sum256(cert.UnverifiedCertificates[0].Raw)
+		return fmt.Sprintf("the box's certificate is not trusted (%s); to trust it write tls: {pin: %x}", cert.Err, pin)
 	case errors.Is(err, context.Canceled):
 		return "cancelled"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "connection refused: nothing listens there"
-	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded),
+		errors.Is(err, os.ErrDeadlineExceeded):
 		return "no answer in time"
 	case strings.Contains(err.Error(), "malformed HTTP"):
 		return "the answer is not HTTP"

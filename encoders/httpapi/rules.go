@@ -39,8 +39,8 @@ type rule struct {
 
 func (r rule) set() bool { return r.program != nil }
 
-// compiled holds the rules by ruleKey. Thousands of devices share the rules of one preset, to compile a rule takes
-// a tenth of a millisecond, and a configuration compiles its devices several times over.
+// compiled holds the rules by ruleKey. Thousands of devices share the rules of one preset, a rule
+// takes a tenth of a millisecond to compile, and the loader compiles each device several times.
 var compiled sync.Map
 
 // ruleKey is all that a compiled rule depends on.
@@ -90,7 +90,7 @@ func ruleError(err error) string {
 	return text
 }
 
-// pathChecker finds XPaths that cannot be right before the show.
+// pathChecker rejects invalid XPaths when the rule is compiled.
 type pathChecker struct{ err error }
 
 func (c *pathChecker) Visit(node *ast.Node) {
@@ -123,7 +123,7 @@ func (r rule) holds(f facts) (bool, error) {
 	return false, fmt.Errorf("is %T, must be true or false", v)
 }
 
-// text evaluates an expression for people; what cannot be had is "".
+// text evaluates an expression as text; "" when that fails.
 func (r rule) text(f facts) string {
 	if !r.set() {
 		return ""
@@ -135,7 +135,7 @@ func (r rule) text(f facts) string {
 	return ruleText(v)
 }
 
-// number evaluates an expression for a measurement; nil when it cannot be had.
+// number evaluates an expression as a number; nil when that fails.
 func (r rule) number(f facts) *float64 {
 	if !r.set() {
 		return nil
@@ -151,7 +151,7 @@ func (r rule) number(f facts) *float64 {
 	return &n
 }
 
-// number is v as a float64, also when it is text; nil when it is none.
+// number is v as a float64, also from text; nil when it is no number.
 func number(v any) any {
 	switch v := v.(type) {
 	case nil:
@@ -202,7 +202,8 @@ func ruleText(v any) string {
 	return string(b)
 }
 
-// ruleBit tests v against a mask: all bits of the mask must be set. Text counts, in decimal or 0x hex.
+// ruleBit tests v against a mask: all bits of the mask must be set. Text counts, in decimal or 0x
+// hex.
 func ruleBit(p ...any) (any, error) {
 	n, ok := number(p[0]).(float64)
 	if !ok || n < 0 || n >= 1<<63 {
@@ -212,7 +213,7 @@ func ruleBit(p ...any) (any, error) {
 	return m != 0 && int64(n)&int64(m) == int64(m), nil
 }
 
-// truthy knows how boxes write "yes".
+// truthy knows the ways in which boxes write "yes".
 func truthy(v any) bool {
 	if n, ok := number(v).(float64); ok {
 		return n != 0

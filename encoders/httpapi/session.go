@@ -15,10 +15,10 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// session is what a login gave.
+// session is the result of a login.
 type session struct {
 	mu       sync.Mutex
-	open     bool
+	loggedIn bool
 	at       time.Time
 	host     string
 	captured map[string]string
@@ -34,14 +34,14 @@ type cookie struct{ name, value string }
 func (s *session) valid(host string, maxAge time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.open && s.host == host && (maxAge == 0 || time.Since(s.at) < maxAge)
+	return s.loggedIn && s.host == host && (maxAge == 0 || time.Since(s.at) < maxAge)
 }
 
-// forget ends the session on our side.
+// forget drops the session.
 func (s *session) forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.open, s.captured, s.cookies = false, nil, nil
+	s.loggedIn, s.captured, s.cookies = false, nil, nil
 }
 
 // values is what the login captured; nil while there is no session.
@@ -61,7 +61,8 @@ func (s *session) cookieHeader() string {
 	return strings.Join(pairs, "; ")
 }
 
-// keepCookies takes the cookies of an answer as they are written: boxes set attributes and characters that browsers' rules would refuse.
+// keepCookies keeps the cookies of an answer as they are written: boxes set attributes and
+// characters that the rules of browsers forbid.
 func (s *session) keepCookies(header http.Header, m *secret.Masker) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -96,7 +97,7 @@ func parseCookies(header http.Header) []cookie {
 // errLogin is in the chain of every refused login.
 var errLogin = errors.New("the login was refused")
 
-// logIn opens a session. The caller holds the box's turn.
+// logIn opens a session. The caller has the turn at the box.
 func (c *call) logIn(ctx context.Context, host string) error {
 	s, l := &c.e.session, c.plan.login
 	s.mu.Lock()
@@ -120,22 +121,23 @@ func (c *call) logIn(ctx context.Context, host string) error {
 	}
 	captured := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(l.capture)) {
-		value := l.capture[name].take(a, c.values)
+		value := l.capture[name].find(a, c.values)
 		if value == "" {
-			return fmt.Errorf("log in: %s: the answer does not hold what login.capture.%s asks for: %s", l.target(c.values), name, a.show(c.mask))
+			return fmt.Errorf("log in: %s: the answer does not hold what login.capture.%s asks for: %s",
+				l.target(c.values), name, a.show(c.mask))
 		}
 		captured[name] = value
 		c.mask.Know(value)
 	}
 	s.keepCookies(a.header, c.mask)
 	s.mu.Lock()
-	s.open, s.at, s.host, s.captured, s.refused = true, time.Now(), host, captured, nil
+	s.loggedIn, s.at, s.host, s.captured, s.refused = true, time.Now(), host, captured, nil
 	s.mu.Unlock()
 	return nil
 }
 
-// take finds a captured value, "" when it is not there.
-func (p capture) take(a *answer, v *values) string {
+// find returns the captured value, "" when it is not in the answer.
+func (p capture) find(a *answer, v *values) string {
 	switch {
 	case p.value.set():
 		return p.value.text(a.facts(v))
@@ -155,7 +157,7 @@ func (p capture) take(a *answer, v *values) string {
 	return ""
 }
 
-// judge returns nil when the box has done what a request asked for, or had done it before.
+// judge returns nil when the box did what the request asked for, or had done it before.
 func (c *call) judge(r *request, a *answer) error {
 	f := a.facts(c.values)
 	if r.already.set() {
@@ -185,7 +187,7 @@ func orFalse(r rule, f facts) (bool, error) {
 	return r.holds(f)
 }
 
-// refusal is a no of the box itself: it has not done what was asked.
+// refusal is an answer of the box that it has not done what was asked.
 type refusal struct {
 	text  string
 	cause error // nil, or ErrBusy

@@ -10,17 +10,20 @@ import (
 	"github.com/oncue/oncue/configs/secret"
 )
 
-// Settings describes a box. Texts in it may hold placeholders: {stream}, {account}, {1}, {2} …, {username}, {password}, {publish} and its
-// parts {publish_server}, {publish_key}, {publish_stream}, {publish_token}, {publish_query}, {publish_streamid}, every key of vars and
-// secrets, and what login captures. Functions follow a bar: {password|md5hex}; there are md5hex, sha1hex, sha256hex, base64, urlquery,
-// lower and upper. Values are escaped for the place where they stand.
+// Settings describes a box. Texts in it may hold placeholders: {stream}, {account}, {1}, {2} …,
+// {username}, {password}, {publish} and its parts {publish_server}, {publish_key},
+// {publish_stream}, {publish_token}, {publish_query}, {publish_streamid}, every key of vars and
+// secrets, and what login captures. Functions follow a bar: {password|md5hex}; there are md5hex,
+// sha1hex, sha256hex, base64, urlquery, lower and upper. Values are escaped for the place where
+// they stand.
 //
-// Conditions and rules are expr-lang expressions over the answer: status (HTTP status), headers (names in lower case), body (parsed JSON or
-// XML, else nil), text (as it came), latency_ms, vars, stream, account and publish_scheme (rtmps, srt …). Beside expr's own functions and
-// operators, such as `text matches "regexp"`, there are xpath("/a/@b") (nil when there is no such node), bit(x, mask), num(x), str(x) and
-// truthy(x).
+// Conditions and rules are expr-lang expressions over the answer: status (HTTP status), headers
+// (names in lower case), body (parsed JSON or XML, else nil), text (unparsed), latency_ms, vars,
+// stream, account and publish_scheme (rtmps, srt …). Beside expr's own functions and operators,
+// such as `text matches "regexp"`, there are xpath("/a/@b") (nil when there is no such node),
+// bit(x, mask), num(x), str(x) and truthy(x).
 type Settings struct {
-	Preset   string       `yaml:"preset" shown:"yes" doc:"a known device; your keys are laid over those of the preset (see: oncue presets)"`
+	Preset   string       `yaml:"preset" shown:"yes" doc:"a known device (see: oncue presets); your keys are laid over its keys"`
 	URL      string       `yaml:"url" doc:"base address of the box, such as http://10.0.0.9"`
 	Username string       `yaml:"username" doc:"for auth, and as {username}"`
 	Password secret.Value `yaml:"password" doc:"for auth, and as {password}"`
@@ -30,37 +33,38 @@ type Settings struct {
 
 	Auth      string       `yaml:"auth" enum:"auto,none,basic,digest,bearer,header,query,login" doc:"how requests are authorised; auto is basic when there is a username or password, else none"`
 	AuthName  string       `yaml:"auth_name" doc:"header or query key for auth: header and auth: query"`
-	AuthValue secret.Value `yaml:"auth_value" doc:"value for auth: bearer, header and query; {password} when left out"`
+	AuthValue secret.Value `yaml:"auth_value" doc:"for auth: bearer, header and query; {password} when left out"`
 	Login     Login        `yaml:"login" doc:"for auth: login, the request that opens a session"`
 
 	Start  Steps  `yaml:"start" doc:"the request that starts the stream, or a list of them"`
 	Stop   Steps  `yaml:"stop" doc:"the request that stops the stream, or a list of them"`
 	Status Status `yaml:"status" doc:"the request that reads the state, and the rules that tell what it means"`
 
-	StartIdempotent    bool   `yaml:"start_idempotent" doc:"a second start does no harm; without it the state is read before each start"`
-	StopIdempotent     bool   `yaml:"stop_idempotent" doc:"a second stop does no harm; without it the state is read before each stop"`
+	StartIdempotent    bool   `yaml:"start_idempotent" doc:"a second start does no harm; otherwise the state is read before each start"`
+	StopIdempotent     bool   `yaml:"stop_idempotent" doc:"a second stop does no harm; otherwise the state is read before each stop"`
 	StatusIsConfigOnly bool   `yaml:"status_is_config_only" doc:"live says that the box is switched on, not that it delivers"`
 	FoundOff           string `yaml:"found_off" enum:"hand,failure" doc:"what it means when a box that was on is found stopped: somebody stopped it (hand), or it failed"`
 
 	Interval      time.Duration `yaml:"interval" min:"100ms" doc:"how often the state is read"`
 	QuickInterval time.Duration `yaml:"quick_interval" min:"10ms" doc:"how often while it is changing"`
-	Settle        time.Duration `yaml:"settle" doc:"how long the box may still say stopped after it took a start"`
+	Settle        time.Duration `yaml:"settle" doc:"how long the box may still say stopped after a start"`
 	MinGap        time.Duration `yaml:"min_gap" doc:"least time between a stop and the next start; 0 = none"`
-	Confirmations int           `yaml:"confirmations" min:"1" doc:"how many looks in a row must say stopped before a stop is confirmed"`
+	Confirmations int           `yaml:"confirmations" min:"1" doc:"how many readings in a row must say stopped before a stop is confirmed"`
 
 	Timeout time.Duration `yaml:"timeout" min:"100ms" doc:"for one request and its answer"`
-	Retries int           `yaml:"retries" min:"0" doc:"repeats of a request that the box could not take"`
+	Retries int           `yaml:"retries" min:"0" doc:"repeats of a request that the box could not accept"`
 	TLS     TLS           `yaml:"tls" doc:"for https boxes whose certificate the system does not know"`
 }
 
-// TLS says which certificate to believe. The zero value believes the system's authorities.
+// TLS says which certificates to trust. The zero value trusts the system's authorities.
 type TLS struct {
-	CAFile   string `yaml:"ca_file" shown:"yes" doc:"PEM file with the authorities to believe instead of the system's"`
-	Pin      string `yaml:"pin" shown:"yes" doc:"SHA-256 of the box's certificate in hex, colons allowed; then nothing else is checked"`
-	Insecure bool   `yaml:"insecure" doc:"believe any certificate"`
+	CAFile   string `yaml:"ca_file" shown:"yes" doc:"PEM file with the authorities to trust instead of the system's"`
+	Pin      string `yaml:"pin" shown:"yes" doc:"SHA-256 of the box's certificate, in hex with or without colons; nothing else is checked then"`
+	Insecure bool   `yaml:"insecure" doc:"trust any certificate"`
 }
 
-// Request is one HTTP request and how its answer is judged. At most one of form, json, xml and body is set.
+// Request is one HTTP request and how its answer is judged. At most one of form, json, xml and body
+// is set.
 type Request struct {
 	Method  string            `yaml:"method" shown:"yes" doc:"GET, HEAD, POST, PUT, PATCH or DELETE; GET when left out"`
 	Path    string            `yaml:"path" doc:"below url; may hold a query"`
@@ -78,7 +82,7 @@ type Request struct {
 	Success   string `yaml:"success" doc:"condition: the box has done it; status 200 to 299 when left out"`
 	Already   string `yaml:"already" doc:"condition: it was so before, which is as good"`
 	Busy      string `yaml:"busy" doc:"condition: the box is on for somebody else"`
-	Permanent string `yaml:"permanent" doc:"condition: refused, and trying again cannot cure it; status 401 when left out"`
+	Permanent string `yaml:"permanent" doc:"condition: refused, and a repeat would be too; status 401 when left out"`
 	Error     string `yaml:"error" doc:"expression: what the box says went wrong"`
 }
 
@@ -95,7 +99,7 @@ type Steps []Step
 // Login opens a session. Cookies that the box sets are sent back in any case.
 type Login struct {
 	Request
-	Capture     map[string]Capture `yaml:"capture" doc:"values to take from the answer, as placeholders"`
+	Capture     map[string]Capture `yaml:"capture" doc:"values to keep from the answer, as placeholders"`
 	Apply       Apply              `yaml:"apply" doc:"what to add to every other request"`
 	Lazy        bool               `yaml:"lazy" doc:"log in only when a request was refused"`
 	ExpiredWhen string             `yaml:"expired_when" doc:"condition over any answer: the session is not valid; status 401 or 403 when left out"`
@@ -103,7 +107,7 @@ type Login struct {
 	Backoff     time.Duration      `yaml:"backoff" doc:"after a refused login, do not try again for this long"`
 }
 
-// Capture says where a value is taken from: exactly one of its keys is set.
+// Capture says where a value comes from: exactly one of its keys is set.
 type Capture struct {
 	Value  string `yaml:"value" doc:"expression over the answer"`
 	Cookie string `yaml:"cookie" doc:"name of a cookie"`
@@ -117,13 +121,14 @@ type Apply struct {
 	Query   map[string]any    `yaml:"query" doc:"query parameters"`
 }
 
-// Status reads the state. The rules are conditions, looked at in this order: unknown, failed, reconnecting, stopping, starting, live,
-// stopped. The first that holds is the state; when none does, or one that cannot be judged comes before it, the state is unknown.
+// Status reads the state. The rules are conditions, tried in this order: unknown, failed,
+// reconnecting, stopping, starting, live, stopped. The first that holds is the state. When none
+// holds, or one before it cannot be judged, the state is unknown.
 type Status struct {
 	Request
 
 	Unknown      string `yaml:"unknown" doc:"condition: the box does not know itself"`
-	Failed       string `yaml:"failed" doc:"condition: it has ended by itself, and does not publish"`
+	Failed       string `yaml:"failed" doc:"condition: it has ended by itself"`
 	Reconnecting string `yaml:"reconnecting" doc:"condition: it is on, but does not deliver"`
 	Stopping     string `yaml:"stopping" doc:"condition: it is about to stop"`
 	Starting     string `yaml:"starting" doc:"condition: it is about to publish"`
@@ -157,16 +162,18 @@ func Defaults() Settings {
 	}
 }
 
-// PresetYAML returns the preset of that name, in the language of Settings. Its error lists the names that exist.
+// PresetYAML returns the preset of that name, in the language of Settings. Its error lists the
+// names that exist.
 func (s *Settings) PresetYAML(name string) ([]byte, error) { return presets.Get(name) }
 
-// Validate reports everything that is wrong, each with the key path before a colon. Texts hold no secret.
+// Validate reports everything that is wrong, each with the key path before a colon. Texts hold no
+// secret.
 func (s *Settings) Validate() []error {
 	_, errs := compile(*s)
 	return errs
 }
 
-// Notes names what is set and never sent.
+// Notes names keys that are set and never sent.
 func (s *Settings) Notes() []error {
 	if s.Username == "" && !s.Password.Set() && len(s.Secrets) == 0 {
 		return nil
@@ -191,7 +198,8 @@ func (s *Settings) Notes() []error {
 	return unused
 }
 
-// Address tells the stream of one box apart from those of others: the first request of its start. It holds placeholders as they are written.
+// Address tells the stream of one box apart from others, by the first request of its start.
+// Placeholders stay in it.
 func (s *Settings) Address() string {
 	p, errs := compile(*s)
 	if len(errs) > 0 || len(p.start) == 0 {
@@ -200,7 +208,8 @@ func (s *Settings) Address() string {
 	return "http " + p.start[0].outline(p)
 }
 
-// NeedsPublish reports whether the publishing URL is sent to the box; else it holds its own.
+// NeedsPublish reports whether the publishing URL is sent to the box; otherwise the box has its
+// own.
 func (s *Settings) NeedsPublish() bool {
 	p, _ := compile(*s)
 	for name := range p.used {

@@ -18,31 +18,35 @@ import (
 func TestMistakesAreFound(t *testing.T) {
 	const good = "url: http://10.0.0.9\nstart: {method: POST, path: /on}\nstop: {method: POST, path: /off}\n"
 	const rules = "status: {path: /s, live: 'body.on', stopped: '!body.on'}\n"
-	for text, want := range map[string]string{
-		good + "status: {path: /s, live: 'boddy.on', stopped: 'true'}":                                    "status.live: unknown name boddy",
-		good + "status: {path: /s, live: 'body.on ==', stopped: 'true'}":                                  "status.live: unexpected token EOF",
-		good + "status: {path: /s, live: 'status', stopped: 'true'}":                                      "status.live: expected bool, but got int",
-		good + "status: {path: /s, live: 'xpath(\"/a[\") == \"x\"', stopped: 'true'}":                     "status.live: xpath(\"/a[\")",
-		good + "status: {path: /s, stopped: 'true'}":                                                      "status.live: must be a condition",
-		good + "status: {live: 'true', stopped: 'true'}":                                                  "status.path: must be set",
-		good + rules + "vars: {channel: null}":                                                            "vars.channel: must be set",
-		good + rules + "vars: {a: '{b}', b: '{a}'}":                                                       "is made of itself",
-		good + rules + "vars: {stream: x}":                                                                "vars.stream: this name is taken",
-		"start: {path: /on}\nstop: {path: /off}\n" + rules:                                                "url: must be set",
-		"url: ftp://x\nstart: {path: /on}\nstop: {path: /off}\n" + rules:                                  "url: must be the address",
-		"url: http://a:b@x\nstart: {path: /on}\nstop: {path: /off}\n" + rules:                             "url: must hold no user name",
-		"url: http://x\nstop: {path: /off}\n" + rules:                                                     "start: must be a request",
-		"url: http://x\nstart: {path: '/on/{chanel}'}\nstop: {path: /off}\n" + rules:                      "start.path: {chanel} is not known",
-		"url: http://x\nstart: [{path: /a}, {path: '/{password|md6}'}]\nstop: {path: /off}\n" + rules:     `start[1].path: {password|md6} calls "md6"`,
-		"url: http://x\nstart: {method: POST, path: /a, json: {}, body: x}\nstop: {path: /off}\n" + rules: "start: has json and body; a request has one body",
-		"url: http://x\nstart: {path: /a, json: {a: 1}}\nstop: {path: /off}\n" + rules:                    "start.method: must be POST",
-		"url: http://x\nstart: {method: FETCH, path: /a}\nstop: {path: /off}\n" + rules:                   `start.method: is "FETCH"`,
-		good + rules + "auth: header\npassword: x":                                                        "auth_name: must name the header",
-		good + rules + "auth: login":                                                                      "login.path: must be set",
-		good + rules + "tls: {pin: abc}":                                                                  "tls.pin: must be a SHA-256",
+	const steps = "start: {path: /on}\nstop: {path: /off}\n"
+	for _, c := range []struct{ text, want string }{
+		{good + "status: {path: /s, live: 'boddy.on', stopped: 'true'}", "status.live: unknown name boddy"},
+		{good + "status: {path: /s, live: 'body.on ==', stopped: 'true'}", "status.live: unexpected token EOF"},
+		{good + "status: {path: /s, live: 'status', stopped: 'true'}", "status.live: expected bool, but got int"},
+		{good + "status: {path: /s, live: 'xpath(\"/a[\") == \"x\"', stopped: 'true'}", "status.live: xpath(\"/a[\")"},
+		{good + "status: {path: /s, stopped: 'true'}", "status.live: must be a condition"},
+		{good + "status: {live: 'true', stopped: 'true'}", "status.path: must be set"},
+		{good + rules + "vars: {channel: null}", "vars.channel: must be set"},
+		{good + rules + "vars: {a: '{b}', b: '{a}'}", "refers to itself"},
+		{good + rules + "vars: {stream: x}", "vars.stream: this name has a meaning already"},
+		{steps + rules, "url: must be set"},
+		{"url: ftp://x\n" + steps + rules, "url: must be the address"},
+		{"url: http://a:b@x\n" + steps + rules, "url: must hold no user name"},
+		{"url: http://x\nstop: {path: /off}\n" + rules, "start: must be a request"},
+		{"url: http://x\nstart: {path: '/on/{chanel}'}\nstop: {path: /off}\n" + rules,
+			"start.path: {chanel} is not known"},
+		{"url: http://x\nstart: [{path: /a}, {path: '/{password|md6}'}]\nstop: {path: /off}\n" + rules,
+			`start[1].path: {password|md6} calls "md6"`},
+		{"url: http://x\nstart: {method: POST, path: /a, json: {}, body: x}\nstop: {path: /off}\n" + rules,
+			"start: has json and body; a request has one body"},
+		{"url: http://x\nstart: {path: /a, json: {a: 1}}\nstop: {path: /off}\n" + rules, "start.method: must be POST"},
+		{"url: http://x\nstart: {method: FETCH, path: /a}\nstop: {path: /off}\n" + rules, `start.method: is "FETCH"`},
+		{good + rules + "auth: header\npassword: x", "auth_name: must name the header"},
+		{good + rules + "auth: login", "login.path: must be set"},
+		{good + rules + "tls: {pin: abc}", "tls.pin: must be a SHA-256"},
 	} {
-		if _, err := load(text); err == nil || !strings.Contains(err.Error(), "encoders.box.http."+want) && !strings.Contains(err.Error(), want) {
-			t.Errorf("%s\nreports %v; want %q", text, err, want)
+		if _, err := load(c.text); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s\nreports %v; want %q", c.text, err, c.want)
 		}
 	}
 }
@@ -67,7 +71,10 @@ func TestEscaping(t *testing.T) {
 	e := open(t, "url: "+server.URL+`
 vars: {number: 5}
 start:
-  - {method: POST, path: "/json/{stream}/x?q={stream}", headers: {X-Name: "n {account}"}, json: {n: "{stream}", i: "{number}", t: "no {number}"}}
+  - method: POST
+    path: "/json/{stream}/x?q={stream}"
+    headers: {X-Name: "n {account}"}
+    json: {n: "{stream}", i: "{number}", t: "no {number}"}
   - {method: POST, path: /form, form: {n: "{stream}"}}
   - {method: POST, path: /xml, xml: "<a>{stream}</a>"}
 stop: {path: /off}
@@ -79,7 +86,8 @@ status: {path: /s, live: body.on, stopped: "!body.on"}
 		t.Fatal(err)
 	}
 	var decoded map[string]any
-	if err := json.Unmarshal([]byte(jsonBody), &decoded); err != nil || decoded["n"] != name || decoded["i"] != 5.0 || decoded["t"] != "no 5" {
+	if err := json.Unmarshal([]byte(jsonBody), &decoded); err != nil || decoded["n"] != name || decoded["i"] != 5.0 ||
+		decoded["t"] != "no 5" {
 		t.Errorf("the JSON body is %s (%v)", jsonBody, err)
 	}
 	if path != "/json/a%2Fb%20%3F&=%22%3C%C3%BC%3E/x" || query != name || form != name || header != "n ABC123" {
@@ -123,7 +131,9 @@ func TestAuthKinds(t *testing.T) {
 }
 
 func TestTLS(t *testing.T) {
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { reply(w, `{"state":"off"}`) }))
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		reply(w, `{"state":"off"}`)
+	}))
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
 	t.Cleanup(server.Close)
@@ -176,13 +186,16 @@ func TestNotesNameWhatIsNotSent(t *testing.T) {
 		change func(*Settings)
 		want   string
 	}{
-		"basic":              {func(*Settings) {}, ""},
-		"digest":             {func(s *Settings) { s.Auth = "digest" }, ""},
-		"none":               {func(s *Settings) { s.Auth = "none" }, "username password"},
-		"bearer":             {func(s *Settings) { s.Auth = "bearer" }, "username"},
-		"a token of its own": {func(s *Settings) { s.Auth, s.AuthValue = "bearer", secret.New("x") }, "username password"},
-		"in a path":          {func(s *Settings) { s.Auth, s.Start[0].Path = "none", "/{username}/{password|md5hex}" }, ""},
-		"a secret":           {func(s *Settings) { s.Secrets = map[string]secret.Value{"pin": secret.New("1234")} }, "secrets.pin"},
+		"basic":  {func(*Settings) {}, ""},
+		"digest": {func(s *Settings) { s.Auth = "digest" }, ""},
+		"none":   {func(s *Settings) { s.Auth = "none" }, "username password"},
+		"bearer": {func(s *Settings) { s.Auth = "bearer" }, "username"},
+		"a token of its own": {func(s *Settings) { s.Auth, s.AuthValue = "bearer", secret.New("x") },
+			"username password"},
+		"in a path": {func(s *Settings) { s.Auth, s.Start[0].Path = "none", "/{username}/{password|md5hex}" },
+			""},
+		"a secret": {func(s *Settings) { s.Secrets = map[string]secret.Value{"pin": secret.New("1234")} },
+			"secrets.pin"},
 		"a secret that is sent": {func(s *Settings) {
 			s.Secrets, s.Stop[0].Path = map[string]secret.Value{"pin": secret.New("1234")}, "/{pin}"
 		}, ""},

@@ -28,24 +28,24 @@ func (e *Encoder) Start(ctx context.Context, job encoders.Job) error {
 	if err := c.gap(ctx); err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
-	before, _ := e.claimed()
-	if err := e.setClaim(claim{Stream: job.ID(), Run: job.Run, At: time.Now()}); err != nil {
+	before, _ := e.remembered()
+	if err := e.remember(started{Stream: job.ID(), Run: job.Run, At: time.Now()}); err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
 	if err := c.run(ctx, e.plan.start, e.plan.settings.StartIdempotent); err != nil {
 		var no *refusal
-		if errors.As(err, &no) || encoders.IsPermanent(err) { // the box has not taken it, so it is as it was
-			if forget := e.setClaim(before); forget != nil {
+		if errors.As(err, &no) || encoders.IsPermanent(err) { // the box has not accepted it, so nothing has changed
+			if forget := e.remember(before); forget != nil {
 				err = errors.Join(err, forget)
 			}
 		}
 		return fmt.Errorf("start: %w", err)
 	}
-	return e.taken()
+	return e.startAccepted()
 }
 
-// readyToStart reads the state, for a start could make somebody else's broadcast look like ours, and waits for a box that is still
-// stopping. On means that there is nothing to send.
+// readyToStart reads the state, because a start could make somebody else's broadcast look like
+// ours, and waits for a box that is still stopping. on means that there is nothing to send.
 func (c *call) readyToStart(ctx context.Context) (on bool, err error) {
 	settings := &c.plan.settings
 	for {
@@ -53,7 +53,7 @@ func (c *call) readyToStart(ctx context.Context) (on bool, err error) {
 		if err != nil {
 			return false, fmt.Errorf("read the state first: %w", err)
 		}
-		claim, _ := c.e.claimed()
+		claim, _ := c.e.remembered()
 		ours := claim.Stream == c.job.ID()
 		switch {
 		case l.state == encoders.StateUnknown:
@@ -68,7 +68,7 @@ func (c *call) readyToStart(ctx context.Context) (on bool, err error) {
 			}
 			continue
 		case l.state.Gone():
-			return ours && claim.Taken && claim.pending(settings.Settle) && claim.Run == c.job.Run, nil
+			return ours && claim.Accepted && claim.pending(settings.Settle) && claim.Run == c.job.Run, nil
 		case claim.Stream != "" && !ours:
 			return false, fmt.Errorf("the box is on for %s: %w", claim.Stream, encoders.ErrBusy)
 		case claim.Stream == "" && !c.job.Adopt:
@@ -78,32 +78,33 @@ func (c *call) readyToStart(ctx context.Context) (on bool, err error) {
 	}
 }
 
-// adopt makes what the box does already the job's run.
+// adopt makes what the box already does the job's run.
 func (c *call) adopt() error {
-	now, _ := c.e.claimed()
-	next := claim{Stream: c.job.ID(), Run: c.job.Run, At: now.At, Taken: true, Live: now.Live}
+	now, _ := c.e.remembered()
+	next := started{Stream: c.job.ID(), Run: c.job.Run, At: now.At, Accepted: true, Live: now.Live}
 	if now.Stream == "" {
 		next.At, next.Live = time.Now(), true
 	}
-	if err := c.e.setClaim(next); err != nil {
+	if err := c.e.remember(next); err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
 	return nil
 }
 
-// taken notes that the box has taken the start. A look may have noted more in the meantime.
-func (e *Encoder) taken() error {
+// startAccepted notes that the box has accepted the start. A reading may have noted more in the
+// meantime.
+func (e *Encoder) startAccepted() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	c := e.claim
-	c.Taken = true
-	if err := e.keep(c); err != nil {
+	c := e.started
+	c.Accepted = true
+	if err := e.save(c); err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
 	return nil
 }
 
-// gap waits until the box may be started again after a stop.
+// gap waits for min_gap since the last stop.
 func (c *call) gap(ctx context.Context) error {
 	c.e.mu.Lock()
 	wait := time.Until(c.e.stopped.Add(c.plan.settings.MinGap))
@@ -151,7 +152,7 @@ func (c *call) run(ctx context.Context, steps []*request, idempotent bool) error
 	return nil
 }
 
-// wants reports whether a request is to be sent for this job.
+// wants reports whether to send a request for this job.
 func (c *call) wants(r *request) (bool, error) {
 	if !r.when.set() {
 		return true, nil
@@ -163,9 +164,9 @@ func (c *call) wants(r *request) (bool, error) {
 	return wanted, nil
 }
 
-// beforeRepeat reads the state before a request that must not be done twice is sent again.
+// beforeRepeat reads the state before a request is sent again that must not act twice.
 func (c *call) beforeRepeat(ctx context.Context, host string) error {
-	l := c.lookInTurn(ctx, host)
+	l := c.readInTurn(ctx, host)
 	if l.state == encoders.StateUnknown {
 		return fmt.Errorf("it is not sent again, because the state cannot be read: %s", l.text)
 	}

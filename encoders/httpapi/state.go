@@ -9,7 +9,7 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// stateRule is a condition and the state that it stands for.
+// stateRule is a condition and the state that it means.
 type stateRule struct {
 	name  string
 	state encoders.State
@@ -22,7 +22,7 @@ type stateSource struct {
 	source string
 }
 
-// rules lists the conditions in the order in which they are looked at.
+// rules lists the conditions in the order in which they are tried.
 func (s Status) rules() []stateSource {
 	return []stateSource{
 		{"unknown", encoders.StateUnknown, s.Unknown},
@@ -35,22 +35,22 @@ func (s Status) rules() []stateSource {
 	}
 }
 
-// look is one reading of the box: what it says itself, without what the driver remembers.
-type look struct {
+// reading is what the box itself says, without what the driver remembers.
+type reading struct {
 	at       time.Time
 	state    encoders.State
 	text     string // what went wrong, in words
 	health   *encoders.Health
-	running  time.Duration // since the start; 0: not told
-	progress string        // "" when not told
-	refused  bool          // the box does not know our password
+	running  time.Duration // since the start; 0 when the box does not say
+	progress string        // "" when the box does not say
+	refused  bool          // the box refuses our password
 	answer   *answer       // nil when there was none
 }
 
 // read judges an answer to the status request.
-func (s *statusRequest) read(a *answer, v *values) look {
+func (s *statusRequest) read(a *answer, v *values) reading {
 	f := a.facts(v)
-	l := look{at: time.Now(), state: encoders.StateUnknown, answer: a}
+	l := reading{at: time.Now(), state: encoders.StateUnknown, answer: a}
 	ok, err := s.success.holds(f)
 	if err != nil || !ok {
 		l.refused, _ = s.permanent.holds(f)
@@ -60,7 +60,8 @@ func (s *statusRequest) read(a *answer, v *values) look {
 	for _, r := range s.states {
 		holds, err := r.rule.holds(f)
 		if err != nil {
-			l.text = fmt.Sprintf("status: the rule %s cannot judge the answer (%s): %s", r.name, excerpt(v.mask, err.Error()), a.show(v.mask))
+			l.text = fmt.Sprintf("status: the rule %s cannot judge the answer (%s): %s",
+				r.name, excerpt(v.mask, err.Error()), a.show(v.mask))
 			return l
 		}
 		if !holds {
@@ -69,20 +70,23 @@ func (s *statusRequest) read(a *answer, v *values) look {
 		l.state = r.state
 		break
 	}
+	why := func(otherwise string) string {
+		return cmp.Or(excerpt(v.mask, s.errorText.text(f)), otherwise+": "+a.show(v.mask))
+	}
 	switch l.state {
 	case encoders.StateUnknown:
-		l.text = cmp.Or(excerpt(v.mask, s.errorText.text(f)), "status: no rule fits the answer: "+a.show(v.mask))
+		l.text = why("status: no rule fits the answer")
 	case encoders.StateFailed:
-		l.text = cmp.Or(excerpt(v.mask, s.errorText.text(f)), "the box says that it has failed: "+a.show(v.mask))
+		l.text = why("the box says that it has failed")
 	case encoders.StateStalled:
-		l.text = cmp.Or(excerpt(v.mask, s.errorText.text(f)), "the box is on, but does not deliver: "+a.show(v.mask))
+		l.text = why("the box is on, but does not deliver")
 	case encoders.StatePublishing:
 		s.measure(&l, f)
 	}
 	return l
 }
 
-func (s *statusRequest) measure(l *look, f facts) {
+func (s *statusRequest) measure(l *reading, f facts) {
 	h := encoders.Health{
 		BitrateBPS: s.bitrate.number(f), FPS: s.fps.number(f),
 		Frames: whole(s.frames.number(f)), Dropped: whole(s.dropped.number(f)), Bytes: whole(s.bytes.number(f)),
@@ -104,7 +108,7 @@ func whole(n *float64) *int64 {
 	return &i
 }
 
-// complaint says what was expected of an answer and what came.
+// complaint says what answer was expected, and what came.
 func (r *request) complaint(a *answer, f facts, v *values, ruleErr error) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: expected %s, got %s", r.target(v), r.success.source, a.show(v.mask))

@@ -3,16 +3,17 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/oncue/oncue/encoders"
 )
 
-// seen is what earlier looks have shown.
+// seen is what earlier readings have shown.
 type seen struct {
 	state    encoders.State
-	since    time.Time // when state began; zero: before the first look
-	lost     bool      // the box could not be asked at the last look
+	since    time.Time // when state began; zero before the first reading
+	lost     bool      // the box did not answer at the last reading
 	progress string
 	moved    time.Time // when progress last changed
 }
@@ -24,55 +25,60 @@ func (e *Encoder) Status(ctx context.Context, job encoders.Job) (encoders.Status
 }
 
 // status is Status, with what the box itself said.
-func (e *Encoder) status(ctx context.Context, job encoders.Job) (encoders.Status, look, error) {
+func (e *Encoder) status(ctx context.Context, job encoders.Job) (encoders.Status, reading, error) {
 	c := e.call(job, "status")
 	for range 3 {
-		l, number, err := c.look(ctx)
+		l, number, err := c.read(ctx)
 		if err != nil {
-			return encoders.Status{}, look{}, err
+			return encoders.Status{}, reading{}, err
 		}
-		// What was seen before we acted says nothing about now.
+		// A reading from before we acted says nothing about now.
 		if s, ok := e.interpret(l, number); ok {
 			return s, l, nil
 		}
 	}
-	return encoders.Status{State: encoders.StateUnknown, At: time.Now(), Error: "the box is being started and stopped all the time"}, look{}, nil
+	const why = "the box is being started and stopped all the time"
+	return encoders.Status{State: encoders.StateUnknown, At: time.Now(), Error: why}, reading{}, nil
 }
 
-// look reads the box. A box that cannot be asked is no error but a look that says so; the error is for ctx alone. Number tells how many
-// of our acts it has seen.
-func (c *call) look(ctx context.Context) (look, int, error) {
+// read reads the state of the box. A box that does not answer is no error: the reading says so. The
+// error is only for the end of ctx. acts is how often we had acted by then.
+func (c *call) read(ctx context.Context) (reading, int, error) {
 	host, leave, err := c.turn(ctx)
-	_, number := c.e.claimed()
+	_, number := c.e.remembered()
 	if err != nil {
-		return look{at: time.Now(), state: encoders.StateUnknown, text: err.Error()}, number, ctx.Err()
+		return reading{at: time.Now(), state: encoders.StateUnknown, text: err.Error()}, number, ctx.Err()
 	}
 	defer leave()
-	l := c.lookInTurn(ctx, host)
+	l := c.readInTurn(ctx, host)
 	if l.answer == nil && ctx.Err() != nil {
-		return look{}, number, ctx.Err()
+		return reading{}, number, ctx.Err()
 	}
 	return l, number, nil
 }
 
-// lookInTurn is look for those who hold the box's turn.
-func (c *call) lookInTurn(ctx context.Context, host string) look {
+// readInTurn is read for callers that have the turn at the box.
+func (c *call) readInTurn(ctx context.Context, host string) reading {
 	defer c.during("status")()
 	a, err := c.send(ctx, host, c.plan.status.request, nil)
 	if err != nil {
-		return look{at: time.Now(), state: encoders.StateUnknown, text: err.Error(), refused: encoders.IsPermanent(err) || errors.Is(err, errLogin)}
+		return reading{
+			at: time.Now(), state: encoders.StateUnknown, text: err.Error(),
+			refused: encoders.IsPermanent(err) || errors.Is(err, errLogin),
+		}
 	}
 	return c.plan.status.read(a, c.values)
 }
 
-// interpret puts together what the box says and what we remember, and remembers more. ok is false when we have acted since the look.
-func (e *Encoder) interpret(l look, number int) (s encoders.Status, ok bool) {
+// interpret combines what the box says with what we remember, and remembers the result. ok is false
+// when we have acted since the reading.
+func (e *Encoder) interpret(l reading, number int) (s encoders.Status, ok bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if number != e.steps {
+	if number != e.acts {
 		return s, false
 	}
-	c := e.claim
+	c := e.started
 	s = encoders.Status{State: l.state, At: l.at, Run: c.Run, Stream: c.Stream, Error: l.text, Health: l.health}
 	switch {
 	case l.state == encoders.StateUnknown:
@@ -94,15 +100,15 @@ func (e *Encoder) interpret(l look, number int) (s encoders.Status, ok bool) {
 		e.stall(&s, l)
 	}
 	e.seen.lost = false
-	if err := e.keep(c); err != nil {
-		e.env.Log.Warn("cannot note what the box does", "err", err)
+	if err := e.save(c); err != nil {
+		e.env.Log.Warn("what the box does cannot be saved", "err", err)
 	}
 	e.note(&s, l)
 	return s, true
 }
 
-// foundOff judges a box that says stopped while nobody of us is stopping it.
-func (e *Encoder) foundOff(s *encoders.Status, c claim) claim {
+// foundOff judges a box that says stopped while we are not stopping it.
+func (e *Encoder) foundOff(s *encoders.Status, c started) started {
 	switch {
 	case c.Stream == "":
 	case c.Ended == byHand:
@@ -112,10 +118,10 @@ func (e *Encoder) foundOff(s *encoders.Status, c claim) claim {
 	case c.pending(e.plan.settings.Settle):
 		s.State = encoders.StateStarting
 	case !c.Live:
-		c.Ended, c.Why = byItself, "the box took the start, and is still stopped"
+		c.Ended, c.Why = byItself, "the box accepted the start, and is still stopped"
 		s.State, s.Error = encoders.StateFailed, c.Why
 	case e.seen.lost:
-		c.Ended, c.Why = byItself, "the box was found stopped after it could not be asked for a while; was it restarted?"
+		c.Ended, c.Why = byItself, "the box was found stopped after it had not answered for a while; was it restarted?"
 		s.State, s.Error = encoders.StateFailed, c.Why
 	case e.plan.settings.FoundOff == "failure":
 		c.Ended, c.Why = byItself, "the box was found stopped"
@@ -127,34 +133,37 @@ func (e *Encoder) foundOff(s *encoders.Status, c claim) claim {
 	return c
 }
 
-// foundOn judges a box that is on, or about to be.
-func foundOn(s *encoders.Status, c claim) claim {
+// foundOn judges a box that is on, or changing.
+func foundOn(s *encoders.Status, c started) started {
 	switch {
 	case c.Stream == "", c.Ended == byHand:
 		s.ByHand, s.Run, s.Stream = true, "", ""
-		return claim{}
+		return started{}
 	case s.State != encoders.StateStopping:
 		c.Live, c.Ended, c.Why = true, notEnded, ""
 	}
 	return c
 }
 
-// stall turns a box that is on and does not get on into a stalled one.
-func (e *Encoder) stall(s *encoders.Status, l look) {
+// stall reports a box as stalled that is on and makes no progress.
+func (e *Encoder) stall(s *encoders.Status, l reading) {
 	if l.progress == "" {
 		return
 	}
-	if l.progress != e.seen.progress || e.seen.state != encoders.StatePublishing && e.seen.state != encoders.StateStalled {
+	if l.progress != e.seen.progress || e.seen.state != encoders.StatePublishing &&
+		e.seen.state != encoders.StateStalled {
 		e.seen.progress, e.seen.moved = l.progress, l.at
 		return
 	}
 	if after := e.plan.settings.Status.StallAfter; after > 0 && l.at.Sub(e.seen.moved) >= after {
-		s.State, s.Error = encoders.StateStalled, "the box says that it is on, but has sent nothing for "+l.at.Sub(e.seen.moved).Round(time.Second).String()
+		silent := l.at.Sub(e.seen.moved).Round(time.Second)
+		s.State, s.Error = encoders.StateStalled,
+			fmt.Sprintf("the box says that it is on, but has sent nothing for %v", silent)
 	}
 }
 
-// note keeps when the state began.
-func (e *Encoder) note(s *encoders.Status, l look) {
+// note remembers when the state began.
+func (e *Encoder) note(s *encoders.Status, l reading) {
 	if s.State != e.seen.state {
 		if e.seen.state != "" {
 			e.seen.since = l.at

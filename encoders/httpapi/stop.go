@@ -9,7 +9,8 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// Stop sends the stop, if the box is on for the job's stream, and waits until the box says stopped. A box that goes on as if it had not heard is told again.
+// Stop sends the stop, if the box is on for the job's stream, and waits until the box says stopped.
+// If the box does not react, it sends the stop again.
 func (e *Encoder) Stop(ctx context.Context, job encoders.Job) error {
 	if _, bounded := ctx.Deadline(); !bounded && job.Grace > 0 {
 		var cancel context.CancelFunc
@@ -23,16 +24,17 @@ func (e *Encoder) Stop(ctx context.Context, job encoders.Job) error {
 	defer done()
 	defer e.wake()
 	c := e.call(job, "stop")
-	before, _ := e.claimed()
+	before, _ := e.remembered()
 	adopted := job.Adopt && (before.Stream == "" || before.Ended == byHand)
 	if before.Stream != job.ID() && !adopted {
 		return nil
 	}
-	l, _, err := c.look(ctx)
+	l, _, err := c.read(ctx)
 	if err != nil {
 		return fmt.Errorf("stop: not confirmed: %w", err)
 	}
-	if !adopted && before.Ended == byHand && !l.state.Gone() || before == (claim{}) && l.state == encoders.StateStopped {
+	turnedOnByHand := !adopted && before.Ended == byHand && !l.state.Gone()
+	if turnedOnByHand || before == (started{}) && l.state == encoders.StateStopped {
 		return nil
 	}
 	if l.state == encoders.StateUnknown && !e.plan.settings.StopIdempotent {
@@ -40,7 +42,7 @@ func (e *Encoder) Stop(ctx context.Context, job encoders.Job) error {
 	}
 	marked := before
 	marked.Stopping = true
-	if err := e.setClaim(marked); err != nil {
+	if err := e.remember(marked); err != nil {
 		return fmt.Errorf("stop: %w", err)
 	}
 	e.wake()
@@ -49,16 +51,17 @@ func (e *Encoder) Stop(ctx context.Context, job encoders.Job) error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.steps++
+	e.acts++
 	e.stopped = time.Now()
-	if err := e.keep(claim{}); err != nil {
+	if err := e.save(started{}); err != nil {
 		return fmt.Errorf("stop: %w", err)
 	}
 	return nil
 }
 
-// untilStopped sends the stop, and again from time to time while the box does not follow, and looks until the box says stopped.
-func (c *call) untilStopped(ctx context.Context, l look) error {
+// untilStopped sends the stop, again from time to time while the box does not react, and reads the
+// state until the box says stopped.
+func (c *call) untilStopped(ctx context.Context, l reading) error {
 	settings := &c.plan.settings
 	resend := resendEvery(ctx)
 	var sent time.Time
@@ -73,8 +76,10 @@ func (c *call) untilStopped(ctx context.Context, l look) error {
 		} else {
 			seen = 0
 		}
-		following := off || l.state == encoders.StateStopping
-		if sent.IsZero() && (settings.StopIdempotent || !following) || !following && time.Since(sent) >= resend && settings.StopIdempotent {
+		reacting := off || l.state == encoders.StateStopping
+		first := sent.IsZero() && (settings.StopIdempotent || !reacting)
+		again := !reacting && time.Since(sent) >= resend && settings.StopIdempotent
+		if first || again {
 			sent = time.Now()
 			if refused = c.run(ctx, c.plan.stop, settings.StopIdempotent); encoders.IsPermanent(refused) {
 				return refused
@@ -82,7 +87,7 @@ func (c *call) untilStopped(ctx context.Context, l look) error {
 		} else if err := sleep(ctx, settings.QuickInterval); err != nil {
 			return c.unconfirmed(l, refused, err)
 		}
-		next, _, err := c.look(ctx)
+		next, _, err := c.read(ctx)
 		if err != nil {
 			return c.unconfirmed(l, refused, err)
 		}
@@ -90,7 +95,7 @@ func (c *call) untilStopped(ctx context.Context, l look) error {
 	}
 }
 
-// resendEvery lets a stop be heard three times before ctx ends.
+// resendEvery is the time between two stops: three of them before ctx ends.
 func resendEvery(ctx context.Context) time.Duration {
 	const least = 2 * time.Second
 	end, bounded := ctx.Deadline()
@@ -100,8 +105,8 @@ func resendEvery(ctx context.Context) time.Duration {
 	return max(time.Until(end)/3, least)
 }
 
-// unconfirmed says why a stop is not known to have worked.
-func (c *call) unconfirmed(l look, refused, err error) error {
+// unconfirmed says why it is not known whether a stop worked.
+func (c *call) unconfirmed(l reading, refused, err error) error {
 	what := fmt.Sprintf("the box still says %s", l.state)
 	if l.state == encoders.StateUnknown {
 		what = "its state could not be read: " + l.text

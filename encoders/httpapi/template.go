@@ -39,7 +39,8 @@ func parseTemplate(s string) (template, error) {
 		}
 		for _, f := range p.funcs {
 			if _, ok := templateFunc(f, ""); !ok {
-				return nil, fmt.Errorf("%s calls %q; allowed: base64, lower, md5hex, sha1hex, sha256hex, upper, urlquery", p.text, f)
+				const known = "base64, lower, md5hex, sha1hex, sha256hex, upper, urlquery"
+				return nil, fmt.Errorf("%s calls %q; allowed: %s", p.text, f, known)
 			}
 		}
 		t, at = append(t, p), m[1]
@@ -87,7 +88,7 @@ const (
 
 var hostValue = regexp.MustCompile(`^[A-Za-z0-9.-]+$`)
 
-// escape makes value fit for the place, or says why it cannot stand there.
+// escape escapes value for the place, or says why it cannot stand there.
 func (at place) escape(value string) (string, error) {
 	switch at {
 	case inHost:
@@ -116,7 +117,7 @@ func (at place) escape(value string) (string, error) {
 // queryEscape writes a space as %20: embedded servers seldom know the plus sign.
 func queryEscape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
 
-// fill replaces the placeholders. With shown, secrets are masked: that text is for people.
+// fill replaces the placeholders. With shown, it masks secrets: that text is for people.
 func (t template) fill(v *values, at place, shown bool) (string, error) {
 	var b strings.Builder
 	for _, p := range t {
@@ -147,7 +148,7 @@ func (t template) fill(v *values, at place, shown bool) (string, error) {
 	return b.String(), nil
 }
 
-// alone is the name of a text that is one placeholder and nothing else.
+// alone returns the name in a text that is one placeholder and nothing else.
 func (t template) alone() (name string, ok bool) {
 	if len(t) == 1 && t[0].name != "" && len(t[0].funcs) == 0 {
 		return t[0].name, true

@@ -28,13 +28,15 @@ type TraceEntry struct {
 // maxTraced is how much of a body a trace shows, bytes.
 const maxTraced = 4096
 
-// trace shows one exchange. Body is the answer's.
+// trace shows one request and its answer, whose body is given apart.
 func (c *call) trace(req *http.Request, res *http.Response, body []byte, err error, began time.Time) {
 	show := c.e.tracer()
 	if show == nil {
 		return
 	}
-	t := TraceEntry{At: began, Step: c.step, Took: time.Since(began), Request: req.Method + " " + clean(c.mask, req.URL.String())}
+	t := TraceEntry{
+		At: began, Step: c.step, Took: time.Since(began), Request: req.Method + " " + clean(c.mask, req.URL.String()),
+	}
 	for _, name := range slices.Sorted(maps.Keys(req.Header)) {
 		value := clean(c.mask, strings.Join(req.Header[name], ", "))
 		if secret.Named(name) {
@@ -58,8 +60,8 @@ func (c *call) trace(req *http.Request, res *http.Response, body []byte, err err
 	show(t)
 }
 
-// Trace has each request and answer shown to show from now on, or to nobody with nil. Show is called from several goroutines, one at a
-// time for one box.
+// Trace calls show with each request and its answer from now on; nil ends that. show may be called
+// from several goroutines, one at a time for one box.
 func (e *Encoder) Trace(show func(TraceEntry)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

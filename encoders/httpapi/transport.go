@@ -18,7 +18,7 @@ import (
 	"github.com/icholy/digest"
 )
 
-// maxAnswer bounds what is read of an answer, bytes.
+// maxAnswer bounds how much of an answer is read, bytes.
 const maxAnswer = 1 << 20
 
 var (
@@ -26,8 +26,8 @@ var (
 	errPin      = errors.New("the box's certificate is not the pinned one")
 )
 
-// newTransport makes the way to a box: no proxy, HTTP/1.1, connections kept only for bursts of requests, because embedded servers close
-// idle ones without a word.
+// newTransport makes the transport to a box: no proxy, HTTP/1.1, and connections kept only for
+// bursts of requests, because embedded servers close idle ones unannounced.
 func newTransport(p *plan) (*wire, http.RoundTripper, error) {
 	t := &http.Transport{
 		DialContext:            (&net.Dialer{Timeout: p.settings.Timeout}).DialContext,
@@ -49,7 +49,8 @@ func newTransport(p *plan) (*wire, http.RoundTripper, error) {
 	if p.auth != "digest" {
 		return w, w, nil
 	}
-	return w, &digest.Transport{Username: p.settings.Username, Password: p.settings.Password.Reveal(), Transport: w}, nil
+	return w, &digest.Transport{Username: p.settings.Username, Password: p.settings.Password.Reveal(), Transport: w},
+		nil
 }
 
 func tlsConfig(p *plan) (*tls.Config, error) {
@@ -57,7 +58,7 @@ func tlsConfig(p *plan) (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	switch {
 	case p.pin != nil:
-		config.MinVersion = tls.VersionTLS10 // old boxes; the pin says who it is
+		config.MinVersion = tls.VersionTLS10 // old boxes; the pin identifies them
 		config.InsecureSkipVerify = true
 		config.VerifyConnection = func(state tls.ConnectionState) error {
 			sum := sha256.Sum256(state.PeerCertificates[0].Raw)
@@ -82,7 +83,8 @@ func tlsConfig(p *plan) (*tls.Config, error) {
 	return config, nil
 }
 
-// wire is the last step before the network. It reads each answer whole, up to maxAnswer, and shows the exchange to who traces.
+// wire is the last step before the network. It reads each answer whole, up to maxAnswer, and traces
+// it.
 type wire struct{ transport *http.Transport }
 
 func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -105,7 +107,8 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 // CloseIdleConnections is found by http.Client and digest.Transport.
 func (w *wire) CloseIdleConnections() { w.transport.CloseIdleConnections() }
 
-// readAnswer reads a body. One that ends before its announced length is taken as far as it goes: firmware counts badly.
+// readAnswer reads a body. One that ends before its announced length is used as far as it goes:
+// firmware often announces a wrong length.
 func readAnswer(body io.ReadCloser) ([]byte, error) {
 	defer body.Close()
 	text, err := io.ReadAll(io.LimitReader(body, maxAnswer+1))
@@ -124,10 +127,12 @@ func withCall(ctx context.Context, c *call) context.Context {
 	return context.WithValue(ctx, callKey{}, c)
 }
 
-// sameHost keeps redirects on the box: only ones that do not change a request that acts, and never from https to http.
+// sameHost follows redirects only on the same box, with the same method, and never from https to
+// http.
 func sameHost(req *http.Request, via []*http.Request) error {
 	first := via[0]
-	if len(via) > 3 || req.URL.Hostname() != first.URL.Hostname() || first.URL.Scheme == "https" && req.URL.Scheme != "https" ||
+	if len(via) > 3 || req.URL.Hostname() != first.URL.Hostname() || first.URL.Scheme == "https" &&
+		req.URL.Scheme != "https" ||
 		req.Method != first.Method {
 		return http.ErrUseLastResponse
 	}

@@ -21,7 +21,7 @@ type values struct {
 	mask     *secret.Masker
 }
 
-// errBeforeLogin is in the chain when a value comes only with a login.
+// errBeforeLogin is in the chain when only a login gives the value.
 var errBeforeLogin = errors.New("is not known before the login")
 
 // text returns the value of a name as text, and whether it must be hidden.
@@ -79,7 +79,7 @@ func (v *values) value(name string) (value any, hidden bool, err error) {
 	return nil, false, fmt.Errorf("{%s}: %w", name, errBeforeLogin)
 }
 
-// hidden reports whether the text holds a secret. Cycles were refused before.
+// hidden reports whether the text holds a secret. The compiler has refused cycles.
 func (t template) hidden(p *plan) bool {
 	for _, piece := range t {
 		if piece.name == "password" || slices.Contains(publishNames, piece.name) {
@@ -96,10 +96,12 @@ func (t template) hidden(p *plan) bool {
 }
 
 // publishNames are the placeholders that splitPublish can give.
-var publishNames = []string{"publish", "publish_server", "publish_key", "publish_stream", "publish_token", "publish_query", "publish_streamid"}
+var publishNames = []string{
+	"publish", "publish_server", "publish_key", "publish_stream", "publish_token", "publish_query", "publish_streamid",
+}
 
-// splitPublish takes a publishing URL apart. RTMP and WHIP: the key is all behind the last slash of the path, the server what is before.
-// SRT: the key is the decoded stream id.
+// splitPublish splits a publishing URL. For RTMP and WHIP, the key is everything after the last
+// slash of the path, and the server what is before it. For SRT, the key is the decoded stream id.
 func splitPublish(full string) map[string]string {
 	parts := map[string]string{"publish": full}
 	address, query, _ := strings.Cut(full, "?")
@@ -126,7 +128,8 @@ func splitPublish(full string) map[string]string {
 	return parts
 }
 
-// rendered returns vars for the rules: texts with their placeholders filled, all else as it is.
+// rendered returns vars for the rules: texts with their placeholders filled, other values
+// unchanged.
 func (v *values) rendered() map[string]any {
 	out := make(map[string]any, len(v.plan.settings.Vars))
 	for name, raw := range v.plan.settings.Vars {

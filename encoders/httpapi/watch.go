@@ -7,10 +7,12 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// refusedInterval is how often a box that does not know our password is asked: some lock users out.
+// refusedInterval is the least time between two requests to a box that refuses our password: some
+// lock users out.
 const refusedInterval = 30 * time.Second
 
-// Watch reads the state at the interval of the settings, quicker while it changes, and at once after a Start or Stop of ours.
+// Watch reads the state every interval of the settings, every quick_interval while it changes, and
+// at once after our own Start or Stop.
 func (e *Encoder) Watch(ctx context.Context, job encoders.Job, report func(encoders.Status)) error {
 	var last encoders.Status
 	for {
@@ -31,8 +33,8 @@ func (e *Encoder) Watch(ctx context.Context, job encoders.Job, report func(encod
 	}
 }
 
-// pace is the time to the next look.
-func (e *Encoder) pace(s encoders.Status, l look) time.Duration {
+// pace is the time to the next reading.
+func (e *Encoder) pace(s encoders.Status, l reading) time.Duration {
 	switch {
 	case l.refused:
 		return max(refusedInterval, e.plan.settings.Interval)

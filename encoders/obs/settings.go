@@ -14,18 +14,17 @@ import (
 // Settings says where OBS is and what is selected in it before a start. Addr, Profile,
 // SceneCollection and Scene may hold the placeholders of [encoders.Job.Fill].
 type Settings struct {
-	// host:port of its websocket server
-	Addr     string       `yaml:"address" shown:"yes" doc:"host:port (in OBS: Tools > WebSocket Server Settings)"`
+	Addr     string       `yaml:"address" shown:"yes" doc:"host:port of OBS's websocket server (Tools > WebSocket Server Settings)"`
 	Password secret.Value `yaml:"password" doc:"of the websocket server; empty when it asks for none"`
 	TLS      bool         `yaml:"tls" doc:"speak wss, for a proxy in front of OBS; OBS itself has no TLS"`
 
-	SetService bool `yaml:"set_service" doc:"put publish into OBS before each start, else leave its stream settings"`
+	SetService bool `yaml:"set_service" doc:"put server and key of publish into OBS before each start; otherwise its own stream settings stay"`
 
 	Profile         string `yaml:"profile" doc:"selected before a start; empty = leave it"`
 	SceneCollection string `yaml:"scene_collection" doc:"selected before a start; empty = leave it"`
 	Scene           string `yaml:"scene" doc:"selected before a start; empty = leave it"`
 
-	StallTimeout time.Duration `yaml:"stall_timeout" min:"1s" doc:"streaming without delivering for so long is a stall"`
+	StallTimeout time.Duration `yaml:"stall_timeout" min:"1s" doc:"streaming without delivering for this long is a stall"`
 }
 
 // Defaults returns the settings of an OBS on this machine.
