@@ -7,8 +7,9 @@ import (
 	"reflect"
 )
 
-// ReadAdmin reads the admin side's settings and nothing else of the file, for who only looks for the daemon: the rest may be wrong, or need an
-// environment that this process does not have. A token whose reference cannot be followed stays empty.
+// ReadAdmin reads only the settings of the admin side, for commands that look for the daemon: the
+// rest of the file may be wrong, or need an environment that this process does not have. A token
+// whose reference cannot be resolved stays empty.
 func ReadAdmin(path string) (Admin, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -35,7 +36,7 @@ func ReadAdmin(path string) (Admin, error) {
 		}
 	}
 	if d.bad["admin"] || d.bad["admin.listen"] {
-		return Admin{}, fmt.Errorf("read %s: admin.listen is wrong; oncue check tells more", path)
+		return Admin{}, fmt.Errorf("read %s: admin.listen is wrong; oncue check says why", path)
 	}
 	return admin, nil
 }

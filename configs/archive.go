@@ -12,9 +12,10 @@ import (
 	"github.com/oncue/oncue/configs/secret"
 )
 
-// Archive writes the configuration as it was understood, for somebody who helps: numbers, durations and choices as they are, of texts only
-// those whose keys are marked as shown (see [Options]), of other addresses the scheme and the host, and a mask for all else. What has its
-// default is left out. It is no file to load.
+// Archive writes the configuration as it was understood, for a support archive: numbers, durations
+// and choices as they are, of texts only those whose keys are marked as shown (see [Options]), of
+// other addresses the scheme and the host, and a mask for everything else. It leaves out defaults.
+// It cannot be loaded.
 func (c *Config) Archive(drivers map[string]func() any) ([]byte, error) {
 	root := archived(reflect.ValueOf(c).Elem(), reflect.ValueOf(Default()).Elem())
 	list := &yaml.Node{Kind: yaml.MappingNode}
@@ -79,7 +80,8 @@ func archivedValue(v, usual reflect.Value, r rule) *yaml.Node {
 		return archived(v, usual)
 	case reflect.Map:
 		m := &yaml.Node{Kind: yaml.MappingNode}
-		for _, key := range slices.SortedFunc(slices.Values(v.MapKeys()), func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) }) {
+		for _, key := range slices.SortedFunc(slices.Values(v.MapKeys()),
+			func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) }) {
 			put(m, key.String(), archivedValue(v.MapIndex(key), prefilled(t.Elem()), r.element()))
 		}
 		return m
@@ -98,7 +100,7 @@ func archivedValue(v, usual reflect.Value, r rule) *yaml.Node {
 	return &yaml.Node{Kind: yaml.ScalarNode, Value: textOf(v)}
 }
 
-// archivedFree is a free value: only its keys show.
+// archivedFree is a free value, with only its keys shown.
 func archivedFree(v any) *yaml.Node {
 	switch v := v.(type) {
 	case nil:
@@ -109,7 +111,7 @@ func archivedFree(v any) *yaml.Node {
 	return word(secret.Mask)
 }
 
-// maskedText shows of an address where it leads, and nothing of other texts.
+// maskedText shows the scheme and host of an address, and nothing of other texts.
 func maskedText(text string) string {
 	if text == "" {
 		return ""

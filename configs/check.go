@@ -16,7 +16,7 @@ import (
 	"github.com/oncue/oncue/configs/secret"
 )
 
-// check holds the parts of a configuration against each other. What is broken in itself has been reported already and is passed over.
+// check compares the parts of a configuration. It skips keys that have an error already.
 func (d *decoder) check(c *Config) {
 	d.checkListen(c)
 	d.checkPublicURL(c)
@@ -35,14 +35,15 @@ func (d *decoder) check(c *Config) {
 	d.checkEmpty(c)
 }
 
-// wrong reports an error at a key's value, and warn something that may be meant so, unless the key has an error already.
+// wrong reports an error at a key's value, unless the key has one already. So does warn, for what
+// may be intended.
 func (d *decoder) wrong(path, format string, args ...any) {
 	if !d.bad[path] {
 		d.report(d.find(path).value, path, false, format, args...)
 	}
 }
 
-// missing reports that a key ought to be there; it points at the key around it.
+// missing reports that a key is missing; it points at the key around it.
 func (d *decoder) missing(path, format string, args ...any) {
 	if parent, _, _ := cutLast(path); !d.bad[path] && !d.bad[parent] {
 		d.report(d.find(path).key, path, false, format, args...)
@@ -63,7 +64,7 @@ func (d *decoder) conflict(path, format string, args ...any) {
 	}
 }
 
-// remark is warn for what may well be meant so.
+// remark is warn for what is probably intended.
 func (d *decoder) remark(path, format string, args ...any) {
 	if !d.bad[path] {
 		d.report(d.find(path).key, path, true, format, args...)
@@ -76,16 +77,16 @@ func (d *decoder) isSet(path string) bool {
 	return ok
 }
 
-// checkMode looks at who else may read and write the file. Its group may read it: the packaged
-// daemon does.
+// checkMode checks who else may read and write the file. Its group may read it: the packaged daemon
+// does.
 func (d *decoder) checkMode(mode fs.FileMode) {
 	if mode.Perm()&0o002 != 0 {
-		d.report(place{1, 1}, "", false, "every user of this machine may write it (mode %04o), "+
+		d.report(place{1, 1}, "", false, "every user of this host may write it (mode %04o), "+
 			"and so decide what oncue runs; chmod o-w forbids that", mode.Perm())
 	}
 	if mode.Perm()&0o004 != 0 && d.literal != nil {
 		d.report(d.literal.place, d.literal.path, true,
-			"is a secret in a file that every user of this machine may read (mode %04o); chmod o-r keeps it secret, "+
+			"is a secret in a file that every user of this host may read (mode %04o); chmod o-r keeps it secret, "+
 				"or write ${NAME} or ${file:PATH}", mode.Perm())
 	}
 }
@@ -99,7 +100,7 @@ func (d *decoder) checkAddress(path, listen string) (local bool) {
 	}
 	if file, ok := strings.CutPrefix(listen, "unix:"); ok {
 		if !strings.HasPrefix(file, "/") {
-			d.wrong(path, "a unix socket needs a whole path; %s", listenForms)
+			d.wrong(path, "a unix socket needs an absolute path; %s", listenForms)
 		}
 		return true
 	}
@@ -126,7 +127,7 @@ func loopback(host string) bool {
 	return err == nil && a.Unmap().IsLoopback()
 }
 
-// shortestToken is how many characters the admin side's token must have where other machines can
+// shortestToken is the least length of the admin side's token, in characters, where other hosts can
 // try to guess it.
 const shortestToken = 16
 
@@ -134,16 +135,17 @@ func (d *decoder) checkListen(c *Config) {
 	d.checkAddress("listen", c.Listen)
 	local := d.checkAddress("admin.listen", c.Admin.Listen)
 	if !local && !c.Admin.Token.Set() && !d.bad["admin.listen"] {
-		d.missing("admin.token", "is required because admin.listen (%s) can be reached by others; set a token, or listen on 127.0.0.1 or a unix socket", c.Admin.Listen)
+		d.missing("admin.token", "is required because admin.listen (%s) can be reached by others; set a token, or "+
+			"listen on 127.0.0.1 or a unix socket", c.Admin.Listen)
 	}
 	if file := c.Admin.Socket; file != "" && !filepath.IsAbs(file) {
-		d.wrong("admin.socket", "is not a whole path; allowed: /PATH, such as /run/oncue/admin.sock")
+		d.wrong("admin.socket", "is not an absolute path; allowed: /PATH, such as /run/oncue/admin.sock")
 	} else if file != "" && ("unix:"+file == c.Admin.Listen || "unix:"+file == c.Listen) {
-		d.wrong("admin.socket", "is an address that listen or admin.listen has already; it is for a further one")
+		d.wrong("admin.socket", "is the address of listen or admin.listen already; it is for an additional one")
 	}
 	if t := c.Admin.Token; t.Set() && len(t.Reveal()) < shortestToken {
 		const short = "is shorter than %d characters; `openssl rand -hex 16` makes a good one"
-		if local || c.Admin.Listen == "systemd" { // whose socket may be a local one, too
+		if local || c.Admin.Listen == "systemd" { // its socket may be local, too
 			d.warn("admin.token", short, shortestToken)
 		} else {
 			d.wrong("admin.token", "can be guessed by those who reach admin.listen (%s): it "+short,
@@ -152,9 +154,9 @@ func (d *decoder) checkListen(c *Config) {
 	}
 	if c.Listen == c.Admin.Listen && c.Listen != "systemd" && !strings.HasSuffix(c.Listen, ":0") {
 		if d.isSet("admin.listen") {
-			d.wrong("admin.listen", "is the same address as listen; the admin side needs one of its own")
+			d.wrong("admin.listen", "is the same address as listen; each side needs its own")
 		} else {
-			d.wrong("listen", "is the address of the admin side (admin.listen); the two sides need one each")
+			d.wrong("listen", "is the address of the admin side (admin.listen); each side needs its own")
 		}
 	}
 	if c.DataDir == "" {
@@ -177,12 +179,14 @@ func (d *decoder) checkListen(c *Config) {
 	}
 	for i, host := range t.ACME.Domains {
 		if host == "" || strings.ContainsAny(host, "/:* ") {
-			d.wrong(fmt.Sprintf("tls.acme.domains[%d]", i), "is not a host name; allowed: names such as hooks.example.com, without https:// and wildcards")
+			d.wrong(fmt.Sprintf("tls.acme.domains[%d]", i),
+				"is not a host name; allowed: names such as hooks.example.com, without https:// and wildcards")
 		}
 	}
 	for i, host := range c.Admin.AllowedHosts {
 		if host == "" || strings.ContainsAny(host, "/ ") {
-			d.wrong(fmt.Sprintf("admin.allowed_hosts[%d]", i), "is not a host name; allowed: names such as oncue.example.com, without https://")
+			d.wrong(fmt.Sprintf("admin.allowed_hosts[%d]", i),
+				"is not a host name; allowed: names such as oncue.example.com, without https://")
 		}
 	}
 }
@@ -197,11 +201,12 @@ func (d *decoder) checkPublicURL(c *Config) {
 	case err != nil || u.Host == "":
 		d.wrong(path, "is not a URL; allowed: https://HOST or https://HOST:PORT")
 	case u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())):
-		d.wrong(path, "begins with %s://; the platform must be told an https:// address (http:// is for loopback only)", u.Scheme)
+		d.wrong(path, "begins with %s://; the platform must be told an https:// address (http:// is for loopback only)",
+			u.Scheme)
 	case u.User != nil:
 		d.wrong(path, "holds a user name or password; allowed: https://HOST or https://HOST:PORT")
 	case strings.HasSuffix(u.Path, "/hooks/millicast"):
-		d.wrong(path, "ends in /hooks/millicast, which is added by itself; write https://HOST alone")
+		d.wrong(path, "ends in /hooks/millicast, which oncue adds; write https://HOST alone")
 	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" || u.ForceQuery:
 		d.wrong(path, "has something after the host; allowed: https://HOST or https://HOST:PORT")
 	}
@@ -210,7 +215,8 @@ func (d *decoder) checkPublicURL(c *Config) {
 
 func (d *decoder) checkAccount(c *Config, path string, a *Account) {
 	if a.ID == "" || strings.Contains(a.ID, "/") || strings.TrimSpace(a.ID) != a.ID {
-		d.missing(path, "an account id is the platform's accountId: not empty, without a slash, and without a space at its ends")
+		d.missing(path, "an account id is the platform's accountId: not empty, without a slash, and without a space "+
+			"at its ends")
 	}
 	for i, s := range a.WebhookSecrets {
 		d.checkWebhookSecret(fmt.Sprintf("%s.webhook_secrets[%d]", path, i), s)
@@ -224,9 +230,11 @@ func (d *decoder) checkAccount(c *Config, path string, a *Account) {
 		switch secrets := path + ".webhook_secrets"; {
 		case d.bad[path]:
 		case api:
-			d.warn(secrets, "is empty, so no webhook is accepted until `oncue webhook create` or manage_webhook: true has made one")
+			d.warn(secrets, "is empty, so no webhook is accepted until `oncue webhook create` or manage_webhook: "+
+				"true has made one")
 		default:
-			d.missing(secrets, "is missing; without it no webhook can be verified. The platform shows the secret of the webhook as base64")
+			d.missing(secrets, "is missing; without it no webhook can be verified. The platform shows the secret of "+
+				"the webhook as base64")
 		}
 	}
 	if a.ManageWebhook && !api {
@@ -242,7 +250,8 @@ func (d *decoder) checkAccount(c *Config, path string, a *Account) {
 	case err != nil || u.Host == "" || u.RawQuery != "" || u.User != nil:
 		d.wrong(key, "is not a base address; allowed: https://HOST")
 	case u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())):
-		d.wrong(key, "must begin with https://, or the API secret could be read on the way (http:// is for loopback only)")
+		d.wrong(key, "must begin with https://, or the API secret could be read on the way (http:// is for loopback "+
+			"only)")
 	}
 }
 
@@ -252,17 +261,20 @@ func (d *decoder) checkWebhookSecret(path string, s secret.Value) {
 	case !s.Set() || len(raw) == 0 && err == nil:
 		d.wrong(path, "is empty; write the webhook's secret as the platform shows it (base64)")
 	case err != nil || strings.ContainsAny(s.Reveal(), "\r\n"):
-		d.wrong(path, "is not base64; write the webhook's secret exactly as the platform shows it, with any = at the end")
+		d.wrong(path, "is not base64; write the webhook's secret exactly as the platform shows it, with any = at the "+
+			"end")
 	case len(raw) < 16:
 		d.warn(path, "decodes to %d bytes only; 16 and more are hard to guess", len(raw))
 	}
 }
 
-// checkName warns of a name that looks like ACCOUNT/NAME of an account that is not there. Names may hold slashes, so it can be meant so.
+// checkName warns of a name that looks like ACCOUNT/NAME with an unknown account. Names may hold
+// slashes, so it may be intended.
 func (d *decoder) checkName(c *Config, s *Stream) {
 	account, _, slash := strings.Cut(s.Name, "/")
 	if slash && s.key == join("streams", s.Name) { // without the account before it
-		d.warn(s.key, "%s is not a configured account; taken as part of the stream's name. Accounts: %s", account, strings.Join(slices.Sorted(maps.Keys(c.Accounts)), ", "))
+		d.warn(s.key, "%s is not a configured account; taken as part of the stream's name. Accounts: %s", account,
+			strings.Join(slices.Sorted(maps.Keys(c.Accounts)), ", "))
 	}
 }
 
@@ -281,7 +293,8 @@ func (d *decoder) checkNotify(path string, n Notify) {
 	if scheme != "https" && scheme != "http" {
 		d.warn(path+".secret", "signs plain webhooks only and does nothing for %s://", scheme)
 	}
-	if raw, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(n.Secret.Reveal(), "whsec_")); err != nil || len(raw) == 0 {
+	if raw, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(n.Secret.Reveal(), "whsec_")); err != nil ||
+		len(raw) == 0 {
 		d.wrong(path+".secret", "is not base64; allowed: base64, with or without whsec_ before it")
 	}
 }
@@ -294,9 +307,11 @@ func (d *decoder) checkEmpty(c *Config) {
 		key, text string
 		there     bool
 	}{
-		{"accounts", "none yet, so no webhook can be verified; add ACCOUNT_ID: {webhook_secrets: [...]}", len(c.Accounts) > 0},
+		{"accounts", "none yet, so no webhook can be verified; add ACCOUNT_ID: {webhook_secrets: [...]}",
+			len(c.Accounts) > 0},
 		{"encoders", "none yet; add NAME: {ffmpeg: {input: URL}}", d.isSet("encoders") && len(c.encoders) > 0},
-		{"streams", "none yet, so nothing would ever start; add NAME: {encoder: NAME, publish: URL}", d.streamsWritten > 0},
+		{"streams", "none yet, so nothing would ever start; add NAME: {encoder: NAME, publish: URL}",
+			d.streamsWritten > 0},
 	} {
 		if !part.there {
 			d.warn(part.key, "%s", part.text)

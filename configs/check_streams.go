@@ -49,13 +49,14 @@ func (d *decoder) checkStream(c *Config, s *Stream) {
 	}
 }
 
-// checkPatternSchedule warns of windows that can wake nothing.
+// checkPatternSchedule warns of windows that can start nothing.
 func (d *decoder) checkPatternSchedule(s *Stream) {
 	if !slices.ContainsFunc(s.Timing.Schedule, func(w Window) bool { return w.Do == "on" }) {
 		return
 	}
-	d.warn(s.key+".schedule", "a window with do: on cannot start what a pattern stands for before somebody has asked for it by name; "+
-		"for a stream that is to be on by itself, write an entry with its whole name")
+	d.warn(s.key+".schedule",
+		"a window with do: on cannot start a stream of a pattern before a viewer has asked for it by name; "+
+			"for a stream that must start by itself, write an entry with its full name")
 }
 
 var publishSchemes = []string{"rtmp", "rtmps", "srt", "http", "https"}
@@ -98,7 +99,8 @@ func (d *decoder) checkUnused(c *Config, s *Stream, path string) {
 			continue
 		}
 		if p, ok := e.Settings.(Publisher); ok && !p.NeedsPublish() {
-			d.remark(path, "encoder %q (%s) does not use it: it publishes where its own settings say%s", name, e.Driver, toldBy[e.Driver])
+			d.remark(path, "encoder %q (%s) does not use it: it publishes where its own settings say%s", name, e.Driver,
+				toldBy[e.Driver])
 		}
 	}
 }
@@ -113,10 +115,12 @@ func (d *decoder) checkDestination(s *Stream, path, text string) {
 		return
 	}
 	if u.Token == "" {
-		d.warn(path, "holds no publishing token, and the platform takes no stream without one; write %s", withToken[strings.TrimSuffix(u.Scheme, "s")])
+		d.warn(path, "holds no publishing token, and the platform takes no stream without one; write %s",
+			withToken[strings.TrimSuffix(u.Scheme, "s")])
 	}
 	if u.App == "v2/pub" && u.Stream != s.Name && !placeholder.MatchString(u.Stream) {
-		d.warn(path, "names another stream than %s after /v2/pub/, so viewers of %s would wait for ever; write {stream} there", s.Name, s.Name)
+		d.warn(path, "names a stream other than %s after /v2/pub/, so viewers of %s would wait forever; write "+
+			"{stream} there", s.Name, s.Name)
 	}
 }
 
@@ -133,7 +137,8 @@ var withToken = map[string]string{
 	"http": "https://HOST/PATH?auth=TOKEN",
 }
 
-// noHost also holds for URLs that are none; the placeholders are taken out first, for { is not allowed in a URL.
+// noHost reports whether a URL names no host. It removes placeholders first, because { is not
+// allowed in a URL.
 func noHost(text, rest string) bool {
 	if rest == "" || rest[0] == '/' {
 		return true
@@ -142,7 +147,7 @@ func noHost(text, rest string) bool {
 	return err == nil && u.Host == ""
 }
 
-// needsPublish asks the settings; an ffmpeg always needs somewhere to publish to unless its settings know better.
+// needsPublish asks the settings. Without an answer, an ffmpeg needs somewhere to publish to.
 func needsPublish(e *Encoder) bool {
 	if p, ok := e.Settings.(Publisher); ok {
 		return p.NeedsPublish()
@@ -168,7 +173,7 @@ func (d *decoder) checkNumber(path, number string, s *Stream, whose string) {
 	}
 }
 
-// checkInstance looks at one encoder as the stream would use it.
+// checkInstance checks one encoder as the stream would use it.
 func (d *decoder) checkInstance(s *Stream, e *Encoder, ref string) {
 	if e.Settings == nil {
 		return // its own errors are reported
@@ -180,7 +185,8 @@ func (d *decoder) checkInstance(s *Stream, e *Encoder, ref string) {
 		return
 	}
 	if address := boxOf(e); address != "" && !placeholder.MatchString(address) {
-		d.wrong(ref, "every name that matches %s would drive the same %s; put {stream} or {1} into the encoder's address, or map the names one by one", s.Name, e.Driver)
+		d.wrong(ref, "every name that matches %s would drive the same %s; put {stream} or {1} into the encoder's "+
+			"address, or map the names one by one", s.Name, e.Driver)
 	}
 }
 
@@ -198,9 +204,10 @@ func (d *decoder) numbersOf(e *Encoder) (list []numbered) {
 	return list
 }
 
-// checkUse warns about encoders that are idle for ever, or the same box as another.
+// checkUse warns of encoders that no stream uses, or that are the same box as another.
 func (d *decoder) checkUse(c *Config) {
-	brokenStreams := slices.ContainsFunc(slices.Collect(maps.Keys(d.bad)), func(path string) bool { return strings.HasPrefix(path, "streams") })
+	brokenStreams := slices.ContainsFunc(slices.Collect(maps.Keys(d.bad)),
+		func(path string) bool { return strings.HasPrefix(path, "streams") })
 	used := make(map[string]bool, len(c.Encoders))
 	shared := map[string][]string{}
 	for _, s := range c.Streams {
@@ -217,18 +224,20 @@ func (d *decoder) checkUse(c *Config) {
 			d.warn(path, "no stream uses this encoder")
 		}
 		if streams := shared[e.Name]; len(streams) > 1 {
-			d.remark(path, "%s share it, and it serves one stream at a time: while one is on, the others wait", listed(streams))
+			d.remark(path, "%s share it, and it serves one stream at a time: while one is on, the others wait",
+				listed(streams))
 		}
 		address := boxOf(e)
 		if other := boxes[address]; address != "" && other != nil {
-			d.warn(path, "drives the same %s as encoder %q (line %d); use one encoder for both streams, so that they take turns", e.Driver, other.Name, other.Line)
+			d.warn(path, "drives the same %s as encoder %q (line %d); use one encoder for both streams, so that they "+
+				"take turns", e.Driver, other.Name, other.Line)
 		} else {
 			boxes[address] = e
 		}
 	}
 }
 
-// listed names some of many.
+// listed names the first few of many.
 func listed(names []string) string {
 	const most = 4
 	if rest := len(names) - most; rest > 0 {

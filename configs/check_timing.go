@@ -11,7 +11,7 @@ import (
 	"github.com/oncue/oncue/configs/words"
 )
 
-// checkTiming holds the keys of Timing at path against each other. Only keys that path sets itself are to blame.
+// checkTiming compares the keys of Timing at path. It reports only keys that path sets itself.
 func (d *decoder) checkTiming(path string, t Timing) {
 	set := func(keys ...string) (string, bool) {
 		for _, k := range keys {
@@ -22,14 +22,17 @@ func (d *decoder) checkTiming(path string, t Timing) {
 		return "", false
 	}
 	if p, ok := set("min_uptime", "max_uptime"); ok && t.MaxUptime > 0 && t.MinUptime > t.MaxUptime {
-		d.wrong(p, "min_uptime (%s) is longer than max_uptime (%s)", words.FormatDuration(t.MinUptime), words.FormatDuration(t.MaxUptime))
+		d.wrong(p, "min_uptime (%s) is longer than max_uptime (%s)", words.FormatDuration(t.MinUptime),
+			words.FormatDuration(t.MaxUptime))
 	}
 	if p, ok := set("restart.initial", "restart.max"); ok && t.Restart.Initial > t.Restart.Max {
-		d.wrong(p, "restart.initial (%s) is longer than restart.max (%s)", words.FormatDuration(t.Restart.Initial), words.FormatDuration(t.Restart.Max))
+		d.wrong(p, "restart.initial (%s) is longer than restart.max (%s)", words.FormatDuration(t.Restart.Initial),
+			words.FormatDuration(t.Restart.Max))
 	}
 	if p, ok := set("time_zone"); ok && t.TimeZone != "" {
 		if _, err := location(t.TimeZone); err != nil {
-			d.wrong(p, "%q is not a time zone of this host; allowed: IANA names such as Europe/Berlin, UTC, or empty for the host's", t.TimeZone)
+			d.wrong(p, "%q is not a time zone of this host; allowed: IANA names such as Europe/Berlin, UTC, or empty "+
+				"for the host's", t.TimeZone)
 		}
 	}
 	if p, ok := set("schedule"); ok {
@@ -49,14 +52,15 @@ func (d *decoder) checkWindow(path string, w Window) {
 	case err != nil:
 		d.wrong(cronKey, "%s; allowed: %s", err, cronForm)
 	case schedule.Next(time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero():
-		d.wrong(cronKey, "this day never comes; check day and month")
+		d.wrong(cronKey, "there is no such day; check day and month")
 	}
 	if w.For == 0 {
 		d.missing(path+".for", "is missing; write how long the window lasts, such as 4h")
 	}
 }
 
-// parseCron refuses the time zone prefixes that the library would take: time_zone is the place for them.
+// parseCron refuses the time zone prefixes that the library accepts: time_zone is the place for
+// them.
 func parseCron(spec string) (cron.Schedule, error) {
 	if strings.Contains(spec, "TZ=") {
 		return nil, errors.New("the time zone goes into time_zone")

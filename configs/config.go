@@ -8,7 +8,7 @@ import (
 	"github.com/oncue/oncue/configs/words"
 )
 
-// Config is a valid configuration. Nobody changes it after [Load]; a reload makes a new one.
+// Config is a valid configuration. It does not change after [Load]; a reload makes a new one.
 type Config struct {
 	File string `yaml:"-"` // as given to Load
 
@@ -62,7 +62,7 @@ type Admin struct {
 
 // Log says what is logged and how.
 type Log struct {
-	Level  string `yaml:"level" enum:"debug,info,warn,error" doc:"least grave level that is logged"`
+	Level  string `yaml:"level" enum:"debug,info,warn,error" doc:"lowest level that is logged"`
 	Format string `yaml:"format" enum:"auto,text,json" doc:"auto is text on a terminal and fit for journald elsewhere"`
 }
 
@@ -96,7 +96,7 @@ type Limits struct {
 	HooksPerSecond int `yaml:"hooks_per_second" min:"0" doc:"flood guard on the public side: deliveries that no secret verifies, from one sender (an address, or an IPv6 /64); signed hooks are never limited; 0 = no cap"`
 }
 
-// Notify is one receiver of news.
+// Notify is one receiver of notices.
 type Notify struct {
 	URL    secret.Value `yaml:"url" doc:"where to: a shoutrrr URL (slack://, telegram://, smtp:// ...) or a plain https webhook"`
 	On     []string     `yaml:"on" enum:"failed,recovered,stop_unconfirmed,max_uptime,webhook_disabled,store_corrupt,disk_full,pattern_full" doc:"what to tell; empty = everything"`
@@ -110,14 +110,16 @@ type Encoder struct {
 	Settings any    // what Options.Drivers[Driver] returned, filled in; a pointer to the driver's settings
 	Line     int    // where the file defines it
 
-	// Secrets are those of its settings, and what references gave to its other keys and is held to be one; see package secret.
+	// Secrets are those of its settings, and references in its other keys that count as secrets;
+	// see package secret.
 	Secrets []secret.Value
 }
 
-// DefaultFile is where commands look for the configuration unless they are told.
+// DefaultFile is where commands look for the configuration unless --config says otherwise.
 const DefaultFile = "/etc/oncue/oncue.yaml"
 
-// Default is the configuration of an empty file. All defaults stand here, in builtIn, and in the Prefill methods.
+// Default is the configuration of an empty file. All defaults are here, in builtIn, and in the
+// Prefill methods.
 func Default() *Config {
 	return &Config{
 		Listen:  ":8080",
@@ -140,6 +142,6 @@ func (c *Config) Encoder(name string) (*Encoder, bool) {
 	return e, ok
 }
 
-// Secrets returns every secret of the file, and what references gave and is held to be one, for a [secret.Masker]. The slice is the
-// caller's to keep.
+// Secrets returns every secret of the file, and the references that count as secrets, for a
+// [secret.Masker]. The caller owns the slice.
 func (c *Config) Secrets() []secret.Value { return append([]secret.Value(nil), c.secrets...) }

@@ -20,12 +20,12 @@ type decoder struct {
 	problems []Problem
 
 	at      map[string]keyPlace    // every key that the file sets
-	noted   []string               // the paths of at, as they were found; those inside encoders and streams are dropped when those are done
+	noted   []string               // the paths of at in order; those of an encoder or stream go when it is decoded
 	bad     map[string]bool        // paths with an error
 	own     map[string]*yaml.Node  // values that the loader decodes itself, by path
-	foreign map[*yaml.Node]place   // nodes of presets, and where the file names the preset
+	foreign map[*yaml.Node]place   // nodes of presets, with the place where the file names the preset
 	shapes  map[reflect.Type]shape // struct tags, read once
-	hidden  map[string]string      // what must not be shown, and what is shown instead
+	hidden  map[string]string      // secrets, with what is shown instead
 
 	encoderNow *Encoder // whose settings are being decoded; nil: none
 
@@ -45,7 +45,7 @@ type keyPlace struct{ key, value place }
 
 const (
 	maxPath   = 200     // bytes of a path in a problem
-	maxDepth  = 100     // of nesting; an anchor that contains itself would nest for ever
+	maxDepth  = 100     // of nesting; an anchor that contains itself would nest forever
 	maxCopies = 100_000 // values that come from aliases; a few lines of nested aliases can stand for billions
 )
 
@@ -60,7 +60,7 @@ func (d *decoder) fail(n *yaml.Node, path, format string, args ...any) {
 	d.report(d.placeOf(n), path, false, format, args...)
 }
 
-// caution warns of a value that may be meant so.
+// caution warns of a value that may be intended.
 func (d *decoder) caution(n *yaml.Node, path, format string, args ...any) {
 	d.report(d.placeOf(n), path, true, format, args...)
 }
@@ -76,7 +76,8 @@ func (d *decoder) report(at place, path string, warning bool, format string, arg
 		path = path[:maxPath] + "..."
 	}
 	text := fmt.Sprintf(format, args...)
-	d.problems = append(d.problems, Problem{File: d.file, Line: at.line, Col: at.col, Key: path, Text: text, Warning: warning})
+	d.problems = append(d.problems, Problem{File: d.file, Line: at.line, Col: at.col, Key: path, Text: text,
+		Warning: warning})
 }
 
 // join appends a key to a path. Keys that could be mistaken for a path are quoted.
@@ -90,7 +91,7 @@ func join(path, key string) string {
 	return path + "." + key
 }
 
-// simple reports whether a key is one of the many that need no second look.
+// simple reports whether a key needs no further check, as most do not.
 func simple(key string) bool {
 	for i := range len(key) {
 		if c := key[i]; !isWord(c) && c != '-' {
@@ -100,12 +101,13 @@ func simple(key string) bool {
 	return key != ""
 }
 
-// note remembers where a key stands.
+// note remembers the place of a key.
 func (d *decoder) note(path string, f field) {
 	d.at[path] = keyPlace{d.placeOf(f.key), d.placeOf(f.value)}
 	d.noted = append(d.noted, path)
 	if isNull(f.value) && f.value.Value == "" && isStuckTo(f.key.LineComment) {
-		d.caution(f.key, path, "is empty, because the # begins a comment; put the value in quotes if the # is part of it")
+		d.caution(f.key, path,
+			"is empty, because the # begins a comment; put the value in quotes if the # is part of it")
 	}
 }
 
@@ -114,7 +116,7 @@ func isStuckTo(comment string) bool {
 	return len(comment) > 1 && !strings.ContainsAny(comment[1:2], " \t#!-=")
 }
 
-// find is where a key stands, or else the nearest key around it.
+// find is the place of a key, or else of the nearest key around it.
 func (d *decoder) find(path string) keyPlace {
 	for p := path; ; {
 		if k, ok := d.at[p]; ok {
@@ -128,7 +130,7 @@ func (d *decoder) find(path string) keyPlace {
 	}
 }
 
-// cutLast takes the last key off a path.
+// cutLast splits the last key off a path.
 func cutLast(path string) (parent, key string, ok bool) {
 	cut := strings.LastIndexAny(path, ".[")
 	if cut < 0 {
@@ -137,7 +139,8 @@ func cutLast(path string) (parent, key string, ok bool) {
 	return path[:cut], path[cut+1:], true
 }
 
-// alone is implemented by structs of which one value may stand for the whole: encoders: [main] is encoders: [{name: main}].
+// alone is implemented by structs of which one value may stand for the whole: encoders: [main] is
+// encoders: [{name: main}].
 type alone interface{ Alone() (field string) }
 
 // value fills v, which must be settable, from n.
@@ -188,7 +191,7 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string, r rule) 
 		p := join(path, f.name)
 		k, known := s.byName[f.name]
 		if path == "" && strings.HasPrefix(f.name, "x-") {
-			continue // the user's own: a place for anchors
+			continue // the user's own, for anchors
 		}
 		if !known {
 			d.unknown(f.key, p, f.name, s.names)
@@ -203,7 +206,7 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string, r rule) 
 	}
 }
 
-// moved tells people who come from MediaMTX or go2rtc where a key of theirs lives here.
+// moved tells users of MediaMTX or go2rtc which key takes the place of theirs.
 var moved = map[string]string{
 	"address":                    "write listen: HOST:PORT",
 	"api":                        "write admin: {listen: HOST:PORT}",
@@ -326,7 +329,8 @@ func (d *decoder) free(n *yaml.Node, path string) any {
 		return nil
 	case "!!bool", "!!int", "!!float":
 		if octal.MatchString(n.Value) {
-			d.fail(n, path, "a number that begins with 0 means different things to different programs; remove the 0, or put it in quotes")
+			d.fail(n, path, "a number that begins with 0 means different things to different programs; remove the 0, "+
+				"or put it in quotes")
 			return nil
 		}
 		var got any

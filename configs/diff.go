@@ -10,11 +10,12 @@ import (
 	"github.com/oncue/oncue/configs/secret"
 )
 
-// Diff says in plain words what changes from one configuration to the next, for the log of a reload. It never shows a secret, and of
-// encoders it shows only which keys changed. Nil means that nothing did.
+// Diff says in words what changes from one configuration to the next, for the log of a reload. It
+// never shows a secret, and of encoders only which keys changed. Nil means that nothing changed.
 func Diff(old, new *Config) []string {
 	var lines []string
-	for _, change := range changes(reflect.ValueOf(*old), reflect.ValueOf(*new), func(path string) bool { return path == "accounts" }) {
+	for _, change := range changes(reflect.ValueOf(*old), reflect.ValueOf(*new),
+		func(path string) bool { return path == "accounts" }) {
 		lines = append(lines, change.String())
 	}
 	lines = append(lines, diffAccounts(old, new)...)
@@ -52,7 +53,7 @@ func changes(old, new reflect.Value, skip func(path string) bool) []change {
 	return list
 }
 
-// empty holds for lists with nothing in them, written or not.
+// empty reports whether v is an empty list, written or not.
 func empty(v reflect.Value) bool { return v.Kind() == reflect.Slice && v.Len() == 0 }
 
 func none(string) bool { return false }
@@ -67,7 +68,8 @@ func diffAccounts(old, new *Config) []string {
 	for _, id := range slices.Sorted(maps.Keys(new.Accounts)) {
 		if old.Accounts[id] == nil {
 			lines = append(lines, fmt.Sprintf("account %s added", id))
-		} else if list := changes(reflect.ValueOf(old.Accounts[id]), reflect.ValueOf(new.Accounts[id]), none); len(list) > 0 {
+		} else if list := changes(reflect.ValueOf(old.Accounts[id]), reflect.ValueOf(new.Accounts[id]),
+			none); len(list) > 0 {
 			lines = append(lines, fmt.Sprintf("account %s: %s", id, joined(list)))
 		}
 	}

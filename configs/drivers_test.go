@@ -11,7 +11,8 @@ import (
 	"github.com/oncue/oncue/configs/secret"
 )
 
-// The settings below stand for those of the drivers: small, and with one of everything that the loader can fill.
+// The settings below stand for those of the drivers: small, and with one of everything that the
+// loader can fill.
 
 type ffmpegSettings struct {
 	Input        string        `yaml:"input" doc:"a URL, file or device"`
@@ -31,7 +32,8 @@ type ffmpegSettings struct {
 
 func (s ffmpegSettings) Validate() error {
 	if s.Input == "" && len(s.Args) == 0 {
-		return errors.Join(errors.New("input: is missing; say what to publish, or write args for the whole command line"))
+		return errors.Join(
+			errors.New("input: is missing; say what to publish, or write args for the whole command line"))
 	}
 	return nil
 }
@@ -98,7 +100,8 @@ func (s httpSettings) Notes() []error {
 func (s httpSettings) PresetYAML(name string) ([]byte, error) {
 	switch name {
 	case "aja-helo":
-		return []byte("start: {path: /config, json: {command: 3, mode: auto}}\nstop: {path: /config}\ncap: 64KiB\nheaders: {Accept: application/json}\n"), nil
+		return []byte("start: {path: /config, json: {command: 3, mode: auto}}\nstop: {path: /config}\ncap: " +
+			"64KiB\nheaders: {Accept: application/json}\n"), nil
 	case "broken":
 		return []byte("start: [1, 2"), nil
 	case "wrong":
@@ -115,7 +118,8 @@ type fakeSettings struct {
 func testDrivers() map[string]func() any {
 	return map[string]func() any{
 		"ffmpeg": func() any {
-			return &ffmpegSettings{Video: "h264", Audio: "aac", Bitrate: "3000k", Binary: "ffmpeg", StallTimeout: 10 * time.Second, Standby: "none"}
+			return &ffmpegSettings{Video: "h264", Audio: "aac", Bitrate: "3000k", Binary: "ffmpeg",
+				StallTimeout: 10 * time.Second, Standby: "none"}
 		},
 		"obs":  func() any { return &obsSettings{Host: Host{"127.0.0.1:4455"}, StallTimeout: 10 * time.Second} },
 		"http": func() any { return &httpSettings{Status: request{Method: "GET"}} },
@@ -151,11 +155,13 @@ func testOptions() Options {
 		Also: func(c *Config) (found []error) {
 			for i, n := range c.Notify {
 				if strings.HasPrefix(n.URL.Reveal(), "zzz:") {
-					found = append(found, fmt.Errorf("notify[%d].url: unsupported service zzz://; allowed: https, slack", i))
+					found = append(found,
+						fmt.Errorf("notify[%d].url: unsupported service zzz://; allowed: https, slack", i))
 				}
 			}
 			if c.TLS.CertFile == "/missing.pem" {
-				found = append(found, errors.New("tls.cert_file: cannot be read; allowed: a PEM file"), errors.New("tls.key_file: cannot be read; allowed: a PEM file"))
+				found = append(found, errors.New("tls.cert_file: cannot be read; allowed: a PEM file"),
+					errors.New("tls.key_file: cannot be read; allowed: a PEM file"))
 			}
 			return found
 		},

@@ -26,7 +26,8 @@ func (d *decoder) encoders(c *Config, drivers map[string]func() any) {
 		before := len(d.noted)
 		d.note(path, f)
 		if !plain(f.name) {
-			d.fail(f.key, path, "an encoder's name may hold letters, digits, dot, _ and -, at most 128, and begins with a letter or digit")
+			d.fail(f.key, path, "an encoder's name may hold letters, digits, dot, _ and -, at most 128, and begins "+
+				"with a letter or digit")
 		}
 		e := &Encoder{Name: f.name, Line: d.placeOf(f.key).line}
 		if d.encoder(f.value, e, path, drivers, known) {
@@ -51,14 +52,16 @@ func (d *decoder) encoder(n *yaml.Node, e *Encoder, path string, drivers map[str
 	for i, k := range keys {
 		if _, ok := drivers[k.name]; !ok {
 			if owners := d.driversWith(k.name, drivers, chosen); len(owners) > 0 {
-				d.fail(k.key, join(path, k.name), "is a key of %s; put it below %s:, indented further", strings.Join(owners, " and "), strings.Join(owners, ": or "))
+				d.fail(k.key, join(path, k.name), "is a key of %s; put it below %s:, indented further",
+					strings.Join(owners, " and "), strings.Join(owners, ": or "))
 			} else {
 				d.fail(k.key, join(path, k.name), "unknown driver%s", choices(k.name, known))
 			}
 			return false
 		}
 		if chosen != nil {
-			d.fail(k.key, join(path, k.name), "this encoder already is of driver %s (line %d); %s", chosen.name, d.placeOf(chosen.key).line, one())
+			d.fail(k.key, join(path, k.name), "this encoder already has the driver %s (line %d); %s", chosen.name,
+				d.placeOf(chosen.key).line, one())
 			return false
 		}
 		chosen = &keys[i]
@@ -73,9 +76,10 @@ func (d *decoder) encoder(n *yaml.Node, e *Encoder, path string, drivers map[str
 	d.note(path, *chosen)
 	d.encoderNow = e
 	defer func() { d.encoderNow = nil }()
-	d.value(d.preset(chosen.value, settings, path), v.Elem(), path, rule{hint: "; write " + chosen.name + ": {} when there is nothing to set"})
+	d.value(d.preset(chosen.value, settings, path), v.Elem(), path,
+		rule{hint: "; write " + chosen.name + ": {} when there is nothing to set"})
 	e.Driver, e.Settings = chosen.name, settings
-	if !d.bad[path] && !d.bad[join(path, "preset")] { // half a preset lacks everything
+	if !d.bad[path] && !d.bad[join(path, "preset")] { // without its preset everything would be missing
 		switch check := settings.(type) {
 		case Validator:
 			d.validate(errors.Join(check.Validate()...), path, d.shape(v.Elem().Type()))
@@ -89,7 +93,7 @@ func (d *decoder) encoder(n *yaml.Node, e *Encoder, path string, drivers map[str
 	return true
 }
 
-// driversWith lists the drivers whose settings have that key: the chosen one alone if it has.
+// driversWith lists the drivers whose settings have that key, or only the chosen one if it has.
 func (d *decoder) driversWith(name string, drivers map[string]func() any, chosen *field) []string {
 	var owners []string
 	for _, driver := range slices.Sorted(maps.Keys(drivers)) {
@@ -106,7 +110,8 @@ func (d *decoder) driversWith(name string, drivers map[string]func() any, chosen
 
 var keyed = regexp.MustCompile(`^(([a-z][a-z0-9_]*)(?:[.\[][^: ]*)?): (.+)$`)
 
-// validate reports what somebody else says of the settings at path, each finding at the key it begins with.
+// validate reports the findings of a validator about the settings at path, each at the key with
+// which it begins.
 func (d *decoder) validate(err error, path string, s shape) {
 	d.findings(err, path, s, func(key, format string, args ...any) {
 		if d.isSet(key) {
@@ -117,7 +122,7 @@ func (d *decoder) validate(err error, path string, s shape) {
 	})
 }
 
-// findings hands each finding to report, with the key it begins with.
+// findings calls report for each finding, with the key with which it begins.
 func (d *decoder) findings(err error, path string, s shape, report func(key, format string, args ...any)) {
 	if err == nil {
 		return
@@ -157,7 +162,8 @@ func first(names []string) string {
 	return names[0]
 }
 
-// preset lays the settings of the file over those of the preset that they name, and returns n when they name none.
+// preset lays the settings of the file over those of the preset that they name, and returns n when
+// they name none.
 func (d *decoder) preset(n *yaml.Node, settings any, path string) *yaml.Node {
 	p, ok := settings.(Presetter)
 	if !ok {

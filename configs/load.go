@@ -17,55 +17,64 @@ import (
 	"github.com/oncue/oncue/configs/secret"
 )
 
-// Options are what the loader needs beside the file.
+// Options are what the loader needs in addition to the file.
 //
-// Settings of drivers are structs whose keys have a `yaml:"name"` tag; embedded structs stand inline, fields without the tag are no keys.
-// Types may be string, bool, numbers, [time.Duration] (which also reads days), [secret.Value], [netip.Prefix], any (free YAML), anything
-// with UnmarshalText, and slices, maps by string, structs and pointers of those. For a list of structs one mapping may stand alone. More tags: `doc:"…"` says what the key is for,
-// `enum:"a,b"` lists the words that are allowed (of each element, for lists; of a secret, the words that are none), `min:"1s"` and `max:"…"` bound numbers and durations
-// (durations are never negative without a min), `shown:"yes"` marks texts that name an address, a path or a choice, and
-// so are no secret (see package secret) and may stand in [Config.Archive], `hint:"…"` is added when the kind of value is wrong. Struct values that implement
-// [Prefiller], [Presetter], [Validator], [JoinedValidator], [Noter], [Publisher] or [Box] are asked.
+// Settings of drivers are structs whose keys have a `yaml:"name"` tag; embedded structs stand
+// inline, and fields without the tag are not keys. Types may be string, bool, numbers,
+// [time.Duration] (which also reads days), [secret.Value], [netip.Prefix], any (free YAML),
+// anything with UnmarshalText, and slices, maps by string, structs and pointers of those. For a
+// list of structs, one mapping may stand alone. More tags: `doc:"…"` says what the key is for,
+// `enum:"a,b"` lists the words that are allowed (of each element, for lists; of a secret, the words
+// that are none), `min:"1s"` and `max:"…"` bound numbers and durations (durations are never
+// negative without a min), `shown:"yes"` marks texts that name an address, a path or a choice, and
+// so are no secret (see package secret) and may stand in [Config.Archive], `hint:"…"` is added to
+// an error about the kind of value. Struct values that implement [Prefiller], [Presetter],
+// [Validator], [JoinedValidator], [Noter], [Publisher] or [Box] are asked.
 type Options struct {
 	Drivers map[string]func() any              // by driver key: a pointer to that driver's settings, defaults filled in
 	Env     func(name string) (string, bool)   // for ${NAME}; nil: os.LookupEnv
 	Open    func(path string) (fs.File, error) // for ${file:PATH}; nil: the file system
 
-	// Also looks at what the loader cannot know of, such as files and services that are used later; nil: nothing. Each of its errors reads
-	// "path.of.key: what is wrong, and what is allowed" and is shown at that key, unless the key has an error already. The configuration that
-	// it gets may have errors, so it must expect any value. Texts hold no secret.
+	// Also checks what the loader cannot know, such as files and services that are used later; it
+	// may be nil. Each of its errors reads "path.of.key: what is wrong, and what is allowed" and is
+	// shown at that key, unless the key has an error already. The configuration that it gets may
+	// have errors, so it must expect any value. Texts hold no secret.
 	Also func(*Config) []error
 
 	mode fs.FileMode // of the file that is read; 0: not known
 }
 
-// Prefiller is implemented (on the pointer) by structs inside settings that have defaults of their own: elements of lists and maps, and
-// what pointers point to. The settings themselves come prefilled from Options.Drivers.
+// Prefiller is implemented (on the pointer) by structs inside settings that have defaults of their
+// own: elements of lists and maps, and what pointers point to. Options.Drivers prefills the
+// settings themselves.
 type Prefiller interface{ Prefill() }
 
-// Presetter is implemented by settings with a `preset` key. PresetYAML returns the YAML mapping of that name, which the file's own keys are
-// laid over: mappings key by key, all else as a whole. Its error is shown at the key, and best lists the names that exist.
+// Presetter is implemented by settings with a `preset` key. PresetYAML returns the YAML mapping of
+// that name, over which the file's own keys are laid: mappings key by key, other values as a whole.
+// Its error is shown at the key, and should list the names that exist.
 type Presetter interface {
 	PresetYAML(name string) ([]byte, error)
 }
 
-// Validator is implemented by settings that can be wrong in ways that tags cannot say. Validate returns all findings; one that reads
-// "key: what is wrong, and what is allowed", such as "start.path: must begin with /", is shown at that key. It is asked even when
-// decoding found errors. Texts hold no secret.
+// Validator is implemented by settings whose rules tags cannot express. Validate returns all
+// findings; one that reads "key: what is wrong, and what is allowed", such as "start.path: must
+// begin with /", is shown at that key. It is called even when decoding found errors. Texts hold no
+// secret.
 type Validator interface{ Validate() []error }
 
-// JoinedValidator is a Validator that joins its findings, see [errors.Join].
+// JoinedValidator is a Validator that joins its findings with [errors.Join].
 type JoinedValidator interface{ Validate() error }
 
-// Noter is implemented by settings that can hold what is of no use and no error. Notes are like the findings of a
-// Validator; it is asked only about settings without errors.
+// Noter is implemented by settings that may hold useless keys, which are no errors. Notes are like
+// the findings of a Validator; it is called only for settings without errors.
 type Noter interface{ Notes() []error }
 
-// Publisher is implemented by settings of encoders that may need the stream's `publish`.
+// Publisher is implemented by settings of encoders that do not always need the stream's `publish`.
 type Publisher interface{ NeedsPublish() bool }
 
-// Box is implemented by settings of encoders that are one thing in the world, such as an OBS or a device. Address tells it apart from
-// others: "obs 10.0.0.5:4455"; it may hold placeholders, and "" stands for no thing in particular.
+// Box is implemented by settings of encoders that are one physical thing, such as an OBS or a
+// device. Address identifies it: "obs 10.0.0.5:4455". It may hold placeholders, and is "" for no
+// thing in particular.
 type Box interface{ Address() string }
 
 // maxFile bounds the configuration file, bytes.
@@ -76,8 +85,8 @@ func Load(path string, drivers map[string]func() any) (*Config, []Problem, error
 	return Options{Drivers: drivers}.Load(path)
 }
 
-// Load reads the file at path. It returns a configuration and warnings, or an error: [Problems] when the file was read, else one that wraps
-// the cause.
+// Load reads the file at path. It returns a configuration and warnings, or an error: [Problems] if
+// the file could be read, else one that wraps the cause.
 func (o Options) Load(path string) (*Config, []Problem, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -107,7 +116,7 @@ func (o Options) Load(path string) (*Config, []Problem, error) {
 	return c, warnings, err
 }
 
-// Parse is Load for a text that was read already. File is what problems name, and its folder is where relative ${file:PATH} start.
+// Parse is Load for a text. Problems name file, and relative ${file:PATH} start in its folder.
 func (o Options) Parse(file string, data []byte) (*Config, []Problem, error) {
 	d := newDecoder(file, o, bytes.Count(data, []byte{':'}))
 	root, err := parseYAML(data)
@@ -119,12 +128,13 @@ func (o Options) Parse(file string, data []byte) (*Config, []Problem, error) {
 	return d.finish(d.decode(root, o))
 }
 
-// decode makes a configuration of the top value of a file, nil for an empty one.
+// decode makes a configuration from the top value of a file, which is nil for an empty file.
 func (d *decoder) decode(root *yaml.Node, o Options) *Config {
 	c := Default()
 	c.File = d.file
 	if root != nil {
-		d.structure(root, reflect.ValueOf(c).Elem(), "", rule{hint: "; the top of the file is keys such as listen:, encoders:, streams:"})
+		d.structure(root, reflect.ValueOf(c).Elem(), "",
+			rule{hint: "; the top of the file is keys such as listen:, encoders:, streams:"})
 	}
 	for id, a := range c.Accounts {
 		a.ID = id
@@ -139,7 +149,7 @@ func (d *decoder) decode(root *yaml.Node, o Options) *Config {
 	return c
 }
 
-// newDecoder makes a decoder for a file of about so many keys.
+// newDecoder makes a decoder for a file of about that many keys.
 func newDecoder(file string, o Options, keys int) *decoder {
 	if o.Env == nil {
 		o.Env = os.LookupEnv
@@ -159,7 +169,7 @@ func newDecoder(file string, o Options, keys int) *decoder {
 	}
 }
 
-// finish sorts what was found, takes out what must not be shown, and decides whether the file is good.
+// finish sorts and masks the problems, and decides whether the file is valid.
 func (d *decoder) finish(c *Config) (*Config, []Problem, error) {
 	texts := slices.Sorted(maps.Keys(d.hidden))
 	for _, t := range texts {

@@ -32,7 +32,8 @@ func mustParse(t testing.TB, text string) *Config {
 }
 
 func TestEmptyFileHasTheDefaults(t *testing.T) {
-	for _, text := range []string{"", "# nothing yet\n", "---\n", "streams:\nencoders:\naccounts:\ndefaults:\nadmin:\n"} {
+	for _, text := range []string{"", "# nothing yet\n", "---\n",
+		"streams:\nencoders:\naccounts:\ndefaults:\nadmin:\n"} {
 		c, warnings, err := testOptions().Parse("oncue.yaml", []byte(text))
 		if err != nil {
 			t.Fatalf("%q: %v", text, err)
@@ -40,7 +41,8 @@ func TestEmptyFileHasTheDefaults(t *testing.T) {
 		if len(warnings) != 3 {
 			t.Errorf("%q: warnings %v, want one each for accounts, encoders and streams", text, warnings)
 		}
-		if c.Listen != ":8080" || c.Admin.Listen != "127.0.0.1:8081" || c.Defaults.IdleTimeout != time.Minute || c.Retention.MaxSize != 1<<30 {
+		if c.Listen != ":8080" || c.Admin.Listen != "127.0.0.1:8081" || c.Defaults.IdleTimeout != time.Minute ||
+			c.Retention.MaxSize != 1<<30 {
 			t.Errorf("%q: %+v", text, c)
 		}
 	}
@@ -81,7 +83,8 @@ func TestLoadReadsAFileAndItsReferences(t *testing.T) {
 func TestOthersMayReadOrWrite(t *testing.T) {
 	t.Setenv("ONCUE_TEST_TOKEN", "0123456789abcdef")
 	const literal, reference = "admin: {token: 0123456789abcdef}\n", "admin: {token: \"${ONCUE_TEST_TOKEN}\"}\n"
-	const warning = "oncue.yaml:1:16: warning: admin.token: is a secret in a file that every user of this machine may read (mode 0644); " +
+	const warning = "oncue.yaml:1:16: warning: admin.token: is a secret in a file that every user of this host may " +
+		"read (mode 0644); " +
 		"chmod o-r keeps it secret, or write ${NAME} or ${file:PATH}"
 	for _, c := range []struct {
 		mode          os.FileMode
@@ -93,7 +96,8 @@ func TestOthersMayReadOrWrite(t *testing.T) {
 		{0o644, literal, "", warning},
 		{0o644, reference, "", ""},
 		{0o644, "admin: {token: \"\"}\n", "", ""},
-		{0o646, reference, "oncue.yaml:1:1: file: every user of this machine may write it (mode 0646), and so decide what oncue runs; chmod o-w forbids that", ""},
+		{0o646, reference, "oncue.yaml:1:1: file: every user of this host may write it (mode 0646), and so decide " +
+			"what oncue runs; chmod o-w forbids that", ""},
 	} {
 		t.Chdir(t.TempDir())
 		if err := os.WriteFile("oncue.yaml", []byte(c.text), c.mode); err != nil {
@@ -159,15 +163,18 @@ encoders:
 		}
 		return e.Settings
 	}
-	ff := ffmpegSettings{Input: "a", InputArgs: []string{"-threads", "2", "-ss", "0.5", "007"}, Video: "h264", Audio: "aac", Bitrate: "3000k",
+	ff := ffmpegSettings{Input: "a", InputArgs: []string{"-threads", "2", "-ss", "0.5", "007"}, Video: "h264",
+		Audio: "aac", Bitrate: "3000k",
 		Width: 7, FPS: 29.97, Binary: "ffmpeg", StallTimeout: 24 * time.Hour, Standby: "none"}
 	ff2 := ff
 	ff2.Input = "b"
 	for name, want := range map[string]any{
 		"cam": &ff, "cam2": &ff2, "cam3": &ff,
-		"studio": &obsSettings{Host: Host{"h:1"}, Password: secret.New("0123"), SetService: true, Scene: "7", StallTimeout: 10 * time.Second},
-		"bench":  &fakeSettings{},
-		"box": &httpSettings{URL: "http://x", Headers: map[string]string{"A": "b", "N": "5"}, Status: request{Method: "GET"}, Cap: 1 << 20,
+		"studio": &obsSettings{Host: Host{"h:1"}, Password: secret.New("0123"), SetService: true, Scene: "7",
+			StallTimeout: 10 * time.Second},
+		"bench": &fakeSettings{},
+		"box": &httpSettings{URL: "http://x", Headers: map[string]string{"A": "b", "N": "5"},
+			Status: request{Method: "GET"}, Cap: 1 << 20,
 			Start: &request{Method: "GET", Path: "/s", Codes: []int{200, 204},
 				JSON: map[string]any{"n": 1, "f": 1.5, "s": "canary-value", "t": true, "z": nil, "l": []any{"a", 2}}}},
 	} {
@@ -210,8 +217,10 @@ func TestSecretsAreListedForRedaction(t *testing.T) {
 
 func TestSize(t *testing.T) {
 	for text, want := range map[string]string{
-		"0": "0", "1GiB": "1GiB", "1024MiB": "1GiB", "64 MiB": "64MiB", "1.5KiB": "1536B", "500MB": "500MB", "12B": "12B",
-		"": "error", "5": "error", "-1KiB": "error", "1XiB": "error", "inf": "error", "0x1pB": "error", "9999999TiB": "error", "NaNB": "error",
+		"0": "0", "1GiB": "1GiB", "1024MiB": "1GiB", "64 MiB": "64MiB", "1.5KiB": "1536B", "500MB": "500MB",
+		"12B": "12B",
+		"":    "error", "5": "error", "-1KiB": "error", "1XiB": "error", "inf": "error", "0x1pB": "error",
+		"9999999TiB": "error", "NaNB": "error",
 	} {
 		var s Size
 		got := ""
@@ -229,7 +238,8 @@ func TestSize(t *testing.T) {
 // manyStreams is a configuration of the size of a large installation.
 func manyStreams(n int) string {
 	var b strings.Builder
-	b.WriteString("accounts: {ACC: {webhook_secrets: [c2VjcmV0LWtleS1mb3ItdGVzdHM=]}}\nencoders:\n  bench: {fake: {}}\nstreams:\n")
+	b.WriteString("accounts: {ACC: {webhook_secrets: [c2VjcmV0LWtleS1mb3ItdGVzdHM=]}}\nencoders:\n  bench: {fake: " +
+		"{}}\nstreams:\n")
 	for i := range n {
 		fmt.Fprintf(&b, "  s%d:\n    encoder: bench\n    idle_timeout: 2m\n", i)
 	}
@@ -246,7 +256,8 @@ func BenchmarkLoad10000Streams(b *testing.B) {
 	}
 }
 
-// TestReferredValuesAreTheEncoders tells each driver what references gave to its keys, whatever their type, but not names of machines.
+// TestReferredValuesAreTheEncoders tells each driver what references gave to its keys, whatever
+// their type, but not names of machines.
 func TestReferredValuesAreTheEncoders(t *testing.T) {
 	o := Options{Drivers: testDrivers(), Env: func(name string) (string, bool) { return "value-of-" + name, true }}
 	c, _, err := o.Parse("oncue.yaml", []byte(`
@@ -254,7 +265,12 @@ accounts: {ACC: {webhook_secrets: [c2VjcmV0LWtleS1mb3ItdGVzdHM=]}}
 public_url: https://${HOST}
 encoders:
   cam: {ffmpeg: {input: "rtsp://${CAM}/${PATH}?a=${KEY}", input_args: [-x, "${ARG}"], video: h264}}
-  box: {http: {url: "http://${BOX}:80", username: "${USER}", password: "a${PASSWORD}", start: {path: "/s", json: {n: ["${DEEP}"]}}}}
+  box:
+    http:
+      url: "http://${BOX}:80"
+      username: "${USER}"
+      password: "a${PASSWORD}"
+      start: {path: "/s", json: {n: ["${DEEP}"]}}
 streams: {a: {encoder: box}, b: {encoder: cam, publish: "rtmp://h/a?token=${TOKEN}"}}
 `))
 	if err != nil {
@@ -286,10 +302,24 @@ func TestArchive(t *testing.T) {
 admin: {token: "canary-admin-token", listen: "127.0.0.1:1"}
 accounts: {ACC: {webhook_secrets: [c2VjcmV0LWtleS1mb3ItdGVzdHM=]}}
 encoders:
-  cam: {ffmpeg: {input: "rtsp://u:canary-value@10.0.0.7:554/1?k=canary-value", input_args: [-headers, canary-value], video: copy, width: 320}}
-  box: {http: {url: "http://10.0.0.9", username: canary-value, headers: {X-Key: canary-value}, start: {method: PUT, path: "/canary-value", json: {pin: 4711, n: [canary-value]}}}}
+  cam:
+    ffmpeg:
+      input: "rtsp://u:canary-value@10.0.0.7:554/1?k=canary-value"
+      input_args: [-headers, canary-value]
+      video: copy
+      width: 320
+  box:
+    http:
+      url: "http://10.0.0.9"
+      username: canary-value
+      headers: {X-Key: canary-value}
+      start: {method: PUT, path: "/canary-value", json: {pin: 4711, n: [canary-value]}}
 streams:
-  a: {encoder: cam, publish: "rtmps://h/v2/pub/{stream}?token=canary-value", idle_timeout: 2m, schedule: [{cron: "0 18 * * FRI", for: 4h, do: on}]}
+  a:
+    encoder: cam
+    publish: "rtmps://h/v2/pub/{stream}?token=canary-value"
+    idle_timeout: 2m
+    schedule: [{cron: "0 18 * * FRI", for: 4h, do: on}]
   "b-*": {encoder: box}
 notify: [{url: "https://hooks.example/canary-value", on: [failed]}]
 `)

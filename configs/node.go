@@ -6,7 +6,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// follow returns what an alias stands for; ok is false when there is too much of it. leave must be called with n when the value is done with.
+// follow returns what an alias stands for; ok is false when it is too deep or too large. The caller
+// must call leave with n when it is done with the value.
 func (d *decoder) follow(n *yaml.Node, path string) (target *yaml.Node, ok bool) {
 	d.depth++
 	isAlias := n.Kind == yaml.AliasNode
@@ -44,7 +45,8 @@ type field struct {
 	key, value *yaml.Node
 }
 
-// fields lists a mapping in file order, with what << brings in after its own keys. ok is false when n is no mapping.
+// fields lists a mapping in file order, its own keys before those that << merges in. ok is false
+// when n is no mapping.
 func (d *decoder) fields(n *yaml.Node, path, hint string) (list []field, ok bool) {
 	defer d.leave(n)
 	n, ok = d.follow(n, path)
@@ -74,7 +76,7 @@ func (d *decoder) fields(n *yaml.Node, path, hint string) (list []field, ok bool
 	return list, true
 }
 
-// pairs lists a mapping's own keys that are not seen yet, and the values of its <<.
+// pairs lists a mapping's own keys that are not in seen, and the values of its <<.
 func (d *decoder) pairs(n *yaml.Node, path string, seen map[string]int) (list []field, merges []*yaml.Node) {
 	list = make([]field, 0, len(n.Content)/2)
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -100,7 +102,7 @@ func (d *decoder) pairs(n *yaml.Node, path string, seen map[string]int) (list []
 	return list, merges
 }
 
-// merged lists what << brings in: a mapping, or several, of which the earlier win.
+// merged lists what << merges in: a mapping, or several, of which the earlier win.
 func (d *decoder) merged(n *yaml.Node, path string) []field {
 	sources := []*yaml.Node{n}
 	if n.Kind == yaml.SequenceNode {

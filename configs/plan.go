@@ -33,7 +33,7 @@ type KeyPlan struct {
 	Origin     Origin
 }
 
-// Plan tells what would run, stream by stream in file order, and where each value came from.
+// Plan says what would run, stream by stream in file order, and where each value comes from.
 func (c *Config) Plan() []StreamPlan {
 	plans := make([]StreamPlan, 0, len(c.Streams))
 	for _, s := range c.Streams {
@@ -50,8 +50,9 @@ func (c *Config) Plan() []StreamPlan {
 	return plans
 }
 
-// Masked shows where the encoder in a place of the stream's list publishes to, and not with which key; "" when it knows by itself. Of the path it shows what is known to
-// be no key: the stream's own name, placeholders, and the words of the usual applications.
+// Masked shows where the encoder in a place of the stream's list publishes to, and not with which
+// key; "" when it knows by itself. Of the path it shows what is known to be no key: the stream's
+// own name, placeholders, and the words of the usual applications.
 func (s *Stream) Masked(place int) string {
 	p := s.PublishOf(place)
 	if !p.Set() {
@@ -117,7 +118,8 @@ var (
 	}
 )
 
-// A leaf is one value of a struct tree that has a key of its own; lists and free mappings are one leaf.
+// A leaf is one value of a struct tree that has a key of its own; lists and free mappings are one
+// leaf.
 type leaf struct {
 	path  string
 	value reflect.Value

@@ -9,18 +9,22 @@ import (
 	"github.com/oncue/oncue/configs/words"
 )
 
-// Problem is one finding in a configuration file. Its text never holds a secret or a value that came from a reference.
+// Problem is one finding in a configuration file. Its text never holds a secret or the value of a
+// reference.
 type Problem struct {
 	File      string
 	Line, Col int    // from 1
 	Key       string // path of the key: streams.lobby.idle_timeout, notify[0].url
 	Text      string // what is wrong, and what is allowed
-	Warning   bool   // the file can be used nevertheless
-	Note      bool   // with Warning: it may well be meant so
-	Refused   bool   // with Warning: what is written cannot work; it is an error for who checks a file, and a daemon does the next best
+	Warning   bool   // the file can be used all the same
+	Note      bool   // with Warning: it is probably intended
+	// with Warning: what is written cannot work; it is an error for who checks a file, and a daemon
+	// does the next best
+	Refused bool
 }
 
-// String is FILE:LINE:COL: path.to.key: text, with "warning: " or "note: " before the path of what is no error.
+// String is FILE:LINE:COL: path.to.key: text, with "warning: " or "note: " before the path of what
+// is no error.
 func (p Problem) String() string {
 	grade := ""
 	switch {
@@ -32,7 +36,8 @@ func (p Problem) String() string {
 	return fmt.Sprintf("%s:%d:%d: %s%s: %s", p.File, p.Line, p.Col, grade, p.Key, p.Text)
 }
 
-// Problems is the error that [Load] returns for a file that was read and cannot be used: everything that is wrong with it, in file order.
+// Problems is the error that [Load] returns for a file that is wrong: all its problems, in file
+// order.
 type Problems []Problem
 
 func (p Problems) Error() string {
@@ -49,7 +54,8 @@ func sortProblems(list []Problem) {
 	})
 }
 
-// choices ends an error about a word that is not among the allowed ones: the nearest of them, if one is near, and all of them.
+// choices is the end of an error about a word that is not allowed: the allowed word that was
+// probably meant, and all allowed words.
 func choices(word string, allowed []string) string {
 	list := strings.Join(allowed, ", ")
 	if near, ok := words.Nearest(word, allowed); ok {

@@ -9,7 +9,8 @@ import (
 	"github.com/oncue/oncue/configs/secret"
 )
 
-// Publish says where one encoder of a stream publishes to. Its zero value says nothing: the encoder knows by itself.
+// Publish says where one encoder of a stream publishes to. Its zero value says nothing: the encoder
+// knows by itself.
 type Publish struct {
 	URL   secret.Value         // as the file has it, when it has a whole one
 	Parts *ingest.Contribution // else what the file says of its parts, complete with a priority
@@ -19,7 +20,8 @@ type Publish struct {
 // Set reports whether anything is said.
 func (p Publish) Set() bool { return p.Parts != nil || p.URL.Set() }
 
-// Address is the publishing URL, with {stream} and the other placeholders still in it. The token is for Auto alone.
+// Address is the publishing URL, with {stream} and the other placeholders still in it. The token is
+// for Auto alone.
 func (p Publish) Address(token secret.Value) secret.Value {
 	if p.Parts == nil {
 		return p.URL
@@ -78,7 +80,8 @@ func (s *Stream) PublishBy(encoder string) Publish {
 // resolvePublish joins what the stream says with what each of its encoders says.
 func (d *decoder) resolvePublish(s *Stream, keys streamKeys) {
 	for i, e := range keys.Encoders {
-		s.publishes = append(s.publishes, d.publish(s.key+".publish", keys.Publish, fmt.Sprintf("%s.encoders[%d].publish", s.key, i), e.Publish, i))
+		s.publishes = append(s.publishes,
+			d.publish(s.key+".publish", keys.Publish, fmt.Sprintf("%s.encoders[%d].publish", s.key, i), e.Publish, i))
 	}
 	if len(keys.Encoders) == 0 {
 		s.publishes = []Publish{d.publish(s.key+".publish", keys.Publish, "", publishKeys{}, 0)}
@@ -100,8 +103,10 @@ func (d *decoder) publish(path string, stream publishKeys, ownPath string, own p
 	}
 	k := stream
 	for key, take := range map[string]func(){
-		"token": func() { k.Token = own.Token }, "protocol": func() { k.Protocol = own.Protocol }, "region": func() { k.Region = own.Region },
-		"source": func() { k.Source = own.Source }, "priority": func() { k.Priority = own.Priority }, "multi": func() { k.Multi = own.Multi },
+		"token": func() { k.Token = own.Token }, "protocol": func() { k.Protocol = own.Protocol },
+		"region": func() { k.Region = own.Region },
+		"source": func() { k.Source = own.Source }, "priority": func() { k.Priority = own.Priority },
+		"multi":  func() { k.Multi = own.Multi },
 		"server": func() { k.Server = own.Server },
 	} {
 		if has(key) {
@@ -113,14 +118,16 @@ func (d *decoder) publish(path string, stream publishKeys, ownPath string, own p
 		k.Priority = &rank
 	}
 	return Publish{Auto: k.Token.Reveal() == autoToken, Parts: &ingest.Contribution{
-		Token: k.Token, Protocol: ingest.Protocol(k.Protocol), Region: k.Region, Source: k.Source, Priority: k.Priority, Multi: k.Multi, Server: k.Server,
+		Token: k.Token, Protocol: ingest.Protocol(k.Protocol), Region: k.Region, Source: k.Source, Priority: k.Priority,
+		Multi: k.Multi, Server: k.Server,
 	}}
 }
 
 // publishParts are the keys of publish.
 var publishParts = []string{"token", "protocol", "region", "source", "priority", "multi", "server"}
 
-// checkPublish looks at where the stream's encoders publish to, each by itself and beside the others.
+// checkPublish looks at where the stream's encoders publish to, each by itself and beside the
+// others.
 func (d *decoder) checkPublish(c *Config, s *Stream) {
 	path := s.key + ".publish"
 	if d.isSet(path) && !d.bad[path] {
@@ -137,7 +144,8 @@ func (d *decoder) checkPublish(c *Config, s *Stream) {
 		case e == nil:
 		case !p.Set():
 			if needsPublish(e) {
-				d.missing(path, "is missing, and encoder %q (%s) must be told where to publish; write publish: {token: \"${NAME}\"}, or a whole URL", name, e.Driver)
+				d.missing(path, "is missing, and encoder %q (%s) must be told where to publish; write publish: "+
+					"{token: \"${NAME}\"}, or a whole URL", name, e.Driver)
 				return
 			}
 		case p.Parts != nil:
@@ -157,11 +165,13 @@ func (d *decoder) checkParts(c *Config, s *Stream, p Publish, path string) {
 	a := c.Accounts[s.Account]
 	switch {
 	case !p.Parts.Token.Set() && !d.isSet(path+".token"):
-		d.missing(path+".token", "is missing, and the platform takes no stream without one; write token: \"${NAME}\", or token: auto")
+		d.missing(path+".token",
+			"is missing, and the platform takes no stream without one; write token: \"${NAME}\", or token: auto")
 	case !p.Parts.Token.Set():
 		d.wrong(path+".token", "is empty, and the platform takes no stream without one; write \"${NAME}\", or auto")
 	case p.Auto && (a == nil || !a.APISecret.Set()):
-		d.wrong(path+".token", "auto needs the platform's API; write api_secret: \"${NAME}\" under accounts, or a token here")
+		d.wrong(path+".token",
+			"auto needs the platform's API; write api_secret: \"${NAME}\" under accounts, or a token here")
 	case strings.ContainsAny(p.Parts.Token.Reveal(), " \t\r\n"):
 		d.wrong(path+".token", "holds a space; the platform's tokens are hexadecimal")
 	case strings.Contains(p.Parts.Token.Reveal(), "://"):
@@ -179,8 +189,8 @@ func (d *decoder) checkContributions(c *Config, s *Stream, path string) {
 	}
 }
 
-// Fights reports whether two encoders of the stream would throw each other out if both were on: they are told to publish
-// the same stream, source and priority.
+// Fights reports whether two encoders of the stream would throw each other out if both were on:
+// they are told to publish the same stream, source and priority.
 func (c *Config) Fights(s *Stream) bool {
 	_, _, ok := c.contenders(s)
 	return ok
@@ -198,20 +208,25 @@ func (c *Config) contenders(s *Stream) (k, i int, ok bool) {
 	return 0, 0, false
 }
 
-// reportContention is an error, but for what was good before encoders could publish in their own ways: one URL for several.
+// reportContention is an error, but for what was good before encoders could publish in their own
+// ways: one URL for several.
 func (d *decoder) reportContention(s *Stream, path string, k, i int) {
-	const wayOut = "write publish: {token: ...}, which gives each a priority of its own, or end each one's URL in &priority=100, &priority=99 ..."
+	const wayOut = "write publish: {token: ...}, which gives each a priority of its own, or end each one's URL in " +
+		"&priority=100, &priority=99 ..."
 	for _, place := range []int{i, k} {
 		if own := fmt.Sprintf("%s.encoders[%d].publish", s.key, place); d.isSet(own) {
-			d.wrong(own, "%s and %s would publish the same stream, source and priority, and throw each other out; %s", s.Encoders[k], s.Encoders[i], wayOut)
+			d.wrong(own, "%s and %s would publish the same stream, source and priority, and throw each other out; %s",
+				s.Encoders[k], s.Encoders[i], wayOut)
 			return
 		}
 	}
 	if s.Timing.Mode == "failover" {
-		d.remark(path, "%s and %s publish the same stream, source and priority, so one is stopped before the other can start; %s", s.Encoders[k], s.Encoders[i], wayOut)
+		d.remark(path, "%s and %s publish the same stream, source and priority, so one is stopped before the other "+
+			"can start; %s", s.Encoders[k], s.Encoders[i], wayOut)
 		return
 	}
-	d.conflict(path, "%s and %s would publish the same stream, source and priority, and throw each other out; %s; until then one of them runs at a time (mode: failover)",
+	d.conflict(path, "%s and %s would publish the same stream, source and priority, and throw each other out; %s; "+
+		"until then one of them runs at a time (mode: failover)",
 		s.Encoders[k], s.Encoders[i], wayOut)
 }
 
@@ -225,8 +240,9 @@ func (c *Config) told(name string) bool {
 	return !ok && e.Driver == "ffmpeg" || ok && p.NeedsPublish()
 }
 
-// contend reports whether the encoders in two places would be the same contribution to the stream: the platform lets the
-// newer one replace the older. It is false where oncue does not know what they publish.
+// contend reports whether the encoders in two places would be the same contribution to the stream:
+// the platform lets the newer one replace the older. It is false where oncue does not know what
+// they publish.
 func (s *Stream) contend(i, k int) bool {
 	stand := secret.New("00")
 	p, q := s.PublishOf(i), s.PublishOf(k)

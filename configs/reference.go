@@ -12,12 +12,12 @@ import (
 	"strings"
 )
 
-// references resolves ${NAME}, ${file:PATH} and $$. What a reference gives is never part of an error.
+// references resolves ${NAME}, ${file:PATH} and $$. Errors never show the value of a reference.
 type references struct {
 	dir  string // of the configuration file; relative paths start there
 	env  func(string) (string, bool)
 	open func(string) (fs.File, error)
-	seen map[string]lookup // so that a reference used a thousand times is read once
+	seen map[string]lookup // a reference used a thousand times is read once
 }
 
 type lookup struct {
@@ -33,18 +33,19 @@ type piece struct {
 	at int // where its value begins in the expanded text
 }
 
-// People who know shells write $NAME: meant at any place for names in capitals, and as a whole value for any.
+// Shell users write $NAME. It counts as a reference that was intended anywhere if the name is in
+// capitals, and as a whole value for any name.
 var (
 	shellName  = regexp.MustCompile(`^\$[A-Z_][A-Z0-9_]{2,}`)
 	shellValue = regexp.MustCompile(`^\$[A-Za-z_][A-Za-z0-9_]+$`)
 )
 
-const bareDollar = "holds a $ before a name, which is taken as it is written; " +
+const bareDollar = "holds a $ before a name, which stays as it is written; " +
 	"${NAME} is the environment variable NAME, and $$ a dollar sign"
 
 var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// expand returns s with its references replaced. Pieces are the references it held, good and bad.
+// expand returns s with its references replaced. Pieces are the references in it, resolved or not.
 func (r *references) expand(s string) (string, []piece) {
 	if !strings.Contains(s, "$") {
 		return s, nil
@@ -67,10 +68,11 @@ func (r *references) expand(s string) (string, []piece) {
 		case '{':
 			end := strings.IndexByte(s, '}')
 			if end < 0 {
-				return "", append(pieces, piece{raw: "${", lookup: lookup{err: errors.New("${ has no closing }; write $${ for the two characters")}})
+				err := errors.New("${ has no closing }; write $${ for the two characters")
+				return "", append(pieces, piece{raw: "${", lookup: lookup{err: err}})
 			}
 			raw := s[:end+1]
-			found := r.look(raw[2:end])
+			found := r.find(raw[2:end])
 			pieces = append(pieces, piece{raw, found, out.Len()})
 			out.WriteString(found.value)
 			s = s[end+1:]
@@ -84,7 +86,7 @@ func (r *references) expand(s string) (string, []piece) {
 	}
 }
 
-func (r *references) look(name string) lookup {
+func (r *references) find(name string) lookup {
 	if found, ok := r.seen[name]; ok {
 		return found
 	}
@@ -94,7 +96,8 @@ func (r *references) look(name string) lookup {
 	case isFile:
 		found = r.file(path)
 	case !envName.MatchString(name):
-		found.err = fmt.Errorf("${%s} is not a reference; allowed: ${NAME} for the environment, ${file:PATH} for a file's first line, $$ for a dollar sign", name)
+		found.err = fmt.Errorf("${%s} is not a reference; allowed: ${NAME} for the environment, "+
+			"${file:PATH} for a file's first line, $$ for a dollar sign", name)
 	default:
 		value, ok := r.env(name)
 		if !ok {
@@ -127,12 +130,14 @@ func (r *references) file(path string) lookup {
 	}
 	found := lookup{value: line}
 	if mode.Perm()&0o004 != 0 && !r.credential(full) { // its group may be the daemon's
-		found.warning = fmt.Sprintf("%s can be read by other users (mode %04o); chmod 600 keeps it secret", full, mode.Perm())
+		found.warning = fmt.Sprintf("%s can be read by other users (mode %04o); chmod 600 keeps it secret", full,
+			mode.Perm())
 	}
 	return found
 }
 
-// credential reports whether systemd put the file there. Its files show group permissions that are the mask of an access list.
+// credential reports whether systemd put the file there. Its files show group permissions that are
+// the mask of an access list.
 func (r *references) credential(path string) bool {
 	dir, ok := r.env("CREDENTIALS_DIRECTORY")
 	return ok && dir != "" && strings.HasPrefix(path, dir+"/") || strings.HasPrefix(path, "/run/credentials/")
@@ -162,7 +167,7 @@ func (r *references) firstLine(path string) (string, fs.FileMode, error) {
 	return line, info.Mode(), nil
 }
 
-// openRegular opens a file, but no pipe or terminal, which would wait for its writer.
+// openRegular opens a regular file. A pipe or terminal would wait for its writer.
 func openRegular(path string) (fs.File, error) {
 	info, err := os.Stat(path)
 	if err != nil {

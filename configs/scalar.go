@@ -23,7 +23,7 @@ var (
 	wholeNumber  = regexp.MustCompile(`^[-+]?[0-9]+$`)
 )
 
-// scalar fills v when its type is written as one word, and reports whether it is.
+// scalar fills v if its type is written as one word, and reports whether it is.
 func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string, r rule) bool {
 	switch v.Type() {
 	case secretType:
@@ -38,7 +38,8 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string, r rule) boo
 			}
 			d.hide(text, secret.Mask)
 			if n.Style == 0 && isStuckTo(n.LineComment) {
-				d.caution(n, path, "ends before the #, which begins a comment; put the value in quotes if the # is part of it")
+				d.caution(n, path, "ends before the #, which begins a comment; put the value in quotes if the # is "+
+					"part of it")
 			}
 			v.Set(reflect.ValueOf(secret.New(text)))
 		}
@@ -75,7 +76,8 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string, r rule) boo
 	return true
 }
 
-// text is a scalar as text, references resolved, and what they gave. Numbers are taken as written: `password: 0123` keeps its zero.
+// text is a scalar as text with its references resolved, and those references. Numbers stay as
+// written: `password: 0123` keeps its zero.
 func (d *decoder) text(n *yaml.Node, path, hint string) (string, []piece, bool) {
 	if n.Kind != yaml.ScalarNode {
 		d.fail(n, path, "must be text, not %s%s", kindOf(n), hint)
@@ -128,7 +130,8 @@ func (d *decoder) word(n *yaml.Node, path, what string, r rule) (string, bool) {
 	return text, ok
 }
 
-// hide remembers a secret, and what is shown in its place. The encoder that is being decoded gets it, too: its driver must know.
+// hide remembers a secret, and what is shown in its place. The encoder that is being decoded gets
+// it as well, for its driver.
 func (d *decoder) hide(text, instead string) {
 	if text == "" {
 		return
@@ -141,7 +144,8 @@ func (d *decoder) hide(text, instead string) {
 	}
 }
 
-// hideReferred hides what references gave to a text of no secret type, unless it is harmless.
+// hideReferred hides the values of references in a text that is not of the secret type, unless they
+// are harmless.
 func (d *decoder) hideReferred(text string, pieces []piece) {
 	for _, p := range pieces {
 		if p.err == nil && secret.Referred(text, p.at, p.at+len(p.value)) {
@@ -150,7 +154,8 @@ func (d *decoder) hideReferred(text string, pieces []piece) {
 	}
 }
 
-// show is a value as the file has it, for an error: never what a reference gave, no password of a URL, not too long.
+// show is a value as the file has it, for an error: references unresolved, without the password of
+// a URL, and not too long.
 func show(n *yaml.Node) string {
 	s := n.Value
 	if scheme, rest, ok := strings.Cut(s, "://"); ok {
@@ -185,12 +190,13 @@ func (d *decoder) duration(n *yaml.Node, v reflect.Value, path string, r rule) {
 		d.fail(n, path, "%s does not give a duration; allowed: 500ms, 30s, 2m, 1h30m, 7d", show(n))
 	case got < 0 && r.min == "":
 		d.fail(n, path, "%s is negative; allowed: 0s and more", show(n))
-	case d.inRange(n, path, r, func(s string) bool { m, _ := words.ParseDuration(s); return got < m }, func(s string) bool { m, _ := words.ParseDuration(s); return got > m }):
+	case d.inRange(n, path, r, func(s string) bool { m, _ := words.ParseDuration(s); return got < m },
+		func(s string) bool { m, _ := words.ParseDuration(s); return got > m }):
 		v.SetInt(int64(got))
 	}
 }
 
-// inRange holds a value against its smallest and largest.
+// inRange checks a value against its least and its largest.
 func (d *decoder) inRange(n *yaml.Node, path string, r rule, below, above func(string) bool) bool {
 	switch {
 	case r.min != "" && below(r.min) && r.max != "":
@@ -235,7 +241,7 @@ func (d *decoder) unmarshal(n *yaml.Node, u encoding.TextUnmarshaler, v reflect.
 	case text == n.Value:
 		d.fail(n, path, "%s %s", show(n), err)
 	default:
-		d.fail(n, path, "%s does not give a good value", show(n))
+		d.fail(n, path, "%s does not give a valid value", show(n))
 	}
 }
 
@@ -263,7 +269,7 @@ func (d *decoder) boolean(n *yaml.Node, v reflect.Value, path string, r rule) {
 	}
 }
 
-// number is the text of a scalar that is to be a number.
+// number is the text of a scalar that must be a number.
 func (d *decoder) number(n *yaml.Node, path, what string, r rule) (string, bool) {
 	text, ok := d.word(n, path, what, r)
 	if !ok {

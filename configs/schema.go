@@ -12,8 +12,8 @@ import (
 	"github.com/oncue/oncue/configs/words"
 )
 
-// Schema is the JSON Schema (draft 2020-12) of the configuration file, for editors: what may stand where, what it is for, and what holds
-// when it is not there. Drivers are as in [Options].
+// Schema is the JSON Schema (draft 2020-12) of the configuration file, for editors: what may stand
+// where, what it is for, and what holds when it is not there. Drivers are as in [Options].
 func Schema(drivers map[string]func() any) []byte {
 	g := generator{drivers: drivers}
 	s := g.object(reflect.ValueOf(Default()).Elem())
@@ -68,7 +68,8 @@ func (g *generator) kind(v reflect.Value, r rule) object {
 		return text
 	case t == durationType:
 		return object{"anyOf": []any{
-			object{"type": "string", "pattern": durationPattern}, object{"const": 0}, object{"type": "string", "pattern": referencePattern},
+			object{"type": "string", "pattern": durationPattern}, object{"const": 0},
+			object{"type": "string", "pattern": referencePattern},
 		}}
 	case isText(t):
 		return object{"type": []string{"string", "number"}}
@@ -93,7 +94,8 @@ func (g *generator) kind(v reflect.Value, r rule) object {
 		}
 		return list
 	case reflect.Map:
-		return object{"type": []string{"object", "null"}, "additionalProperties": g.of(prefilled(t.Elem()), r.element())}
+		return object{"type": []string{"object", "null"},
+			"additionalProperties": g.of(prefilled(t.Elem()), r.element())}
 	case reflect.Struct:
 		if slices.Contains(g.inside, t) {
 			return object{"type": []string{"object", "null"}}
@@ -131,7 +133,8 @@ func (g *generator) object(v reflect.Value) object {
 		case reflect.TypeFor[[]*Encoder]():
 			s = g.encoders()
 		case reflect.TypeFor[[]*Stream]():
-			s = object{"type": []string{"object", "null"}, "additionalProperties": g.object(reflect.ValueOf(streamKeys{Timing: builtIn()}))}
+			s = object{"type": []string{"object", "null"},
+				"additionalProperties": g.object(reflect.ValueOf(streamKeys{Timing: builtIn()}))}
 		default:
 			properties[k.name] = g.of(v.FieldByIndex(k.index), k.rule)
 			continue
@@ -148,11 +151,13 @@ func (g *generator) encoders() object {
 		properties[name] = g.object(reflect.ValueOf(settings()).Elem())
 	}
 	return object{"type": []string{"object", "null"}, "additionalProperties": object{
-		"type": "object", "properties": properties, "additionalProperties": false, "minProperties": 1, "maxProperties": 1,
+		"type": "object", "properties": properties, "additionalProperties": false, "minProperties": 1,
+		"maxProperties": 1,
 	}}
 }
 
-// defaultOf is a value as JSON has it; ok is false for secrets and for what has no value of its own.
+// defaultOf is a value as JSON has it; ok is false for secrets and for what has no value of its
+// own.
 func defaultOf(v reflect.Value) (any, bool) {
 	switch x := v.Interface().(type) {
 	case time.Duration:

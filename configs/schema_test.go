@@ -40,7 +40,8 @@ func asJSON(t *testing.T, text []byte) any {
 
 func TestSchemaTakesGoodFiles(t *testing.T) {
 	s := compiledSchema(t)
-	for name, text := range map[string][]byte{"plan": []byte(planned), "empty sections": []byte("admin:\nstreams:\nlimits: {running: \"${N}\"}\n")} {
+	for name, text := range map[string][]byte{"plan": []byte(planned),
+		"empty sections": []byte("admin:\nstreams:\nlimits: {running: \"${N}\"}\n")} {
 		if err := s.Validate(asJSON(t, text)); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -51,8 +52,10 @@ func TestSchemaTakesGoodFiles(t *testing.T) {
 func TestSchemaRefusesWhatTheLoaderRefuses(t *testing.T) {
 	s := compiledSchema(t)
 	for _, file := range []string{
-		"unknown-key", "unknown-key-in-stream", "wrong-types", "list-instead-of-mapping", "stream-of-go2rtc", "encoder-is-a-word",
-		"encoder-of-two-drivers", "encoder-unknown-driver", "encoder-unknown-setting", "encoder-settings", "timing", "yaml-quoted-number",
+		"unknown-key", "unknown-key-in-stream", "wrong-types", "list-instead-of-mapping", "stream-of-go2rtc",
+		"encoder-is-a-word",
+		"encoder-of-two-drivers", "encoder-unknown-driver", "encoder-unknown-setting", "encoder-settings", "timing",
+		"yaml-quoted-number",
 	} {
 		if err := s.Validate(asJSON(t, read(t, filepath.Join("testdata/bad", file+".yaml")))); err == nil {
 			t.Errorf("%s is taken", file)
@@ -62,7 +65,8 @@ func TestSchemaRefusesWhatTheLoaderRefuses(t *testing.T) {
 
 func TestSchemaTellsDefaultsAndMeaning(t *testing.T) {
 	text := string(Schema(testDrivers()))
-	for _, want := range []string{`"default": "45s"`, `"default": ":8080"`, `"default": "30s"`, `"default": "1GiB"`, `"default": "3000k"`, "after NoActiveViewers", `"failover"`} {
+	for _, want := range []string{`"default": "45s"`, `"default": ":8080"`, `"default": "30s"`, `"default": "1GiB"`,
+		`"default": "3000k"`, "after NoActiveViewers", `"failover"`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the schema does not have %s", want)
 		}

@@ -9,14 +9,14 @@ import (
 	"github.com/oncue/oncue/configs/secret"
 )
 
-// EncodeSettings writes the settings of a driver as [DecodeSettings] reads them, secrets in the clear: it is for what is
-// sealed right away.
+// EncodeSettings writes the settings of a driver as [DecodeSettings] reads them. Secrets are in the
+// clear: the caller must encrypt the result.
 func EncodeSettings(settings any) ([]byte, error) {
 	return yaml.Marshal(plainOf(reflect.ValueOf(settings)))
 }
 
-// DecodeSettings fills the settings of a driver, a pointer to its struct, with what EncodeSettings wrote. What is not
-// written is zero afterwards, so the defaults of today change nothing.
+// DecodeSettings fills the settings of a driver, a pointer to its struct, with what EncodeSettings
+// wrote. Other fields become zero, so later defaults change nothing.
 func DecodeSettings(data []byte, settings any) error {
 	var plain any
 	if err := yaml.Unmarshal(data, &plain); err != nil {

@@ -35,8 +35,10 @@ func TestSettingsComeBack(t *testing.T) {
 	}
 	seven := 7
 	want := &settings{
-		Embedded: Embedded{"10.0.0.7"}, Password: secret.New("p: [x"), On: true, Kind: "copy", Count: -3, Size: 1 << 40, Share: 0.25, Words: []string{"a", "", "null", "08"},
-		Steps: []inner{{"x", 90 * time.Second}, {}}, Headers: map[string]secret.Value{"Authorization": secret.New("Bearer x")}, Numbers: map[string]int{"n": 1},
+		Embedded: Embedded{"10.0.0.7"}, Password: secret.New("p: [x"), On: true, Kind: "copy", Count: -3, Size: 1 << 40,
+		Share: 0.25, Words: []string{"a", "", "null", "08"},
+		Steps:   []inner{{"x", 90 * time.Second}, {}},
+		Headers: map[string]secret.Value{"Authorization": secret.New("Bearer x")}, Numbers: map[string]int{"n": 1},
 		Some: &seven, Tree: map[string]any{"a": []any{1, "1", nil, true, 1.5, map[string]any{"b": "2"}}},
 	}
 	data, err := EncodeSettings(want)

@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// A rule is what struct tags demand of a value.
+// A rule is what struct tags require of a value.
 type rule struct {
 	enum     []string
 	min, max string
-	shown    bool   // its text is no secret, whoever wrote it
+	shown    bool   // its text is no secret, whatever it is
 	hint     string // added to errors about the kind of value, "; " first
 	doc      string
 }
@@ -53,7 +53,8 @@ func (d *decoder) shape(t reflect.Type) shape {
 	return s
 }
 
-// shapeOf reads the tags of a struct type. Embedded structs stand inline; a field without a yaml tag is no key.
+// shapeOf reads the tags of a struct type. Embedded structs stand inline; a field without a yaml
+// tag is no key.
 func shapeOf(t reflect.Type) shape {
 	s := shape{byName: map[string]key{}}
 	for _, f := range reflect.VisibleFields(t) {

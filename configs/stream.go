@@ -23,7 +23,7 @@ type Stream struct {
 	key       string            // path in the file
 	publishes []Publish         // by place in Encoders
 	match     *regexp.Regexp    // of patterns
-	own       map[string]Origin // of the keys of Timing that the stream sets itself, nested ones with a dot: restart.max
+	own       map[string]Origin // of the keys of Timing that the stream sets itself; nested: restart.max
 	defaults  map[string]Origin // of those that `defaults:` sets
 }
 
@@ -40,7 +40,8 @@ func (o Origin) String() string {
 	return "line " + strconv.Itoa(o.Line) + ", " + o.Key
 }
 
-// Origin tells who set a key of Timing: the stream, the defaults, or nobody. Nested keys are written with a dot: restart.max.
+// Origin says what set a key of Timing: the stream, the defaults, or nothing. Nested keys have a
+// dot: restart.max.
 func (s *Stream) Origin(key string) Origin {
 	if o, ok := s.own[key]; ok {
 		return o
@@ -48,7 +49,7 @@ func (s *Stream) Origin(key string) Origin {
 	return s.defaults[key]
 }
 
-// streamKeys is what a stream may say.
+// streamKeys are the keys of a stream.
 type streamKeys struct {
 	Encoder  string          `yaml:"encoder" shown:"yes" hint:"for several, write encoders: [main, backup]" doc:"the encoder that publishes the stream"`
 	Encoders []streamEncoder `yaml:"encoders" doc:"several encoders, first choice first; see mode"`
@@ -73,7 +74,8 @@ func (d *decoder) streams(c *Config) {
 		before := len(d.noted)
 		keys = streamKeys{Timing: c.Defaults.clone()}
 		d.value(f.value, reflect.ValueOf(&keys).Elem(), path,
-			rule{hint: "; a source URL belongs to an encoder (encoders: NAME: ffmpeg: input: URL), which the stream names by encoder: NAME"})
+			rule{hint: "; a source URL belongs to an encoder (encoders: NAME: ffmpeg: input: URL), which the stream " +
+				"names by encoder: NAME"})
 		s := &Stream{
 			Timing: keys.Timing, key: path,
 			Line: d.placeOf(f.key).line, own: d.origins(path, d.noted[before:]), defaults: defaults,
@@ -108,7 +110,7 @@ func (d *decoder) named(keys streamKeys, path string) []string {
 	return nil
 }
 
-// identify finds out account and name, compiles patterns and refuses what is there twice.
+// identify finds account and name, compiles patterns and refuses duplicates.
 func (d *decoder) identify(s *Stream, f field, path string, c *Config) bool {
 	account, name, slash := strings.Cut(f.name, "/")
 	switch {
@@ -126,7 +128,8 @@ func (d *decoder) identify(s *Stream, f field, path string, c *Config) bool {
 		d.fail(f.key, path, "%q is not an account%s", account, choices(account, slices.Sorted(maps.Keys(c.Accounts))))
 		return false
 	default:
-		d.fail(f.key, path, "several accounts are configured, so write ACCOUNT/%s; accounts: %s", f.name, strings.Join(slices.Sorted(maps.Keys(c.Accounts)), ", "))
+		d.fail(f.key, path, "several accounts are configured, so write ACCOUNT/%s; accounts: %s", f.name,
+			strings.Join(slices.Sorted(maps.Keys(c.Accounts)), ", "))
 		return false
 	}
 	s.Account, s.Name, s.ID = account, name, account+"/"+name
@@ -135,11 +138,14 @@ func (d *decoder) identify(s *Stream, f field, path string, c *Config) bool {
 		return false
 	}
 	if strings.TrimSpace(name) != name {
-		d.fail(f.key, path, "the stream's name begins or ends with a space, and no stream of the platform has such a name; remove the space")
+		d.fail(f.key, path, "the stream's name begins or ends with a space, and no stream of the platform has such a "+
+			"name; remove the space")
 		return false
 	}
-	if s.IsPattern = strings.ContainsAny(name, "*?"); s.IsPattern && !plainWord.MatchString(strings.NewReplacer("*", "", "?", "").Replace(name)) {
-		d.fail(f.key, path, "this pattern can match nothing: patterns match names of letters, digits, dot, _ and - only")
+	if s.IsPattern = strings.ContainsAny(name, "*?"); s.IsPattern &&
+		!plainWord.MatchString(strings.NewReplacer("*", "", "?", "").Replace(name)) {
+		d.fail(f.key, path,
+			"this pattern can match nothing: patterns match names of letters, digits, dot, _ and - only")
 		return false
 	}
 	if other, twice := c.exact[s.ID]; twice {
@@ -164,13 +170,14 @@ func plain(name string) bool {
 	return name != "" && plainWord.MatchString(name) && name != "." && name != ".." && !strings.HasPrefix(name, "-")
 }
 
-// compile makes * match one or more characters, as few as the rest allows, and ? exactly one. What they match may stand
-// in a path or a command line by itself, so it does not begin with a dash.
+// compile makes * match one or more characters, as few as the rest allows, and ? exactly one. What
+// they match may stand in a path or a command line by itself, so it does not begin with a dash.
 func compile(pattern string) *regexp.Regexp {
 	expr := wildcard.ReplaceAllStringFunc(pattern, func(w string) string {
 		return map[string]string{"*": "\x00", "?": "\x01"}[w]
 	})
-	expr = strings.NewReplacer("\x00", "([A-Za-z0-9._][A-Za-z0-9._-]*?)", "\x01", "([A-Za-z0-9._])").Replace(regexp.QuoteMeta(expr))
+	expr = strings.NewReplacer("\x00", "([A-Za-z0-9._][A-Za-z0-9._-]*?)", "\x01",
+		"([A-Za-z0-9._])").Replace(regexp.QuoteMeta(expr))
 	return regexp.MustCompile("^" + expr + "$")
 }
 
@@ -209,8 +216,8 @@ func allPlain(texts []string) bool {
 	return true
 }
 
-// Lookup finds the entry for a stream: an exact name before patterns, and the first pattern of the file before later ones. Matches is what
-// the pattern's wildcards matched.
+// Lookup finds the entry for a stream: an exact name before patterns, and the first pattern of the
+// file before later ones. Matches is what the pattern's wildcards matched.
 func (c *Config) Lookup(account, name string) (s *Stream, matches []string, ok bool) {
 	if s, ok := c.exact[account+"/"+name]; ok && !s.IsPattern && s.Account == account {
 		return s, nil, true

@@ -78,12 +78,14 @@ streams:
 	if want := []string{"ACC/lobby", "ACC/door", "ACC/other/door", "ACC/123", "ACC/cam-*"}; !slices.Equal(ids, want) {
 		t.Errorf("ids %q, want %q", ids, want)
 	}
-	if s := c.Streams[4]; !s.IsPattern || s.Name != "cam-*" || !slices.Equal(s.Encoders, []string{"cam", "bench"}) || s.PublishOf(0).URL.Reveal() != "rtmp://h/{1}" {
+	if s := c.Streams[4]; !s.IsPattern || s.Name != "cam-*" || !slices.Equal(s.Encoders, []string{"cam", "bench"}) ||
+		s.PublishOf(0).URL.Reveal() != "rtmp://h/{1}" {
 		t.Errorf("%+v", s)
 	}
 }
 
-// TestMatchesFillThePattern puts the matches back where the wildcards were: that must give the name.
+// TestMatchesFillThePattern puts the matches back where the wildcards were: that must give the
+// name.
 func TestMatchesFillThePattern(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		pattern := rapid.StringMatching(`[ab.*?-]{1,8}`).Draw(t, "pattern")
@@ -133,25 +135,28 @@ func glob(pattern, name string) bool {
 }
 
 func TestPublishIsShownWithoutItsKey(t *testing.T) {
-	for publish, want := range map[string]string{
-		"rtmps://rtmp-auto.millicast.com:443/v2/pub/{stream}?token=canary":            "rtmps://rtmp-auto.millicast.com:443/v2/pub/{stream}?token=********",
-		"rtmps://rtmp-auto.millicast.com:443/v2/pub/lob%20by?token=canary&sourceId=a": "rtmps://rtmp-auto.millicast.com:443/v2/pub/lob%20by?token=********&sourceId=a",
-		"rtmps://rtmp-auto.millicast.com/v2/pub/canary":                               "rtmps://rtmp-auto.millicast.com/v2/pub/********",
-		"srt://h:1?streamid={stream}%3Ft%3Dcanary&latency=9&passphrase=canary":        "srt://h:1?streamid={stream}?********&latency=9&passphrase=********",
-		"srt://h:1?streamid=canary":                                                   "srt://h:1?streamid=********",
-		"srt://h:1?streamid=%zzcanary":                                                "srt://h:1?streamid=********",
-		"https://h/api/whip/{stream}?auth=canary":                                     "https://h/api/whip/{stream}?auth=********",
-		"rtmp://canary:canary@h/live/canary":                                          "rtmp://h/live/********",
-		"rtmp://h/canary":                                                             "rtmp://h/********",
-		"rtmp://h/live/{stream}-canary":                                               "rtmp://h/live/********",
-		"rtmp://h/live/{account}{stream}?canary":                                      "rtmp://h/live/{account}{stream}?********",
-		"rtmp://h?k=canary#canary":                                                    "rtmp://h?k=********",
-		"rtmp://h/live/{stream}#canary":                                               "rtmp://h/live/{stream}#********",
-		"rtmp://h/${CANARY}/{stream}?token=${CANARY}":                                 "rtmp://h/********/{stream}?token=********",
+	for _, c := range []struct{ publish, want string }{
+		{"rtmps://rtmp-auto.millicast.com:443/v2/pub/{stream}?token=canary",
+			"rtmps://rtmp-auto.millicast.com:443/v2/pub/{stream}?token=********"},
+		{"rtmps://rtmp-auto.millicast.com:443/v2/pub/lob%20by?token=canary&sourceId=a",
+			"rtmps://rtmp-auto.millicast.com:443/v2/pub/lob%20by?token=********&sourceId=a"},
+		{"rtmps://rtmp-auto.millicast.com/v2/pub/canary", "rtmps://rtmp-auto.millicast.com/v2/pub/********"},
+		{"srt://h:1?streamid={stream}%3Ft%3Dcanary&latency=9&passphrase=canary",
+			"srt://h:1?streamid={stream}?********&latency=9&passphrase=********"},
+		{"srt://h:1?streamid=canary", "srt://h:1?streamid=********"},
+		{"srt://h:1?streamid=%zzcanary", "srt://h:1?streamid=********"},
+		{"https://h/api/whip/{stream}?auth=canary", "https://h/api/whip/{stream}?auth=********"},
+		{"rtmp://canary:canary@h/live/canary", "rtmp://h/live/********"},
+		{"rtmp://h/canary", "rtmp://h/********"},
+		{"rtmp://h/live/{stream}-canary", "rtmp://h/live/********"},
+		{"rtmp://h/live/{account}{stream}?canary", "rtmp://h/live/{account}{stream}?********"},
+		{"rtmp://h?k=canary#canary", "rtmp://h?k=********"},
+		{"rtmp://h/live/{stream}#canary", "rtmp://h/live/{stream}#********"},
+		{"rtmp://h/${CANARY}/{stream}?token=${CANARY}", "rtmp://h/********/{stream}?token=********"},
 	} {
-		c := mustParse(t, start+fmt.Sprintf("streams: {\"lob by\": {encoder: bench, publish: %q}}\n", publish))
-		if got := c.Plan()[0].Encoders[0].Publish; got != want {
-			t.Errorf("%s is shown as\n%s, want\n%s", publish, got, want)
+		text := start + fmt.Sprintf("streams: {\"lob by\": {encoder: bench, publish: %q}}\n", c.publish)
+		if got := mustParse(t, text).Plan()[0].Encoders[0].Publish; got != c.want {
+			t.Errorf("%s is shown as\n%s, want\n%s", c.publish, got, c.want)
 		}
 	}
 }
@@ -196,7 +201,10 @@ listen: ":9090"
 admin: {token: canary-canary-canary}
 trusted_proxies: [10.1.2.3/8]
 accounts:
-  ACC: {webhook_secrets: [c2VjcmV0LWtleS1mb3ItdGVzdHM=, c2VjcmV0LWtleS1mb3ItY2FuYXJ5], api_secret: canary, poll_interval: 10s}
+  ACC:
+    webhook_secrets: [c2VjcmV0LWtleS1mb3ItdGVzdHM=, c2VjcmV0LWtleS1mb3ItY2FuYXJ5]
+    api_secret: canary
+    poll_interval: 10s
 defaults: {idle_timeout: 3m}
 encoders:
   bench: {http: {url: "http://x", password: canary}}
@@ -210,8 +218,10 @@ notify: [{url: "slack://canary"}]
 	back := Diff(changed, old)
 	same := mustParse(t, start+`streams: {a-*: {encoder: bench}, "*": {encoder: bench}}`)
 	swapped := mustParse(t, start[:len(start)-1]+"\n"+`streams: {"*": {encoder: bench}, a-*: {encoder: bench}}`)
-	retuned := mustParse(t, strings.Replace(start, "rtsp://x", "rtsp://canary", 1)+`streams: {a-*: {encoder: bench}, "*": {encoder: bench, cooldown: 5s}}`)
-	text := fmt.Sprintf("there:\n%s\n\nback:\n%s\n\nswapped:\n%s\n\nretuned:\n%s\n", strings.Join(there, "\n"), strings.Join(back, "\n"),
+	retuned := mustParse(t, strings.Replace(start, "rtsp://x", "rtsp://canary", 1)+`streams: {a-*: {encoder: bench}, `+
+		`"*": {encoder: bench, cooldown: 5s}}`)
+	text := fmt.Sprintf("there:\n%s\n\nback:\n%s\n\nswapped:\n%s\n\nretuned:\n%s\n", strings.Join(there, "\n"),
+		strings.Join(back, "\n"),
 		strings.Join(Diff(same, swapped), "\n"), strings.Join(Diff(same, retuned), "\n"))
 	if strings.Contains(text, "canary") {
 		t.Errorf("shows a secret:\n%s", text)

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// Timing is how a stream behaves: when it starts, stops, retries and gives up. A key is the stream's own, else that of `defaults:`, else built in.
+// Timing is how a stream behaves: when it starts, stops, retries and gives up. Each key comes from
+// the stream, else from `defaults:`, else it is built in.
 type Timing struct {
 	AttemptHold      time.Duration `yaml:"attempt_hold" min:"1ms" doc:"demand kept after the last ViewerAttempt; patient players try again only every 32 s"`
 	StartTimeout     time.Duration `yaml:"start_timeout" min:"1ms" doc:"from start to confirmed live; then the start has failed"`
@@ -46,7 +47,7 @@ type Window struct {
 // Prefill implements [Prefiller].
 func (w *Window) Prefill() { w.Do = "on" }
 
-// builtIn is what holds when neither the stream nor `defaults:` says otherwise.
+// builtIn is what applies when neither the stream nor `defaults:` says otherwise.
 func builtIn() Timing {
 	return Timing{
 		AttemptHold:   45 * time.Second,
@@ -73,7 +74,8 @@ func (t Timing) clone() Timing {
 	return t
 }
 
-// locations holds the time zones in use by name: to load one is to read a file, and ten thousand streams may name the same.
+// locations holds the time zones in use by name: loading one reads a file, and ten thousand streams
+// may name the same.
 var locations sync.Map
 
 // location is time.LoadLocation, but reads a zone once.

@@ -26,7 +26,8 @@ type syntaxError struct {
 
 func (e *syntaxError) Error() string { return fmt.Sprintf("line %d: %s", e.line, e.text) }
 
-// parseYAML returns the top value of the one document in data, or nil for an empty file. Its error is a *syntaxError.
+// parseYAML returns the top value of the one document in data, or nil for an empty file. Its error
+// is a *syntaxError.
 func parseYAML(data []byte) (*yaml.Node, error) {
 	if at := bytes.IndexFunc(data, unreadable); at >= 0 {
 		text := "this is not UTF-8 text; save the file as UTF-8"
@@ -48,7 +49,8 @@ func parseYAML(data []byte) (*yaml.Node, error) {
 	case err != nil:
 		return nil, explainYAML(data, err)
 	default:
-		return nil, &syntaxError{place{second.Line, second.Column}, "a second document starts here; the whole configuration is one document (remove the ---)"}
+		return nil, &syntaxError{place{second.Line, second.Column},
+			"a second document starts here; the whole configuration is one document (remove the ---)"}
 	}
 	return doc.Content[0], nil
 }
@@ -82,7 +84,7 @@ var (
 
 )
 
-// explainYAML turns the parser's words into ours and finds the line that is to blame.
+// explainYAML replaces the parser's error by a plain one, at the line of the mistake.
 func explainYAML(data []byte, err error) *syntaxError {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
 	if m := unknownAnchor.FindStringSubmatch(text); m != nil {
@@ -99,13 +101,15 @@ func explainYAML(data []byte, err error) *syntaxError {
 	indent := content[:len(content)-len(strings.TrimLeft(content, " \t"))]
 	at := place{line, utf8.RuneCountInString(indent) + 1}
 	if !sure {
-		return &syntaxError{at, "somewhere below this line is a mistake, such as a missing quote, bracket or space; to find it, check a part of the file alone"}
+		return &syntaxError{at, "somewhere below this line is a mistake, such as a missing quote, bracket or space; " +
+			"to find it, check a part of the file alone"}
 	}
 	if tab := strings.IndexByte(indent, '\t'); tab >= 0 {
 		return &syntaxError{place{line, tab + 1}, "a tab in the indentation; YAML wants spaces"}
 	}
 	if open := openQuote(data, len(bytes.Join(lines[:line], nil))); open >= 0 {
-		return &syntaxError{placeOf(data, open), fmt.Sprintf("a quoted text is not closed; look for a missing %c", data[open])}
+		return &syntaxError{placeOf(data, open),
+			fmt.Sprintf("a quoted text is not closed; look for a missing %c", data[open])}
 	}
 	switch {
 	case strings.Contains(text, "mapping values are not allowed"), strings.Contains(text, "did not find expected key"),
@@ -130,13 +134,15 @@ func explainYAML(data []byte, err error) *syntaxError {
 }
 
 var (
-	noSpace  = regexp.MustCompile(`^ *(?:- +)?([A-Za-z0-9_-]+:)(?:[^\s/]|/[^/])`)                              // key:value
-	noColon  = regexp.MustCompile(`^ *(?:- +)?([A-Za-z0-9_/*?][A-Za-z0-9_/*?-]*)(?:[ \t]+(?:[^:]|:[^\s])*)?$`) // key value
+	noSpace = regexp.MustCompile(`^ *(?:- +)?([A-Za-z0-9_-]+:)(?:[^\s/]|/[^/])`) // key:value
+	// key value
+	noColon  = regexp.MustCompile(`^ *(?:- +)?([A-Za-z0-9_/*?][A-Za-z0-9_/*?-]*)(?:[ \t]+(?:[^:]|:[^\s])*)?$`)
 	hasValue = regexp.MustCompile(`^ *(?:- +)?([A-Za-z0-9_-]+:) +[^\s|>&]`)
 	comment  = regexp.MustCompile(`(?:^|[ \t])#.*`)
 )
 
-// misfit explains a line at which the parser did not know what to do with a key. Often a line above is to blame.
+// misfit explains a line at which the parser did not expect a key. Often the mistake is in a line
+// above.
 func misfit(lines [][]byte, at place, said string) *syntaxError {
 	text := "this does not fit the lines before; check the indentation and look for a missing \":\""
 	n := previous(lines, at.line)
@@ -152,15 +158,18 @@ func misfit(lines [][]byte, at place, said string) *syntaxError {
 		word, what = noColon.FindSubmatchIndex(above), "a \":\" is missing after %q"
 	}
 	if word != nil && word[2] < at.col {
-		return &syntaxError{place{n, utf8.RuneCount(above[:word[2]]) + 1}, fmt.Sprintf(what, string(above[word[2]:word[3]]))}
+		return &syntaxError{place{n, utf8.RuneCount(above[:word[2]]) + 1},
+			fmt.Sprintf(what, string(above[word[2]:word[3]]))}
 	}
 	if line, col := misplaced(lines, at); line != at.line {
 		return &syntaxError{place{line, col}, text}
 	}
 	if strings.Contains(said, "mapping values") {
-		text = "a second \": \" on one line, or wrong indentation; put the value in quotes, or line the key up with its neighbours"
+		text = "a second \": \" on one line, or wrong indentation; put the value in quotes, or line the key up with " +
+			"its neighbours"
 		if m := hasValue.FindSubmatchIndex(above); m != nil && m[2] < at.col-1 {
-			text = fmt.Sprintf("wrong indentation: %q above has a value already, so nothing can stand below it; line the two up", string(above[m[2]:m[3]]))
+			text = fmt.Sprintf("wrong indentation: %q above has a value already, so nothing can stand below it; line "+
+				"the two up", string(above[m[2]:m[3]]))
 		}
 	}
 	return &syntaxError{at, text}
@@ -180,8 +189,8 @@ func blank(line []byte) bool {
 	return len(text) == 0 || text[0] == '#'
 }
 
-// misplaced is where the indentation went wrong, when the parser did not know what to do with the line at the place at:
-// that line, or one above it that is not indented by whole steps while this one is.
+// misplaced finds the line with the wrong indentation, when the parser did not expect the line at
+// the place at: that line, or one above it that is not indented by whole steps while this one is.
 func misplaced(lines [][]byte, at place) (line, col int) {
 	step, indent := stepOf(lines), at.col-1
 	if step == 0 || indent%step != 0 {
@@ -199,7 +208,7 @@ func misplaced(lines [][]byte, at place) (line, col int) {
 	return at.line, at.col
 }
 
-// stepOf is by how many spaces most sections of the file indent their entries.
+// stepOf is the number of spaces by which most sections of the file indent their entries.
 func stepOf(lines [][]byte) int {
 	steps := map[int]int{}
 	for i, line := range lines[1:] {
@@ -220,8 +229,9 @@ var aKey = regexp.MustCompile(`^ *[^\s#:'"{}\[\],-][^\s:]*:(?:\s|$)`)
 
 func indentOf(line []byte) int { return len(line) - len(bytes.TrimLeft(line, " ")) }
 
-// openQuote is where a quoted text begins that goes on over line ends and is followed by what cannot follow a value:
-// the quote that ends it is missing, and the next one was taken for it. It is -1 when there is none before limit.
+// openQuote finds the beginning of a quoted text that spans lines and is followed by what cannot
+// follow a value: its closing quote is missing, and the parser used the next one instead. It is -1
+// when there is none before limit.
 func openQuote(text []byte, limit int) int {
 	begins := true // a value may begin here
 	for i := 0; i < limit; i++ {
@@ -271,10 +281,11 @@ func closing(text []byte, quote byte) int {
 // documentStart is the line that may stand before a document.
 var documentStart = regexp.MustCompile(`(?m)^---[ \t]*(?:#.*)?$`)
 
-// missingAnchor finds the first alias of an anchor that is not there: it defines the anchor above everything and
-// reads the file again.
+// missingAnchor finds the first alias of an undefined anchor: it defines the anchor above
+// everything and parses the file again.
 func missingAnchor(data []byte, name string) *syntaxError {
-	text := fmt.Sprintf("there is no anchor &%s before this alias; define it, or put the value in quotes if it is a text", name)
+	text := fmt.Sprintf("there is no anchor &%s before this alias; define it, or put the value in quotes if it is a "+
+		"text", name)
 	data = bytes.TrimPrefix(data, []byte("\uFEFF"))
 	if at := documentStart.FindIndex(data); at != nil {
 		data = slices.Concat(data[:at[0]], data[at[1]:])
@@ -312,12 +323,13 @@ func firstAlias(n *yaml.Node, name string) *yaml.Node {
 }
 
 const (
-	blameBudget = 32 << 20 // bytes that blame parses, so that a huge broken file is refused within seconds
+	blameBudget = 32 << 20 // bytes that blame parses, so that it refuses a huge broken file within seconds
 	blameNear   = 10       // lines that it tries one by one
 )
 
-// blame finds the line after the longest beginning of the file that is good YAML. The parser itself names where the
-// block around the mistake began, which may be far above: sure is false when nothing better was found in time.
+// blame finds the line after the longest beginning of the file that is valid YAML. The parser
+// itself only names the start of the block around the mistake, which may be far above. sure is
+// false when blame found nothing better in time.
 func blame(lines [][]byte, reported int) (line int, sure bool) {
 	reported = min(max(reported, 1), len(lines))
 	ends := make([]int, len(lines)+1) // of the first n lines, bytes
@@ -333,7 +345,8 @@ func blame(lines [][]byte, reported int) (line int, sure bool) {
 	for starts := entryStarts(lines); ; {
 		// Between two entries the beginning is good up to the mistake, and bad below it.
 		low, _ := slices.BinarySearch(starts, found+1)
-		next := low + sort.Search(len(starts)-low, func(i int) bool { return spent > blameBudget || !good(starts[low+i]) })
+		next := low + sort.Search(len(starts)-low,
+			func(i int) bool { return spent > blameBudget || !good(starts[low+i]) })
 		if next > low {
 			found = starts[next-1]
 		}
@@ -363,7 +376,8 @@ func blame(lines [][]byte, reported int) (line int, sure bool) {
 	return found + 1, true
 }
 
-// isMapping reports whether a text is the beginning of a configuration. One whose anchors are elsewhere is.
+// isMapping reports whether a text is the beginning of a configuration. Undefined anchors do not
+// matter.
 func isMapping(text []byte) bool {
 	var doc yaml.Node
 	if err := yaml.Unmarshal(text, &doc); err != nil {

@@ -20,14 +20,18 @@ func TestMistakesFarDown(t *testing.T) {
 		{"an open bracket", "  last: {encoders: [cam}", 1, "not closed"},
 		{"a second colon", "  last:\n    encoder: cam: x", 2, "a second"},
 		{"a missing quote", "  last: {publish: \"rtmp://h/last}", 1, "look for a missing \""},
-		{"an alias of nothing that is a text before", "  # *nothing\n  last:\n    publish: 'to *nothing' # and *nothing\n    encoder: *nothing", 4, "there is no anchor &nothing"},
+		{"an alias of nothing that is a text before",
+			"  # *nothing\n  last:\n    publish: 'to *nothing' # and *nothing\n    encoder: *nothing", 4,
+			"there is no anchor &nothing"},
 		{"the second of two aliases of nothing", "  one: *nothing\n  two: *nought", 1, "there is no anchor &nothing"},
-		{"a long list in brackets before", "  list:\n    encoders: [" + strings.Repeat("\n      cam,", 80) + "]\n  last: [", 83, "not closed"},
+		{"a long list in brackets before", "  list:\n    encoders: [" + strings.Repeat("\n      cam,", 80) +
+			"]\n  last: [", 83, "not closed"},
 		{"a tab", "  last:\n\tencoder: cam", 2, "a tab"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			var file strings.Builder
-			file.WriteString("accounts: {ACC: {webhook_secrets: [c2VjcmV0LWtleS1mb3ItdGVzdHM=]}}\nencoders:\n  cam: {fake: {}}\nstreams:\n")
+			file.WriteString("accounts: {ACC: {webhook_secrets: [c2VjcmV0LWtleS1mb3ItdGVzdHM=]}}\nencoders:\n  cam: " +
+				"{fake: {}}\nstreams:\n")
 			for n := range streams {
 				fmt.Fprintf(&file, "  s%d:\n    encoder: cam\n    idle_timeout: 5m\n", n)
 			}
@@ -75,8 +79,9 @@ streams:
     publish: "rtmp://h/a/stage"
 `
 
-// TestMistakesAreNamedAtTheirLine: one space, colon, quote or bracket too many or too few is reported in the line
-// that has it, though the parser often stumbles only later, or names where the block around it began.
+// TestMistakesAreNamedAtTheirLine: one space, colon, quote or bracket too many or too few is
+// reported in the line that has it, though the parser often stumbles only later, or names where the
+// block around it began.
 func TestMistakesAreNamedAtTheirLine(t *testing.T) {
 	if text, _ := report(t, "good.yaml", []byte(mistaken)); text != "" {
 		t.Fatal(text)
@@ -117,7 +122,8 @@ func TestMistakesAreNamedAtTheirLine(t *testing.T) {
 	}
 }
 
-// TestLinesEndAsYAMLSays: what an editor may not take for a line end is one to the reader, whose numbers we print.
+// TestLinesEndAsYAMLSays: what an editor may not take for a line end is one to the reader, whose
+// numbers we print.
 func TestLinesEndAsYAMLSays(t *testing.T) {
 	for _, end := range []string{"\n", "\r\n", "\r", "\u0085", "\u2028"} {
 		text := strings.Join([]string{`listen: ":1"`, "log: {}", "data_dir: [x", ""}, end)
@@ -127,15 +133,16 @@ func TestLinesEndAsYAMLSays(t *testing.T) {
 	}
 }
 
-// TestMistakeThatCannotBeFound: a file that is too large to look for the mistake is refused all the same, and no line
-// is blamed for it.
+// TestMistakeThatCannotBeFound: a file that is too large to look for the mistake is refused all the
+// same, and no line is blamed for it.
 func TestMistakeThatCannotBeFound(t *testing.T) {
 	var file strings.Builder
 	for n := 0; file.Len() < 6<<20; n++ {
 		fmt.Fprintf(&file, "x-%d: {a: [1, 2, 3], b: %s}\n", n, strings.Repeat("b", 2000))
 	}
 	file.WriteString("log: [\n")
-	if got, bad := report(t, "x.yaml", []byte(file.String())); !bad || !strings.Contains(got, "somewhere below this line") {
+	if got, bad := report(t, "x.yaml", []byte(file.String())); !bad ||
+		!strings.Contains(got, "somewhere below this line") {
 		t.Errorf("got %s", got)
 	}
 }

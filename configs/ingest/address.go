@@ -30,7 +30,8 @@ type Address struct {
 }
 
 // errAddress tells nothing of the URL, which holds a token.
-var errAddress = errors.New("the publishing URL must read rtmps://HOST/APP/STREAM?token=…, srt://HOST:PORT?streamid=… or https://HOST/PATH?token=… (WHIP)")
+var errAddress = errors.New("the publishing URL must read rtmps://HOST/APP/STREAM?token=…, " +
+	"srt://HOST:PORT?streamid=… or https://HOST/PATH?token=… (WHIP)")
 
 // Parse takes a publishing URL apart. It may hold placeholders. Its errors do not repeat the URL.
 func Parse(text string) (Address, error) {
@@ -64,7 +65,8 @@ func Parse(text string) (Address, error) {
 	return a, nil
 }
 
-// splitName parts a path before the stream's name. Names may hold slashes, so the platform's own application is looked for first.
+// splitName parts a path before the stream's name. Names may hold slashes, so the platform's own
+// application is looked for first.
 func splitName(path string) (app, name string) {
 	for _, known := range []string{"v2/pub", "api/whip"} {
 		if name, is := strings.CutPrefix(path, known+"/"); is {
@@ -127,8 +129,8 @@ func (a Address) RTMP() bool { return a.Scheme == "rtmp" || a.Scheme == "rtmps" 
 // WHIP reports whether the address is WHIP's.
 func (a Address) WHIP() bool { return a.Scheme == "http" || a.Scheme == "https" }
 
-// Server is the part that encoders ask for beside the key: of RTMP up to the application, of SRT without the stream id,
-// of WHIP all but the token. It holds no token.
+// Server is the part that encoders ask for beside the key: of RTMP up to the application, of SRT
+// without the stream id, of WHIP all but the token. It holds no token.
 func (a Address) Server() string {
 	switch {
 	case a.Scheme == "srt":
@@ -146,8 +148,8 @@ func (a Address) Server() string {
 	}
 }
 
-// Key is what encoders call the stream key: of RTMP the name and its query, of SRT the stream id. WHIP has none. It is a
-// secret.
+// Key is what encoders call the stream key: of RTMP the name and its query, of SRT the stream id.
+// WHIP has none. It is a secret.
 func (a Address) Key() string {
 	switch {
 	case a.Scheme == "srt":
@@ -168,10 +170,11 @@ func (a Address) Platform() bool {
 	return strings.HasSuffix("."+host, ".millicast.com")
 }
 
-// Same reports whether two addresses are the same contribution to the same stream, so that the newer publisher would
-// throw the older out.
+// Same reports whether two addresses are the same contribution to the same stream, so that the
+// newer publisher would throw the older out.
 func (a Address) Same(b Address) bool {
-	return a.Stream == b.Stream && a.Source == b.Source && a.rank() == b.rank() && (a.Platform() && b.Platform() || a.Host == b.Host)
+	return a.Stream == b.Stream && a.Source == b.Source && a.rank() == b.rank() && (a.Platform() && b.Platform() ||
+		a.Host == b.Host)
 }
 
 // rank orders priorities; none is below all.

@@ -28,8 +28,8 @@ const (
 // Protocols lists them, the usual one first.
 var Protocols = []Protocol{RTMPS, RTMP, SRT, WHIP}
 
-// A Contribution is one encoder's way into a stream, by its parts. Its zero value but for the token publishes by RTMPS
-// to the region that is nearest.
+// A Contribution is one encoder's way into a stream, by its parts. Its zero value but for the token
+// publishes by RTMPS to the region that is nearest.
 type Contribution struct {
 	Token    secret.Value // hexadecimal, as the platform shows it
 	Protocol Protocol     // "": what Server says, else RTMPS
@@ -40,7 +40,8 @@ type Contribution struct {
 	Server   string       // host and port instead of the platform's, with or without a scheme and a path
 }
 
-// Check returns what is wrong with a part of the contribution, with the part's name; both are empty when nothing is.
+// Check returns what is wrong with a part of the contribution, with the part's name; both are empty
+// when nothing is.
 func (c Contribution) Check() (part, problem string) {
 	if c.Protocol != "" && !slices.Contains(Protocols, c.Protocol) {
 		return "protocol", fmt.Sprintf("%q is no protocol; allowed: rtmps, rtmp, srt, whip", c.Protocol)
@@ -56,7 +57,8 @@ func (c Contribution) Check() (part, problem string) {
 		return "server", fmt.Sprintf("begins with %s://, and protocol is %s", scheme, c.Protocol)
 	}
 	if protocolOf(scheme) == "" {
-		return "server", fmt.Sprintf("begins with %s://; allowed: rtmps://, rtmp://, srt://, http:// or https://", scheme)
+		return "server", fmt.Sprintf("begins with %s://; allowed: rtmps://, rtmp://, srt://, http:// or https://",
+			scheme)
 	}
 	u, err := url.Parse(scheme + "://" + rest)
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
@@ -97,8 +99,9 @@ func (c Contribution) Used() Protocol {
 	return cmp.Or(c.Protocol, RTMPS)
 }
 
-// URL is where the contribution is published to. The place of the stream's name is {stream}, which is left to be filled
-// with a name that is percent-encoded once. The contribution must be free of what Check finds.
+// URL is where the contribution is published to. The place of the stream's name is {stream}, which
+// is left to be filled with a name that is percent-encoded once. The contribution must be free of
+// what Check finds.
 func (c Contribution) URL() secret.Value {
 	protocol := c.Used()
 	base := c.base(protocol)
@@ -159,8 +162,10 @@ func (c Contribution) parameters(key, token string) string {
 	return query
 }
 
-// Rank is the priority of the encoder in a place of the stream's list, counted from 0: the first is shown.
+// Rank is the priority of the encoder in a place of the stream's list, counted from 0: the first is
+// shown.
 func Rank(place int) int { return 100 - place }
 
-// escape percent-encodes like a browser's encodeURIComponent, which the platform's documentation uses.
+// escape percent-encodes like a browser's encodeURIComponent, which the platform's documentation
+// uses.
 func escape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }

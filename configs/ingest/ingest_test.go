@@ -25,18 +25,25 @@ func TestURL(t *testing.T) {
 	}{
 		{with(ingest.Contribution{}), "rtmps://rtmp-auto.millicast.com:443/v2/pub/{stream}?token=" + token},
 		{
-			with(ingest.Contribution{Protocol: ingest.RTMP, Region: "fra-1", Source: "1 high", Priority: number(100), Multi: true}),
-			"rtmp://rtmp-fra-1.millicast.com:1935/v2/pub/{stream}?token=" + token + "&sourceId=1%20high&priority=100&simulcastId",
+			with(ingest.Contribution{Protocol: ingest.RTMP, Region: "fra-1", Source: "1 high", Priority: number(100),
+				Multi: true}),
+			"rtmp://rtmp-fra-1.millicast.com:1935/v2/pub/{stream}?token=" + token +
+				"&sourceId=1%20high&priority=100&simulcastId",
 		},
 		{
 			with(ingest.Contribution{Protocol: ingest.SRT, Region: "lon-1", Source: "cam", Priority: number(-1)}),
 			"srt://srt-lon-1.millicast.com:10000?streamid={stream}%3Ft%3DO8MwYHoVoOzr69jJ7ipVn9FDyTcXS9J24hOpZCW7EH4%26sourceId%3Dcam%26priority%3D-1",
 		},
-		{with(ingest.Contribution{Protocol: ingest.WHIP, Priority: number(99)}), "https://director.millicast.com/api/whip/{stream}?auth=" + token + "&priority=99"},
-		{with(ingest.Contribution{Server: "rtmp://127.0.0.1:1935"}), "rtmp://127.0.0.1:1935/v2/pub/{stream}?token=" + token},
-		{with(ingest.Contribution{Server: "ingest.example:443/live/"}), "rtmps://ingest.example:443/live/{stream}?token=" + token},
-		{with(ingest.Contribution{Protocol: ingest.WHIP, Server: "http://127.0.0.1:8080"}), "http://127.0.0.1:8080/api/whip/{stream}?auth=" + token},
-		{ingest.Contribution{Token: secret.New("no hex"), Protocol: ingest.SRT, Server: "127.0.0.1:9"}, "srt://127.0.0.1:9?streamid={stream}%3Ftoken%3Dno%2520hex"},
+		{with(ingest.Contribution{Protocol: ingest.WHIP, Priority: number(99)}),
+			"https://director.millicast.com/api/whip/{stream}?auth=" + token + "&priority=99"},
+		{with(ingest.Contribution{Server: "rtmp://127.0.0.1:1935"}), "rtmp://127.0.0.1:1935/v2/pub/{stream}?token=" +
+			token},
+		{with(ingest.Contribution{Server: "ingest.example:443/live/"}),
+			"rtmps://ingest.example:443/live/{stream}?token=" + token},
+		{with(ingest.Contribution{Protocol: ingest.WHIP, Server: "http://127.0.0.1:8080"}),
+			"http://127.0.0.1:8080/api/whip/{stream}?auth=" + token},
+		{ingest.Contribution{Token: secret.New("no hex"), Protocol: ingest.SRT, Server: "127.0.0.1:9"},
+			"srt://127.0.0.1:9?streamid={stream}%3Ftoken%3Dno%2520hex"},
 	} {
 		if part, problem := c.from.Check(); problem != "" {
 			t.Errorf("%+v: %s: %s", c.from, part, problem)
@@ -103,7 +110,8 @@ func TestParse(t *testing.T) {
 		{"rtmps://h:443/v2/pub/a/b?token=T&x=1", "rtmps://h:443/v2/pub", "a/b?token=T&x=1", "a/b", "T"},
 		{"rtmp://h/live/inner/cam", "rtmp://h/live/inner", "cam", "cam", ""},
 		{"rtmp://h/cam", "rtmp://h", "cam", "cam", ""},
-		{"srt://h:1?latency=5&streamid=cam%3Ft%3DT%26priority%3D2&mode=caller", "srt://h:1?latency=5&mode=caller", "cam?t=T&priority=2", "cam", "T"},
+		{"srt://h:1?latency=5&streamid=cam%3Ft%3DT%26priority%3D2&mode=caller", "srt://h:1?latency=5&mode=caller",
+			"cam?t=T&priority=2", "cam", "T"},
 		{"https://h/api/whip/cam%20x?auth=T&sourceId=1", "https://h/api/whip/cam%20x?sourceId=1", "", "cam x", "T"},
 		{"WHIP://h/whip?token=T", "http://h/whip", "", "whip", "T"},
 	} {

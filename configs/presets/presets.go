@@ -1,5 +1,6 @@
-// Package presets is the shelf of devices that the HTTP driver knows by name. Each is a YAML file in the words of a user's own settings; its
-// comments say where its facts come from and how sure they are.
+// Package presets is the shelf of devices that the HTTP driver knows by name. Each is a YAML file
+// in the words of a user's own settings; its comments say where its facts come from and how sure
+// they are.
 package presets
 
 import (

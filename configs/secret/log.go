@@ -5,7 +5,7 @@ import (
 	"log/slog"
 )
 
-// Logger returns l with the secrets taken out of every message and attribute.
+// Logger returns l with the secrets removed from every message and attribute.
 func (m *Masker) Logger(l *slog.Logger) *slog.Logger { return slog.New(handler{l.Handler(), m}) }
 
 type handler struct {
@@ -49,7 +49,7 @@ func (h handler) attr(a slog.Attr) slog.Attr {
 	return a
 }
 
-// Error returns err with the secrets taken out of its text. What it is, errors.Is and errors.As tell as before.
+// Error returns err with the secrets removed from its text. errors.Is and errors.As work as before.
 func (m *Masker) Error(err error) error {
 	if err == nil || !m.Holds(err.Error()) {
 		return err

@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// Names of parameters, headers, options and fields that hold a secret, as devices, servers and programs call
-// them, in small letters: by what stands anywhere in them, by how they end, and by their last part.
+// Names of parameters, headers, options and fields that hold a secret, as devices, servers and
+// programs call them, in small letters: by what stands anywhere in them, by how they end, and by
+// their last part.
 var (
 	nameHolds = []string{
 		"passw", "passphrase", "passcode", "pswd", "pwd", "token", "secret", "credential", "signature",
@@ -22,7 +23,8 @@ var (
 	}
 )
 
-// Named reports whether a parameter, header, option or field of this name holds a secret, going by its name alone.
+// Named reports whether a parameter, header, option or field of this name holds a secret, going by
+// its name alone.
 func Named(name string) bool {
 	name = lower(strings.TrimLeft(name, "-"))
 	last := name[strings.LastIndexAny(name, "_.-")+1:]
@@ -31,17 +33,18 @@ func Named(name string) bool {
 		slices.ContainsFunc(nameHolds, func(part string) bool { return strings.Contains(name, part) })
 }
 
-// looks finds secrets by what stands around them.
+// looks finds secrets by the text around them.
 //
-// Every text for people passes through here, so the expressions below are tried only where a match can begin.
+// Every text for people is checked, so the expressions below are tried only where a match can
+// begin.
 type looks struct {
 	text  string
 	whole bool // it is one value of a configuration, in which quotes end nothing
 }
 
 var (
-	// headerName and headerValue are the two sides of the colon in a line of HTTP whose value is a secret.
-	// The value ends at the line's end or at the quote around it.
+	// headerName and headerValue are the two sides of the colon in a line of HTTP whose value is a
+	// secret. The value ends at the line's end or at the quote around it.
 	headerName = regexp.MustCompile(`(?i)\b(?:(?:proxy-)?authorization|(?:set-)?cookie2?|` +
 		`(?:[a-z0-9]+-)+[a-z0-9-]*(?:key|token|auth|secret|password|signature|session|credential))$`)
 	headerValue = regexp.MustCompile(`^\s*["']?(?:(?i:basic|bearer|token)\s+([^\s'"]+)|` +
@@ -53,7 +56,8 @@ var (
 	element = regexp.MustCompile(`<(?:\w+:)?([\w.-]{1,64})>([^<]+)</`)
 	option  = regexp.MustCompile(`^-{1,2}([A-Za-z][\w-]{0,63})['"]?\s+(?:'([^']+)'|"([^"]+)"|([^\s'"-]\S*))`)
 
-	// holder is a text that stands for a value: a placeholder, a reference, a word of an example, or a mask.
+	// holder is a text that stands for a value: a placeholder, a reference, a word of an example,
+	// or a mask.
 	holder = regexp.MustCompile(`^(?:\{[\w|]+\}|\$\{[^}]*\}|\.\.\.|…|(?:\{stream\}%3Ft%3D)?TOKEN|\*+)$`)
 )
 
@@ -151,8 +155,9 @@ func (l looks) wordEnd(from int) int {
 	return len(l.text)
 }
 
-// users finds what stands before the @ of a URL. All of it goes, for some servers take a token as the user. A password may hold a slash
-// that should have been escaped; it is told from a path by its colon, behind which no port stands.
+// users finds what stands before the @ of a URL. All of it is masked, because some servers accept a
+// token as the user. A password may hold a slash that should have been escaped; it differs from a
+// path by a colon that no port follows.
 func (l looks) users(found []span) []span {
 	for at := 0; ; {
 		i := strings.Index(l.text[at:], "://")
@@ -165,7 +170,8 @@ func (l looks) users(found []span) []span {
 		if j := strings.IndexAny(word, "/?#"); j >= 0 {
 			authority = word[:j]
 		}
-		if _, port, ok := strings.Cut(authority, ":"); ok && strings.Trim(port, "0123456789") != "" && !strings.Contains(authority, "@") {
+		_, port, hasPort := strings.Cut(authority, ":")
+		if hasPort && strings.Trim(port, "0123456789") != "" && !strings.Contains(authority, "@") {
 			authority = word
 		}
 		if j := strings.LastIndexByte(authority, '@'); j > 0 {
@@ -175,7 +181,8 @@ func (l looks) users(found []span) []span {
 	}
 }
 
-// parameters finds the values of name=value, in a query, a path or anywhere, also where the equals sign is percent-encoded.
+// parameters finds the values of name=value, in a query, a path or anywhere else, also with a
+// percent-encoded equals sign.
 func (l looks) parameters(found []span) []span {
 	for at := 0; at < len(l.text); {
 		i := strings.IndexAny(l.text[at:], "=%")
@@ -215,7 +222,7 @@ func (l looks) parameters(found []span) []span {
 	return found
 }
 
-// nameBefore is the name that ends before i. The rest of a percent escape does not belong to it.
+// nameBefore is the name that ends before i, without the rest of a percent escape.
 func (l looks) nameBefore(i int) string {
 	from := i
 	for from > 0 && (isLetter(l.text[from-1]) || strings.IndexByte("_.-", l.text[from-1]) >= 0) {
@@ -227,7 +234,7 @@ func (l looks) nameBefore(i int) string {
 	return l.text[from:i]
 }
 
-// short reports whether a name of one letter, which is a key or a password only in a query, stands there.
+// short reports whether a name of one letter means a key or a password: it does only in a query.
 func (l looks) short(i int, name string) bool {
 	at := i - len(name) - 1
 	return (name == "k" || name == "p") && at >= 0 && strings.IndexByte("?&", l.text[at]) >= 0

@@ -19,16 +19,17 @@ import (
 )
 
 const (
-	// least is the length in bytes below which nothing is known as a secret: such a text is guessed sooner than it is read, and every
-	// other word of a message is one. A PIN has four.
+	// least is the length in bytes below which nothing counts as a secret: such a text is easier
+	// guessed than read, and it is found in every other word. A PIN has four.
 	least = 4
-	// alone is the length below which a secret is masked only where no letter or digit stands beside it. Five letters are part of many
-	// ordinary words (a password "cam1" of "cam10"); of six and more that is rare, and a secret glued to other text must not get through.
+	// alone is the length in bytes below which a secret is masked only where no letter or digit is
+	// next to it. Five letters are part of many ordinary words (a password "cam1" of "cam10"). Six
+	// and more seldom are, and a secret next to other text must be masked.
 	alone = 6
 )
 
-// Masker takes secrets out of texts for people: those it was told of, and what looks like one, see the package's own words. A nil Masker
-// knows of none and goes by looks. Any goroutine may use it.
+// Masker removes secrets from texts for people: those that it knows, and what looks like one; see
+// the package comment. A nil Masker knows none. Any goroutine may use a Masker.
 type Masker struct {
 	mu     sync.RWMutex
 	known  map[[least]byte][]needle // by their first bytes, the longest first
@@ -36,10 +37,10 @@ type Masker struct {
 	spared map[string]bool
 }
 
-// needle is a text to be found, and what stands in its place afterwards.
+// needle is a text to be found, and what replaces it.
 type needle struct{ text, instead string }
 
-// NewMasker knows the values.
+// NewMasker returns a Masker that knows the values.
 func NewMasker(values ...Value) *Masker {
 	m := new(Masker)
 	for _, v := range values {
@@ -48,7 +49,8 @@ func NewMasker(values ...Value) *Masker {
 	return m
 }
 
-// Spare makes texts no secrets, although they are found inside one: a stream's name in its publishing URL. Call it before Know.
+// Spare excludes texts that are part of a secret, such as a stream's name in its publishing URL.
+// Call it before Know.
 func (m *Masker) Spare(texts ...string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -60,23 +62,24 @@ func (m *Masker) Spare(texts ...string) {
 	}
 }
 
-// Know adds a secret in all the forms in which programs write it. Of one that is a URL it also knows the parts that open something.
+// Know adds a secret in all the forms in which programs write it. Of a URL it also adds the parts
+// that open something.
 func (m *Masker) Know(text string) {
 	for _, part := range append(urlParts(text), text) {
 		m.know(part, Mask, forms)
 	}
 }
 
-// KnowAs is Know for texts of our own, in which nothing is encoded and a secret may have a better mask than [Mask], such as the name of
-// the variable that held it. It costs a tenth.
+// KnowAs is Know for our own texts, in which nothing is encoded. A secret may have a better mask
+// there than [Mask], such as the name of its variable. It costs a tenth of Know.
 func (m *Masker) KnowAs(text, instead string) {
 	for _, part := range append(urlParts(text), text) {
 		m.know(part, instead, func(text string) []string { return []string{text} })
 	}
 }
 
-// Learn adds the secrets that show by their looks in a text of the configuration, such as the password of a URL, so that they are masked
-// where they stand without that text, too.
+// Learn adds what looks like a secret in a text of the configuration, such as the password of a
+// URL, so that it is masked elsewhere, too.
 func (m *Masker) Learn(text string) {
 	for _, s := range (looks{text: text, whole: true}).spans() {
 		for _, part := range valueParts(text[s.from:s.to]) {
@@ -111,7 +114,7 @@ func (m *Masker) know(text, instead string, forms func(string) []string) {
 	}
 }
 
-// forms are the ways in which a text is written inside other texts, beside those that [plain] undoes.
+// forms are the ways in which programs write a text, except for those that [plain] undoes.
 func forms(text string) []string {
 	md, sha, sha2 := md5.Sum([]byte(text)), sha1.Sum([]byte(text)), sha256.Sum256([]byte(text))
 	list := []string{
@@ -125,7 +128,7 @@ func forms(text string) []string {
 	return list
 }
 
-// lower is text with small letters, byte by byte: what stands where stays so.
+// lower is text in small letters, byte by byte, so that positions stay the same.
 func lower(text string) string {
 	b := []byte(text)
 	for i, c := range b {
@@ -140,8 +143,8 @@ func lower(text string) string {
 var escape = regexp.MustCompile(`^(?:%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|'\\''|\\["'\\/]|` +
 	`&(?:quot|apos|amp|lt|gt|#[0-9]{2,3}|#x[0-9A-Fa-f]{2});)`)
 
-// plain undoes the escapes of a text, whichever of its characters are written so. At tells where each byte of
-// plain, and its end, stands in text; it is nil when nothing is escaped.
+// plain undoes the escapes of a text, whichever of its characters are written so. At tells where
+// each byte of plain, and its end, stands in text; it is nil when nothing is escaped.
 func plain(text string) (undone string, at []int) {
 	var b []byte
 	done := 0
@@ -186,11 +189,13 @@ func unescape(s string) string {
 
 // openKeys are parameters of streaming URLs whose values open nothing.
 var openKeys = map[string]bool{
-	"mode": true, "latency": true, "pkt_size": true, "connect_timeout": true, "timeout": true, "sourceid": true, "priority": true,
+	"mode": true, "latency": true, "pkt_size": true, "connect_timeout": true, "timeout": true, "sourceid": true,
+	"priority": true,
 	"pbkeylen": true, "transtype": true,
 }
 
-// urlParts are the parts of a URL that open something: its user and password, and the values of its query.
+// urlParts are the parts of a URL that open something: its user and password, and values of its
+// query.
 func urlParts(text string) []string {
 	_, rest, ok := strings.Cut(text, "://")
 	if !ok || strings.ContainsAny(text, " \t\r\n") {
@@ -237,8 +242,8 @@ func unescaped(text string) []string {
 	return list
 }
 
-// valueParts are the secrets in what was found to be one by its looks: the password of user:password, the first of what cameras string
-// together (X_channel=1), each also without percent escapes.
+// valueParts are the secrets in a text that looks like one: the password of user:password, and the
+// first of the values that cameras join (X_channel=1), each also without percent escapes.
 func valueParts(value string) []string {
 	parts := []string{value}
 	if _, password, ok := strings.Cut(value, ":"); ok {
@@ -255,13 +260,13 @@ func valueParts(value string) []string {
 	return parts
 }
 
-// span is a piece of a text, and what is to stand in its place.
+// span is a piece of a text, and what replaces it.
 type span struct {
 	from, to int
 	instead  string
 }
 
-// spans finds what must not be shown. They do not overlap, and stand in order.
+// spans finds what must not be shown, in order and without overlaps.
 func (m *Masker) spans(text string) []span {
 	all := append(m.knownIn(text), looks{text: text}.spans()...)
 	slices.SortFunc(all, func(a, b span) int { return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(b.to, a.to)) })
@@ -276,7 +281,8 @@ func (m *Masker) spans(text string) []span {
 	return merged
 }
 
-// knownIn finds the secrets that were told, wherever they stand, also those that overlap, and those that are escaped once or twice.
+// knownIn finds the known secrets in a text, also those that overlap, and those that are escaped
+// once or twice.
 func (m *Masker) knownIn(text string) []span {
 	if m == nil {
 		return nil
@@ -304,7 +310,7 @@ func (m *Masker) knownIn(text string) []span {
 	return found
 }
 
-// written finds the secrets that stand in a text as they are. The caller holds mu.
+// written finds the known secrets that a text holds unescaped. The caller holds mu.
 func (m *Masker) written(text string) []span {
 	var found []span
 	for i := 0; i+least <= len(text); i++ {
@@ -319,7 +325,8 @@ func (m *Masker) written(text string) []span {
 	return found
 }
 
-// standsAlone reports whether no letter or digit is next to text[from:to]. Those of a percent escape are none.
+// standsAlone reports whether no letter or digit is next to text[from:to]. Those of a percent
+// escape are none.
 func standsAlone(text string, from, to int) bool {
 	if from >= 3 && text[from-3] == '%' && isHex(text[from-2]) && isHex(text[from-1]) {
 		return to == len(text) || !isLetter(text[to])
@@ -350,11 +357,11 @@ func (m *Masker) Mask(text string) string {
 	return out.String()
 }
 
-// Holds reports whether Mask would take something out.
+// Holds reports whether Mask would change text.
 func (m *Masker) Holds(text string) bool { return len(m.spans(text)) > 0 }
 
-// Blank overwrites every secret in text with as many asterisks, and reports whether there was one. It is for files that somebody else
-// still appends to: nothing in them moves.
+// Blank overwrites every secret in text with as many asterisks, and reports whether there was one.
+// It is for files to which another process still appends: nothing in them moves.
 func (m *Masker) Blank(text []byte) bool {
 	spans := m.spans(string(text))
 	for _, s := range spans {
@@ -372,7 +379,8 @@ var (
 	bareURL = regexp.MustCompile(`^[a-z]+://[A-Za-z0-9._:{}\[\]-]+/?$`)
 )
 
-// Referred reports whether text[from:to], which a reference of the configuration gave, is held to be a secret. The package's words say why.
+// Referred reports whether text[from:to], the value of a reference, counts as a secret. The package
+// comment says why.
 func Referred(text string, from, to int) bool {
 	value := text[from:to]
 	if len(value) < alone || inHost(text, from, to) || bareURL.MatchString(value) {

@@ -14,50 +14,60 @@ import (
 // TestLooks masks secrets that nobody has told of.
 func TestLooks(t *testing.T) {
 	t.Parallel()
-	for in, want := range map[string]string{
+	for _, c := range []struct{ in, want string }{
 		// what cameras use
-		"rtsp://10.0.0.7/videoMain?usr=admin&pwd=S3":                         "rtsp://10.0.0.7/videoMain?usr=admin&pwd=********",
-		"rtsp://h/1?user=admin&password=S3&channel=1":                        "rtsp://h/1?user=admin&password=********&channel=1",
-		"rtsp://h:554/user=admin_password=S3x_channel=1_stream=0.sdp":        "rtsp://h:554/user=admin_password=********",
-		"http://h/videostream.cgi?loginuse=admin&loginpas=S3":                "http://h/videostream.cgi?loginuse=admin&loginpas=********",
-		"http://h/live.m3u8?access_token=S3&x=1":                             "http://h/live.m3u8?access_token=********&x=1",
-		"http://h/x?pass=S3&a=1 http://h/x?psw=S3 x?user=a&p=S3":             "http://h/x?pass=********&a=1 http://h/x?psw=******** x?user=a&p=********",
-		"rtsp://admin:S3@10.0.0.7/1":                                         "rtsp://********@10.0.0.7/1",
-		"rtsp://admin:S3@x@10.0.0.7/1":                                       "rtsp://********@10.0.0.7/1",
-		"rtsp://admin:S3/x@10.0.0.7/1":                                       "rtsp://********@10.0.0.7/1",
-		"rtmp://tok3n@h/app":                                                 "rtmp://********@h/app",
-		"srt://h:1?passphrase=S3&streamid=#!::r=x,s=S3&mode=caller":          "srt://h:1?passphrase=********&streamid=********&mode=caller",
-		"srt://h:1?streamid=lobby%3Ft%3DS3%26e":                              "srt://h:1?streamid=********",
-		"/go?to=http%3A%2F%2Fh%2F%3Ftoken%3DS3":                              "/go?to=http%3A%2F%2Fh%2F%3Ftoken%3D********",
-		"https://h/whip?auth=S3: refused":                                    "https://h/whip?auth=********: refused",
-		"Impossible to open 'rtsp://u:S3@h/1'":                               "Impossible to open 'rtsp://********@h/1'",
-		"https://s3.example/c.mp4?X-Amz-Signature=S3&X-Amz-Credential=A%2FB": "https://s3.example/c.mp4?X-Amz-Signature=********&X-Amz-Credential=********",
-		"https://h/a;sid=S3?key=S3&st=1~hmac=S3":                             "https://h/a;sid=********&st=1~hmac=********",
+		{"rtsp://10.0.0.7/videoMain?usr=admin&pwd=S3", "rtsp://10.0.0.7/videoMain?usr=admin&pwd=********"},
+		{"rtsp://h/1?user=admin&password=S3&channel=1", "rtsp://h/1?user=admin&password=********&channel=1"},
+		{"rtsp://h:554/user=admin_password=S3x_channel=1_stream=0.sdp", "rtsp://h:554/user=admin_password=********"},
+		{"http://h/videostream.cgi?loginuse=admin&loginpas=S3",
+			"http://h/videostream.cgi?loginuse=admin&loginpas=********"},
+		{"http://h/live.m3u8?access_token=S3&x=1", "http://h/live.m3u8?access_token=********&x=1"},
+		{"http://h/x?pass=S3&a=1 http://h/x?psw=S3 x?user=a&p=S3",
+			"http://h/x?pass=********&a=1 http://h/x?psw=******** x?user=a&p=********"},
+		{"rtsp://admin:S3@10.0.0.7/1", "rtsp://********@10.0.0.7/1"},
+		{"rtsp://admin:S3@x@10.0.0.7/1", "rtsp://********@10.0.0.7/1"},
+		{"rtsp://admin:S3/x@10.0.0.7/1", "rtsp://********@10.0.0.7/1"},
+		{"rtmp://tok3n@h/app", "rtmp://********@h/app"},
+		{"srt://h:1?passphrase=S3&streamid=#!::r=x,s=S3&mode=caller",
+			"srt://h:1?passphrase=********&streamid=********&mode=caller"},
+		{"srt://h:1?streamid=lobby%3Ft%3DS3%26e", "srt://h:1?streamid=********"},
+		{"/go?to=http%3A%2F%2Fh%2F%3Ftoken%3DS3", "/go?to=http%3A%2F%2Fh%2F%3Ftoken%3D********"},
+		{"https://h/whip?auth=S3: refused", "https://h/whip?auth=********: refused"},
+		{"Impossible to open 'rtsp://u:S3@h/1'", "Impossible to open 'rtsp://********@h/1'"},
+		{"https://s3.example/c.mp4?X-Amz-Signature=S3&X-Amz-Credential=A%2FB",
+			"https://s3.example/c.mp4?X-Amz-Signature=********&X-Amz-Credential=********"},
+		{"https://h/a;sid=S3?key=S3&st=1~hmac=S3", "https://h/a;sid=********&st=1~hmac=********"},
 		// headers, fields, elements, options
-		"Authorization: Bearer S3.x":                                    "Authorization: Bearer ********",
-		"-headers 'Authorization: Basic S3' -i x":                       "-headers 'Authorization: Basic ********' -i x",
-		"Authorization: Digest username=\"a\", response=\"S3\"":         "Authorization: ********",
-		"Cookie: a=S3; b=S3\r\nAccept: x":                               "Cookie: ********\r\nAccept: x",
-		"X-Api-Key: S3\nX-Auth-Token: S3 S3\nHost: h":                   "X-Api-Key: ********\nX-Auth-Token: ********\nHost: h",
-		`{"user":"a","password":"S\"3","n":{"pin": 1234},"channel": 3}`: `{"user":"a","password":"********","n":{"pin": ********},"channel": 3}`,
-		"<login><user>a</user><ns:password>S3</ns:password></login>":    "<login><user>a</user><ns:password>********</ns:password></login>",
-		`gst-launch --api-token S3 -password "S3 x" -i x`:               `gst-launch --api-token ******** -password "********" -i x`,
-		`sent password="S3 and S3" to it`:                               `sent password="********" to it`,
-		"it sent bearer abcdef123":                                      "it sent bearer ********",
-		"id eyJhbGciOi.eyJzdWIi.sig-na_ture.":                           "id ********.",
+		{"Authorization: Bearer S3.x", "Authorization: Bearer ********"},
+		{"-headers 'Authorization: Basic S3' -i x", "-headers 'Authorization: Basic ********' -i x"},
+		{"Authorization: Digest username=\"a\", response=\"S3\"", "Authorization: ********"},
+		{"Cookie: a=S3; b=S3\r\nAccept: x", "Cookie: ********\r\nAccept: x"},
+		{"X-Api-Key: S3\nX-Auth-Token: S3 S3\nHost: h", "X-Api-Key: ********\nX-Auth-Token: ********\nHost: h"},
+		{`{"user":"a","password":"S\"3","n":{"pin": 1234},"channel": 3}`,
+			`{"user":"a","password":"********","n":{"pin": ********},"channel": 3}`},
+		{"<login><user>a</user><ns:password>S3</ns:password></login>",
+			"<login><user>a</user><ns:password>********</ns:password></login>"},
+		{`gst-launch --api-token S3 -password "S3 x" -i x`,
+			`gst-launch --api-token ******** -password "********" -i x`},
+		{`sent password="S3 and S3" to it`, `sent password="********" to it`},
+		{"it sent bearer abcdef123", "it sent bearer ********"},
+		{"id eyJhbGciOi.eyJzdWIi.sig-na_ture.", "id ********."},
 		// no secrets
-		"rtsp://10.0.0.7:554/a@b?channel=1":                                   "rtsp://10.0.0.7:554/a@b?channel=1",
-		"write https://HOST/PATH?token=… or rtmp://h/a?token={publish_token}": "write https://HOST/PATH?token=… or rtmp://h/a?token={publish_token}",
-		"token=${LOBBY_TOKEN} and password=********":                          "token=${LOBBY_TOKEN} and password=********",
-		"time=00:00:01.00 bitrate=1 keyint=250 author=me code=401 size=1":     "time=00:00:01.00 bitrate=1 keyint=250 author=me code=401 size=1",
-		"the key: wrong; api_secret: is missing; the token expired":           "the key: wrong; api_secret: is missing; the token expired",
-		"lobby plays": "lobby plays",
+		{"rtsp://10.0.0.7:554/a@b?channel=1", "rtsp://10.0.0.7:554/a@b?channel=1"},
+		{"write https://HOST/PATH?token=… or rtmp://h/a?token={publish_token}",
+			"write https://HOST/PATH?token=… or rtmp://h/a?token={publish_token}"},
+		{"token=${LOBBY_TOKEN} and password=********", "token=${LOBBY_TOKEN} and password=********"},
+		{"time=00:00:01.00 bitrate=1 keyint=250 author=me code=401 size=1",
+			"time=00:00:01.00 bitrate=1 keyint=250 author=me code=401 size=1"},
+		{"the key: wrong; api_secret: is missing; the token expired",
+			"the key: wrong; api_secret: is missing; the token expired"},
+		{"lobby plays", "lobby plays"},
 	} {
-		if got := (*secret.Masker)(nil).Mask(in); got != want {
-			t.Errorf("Mask(%q)\n got %q\nwant %q", in, got, want)
+		if got := (*secret.Masker)(nil).Mask(c.in); got != c.want {
+			t.Errorf("Mask(%q)\n got %q\nwant %q", c.in, got, c.want)
 		}
-		if got := (*secret.Masker)(nil).Mask(want); got != want {
-			t.Errorf("masked twice: %q gives %q", want, got)
+		if got := (*secret.Masker)(nil).Mask(c.want); got != c.want {
+			t.Errorf("masked twice: %q gives %q", c.want, got)
 		}
 	}
 }
@@ -68,7 +78,8 @@ func TestKnown(t *testing.T) {
 	m := secret.NewMasker()
 	m.Spare("cam-stage")
 	for _, s := range []string{
-		"rtmps://host/app/{stream}?token=tok/en+1234", `quo"ted-secret`, "abcd", "MDEyMzQ1Njc4OWFiY2RlZg==", "not", "overlap", "laptop",
+		"rtmps://host/app/{stream}?token=tok/en+1234", `quo"ted-secret`, "abcd", "MDEyMzQ1Njc4OWFiY2RlZg==", "not",
+		"overlap", "laptop",
 		"srt://h:1?streamid=cam-stage%3Ft%3Dabc-defg%26e&passphrase=open%20sesame",
 	} {
 		m.Know(s)
@@ -76,26 +87,26 @@ func TestKnown(t *testing.T) {
 	m.KnowAs("from-the-env", "${NAME}")
 	m.Learn("rtsp://admin:camera-pw@10.0.0.7/user=x_password=tlJwpbo6_channel=1")
 	digest := fmt.Sprintf("%x", md5.Sum([]byte("camera-pw")))
-	for in, want := range map[string]string{
-		"publish: rtmps://host/app/{stream}?token=tok/en+1234": "publish: ********",
-		"sent tok%2Fen%2B1234, tok%2fen%2b1234, xtok/en+1234y": "sent ********, ********, x********y",
-		`{"v":"quo\"ted-secret"}`:                              `{"v":"********"}`,
-		"abcd abcde xabcd (abcd) a_abcd_b %3Dabcd":             "******** abcde xabcd (********) a_********_b %3D********",
-		"it is not there":                                      "it is not there",
-		"key MDEyMzQ1Njc4OWFiY2RlZg==.":                        "key ********.",
-		"x overlaptop x":                                       "x ******** x",
-		"with open sesame, open%20sesame":                      "with ********, ********",
-		"t abc-defg of cam-stage":                              "t ******** of cam-stage",
-		"${file:x} or from-the-env":                            "${file:x} or ${NAME}",
-		"camera-pw and tlJwpbo6, not admin":                    "******** and ********, not admin",
-		digest + " " + strings.ToUpper(digest):                 "******** ********",
-		base64.StdEncoding.EncodeToString([]byte("camera-pw")): "********",
+	for _, c := range []struct{ in, want string }{
+		{"publish: rtmps://host/app/{stream}?token=tok/en+1234", "publish: ********"},
+		{"sent tok%2Fen%2B1234, tok%2fen%2b1234, xtok/en+1234y", "sent ********, ********, x********y"},
+		{`{"v":"quo\"ted-secret"}`, `{"v":"********"}`},
+		{"abcd abcde xabcd (abcd) a_abcd_b %3Dabcd", "******** abcde xabcd (********) a_********_b %3D********"},
+		{"it is not there", "it is not there"},
+		{"key MDEyMzQ1Njc4OWFiY2RlZg==.", "key ********."},
+		{"x overlaptop x", "x ******** x"},
+		{"with open sesame, open%20sesame", "with ********, ********"},
+		{"t abc-defg of cam-stage", "t ******** of cam-stage"},
+		{"${file:x} or from-the-env", "${file:x} or ${NAME}"},
+		{"camera-pw and tlJwpbo6, not admin", "******** and ********, not admin"},
+		{digest + " " + strings.ToUpper(digest), "******** ********"},
+		{base64.StdEncoding.EncodeToString([]byte("camera-pw")), "********"},
 	} {
-		if got := m.Mask(in); got != want {
-			t.Errorf("Mask(%q)\n got %q\nwant %q", in, got, want)
+		if got := m.Mask(c.in); got != c.want {
+			t.Errorf("Mask(%q)\n got %q\nwant %q", c.in, got, c.want)
 		}
-		if m.Holds(in) != (in != want) {
-			t.Errorf("Holds(%q) is %t", in, m.Holds(in))
+		if m.Holds(c.in) != (c.in != c.want) {
+			t.Errorf("Holds(%q) is %t", c.in, m.Holds(c.in))
 		}
 	}
 }
@@ -113,16 +124,18 @@ func TestBlank(t *testing.T) {
 	}
 }
 
-// FuzzMasker hides the password of an RTSP URL and a token in any sentence: known ones wherever they stand, unknown ones in the
-// places where secrets stand.
+// FuzzMasker hides the password of an RTSP URL and a token in any sentence: known ones wherever
+// they stand, unknown ones in the places where secrets stand.
 func FuzzMasker(f *testing.F) {
 	f.Add("camera-pw", "tok/en+1234", "Connection to ", " refused")
 	f.Add("p%40ss:w", "aaaaaa", "aaa", "aaa")
 	f.Add("overlap", "laptop", "over", "top=")
 	f.Fuzz(func(t *testing.T, password, token, before, after string) {
 		for _, s := range []string{password, token} {
-			// The mask itself, and what stands around it here, would be found as a secret of the same text.
-			if len(s) < 6 || strings.Contains("rtsp://admin:********@10.0.0.7/1?pwd=******** token=********", s) || strings.Contains(s, "*") ||
+			// The mask itself, and what stands around it here, would be found as a secret of the
+			// same text.
+			if len(s) < 6 || strings.Contains("rtsp://admin:********@10.0.0.7/1?pwd=******** token=********", s) ||
+				strings.Contains(s, "*") ||
 				strings.Contains(before, s) || strings.Contains(after, s) {
 				t.Skip()
 			}
@@ -131,7 +144,8 @@ func FuzzMasker(f *testing.F) {
 		m := secret.NewMasker(secret.New(token))
 		m.Learn(address)
 		for _, text := range []string{
-			before + password + after, before + token + after, before + url.PathEscape(token) + after, before + password + token + after,
+			before + password + after, before + token + after, before + url.PathEscape(token) + after,
+			before + password + token + after,
 			before + address + " " + after,
 		} {
 			got := m.Mask(text)
@@ -189,7 +203,8 @@ func TestReferred(t *testing.T) {
 func BenchmarkMasker(b *testing.B) {
 	values := make([]secret.Value, 10_000)
 	for i := range values {
-		values[i] = secret.New(fmt.Sprintf("rtmps://rtmp-auto.millicast.com:443/v2/pub/stream-%d?token=%032x", i, i*7919))
+		values[i] = secret.New(fmt.Sprintf("rtmps://rtmp-auto.millicast.com:443/v2/pub/stream-%d?token=%032x", i,
+			i*7919))
 	}
 	b.Run("know", func(b *testing.B) {
 		for b.Loop() {
@@ -199,7 +214,8 @@ func BenchmarkMasker(b *testing.B) {
 	m := secret.NewMasker(values...)
 	b.Run("mask", func(b *testing.B) {
 		for b.Loop() {
-			m.Mask("[rtmp @ 0x55bc2d82da80] [error] Cannot open rtmps://rtmp-auto.millicast.com:443/v2/pub/stream: Input/output error")
+			m.Mask("[rtmp @ 0x55bc2d82da80] [error] Cannot open rtmps://rtmp-auto.millicast.com:443/v2/pub/stream: " +
+				"Input/output error")
 		}
 	})
 }

@@ -1,27 +1,28 @@
-// Package secret holds the one type for values that must never be shown, and the one [Masker] that takes them out of texts.
+// Package secret holds the one type for values that must never be shown, and the one [Masker] that
+// takes them out of texts.
 //
-// Every package that carries a password, a token or a publishing URL uses [Value]; there is no other way to
-// hold one. It is the only package of the house that all others may import.
+// Every package that carries a password, a token or a publishing URL uses [Value]; there is no
+// other way to hold one. It is the only package here that all others may import.
 //
 // # What is masked
 //
-// A masker hides what it was told of: every [Value], and what the loader of the configuration took from
-// ${NAME} and ${file:PATH}. A value that was referred to is a secret wherever it stands, for nobody but its
-// owner can tell a password from a scene's name, unless
+// A masker hides what it knows: every [Value], and what the loader of the configuration read from
+// ${NAME} and ${file:PATH}. The value of a reference is a secret wherever it stands, because only
+// its owner can tell a password from a scene's name, unless
 //
-//   - its key is one of those that name an address, a path or a choice, or one that is no text,
-//   - it stands where an address has its host and port, or is a path of this machine that is there: messages
-//     that hide which machine does not answer are of no use, and the address opens nothing,
-//   - it has fewer than six bytes: it would be found in ordinary words. Where it stands as a password, its
-//     looks give it away.
+//   - its key names an address, a path or a choice, or does not hold text,
+//   - it is the host and port of an address, or an existing path of this host: a message that
+//     hides which host does not answer is useless, and the address opens nothing,
+//   - it has fewer than six bytes: it would be found in ordinary words. Where it stands as a
+//     password, the text around it shows that.
 //
-// Beside those it hides what looks like a secret, known or not: what stands before the @ of a URL, values of
-// parameters, fields, elements and options whose names say so ([Named]), the headers Authorization, Cookie
-// and their kind, bearer tokens and JSON web tokens.
+// It also hides what looks like a secret, known or not: what stands before the @ of a URL, values
+// of parameters, fields, elements and options whose names say so ([Named]), the headers
+// Authorization, Cookie and their kind, bearer tokens and JSON web tokens.
 //
-// A known secret of six bytes and more is hidden wherever it is found, in every form in which programs write
-// it (percent-encoded, quoted, base64, hex, and as a digest), in small letters or capitals; a shorter one only where no letter or digit is
-// beside it.
+// A known secret of six bytes and more is hidden wherever it is found, in every form in which
+// programs write it (percent-encoded, quoted, base64, hex, and as a digest), in small letters or
+// capitals; a shorter one only where no letter or digit is beside it.
 package secret
 
 import (
@@ -34,9 +35,10 @@ import (
 // Mask is what a set secret prints as, everywhere.
 const Mask = "********"
 
-// Value is a secret. It prints, logs and marshals as [Mask] (as nothing when it is empty); only [Value.Reveal] gives the text.
-// Its zero value is "not set". It holds a pointer because fmt cannot call the methods of an unexported field and would print what stands in it; compare with Same,
-// not with ==.
+// Value is a secret. It prints, logs and marshals as [Mask] (as nothing when it is empty); only
+// [Value.Reveal] gives the text. Its zero value is "not set". It holds a pointer because fmt cannot
+// call the methods of an unexported field and would print its contents. Compare with Same, not with
+// ==.
 type Value struct{ text *string }
 
 // New wraps text.
@@ -47,7 +49,8 @@ func New(text string) Value {
 	return Value{&text}
 }
 
-// Reveal returns the secret itself, for the one place that needs it: a request body, a pipe to a child, a MAC.
+// Reveal returns the secret itself, for the one place that needs it: a request body, a pipe to a
+// child, a MAC.
 func (v Value) Reveal() string {
 	if v.text == nil {
 		return ""

@@ -29,12 +29,14 @@ func TestNeverPrinted(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := fmt.Sprintf // past vet, which finds this use as odd as it is
-	printed := strings.Join([]string{fmt.Sprint(v), f("%v %+v %#v %s %q %d %x", v, v, v, v, v, v, v), f("%v %+v %#v %s", inside, inside, inside, inside),
+	printed := strings.Join([]string{fmt.Sprint(v), f("%v %+v %#v %s %q %d %x", v, v, v, v, v, v, v),
+		f("%v %+v %#v %s", inside, inside, inside, inside),
 		fmt.Sprintf("%v", &inside), log.String(), string(data), fmt.Errorf("x: %v", inside).Error()}, "\n")
 	if strings.Contains(printed, canary) || strings.Contains(printed, fmt.Sprintf("%x", canary)) {
 		t.Errorf("the secret is printed:\n%s", printed)
 	}
-	if v.Reveal() != canary || !v.Equal(canary) || v.Equal("canary") || !v.Same(secret.New(canary)) || v.Same(secret.Value{}) || secret.New("").Set() {
+	if v.Reveal() != canary || !v.Equal(canary) || v.Equal("canary") || !v.Same(secret.New(canary)) ||
+		v.Same(secret.Value{}) || secret.New("").Set() {
 		t.Error("the secret itself is not kept")
 	}
 }

@@ -1,4 +1,5 @@
-// Package words reads what people write, in files and on the command line, and guesses what they meant.
+// Package words reads what people write, in files and on the command line, and guesses what they
+// meant.
 package words
 
 import (
@@ -16,7 +17,8 @@ const Day = 24 * time.Hour
 
 var dayPart = regexp.MustCompile(`^([0-9]{1,6})d(.*)$`)
 
-// ParseDuration reads Go's notation, and days before it: 30d, 1d12h. The error is fit for people and does not repeat s.
+// ParseDuration reads Go's notation, with days before it: 30d, 1d12h. The error is plain English
+// and does not repeat s.
 func ParseDuration(s string) (time.Duration, error) {
 	if s == "0" {
 		return 0, nil
@@ -33,7 +35,8 @@ func ParseDuration(s string) (time.Duration, error) {
 	var d time.Duration
 	if rest != "" || days == 0 && !strings.HasSuffix(s, "d") {
 		var err error
-		if d, err = time.ParseDuration(rest); err != nil || strings.HasPrefix(rest, "-") || strings.HasPrefix(rest, "+") {
+		if d, err = time.ParseDuration(rest); err != nil || strings.HasPrefix(rest, "-") ||
+			strings.HasPrefix(rest, "+") {
 			if _, err := strconv.ParseFloat(rest, 64); err == nil {
 				return 0, fmt.Errorf("has no unit; write %ss for seconds, %sm for minutes", rest, rest)
 			}

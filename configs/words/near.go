@@ -14,13 +14,14 @@ func Nearest(word string, allowed []string) (string, bool) {
 	return best, best != ""
 }
 
-// squash removes what people write differently: idleTimeout, idle-timeout and IDLE_TIMEOUT are the same word.
+// squash removes what people write differently: idleTimeout, idle-timeout and IDLE_TIMEOUT are the
+// same word.
 func squash(s string) string {
 	return strings.NewReplacer("_", "", "-", "", " ", "").Replace(strings.ToLower(s))
 }
 
-// Distance counts the characters that must be inserted, deleted, replaced or swapped with their neighbour to make
-// b of a.
+// Distance counts the characters that must be inserted, deleted, replaced or swapped with their
+// neighbour to make b of a.
 func Distance(a, b string) int {
 	from, to := []rune(a), []rune(b)
 	two, one, row := make([]int, len(to)+1), make([]int, len(to)+1), make([]int, len(to)+1)

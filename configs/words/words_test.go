@@ -4,9 +4,11 @@ import "testing"
 
 func TestParseDuration(t *testing.T) {
 	for text, want := range map[string]string{
-		"0": "0s", "30s": "30s", "90s": "1m30s", "1h": "1h", "60m": "1h", "24h": "1d", "36h": "1d12h", "30d": "30d", "1d12h": "1d12h",
-		"0d": "0s", "1.5h": "1h30m", "250ms": "250ms", "-5s": "-5s", "61m1s": "1h1m1s",
-		"": "error", "d": "error", "s": "error", "5": "error", "1d5": "error", "1d-5s": "error", "--5s": "error", "+5s": "error", "1.5d": "error",
+		"0": "0s", "30s": "30s", "90s": "1m30s", "1h": "1h", "60m": "1h", "24h": "1d", "36h": "1d12h", "30d": "30d",
+		"1d12h": "1d12h",
+		"0d":    "0s", "1.5h": "1h30m", "250ms": "250ms", "-5s": "-5s", "61m1s": "1h1m1s",
+		"": "error", "d": "error", "s": "error", "5": "error", "1d5": "error", "1d-5s": "error", "--5s": "error",
+		"+5s": "error", "1.5d": "error",
 		"999999d": "error", "100000d2562047h": "error", "9999999h": "error",
 	} {
 		d, err := ParseDuration(text)
@@ -26,7 +28,8 @@ func TestParseDuration(t *testing.T) {
 func TestNearest(t *testing.T) {
 	allowed := []string{"idle_timeout", "join_timeout", "on", "off", "ViewerAttempt"}
 	for word, want := range map[string]string{
-		"idleTimeout": "idle_timeout", "idel-timeout": "idle_timeout", "timeout": "", "ofF": "off", "viewerAttemt": "ViewerAttempt", "": "", "x": "",
+		"idleTimeout": "idle_timeout", "idel-timeout": "idle_timeout", "timeout": "", "ofF": "off",
+		"viewerAttemt": "ViewerAttempt", "": "", "x": "",
 	} {
 		if got, ok := Nearest(word, allowed); got != want || ok != (want != "") {
 			t.Errorf("Nearest(%q) = %q, %v, want %q", word, got, ok, want)
