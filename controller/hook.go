@@ -9,12 +9,12 @@ import (
 // millicast.Parse makes it; runner.Controller stores it and hands it to the stream it names.
 type Hook struct {
 	Kind     HookKind
-	Account  string    // the platform's account id
-	Name     string    // stream name, without the account
-	At       time.Time // when the platform sent it, by the platform's clock; hooks are ordered by it
-	Received time.Time // when it arrived, by the machine's clock; time-outs count from it
-	Feed     Feed      // for HookFeedStarted and HookFeedEnded
-	Again    bool      // it is taken from the journal once more: what the facts hold already is not changed by it
+	Account  string       // the platform's account id
+	Name     string       // stream name, without the account
+	At       PlatformTime // when the platform sent it, by the platform's clock; hooks are ordered by it
+	Received time.Time    // when it arrived, by the machine's clock; time-outs count from it
+	Feed     Feed         // for HookFeedStarted and HookFeedEnded
+	Again    bool         // it is taken from the journal once more: what the facts hold already is not changed by it
 }
 
 // StreamID is the id of the stream that the hook names, "account/name".
@@ -36,12 +36,12 @@ const (
 
 // A Feed is one publisher's connection to the platform.
 type Feed struct {
-	ID       string    `json:"id"`
-	Started  time.Time `json:"started" clock:"platform"`        // zero when not told
-	Ended    time.Time `json:"ended,omitzero" clock:"platform"` // zero while open
-	SourceID string    `json:"source_id"`                       // tells the sources of a multi-source stream apart
-	Priority *int      `json:"priority"`                        // tells redundant publishers of one source apart
-	Encoder  string    `json:"encoder,omitempty"`               // ours whose feed it is; "" when it is somebody else's, or several fit
+	ID       string       `json:"id"`
+	Started  PlatformTime `json:"started"`           // zero when not told
+	Ended    PlatformTime `json:"ended,omitzero"`    // zero while open
+	SourceID string       `json:"source_id"`         // tells the sources of a multi-source stream apart
+	Priority *int         `json:"priority"`          // tells redundant publishers of one source apart
+	Encoder  string       `json:"encoder,omitempty"` // ours whose feed it is; "" when it is somebody else's, or several fit
 }
 
 // SplitID cuts a stream id at its first slash. Names may hold slashes themselves.

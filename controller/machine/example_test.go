@@ -37,8 +37,8 @@ func ExampleDecide() {
 	}
 	hook := func(after time.Duration, kind controller.HookKind) {
 		now := begin.Add(after)
-		feed := controller.Feed{ID: "F1", Started: now}
-		tell(controller.Hook{Kind: kind, At: now, Received: now, Feed: feed}, now)
+		feed := controller.Feed{ID: "F1", Started: controller.ByPlatform(now)}
+		tell(controller.Hook{Kind: kind, At: controller.ByPlatform(now), Received: now, Feed: feed}, now)
 	}
 
 	hook(0, controller.HookAttempt)

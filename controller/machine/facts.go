@@ -18,12 +18,12 @@ type Facts struct {
 
 // Mark is the latest hook of one kind.
 type Mark struct {
-	At   time.Time `json:"at" clock:"platform"` // orders hooks
-	Seen time.Time `json:"seen"`                // by the machine's clock: time-outs count from it, so the platform's clock may be wrong
+	At   controller.PlatformTime `json:"at"`   // orders hooks
+	Seen time.Time               `json:"seen"` // by the machine's clock: time-outs count from it, so the platform's clock may be wrong
 }
 
 // merge keeps the later one; of the same one, the first arrival.
-func (m Mark) merge(at, seen time.Time) Mark {
+func (m Mark) merge(at controller.PlatformTime, seen time.Time) Mark {
 	if at.After(m.At) || at.Equal(m.At) && seen.Before(m.Seen) {
 		return Mark{at, seen}
 	}
@@ -33,11 +33,11 @@ func (m Mark) merge(at, seen time.Time) Mark {
 // FeedFact is one feed as it was told.
 type FeedFact struct {
 	controller.Feed
-	Told    time.Time `json:"told,omitzero" clock:"platform"` // when the platform sent word of its start
-	Seen    time.Time `json:"seen"`                           // when it was first heard of
-	EndSeen time.Time `json:"end_seen,omitzero"`              // when its end was heard of
-	Closed  bool      `json:"closed,omitempty"`               // EndSeen is our guess, not the platform's word
-	Again   time.Time `json:"again,omitzero"`                 // when the journal told of it once more
+	Told    controller.PlatformTime `json:"told,omitzero"`     // when the platform sent word of its start
+	Seen    time.Time               `json:"seen"`              // when it was first heard of
+	EndSeen time.Time               `json:"end_seen,omitzero"` // when its end was heard of
+	Closed  bool                    `json:"closed,omitempty"`  // EndSeen is our guess, not the platform's word
+	Again   time.Time               `json:"again,omitzero"`    // when the journal told of it once more
 }
 
 // Open reports whether the feed counts as up.
@@ -246,8 +246,15 @@ func (s *State) audience(p *Policy) (present bool, empty time.Time) {
 // idle_timeout wants it sooner.
 func (p *Policy) patience() time.Duration { return min(time.Minute, p.IdleTimeout) }
 
+// moment is a time, by this host's clock or by the platform's.
+type moment[T any] interface {
+	IsZero() bool
+	Before(T) bool
+	After(T) bool
+}
+
 // later returns the later of two times.
-func later(a, b time.Time) time.Time {
+func later[T moment[T]](a, b T) T {
 	if b.After(a) {
 		return b
 	}
@@ -255,7 +262,7 @@ func later(a, b time.Time) time.Time {
 }
 
 // earlier returns the earlier of two times; a zero one is none.
-func earlier(a, b time.Time) time.Time {
+func earlier[T moment[T]](a, b T) T {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
 	}

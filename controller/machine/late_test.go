@@ -43,7 +43,7 @@ func TestJournalTellsAnOldEnd(t *testing.T) {
 	var s State
 	p := &Policy{Encoders: []EncoderSpec{{Name: "cam"}}}
 	for _, kind := range []controller.HookKind{controller.HookFeedEnded, controller.HookFeedStarted} {
-		s, _ = Decide(s, controller.Hook{Kind: kind, At: then, Received: then, Feed: controller.Feed{ID: "F1", Started: then}, Again: true}, p, now, 0.5)
+		s, _ = Decide(s, controller.Hook{Kind: kind, At: controller.ByPlatform(then), Received: then, Feed: controller.Feed{ID: "F1", Started: controller.ByPlatform(then)}, Again: true}, p, now, 0.5)
 		s, _ = Decide(s, Timer{}, p, now, 0.5)
 	}
 	if len(s.Facts.Feeds) != 1 || s.Facts.Feeds[0].Open() || s.Phase != controller.PhaseIdle {

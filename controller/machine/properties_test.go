@@ -62,7 +62,8 @@ func TestConfluence(t *testing.T) {
 			if kind == controller.HookFeedStarted {
 				at = base.Add(10 * time.Second) // after the attempts: the stream is off when they are made
 			}
-			return controller.Hook{Kind: kind, At: at, Received: base.Add(10 * time.Second), Feed: controller.Feed{ID: rapid.SampledFrom([]string{"F1", "F2"}).Draw(t, "feed"), Started: at}}
+			return controller.Hook{Kind: kind, At: controller.ByPlatform(at), Received: base.Add(10 * time.Second),
+				Feed: controller.Feed{ID: rapid.SampledFrom([]string{"F1", "F2"}).Draw(t, "feed"), Started: controller.ByPlatform(at)}}
 		}), 1, 7).Draw(t, "hooks")
 		other := rapid.Permutation(hooks).Draw(t, "order")
 		other = append(other, rapid.SliceOfN(rapid.SampledFrom(hooks), 0, 4).Draw(t, "again")...)

@@ -90,9 +90,8 @@ func TestShiftMovesAllTimes(t *testing.T) {
 	moved.Shift(time.Hour)
 	var still []string
 	compare(reflect.ValueOf(full), reflect.ValueOf(moved), "", "", time.Hour, &still)
-	want := "Facts.Attempt.At Facts.First.At Facts.NoViewers.At Facts.Feeds.Feed.Started Facts.Feeds.Feed.Ended Facts.Feeds.Told"
-	if got := strings.Join(still, " "); got != want {
-		t.Errorf("left alone: %s\nwant:       %s", got, want)
+	if len(still) > 0 {
+		t.Errorf("left alone: %s", strings.Join(still, " "))
 	}
 }
 

@@ -276,7 +276,7 @@ func (s *State) fitted(policy []EncoderSpec) []Encoder {
 	return next
 }
 
-// Shift moves every time that was read off the machine's clock. Those of the platform's clock are marked by a tag.
+// Shift moves every time that was read off the machine's clock; those of the platform's are of another type.
 func (s *State) Shift(by time.Duration) { shiftTimes(reflect.ValueOf(s).Elem(), by) }
 
 func shiftTimes(v reflect.Value, by time.Duration) {
@@ -287,7 +287,7 @@ func shiftTimes(v reflect.Value, by time.Duration) {
 			return
 		}
 		for i := range v.NumField() {
-			if f := v.Type().Field(i); f.IsExported() && f.Tag.Get("clock") != "platform" {
+			if f := v.Type().Field(i); f.IsExported() {
 				shiftTimes(v.Field(i), by)
 			}
 		}

@@ -188,9 +188,9 @@ func (st *stage) command(words []string) {
 
 func (st *stage) hook(word string, args []string, opt func(string) string) controller.Hook {
 	kinds := map[string]controller.HookKind{"attempt": controller.HookAttempt, "first": controller.HookFirstViewer, "noviewers": controller.HookNoViewers, "started": controller.HookFeedStarted, "ended": controller.HookFeedEnded}
-	h := controller.Hook{Kind: kinds[word], Account: "ACC", Name: "show", At: st.now, Received: st.now}
+	h := controller.Hook{Kind: kinds[word], Account: "ACC", Name: "show", At: controller.ByPlatform(st.now), Received: st.now}
 	if d := opt("sent="); d != "" {
-		h.At = st.now.Add(st.duration(d))
+		h.At = controller.ByPlatform(st.now.Add(st.duration(d)))
 	}
 	if word == "started" || word == "ended" {
 		h.Feed = controller.Feed{ID: args[0], SourceID: opt("source=")}

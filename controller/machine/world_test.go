@@ -380,7 +380,7 @@ func (w *world) leave() {
 }
 
 func (w *world) hook(kind controller.HookKind, feed string) {
-	h := controller.Hook{Kind: kind, Account: "ACC", Name: "show", At: w.now, Feed: controller.Feed{ID: feed, Started: w.now}}
+	h := controller.Hook{Kind: kind, Account: "ACC", Name: "show", At: controller.ByPlatform(w.now), Feed: controller.Feed{ID: feed, Started: controller.ByPlatform(w.now)}}
 	times := 1
 	if w.rng.roll(100) < w.faults.lose {
 		times = 0
@@ -396,7 +396,7 @@ func (w *world) hook(kind controller.HookKind, feed string) {
 			h := h
 			h.Received = w.now
 			if kind == controller.HookFirstViewer {
-				w.known = later(w.known, h.At)
+				w.known = later(w.known, h.At.Time())
 			}
 			w.decide(h)
 		})

@@ -125,10 +125,10 @@ func FeedMessage(kind controller.HookKind, account, name string, feed controller
 		Active: kind == controller.HookFeedStarted, SourceID: feed.SourceID, Priority: feed.Priority,
 	}
 	if data.Active && !feed.Started.IsZero() {
-		data.Started = feed.Started.UnixMilli()
+		data.Started = feed.Started.Time().UnixMilli()
 	}
 	if !data.Active && !feed.Ended.IsZero() {
-		data.Ended = feed.Ended.UnixMilli()
+		data.Ended = feed.Ended.Time().UnixMilli()
 	}
 	return Message{TypeFeeds, string(kind), sent, data}
 }
@@ -167,7 +167,7 @@ func NewMessage(event, account, name, id string, sent time.Time) (Message, error
 		case TypeViewers:
 			return ViewerMessage(controller.HookKind(e.event), account, name, sent), nil
 		case TypeFeeds:
-			feed := controller.Feed{ID: id, Started: sent, Ended: sent}
+			feed := controller.Feed{ID: id, Started: controller.ByPlatform(sent), Ended: controller.ByPlatform(sent)}
 			return FeedMessage(controller.HookKind(e.event), account, name, feed, sent), nil
 		case TypeMedia:
 			return Message{e.typ, e.event, sent, MediaData{

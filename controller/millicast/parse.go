@@ -124,7 +124,7 @@ func parse(body []byte) (rec controller.Record, hook controller.Hook, err error)
 	case name == "":
 		return rec, hook, errName
 	}
-	hook = controller.Hook{Account: rec.Account, Name: name, At: rec.Sent}
+	hook = controller.Hook{Account: rec.Account, Name: name, At: controller.ByPlatform(rec.Sent)}
 	if kind == controller.HookFeedStarted || kind == controller.HookFeedEnded {
 		if hook.Feed, err = e.feed(kind, rec.Sent); err != nil {
 			return rec, hook, err
@@ -194,14 +194,15 @@ func (e *envelope) feed(kind controller.HookKind, sent time.Time) (controller.Fe
 	if feed.SourceID, err = identifier(e.data[keySourceID]); err != nil {
 		return feed, err
 	}
-	feed.Started, _ = e.data[keyStarted].time()
+	started, _ := e.data[keyStarted].time()
+	feed.Started = controller.ByPlatform(started)
 	if n, ok := e.data[keyPriority].int(); ok {
 		p := int(n)
 		feed.Priority = &p
 	}
 	if kind == controller.HookFeedEnded {
 		at, _ := e.data[keyEnded].time()
-		feed.Ended = cmp.Or(at, sent)
+		feed.Ended = controller.ByPlatform(cmp.Or(at, sent))
 	}
 	return feed, nil
 }

@@ -35,7 +35,7 @@ func TestReceiveTakesTheDocumentedDelivery(t *testing.T) {
 		t.Errorf("journal (-want +got):\n%s", d)
 	}
 	wantHook := []controller.Hook{{Kind: controller.HookAttempt, Account: "ABC123", Name: "myAwesomeStream",
-		At: vectorTime, Received: d.Received}}
+		At: controller.ByPlatform(vectorTime), Received: d.Received}}
 	if d := cmp.Diff(wantHook, g.delivered()); d != "" {
 		t.Errorf("hooks (-want +got):\n%s", d)
 	}

@@ -307,8 +307,8 @@ func (c *campaign) feed(name, id string) {
 
 func (c *campaign) say(kind controller.HookKind, name string, feed ...string) {
 	rec, h := c.sent(kind, name, feed...)
-	h.At = time.Now() // nobody sets the platform's clock
-	rec.Sent = h.At
+	h.At = controller.ByPlatform(time.Now()) // nobody sets the platform's clock
+	rec.Sent = h.At.Time()
 	for range 1 + c.dice.IntN(2) {
 		if _, _, err := c.take(rec, h); err != nil {
 			c.fatal("%s of %s is refused: %v", kind, name, err)

@@ -310,9 +310,9 @@ func (r *rig) end(stop bool) {
 func (r *rig) sent(kind controller.HookKind, name string, feed ...string) (controller.Record, controller.Hook) {
 	r.pass(time.Millisecond)
 	now := time.Now().Add(time.Duration(r.wall.Load()))
-	h := controller.Hook{Kind: kind, Account: "ACC", Name: name, At: now, Received: now}
+	h := controller.Hook{Kind: kind, Account: "ACC", Name: name, At: controller.ByPlatform(now), Received: now}
 	if len(feed) > 0 {
-		h.Feed = controller.Feed{ID: feed[0], Started: now}
+		h.Feed = controller.Feed{ID: feed[0], Started: controller.ByPlatform(now)}
 	}
 	body := fmt.Appendf(nil, "%s %s %s %d", kind, name, feed, now.UnixNano())
 	return controller.Record{Received: now, Sent: now, Account: h.Account, Stream: h.StreamID(), Event: string(kind), Verdict: controller.Accepted, Body: body}, h
@@ -320,11 +320,11 @@ func (r *rig) sent(kind controller.HookKind, name string, feed ...string) (contr
 
 // parsed makes the hook of a record that sent made.
 func parsed(rec controller.Record) (controller.Hook, bool) {
-	h := controller.Hook{Kind: controller.HookKind(rec.Event), Account: rec.Account, At: rec.Sent, Received: rec.Received}
+	h := controller.Hook{Kind: controller.HookKind(rec.Event), Account: rec.Account, At: controller.ByPlatform(rec.Sent), Received: rec.Received}
 	words := strings.Fields(string(rec.Body))
 	h.Name = words[1]
 	if id := strings.Trim(words[2], "[]"); id != "" {
-		h.Feed = controller.Feed{ID: id, Started: rec.Sent}
+		h.Feed = controller.Feed{ID: id, Started: controller.ByPlatform(rec.Sent)}
 	}
 	return h, true
 }
@@ -862,7 +862,7 @@ func TestTakeFromAllSides(t *testing.T) {
 				for n := range each {
 					name := []string{"a", "b"}[n%2]
 					now := time.Now()
-					h := controller.Hook{Kind: kinds[(n+sender)%3], Account: "ACC", Name: name, At: now, Received: now}
+					h := controller.Hook{Kind: kinds[(n+sender)%3], Account: "ACC", Name: name, At: controller.ByPlatform(now), Received: now}
 					rec := controller.Record{Stream: h.StreamID(), Event: string(h.Kind), Verdict: controller.Accepted, Received: now, Body: fmt.Append(nil, sender, n)}
 					if _, duplicate, err := r.c.Take(context.Background(), rec, h); duplicate || err != nil {
 						t.Errorf("duplicate %v, error %v", duplicate, err)

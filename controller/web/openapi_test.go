@@ -237,7 +237,7 @@ func fullStream(id string) controller.StreamView {
 		true, true
 	s.ModeUntil, s.ModeBy, s.ModeWhy, s.Deadline, s.DeadlineDoes, s.WaitsFor, s.Viewers, s.LastAttempt = &at, &word,
 		&word, &at, &word, &word, &n, &at
-	s.Feeds = []controller.Feed{{ID: "f", Started: testStart, SourceID: "main", Priority: &n}}
+	s.Feeds = []controller.Feed{{ID: "f", Started: controller.ByPlatform(testStart), SourceID: "main", Priority: &n}}
 	s.Encoders = []controller.EncoderView{{
 		Name: "cam", Driver: "ffmpeg", State: encoders.StatePublishing, Since: &at, Restarts: 1, Error: &word, PID: &n,
 		Health: &encoders.Health{BitrateBPS: &rate, FPS: &rate, Frames: &count, Dropped: &count, Bytes: &count,

@@ -41,7 +41,7 @@ func showcase() *fakeController {
 	health := &encoders.Health{BitrateBPS: &rate, FPS: &fps, Dropped: &dropped, Frames: &frames}
 	running := func(s *controller.StreamView) {
 		s.Wanted, s.Viewers, s.UptimeS, s.LastAttempt = true, number(3), 2830, in(-48*time.Minute)
-		s.Feeds = []controller.Feed{{ID: "6d3f0a", Started: now.Add(-47 * time.Minute)}}
+		s.Feeds = []controller.Feed{{ID: "6d3f0a", Started: controller.ByPlatform(now.Add(-47 * time.Minute))}}
 		s.Encoders[0] = controller.EncoderView{Name: "lobby-cam", Driver: "ffmpeg", State: encoders.StatePublishing,
 			Wanted: true, Since: in(-47 * time.Minute), PID: number(4711), Health: health}
 	}

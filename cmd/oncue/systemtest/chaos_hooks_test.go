@@ -70,7 +70,7 @@ func chaosOrder(c *chaos) {
 	orders := c.times(20, 300)
 	for n := range orders {
 		name := fmt.Sprintf("cam-%d", n)
-		feed := controller.Feed{ID: fmt.Sprintf("00000000-0000-0000-0000-%012d", n), Started: at}
+		feed := controller.Feed{ID: fmt.Sprintf("00000000-0000-0000-0000-%012d", n), Started: controller.ByPlatform(at)}
 		bodies := [][]byte{
 			millicast.ViewerMessage(controller.HookAttempt, testAccount, name, at).Body(),
 			millicast.FeedMessage(controller.HookFeedStarted, testAccount, name, feed,

@@ -146,7 +146,7 @@ func feedLines(v controller.StreamView, now time.Time) []string {
 	for i, f := range v.Feeds {
 		lines[i] = f.ID
 		if !f.Started.IsZero() {
-			lines[i] += " since " + Clock(f.Started, now)
+			lines[i] += " since " + Clock(f.Started.Time(), now)
 		}
 		if f.SourceID != "" {
 			lines[i] += ", source " + f.SourceID

@@ -232,7 +232,7 @@ func (s *Simulator) testWebhooks(r *http.Request) (any, error) {
 		m := millicast.ViewerMessage(controller.HookAttempt, s.set.Account, stream, s.now())
 		s.sendMessage(aboutViewers, stream, m)
 	case "Feeds":
-		feed := controller.Feed{ID: newFeedID(), Started: s.now()}
+		feed := controller.Feed{ID: newFeedID(), Started: controller.ByPlatform(s.now())}
 		m := millicast.FeedMessage(controller.HookFeedStarted, s.set.Account, stream, feed, s.now())
 		s.sendMessage(aboutFeeds, stream, m)
 	case "Media":
