@@ -1,10 +1,12 @@
 // Package encoders says what an encoder is.
 //
-// An encoder is a box or a process that publishes one stream to the platform: an FFmpeg, an OBS, a device with an HTTP API. A driver (one
-// folder each) implements [Encoder], and [Watcher] where it can notice changes by itself. Read those two first.
+// An encoder is a box or a process that publishes one stream to the platform: an FFmpeg, an OBS, a
+// device with an HTTP API. A driver (one folder each) implements [Encoder], and [Watcher] where it
+// can notice changes by itself. Read those two first.
 //
-// A driver knows its box and nothing else: no retry, no restart, no policy, no store. What is wanted, when to give up and when to try again
-// is the controller's business. Every driver passes the suite in encodertest.
+// A driver knows its box and nothing else: no retry, no restart, no policy, no store. What is
+// wanted, when to give up and when to try again is the controller's business. Every driver passes
+// the suite in encodertest.
 package encoders
 
 import (
@@ -20,57 +22,69 @@ import (
 	"github.com/oncue/oncue/configs/secret"
 )
 
-// Encoder is one box or process. The controller has at most one Start or Stop in flight for an encoder; Status and Watch may run beside them.
-// All methods obey ctx's deadline and return soon after it. All errors are fit for people: they name the step and the cause, and carry no secret.
+// Encoder is one box or process. The controller has at most one Start or Stop in flight for an
+// encoder; Status and Watch may run beside them. All methods obey ctx's deadline and return soon
+// after it. All errors are fit for people: they name the step and the cause, and carry no secret.
 type Encoder interface {
-	// Start makes the encoder publish for job and returns once the start is handed over (process running, request accepted), not once it is
-	// live: Status and Watch tell that. When it is on already at the word of a Start for the same stream, Start does nothing and returns
-	// nil. When it is on for another stream, or at nobody's word here, Start changes nothing and returns ErrBusy; with Job.Adopt it makes
-	// what is on at nobody's word this job's run, unless it is known to publish elsewhere. A failure that trying again cannot cure
-	// (missing binary, unknown option, wrong password) is wrapped with Permanent.
+	// Start makes the encoder publish for job and returns once the process runs or the request is
+	// accepted, not once it is live: Status and Watch tell that. When an earlier Start for the same
+	// stream has switched it on, Start does nothing and returns nil. When it is on for another
+	// stream, or was not switched on by a Start, Start changes nothing and returns ErrBusy; with
+	// Job.Adopt, a broadcast that no Start began becomes this job's run, unless it is known to
+	// publish elsewhere. A failure that a retry cannot cure (missing binary, unknown option, wrong
+	// password) is wrapped with Permanent.
 	Start(ctx context.Context, job Job) error
 
-	// Stop ends what a Start for job's stream has begun or adopted, and returns nil only when that is known to be gone: process reaped, box
-	// confirming. It escalates inside ctx's deadline (TERM, TERM, KILL). When nothing of that stream is on it does nothing and returns
-	// nil: without Job.Adopt somebody else's broadcast is never cut. An error means "not confirmed": call it again.
+	// Stop ends what a Start for job's stream has begun or adopted, and returns nil only when it is
+	// known to be gone: process reaped, box confirming. It escalates before ctx's deadline (TERM,
+	// TERM, KILL). When nothing of that stream is on, it does nothing and returns nil: without
+	// Job.Adopt it never ends somebody else's broadcast. An error means "not confirmed": call it
+	// again.
 	Stop(ctx context.Context, job Job) error
 
-	// Status looks at the encoder now. An encoder that cannot be asked is no error but StateUnknown with Error saying why;
-	// the error return is for ctx alone.
+	// Status observes the encoder now. For an encoder that cannot be asked it returns StateUnknown,
+	// with the reason in Error; the error result is ctx's alone.
 	Status(ctx context.Context, job Job) (Status, error)
 }
 
-// Watcher is implemented by drivers that notice changes sooner than polling would: an exit, an event, a stall.
+// Watcher is implemented by drivers that notice changes sooner than polling would: an exit, an
+// event, a stall.
 type Watcher interface {
-	// Watch calls report with the status at once and then at each change of State, Run, PID, Error or ByHand (and about every 2 s while
-	// Health moves), until ctx ends; then it returns ctx.Err(). It survives loss of the connection to the box: that is reported as
-	// StateUnknown. report must not be called concurrently, and returns quickly. Any number of Watch calls may run.
+	// Watch calls report with the status at once and then at each change of State, Run, PID, Error
+	// or ByHand (and about every 2 s while Health moves), until ctx ends; then it returns
+	// ctx.Err(). It survives loss of the connection to the box: that is reported as StateUnknown.
+	// report must not be called concurrently, and returns quickly. Any number of Watch calls may
+	// run.
 	Watch(ctx context.Context, job Job, report func(Status)) error
 }
 
-// Closer is implemented by drivers that hold connections, goroutines or processes of their own. Close ends them all: also a process that
-// is only kept ready for a start. It leaves an encoder that publishes as it is. A closed encoder is of no use any more.
+// Closer is implemented by drivers that hold connections, goroutines or processes of their own.
+// Close ends them all, a process that is only kept ready for a start as well. It does not stop an
+// encoder that publishes. A closed encoder cannot be used again.
 type Closer interface{ Close() error }
 
-// Logger is implemented by drivers that keep the encoder's output. Log returns at most n last lines, oldest first, secrets redacted.
+// Logger is implemented by drivers that keep the encoder's output. Log returns at most n last
+// lines, oldest first, secrets redacted.
 type Logger interface {
 	Log(ctx context.Context, n int) ([]string, error)
 }
 
-// Checker is implemented by drivers that can try themselves without going live: binary present, box reachable, password right.
-// Each finding stands alone; none of them changes the encoder.
+// Checker is implemented by drivers that can test themselves without going live: binary present,
+// box reachable, password right. Each finding can be understood alone. A check changes nothing at
+// the encoder.
 type Checker interface {
 	Check(ctx context.Context, job Job) []Finding
 }
 
-// Prober is implemented by drivers that can open what the encoder reads from, as a start would, without publishing. It
-// is not asked of an encoder that is on, for what it reads from may serve one reader only. It is quiet about what Check
-// tells.
+// Prober is implemented by drivers that can open what the encoder reads from, as a start would,
+// without publishing. It is not called while the encoder is on, because its input may serve one
+// reader only. It does not repeat what Check finds.
 type Prober interface {
 	Probe(ctx context.Context, job Job) []Finding
 }
 
-// Planner is implemented by drivers that can say what a start would do: a command line or the requests, secrets masked.
+// Planner is implemented by drivers that can say what a start would do: a command line or the
+// requests, secrets masked.
 type Planner interface {
 	Plan(job Job) []string
 }
@@ -78,7 +92,7 @@ type Planner interface {
 // Finding is one result of a Check.
 type Finding struct {
 	Level Level  `json:"level"`
-	What  string `json:"what"`           // what was tried, and what came: "obs at 10.0.0.5:4455 answers (OBS 30.1.2)"
+	What  string `json:"what"`           // what was tested, and the result: "obs at 10.0.0.5:4455 answers (OBS 30.1.2)"
 	Hint  string `json:"hint,omitempty"` // the likely fix, when not OK
 }
 
@@ -107,22 +121,22 @@ const (
 // Gone reports whether the encoder is known not to publish.
 func (s State) Gone() bool { return s == StateStopped || s == StateFailed }
 
-// Status is one look at an encoder. It holds no secret.
+// Status is one observation of an encoder. It holds no secret.
 type Status struct {
 	State      State     `json:"state"`
-	At         time.Time `json:"at"`                    // when the driver looked
+	At         time.Time `json:"at"`                    // when the driver observed it
 	Since      time.Time `json:"since"`                 // when State began, as far as the driver knows; zero: unknown
-	Run        string    `json:"run,omitempty"`         // Job.Run of the start this belongs to, where the driver can tell; else ""
-	Stream     string    `json:"stream,omitempty"`      // id of the stream of that start; "" when nothing is on at the word of one
+	Run        string    `json:"run,omitempty"`         // Job.Run of its start; "" when the driver cannot tell
+	Stream     string    `json:"stream,omitempty"`      // stream id of its start; "" when no Start began it
 	PID        int       `json:"pid,omitempty"`         // of the process, for drivers that have one
-	ByHand     bool      `json:"by_hand,omitempty"`     // the last change was made at the encoder, by a person or another client
-	ConfigOnly bool      `json:"config_only,omitempty"` // StatePublishing says "switched on", not "delivering"
+	ByHand     bool      `json:"by_hand,omitempty"`     // somebody else made the last change, at the encoder
+	ConfigOnly bool      `json:"config_only,omitempty"` // StatePublishing means "switched on", not "delivering"
 	Error      string    `json:"error,omitempty"`       // plain words, for StateFailed, StateStalled and StateUnknown
-	Permanent  bool      `json:"permanent,omitempty"`   // with StateFailed: trying again cannot cure it
-	Health     *Health   `json:"health,omitempty"`      // what the box measures, where it does
+	Permanent  bool      `json:"permanent,omitempty"`   // with StateFailed: a retry cannot cure it
+	Health     *Health   `json:"health,omitempty"`      // what the box measures, if it does
 }
 
-// Health is what an encoder measures of itself. A field that the box does not tell is nil.
+// Health is what an encoder measures of itself. A field that the box does not report is nil.
 type Health struct {
 	BitrateBPS *float64 `json:"bitrate_bps,omitempty"` // bits per second
 	FPS        *float64 `json:"fps,omitempty"`
@@ -133,16 +147,17 @@ type Health struct {
 	Speed      *float64 `json:"speed,omitempty"`      // 1 = real time
 }
 
-// Job is what an encoder is to publish: one run for one stream. The controller fills it and passes the same one to Start, Status and Stop.
-// After a restart of the controller, Run is the one of the start before.
+// Job is what an encoder is to publish: one run for one stream. The controller fills it and passes
+// the same one to Start, Status and Stop. After a restart of the controller, Run is still that of
+// the last start.
 type Job struct {
 	Account string        // the platform's account id
 	Name    string        // stream name, without the account; any UTF-8 up to 128 characters
-	Publish secret.Value  // where to publish, key included, placeholders filled; may be empty for boxes that hold it themselves
+	Publish secret.Value  // where to publish, with key; may be empty for boxes that know it themselves
 	Matches []string      // what * and ? matched, for streams that come from a pattern
 	Run     string        // id of this run, [a-z0-9]+; "" in a Status or Stop before any start
-	Adopt   bool          // what is on at nobody's word here counts as this stream's: Start makes it this run, Stop ends it
-	Grace   time.Duration // stop_timeout: how long a stop may take before it is forced; drivers also obey ctx
+	Adopt   bool          // a broadcast that no Start began is this stream's: Start takes it over, Stop ends it
+	Grace   time.Duration // stop_timeout: a stop is forced after it; drivers also obey ctx
 }
 
 // ID is the stream id, "account/name".
@@ -150,13 +165,13 @@ func (j Job) ID() string { return j.Account + "/" + j.Name }
 
 var plainName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 
-// Plain reports whether a name may stand in a path or a command line as it is.
+// Plain reports whether a name is safe in a path or a command line without escaping.
 func Plain(name string) bool {
 	return plainName.MatchString(name) && name != "." && name != ".." && !strings.HasPrefix(name, "-")
 }
 
-// Fill replaces {stream}, {account}, {1}, {2} … in s. A value that is not Plain is percent-encoded. {publish} is left alone: it is a secret, and a driver
-// puts it where no one can read it.
+// Fill replaces {stream}, {account}, {1}, {2} … in s. A value that is not Plain is percent-encoded.
+// It does not replace {publish}: that is a secret, and a driver puts it where nobody can read it.
 func (j Job) Fill(s string) string {
 	if !strings.Contains(s, "{") {
 		return s
@@ -171,7 +186,8 @@ func (j Job) Fill(s string) string {
 // FillSecret is Fill for a secret.
 func (j Job) FillSecret(v secret.Value) secret.Value { return secret.New(j.Fill(v.Reveal())) }
 
-// escape percent-encodes all but what Plain allows, so that a value stays one word and one name wherever it is put.
+// escape percent-encodes all but what Plain allows, so that the value is a single word and a single
+// name anywhere.
 func escape(s string) string {
 	dots := strings.Trim(s, ".") == ""
 	if s == "" || plainName.MatchString(s) && !dots {
@@ -188,29 +204,33 @@ func escape(s string) string {
 	return b.String()
 }
 
-// Env is what a driver gets beside its settings.
+// Env is what a driver gets in addition to its settings.
 type Env struct {
-	Name string       // the encoder's name in the configuration, or name@stream for an instance made from a pattern; not for paths
-	Dir  string       // a private folder (0700) for lock, state, output files; it exists, and its path holds no stream name. "" when the encoder is only planned or checked: keep nothing
-	Log  *slog.Logger // never nil; its lines name the encoder
+	Name string // as in the configuration, or name@stream for a pattern's instance; not for paths
+	// Dir is a private folder (0700) for lock, state and output files. It exists, and its path holds
+	// no stream name. It is "" when the encoder is only planned or checked: keep nothing then.
+	Dir string
+	Log *slog.Logger // never nil; its lines name the encoder
 
-	Guard Guard // what the encoder's process, if it has one, is to be kept away from
+	Guard Guard // what the encoder's process, if it has one, must not reach
 
-	// Secrets are those of the settings, and what references gave to their other keys: nothing shows them, and no command line holds them.
+	// Secrets are those of the settings, and the values that references gave to other keys. Never
+	// show them, nor put them into a command line.
 	Secrets []secret.Value
 }
 
-// Guard names what belongs to the controller alone. A driver gives no process a folder that holds it, unless its settings ask for it by name.
+// Guard names what belongs to the controller alone. A driver gives no process access to a folder
+// that holds any of it, unless the settings name that folder.
 type Guard struct {
-	Paths  []string // the configuration, the database, credentials: files and folders; an empty one is nothing
-	Hidden []string // those of Paths that nobody else has files at
+	Paths  []string // the configuration, the database, credentials: files and folders; ignore empty ones
+	Hidden []string // those of Paths that no other program uses
 	Ports  []int    // TCP ports of this host, those of the admin side
 }
 
-// ErrBusy says that the encoder is on for another stream, or at somebody else's word.
+// ErrBusy means that the encoder is on for another stream, or that no Start began it.
 var ErrBusy = errors.New("it is on already, and not for this stream")
 
-// Permanent marks err as one that trying again cannot cure. Permanent(nil) is nil.
+// Permanent marks err as one that a retry cannot cure. Permanent(nil) is nil.
 func Permanent(err error) error {
 	if err == nil {
 		return nil

@@ -6,8 +6,9 @@ import (
 	"github.com/oncue/oncue/configs/secret"
 )
 
-// Masked returns e with the secrets taken out of every text that it gives to people: those that mask knows, the job's, and what looks
-// like one. A driver masks what it knows of itself; this holds for every key of every driver all the same. [Driver] gives e back.
+// Masked wraps e so that no text it gives to people shows a secret: one that mask knows, the job's,
+// or what looks like one. A driver also masks what it knows itself; this covers every key of every
+// driver. [Driver] unwraps it.
 func Masked(e Encoder, mask *secret.Masker) Encoder {
 	m := &masked{e, mask}
 	if w, ok := e.(Watcher); ok {
@@ -16,8 +17,9 @@ func Masked(e Encoder, mask *secret.Masker) Encoder {
 	return m
 }
 
-// Driver is the encoder inside of what Masked returned, or e itself. It tells what a driver implements: the outer one does everything
-// that is optional but Watch, and nothing where the inner one cannot.
+// Driver returns the encoder inside what Masked returned, or e itself. Ask it which optional
+// interfaces a driver implements: the wrapper implements all but Watcher, and does nothing where
+// the inner encoder cannot.
 func Driver(e Encoder) Encoder {
 	if m, ok := e.(interface{ driver() Encoder }); ok {
 		return m.driver()
@@ -66,7 +68,7 @@ func (m *masked) Close() error {
 	return nil
 }
 
-// Log implements [Logger]. Of an encoder that keeps no output it returns none.
+// Log implements [Logger]. It returns no lines for an encoder that keeps no output.
 func (m *masked) Log(ctx context.Context, n int) ([]string, error) {
 	l, ok := m.inner.(Logger)
 	if !ok {

@@ -9,7 +9,8 @@ import (
 	"path/filepath"
 )
 
-// Recall reads what [Remember] kept under the name in a driver's folder. Nothing kept, or no folder, is the zero value.
+// Recall reads what [Remember] wrote under the name in a driver's folder. It returns the zero value
+// when nothing was written, or dir is "".
 func Recall[T any](dir, name string) (v T, err error) {
 	if dir == "" {
 		return v, nil
@@ -28,8 +29,9 @@ func Recall[T any](dir, name string) (v T, err error) {
 	return v, nil
 }
 
-// Remember keeps v under the name in a driver's folder, for the next process. The file is replaced in one step, so a process that is killed leaves the old value or
-// the new one. It is not synced: what it tells of is gone after a power loss, too. Without a folder nothing is kept.
+// Remember writes v under the name in a driver's folder, for the next process. The file is replaced
+// in one step, so a process that is killed leaves the old value or the new one. It is not synced:
+// what it describes does not survive a power loss either. When dir is "", it writes nothing.
 func Remember[T any](dir, name string, v T) error {
 	if dir == "" {
 		return nil
@@ -48,7 +50,7 @@ func Remember[T any](dir, name string, v T) error {
 	return nil
 }
 
-// Forget removes what was kept under the name.
+// Forget removes what Remember wrote under the name.
 func Forget(dir, name string) error {
 	if dir == "" {
 		return nil

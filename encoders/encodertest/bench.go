@@ -19,7 +19,7 @@ type bench struct {
 	closed bool
 }
 
-// end leaves nothing behind: the encoder stopped, unless its box was broken on purpose, and closed.
+// end stops the encoder, unless its box was broken on purpose, and closes it.
 func (b *bench) end() {
 	if !b.broken && !b.closed {
 		ctx, cancel := context.WithTimeout(context.Background(), b.h.Gone)

@@ -1,12 +1,13 @@
-// Package encodertest is the suite that every driver passes. A driver's test makes a [Harness] and calls [Run]:
+// Package encodertest is the suite that every driver passes. A driver's test makes a [Harness] and
+// calls [Run]:
 //
 //	encodertest.Run(t, encodertest.Harness{New: func(t *testing.T) encodertest.Rig {
 //		box := newBox(t)
 //		return encodertest.Rig{Encoder: open(t, box), Copies: box.copies, Die: box.crash}
 //	}})
 //
-// The box may be a real one or one of the driver's own making. What a harness cannot do is left nil, and the parts of the suite that need
-// it are reported as not run.
+// The box may be a real one or one of the driver's own making. Leave nil what a harness cannot do;
+// the parts of the suite that need it are skipped.
 package encodertest
 
 import (
@@ -20,25 +21,29 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// Canary is the text that must never be seen. It is in the publishing URL of [NewJob]; a harness puts it into the passwords of its box too.
+// Canary is the text that must never be seen. It is in the publishing URL of [NewJob]; a harness
+// puts it into the passwords of its box too.
 const Canary = "canary0d9f51secret"
 
 // Harness says how to make an encoder under test, and how quick its box is.
 type Harness struct {
-	// New makes a stopped box and an encoder for it, fresh for each part of the suite. It ends what it made with t.Cleanup; the encoder
-	// itself is closed by the suite before that. Nothing may be left running then: the suite counts goroutines.
+	// New makes a stopped box and an encoder for it, fresh for each part of the suite. It cleans up
+	// with t.Cleanup; the suite closes the encoder before that. Nothing may be left running
+	// afterwards: the suite counts goroutines.
 	New func(t *testing.T) Rig
 
 	// Live is how long a start may take to be seen publishing; 0 means 10 s.
 	Live time.Duration
 	// Gone is how long a stop may take; 0 means 10 s.
 	Gone time.Duration
-	// Soon is how long a call may outlive its context, and how long a fault may take to be seen; 0 means 5 s.
+	// Soon is how long a call may outlive its context, and how long a fault may take to be seen; 0
+	// means 5 s.
 	Soon time.Duration
 
 	// EchoesRun is set when Status tells the Run of the start it belongs to.
 	EchoesRun bool
-	// OneStream is set when the driver can tell streams apart, so that a start for another stream while it is on is ErrBusy.
+	// OneStream is set when the driver can tell streams apart, so that a start for another stream
+	// while it is on is ErrBusy.
 	OneStream bool
 }
 
@@ -49,15 +54,16 @@ type Rig struct {
 	Secrets []string     // texts that must not be seen, beside Canary
 
 	Copies      func() int                                    // how many copies publish at the box now
-	Waiting     func() int                                    // how many processes are kept ready for a start, and publish nothing
-	Reopen      func(t *testing.T) encoders.Encoder           // the box again, as a restarted controller opens it; the first encoder is closed before
+	Waiting     func() int                                    // how many processes are kept ready for a start
+	Reopen      func(t *testing.T) encoders.Encoder           // opens the box again, after the first encoder is closed
 	Die         func(t *testing.T)                            // makes the publishing encoder end by itself
-	Unreachable func(t *testing.T)                            // makes the box impossible to ask; it is not made whole again
-	Freeze      func(t *testing.T)                            // makes the box accept calls and never answer; it is thawed in t.Cleanup
+	Unreachable func(t *testing.T)                            // makes the box unreachable for good
+	Freeze      func(t *testing.T)                            // makes the box accept calls and never answer, until t.Cleanup
 	Press       func(t *testing.T, job encoders.Job, on bool) // a person starts or stops at the box
 }
 
-// NewJob returns a job for stream ABC123/lobby with Canary in its publishing URL. An empty url means one that leads nowhere.
+// NewJob returns a job for stream ABC123/lobby with Canary in its publishing URL. An empty url
+// means one that leads nowhere.
 func NewJob(url string) encoders.Job {
 	if url == "" {
 		url = "rtmps://127.0.0.1:1/v2/pub/lobby?token=" + Canary
@@ -67,7 +73,8 @@ func NewJob(url string) encoders.Job {
 
 // Run runs the suite.
 func Run(t *testing.T, h Harness) {
-	h.Live, h.Gone, h.Soon = cmp.Or(h.Live, 10*time.Second), cmp.Or(h.Gone, 10*time.Second), cmp.Or(h.Soon, 5*time.Second)
+	h.Live, h.Gone, h.Soon = cmp.Or(h.Live, 10*time.Second), cmp.Or(h.Gone, 10*time.Second),
+		cmp.Or(h.Soon, 5*time.Second)
 	for _, part := range []struct {
 		name string
 		run  func(*bench)
@@ -96,7 +103,8 @@ func Run(t *testing.T, h Harness) {
 // spareRoom is the thread that a sandbox keeps for its next process.
 var spareRoom = goleak.IgnoreAnyFunction("github.com/oncue/oncue/encoders/sandbox.(*room).use")
 
-// newBench opens one rig. Cleanups run last first, so the count of goroutines comes after all of the rig's own.
+// newBench opens one rig. Cleanups run last first, so the count of goroutines comes after all of
+// the rig's own.
 func newBench(t *testing.T, h Harness) *bench {
 	before := goleak.IgnoreCurrent()
 	t.Cleanup(func() {

@@ -119,13 +119,16 @@ func (b *bench) byHand() {
 	b.stop()
 	b.awaitCopies(0)
 	b.start()
-	b.await("started by the controller", b.h.Live, func(s encoders.Status) bool { return s.State == encoders.StatePublishing && !s.ByHand })
+	b.await("started by the controller", b.h.Live, func(s encoders.Status) bool {
+		return s.State == encoders.StatePublishing && !s.ByHand
+	})
 	b.Press(b.T, b.Job, false)
 	b.await("stopped by hand", b.h.Gone, func(s encoders.Status) bool { return s.State.Gone() && s.ByHand })
 	b.stop()
 }
 
-// leftAlone calls Start and Stop for an encoder that somebody else has started, and neither may touch it.
+// leftAlone calls Start and Stop for an encoder that somebody else has started, and neither may
+// touch it.
 func (b *bench) leftAlone() {
 	ctx, cancel := context.WithTimeout(b.Context(), b.h.Live)
 	defer cancel()

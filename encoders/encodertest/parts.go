@@ -132,7 +132,8 @@ func (b *bench) watch() {
 	second.end()
 }
 
-// manyCallers lets the readers of an encoder run beside its starts and stops, for the race detector.
+// manyCallers lets the readers of an encoder run beside its starts and stops, for the race
+// detector.
 func (b *bench) manyCallers() {
 	ctx, cancel := context.WithCancel(b.Context())
 	var readers sync.WaitGroup
@@ -178,7 +179,8 @@ func (b *bench) reopen() {
 	b.awaitCopies(0)
 }
 
-// closeEndsWaiting closes a stopped encoder that keeps something ready: nobody would ever end that again.
+// closeEndsWaiting closes a stopped encoder that keeps something ready: nobody would ever end that
+// again.
 func (b *bench) closeEndsWaiting() {
 	if b.Waiting == nil {
 		b.Skip("the harness has nothing that waits")
@@ -194,5 +196,7 @@ func (b *bench) closeEndsWaiting() {
 
 func (b *bench) awaitWaiting(want int) {
 	b.Helper()
-	b.await(fmt.Sprintf("left with %d processes kept ready", want), b.h.Live, func(encoders.Status) bool { return b.Waiting() == want })
+	b.await(fmt.Sprintf("left with %d processes kept ready", want), b.h.Live, func(encoders.Status) bool {
+		return b.Waiting() == want
+	})
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// PressStart switches the box on as a person does at its front. The stream is the one of the last start.
+// PressStart switches the box on as a person does at its front. The stream is the one of the last
+// start.
 func (e *Encoder) PressStart() {
 	e.press(func(now time.Time, p phase) {
 		if p.state.Gone() {
@@ -18,7 +19,8 @@ func (e *Encoder) PressStart() {
 	})
 }
 
-// PressStop switches the box off as a person does. The box follows at once, whatever its settings make of stops.
+// PressStop switches the box off as a person does. The box follows at once, whatever its settings
+// make of stops.
 func (e *Encoder) PressStop() {
 	e.press(func(_ time.Time, p phase) {
 		if !p.state.Gone() {
@@ -67,9 +69,11 @@ func (e *Encoder) press(button func(now time.Time, p phase)) {
 	}
 }
 
-// takePress follows the press file, if there is one, and removes it.
-func (e *Encoder) takePress() {
-	if e.pressPath == "" || syscall.Access(e.pressPath, 0) != nil { // far cheaper than a failing open, and every box asks again and again
+// pressByFile presses the button that the press file names, if there is one, and removes the file.
+func (e *Encoder) pressByFile() {
+	// Access is far cheaper than a failing open, and every box asks again and again.
+	if e.pressPath == "" || syscall.Access(e.pressPath, 0) != nil {
+
 		return
 	}
 	body, err := os.ReadFile(e.pressPath)
@@ -93,7 +97,7 @@ func (e *Encoder) takePress() {
 	}
 }
 
-// The driver is all that an encoder can be but a Logger: there is no output to show.
+// The driver implements every optional interface but Logger: it has no output to show.
 var (
 	_ encoders.Encoder = (*Encoder)(nil)
 	_ encoders.Watcher = (*Encoder)(nil)

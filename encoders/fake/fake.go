@@ -23,7 +23,7 @@ type Encoder struct {
 	changed     chan struct{} // closed and replaced at every change
 }
 
-// New opens the box that is in env.Dir, which goes on with what it did; with no Dir it is a new one, in memory.
+// New opens the box in env.Dir, which is as it was left. Without Dir it makes a new one, in memory.
 func New(settings Settings, env encoders.Env) (*Encoder, error) {
 	if err := settings.Validate(); err != nil {
 		return nil, err
@@ -49,7 +49,7 @@ func (e *Encoder) Start(ctx context.Context, job encoders.Job) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("start the fake box: %w", err)
 	}
-	e.takePress()
+	e.pressByFile()
 	for {
 		wait, err := e.tryStart(job)
 		if err != nil || wait == nil {
@@ -61,7 +61,7 @@ func (e *Encoder) Start(ctx context.Context, job encoders.Job) error {
 	}
 }
 
-// tryStart switches the box on, or returns what has to be waited for before it can be tried again.
+// tryStart switches the box on, or returns a wait after which the caller must try again.
 func (e *Encoder) tryStart(job encoders.Job) (wait func(context.Context) error, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -96,7 +96,7 @@ func (e *Encoder) tryStart(job encoders.Job) (wait func(context.Context) error, 
 
 // Stop switches the box off, if it is on for the job's stream, and waits until it is.
 func (e *Encoder) Stop(ctx context.Context, job encoders.Job) error {
-	e.takePress()
+	e.pressByFile()
 	for {
 		wait, err := e.tryStop(job)
 		if err != nil || wait == nil {
@@ -139,14 +139,15 @@ func (e *Encoder) tryStop(job encoders.Job) (wait func(context.Context) error, e
 	return e.wait(p.next), nil
 }
 
-// commit keeps the changed state and wakes who waits for it. The caller holds mu.
+// commit writes the changed state and wakes those who wait for a change. The caller holds mu.
 func (e *Encoder) commit() error {
 	close(e.changed)
 	e.changed = make(chan struct{})
 	return encoders.Remember(e.env.Dir, stateFile, e.st)
 }
 
-// wait returns a wait for the next change: a press, or the time when the box changes by itself. The caller holds mu.
+// wait returns a function that waits for the next change: a press, or the time when the box changes
+// by itself (zero: never). The caller holds mu.
 func (e *Encoder) wait(next time.Time) func(context.Context) error {
 	changed := e.changed
 	return func(ctx context.Context) error {
@@ -166,7 +167,7 @@ func (e *Encoder) wait(next time.Time) func(context.Context) error {
 	}
 }
 
-// Status looks at the box.
+// Status observes the box.
 func (e *Encoder) Status(ctx context.Context, _ encoders.Job) (encoders.Status, error) {
 	if d := e.settings.StatusDelay; d > 0 {
 		timer := time.NewTimer(d)
@@ -177,18 +178,20 @@ func (e *Encoder) Status(ctx context.Context, _ encoders.Job) (encoders.Status, 
 			return encoders.Status{}, ctx.Err()
 		}
 	}
-	e.takePress()
-	s, _, _ := e.look()
+	e.pressByFile()
+	s, _, _ := e.observe()
 	return s, ctx.Err()
 }
 
-// look returns the status, when it changes by itself, and what is closed when it changes otherwise.
-func (e *Encoder) look() (encoders.Status, time.Time, <-chan struct{}) {
+// observe returns the status, the time when it changes by itself (zero: never), and a channel that
+// is closed on any other change.
+func (e *Encoder) observe() (encoders.Status, time.Time, <-chan struct{}) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := time.Now()
 	if e.unreachable {
-		return encoders.Status{State: encoders.StateUnknown, At: now, Error: errUnreachable.Error()}, time.Time{}, e.changed
+		return encoders.Status{State: encoders.StateUnknown, At: now, Error: errUnreachable.Error()}, time.Time{},
+			e.changed
 	}
 	p := e.st.at(now, e.settings)
 	s := encoders.Status{State: p.state, At: now, Since: p.since, Run: e.st.Run, ByHand: e.st.ByHand, Error: p.err}
@@ -209,10 +212,11 @@ func (e *Encoder) look() (encoders.Status, time.Time, <-chan struct{}) {
 
 const (
 	healthEvery = 2 * time.Second // how often figures move
-	pressEvery  = 4 * time.Second // how soon a press by file is seen: to look for it is most of what a box at rest costs
+	pressEvery  = 4 * time.Second // how often the press file is looked for, most of the cost of an idle box
 )
 
-// Watch reports the box as it changes. All boxes of a process look at the same instants, so that a thousand of them wake it as seldom as one.
+// Watch reports the box as it changes. All boxes of a process wake at the same instants, so that a
+// thousand of them wake it no more often than one.
 func (e *Encoder) Watch(ctx context.Context, _ encoders.Job, report func(encoders.Status)) error {
 	timer := time.NewTimer(healthEvery)
 	defer timer.Stop()
@@ -223,10 +227,10 @@ func (e *Encoder) Watch(ctx context.Context, _ encoders.Job, report func(encoder
 			return err
 		}
 		if time.Until(pressAt) <= 0 {
-			e.takePress()
+			e.pressByFile()
 			pressAt = time.Now().Add(untilNext(pressEvery))
 		}
-		s, next, changed := e.look()
+		s, next, changed := e.observe()
 		if last.At.IsZero() || differs(last, s) || s.Health != nil && s.At.Truncate(healthEvery).After(last.At) {
 			report(s)
 			last = s
@@ -259,12 +263,13 @@ func (e *Encoder) Plan(job encoders.Job) []string {
 	return []string{fmt.Sprintf("pretend to publish %s, live after %v", job.ID(), e.settings.StartDelay)}
 }
 
-// Check finds the box, unless it is set to be unreachable.
+// Check fails when the box is set to be unreachable.
 func (e *Encoder) Check(context.Context, encoders.Job) []encoders.Finding {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.unreachable {
-		return []encoders.Finding{{Level: encoders.Bad, What: errUnreachable.Error(), Hint: "take unreachable out of its settings"}}
+		return []encoders.Finding{{Level: encoders.Bad, What: errUnreachable.Error(),
+			Hint: "take unreachable out of its settings"}}
 	}
 	return []encoders.Finding{{Level: encoders.OK, What: "the fake box answers"}}
 }

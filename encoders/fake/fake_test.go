@@ -29,31 +29,33 @@ func TestConformance(t *testing.T) {
 	for _, dirs := range []struct {
 		name string
 		make func(*testing.T) string
-	}{{"in a folder", func(t *testing.T) string { return t.TempDir() }}, {"in memory", func(*testing.T) string { return "" }}} {
+	}{{"in a folder", func(t *testing.T) string { return t.TempDir() }},
+		{"in memory", func(*testing.T) string { return "" }}} {
 		t.Run(dirs.name, func(t *testing.T) {
-			encodertest.Run(t, encodertest.Harness{EchoesRun: true, OneStream: true, New: func(t *testing.T) encodertest.Rig {
-				dir := dirs.make(t)
-				e := open(t, settings, dir)
-				rig := encodertest.Rig{
-					Encoder:     e,
-					Die:         func(*testing.T) { e.Die(errors.New("out of coffee")) },
-					Unreachable: func(*testing.T) { e.SetUnreachable(true) },
-					Press: func(_ *testing.T, _ encoders.Job, on bool) {
-						if on {
-							e.PressStart()
-						} else {
-							e.PressStop()
-						}
-					},
-				}
-				if dir != "" {
-					rig.Reopen = func(t *testing.T) encoders.Encoder {
-						e = open(t, settings, dir)
-						return e
+			encodertest.Run(t, encodertest.Harness{EchoesRun: true, OneStream: true,
+				New: func(t *testing.T) encodertest.Rig {
+					dir := dirs.make(t)
+					e := open(t, settings, dir)
+					rig := encodertest.Rig{
+						Encoder:     e,
+						Die:         func(*testing.T) { e.Die(errors.New("out of coffee")) },
+						Unreachable: func(*testing.T) { e.SetUnreachable(true) },
+						Press: func(_ *testing.T, _ encoders.Job, on bool) {
+							if on {
+								e.PressStart()
+							} else {
+								e.PressStop()
+							}
+						},
 					}
-				}
-				return rig
-			}})
+					if dir != "" {
+						rig.Reopen = func(t *testing.T) encoders.Encoder {
+							e = open(t, settings, dir)
+							return e
+						}
+					}
+					return rig
+				}})
 		})
 	}
 }
@@ -88,7 +90,8 @@ func TestFaults(t *testing.T) {
 		}},
 		{"it refuses the first starts", Settings{FailStarts: 2, Permanent: true}, func(t *testing.T, e *Encoder) {
 			for range 2 {
-				if err := e.Start(t.Context(), job); !encoders.IsPermanent(err) || err.Error() != "the fake box refuses to start" {
+				if err := e.Start(t.Context(), job); !encoders.IsPermanent(err) ||
+					err.Error() != "the fake box refuses to start" {
 					t.Errorf("start: %v", err)
 				}
 				want(t, e, encoders.StateStopped, "")
@@ -98,7 +101,8 @@ func TestFaults(t *testing.T) {
 		}},
 		{"it refuses every start", Settings{StartError: "no signal"}, func(t *testing.T, e *Encoder) {
 			for range 5 {
-				if err := e.Start(t.Context(), job); err == nil || err.Error() != "no signal" || encoders.IsPermanent(err) {
+				if err := e.Start(t.Context(), job); err == nil || err.Error() != "no signal" ||
+					encoders.IsPermanent(err) {
 					t.Errorf("start: %v", err)
 				}
 			}
@@ -112,20 +116,22 @@ func TestFaults(t *testing.T) {
 				t.Errorf("stop: %v", err)
 			}
 		}},
-		{"it dies", Settings{StartDelay: time.Second, DieAfter: time.Minute, Permanent: true}, func(t *testing.T, e *Encoder) {
-			e.start(t)
-			pass(61 * time.Second)
-			want(t, e, encoders.StateFailed, "the fake encoder died after 1m0s")
-			e.start(t)
-			want(t, e, encoders.StateStarting, "")
-		}},
-		{"it stalls, then dies", Settings{StallAfter: time.Minute, DieAfter: time.Hour}, func(t *testing.T, e *Encoder) {
-			e.start(t)
-			pass(time.Minute)
-			want(t, e, encoders.StateStalled, "the fake encoder delivers nothing")
-			pass(time.Hour)
-			want(t, e, encoders.StateFailed, "the fake encoder died after 1h0m0s")
-		}},
+		{"it dies", Settings{StartDelay: time.Second, DieAfter: time.Minute, Permanent: true},
+			func(t *testing.T, e *Encoder) {
+				e.start(t)
+				pass(61 * time.Second)
+				want(t, e, encoders.StateFailed, "the fake encoder died after 1m0s")
+				e.start(t)
+				want(t, e, encoders.StateStarting, "")
+			}},
+		{"it stalls, then dies", Settings{StallAfter: time.Minute, DieAfter: time.Hour},
+			func(t *testing.T, e *Encoder) {
+				e.start(t)
+				pass(time.Minute)
+				want(t, e, encoders.StateStalled, "the fake encoder delivers nothing")
+				pass(time.Hour)
+				want(t, e, encoders.StateFailed, "the fake encoder died after 1h0m0s")
+			}},
 		{"it does not die once stopped", Settings{DieAfter: time.Minute}, func(t *testing.T, e *Encoder) {
 			e.start(t)
 			if err := e.Stop(t.Context(), job); err != nil {
@@ -187,7 +193,9 @@ func TestWatchMeasures(t *testing.T) {
 		e.start(t)
 		var states []encoders.State
 		var last encoders.Status
-		if err := e.Watch(ctx, job, func(s encoders.Status) { states, last = append(states, s.State), s }); !errors.Is(err, context.DeadlineExceeded) {
+		if err := e.Watch(ctx, job, func(s encoders.Status) {
+			states, last = append(states, s.State), s
+		}); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("watch: %v", err)
 		}
 		if len(states) < 5 || len(states) > 7 || states[0] != encoders.StateStarting {
@@ -212,7 +220,8 @@ func TestPressFile(t *testing.T) {
 		state  encoders.State
 		byHand bool
 	}{
-		{"start", encoders.StatePublishing, true}, {"stall\n", encoders.StateStalled, true}, {"die", encoders.StateFailed, false},
+		{"start", encoders.StatePublishing, true}, {"stall\n", encoders.StateStalled, true},
+		{"die", encoders.StateFailed, false},
 		{"start", encoders.StatePublishing, true}, {"stop", encoders.StateStopped, true},
 	} {
 		if err := os.WriteFile(filepath.Join(dir, pressFile), []byte(step.button), 0o600); err != nil {
@@ -234,7 +243,8 @@ func TestPressFile(t *testing.T) {
 
 func TestValidate(t *testing.T) {
 	err := Settings{StartDelay: -1, Congestion: 2, FailStops: -3}.Validate()
-	const text = "start_delay: is negative, must be 0 or more\nfail_stops: is negative, must be 0 or more\ncongestion: is 2, must be from 0 to 1"
+	const text = "start_delay: is negative, must be 0 or more\nfail_stops: is negative, must be 0 or more\n" +
+		"congestion: is 2, must be from 0 to 1"
 	if err == nil || err.Error() != text {
 		t.Errorf("Validate: %v", err)
 	}

@@ -1,8 +1,8 @@
-// Package fake is an encoder without hardware, for trials, tests and the demo. It is a whole driver: what can go wrong with a box is a
-// setting of it, and what a person can do at a box its Press methods do.
-//
-// Like a box it keeps running while the controller is down: what it does is in the file fake.json of its folder, with times of the wall
-// clock. From a shell its buttons are pressed by a file named press in that folder, holding start, stop, die or stall:
+// Package fake is an encoder without hardware, for trials, tests and the demo. It is a complete
+// driver: each fault of a box is a setting, and each thing a person can do at a box is a method.
+// Like a real box it keeps running while the controller is down: its state is in fake.json in its
+// folder, with wall-clock times. A shell presses its buttons by writing start, stop, die or stall
+// to a file named press in that folder:
 //
 //	echo die > DIR/press
 package fake
@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// Settings says how the fake behaves. Delays of 0 mean at once; the other zero values mean: never, or no such fault.
+// Settings says how the fake behaves. Delays of 0 mean at once; the other zero values mean: never,
+// or no such fault.
 type Settings struct {
 	StartDelay time.Duration `yaml:"start_delay" doc:"from a start to publishing; 0 = at once"`
 	StopDelay  time.Duration `yaml:"stop_delay" doc:"from a stop to gone; 0 = at once"`
@@ -50,9 +51,12 @@ func (s Settings) Validate() error {
 		key   string
 		value float64
 	}{
-		{"start_delay", float64(s.StartDelay)}, {"stop_delay", float64(s.StopDelay)}, {"die_after", float64(s.DieAfter)},
-		{"stall_after", float64(s.StallAfter)}, {"status_delay", float64(s.StatusDelay)}, {"fail_starts", float64(s.FailStarts)},
-		{"fail_stops", float64(s.FailStops)}, {"bitrate_bps", s.BitrateBPS}, {"fps", s.FPS}, {"dropped", float64(s.Dropped)},
+		{"start_delay", float64(s.StartDelay)}, {"stop_delay", float64(s.StopDelay)},
+		{"die_after", float64(s.DieAfter)},
+		{"stall_after", float64(s.StallAfter)}, {"status_delay", float64(s.StatusDelay)},
+		{"fail_starts", float64(s.FailStarts)},
+		{"fail_stops", float64(s.FailStops)}, {"bitrate_bps", s.BitrateBPS}, {"fps", s.FPS},
+		{"dropped", float64(s.Dropped)},
 	} {
 		if d.value < 0 {
 			errs = append(errs, fmt.Errorf("%s: is negative, must be 0 or more", d.key))
@@ -64,7 +68,7 @@ func (s Settings) Validate() error {
 	return errors.Join(errs...)
 }
 
-// startRefused is what the start with this number says, "" when it is taken. Numbers begin at 1.
+// startRefused is the error of the start with this number, "" when it succeeds. Numbers begin at 1.
 func (s Settings) startRefused(number int) string {
 	return refused(s.StartError, s.FailStarts, number, "start")
 }

@@ -8,7 +8,8 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// state is what the box remembers. What it does at a given time follows from it and the settings, so nothing needs to run meanwhile.
+// state is what the box remembers. What it does at a given time follows from its state and the
+// settings, so that nothing has to run in between.
 type state struct {
 	Stream  string    `json:"stream"`            // stream id of the last start
 	Run     string    `json:"run"`               // of the last start, "" when made by hand
@@ -36,7 +37,8 @@ func (st state) at(now time.Time, s Settings) phase {
 	}
 	live := st.Started.Add(s.StartDelay)
 	died, why := st.Died, st.Why
-	if due := live.Add(s.DieAfter); s.DieAfter > 0 && (died.IsZero() || due.Before(died)) && (st.Stopped.IsZero() || due.Before(st.Stopped)) {
+	if due := live.Add(s.DieAfter); s.DieAfter > 0 && (died.IsZero() || due.Before(died)) &&
+		(st.Stopped.IsZero() || due.Before(st.Stopped)) {
 		died, why = due, cmp.Or(s.DieError, fmt.Sprintf("the fake encoder died after %v", s.DieAfter))
 	}
 	switch {
@@ -71,15 +73,17 @@ func sooner(a, b time.Time) time.Time {
 	return a
 }
 
-// health is what the box measures of a run that has published since live. Its settings' own figures are pointed to.
+// health is what the box measures of a run that has published since live. It points into the
+// settings for the figures that are set there.
 func (s *Settings) health(live, now time.Time) *encoders.Health {
 	run := now.Sub(live).Seconds()
-	m := &struct { // in one piece, for a thousand boxes are asked again and again
+	m := &struct { // one allocation: a thousand boxes are asked again and again
 		encoders.Health
 		frames, bytes int64
 		speed         float64
 	}{frames: int64(run * s.FPS), bytes: int64(run * s.BitrateBPS / 8), speed: 1}
-	m.Health = encoders.Health{BitrateBPS: &s.BitrateBPS, FPS: &s.FPS, Frames: &m.frames, Dropped: &s.Dropped, Bytes: &m.bytes,
+	m.Health = encoders.Health{BitrateBPS: &s.BitrateBPS, FPS: &s.FPS, Frames: &m.frames, Dropped: &s.Dropped,
+		Bytes:      &m.bytes,
 		Congestion: &s.Congestion, Speed: &m.speed}
 	return &m.Health
 }

@@ -13,12 +13,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Apart keeps a process away from ours, and leaves it all else: it cannot signal ours or look into
-// its memory, and finds nothing at the paths of Hidden. It is for programs of the user's own, whose
-// files nobody can guess. It takes a mount namespace, so only root can do it: see [CanPartApart].
+// Apart separates a process from ours, and allows it everything else: it cannot signal our process
+// or read its memory, and it finds nothing at the Hidden paths. It is for the user's own programs,
+// whose files cannot be known in advance. It needs a mount namespace, so only root can use it: see
+// [CanPartApart].
 type Apart struct {
 	Hidden []string // files and folders
-	Own    string   // a folder that stays, though it is in a hidden one; "" is none
+	Own    string   // a folder that stays visible inside a hidden one; "" for none
 }
 
 // CanPartApart reports whether this process may make mount namespaces.
@@ -27,11 +28,11 @@ var CanPartApart = sync.OnceValue(func() bool {
 	return abi() >= abiScopes && newApart().run(try) == nil
 })
 
-// Do runs start in a thread that is apart, so that the process which start forks is, too. The
-// thread ends with it.
+// Do runs start in a thread that is set apart, so that the process which start forks is, too. The
+// thread ends afterwards.
 func (a Apart) Do(start func() error) error {
 	defer func() { go apart.refill() }()
-	return apart.take().run(func() error {
+	return apart.next().run(func() error {
 		if err := a.enter(); err != nil {
 			return fmt.Errorf("set the process apart: %w", err)
 		}
@@ -43,7 +44,7 @@ func (a Apart) enter() error {
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 		return err
 	}
-	// What the host mounts later comes through; what is mounted here stays here.
+	// Later mounts of the host appear here; mounts made here do not appear on the host.
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
 		return err
 	}
@@ -61,7 +62,7 @@ func (a Apart) enter() error {
 		if err := a.empty(path, own); err != nil {
 			return fmt.Errorf("hide %s: %w", path, err)
 		}
-		if n == 0 { // a socket that nobody listens at: it cannot be opened
+		if n == 0 { // a socket that nobody listens on cannot be opened
 			nothing = filepath.Join(path, ".nothing")
 			if err := unix.Mknod(nothing, unix.S_IFSOCK, 0); err != nil {
 				return err
@@ -81,7 +82,7 @@ func (a Apart) enter() error {
 	return a.domain()
 }
 
-// kinds tells folders from all else; what is not there is left out.
+// kinds separates folders from other files, and leaves out missing paths.
 func kinds(paths []string) (folders, files []string) {
 	for _, path := range paths {
 		if info, err := os.Stat(path); err == nil && info.IsDir() {
@@ -93,7 +94,7 @@ func kinds(paths []string) (folders, files []string) {
 	return folders, files
 }
 
-// empty puts an empty folder in the place of the path, with the own folder in it.
+// empty covers the path with an empty folder that contains only the Own folder, if that lies below.
 func (a Apart) empty(path string, own int) error {
 	if err := unix.Mount("none", path, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755,size=64k"); err != nil {
 		return err
@@ -108,10 +109,12 @@ func (a Apart) empty(path string, own int) error {
 	return unix.Mount(filepath.Join("/proc/self/fd", strconv.Itoa(own)), a.Own, "", unix.MS_BIND, "")
 }
 
-// domain makes the thread one that Landlock keeps from ours: their memory, and their signals.
+// domain puts the thread into a Landlock domain: it can no longer signal our other threads or read
+// their memory.
 func (a Apart) domain() error {
 	scope := unix.LandlockRulesetAttr{Scoped: unix.LANDLOCK_SCOPE_SIGNAL}
-	fd, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&scope)), unsafe.Sizeof(scope), 0)
+	fd, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&scope)),
+		unsafe.Sizeof(scope), 0)
 	if errno != 0 {
 		return fmt.Errorf("landlock: %w", errno)
 	}

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// TestApart has a shell go for what is hidden, and do what a program of the user's own does.
+// TestApart runs a shell that tries to reach what is hidden, and that works as a user's own program
+// does.
 func TestApart(t *testing.T) {
 	if !CanPartApart() {
 		t.Skip("needs root, and Landlock 6")
@@ -36,7 +37,8 @@ umount "$1/oncue.yaml" && cat "$1/oncue.yaml"
 kill -0 $2 && echo canary signal
 cat "$1/oncue.yaml" && echo canary read; true >> "$1/data/oncue.db" && echo canary write
 cat "$1/data/encoders/mine/file"
-echo up > "$1/pid"; cat "$1/pid"; chmod 600 "$1/pid"; echo more > "$1/data/encoders/mine/new"; cat "$1/data/encoders/mine/new"
+echo up > "$1/pid"; cat "$1/pid"; chmod 600 "$1/pid"
+echo more > "$1/data/encoders/mine/new"; cat "$1/data/encoders/mine/new"
 `)
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -44,7 +46,7 @@ echo up > "$1/pid"; cat "$1/pid"; chmod 600 "$1/pid"; echo more > "$1/data/encod
 	}
 	cmd := exec.Command("/bin/sh", script, dir, strconv.Itoa(os.Getpid()))
 	cmd.Stdout = w
-	apart.refill() // the room that waits must be as good as a new one
+	apart.refill() // a room made in advance must behave like a new one
 	a := Apart{Hidden: []string{config, db, filepath.Join(dir, "data/encoders"), filepath.Join(dir, "none")}, Own: own}
 	if err := a.Do(cmd.Start); err != nil {
 		t.Fatal(err)
@@ -56,7 +58,8 @@ echo up > "$1/pid"; cat "$1/pid"; chmod 600 "$1/pid"; echo more > "$1/data/encod
 	if got := string(out[:n]); got != "mineup\nmore\n" {
 		t.Errorf("it says %q", got)
 	}
-	for path, want := range map[string]string{"oncue.yaml": "canary", "data/oncue.db": "canary", "pid": "up\n", "data/encoders/mine/new": "more\n"} {
+	for path, want := range map[string]string{"oncue.yaml": "canary", "data/oncue.db": "canary", "pid": "up\n",
+		"data/encoders/mine/new": "more\n"} {
 		if text, err := os.ReadFile(filepath.Join(dir, path)); err != nil || string(text) != want {
 			t.Errorf("%s holds %q, %v", path, text, err)
 		}

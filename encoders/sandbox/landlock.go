@@ -9,8 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The versions of Landlock's interface that brought something. Landlock itself came with Linux
-// 5.13.
+// The versions of Landlock's interface that added something. Landlock itself came with Linux 5.13.
 const (
 	abiRefer    = 2 // 5.19: moving files between folders
 	abiTruncate = 3 // 6.2
@@ -19,7 +18,7 @@ const (
 	abiScopes   = 6 // 6.12: signals and abstract unix sockets
 )
 
-// abi is the version that this kernel has; 0 when it has none, or may not be asked.
+// abi is this kernel's version of Landlock; 0 when it has none, or may not be asked.
 var abi = sync.OnceValue(func() int {
 	v, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
 	if errno != 0 {
@@ -47,7 +46,7 @@ const (
 	rulePort = 2 // LANDLOCK_RULE_NET_PORT
 )
 
-// handled returns what this kernel's Landlock forbids unless a rule allows it.
+// handled returns what this kernel's Landlock denies unless a rule allows it.
 func handled(v int) unix.LandlockRulesetAttr {
 	a := unix.LandlockRulesetAttr{Handled_access_fs: everything}
 	if v < abiRefer {
@@ -68,14 +67,15 @@ func handled(v int) unix.LandlockRulesetAttr {
 	return a
 }
 
-// rules are the descriptor of a Landlock ruleset, which its owner closes, and what of [Base] they allow.
+// rules is a Landlock ruleset, whose descriptor the owner closes, and the files of [Base] that it
+// allows.
 type rules struct {
 	fd   int
 	all  unix.LandlockRulesetAttr
 	base map[string]file
 }
 
-// file tells a file from all others. A rule for it keeps the kernel from giving its number to another.
+// file identifies a file. While a rule refers to it, the kernel does not reuse its inode number.
 type file struct{ dev, ino uint64 }
 
 func fileAt(path string) (f file, err error) {
@@ -84,19 +84,20 @@ func fileAt(path string) (f file, err error) {
 	return file{uint64(st.Dev), st.Ino}, err
 }
 
-// baseRules makes rules that allow what each process has.
+// baseRules makes rules that allow what every process has.
 func baseRules(sockets bool) (*rules, error) {
 	r := &rules{all: handled(abi()), base: make(map[string]file, len(Base))}
 	if sockets {
 		r.all.Scoped &^= unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET
 	}
-	fd, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&r.all)), unsafe.Sizeof(r.all), 0)
+	fd, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&r.all)),
+		unsafe.Sizeof(r.all), 0)
 	if errno != 0 {
 		return nil, fmt.Errorf("landlock: %w", errno)
 	}
 	r.fd = int(fd)
 	err := errors.Join(r.renew(), r.paths(baseDevices, device, deviceFolder),
-		r.port(0)) // to 0 a client binds that asks for an address of its own
+		r.port(0)) // a client binds to port 0 to choose its source address
 	if err != nil {
 		unix.Close(r.fd)
 		return nil, fmt.Errorf("landlock: %w", err)
@@ -104,7 +105,7 @@ func baseRules(sockets bool) (*rules, error) {
 	return r, nil
 }
 
-// renew allows what has come to a path of Base since the last time.
+// renew allows the paths of Base that were created or replaced since the last call.
 func (r *rules) renew() error {
 	for _, path := range Base {
 		now, err := fileAt(path)
@@ -119,10 +120,11 @@ func (r *rules) renew() error {
 	return nil
 }
 
-// add allows what the policy does.
+// add allows what the policy allows.
 func (r *rules) add(p Policy) error {
 	err := errors.Join(
-		r.paths(p.Read, readFile, readFolder), r.paths(p.Write, writeFile, writeFolder), r.paths(p.Devices, device, deviceFolder),
+		r.paths(p.Read, readFile, readFolder), r.paths(p.Write, writeFile, writeFolder),
+		r.paths(p.Devices, device, deviceFolder),
 	)
 	for _, port := range p.Ports {
 		err = errors.Join(err, r.port(port))
@@ -150,7 +152,8 @@ func (r *rules) paths(paths []string, file, folder uint64) error {
 	return nil
 }
 
-// allow adds a rule for a path. One that is not there, or cannot be seen by us either, needs none.
+// allow adds a rule for a path. A path that does not exist, or that we cannot see ourselves, needs
+// none.
 func allow(set int, path string, file, folder uint64) error {
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -159,7 +162,7 @@ func allow(set int, path string, file, folder uint64) error {
 	defer unix.Close(fd)
 	rule := unix.LandlockPathBeneathAttr{Allowed_access: folder, Parent_fd: int32(fd)}
 	err = addRule(set, unix.LANDLOCK_RULE_PATH_BENEATH, unsafe.Pointer(&rule))
-	if errors.Is(err, unix.EINVAL) { // no folder
+	if errors.Is(err, unix.EINVAL) { // not a folder
 		rule.Allowed_access = file
 		err = addRule(set, unix.LANDLOCK_RULE_PATH_BENEATH, unsafe.Pointer(&rule))
 	}

@@ -8,10 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// room is a thread that has given up what no process of its kind gets, and waits for what is to run
-// in it.
+// room is a thread that has already dropped what no process of its kind may have, and waits for the
+// function to run.
 type room struct {
-	rules *rules // what it is held to as well; nil for nothing
+	rules *rules // a Landlock ruleset to enforce; nil for none
 	err   error  // it cannot be used
 	start chan func() error
 	done  chan error
@@ -23,7 +23,7 @@ func newRoom(giveUp func() error) *room {
 	return r
 }
 
-// newConfined makes a room for a [Policy], confined but for what the policy adds.
+// newConfined makes a room for a [Policy]; the caller adds the policy's rules.
 func newConfined(sockets bool) *room {
 	r := newRoom(func() error { return giveUp(sockets) })
 	r.rules, r.err = baseRules(sockets)
@@ -35,13 +35,13 @@ func newApart() *room {
 	return newRoom(func() error { dropCapabilities(); return nil })
 }
 
-// run runs start in the room, which is used up by it.
+// run runs start in the room. A room is good for one run.
 func (r *room) run(start func() error) error {
 	r.start <- start
 	return <-r.done
 }
 
-// use waits, in the room's thread, for what is to run there.
+// use waits for the function to run, in the room's thread.
 func (r *room) use(gaveUp error) error {
 	start := <-r.start
 	if err := cmp.Or(gaveUp, r.close()); err != nil {
@@ -50,7 +50,7 @@ func (r *room) use(gaveUp error) error {
 	return start()
 }
 
-// close confines the calling thread to the rules, for ever.
+// close confines the calling thread to the rules, for good.
 func (r *room) close() error {
 	if r.rules == nil {
 		return r.err
@@ -65,8 +65,8 @@ func (r *room) close() error {
 	return nil
 }
 
-// spare keeps a room ready. Making one takes up to 0.8 ms, longer than the rest of a start, so the next
-// one is made while nobody waits for it.
+// spare keeps one room ready. Making one takes up to 0.8 ms, longer than the rest of a start, so
+// the next one is made while nobody waits.
 type spare struct {
 	make   func() *room
 	ready  chan *room
@@ -78,8 +78,8 @@ var (
 	apart    = &spare{make: newApart, ready: make(chan *room, 1)}
 )
 
-// take returns a room for the caller to use up.
-func (s *spare) take() *room {
+// next returns a room for one run.
+func (s *spare) next() *room {
 	select {
 	case r := <-s.ready:
 		return r

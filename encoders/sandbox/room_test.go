@@ -8,15 +8,15 @@ import (
 	"testing"
 )
 
-// A spare room knows Base as it was when it was made. What has taken a place in it since must be
-// readable all the same: upgrades replace files, and networks the one that names their servers.
+// A spare room has rules for Base as it was when the room was made. Files that were replaced since
+// must be readable as well: upgrades replace files, and a network change replaces resolv.conf.
 func TestSpareKnowsWhatCameLater(t *testing.T) {
 	if !Available() {
 		t.Skip("this kernel has no Landlock")
 	}
 	kept := filepath.Join(t.TempDir(), "kept")
-	confined.making.Lock()                  // the last test's spare may be in the making
-	Base = append(slices.Clone(Base), kept) // for good: the one of this test is made after its end
+	confined.making.Lock()                  // the last test's spare may still be in the making
+	Base = append(slices.Clone(Base), kept) // not undone: this test's own spare is made after its end
 	confined.making.Unlock()
 	write := func(text string) {
 		t.Helper()
@@ -53,7 +53,7 @@ func TestSpareKnowsWhatCameLater(t *testing.T) {
 }
 
 func emptySpare() {
-	confined.making.Lock() // nobody makes one meanwhile
+	confined.making.Lock() // so that no new one is made meanwhile
 	defer confined.making.Unlock()
 	select {
 	case r := <-confined.ready:

@@ -1,10 +1,9 @@
 // Package sandbox starts processes that can touch only what they were given, so that a program
-// which reads hostile video is not the one that started it.
-//
-// A [Policy] lists what a process may have; [Policy.Do] starts it. The kernel holds the rest back:
-// Landlock files, TCP ports, signals and the memory of other processes, and a seccomp filter the
-// few calls that Landlock does not know. Neither needs a privilege, and both are inherited by all
-// that the process starts. What a kernel cannot do is left out, and [Describe] says so.
+// which reads hostile video is not the one that started it. A [Policy] lists what a process may
+// have; [Policy.Do] starts it. The kernel denies the rest: Landlock denies files, TCP ports,
+// signals and the memory of other processes, and a seccomp filter denies the few calls that
+// Landlock does not cover. Neither needs a privilege, and every process that the confined one
+// starts inherits both. What a kernel cannot deny stays open, and [Describe] names it.
 package sandbox
 
 import (
@@ -20,9 +19,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Policy says what a process may touch beside the [Base] that each one has. Paths that are not
-// there are passed over. A path stands for what is there when the process is started: a file that
-// takes its place later is another one. Folders stand for all that is ever in them.
+// Policy says what a process may use in addition to [Base]. Missing paths are ignored. A path means
+// what is there when the process starts: a file that replaces it later is not allowed. A folder
+// means all that is ever in it.
 type Policy struct {
 	Read    []string // files and folders to read and to execute
 	Write   []string // files and folders to read, execute and change
@@ -31,8 +30,8 @@ type Policy struct {
 	Sockets bool     // it may use unix sockets
 }
 
-// Base is what each process may read: programs, libraries, and what finding a host or a font takes.
-// It holds no folder that others write to.
+// Base is what every process may read: programs, libraries, and the files needed to resolve a host
+// or to find a font. It has no folder that other users may write to.
 var Base = []string{
 	"/usr/bin", "/usr/sbin", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libx32", "/usr/libexec",
 	"/usr/share", "/usr/local/bin",
@@ -52,24 +51,24 @@ var Base = []string{
 	"/etc/pulse", "/etc/OpenCL", "/etc/vulkan", "/etc/glvnd", "/etc/drirc", "/etc/python3", "/etc/java",
 	"/etc/profile", "/etc/bash.bashrc",
 	"/run/udev/data", "/sys",
-	"/proc", // of other processes it shows what all users may see: what belongs to their user alone is kept back
+	"/proc", // of other processes it shows only what all users may see
 }
 
-// baseDevices are those that each process has.
+// baseDevices are the devices that every process has.
 var baseDevices = []string{"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"}
 
-// Do runs start in a thread that has no more than the policy, so that the process which start forks
-// has no more either. All else that start does is under the policy, too: it opens nothing. The
-// thread ends with it. Where the kernel has no Landlock, start runs as it is.
+// Do runs start in a thread that is confined to the policy, so that the process which start forks
+// is confined, too. So is everything else in start: it should open nothing. The thread ends
+// afterwards. On a kernel without Landlock, start runs unconfined.
 func (p Policy) Do(start func() error) error {
 	if abi() == 0 {
 		return start()
 	}
 	var r *room
-	if p.Sockets { // few policies have those
+	if p.Sockets { // few policies do
 		r = newConfined(true)
 	} else {
-		r = confined.take()
+		r = confined.next()
 		defer func() { go confined.refill() }()
 	}
 	if r.err == nil {
@@ -78,14 +77,14 @@ func (p Policy) Do(start func() error) error {
 	return r.run(start)
 }
 
-// kept are the capabilities that a process of root's keeps. With others it could look past its
-// sandbox, CAP_PERFMON say into memory.
+// kept are the capabilities that a root process keeps. Others would lead out of the sandbox:
+// CAP_PERFMON, for example, reads memory.
 var kept = map[uintptr]bool{
 	unix.CAP_DAC_OVERRIDE: true, unix.CAP_NET_BIND_SERVICE: true, unix.CAP_SYS_NICE: true, unix.CAP_IPC_LOCK: true,
 	unix.CAP_SETUID: true, unix.CAP_SETGID: true,
 }
 
-// giveUp takes from the calling thread what no policy gives.
+// giveUp drops what no policy allows, for the calling thread.
 func giveUp(sockets bool) error {
 	dropCapabilities()
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
@@ -94,23 +93,23 @@ func giveUp(sockets bool) error {
 	return filterFor(sockets).install()
 }
 
-// dropCapabilities takes from what the thread starts all capabilities that are not kept.
+// dropCapabilities makes processes that the thread starts lose all capabilities but kept.
 func dropCapabilities() {
 	for c := uintptr(0); unix.Prctl(unix.PR_CAPBSET_READ, c, 0, 0, 0) == nil; c++ {
 		if kept[c] {
 			continue
 		}
 		if err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); errors.Is(err, unix.EPERM) {
-			break // we are nobody who could, and what we start gets none
+			break // without privileges, a child gets no capabilities
 		}
 	}
 }
 
-// onThread has f run on a thread of its own, which ends afterwards. It is never the first thread of
-// the process: that one is what /proc shows of us, and cannot end.
+// onThread runs f on a new thread, which ends afterwards. It is never the first thread of the
+// process: /proc/PID shows that one, and it cannot end.
 func onThread(f func()) {
 	go func() {
-		runtime.LockOSThread() // and not unlocked: the thread ends with the goroutine
+		runtime.LockOSThread() // without an unlock, so that the thread ends with the goroutine
 		if unix.Gettid() != unix.Getpid() {
 			f()
 			return
@@ -121,7 +120,7 @@ func onThread(f func()) {
 			close(locked)
 			f()
 		}()
-		<-locked // we hold the first thread, so the other goroutine has another
+		<-locked // this goroutine holds the first thread, so the other one has a different thread
 		runtime.UnlockOSThread()
 	}()
 }
@@ -129,8 +128,8 @@ func onThread(f func()) {
 // Available reports whether this kernel can confine a process.
 func Available() bool { return abi() > 0 }
 
-// Describe says in a sentence what holds processes back here, and names what nothing does; open is
-// empty when all is covered.
+// Describe names what confines processes on this kernel, and lists in open what it cannot deny
+// them; open is empty when it covers everything.
 func Describe() (by string, open []string) {
 	v := abi()
 	if v == 0 {
@@ -151,14 +150,14 @@ func Describe() (by string, open []string) {
 	return by, open
 }
 
-// Holds reports whether a folder holds any of the paths, or is one of them. All of them are without
-// links: see [Real].
+// Holds reports whether folder is, or contains, any of the paths. None of them may contain links:
+// see [Real].
 func Holds(folder string, paths []string) bool {
 	inside := strings.TrimSuffix(folder, "/") + "/"
 	return slices.ContainsFunc(paths, func(p string) bool { return p == folder || strings.HasPrefix(p, inside) })
 }
 
-// Real is an absolute path without links, as far as it exists.
+// Real returns path as an absolute path with its links resolved, as far as it exists.
 func Real(path string) string {
 	abs, err := filepath.Abs(path)
 	if err != nil {

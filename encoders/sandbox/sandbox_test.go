@@ -47,9 +47,15 @@ var attempts = []struct {
 		}
 		return err
 	}},
-	{"read the memory", 1, false, func(p prey) error { return open(fmt.Sprintf("/proc/%d/mem", p.Starter), unix.O_RDONLY) }},
-	{"write the memory", 1, false, func(p prey) error { return open(fmt.Sprintf("/proc/%d/mem", p.Starter), unix.O_RDWR) }},
-	{"go through its root", 1, false, func(p prey) error { return open(fmt.Sprintf("/proc/%d/root%s", p.Starter, p.Private), unix.O_RDONLY) }},
+	{"read the memory", 1, false, func(p prey) error {
+		return open(fmt.Sprintf("/proc/%d/mem", p.Starter), unix.O_RDONLY)
+	}},
+	{"write the memory", 1, false, func(p prey) error {
+		return open(fmt.Sprintf("/proc/%d/mem", p.Starter), unix.O_RDWR)
+	}},
+	{"go through its root", 1, false, func(p prey) error {
+		return open(fmt.Sprintf("/proc/%d/root%s", p.Starter, p.Private), unix.O_RDONLY)
+	}},
 	{"attach to it", 1, false, func(p prey) error { return unix.PtraceSeize(p.Starter) }},
 	{"take a descriptor", 1, false, func(p prey) error {
 		fd, err := unix.PidfdOpen(p.Starter, 0)
@@ -60,14 +66,18 @@ var attempts = []struct {
 	}},
 	{"read a file", 1, false, func(p prey) error { return open(p.Private, unix.O_RDONLY) }},
 	{"write a file", 1, false, func(p prey) error { return open(p.Private, unix.O_WRONLY|unix.O_APPEND) }},
-	{"list a folder", 1, false, func(p prey) error { return open(filepath.Dir(p.Private), unix.O_RDONLY|unix.O_DIRECTORY) }},
+	{"list a folder", 1, false, func(p prey) error {
+		return open(filepath.Dir(p.Private), unix.O_RDONLY|unix.O_DIRECTORY)
+	}},
 	{"make a file", 1, false, func(p prey) error { return open(p.Private+".new", unix.O_WRONLY|unix.O_CREAT) }},
 	{"link a file to its own", 1, false, func(p prey) error { return os.Link(p.Private, p.Own+"/stolen") }},
 	{"write what it may read", 1, false, func(p prey) error { return open(p.Given, unix.O_WRONLY) }},
 	{"open the password file's neighbour", 1, false, func(p prey) error { return open("/etc/shadow", unix.O_RDONLY) }},
 	{"empty a file", 1, true, func(p prey) error { return unix.Truncate(p.Given+".long", 1) }},
 	{"change a mode", 0, true, func(p prey) error { return unix.Chmod(p.Private, 0o644) }},
-	{"change a mode by folder", 0, true, func(p prey) error { return unix.Fchmodat(unix.AT_FDCWD, p.Private, 0o600, 0) }},
+	{"change a mode by folder", 0, true, func(p prey) error {
+		return unix.Fchmodat(unix.AT_FDCWD, p.Private, 0o600, 0)
+	}},
 	{"limit the starter", 0, true, func(p prey) error {
 		var old unix.Rlimit
 		return unix.Prlimit(p.Starter, unix.RLIMIT_CORE, nil, &old)
@@ -101,7 +111,8 @@ var needs = []struct {
 }{
 	{"read what is given", func(p prey) error { return open(p.Given, unix.O_RDONLY) }},
 	{"make files of its own", func(p prey) error {
-		return errors.Join(os.MkdirAll(p.Own+"/a/b", 0o700), os.WriteFile(p.Own+"/a/x", nil, 0o600), os.Rename(p.Own+"/a/x", p.Own+"/a/b/y"), os.RemoveAll(p.Own+"/a"))
+		return errors.Join(os.MkdirAll(p.Own+"/a/b", 0o700), os.WriteFile(p.Own+"/a/x", nil, 0o600),
+			os.Rename(p.Own+"/a/x", p.Own+"/a/b/y"), os.RemoveAll(p.Own+"/a"))
 	}},
 	{"connect to its camera", func(p prey) error { return connect(unix.IPPROTO_TCP, p.Camera) }},
 	{"look at itself", func(p prey) error { _, err := os.ReadFile("/proc/self/environ"); return err }},
@@ -115,7 +126,8 @@ var needs = []struct {
 	}},
 	{"write to /dev/null", func(p prey) error { return open("/dev/null", unix.O_WRONLY) }},
 	{"run a program", func(p prey) error {
-		child, err := os.StartProcess("/bin/sh", []string{"sh", "-c", "exec ls /usr/share >/dev/null"}, &os.ProcAttr{Files: []*os.File{nil, nil, os.Stderr}})
+		child, err := os.StartProcess("/bin/sh", []string{"sh", "-c", "exec ls /usr/share >/dev/null"},
+			&os.ProcAttr{Files: []*os.File{nil, nil, os.Stderr}})
 		if err != nil {
 			return err
 		}
@@ -126,7 +138,10 @@ var needs = []struct {
 		return err
 	}},
 	{"signal itself", func(p prey) error { return unix.Kill(os.Getpid(), 0) }},
-	{"have a pair of sockets", func(p prey) error { _, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0); return err }},
+	{"have a pair of sockets", func(p prey) error {
+		_, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+		return err
+	}},
 	{"find a host", func(p prey) error { _, err := net.LookupHost("localhost"); return err }},
 }
 
@@ -178,7 +193,8 @@ func fastOpen(port int) error {
 		return err
 	}
 	defer unix.Close(fd)
-	return unix.Sendto(fd, []byte("GET"), unix.MSG_FASTOPEN|unix.MSG_NOSIGNAL, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}})
+	return unix.Sendto(fd, []byte("GET"), unix.MSG_FASTOPEN|unix.MSG_NOSIGNAL,
+		&unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}})
 }
 
 func connectUnix(path string) error {
@@ -196,7 +212,8 @@ func newPrey(t *testing.T) prey {
 	dir := t.TempDir()
 	p := prey{
 		Starter: os.Getpid(), Private: filepath.Join(dir, "private", "oncue.db"), Own: filepath.Join(dir, "own"),
-		Given: filepath.Join(dir, "given.mp4"), Socket: filepath.Join(dir, "private", "admin.sock"), Abstract: "@" + strings.ReplaceAll(dir, "/", "-"),
+		Given: filepath.Join(dir, "given.mp4"), Socket: filepath.Join(dir, "private", "admin.sock"),
+		Abstract: "@" + strings.ReplaceAll(dir, "/", "-"),
 	}
 	for _, folder := range []string{filepath.Dir(p.Private), p.Own} {
 		must(t, os.MkdirAll(folder, 0o700))
@@ -238,8 +255,9 @@ func raid(t *testing.T, p prey, in func(start func() error) error) map[string]st
 	var child *os.Process
 	err = in(func() (err error) {
 		child, err = os.StartProcess(self, []string{self}, &os.ProcAttr{
-			Env: []string{hostileRole + "=" + string(text), "PATH=/usr/bin:/bin"}, Files: []*os.File{nil, os.Stdout, os.Stderr, w},
-			Sys: &syscall.SysProcAttr{Setsid: true},
+			Env:   []string{hostileRole + "=" + string(text), "PATH=/usr/bin:/bin"},
+			Files: []*os.File{nil, os.Stdout, os.Stderr, w},
+			Sys:   &syscall.SysProcAttr{Setsid: true},
 		})
 		return err
 	})
@@ -354,7 +372,8 @@ func TestHolds(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.MkdirAll(filepath.Join(dir, "a", "b"), 0o700))
 	must(t, os.Symlink(filepath.Join(dir, "a"), filepath.Join(dir, "link")))
-	for folder, want := range map[string]bool{"/": true, ".": true, "a": true, "a/b": true, "link": true, "a/b/c": false, "a/bc": false, "b": false} {
+	for folder, want := range map[string]bool{"/": true, ".": true, "a": true, "a/b": true, "link": true,
+		"a/b/c": false, "a/bc": false, "b": false} {
 		if !strings.HasPrefix(folder, "/") {
 			folder = filepath.Join(dir, folder)
 		}
@@ -367,13 +386,15 @@ func TestHolds(t *testing.T) {
 // BenchmarkStart measures a start in a sandbox beside a plain one, until the program is executed.
 func BenchmarkStart(b *testing.B) {
 	for name, in := range map[string]func(func() error) error{
-		"plain": func(start func() error) error { return start() }, "confined": Policy{Write: []string{b.TempDir()}, Ports: []int{443, 1935}}.Do,
+		"plain":    func(start func() error) error { return start() },
+		"confined": Policy{Write: []string{b.TempDir()}, Ports: []int{443, 1935}}.Do,
 	} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
 				var child *os.Process
 				if err := in(func() (err error) {
-					child, err = os.StartProcess("/bin/true", []string{"true"}, &os.ProcAttr{Files: make([]*os.File, 3)})
+					child, err = os.StartProcess("/bin/true", []string{"true"},
+						&os.ProcAttr{Files: make([]*os.File, 3)})
 					return err
 				}); err != nil {
 					b.Fatal(err)

@@ -8,5 +8,5 @@ const (
 	x32Bit      = 0
 )
 
-// nameCalls change who may do what with a file.
+// nameCalls change the permissions of a file.
 var nameCalls = nameCallsAll
