@@ -84,7 +84,7 @@ func (m *masked) Check(ctx context.Context, job Job) []Finding {
 	if c, ok := m.inner.(Checker); ok {
 		return m.findings(c.Check(ctx, job))
 	}
-	return []Finding{{Level: OK, What: "there is nothing to try"}}
+	return []Finding{{Level: OK, What: "there is nothing to check"}}
 }
 
 // Probe implements [Prober].

@@ -58,7 +58,7 @@ type Rig struct {
 	Reopen      func(t *testing.T) encoders.Encoder           // opens the box again, after the first encoder is closed
 	Die         func(t *testing.T)                            // makes the publishing encoder end by itself
 	Unreachable func(t *testing.T)                            // makes the box unreachable for good
-	Freeze      func(t *testing.T)                            // makes the box accept calls and never answer, until t.Cleanup
+	Freeze      func(t *testing.T)                            // makes the box never answer a call, until t.Cleanup
 	Press       func(t *testing.T, job encoders.Job, on bool) // a person starts or stops at the box
 }
 

@@ -65,7 +65,7 @@ func (e *Encoder) press(button func(now time.Time, p phase)) {
 	now := time.Now()
 	button(now, e.st.at(now, e.settings))
 	if err := e.commit(); err != nil {
-		e.env.Log.Warn("a press of the fake box is not kept", "error", err)
+		e.env.Log.Warn("a press of the fake box cannot be saved", "error", err)
 	}
 }
 

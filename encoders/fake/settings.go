@@ -1,5 +1,6 @@
 // Package fake is an encoder without hardware, for trials, tests and the demo. It is a complete
 // driver: each fault of a box is a setting, and each thing a person can do at a box is a method.
+//
 // Like a real box it keeps running while the controller is down: its state is in fake.json in its
 // folder, with wall-clock times. A shell presses its buttons by writing start, stop, die or stall
 // to a file named press in that folder:
@@ -52,9 +53,8 @@ func (s Settings) Validate() error {
 		value float64
 	}{
 		{"start_delay", float64(s.StartDelay)}, {"stop_delay", float64(s.StopDelay)},
-		{"die_after", float64(s.DieAfter)},
-		{"stall_after", float64(s.StallAfter)}, {"status_delay", float64(s.StatusDelay)},
-		{"fail_starts", float64(s.FailStarts)},
+		{"die_after", float64(s.DieAfter)}, {"stall_after", float64(s.StallAfter)},
+		{"status_delay", float64(s.StatusDelay)}, {"fail_starts", float64(s.FailStarts)},
 		{"fail_stops", float64(s.FailStops)}, {"bitrate_bps", s.BitrateBPS}, {"fps", s.FPS},
 		{"dropped", float64(s.Dropped)},
 	} {

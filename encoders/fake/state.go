@@ -83,8 +83,7 @@ func (s *Settings) health(live, now time.Time) *encoders.Health {
 		speed         float64
 	}{frames: int64(run * s.FPS), bytes: int64(run * s.BitrateBPS / 8), speed: 1}
 	m.Health = encoders.Health{BitrateBPS: &s.BitrateBPS, FPS: &s.FPS, Frames: &m.frames, Dropped: &s.Dropped,
-		Bytes:      &m.bytes,
-		Congestion: &s.Congestion, Speed: &m.speed}
+		Bytes: &m.bytes, Congestion: &s.Congestion, Speed: &m.speed}
 	return &m.Health
 }
 

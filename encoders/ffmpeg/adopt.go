@@ -10,7 +10,7 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// present returns the process that runs, adopting one that somebody else has started.
+// present returns the running process, after adopting it if another controller has started it.
 func (e *Encoder) present() (*process, error) {
 	e.mu.Lock()
 	p := e.running
@@ -33,7 +33,8 @@ func (e *Encoder) present() (*process, error) {
 	return e.running, nil
 }
 
-// adopt finds the process of an earlier controller, by the state file or, when that is lost, by who holds the lock.
+// adopt finds the process of an earlier controller: by the state file or, when that is lost, by its
+// lock.
 func (e *Encoder) adopt() error {
 	alive, err := locked(e.env.Dir)
 	if err != nil {
@@ -41,7 +42,7 @@ func (e *Encoder) adopt() error {
 	}
 	st, err := loadState(e.env.Dir)
 	if err != nil {
-		e.env.Log.Warn("the state file is of no use", "error", err)
+		e.env.Log.Warn("the state file cannot be used", "error", err)
 	}
 	written := st != state{}
 	if written {
@@ -52,20 +53,20 @@ func (e *Encoder) adopt() error {
 	if alive {
 		return e.adoptHolder()
 	}
-	if written { // it ended while nobody looked
+	if written { // it ended while no controller ran
 		p := newProcess(e.settings, st)
 		f := e.explain(p, exit{})
 		e.blankLog(p, true)
 		e.change(func(s *encoders.Status) {
-			*s = encoders.Status{State: encoders.StateFailed, Since: time.Now(), Run: st.Run, Stream: st.Stream, Permanent: f.permanent,
-				Error: "it ended while the controller was away: " + f.text}
+			*s = encoders.Status{State: encoders.StateFailed, Since: time.Now(), Run: st.Run, Stream: st.Stream,
+				Permanent: f.permanent, Error: "it ended while the controller was away: " + f.text}
 		})
 		return encoders.Forget(e.env.Dir, stateFile)
 	}
 	return nil
 }
 
-// takeOver opens a process with what it reported last.
+// takeOver opens a process and catches up on its progress.
 func (e *Encoder) takeOver(h *handle, st state) error {
 	p := newProcess(e.settings, st)
 	if err := e.catchUp(p); err != nil {
@@ -76,10 +77,11 @@ func (e *Encoder) takeOver(h *handle, st state) error {
 	return nil
 }
 
-// adoptHolder takes over a process that is known by its lock alone. Its environment tells what it is for.
+// adoptHolder takes over a process that is only known to hold the lock. Its environment says which
+// run it is.
 func (e *Encoder) adoptHolder() error {
 	who := holders(filepath.Join(e.env.Dir, lockFile))
-	if e.standby != nil { // it has the file open, and not the lock
+	if e.standby != nil { // it has the file open, but not locked
 		who = slices.DeleteFunc(who, func(pid int) bool { return pid == e.standby.PID })
 	}
 	h, id, err := findByCookie(who)

@@ -15,7 +15,8 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// TestAdoption kills the controller with SIGKILL and opens the encoder again: nothing is lost, and nothing is started.
+// TestAdoption kills the controller with SIGKILL and opens the encoder again: nothing is lost, and
+// nothing is started.
 func TestAdoption(t *testing.T) {
 	needFFmpeg(t)
 	for _, c := range []struct {
@@ -58,7 +59,8 @@ func TestAdoption(t *testing.T) {
 				t.Errorf("start for another stream: %v", err)
 			}
 			seen := *s.Health.Frames
-			await(t, "the counter goes on", func() bool { s, _ := e.now(); return s.Health != nil && *s.Health.Frames > seen+5 })
+			await(t, "the counter goes on",
+				func() bool { s, _ := e.now(); return s.Health != nil && *s.Health.Frames > seen+5 })
 			if n := box.server.Connections(); n != 1 {
 				t.Errorf("the ingest saw %d connections; want 1", n)
 			}
@@ -84,7 +86,7 @@ func TestAdoptedEnds(t *testing.T) {
 	}
 }
 
-// TestEndedMeanwhile opens an encoder whose process has ended while nobody looked.
+// TestEndedMeanwhile opens an encoder whose process has ended while no controller ran.
 func TestEndedMeanwhile(t *testing.T) {
 	needFFmpeg(t)
 	box, dir := newSink(t), t.TempDir()
@@ -97,12 +99,14 @@ func TestEndedMeanwhile(t *testing.T) {
 	e := openIn(t, small(), dir)
 	defer end(t, e)
 	s, _ := e.now()
-	if s.State != encoders.StateFailed || s.Run != "run7" || !strings.Contains(s.Error, "while the controller was away: the publishing server closed the connection") {
+	if s.State != encoders.StateFailed || s.Run != "run7" ||
+		!strings.Contains(s.Error, "while the controller was away: the publishing server closed the connection") {
 		t.Errorf("it is %+v", s)
 	}
 }
 
-// TestAnotherProcess writes down the pid of a process that is not the encoder: it must neither be adopted nor signalled.
+// TestAnotherProcess saves the pid of a process that is not the encoder: it must neither be adopted
+// nor signalled.
 func TestAnotherProcess(t *testing.T) {
 	dir := t.TempDir()
 	h, err := openHandle(os.Getpid())
@@ -124,7 +128,8 @@ func TestAnotherProcess(t *testing.T) {
 	}
 }
 
-// TestStrangerHoldsLock makes somebody hold the lock who is no encoder: nothing can be started, and it says so.
+// TestStrangerHoldsLock has a process that is no encoder hold the lock: nothing can be started, and
+// the error says so.
 func TestStrangerHoldsLock(t *testing.T) {
 	dir := t.TempDir()
 	e := openIn(t, small(), dir)
@@ -154,7 +159,8 @@ func TestStrangerHoldsLock(t *testing.T) {
 	}
 }
 
-// TestCycles starts and stops many times. Nothing may pile up: no process, descriptor, goroutine or thread.
+// TestCycles starts and stops many times. Nothing may pile up: no process, descriptor, goroutine or
+// thread.
 func TestCycles(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	dir := t.TempDir()

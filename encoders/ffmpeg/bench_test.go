@@ -28,7 +28,8 @@ type source struct {
 	key   func(time.Time) time.Time // when its next key frame comes; nil when it begins with one
 }
 
-// sources lists them. The served ones begin with a key frame; the camera plays all the time, so that a start falls anywhere.
+// sources lists them. The served ones begin with a key frame; the camera plays all the time, so
+// that a start falls anywhere.
 func sources(b *testing.B) []source {
 	file := sample(b)
 	rtmp, srt := freePort(b), freePort(b)
@@ -37,18 +38,22 @@ func sources(b *testing.B) []source {
 	cam := newCamera(b)
 	const picture = "testsrc2=size=1280x720:rate=30"
 	return []source{
-		{name: "testsrc", input: "lavfi:" + picture, video: "h264", plain: []string{"-re", "-f", "lavfi", "-i", picture, "-c:v", "libx264"}},
+		{name: "testsrc", input: "lavfi:" + picture, video: "h264",
+			plain: []string{"-re", "-f", "lavfi", "-i", picture, "-c:v", "libx264"}},
 		{name: "file", input: file, video: "copy", plain: []string{"-re", "-i", file, "-c", "copy"}},
-		{name: "rtsp", input: cam.url(), video: "copy", plain: []string{"-rtsp_transport", "tcp", "-i", cam.url(), "-c", "copy"}, key: cam.nextKey},
+		{name: "rtsp", input: cam.url(), video: "copy",
+			plain: []string{"-rtsp_transport", "tcp", "-i", cam.url(), "-c", "copy"}, key: cam.nextKey},
 		{name: "rtmp", port: rtmp, input: rtmpURL, video: "copy", plain: []string{"-i", rtmpURL, "-c", "copy"},
 			serve: append(loop[:len(loop):len(loop)], "-tcp_nodelay", "1", "-listen", "1", "-f", "flv", rtmpURL)},
 		{name: "srt", port: srt, input: srtURL, video: "copy", plain: []string{"-i", srtURL, "-c", "copy"},
-			serve: append(loop[:len(loop):len(loop)], "-muxdelay", "0", "-muxpreload", "0", "-f", "mpegts", srtURL+"?mode=listener")},
+			serve: append(loop[:len(loop):len(loop)], "-muxdelay", "0", "-muxpreload", "0", "-f", "mpegts",
+				srtURL+"?mode=listener")},
 	}
 }
 
-// BenchmarkFirstFrame measures from the start to the first picture at an RTMP ingest: FFmpeg's plainest command line, ours, and ours with
-// a process kept warm. For the camera ms-over-floor is what came on top of waiting for its next key frame.
+// BenchmarkFirstFrame measures from the start to the first picture at an RTMP ingest: FFmpeg's
+// plainest command line, ours, and ours with a process kept warm. For the camera ms-over-floor is
+// what came on top of waiting for its next key frame.
 func BenchmarkFirstFrame(b *testing.B) {
 	needFFmpeg(b)
 	for _, src := range sources(b) {
@@ -142,7 +147,8 @@ func listens(b testing.TB, port string) bool {
 	return false
 }
 
-// BenchmarkStart measures how long Start takes to have the process running, beside a bare fork and exec of the same program.
+// BenchmarkStart measures how long Start takes to have the process running, beside a bare fork and
+// exec of the same program.
 func BenchmarkStart(b *testing.B) {
 	s := scripted(b, "exec sleep 1000")
 	b.Run("bare", func(b *testing.B) {
@@ -171,7 +177,8 @@ func BenchmarkStart(b *testing.B) {
 	})
 }
 
-// BenchmarkChildren supervises 200 FFmpegs at one picture a second, and reports what that costs the controller.
+// BenchmarkChildren supervises 200 FFmpegs at one picture a second, and reports what that costs the
+// controller.
 func BenchmarkChildren(b *testing.B) {
 	needFFmpeg(b)
 	const children = 200
@@ -254,8 +261,10 @@ func run(b testing.TB, args ...string) func() {
 // sample makes a short film: 30 pictures a second, a key frame every second, a tone.
 func sample(b testing.TB) string {
 	path := filepath.Join(b.TempDir(), "sample.flv")
-	out, err := exec.Command("ffmpeg", "-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", "testsrc2=size=640x360:rate=30", "-f", "lavfi", "-i", "sine=sample_rate=48000",
-		"-t", "10", "-c:v", "libx264", "-preset", "ultrafast", "-g", "30", "-bf", "0", "-b:v", "1M", "-c:a", "aac", "-y", path).CombinedOutput()
+	out, err := exec.Command("ffmpeg", "-nostdin", "-loglevel", "error", "-f", "lavfi", "-i",
+		"testsrc2=size=640x360:rate=30", "-f", "lavfi", "-i", "sine=sample_rate=48000",
+		"-t", "10", "-c:v", "libx264", "-preset", "ultrafast", "-g", "30", "-bf", "0", "-b:v", "1M", "-c:a", "aac",
+		"-y", path).CombinedOutput()
 	if err != nil {
 		b.Fatal(fmt.Errorf("make a sample: %w: %s", err, out))
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// Plan returns the command line of a start, secrets masked.
+// Plan returns the command line of a start, with secrets masked.
 func (e *Encoder) Plan(job encoders.Job) []string {
 	e.note(job)
 	c, err := build(e.known(context.Background()), job, e.env.Dir == "" || !e.probesFully(job))
@@ -26,15 +26,17 @@ func (e *Encoder) Plan(job encoders.Job) []string {
 	}
 	lines := c.shell(e.redactor())
 	if e.settings.Standby == "warm" && c.progress {
-		lines = append(lines, "kept warm between runs: one process, loaded and waiting, about 10 MB of memory of its own and no processor time")
+		lines = append(lines, "kept warm between runs: one process, loaded and waiting, about 10 MB of memory of its "+
+			"own and no processor time")
 	}
 	return lines
 }
 
-// checkTime bounds each program that a check runs.
+// checkTime limits each program that a check runs.
 const checkTime = 10 * time.Second
 
-// Check looks at the program, at what it can do, and at the input as far as that can be done without opening it.
+// Check tests the program, what it can do, and the input, as far as that is possible without
+// opening it.
 func (e *Encoder) Check(ctx context.Context, job encoders.Job) []encoders.Finding {
 	e.note(job)
 	var found []encoders.Finding
@@ -46,7 +48,7 @@ func (e *Encoder) Check(ctx context.Context, job encoders.Job) []encoders.Findin
 	if err != nil {
 		add(encoders.Bad, err.Error(), "")
 		c = command{binary: e.settings.Binary}
-		job.Publish = secret.New("/dev/null") // what else it shows can be told all the same
+		job.Publish = secret.New("/dev/null") // to find out what else the command line shows
 		if other, err := build(settings, job, true); err == nil {
 			c.own = other.own
 		}
@@ -57,10 +59,12 @@ func (e *Encoder) Check(ctx context.Context, job encoders.Job) []encoders.Findin
 		return found
 	}
 	if c.visible != "" {
-		add(encoders.Warn, "the key can be seen in the process list of this machine: "+c.visible, "end the args with -f flv {publish} or -f mpegts {publish}")
+		add(encoders.Warn, "the key can be seen in the process list of this machine: "+c.visible,
+			"end the args with -f flv {publish} or -f mpegts {publish}")
 	}
 	if shown := shownSecret(c.own, e.redactor()); shown != "" {
-		add(encoders.Warn, shown+" can be seen in the process list of this machine", "let only trusted users log in, or mount /proc with hidepid=2")
+		add(encoders.Warn, shown+" can be seen in the process list of this machine",
+			"let only trusted users log in, or mount /proc with hidepid=2")
 	}
 	found = append(found, e.checkSandbox(job)...)
 	if e.settings.Standby == "warm" {
@@ -82,7 +86,8 @@ func (e *Encoder) Check(ctx context.Context, job encoders.Job) []encoders.Findin
 	return found
 }
 
-// standbyCosts tells of the process that is kept warm; "" when there is none, or a start or stop is under way.
+// standbyCosts describes the process that is kept warm; "" when there is none, or a start or stop
+// is in progress.
 func (e *Encoder) standbyCosts() string {
 	select {
 	case <-e.turn:
@@ -97,7 +102,7 @@ func (e *Encoder) standbyCosts() string {
 
 var versionPattern = regexp.MustCompile(`^ffmpeg version (?:n)?((\d+)\.\d+\S*|\S+)`)
 
-// oldest is the first major version whose options are the ones used here.
+// oldest is the first major version that has the options used here.
 const oldest = 5
 
 func (e *Encoder) checkVersion(ctx context.Context, path string) encoders.Finding {
@@ -110,12 +115,13 @@ func (e *Encoder) checkVersion(ctx context.Context, path string) encoders.Findin
 		return encoders.Finding{Level: encoders.Warn, What: path + " does not say which version of ffmpeg it is"}
 	}
 	if major, err := strconv.Atoi(m[2]); err == nil && major < oldest {
-		return encoders.Finding{Level: encoders.Bad, What: fmt.Sprintf("%s is ffmpeg %s, which is too old", path, m[1]), Hint: fmt.Sprintf("install ffmpeg %d or later", oldest)}
+		return encoders.Finding{Level: encoders.Bad, What: fmt.Sprintf("%s is ffmpeg %s, which is too old", path, m[1]),
+			Hint: fmt.Sprintf("install ffmpeg %d or later", oldest)}
 	}
 	return encoders.Finding{Level: encoders.OK, What: fmt.Sprintf("%s is ffmpeg %s", path, m[1])}
 }
 
-// need is something that the ffmpeg must have: an encoder, a muxer, a protocol.
+// need is something that FFmpeg must have: an encoder, a muxer, a protocol.
 type need struct{ list, kind, name string }
 
 func (e *Encoder) needs(c command) []need {
@@ -140,7 +146,7 @@ func (e *Encoder) needs(c command) []need {
 	return n
 }
 
-// checkNeeds tells of all that is there at once, and of each that is not.
+// checkNeeds reports what FFmpeg has in one finding, and each thing that it lacks in its own.
 func (e *Encoder) checkNeeds(ctx context.Context, path string, needs []need) []encoders.Finding {
 	var found []encoders.Finding
 	var has []string
@@ -150,7 +156,8 @@ func (e *Encoder) checkNeeds(ctx context.Context, path string, needs []need) []e
 			found = append(found, encoders.Finding{Level: encoders.Bad, What: err.Error()})
 		case !lists(out, n.name):
 			found = append(found, encoders.Finding{
-				Level: encoders.Bad, What: fmt.Sprintf("this ffmpeg has no %s %s", n.kind, n.name), Hint: "use an ffmpeg that was built with it",
+				Level: encoders.Bad, What: fmt.Sprintf("this ffmpeg has no %s %s", n.kind, n.name),
+				Hint: "use an ffmpeg that was built with it",
 			})
 		default:
 			has = append(has, n.kind+" "+n.name)
@@ -162,7 +169,7 @@ func (e *Encoder) checkNeeds(ctx context.Context, path string, needs []need) []e
 	return found
 }
 
-// lists reports whether one of FFmpeg's lists names something; the name is the first or second word of its line.
+// lists reports whether one of FFmpeg's lists has a name, as the first or second word of a line.
 func lists(out, name string) bool {
 	for line := range strings.Lines(out) {
 		words := strings.Fields(line)
@@ -192,7 +199,7 @@ func (e *Encoder) hasMuxer(ctx context.Context, binary, name string) error {
 	return nil
 }
 
-// ask runs the program for what it prints.
+// ask runs the program and returns its output.
 func (e *Encoder) ask(ctx context.Context, path string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
@@ -213,7 +220,7 @@ func (e *Encoder) ask(ctx context.Context, path string, args ...string) (string,
 	return out.String(), nil
 }
 
-// begin starts a program that is only tried, confined as the encoder's processes are.
+// begin starts a program for a test, confined as the encoder's processes are.
 func (e *Encoder) begin(cmd *exec.Cmd, s Settings, job encoders.Job) error {
 	if !s.confined() {
 		return cmd.Start()
@@ -224,10 +231,10 @@ func (e *Encoder) begin(cmd *exec.Cmd, s Settings, job encoders.Job) error {
 	return policyFor(s, encoders.Env{Guard: e.env.Guard}, job).Do(cmd.Start)
 }
 
-// answers holds what programs printed: a check of many encoders asks each program once.
+// answers caches the output of programs: a check of many encoders runs each program once.
 var answers sync.Map
 
-// askOnce is ask for a program that has not changed since it was asked the same.
+// askOnce is ask with a cache, which holds until the program changes.
 func (e *Encoder) askOnce(ctx context.Context, path string, args ...string) (string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -244,7 +251,7 @@ func (e *Encoder) askOnce(ctx context.Context, path string, args ...string) (str
 	return out, err
 }
 
-// checkInput looks at inputs of this machine.
+// checkInput tests inputs of this host.
 func checkInput(in input) (encoders.Finding, bool) {
 	path := strings.TrimPrefix(in.url, "file:")
 	if in.kind != inputFile && in.kind != inputDevice {
@@ -265,7 +272,7 @@ func checkInput(in input) (encoders.Finding, bool) {
 	return encoders.Finding{Level: encoders.Bad, What: "the input cannot be read: " + err.Error(), Hint: hint}, true
 }
 
-// costs says what a standby takes, for people.
+// costs describes what a standby costs.
 func (s *standby) costs() string {
 	text := fmt.Sprintf("process %d is kept warm for the next start, neither its input nor its output open", s.PID)
 	if kilobytes := privateMemory(s.PID); kilobytes > 0 {
@@ -274,7 +281,7 @@ func (s *standby) costs() string {
 	return text
 }
 
-// privateMemory returns RssAnon of /proc/PID/status, in kB; 0 when it cannot be told.
+// privateMemory returns RssAnon of /proc/PID/status, in kB; 0 when it is unknown.
 func privateMemory(pid int) int {
 	body, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {

@@ -10,30 +10,33 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// command is one command line, and what goes with it.
+// command is one command line, and the files and facts that belong to it.
 type command struct {
 	binary   string
 	args     []string
-	options  string // the option file, "" when there is none; it is read from descriptor optionFD
-	list     string // the input as a list, "" when the command line names it; it is read from descriptor listFD
+	options  string // the option file, read from descriptor optionFD; "" for none
+	list     string // the input as a list, read from descriptor listFD; "" when the command line names it
 	progress bool   // it is asked to report progress on its standard output
-	fast     bool   // probing of the input is cut short
+	fast     bool   // the input is probed briefly
 	whip     bool
 	visible  string   // why the key can be seen in the process list; "" when it cannot
 	own      []string // the args that the settings give, in which other secrets could be seen there
 }
 
-// The descriptors of a child beside 0, 1 and 2.
+// The descriptors of a child, apart from 0, 1 and 2.
 const (
 	lockFD   = 3
 	optionFD = 4
 	listFD   = 5
 )
 
-// reporting makes FFmpeg say what it does in a form that can be read while it goes on for weeks: plain lines, a block twice a second.
-var reporting = []string{"-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+info", "-stats_period", "0.5", "-progress", "pipe:1"}
+// reporting makes FFmpeg report in a form that can be read for weeks: plain lines, one block twice
+// a second.
+var reporting = []string{"-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+info",
+	"-stats_period", "0.5", "-progress", "pipe:1"}
 
-// build makes the command line for a job. All of its errors are permanent: the configuration must change.
+// build makes the command line for a job. All of its errors are permanent: only a change of the
+// configuration helps.
 func build(s Settings, job encoders.Job, fast bool) (command, error) {
 	if err := checkMatches(s, job); err != nil {
 		return command{}, encoders.Permanent(err)
@@ -52,7 +55,7 @@ func build(s Settings, job encoders.Job, fast bool) (command, error) {
 	return c, nil
 }
 
-// madeCommand is the one that Input asks for.
+// madeCommand makes the command line for Input.
 func madeCommand(s Settings, job encoders.Job, fast bool) (command, error) {
 	s.Input, s.InputArgs, s.OutputArgs = argument(job, s.Input), fillAll(job, s.InputArgs), fillAll(job, s.OutputArgs)
 	in, err := readInput(s.Input)
@@ -63,7 +66,8 @@ func madeCommand(s Settings, job encoders.Job, fast bool) (command, error) {
 	if err != nil {
 		return command{}, err
 	}
-	c := command{options: out.file(), progress: true, fast: fast && in.brief(), whip: out.format == "whip", visible: out.visible}
+	c := command{options: out.file(), progress: true, fast: fast && in.brief(), whip: out.format == "whip",
+		visible: out.visible}
 	c.args = append(c.args, reporting...)
 	opened, list := in.opening(s, fast, newRedactor(s, job))
 	c.list = list
@@ -76,12 +80,13 @@ func madeCommand(s Settings, job encoders.Job, fast bool) (command, error) {
 	return c, nil
 }
 
-// arguments are the options for the command line, the option file's among them, without the URL.
+// arguments are the options on the command line, including the one for the option file, without the
+// URL.
 func (o output) arguments() []string {
 	return append(append([]string{"-f", o.format}, o.options...), o.preset()...)
 }
 
-// preset makes FFmpeg read the option file, if there is one.
+// preset is the option that makes FFmpeg read the option file; empty without one.
 func (o output) preset() []string {
 	if len(o.hidden) == 0 {
 		return nil
@@ -91,7 +96,8 @@ func (o output) preset() []string {
 
 const placeholder = "{publish}"
 
-// rawCommand is the user's own. Where FFmpeg's last argument is {publish} and its container is told, the key goes by the option file.
+// rawCommand is the user's own command line. If FFmpeg's last argument is {publish} and its
+// container is given, the key goes into the option file.
 func rawCommand(s Settings, job encoders.Job) (command, error) {
 	c := command{}
 	args := fillAll(job, s.Args)
@@ -111,7 +117,7 @@ func rawCommand(s Settings, job encoders.Job) (command, error) {
 		}
 		out, err := readOutput(publish)
 		switch fits := i == last && arg == placeholder; {
-		case err == nil && !out.network: // a file has no key
+		case err == nil && !out.network: // a file needs no key
 		case !s.isFFmpeg():
 			c.visible = s.Binary + " is no ffmpeg, and none behind it was found, so it gets {publish} in its args"
 		case err == nil && out.visible != "":
@@ -154,7 +160,8 @@ func fillAll(job encoders.Job, args []string) []string {
 	return filled
 }
 
-// argument fills in a word. A viewer chooses what the placeholders stand for: no word becomes an option by that.
+// argument fills the placeholders in a word. Viewers choose their values, so it keeps a word from
+// becoming an option.
 func argument(job encoders.Job, word string) string {
 	filled := job.Fill(word)
 	if strings.HasPrefix(filled, "-") && !strings.HasPrefix(word, "-") {
@@ -163,7 +170,8 @@ func argument(job encoders.Job, word string) string {
 	return filled
 }
 
-// checkMatches refuses what a pattern has matched where a word would mean something else with it: nothing at all, or a folder above.
+// checkMatches refuses what a pattern has matched where a word would mean something else with it:
+// nothing at all, or a folder above.
 func checkMatches(s Settings, job encoders.Job) error {
 	harmless := job
 	harmless.Name, harmless.Account, harmless.Matches = "x", "x", slices.Repeat([]string{"x"}, len(job.Matches))
@@ -208,7 +216,8 @@ func (c command) shell(r redactor) []string {
 	}
 	for line := range strings.Lines(c.list) {
 		if strings.HasPrefix(line, "file ") || r.Holds(line) {
-			lines = append(lines, fmt.Sprintf("by descriptor %d, out of sight: %s", listFD, r.clean(strings.TrimSpace(line))))
+			lines = append(lines, fmt.Sprintf("by descriptor %d, out of sight: %s",
+				listFD, r.clean(strings.TrimSpace(line))))
 		}
 	}
 	if c.visible != "" {
@@ -223,7 +232,8 @@ func (c command) shell(r redactor) []string {
 // quote writes a word for a POSIX shell.
 func quote(word string) string {
 	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:=,+@%", r)
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' ||
+			strings.ContainsRune("-_./:=,+@%", r)
 	}
 	if word != "" && strings.IndexFunc(word, func(r rune) bool { return !plain(r) }) < 0 {
 		return word

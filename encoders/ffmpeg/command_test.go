@@ -8,13 +8,16 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// TestPlan shows the command line of each kind of input and output. What all of them begin with is left out.
+// TestPlan shows the command line of each kind of input and output. What all of them begin with is
+// left out.
 func TestPlan(t *testing.T) {
 	const (
-		h264 = " -map 0:v:0 -c:v libx264 -preset veryfast -tune zerolatency -profile:v main -pix_fmt yuv420p -bf 0 -g 600" +
+		h264 = " -map 0:v:0 -c:v libx264 -preset veryfast -tune zerolatency -profile:v main -pix_fmt yuv420p -bf 0 " +
+			"-g 600" +
 			" -force_key_frames 'expr:gte(t,n_forced*2)' -sc_threshold 0 -b:v 3000k -maxrate 3000k -bufsize 3000k"
 		aac  = " -map '0:a:0?' -c:a aac -b:a 128k -ar 48000 -ac 2"
-		rtmp = " -f flv -flvflags no_duration_filesize -rtmp_live live -tcp_nodelay 1 -rw_timeout 10000000 -fpre /dev/fd/4 rtmps://rtmp-auto.millicast.com:443/v2/pub\n" +
+		rtmp = " -f flv -flvflags no_duration_filesize -rtmp_live live -tcp_nodelay 1 -rw_timeout 10000000 -fpre " +
+			"/dev/fd/4 rtmps://rtmp-auto.millicast.com:443/v2/pub\n" +
 			"by descriptor 4, out of sight: rtmp_app=v2/pub\nby descriptor 4, out of sight: rtmp_playpath=********"
 		fast   = "-probesize 32768 -fpsprobesize 0 "
 		concat = "-f concat -safe 0 -protocol_whitelist "
@@ -27,91 +30,141 @@ func TestPlan(t *testing.T) {
 		want    string
 	}{
 		{"RTSP", func(s *Settings) { s.Input = "rtsp://u:canary-6b1f@10.0.0.7/1" }, whole,
-			"-f concat -safe 0 -protocol_whitelist pipe,rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,crypto " + fast + "-i pipe:5" + h264 + aac + rtmp +
+			"-f concat -safe 0 -protocol_whitelist pipe,rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,crypto " + fast +
+				"-i pipe:5" + h264 + aac + rtmp +
 				"\nby descriptor 5, out of sight: file 'rtsp://********@10.0.0.7/1'"},
 		{"the user's options win", func(s *Settings) {
-			s.Input, s.InputArgs, s.OutputArgs = "rtsp://10.0.0.7/1", []string{"-rtsp_transport", "udp", "-probesize", "5M"}, []string{"-b:v", "1M", "-tcp_nodelay", "0"}
+			s.Input, s.InputArgs, s.OutputArgs = "rtsp://10.0.0.7/1",
+				[]string{"-rtsp_transport", "udp", "-probesize", "5M"}, []string{"-b:v", "1M", "-tcp_nodelay", "0"}
 		}, whole,
-			"-fpsprobesize 0 -protocol_whitelist rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,crypto -timeout 10000000 -rtsp_transport udp -probesize 5M -i rtsp://10.0.0.7/1" +
-				strings.Replace(h264, " -b:v 3000k", "", 1) + aac + " -b:v 1M -tcp_nodelay 0" + strings.Replace(rtmp, " -tcp_nodelay 1", "", 1)},
-		{"RTMP, copied", func(s *Settings) { s.Input, s.Video, s.Audio = "rtmp://10.0.0.7/live/{stream}", "copy", "copy" }, whole,
-			fast + "-protocol_whitelist rtmp,rtmps,tcp,tls,crypto -rtmp_live live -rtmp_buffer 100 -tcp_nodelay 1 -rw_timeout 10000000 -i rtmp://10.0.0.7/live/lobby" +
+			"-fpsprobesize 0 -protocol_whitelist rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,crypto -timeout 10000000 " +
+				"-rtsp_transport udp -probesize 5M -i rtsp://10.0.0.7/1" +
+				strings.Replace(h264, " -b:v 3000k", "", 1) + aac + " -b:v 1M -tcp_nodelay 0" +
+				strings.Replace(rtmp, " -tcp_nodelay 1", "", 1)},
+		{"RTMP, copied", func(s *Settings) {
+			s.Input, s.Video, s.Audio = "rtmp://10.0.0.7/live/{stream}", "copy", "copy"
+		}, whole,
+			fast + "-protocol_whitelist rtmp,rtmps,tcp,tls,crypto -rtmp_live live -rtmp_buffer 100 -tcp_nodelay 1 " +
+				"-rw_timeout 10000000 -i rtmp://10.0.0.7/live/lobby" +
 				" -map 0:v:0 -c:v copy -map '0:a:0?' -c:a copy" + rtmp},
 		{"a file", func(s *Settings) { s.Input = "-loop.mp4" }, whole,
 			"-protocol_whitelist file,crypto,data -stream_loop -1 -re -i file:-loop.mp4" + h264 + aac + rtmp},
 		{"a camera", func(s *Settings) { s.Input, s.FPS, s.Width, s.Height = "/dev/video0", 25, 1280, 720 }, whole,
 			"-f v4l2 -thread_queue_size 64 -framerate 25 -video_size 1280x720 -i /dev/video0" +
-				strings.Replace(h264, "-g 600 -force_key_frames 'expr:gte(t,n_forced*2)'", "-g 50 -keyint_min 50", 1) + " -vf scale=1280:720,fps=25" + aac + rtmp},
+				strings.Replace(h264, "-g 600 -force_key_frames 'expr:gte(t,n_forced*2)'", "-g 50 -keyint_min 50", 1) +
+				" -vf scale=1280:720,fps=25" + aac + rtmp},
 		{"a test picture", func(s *Settings) { s.Input = "testsrc" }, whole,
 			"-re -f lavfi -i 'testsrc2=size=1280x720:rate=30[out0];sine=frequency=440:sample_rate=48000[out1]'" +
-				strings.Replace(h264, "-g 600 -force_key_frames 'expr:gte(t,n_forced*2)'", "-g 60 -keyint_min 60", 1) + aac + rtmp},
+				strings.Replace(h264, "-g 600 -force_key_frames 'expr:gte(t,n_forced*2)'", "-g 60 -keyint_min 60", 1) +
+				aac + rtmp},
 		{"a test picture by its short name", func(s *Settings) { s.Input = "test" }, whole,
 			"-re -f lavfi -i 'testsrc2=size=1280x720:rate=30[out0];sine=frequency=440:sample_rate=48000[out1]'" +
-				strings.Replace(h264, "-g 600 -force_key_frames 'expr:gte(t,n_forced*2)'", "-g 60 -keyint_min 60", 1) + aac + rtmp},
+				strings.Replace(h264, "-g 600 -force_key_frames 'expr:gte(t,n_forced*2)'", "-g 60 -keyint_min 60", 1) +
+				aac + rtmp},
 		{"a file of that name", func(s *Settings) { s.Input = "./test" }, whole,
 			"-protocol_whitelist file,crypto,data -stream_loop -1 -re -i file:./test" + h264 + aac + rtmp},
-		{"a list from the web", func(s *Settings) { s.Input, s.Video = "https://x.example/live.m3u8?t=canary-6b1f", "none" }, whole,
-			concat + "pipe,http,https,tcp,tls,crypto,data,httpproxy -i pipe:5 -vn" + strings.Replace(aac, "'0:a:0?'", "0:a:0", 1) + rtmp +
+		{"a list from the web", func(s *Settings) {
+			s.Input, s.Video = "https://x.example/live.m3u8?t=canary-6b1f", "none"
+		}, whole,
+			concat + "pipe,http,https,tcp,tls,crypto,data,httpproxy -i pipe:5 -vn" +
+				strings.Replace(aac, "'0:a:0?'", "0:a:0", 1) + rtmp +
 				"\nby descriptor 5, out of sight: file 'https://x.example/live.m3u8?t=********'"},
 		{"a film from the web", func(s *Settings) {
 			s.Input, s.Video, s.Audio = "https://x.example/a.mp4?sig=canary-6b1f", "copy", "none"
 		}, whole,
-			concat + "pipe,http,https,tcp,tls,crypto,data,httpproxy -stream_loop -1 -re -i pipe:5 -map 0:v:0 -c:v copy -an" + rtmp +
+			concat + "pipe,http,https,tcp,tls,crypto,data,httpproxy -stream_loop -1 -re -i pipe:5 -map 0:v:0 -c:v " +
+				"copy -an" + rtmp +
 				"\nby descriptor 5, out of sight: file 'https://x.example/a.mp4?sig=********'"},
 		{"what a camera with a password of its own kind wants", func(s *Settings) {
 			s.Input, s.Video, s.Audio = "rtsp://h/user=admin_password=canary-6b1f_channel=1", "copy", "none"
 		}, whole,
-			concat + "pipe,rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,crypto -probesize 32768 -fpsprobesize 0 -i pipe:5 -map 0:v:0 -c:v copy -an" + rtmp +
+			concat + "pipe,rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,crypto -probesize 32768 -fpsprobesize 0 -i " +
+				"pipe:5 -map 0:v:0 -c:v copy -an" + rtmp +
 				"\nby descriptor 5, out of sight: file 'rtsp://h/user=admin_password=********'"},
 		{"an option that no list takes", func(s *Settings) {
-			s.Input, s.Video, s.Audio, s.InputArgs = "https://h/a?token=canary-6b1f", "copy", "none", []string{"-f", "mpegts"}
+			s.Input, s.Video, s.Audio, s.InputArgs = "https://h/a?token=canary-6b1f", "copy", "none",
+				[]string{"-f", "mpegts"}
 		}, whole,
-			fast + "-protocol_whitelist http,https,tcp,tls,crypto,data,httpproxy -rw_timeout 10000000 -reconnect 1 -reconnect_streamed 1 -reconnect_delay_max 4" +
-				" -f mpegts -i 'https://h/a?token=********' -map 0:v:0 -c:v copy -an" + rtmp + "\nthe secret in the input's URL can be seen in the process list"},
-		{"SRT in and out", func(s *Settings) { s.Input, s.Video, s.Audio = "srt://10.0.0.7:9000?mode=caller", "copy", "none" },
+			fast + "-protocol_whitelist http,https,tcp,tls,crypto,data,httpproxy -rw_timeout 10000000 -reconnect 1 " +
+				"-reconnect_streamed 1 -reconnect_delay_max 4" +
+				" -f mpegts -i 'https://h/a?token=********' -map 0:v:0 -c:v copy -an" + rtmp +
+				"\nthe secret in the input's URL can be seen in the process list"},
+		{"SRT in and out", func(s *Settings) {
+			s.Input, s.Video, s.Audio = "srt://10.0.0.7:9000?mode=caller", "copy", "none"
+		},
 			"srt://srt-auto.millicast.com:10000?streamid=lobby%3Ft%3Dcanary-6b1f&passphrase=canary-6b1f&latency=300000",
-			fast + "-protocol_whitelist srt,udp -connect_timeout 5000 -timeout 10000000 -i 'srt://10.0.0.7:9000?mode=caller' -map 0:v:0 -c:v copy -an" +
-				" -f mpegts -muxdelay 0 -muxpreload 0 -fpre /dev/fd/4 'srt://srt-auto.millicast.com:10000?latency=300000&mode=caller&pkt_size=1316&connect_timeout=5000'\n" +
-				"by descriptor 4, out of sight: srt_streamid=********\nby descriptor 4, out of sight: passphrase=********"},
-		{"WHIP", func(s *Settings) { s.Args = []string{"-i", "x", "-f", "whip", "{publish}"} }, "https://h/whip/lobby?auth=canary-6b1f",
+			fast + "-protocol_whitelist srt,udp -connect_timeout 5000 -timeout 10000000 -i " +
+				"'srt://10.0.0.7:9000?mode=caller' -map 0:v:0 -c:v copy -an" +
+				" -f mpegts -muxdelay 0 -muxpreload 0 -fpre /dev/fd/4 " +
+				"'srt://srt-auto.millicast.com:10000?latency=300000&mode=caller&pkt_size=1316&connect_timeout=5000'\n" +
+				"by descriptor 4, out of sight: srt_streamid=********\nby descriptor 4, out of sight: " +
+				"passphrase=********"},
+		{"WHIP", func(s *Settings) { s.Args = []string{"-i", "x", "-f", "whip", "{publish}"} },
+			"https://h/whip/lobby?auth=canary-6b1f",
 			"-i x -f whip -fpre /dev/fd/4 https://h/whip/lobby\nby descriptor 4, out of sight: authorization=********"},
 		{"args", func(s *Settings) { s.Args = []string{"-i", "x {stream}", "-f", "flv", "{publish}"} }, whole,
 			"-i 'x lobby' -f flv -fpre /dev/fd/4 rtmps://rtmp-auto.millicast.com:443/v2/pub\n" +
-				"by descriptor 4, out of sight: rtmp_app=v2/pub\nby descriptor 4, out of sight: rtmp_playpath=********"},
-		{"args that show the key", func(s *Settings) { s.Args = []string{"-i", "x", "-f", "tee", "[f=flv]{publish}"} }, whole,
-			"-i x -f tee '[f=flv]********'\nthe key can be seen in the process list: {publish} is not the last of its args after -f flv or -f mpegts"},
-		{"args whose container does not fit", func(s *Settings) { s.Args = []string{"-i", "x", "-f", "mpegts", "{publish}"} }, whole,
-			"-i x -f mpegts '********'\nthe key can be seen in the process list: {publish} does not follow -f flv, which its kind of URL needs"},
-		{"args to a server without a hiding place", func(s *Settings) { s.Args = []string{"-i", "x", "-f", "flv", "{publish}"} }, "rtmp://u:canary-6b1f@h/app/lobby",
-			"-i x -f flv '********'\nthe key can be seen in the process list: FFmpeg takes the user and password of an RTMP URL from the command line alone"},
-		{"args with a password", func(s *Settings) { s.Args = []string{"-i", "rtsp://u:canary-6b1f@h/1", "-f", "null", "-"} }, "",
-			concat + "pipe,rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,crypto -i pipe:5 -f null -\nby descriptor 5, out of sight: file 'rtsp://********@h/1'"},
-		{"args with two passwords", func(s *Settings) {
-			s.Args = []string{"-y", "-loglevel", "info", "-re", "-i", "x", "-re", "-timeout", "9", "-i", "rtsp://u:canary-6b1f@h/1", "-i", "rtsp://u:canary-6b1f@h/2", "-f", "null", "-"}
+				"by descriptor 4, out of sight: rtmp_app=v2/pub\n" +
+				"by descriptor 4, out of sight: rtmp_playpath=********"},
+		{"args that show the key", func(s *Settings) {
+			s.Args = []string{"-i", "x", "-f", "tee", "[f=flv]{publish}"}
+		}, whole,
+			"-i x -f tee '[f=flv]********'\nthe key can be seen in the process list: {publish} is not the last of " +
+				"its args after -f flv or -f mpegts"},
+		{"args whose container does not fit", func(s *Settings) {
+			s.Args = []string{"-i", "x", "-f", "mpegts", "{publish}"}
+		}, whole,
+			"-i x -f mpegts '********'\nthe key can be seen in the process list: {publish} does not follow -f flv, " +
+				"which its kind of URL needs"},
+		{"args to a server without a hiding place", func(s *Settings) {
+			s.Args = []string{"-i", "x", "-f", "flv", "{publish}"}
+		}, "rtmp://u:canary-6b1f@h/app/lobby",
+			"-i x -f flv '********'\nthe key can be seen in the process list: FFmpeg takes the user and password of " +
+				"an RTMP URL from the command line alone"},
+		{"args with a password", func(s *Settings) {
+			s.Args = []string{"-i", "rtsp://u:canary-6b1f@h/1", "-f", "null", "-"}
 		}, "",
-			"-y -loglevel info -re -i x " + concat + "pipe,rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,crypto -re -i pipe:5 -i 'rtsp://********@h/2' -f null -" +
-				"\nby descriptor 5, out of sight: file 'rtsp://********@h/1'\nthe secret in the input's URL can be seen in the process list"},
+			concat + "pipe,rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,crypto -i pipe:5 -f null -\nby descriptor 5, " +
+				"out of sight: file 'rtsp://********@h/1'"},
+		{"args with two passwords", func(s *Settings) {
+			s.Args = []string{"-y", "-loglevel", "info", "-re", "-i", "x", "-re", "-timeout", "9", "-i",
+				"rtsp://u:canary-6b1f@h/1", "-i", "rtsp://u:canary-6b1f@h/2", "-f", "null", "-"}
+		}, "",
+			"-y -loglevel info -re -i x " + concat +
+				"pipe,rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,crypto -re -i pipe:5 -i 'rtsp://********@h/2' -f " +
+				"null -" +
+				"\nby descriptor 5, out of sight: file 'rtsp://********@h/1'\nthe secret in the input's URL can be " +
+				"seen in the process list"},
 		{"args with a secret option", func(s *Settings) {
 			s.Args = []string{"-passphrase", "canary-6b1f", "-i", "srt://h:1", "-f", "null", "-"}
 		}, "",
-			concat + "pipe,srt,udp -i pipe:5 -f null -\nby descriptor 5, out of sight: file 'srt://h:1'\nby descriptor 5, out of sight: option passphrase '********'"},
+			concat + "pipe,srt,udp -i pipe:5 -f null -\nby descriptor 5, out of sight: file 'srt://h:1'\nby " +
+				"descriptor 5, out of sight: option passphrase '********'"},
 		{"an authorization before the input", func(s *Settings) {
-			s.Input, s.Video, s.Audio, s.InputArgs = "https://h/a.ts", "copy", "none", []string{"-headers", "Authorization: Bearer canary-6b1f"}
+			s.Input, s.Video, s.Audio, s.InputArgs = "https://h/a.ts", "copy", "none",
+				[]string{"-headers", "Authorization: Bearer canary-6b1f"}
 		}, whole,
-			concat + "pipe,http,https,tcp,tls,crypto,data,httpproxy -probesize 32768 -fpsprobesize 0 -i pipe:5 -map 0:v:0 -c:v copy -an" + rtmp +
-				"\nby descriptor 5, out of sight: file 'https://h/a.ts'\nby descriptor 5, out of sight: option headers 'Authorization: Bearer ********'"},
+			concat + "pipe,http,https,tcp,tls,crypto,data,httpproxy -probesize 32768 -fpsprobesize 0 -i pipe:5 -map " +
+				"0:v:0 -c:v copy -an" + rtmp +
+				"\nby descriptor 5, out of sight: file 'https://h/a.ts'\nby descriptor 5, out of sight: option " +
+				"headers 'Authorization: Bearer ********'"},
 		{"two headers, which take two lines", func(s *Settings) {
-			s.Input, s.Video, s.Audio, s.InputArgs = "https://h/a.ts", "copy", "none", []string{"-headers", "X-Key: canary-6b1f\r\nX-B: b\r\n"}
+			s.Input, s.Video, s.Audio, s.InputArgs = "https://h/a.ts", "copy", "none",
+				[]string{"-headers", "X-Key: canary-6b1f\r\nX-B: b\r\n"}
 		}, whole,
-			fast + "-protocol_whitelist http,https,tcp,tls,crypto,data,httpproxy -rw_timeout 10000000 -reconnect 1 -reconnect_streamed 1 -reconnect_delay_max 4" +
-				" -headers 'X-Key: ********\r\nX-B: b\r\n' -i https://h/a.ts -map 0:v:0 -c:v copy -an" + rtmp + "\nthe secret in the value of -headers can be seen in the process list"},
+			fast + "-protocol_whitelist http,https,tcp,tls,crypto,data,httpproxy -rw_timeout 10000000 -reconnect 1 " +
+				"-reconnect_streamed 1 -reconnect_delay_max 4" +
+				" -headers 'X-Key: ********\r\nX-B: b\r\n' -i https://h/a.ts -map 0:v:0 -c:v copy -an" + rtmp +
+				"\nthe secret in the value of -headers can be seen in the process list"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := Defaults()
 			c.change(&s)
 			e := openIn(t, s, "")
-			got := strings.Join(e.Plan(encoders.Job{Account: "ABC123", Name: "lobby", Publish: secret.New(c.publish)}), "\n")
-			got = strings.TrimPrefix(got, "ffmpeg -nostdin -hide_banner -nostats -loglevel repeat+level+info -stats_period 0.5 -progress pipe:1 ")
+			got := strings.Join(e.Plan(encoders.Job{Account: "ABC123", Name: "lobby", Publish: secret.New(c.publish)}),
+				"\n")
+			got = strings.TrimPrefix(got, "ffmpeg -nostdin -hide_banner -nostats -loglevel repeat+level+info "+
+				"-stats_period 0.5 -progress pipe:1 ")
 			if got != c.want {
 				t.Errorf("\n got %s\nwant %s", got, c.want)
 			}
@@ -138,7 +191,8 @@ log_size: is 1, must be 4096 bytes or more`
 			t.Errorf("args %q need a publishing URL: %v", args, !want)
 		}
 	}
-	if err := Defaults().Validate(); err == nil || err.Error() != "input: is missing: say what to publish, or write args for the whole command line" {
+	if err := Defaults().Validate(); err == nil ||
+		err.Error() != "input: is missing: say what to publish, or write args for the whole command line" {
 		t.Errorf("of the defaults: %v", err)
 	}
 }

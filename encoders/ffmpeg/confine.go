@@ -13,15 +13,15 @@ import (
 	"github.com/oncue/oncue/encoders/sandbox"
 )
 
-// ownDir is the folder of a process for what it does not keep, in the encoder's folder: its TMPDIR.
-// It is emptied at each start.
+// ownDir is the process's TMPDIR, in the encoder's folder. Each start empties it.
 const ownDir = "ffmpeg.tmp"
 
-// confined reports whether processes of the encoder are held to what they need.
+// confined reports whether the encoder's processes are limited to what they need.
 func (s Settings) confined() bool { return s.Sandbox != "off" && sandbox.Available() }
 
-// apart reports whether the encoder's program is one of the user's own, which is only kept from
-// what is the daemon's: it reads no hostile video itself, and nobody can guess what it needs.
+// apart reports whether the encoder runs a program of the user's own, which is only kept away from
+// what belongs to the daemon: it reads no hostile video itself, and its needs cannot be known in
+// advance.
 func (s Settings) apart() bool {
 	if s.Sandbox != "auto" || !sandbox.CanPartApart() {
 		return false
@@ -41,29 +41,29 @@ func isScript(path string) bool {
 	return err == nil && string(mark) == "#!"
 }
 
-// confiner starts a process that can touch less than we can.
+// confiner starts a process that can use less than we can.
 type confiner interface {
 	Do(start func() error) error
 }
 
-// apartFrom keeps a program from what is the daemon's; the encoder's own folder stays.
+// apartFrom hides what belongs to the daemon, except the encoder's own folder.
 func apartFrom(env encoders.Env) confiner {
 	hidden := slices.DeleteFunc(slices.Clone(env.Guard.Hidden), func(path string) bool { return path == "" })
 	return sandbox.Apart{Hidden: hidden, Own: env.Dir}
 }
 
-// grants collects what the process of a job needs, as far as its settings tell.
+// grants collects what the process of a job needs, as far as the settings show.
 type grants struct {
 	sandbox.Policy
-	guard    encoders.Guard  // paths without links
-	replaces bool            // outputs that are there are written anew
-	outputs  []string        // files that have to be made for the process, which may not make any in their folders
-	looked   map[string]mark // files and folders that an answer to keep depends on
-	template bool            // the word looked at has a placeholder: what it names is, in part, a viewer's choice
+	guard     encoders.Guard  // paths without links
+	replaces  bool            // it overwrites existing outputs
+	outputs   []string        // files to create for the process, which may not create any in their folders
+	dependsOn map[string]mark // files and folders on which a cached result depends
+	template  bool            // the current word has a placeholder: a viewer chooses part of the path
 }
 
-// policyFor returns what a process of a job may touch. A job without a stream is that of a program
-// that is only asked something.
+// policyFor returns what the process of a job may use. The job is empty for a program that is only
+// asked for its version or the like.
 func policyFor(s Settings, env encoders.Env, job encoders.Job) sandbox.Policy {
 	return grantsFor(s, env, job).Policy
 }
@@ -112,7 +112,7 @@ func grantsFor(s Settings, env encoders.Env, job encoders.Job) grants {
 	return g
 }
 
-// allowed grants what the settings allow beyond what they name: a path, or tcp:PORT.
+// allowed grants an entry of the settings' allow: a path, or tcp:PORT.
 func (g *grants) allowed(what string) {
 	if port, ok := strings.CutPrefix(what, "tcp:"); ok {
 		g.port(port)
@@ -128,8 +128,7 @@ func (g *grants) allowed(what string) {
 	g.Write = append(g.Write, what)
 }
 
-// makeOutputs makes the files that the process may only write to. Where that fails, the process
-// will say so.
+// makeOutputs creates the files in outputs. If that fails, the process itself will report it.
 func (g grants) makeOutputs() {
 	for _, path := range g.outputs {
 		if f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err == nil {
@@ -138,8 +137,7 @@ func (g grants) makeOutputs() {
 	}
 }
 
-// prepareOwn makes the folder of what a process does not keep, empties it, and returns its path.
-// What cannot be removed stays.
+// prepareOwn creates or empties ownDir, and returns its path. What cannot be removed stays.
 func prepareOwn(dir string) string {
 	own := filepath.Join(dir, ownDir)
 	if !isEmpty(own) {
@@ -149,7 +147,7 @@ func prepareOwn(dir string) string {
 	return own
 }
 
-// isEmpty reports whether a folder of our own is there with nothing in it.
+// isEmpty reports whether dir is a private folder with nothing in it.
 func isEmpty(dir string) bool {
 	if info, err := os.Lstat(dir); err != nil || info.Mode() != fs.ModeDir|0o700 {
 		return false
@@ -158,7 +156,7 @@ func isEmpty(dir string) bool {
 	return err == nil && len(entries) == 0
 }
 
-// checkSandbox tells where the settings open what a sandbox is for.
+// checkSandbox warns where the settings weaken the sandbox.
 func (e *Encoder) checkSandbox(job encoders.Job) (found []encoders.Finding) {
 	warn := func(what, hint string) {
 		found = append(found, encoders.Finding{Level: encoders.Warn, What: what, Hint: hint})
@@ -169,7 +167,8 @@ func (e *Encoder) checkSandbox(job encoders.Job) (found []encoders.Finding) {
 		return found
 	}
 	if e.settings.apart() {
-		warn("it is kept from the daemon's files, memory and signals, but not from TCP ports of this host, the admin side's among them",
+		warn("it is kept from the daemon's files, memory and signals, but not from TCP ports of this host, the admin "+
+			"side's among them",
 			"sandbox: strict holds it to what its settings name; give the admin side a token")
 		return found
 	}
@@ -183,14 +182,15 @@ func (e *Encoder) checkSandbox(job encoders.Job) (found []encoders.Finding) {
 				"name the files or folders in it that it needs")
 		}
 		if _, err := os.Stat(job.Fill(path)); err != nil {
-			warn("allow has "+path+", which is not there: "+err.Error(),
-				"is it written right? what is made later is not allowed by it")
+			warn("allow has "+path+", which does not exist: "+err.Error(),
+				"is it spelled right? it does not allow what is created later")
 		}
 	}
 	p := policyFor(e.settings, e.env, job)
 	for _, port := range e.env.Guard.Ports {
 		if slices.Contains(p.Ports, port) {
-			warn(fmt.Sprintf("it may connect to TCP port %d, which its settings name, and where the admin side listens", port),
+			warn(fmt.Sprintf("it may connect to TCP port %d, which its settings name, "+
+				"and where the admin side listens", port),
 				"let one of them have another port, or set admin.token")
 		}
 	}
@@ -200,7 +200,8 @@ func (e *Encoder) checkSandbox(job encoders.Job) (found []encoders.Finding) {
 	return found
 }
 
-// realGuard is a guard whose paths are without links, and all there. Most of them are in one folder.
+// realGuard resolves the links in a guard's paths, and drops empty ones. Most paths share one
+// folder, which is resolved once.
 func realGuard(g encoders.Guard) encoders.Guard {
 	folders := map[string]string{}
 	var paths []string

@@ -31,7 +31,8 @@ func newGuarded(t *testing.T) guarded {
 	root := t.TempDir()
 	g := guarded{
 		root: root, config: filepath.Join(root, "oncue.yaml"), database: filepath.Join(root, "data", "oncue.db"),
-		other: filepath.Join(root, "data", "encoders", "other", "ffmpeg.log"), dir: filepath.Join(root, "data", "encoders", "cam"),
+		other: filepath.Join(root, "data", "encoders", "other", "ffmpeg.log"),
+		dir:   filepath.Join(root, "data", "encoders", "cam"),
 	}
 	for _, folder := range []string{filepath.Dir(g.other), g.dir} {
 		if err := os.MkdirAll(folder, 0o700); err != nil {
@@ -46,7 +47,8 @@ func newGuarded(t *testing.T) guarded {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	g.guard = encoders.Guard{Paths: []string{g.config, filepath.Join(root, "data")}, Ports: []int{l.Addr().(*net.TCPAddr).Port}}
+	g.guard = encoders.Guard{Paths: []string{g.config, filepath.Join(root, "data")},
+		Ports: []int{l.Addr().(*net.TCPAddr).Port}}
 	return g
 }
 
@@ -109,7 +111,8 @@ it helper "$(dirname "$0")/helper.sh"
 out all done
 exec sleep 1000
 `, bash, os.Getpid(), g.config, g.database, g.other, g.dir, stateFile, g.guard.Ports[0])
-		for name, body := range map[string]string{path: text, filepath.Join(g.root, "helper.sh"): "#!/bin/sh\nexit 0\n"} {
+		for name, body := range map[string]string{path: text,
+			filepath.Join(g.root, "helper.sh"): "#!/bin/sh\nexit 0\n"} {
 			if err := os.WriteFile(name, []byte(body), 0o700); err != nil {
 				t.Fatal(err)
 			}
@@ -127,7 +130,8 @@ exec sleep 1000
 			return strings.Contains(read(t, filepath.Join(g.dir, logFile)), "all: done")
 		})
 		log := read(t, filepath.Join(g.dir, logFile))
-		for _, what := range []string{"environment", "memory", "config", "database", "other", "write", "state", "new", "link", "signal", "admin"} {
+		for _, what := range []string{"environment", "memory", "config", "database", "other", "write", "state", "new",
+			"link", "signal", "admin"} {
 			switch can := strings.Contains(log, what+": yes"); {
 			case !confined && !can:
 				t.Errorf("%s: it cannot although nothing holds it back:\n%s", what, log)
@@ -181,14 +185,17 @@ func TestConfinedWorks(t *testing.T) {
 			s.Audio = "none"
 		},
 		"args": func(s *Settings) {
-			s.Input, s.Args = "", append([]string{"-re", "-stream_loop", "-1", "-i", filepath.Join(media, "a.ts"), "-an"}, picture...)
+			s.Input, s.Args = "", append([]string{"-re", "-stream_loop", "-1", "-i", filepath.Join(media, "a.ts"),
+				"-an"}, picture...)
 		},
 		"args with a recording": func(s *Settings) {
-			s.Input, s.Args = "", append([]string{"-y", "-re", "-stream_loop", "-1", "-i", filepath.Join(media, "a.ts"), "-an", "-c", "copy", filepath.Join(g.root, "record.ts"), "-an"}, picture...)
+			s.Input, s.Args = "", append([]string{"-y", "-re", "-stream_loop", "-1", "-i", filepath.Join(media, "a.ts"),
+				"-an", "-c", "copy", filepath.Join(g.root, "record.ts"), "-an"}, picture...)
 		},
 		"args with HLS": func(s *Settings) {
 			s.Input = ""
-			s.Args = append([]string{"-re", "-stream_loop", "-1", "-i", filepath.Join(media, "a.ts"), "-an", "-c", "copy", "-f", "hls", "-hls_time", "1", filepath.Join(media, "out.m3u8"), "-an"}, picture...)
+			s.Args = append([]string{"-re", "-stream_loop", "-1", "-i", filepath.Join(media, "a.ts"), "-an", "-c",
+				"copy", "-f", "hls", "-hls_time", "1", filepath.Join(media, "out.m3u8"), "-an"}, picture...)
 		},
 		"warm": func(s *Settings) { s.Standby = "warm"; s.Input = filepath.Join(media, "a.ts") },
 	} {
@@ -223,17 +230,21 @@ func TestDeniedTells(t *testing.T) {
 	s := scripted(t, "cat "+outside+" || exit 1; echo it can >&2; exit 3")
 	e := opened(t, s)
 	start(t, e, job)
-	if f := awaitState(t, e, encoders.StateFailed); !strings.Contains(f.Error, "Permission denied") || !strings.Contains(f.Error, "write that into allow, or set sandbox: off") {
+	if f := awaitState(t, e, encoders.StateFailed); !strings.Contains(f.Error, "Permission denied") ||
+		!strings.Contains(f.Error, "write that into allow, or set sandbox: off") {
 		t.Errorf("it is told as %q", f.Error)
 	}
 	for name, change := range map[string]func(*Settings){
-		"file": func(s *Settings) { s.Allow = []string{outside} }, "folder": func(s *Settings) { s.Allow = []string{filepath.Dir(outside)} },
+		"file": func(s *Settings) { s.Allow = []string{outside} }, "folder": func(s *Settings) {
+			s.Allow = []string{filepath.Dir(outside)}
+		},
 		"off": func(s *Settings) { s.Sandbox = "off" },
 	} {
 		change(&s)
 		e := opened(t, s)
 		start(t, e, job)
-		if f := awaitState(t, e, encoders.StateFailed); !strings.Contains(f.Error, "it can") || strings.Contains(f.Error, "sandbox") {
+		if f := awaitState(t, e, encoders.StateFailed); !strings.Contains(f.Error, "it can") ||
+			strings.Contains(f.Error, "sandbox") {
 			t.Errorf("%s: it is told as %q", name, f.Error)
 		}
 		s.Allow, s.Sandbox = nil, "strict"
@@ -251,19 +262,31 @@ func TestPolicy(t *testing.T) {
 		has     string
 		sockets bool
 	}{
-		"camera":       {func(s *Settings) { s.Input = "rtsp://u:p@10.0.0.7/1" }, "rtmps://h/app/x?token=y", []int{443, 554}, "", false},
-		"other ports":  {func(s *Settings) { s.Input = "rtsp://[fd00::1]:8555/1" }, "rtmp://h:1936/app/x", []int{1936, 8555}, "", false},
-		"web":          {func(s *Settings) { s.Input = "http://10.0.0.7:8090/a.m3u8" }, "srt://h:10000?streamid=x", []int{80, 443, 8090, 10000}, "", false},
-		"device":       {func(s *Settings) { s.Input = "/dev/video0" }, "rtmp://h/app/x", []int{1935}, "device /dev/video0", false},
-		"file":         {func(s *Settings) { s.Input = filepath.Join(g.root, "a.mp4") }, "rtmp://h/app/x", []int{1935}, "read " + filepath.Join(g.root, "a.mp4"), false},
-		"sound":        {func(s *Settings) { s.Input, s.InputArgs = "default", []string{"-f", "pulse"} }, "rtmp://h/app/x", []int{1935}, "", true},
-		"by mDNS":      {func(s *Settings) { s.Input = "rtsp://camera.local/1" }, "rtmp://h/app/x", []int{554, 1935}, "", true},
-		"allowed port": {func(s *Settings) { s.Input, s.Allow = "testsrc", []string{"tcp:9000", "/srv"} }, "rtmp://h/app/x", []int{1935, 9000}, "write /srv", false},
-		"own folder":   {func(s *Settings) { s.Input = "testsrc" }, "rtmp://h/app/x", []int{1935}, "write " + filepath.Join(g.dir, ownDir), false},
+		"camera": {func(s *Settings) { s.Input = "rtsp://u:p@10.0.0.7/1" }, "rtmps://h/app/x?token=y",
+			[]int{443, 554}, "", false},
+		"other ports": {func(s *Settings) { s.Input = "rtsp://[fd00::1]:8555/1" }, "rtmp://h:1936/app/x",
+			[]int{1936, 8555}, "", false},
+		"web": {func(s *Settings) { s.Input = "http://10.0.0.7:8090/a.m3u8" }, "srt://h:10000?streamid=x",
+			[]int{80, 443, 8090, 10000}, "", false},
+		"device": {func(s *Settings) { s.Input = "/dev/video0" }, "rtmp://h/app/x", []int{1935},
+			"device /dev/video0", false},
+		"file": {func(s *Settings) { s.Input = filepath.Join(g.root, "a.mp4") }, "rtmp://h/app/x", []int{1935},
+			"read " + filepath.Join(g.root, "a.mp4"), false},
+		"sound": {func(s *Settings) {
+			s.Input, s.InputArgs = "default", []string{"-f", "pulse"}
+		}, "rtmp://h/app/x", []int{1935}, "", true},
+		"by mDNS": {func(s *Settings) { s.Input = "rtsp://camera.local/1" }, "rtmp://h/app/x", []int{554, 1935},
+			"", true},
+		"allowed port": {func(s *Settings) {
+			s.Input, s.Allow = "testsrc", []string{"tcp:9000", "/srv"}
+		}, "rtmp://h/app/x", []int{1935, 9000}, "write /srv", false},
+		"own folder": {func(s *Settings) { s.Input = "testsrc" }, "rtmp://h/app/x", []int{1935},
+			"write " + filepath.Join(g.dir, ownDir), false},
 	} {
 		s := Defaults()
 		c.change(&s)
-		p := policyFor(s, encoders.Env{Dir: g.dir, Guard: g.guard}, encoders.Job{Account: "A", Name: "x", Publish: secret.New(c.publish)})
+		p := policyFor(s, encoders.Env{Dir: g.dir, Guard: g.guard},
+			encoders.Job{Account: "A", Name: "x", Publish: secret.New(c.publish)})
 		if ports := append([]int{53}, c.ports...); !slices.Equal(p.Ports, ports) {
 			t.Errorf("%s: ports %v; want %v", name, p.Ports, ports)
 		}
@@ -271,7 +294,8 @@ func TestPolicy(t *testing.T) {
 			t.Errorf("%s: sockets %v", name, p.Sockets)
 		}
 		kind, path, _ := strings.Cut(c.has, " ")
-		if c.has != "" && !slices.Contains(map[string][]string{"read": p.Read, "write": p.Write, "device": p.Devices}[kind], path) {
+		if c.has != "" && !slices.Contains(map[string][]string{"read": p.Read, "write": p.Write,
+			"device": p.Devices}[kind], path) {
 			t.Errorf("%s: it has not %s: %+v", name, c.has, p)
 		}
 		for _, path := range append(p.Read, p.Write...) {
@@ -288,18 +312,22 @@ func TestPolicyGuards(t *testing.T) {
 	g := newGuarded(t)
 	out := filepath.Join(g.root, "out.ts")
 	for name, args := range map[string][]string{
-		"folder of all":      {"-i", g.root, "-f", "null", g.root},
-		"list beside it":     {"-i", filepath.Join(g.root, "list.m3u8"), out},
-		"option":             {"-i", "x", "-passlogfile", filepath.Join(g.root, "data", "log"), "-vf", "movie=" + g.config, out},
-		"the root":           {"-i", "/", "/"},
-		"the files by name":  {"-i", g.database, g.config, "-c", "cat " + g.database + " " + g.config + "; ls " + g.other},
-		"the admin side":     {"-c", fmt.Sprintf("curl http://127.0.0.1:%[1]d/; nc localhost %[1]d; nc --port %[1]d", g.guard.Ports[0]), fmt.Sprintf("localhost:%d", g.guard.Ports[0])},
+		"folder of all":  {"-i", g.root, "-f", "null", g.root},
+		"list beside it": {"-i", filepath.Join(g.root, "list.m3u8"), out},
+		"option": {"-i", "x", "-passlogfile", filepath.Join(g.root, "data", "log"), "-vf",
+			"movie=" + g.config, out},
+		"the root": {"-i", "/", "/"},
+		"the files by name": {"-i", g.database, g.config, "-c",
+			"cat " + g.database + " " + g.config + "; ls " + g.other},
+		"the admin side": {"-c", fmt.Sprintf("curl http://127.0.0.1:%[1]d/; nc localhost %[1]d; nc --port %[1]d",
+			g.guard.Ports[0]), fmt.Sprintf("localhost:%d", g.guard.Ports[0])},
 		"chosen by a viewer": {"-i", g.root + "/{1}", "-x", "/{1}", "/{1}/{2}", g.root + "/{1}/oncue.db"},
 	} {
 		for _, binary := range []string{"ffmpeg", "sh"} {
 			s := Defaults()
 			s.Binary, s.Args = binary, args
-			p := policyFor(s, encoders.Env{Dir: g.dir, Guard: g.guard}, encoders.Job{Account: "A", Name: "x", Matches: []string{"data", filepath.Base(g.root)}})
+			p := policyFor(s, encoders.Env{Dir: g.dir, Guard: g.guard},
+				encoders.Job{Account: "A", Name: "x", Matches: []string{"data", filepath.Base(g.root)}})
 			for _, path := range append(append(p.Read, p.Write...), p.Devices...) {
 				if sandbox.Holds(path, append(g.guard.Paths, g.other)) || path == "/tmp" || path == g.database {
 					t.Errorf("%s of %s: it gets %s", name, binary, path)
@@ -329,7 +357,8 @@ func TestOutputs(t *testing.T) {
 		}
 		made.makeOutputs()
 		_, err := os.Stat(out)
-		if replaces := args[0] == "-y"; replaces != (err == nil) || replaces != slices.Contains(p.Write, out) || slices.Contains(p.Write, g.root) {
+		if replaces := args[0] == "-y"; replaces != (err == nil) || replaces != slices.Contains(p.Write, out) ||
+			slices.Contains(p.Write, g.root) {
 			t.Errorf("%v: %v, %v", args, err, p.Write)
 		}
 	}
@@ -342,10 +371,12 @@ func TestOutputs(t *testing.T) {
 // FuzzArgument holds that no name makes another word of a word: no option, no other folder, no
 // other address.
 func FuzzArgument(f *testing.F) {
-	for _, m := range []string{"-x", "..", ".", "", "a/../b", "pipe:5", "x@y", "a&b=c", "-", "%2e%2e", "a b", "'", "\n", "ü", "|cat", "concat:a|b"} {
+	for _, m := range []string{"-x", "..", ".", "", "a/../b", "pipe:5", "x@y", "a&b=c", "-", "%2e%2e", "a b", "'", "\n",
+		"ü", "|cat", "concat:a|b"} {
 		f.Add(m, m)
 	}
-	templates := []string{"{1}", "/srv/{1}.mp4", "/srv/{1}/{2}", "/srv/.{1}", "rtsp://h/{1}", "http://{1}.h/{2}", "file:{1}", "a{1}", "{1}{2}", "movie={1}:loop=0", "-{1}"}
+	templates := []string{"{1}", "/srv/{1}.mp4", "/srv/{1}/{2}", "/srv/.{1}", "rtsp://h/{1}", "http://{1}.h/{2}",
+		"file:{1}", "a{1}", "{1}{2}", "movie={1}:loop=0", "-{1}"}
 	safe := regexp.MustCompile(`^[A-Za-z0-9._%-]*$`)
 	f.Fuzz(func(t *testing.T, one, two string) {
 		j := encoders.Job{Account: "A", Name: "x", Matches: []string{one, two}}
@@ -355,7 +386,8 @@ func FuzzArgument(f *testing.F) {
 				t.Errorf("%q becomes the option %q", template, got)
 			}
 			frame := regexp.QuoteMeta(strings.NewReplacer("{1}", "\x00", "{2}", "\x00").Replace(template))
-			if m := regexp.MustCompile("^" + strings.ReplaceAll(frame, "\x00", "(.*?)") + "$").FindStringSubmatch(got); m == nil {
+			if m := regexp.MustCompile("^" + strings.ReplaceAll(frame, "\x00", "(.*?)") +
+				"$").FindStringSubmatch(got); m == nil {
 				t.Errorf("%q becomes %q", template, got)
 			} else {
 				for _, value := range m[1:] {
@@ -369,12 +401,15 @@ func FuzzArgument(f *testing.F) {
 			if _, err := readInput(template); err != nil {
 				continue
 			}
-			c, err := build(s, encoders.Job{Account: "A", Name: "x", Matches: j.Matches, Publish: secret.New("rtmp://h/a/b")}, false)
+			c, err := build(s, encoders.Job{Account: "A", Name: "x", Matches: j.Matches,
+				Publish: secret.New("rtmp://h/a/b")}, false)
 			if err != nil {
 				continue // refused
 			}
 			for i, a := range c.args {
-				if c.args[max(0, i-1)] == "-i" && (strings.HasPrefix(a, "-") && !strings.HasPrefix(template, "-") || slices.Contains(strings.Split(a, "/"), "..")) {
+				if c.args[max(0, i-1)] == "-i" &&
+					(strings.HasPrefix(a, "-") && !strings.HasPrefix(template, "-") ||
+						slices.Contains(strings.Split(a, "/"), "..")) {
 					t.Errorf("%q with %q and %q: the input is %q", template, one, two, a)
 				}
 			}
@@ -385,12 +420,14 @@ func FuzzArgument(f *testing.F) {
 // TestMatchesRefused holds the names that no input takes.
 func TestMatchesRefused(t *testing.T) {
 	for _, c := range []struct{ template, match, want string }{
-		{"/srv/{1}.mp4", "", "{1} is empty"}, {"/srv/{1}/a.mp4", "", "{1} is empty"}, {"/srv/{1}{1}/a.mp4", ".", ""}, {"/srv/.{1}/a.mp4", "x", ""},
+		{"/srv/{1}.mp4", "", "{1} is empty"}, {"/srv/{1}/a.mp4", "", "{1} is empty"}, {"/srv/{1}{1}/a.mp4", ".", ""},
+		{"/srv/.{1}/a.mp4", "x", ""},
 		{"/srv/{1}/a.mp4", "..", ""}, {"/srv/{1}/a.mp4", "fine", ""}, {"rtsp://h/1", "", ""},
 	} {
 		s := Defaults()
 		s.Input = c.template
-		got, err := build(s, encoders.Job{Account: "A", Name: "x", Matches: []string{c.match}, Publish: secret.New("rtmp://h/a/b")}, false)
+		got, err := build(s, encoders.Job{Account: "A", Name: "x", Matches: []string{c.match},
+			Publish: secret.New("rtmp://h/a/b")}, false)
 		switch {
 		case c.want == "" && err != nil:
 			t.Errorf("%s with %q: %v", c.template, c.match, err)
@@ -440,9 +477,11 @@ func TestRealGuard(t *testing.T) {
 		}
 	}
 	got := realGuard(encoders.Guard{Paths: []string{
-		"", filepath.Join(dir, "link", "oncue.yaml"), filepath.Join(dir, "link", "oncue.db"), filepath.Join(dir, "link", "none", "x"),
+		"", filepath.Join(dir, "link", "oncue.yaml"), filepath.Join(dir, "link", "oncue.db"),
+		filepath.Join(dir, "link", "none", "x"),
 	}}).Paths
-	want := []string{filepath.Join(data, "real.yaml"), filepath.Join(data, "oncue.db"), filepath.Join(data, "none", "x")}
+	want := []string{filepath.Join(data, "real.yaml"), filepath.Join(data, "oncue.db"),
+		filepath.Join(data, "none", "x")}
 	if !slices.Equal(got, want) {
 		t.Errorf("the guard is of %q, want %q", got, want)
 	}

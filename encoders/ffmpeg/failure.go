@@ -16,22 +16,22 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// failure is why a process ended although it should run.
+// failure is why a process ended although it should have run.
 type failure struct {
 	text        string // fit for people, no secret
 	permanent   bool   // proven
-	probing     bool   // it may have been probed too briefly
-	unexplained bool   // nothing but the exit status tells
+	probing     bool   // the input may have been probed too briefly
+	unexplained bool   // only the exit status is known
 
 	proof proof  // what would make it permanent
 	line  int    // which line says it
 	name  string // what it is about
 }
 
-// cause knows one reason by FFmpeg's words. They were collected from FFmpeg 5.1; later ones say the
-// same in other places. Much of what FFmpeg prints was written by others: titles, names of files, a
-// server's own words. A cause is looked for in complaints alone, and where FFmpeg's words begin or
-// end a line, it is looked for there.
+// cause recognises one reason by FFmpeg's words. They were collected from FFmpeg 5.1; later
+// versions print the same in other places. Much of what FFmpeg prints was written by others:
+// titles, file names, a server's messages. So only complaints are searched, and if FFmpeg's words
+// begin or end a line, only there.
 type cause struct {
 	says    *regexp.Regexp
 	means   string // %s is "input" or "publishing server"
@@ -39,23 +39,24 @@ type cause struct {
 	probing bool
 }
 
-// proof is what it takes to believe that trying again cannot help. The words alone are not enough.
+// proof is what it takes to believe that a retry cannot help. The words alone are not enough.
 type proof int
 
 const (
 	never     proof = iota
-	atOnce          // it was said before anything was opened
+	atOnce          // the line came before anything was opened
 	noEncoder       // the program's own list of encoders lacks $1
 	noDecoder
 	noFilter
 	noFormat
 	noProtocol
-	noLibrary // the program's loader has said it, and nothing else was said
+	noLibrary // the program's loader printed it, before any other line
 )
 
-// inventories are how a program is asked for what it has.
+// inventories are the options that make a program list what it has.
 var inventories = map[proof]string{
-	noEncoder: "-encoders", noDecoder: "-decoders", noFilter: "-filters", noFormat: "-formats", noProtocol: "-protocols",
+	noEncoder: "-encoders", noDecoder: "-decoders", noFilter: "-filters", noFormat: "-formats",
+	noProtocol: "-protocols",
 }
 
 // causes are tried in this order: the first one that is found in a run's complaints wins.
@@ -99,7 +100,7 @@ var causes = []cause{
 		`|^Error writing trailer of .*: (?:Broken pipe|Connection reset)|^Error muxing a packet`),
 		means: "the publishing server closed the connection"},
 	{says: says(`(?i)^av_interleaved_write_frame\(\): (?:Connection timed out|Operation timed out)`),
-		means: "the publishing server takes nothing any more"},
+		means: "the publishing server accepts no more data"},
 	{says: says(`(?:^|: )(?:Connection timed out|Operation timed out|ETIMEDOUT)$`),
 		means: "the %s does not answer"},
 	{says: says(`(?:^|: )(?:Connection reset by peer|Broken pipe)$|^Cannot read RTMP handshake`),
@@ -109,7 +110,7 @@ var causes = []cause{
 		`|: )(?:No such file or directory|No such device)$`),
 		means: "the %s is not found"},
 	{says: says(`(?:^|: )(?:Permission denied|Operation not permitted)$`), means: "permission denied for the %s"},
-	{says: says(`: Server returned 5XX Server Error`), means: "the server of the %s has an error of its own"},
+	{says: says(`: Server returned 5XX Server Error`), means: "the server of the %s reports an internal error"},
 	{says: says(`^Stream map '0:v:0' matches no streams`), means: "the input has no video", probing: true},
 	{says: says(`^Stream map '0:a:0' matches no streams`), means: "the input has no audio", probing: true},
 	{says: says(`Could not find codec parameters|dimensions not set|does not contain any stream`),
@@ -125,11 +126,11 @@ func says(words string) *regexp.Regexp { return regexp.MustCompile(words) }
 var (
 	levelled = regexp.MustCompile(`^((?:\[[^\]]* @ 0x[0-9a-f]+\] )*)` +
 		`\[(quiet|panic|fatal|error|warning|info|verbose|debug|trace)\] ?`)
-	reply       = regexp.MustCompile(`^((?:HTTP error|method \S+ failed:) \d+) .*`) // whose end is the server's own
+	reply       = regexp.MustCompile(`^((?:HTTP error|method \S+ failed:) \d+) .*`) // whose end the server wrote
 	mapping     = regexp.MustCompile(`^(?:\[info\] )?Stream mapping:$`)
 	component   = regexp.MustCompile(`^\[[^\]]* @ 0x[0-9a-f]+\] `)
 	inputOpened = regexp.MustCompile(`^(?:\[info\] )?Input #0, `)
-	evaluation  = regexp.MustCompile(`^(?:\[[^\]]* @ 0x[0-9a-f]+\] )?\[Eval @ 0x[0-9a-f]+\] `) // of an option's value
+	evaluation  = regexp.MustCompile(`^(?:\[[^\]]* @ 0x[0-9a-f]+\] )?\[Eval @ 0x[0-9a-f]+\] `) // of an option
 	library     = regexp.MustCompile(`^\d\d:\d\d:\d\d\.\d+/\S+ *\S*:SRT\b`)
 	denied      = regexp.MustCompile(`(?i)permission denied|operation not permitted|no new privileges`)
 	loud        = map[string]bool{"panic": true, "fatal": true, "error": true, "warning": true}
@@ -141,7 +142,7 @@ var (
 	anywhere  = regexp.MustCompile(` @ 0x[0-9a-f]+`)
 )
 
-// logTail is how much of a run's output is looked at.
+// logTail is how much of a run's output is examined.
 const logTail = 256 << 10
 
 // explain finds out why a process ended.
@@ -159,13 +160,13 @@ func (e *Encoder) explain(p *process, how exit) failure {
 	if f.probing && p.Fast {
 		f.text += "; it was probed briefly, the next start takes the time it needs"
 		if err := os.WriteFile(filepath.Join(e.env.Dir, probeFile), []byte(p.Input), 0o600); err != nil {
-			e.env.Log.Warn("a failed short probing is forgotten", "error", err)
+			e.env.Log.Warn("a failed brief probing cannot be saved", "error", err)
 		}
 	}
 	return f
 }
 
-// proves reports whether trying again cannot help, as the program has said.
+// proves reports whether it is proven that a retry cannot help.
 func (e *Encoder) proves(said words, f failure) bool {
 	switch f.proof {
 	case atOnce:
@@ -181,14 +182,14 @@ func (e *Encoder) proves(said words, f failure) bool {
 	return err == nil && !lists(out, f.name)
 }
 
-// words are what a run has said, line by line.
+// words are a run's output, line by line.
 type words struct {
 	lines  []string
 	cut    bool // the beginning is missing
-	ffmpeg bool // it is an FFmpeg that was told to mark each line with its level
+	ffmpeg bool // it is an FFmpeg that marks each line with its level
 }
 
-// outputLines splits output at line feeds alone: what an input has sent holds other breaks.
+// outputLines splits output only at line feeds: text from an input may contain other breaks.
 func outputLines(body []byte) []string {
 	var out []string
 	for line := range strings.SplitSeq(string(body), "\n") {
@@ -205,7 +206,7 @@ func outputLines(body []byte) []string {
 	return out
 }
 
-// complains returns what a line says when it is a complaint of the program's own.
+// complains returns the message of a line, and whether it is a complaint of the program's own.
 func (w words) complains(line string) (message string, ok bool) {
 	m := levelled.FindStringSubmatch(line)
 	switch {
@@ -214,13 +215,13 @@ func (w words) complains(line string) (message string, ok bool) {
 	case library.MatchString(line):
 		return line, true
 	case w.ffmpeg && slices.ContainsFunc(w.lines, levelled.MatchString):
-		return "", false // it goes on with a line before, whatever that was
+		return "", false // it continues an earlier line, whatever that was
 	}
 	return component.ReplaceAllString(line, ""), line[0] != ' '
 }
 
-// description is where the lines stand with which FFmpeg tells what its inputs say of themselves;
-// from is -1 when no input was opened.
+// description returns which lines hold FFmpeg's description of its inputs, in the inputs' own
+// words; from is -1 when no input was opened.
 func (w words) description() (from, to int) {
 	from = slices.IndexFunc(w.lines, inputOpened.MatchString)
 	for i, line := range w.lines {
@@ -231,8 +232,8 @@ func (w words) description() (from, to int) {
 	return from, to
 }
 
-// beforeAll reports whether a line was said before an input was opened or anything was read of one:
-// then nobody else can have had a say in it.
+// beforeAll reports whether a line came before any input was opened or read: then nobody else can
+// have influenced it.
 func (w words) beforeAll(line int) bool {
 	return w.ffmpeg && !w.cut && !slices.ContainsFunc(w.lines[:line], func(l string) bool {
 		return inputOpened.MatchString(l) || component.MatchString(l) && !evaluation.MatchString(l)
@@ -263,7 +264,7 @@ func (w words) reason(how exit, proves func(failure) bool) failure {
 	}
 	side := "input"
 	from, to := w.description()
-	if from >= 0 { // it is open, so the trouble is behind it
+	if from >= 0 { // the input is open, so the trouble is behind it
 		side = "publishing server"
 	}
 	for _, c := range causes {
@@ -323,7 +324,7 @@ func lastWords(output []string) string {
 	return text
 }
 
-// inputMark stands for an input in the files, where its text has no place.
+// inputMark identifies an input in files, where its text, possibly secret, must not stand.
 func inputMark(s Settings, job encoders.Job) string {
 	sum := sha256.Sum256([]byte(job.Fill(s.Input)))
 	return hex.EncodeToString(sum[:8])

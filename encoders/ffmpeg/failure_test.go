@@ -17,17 +17,21 @@ import (
 
 // lies are what an input may say of itself, in FFmpeg's own words.
 var lies = []string{
-	"Unrecognized option 'x'.", "Option x not found.", "Unknown encoder 'libx264'", "Unknown encoder 'nosuch'", "No such filter: 'nosuch'",
-	`Unable to parse option value "3000k"`, "Error splitting the argument list: Option not found", "nosuch://x: Protocol not found",
+	"Unrecognized option 'x'.", "Option x not found.", "Unknown encoder 'libx264'", "Unknown encoder 'nosuch'",
+	"No such filter: 'nosuch'",
+	`Unable to parse option value "3000k"`, "Error splitting the argument list: Option not found",
+	"nosuch://x: Protocol not found",
 	"Requested output format 'nosuch' is not a suitable output format", "Exiting normally, received signal 15.",
-	"ffmpeg: error while loading shared libraries: libx: cannot open", "No space left on device", "HTTP error 401 Unauthorized",
+	"ffmpeg: error while loading shared libraries: libx: cannot open", "No space left on device",
+	"HTTP error 401 Unauthorized",
 }
 
 // told are the lies as lines of their own, with marks that FFmpeg's lines have.
 func told() string {
 	var text strings.Builder
 	for _, lie := range lies {
-		fmt.Fprintf(&text, "%[1]s\n[fatal] %[1]s\n[error] %[1]s\n[NULL @ 0x5581de382500] [error] %[1]s\n[info] %[1]s\n\r[fatal] %[1]s\r", lie)
+		fmt.Fprintf(&text, "%[1]s\n[fatal] %[1]s\n[error] %[1]s\n[NULL @ 0x5581de382500] [error] %[1]s\n[info] "+
+			"%[1]s\n\r[fatal] %[1]s\r", lie)
 	}
 	return text.String()
 }
@@ -39,13 +43,16 @@ func hostileFilm(t *testing.T, name string, lie string) string {
 	dir := t.TempDir()
 	chapters := filepath.Join(dir, "chapters.txt")
 	escaped := strings.NewReplacer("\\", "\\\\", "\n", "\\\n", "=", "\\=", ";", "\\;", "#", "\\#").Replace(lie)
-	text := ";FFMETADATA1\ntitle=" + escaped + "\nartist=" + escaped + "\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=400\ntitle=" + escaped + "\n"
+	text := ";FFMETADATA1\ntitle=" + escaped + "\nartist=" + escaped +
+		"\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=400\ntitle=" + escaped + "\n"
 	if err := os.WriteFile(chapters, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, name)
-	out, err := exec.Command("ffmpeg", "-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", "testsrc2=size=160x120:rate=10", "-i", chapters, "-t", "0.5", "-map_metadata", "1",
-		"-metadata", "comment="+lie, "-metadata", "service_name="+lie, "-metadata", "service_provider="+lie, "-metadata:s:v", "title="+lie, "-metadata:s:v", "handler_name="+lie,
+	out, err := exec.Command("ffmpeg", "-nostdin", "-loglevel", "error", "-f", "lavfi", "-i",
+		"testsrc2=size=160x120:rate=10", "-i", chapters, "-t", "0.5", "-map_metadata", "1",
+		"-metadata", "comment="+lie, "-metadata", "service_name="+lie, "-metadata", "service_provider="+lie,
+		"-metadata:s:v", "title="+lie, "-metadata:s:v", "handler_name="+lie,
 		"-metadata", lie+"=key", "-c:v", "libx264", "-preset", "ultrafast", path).CombinedOutput()
 	if err != nil {
 		t.Fatalf("make a film: %v: %s", err, out)
@@ -90,7 +97,8 @@ func TestLies(t *testing.T) {
 						return
 					}
 					_, _ = c.Read(make([]byte, 4096))
-					fmt.Fprintf(c, "HTTP/1.1 404 %[1]s\r[fatal] %[1]s\r\nServer: %[1]s\r\nicy-name: %[1]s\r\nContent-Length: 0\r\n\r\n", lie)
+					fmt.Fprintf(c, "HTTP/1.1 404 %[1]s\r[fatal] %[1]s\r\nServer: %[1]s\r\nicy-name: %[1]s\r\n"+
+						"Content-Length: 0\r\n\r\n", lie)
 					c.Close()
 				}
 			}()
@@ -156,21 +164,30 @@ func TestProofs(t *testing.T) {
 		{banner + "[error] Unrecognized option 'x'.", one, "unknown option -x", true, false},
 		{"Unrecognized option 'x'.", one, "unknown option -x", true, false},
 		{before + "[error] Unrecognized option 'x'.", one, "it ended by itself", false, false},
-		{"[http @ 0x55e8e3e3df80] [info] Opening 'http://x'\n[error] Unrecognized option 'x'.", one, "it ended by itself", false, false},
-		{"[http @ 0x55e8e3e3df80] [error] HTTP error 500 Unrecognized option 'x'", one, "it ended by itself", false, false},
-		{"[lavfi @ 0x55e8e3e3df80] [Eval @ 0x1] [error] Undefined constant\n[lavfi @ 0x55e8e3e3df80] [error] Unable to parse option value \"abc\"", one,
+		{"[http @ 0x55e8e3e3df80] [info] Opening 'http://x'\n[error] Unrecognized option 'x'.", one,
+			"it ended by itself", false, false},
+		{"[http @ 0x55e8e3e3df80] [error] HTTP error 500 Unrecognized option 'x'", one, "it ended by itself", false,
+			false},
+		{"[lavfi @ 0x55e8e3e3df80] [Eval @ 0x1] [error] Undefined constant\n[lavfi @ 0x55e8e3e3df80] [error] Unable " +
+			"to parse option value \"abc\"", one,
 			"an option has the impossible value abc", true, false},
 		{before + "[fatal] Unknown encoder 'nosuch'", one, "this ffmpeg has no encoder nosuch", true, false},
 		{before + "[fatal] Unknown encoder 'libx264'", one, "it ended by itself", false, false},
 		{before + "[AVFilterGraph @ 0x5558] [error] No such filter: 'scale'", one, "it ended by itself", false, false},
-		{"[error] nosuch://x: Protocol not found", one, "this ffmpeg does not know the protocol of the input", true, false},
+		{"[error] nosuch://x: Protocol not found", one, "this ffmpeg does not know the protocol of the input", true,
+			false},
 		{"[error] file:/srv/a.m3u8: Protocol not found", one, "it ended by itself", false, false},
-		{before + "[error] No space left on device\n[info] Stream mapping:\n[error] rtmp://h/a: Connection refused", one, "connection refused by the publishing server", false, false},
+		{before + "[error] No space left on device\n[info] Stream mapping:\n[error] rtmp://h/a: Connection refused",
+			one, "connection refused by the publishing server", false, false},
 		{before + "[error] a.flv: No space left on device", one, "the disk is full", false, false},
-		{"ffmpeg: error while loading shared libraries: libx.so: cannot open shared object file", exit{known: true, code: 127}, "the program lacks its library libx.so", true, false},
-		{banner + "ffmpeg: error while loading shared libraries: libx.so: cannot open shared object file", exit{known: true, code: 127}, "it ended by itself", false, false},
-		{"[info] Exiting normally, received signal 15.", exit{known: true, code: 255}, "somebody stopped it with signal 15", false, false},
-		{"[info] Exiting normally, received signal 15.\n[error] boom", exit{known: true, code: 255}, "it ended by itself", false, false},
+		{"ffmpeg: error while loading shared libraries: libx.so: cannot open shared object file",
+			exit{known: true, code: 127}, "the program lacks its library libx.so", true, false},
+		{banner + "ffmpeg: error while loading shared libraries: libx.so: cannot open shared object file",
+			exit{known: true, code: 127}, "it ended by itself", false, false},
+		{"[info] Exiting normally, received signal 15.", exit{known: true, code: 255},
+			"somebody stopped it with signal 15", false, false},
+		{"[info] Exiting normally, received signal 15.\n[error] boom", exit{known: true, code: 255},
+			"it ended by itself", false, false},
 		{"[info] Exiting normally, received signal 15.", one, "it ended by itself", false, false},
 		{"[info] Exiting normally, received signal 15.", exit{}, "it ended by itself", false, false},
 		{"dial tcp: Connection refused", one, "connection refused by the input", false, true},

@@ -13,7 +13,8 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-var job = encoders.Job{Account: "ABC123", Name: "lobby", Run: "run1", Publish: secret.New("rtmp://127.0.0.1:1/v2/pub/lobby?token=canary-token")}
+var job = encoders.Job{Account: "ABC123", Name: "lobby", Run: "run1",
+	Publish: secret.New("rtmp://127.0.0.1:1/v2/pub/lobby?token=canary-token")}
 
 // scripted runs a shell script in the place of FFmpeg.
 func scripted(t testing.TB, script string) Settings {
@@ -49,7 +50,8 @@ func TestStopsForSure(t *testing.T) {
 		{"it is frozen", "echo ready; kill -STOP $$; exec sleep 1000", 1},
 		{"it has children", "sleep 1000 & sleep 1000 & echo ready; wait", 3},
 		{"its child left the session", "setsid sleep 1000 & echo ready; wait", 2},
-		{"its child left and ignores TERM", "setsid sh -c \"trap '' TERM; echo ready; while :; do sleep 0.2; done\" & wait", 2},
+		{"its child left and ignores TERM",
+			"setsid sh -c \"trap '' TERM; echo ready; while :; do sleep 0.2; done\" & wait", 2},
 		{"its child left and closed the lock", "setsid sh -c 'exec 3>&-; echo ready; exec sleep 1000' & wait", 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -102,7 +104,7 @@ func TestEndsByItself(t *testing.T) {
 	}
 }
 
-// TestStandIn runs a program that reports nothing: being alive has to do.
+// TestStandIn runs a program that reports no progress: it counts as publishing while it is alive.
 func TestStandIn(t *testing.T) {
 	e := opened(t, scripted(t, "exec sleep 1000"))
 	start(t, e, job)
@@ -116,7 +118,8 @@ func TestStandIn(t *testing.T) {
 func TestReports(t *testing.T) {
 	gate := filepath.Join(t.TempDir(), "gate")
 	s := scripted(t, `n=0; while :; do
-		[ -e `+gate+` ] || { n=$((n+1)); printf 'frame=%d\ntotal_size=%d\nout_time_us=%d\nprogress=continue\n' $n $((n*1000)) $((n*100000)); }
+		[ -e `+gate+` ] || { n=$((n+1))
+		printf 'frame=%d\ntotal_size=%d\nout_time_us=%d\nprogress=continue\n' $n $((n*1000)) $((n*100000)); }
 		sleep 0.1; done`)
 	s.StallTimeout = time.Second
 	e := opened(t, s)
@@ -146,10 +149,13 @@ func TestCannotStart(t *testing.T) {
 		publish  string
 		want     string
 	}{
-		{"no program", missing, "rtmp://127.0.0.1:1/v2/pub/x", "there is no program /nonexistent/ffmpeg: install it, or set binary"},
+		{"no program", missing, "rtmp://127.0.0.1:1/v2/pub/x",
+			"there is no program /nonexistent/ffmpeg: install it, or set binary"},
 		{"no URL", option, "", "there is no publishing URL"},
-		{"a URL without a stream", option, "rtmp://127.0.0.1:1/pub", "the publishing URL must read rtmp://HOST/APPLICATION/STREAM"},
-		{"an unknown URL", option, "gopher://x/y", "the publishing URL begins with gopher://; use rtmp, rtmps, srt or https (WHIP)"},
+		{"a URL without a stream", option, "rtmp://127.0.0.1:1/pub",
+			"the publishing URL must read rtmp://HOST/APPLICATION/STREAM"},
+		{"an unknown URL", option, "gopher://x/y",
+			"the publishing URL begins with gopher://; use rtmp, rtmps, srt or https (WHIP)"},
 		{"a key that is too long", option, "rtmp://127.0.0.1:1/v2/pub/x?token=" + strings.Repeat("k", 1000),
 			"the publishing URL's secret part is longer than the 998 bytes that FFmpeg takes"},
 	} {
@@ -175,13 +181,21 @@ func TestFailures(t *testing.T) {
 		want      string
 		permanent bool
 	}{
-		{"nothing listens", small(), "rtmp://127.0.0.1:1/v2/pub/lobby?token=canary-token", "connection refused by the publishing server", false},
-		{"no such host", small(), "rtmp://nowhere.invalid/v2/pub/lobby", "the host name of the publishing server is not known (DNS)", false},
+		{"nothing listens", small(), "rtmp://127.0.0.1:1/v2/pub/lobby?token=canary-token",
+			"connection refused by the publishing server", false},
+		{"no such host", small(), "rtmp://nowhere.invalid/v2/pub/lobby",
+			"the host name of the publishing server is not known (DNS)", false},
 		{"no such file", with(func(s *Settings) { s.Input = "/nonexistent.mp4" }), "", "the input is not found", false},
-		{"no video in the file", with(func(s *Settings) { s.Input = "/proc/self/cmdline" }), "", "the input is not a video that ffmpeg understands", false},
-		{"no such camera", with(func(s *Settings) { s.Input = "rtsp://user:canary-token@127.0.0.1:1/cam" }), "", "connection refused by the input", false},
-		{"an unknown option", with(func(s *Settings) { s.InputArgs = []string{"-nosuch", "1"} }), "", "unknown option -nosuch", true},
-		{"an unknown encoder", with(func(s *Settings) { s.OutputArgs = []string{"-c:v", "libnope"} }), "", "this ffmpeg has no encoder libnope", true},
+		{"no video in the file", with(func(s *Settings) { s.Input = "/proc/self/cmdline" }), "",
+			"the input is not a video that ffmpeg understands", false},
+		{"no such camera", with(func(s *Settings) {
+			s.Input = "rtsp://user:canary-token@127.0.0.1:1/cam"
+		}), "", "connection refused by the input", false},
+		{"an unknown option", with(func(s *Settings) { s.InputArgs = []string{"-nosuch", "1"} }), "",
+			"unknown option -nosuch", true},
+		{"an unknown encoder", with(func(s *Settings) {
+			s.OutputArgs = []string{"-c:v", "libnope"}
+		}), "", "this ffmpeg has no encoder libnope", true},
 		{"no audio", with(func(s *Settings) { s.Video = "none" }), "", "the input has no audio", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -192,7 +206,8 @@ func TestFailures(t *testing.T) {
 			}
 			start(t, e, j)
 			s := awaitState(t, e, encoders.StateFailed)
-			if !strings.HasPrefix(s.Error, c.want) || s.Permanent != c.permanent || strings.Contains(s.Error, "canary-token") {
+			if !strings.HasPrefix(s.Error, c.want) || s.Permanent != c.permanent ||
+				strings.Contains(s.Error, "canary-token") {
 				t.Errorf("permanent %v: %s\nwant %v: %s", s.Permanent, s.Error, c.permanent, c.want)
 			}
 		})
@@ -208,7 +223,8 @@ func TestRefused(t *testing.T) {
 	j := job
 	j.Publish = secret.New(box.url("lobby?token=canary-token"))
 	start(t, e, j)
-	if s := awaitState(t, e, encoders.StateFailed); !strings.HasPrefix(s.Error, "the publishing server refuses the password or key") {
+	const want = "the publishing server refuses the password or key"
+	if s := awaitState(t, e, encoders.StateFailed); !strings.HasPrefix(s.Error, want) {
 		t.Errorf("it is %+v", s)
 	}
 }

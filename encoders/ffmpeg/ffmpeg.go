@@ -19,7 +19,7 @@ type Encoder struct {
 	shut      sync.Once
 	followers sync.WaitGroup
 
-	// for who has the turn
+	// guarded by turn
 	standby *standby // nil when no process is kept warm
 
 	mu        sync.Mutex
@@ -28,24 +28,26 @@ type Encoder struct {
 	lastBlock block         // of the running process, or of the last one
 	changed   chan struct{} // closed and replaced when status changes
 	noted     encoders.Job
-	redact    redactor // for the job noted; without a masker until it is needed
+	redact    redactor // for the noted job; made when first needed
 
-	// for who has put something into trying
+	// guarded by trying, which holds a token while a binary is tried
 	trying chan struct{}
 	tried  trial // whether the binary hands its args on to FFmpeg; zero before it was tried
 }
 
-// The driver is all that an encoder can be.
+// Encoder implements every optional interface.
 var (
 	_ encoders.Encoder = (*Encoder)(nil)
 	_ encoders.Watcher = (*Encoder)(nil)
 	_ encoders.Closer  = (*Encoder)(nil)
 	_ encoders.Logger  = (*Encoder)(nil)
 	_ encoders.Checker = (*Encoder)(nil)
+	_ encoders.Prober  = (*Encoder)(nil)
 	_ encoders.Planner = (*Encoder)(nil)
 )
 
-// New opens the encoder in env.Dir, and adopts the process that runs there. With no Dir it can only plan and check. Close it.
+// New opens the encoder in env.Dir, and adopts the process that runs there. Without Dir the encoder
+// can only plan and check. The caller closes it.
 func New(settings Settings, env encoders.Env) (*Encoder, error) {
 	if err := settings.Validate(); err != nil {
 		return nil, err
@@ -60,7 +62,8 @@ func New(settings Settings, env encoders.Env) (*Encoder, error) {
 	if env.Dir != "" {
 		e.clearGate()
 		if err := e.adopt(); errors.Is(err, errLocked) {
-			e.status = encoders.Status{State: encoders.StateUnknown, Error: err.Error()} // a start or stop will look again
+			// The next start or stop tries again.
+			e.status = encoders.Status{State: encoders.StateUnknown, Error: err.Error()}
 		} else if err != nil {
 			return nil, err
 		}
@@ -71,7 +74,7 @@ func New(settings Settings, env encoders.Env) (*Encoder, error) {
 	return e, nil
 }
 
-// tryBinary finds out what the binary is before the first viewer has to wait for that.
+// tryBinary finds out what the binary is before a viewer has to wait for it.
 func (e *Encoder) tryBinary() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -85,11 +88,12 @@ func (e *Encoder) tryBinary() {
 	e.known(ctx)
 }
 
-// Close lets go of the process, which goes on. One that is only kept warm is ended. A start or stop under way is given up.
+// Close releases the process, which continues. It ends a process that is only kept warm, and
+// cancels a start or stop that is in progress.
 func (e *Encoder) Close() error {
 	e.shut.Do(func() {
 		close(e.closed)
-		<-e.turn // and nobody gets it again
+		<-e.turn // never returned
 		e.cool()
 		e.mu.Lock()
 		p := e.running
@@ -104,7 +108,7 @@ func (e *Encoder) Close() error {
 
 var errClosed = errors.New("ffmpeg: the encoder is closed")
 
-// enter waits for its turn, and notes the job.
+// enter waits until no other start or stop is in progress, and notes the job.
 func (e *Encoder) enter(ctx context.Context, job encoders.Job) error {
 	e.note(job)
 	if e.env.Dir == "" {
@@ -121,13 +125,13 @@ func (e *Encoder) enter(ctx context.Context, job encoders.Job) error {
 	case <-e.closed:
 		return errClosed
 	case <-ctx.Done():
-		return fmt.Errorf("ffmpeg: another start or stop is under way: %w", ctx.Err())
+		return fmt.Errorf("ffmpeg: another start or stop is in progress: %w", ctx.Err())
 	}
 }
 
 func (e *Encoder) leave() { e.turn <- struct{}{} }
 
-// note remembers what must not be shown.
+// note remembers the job, whose secrets must not be shown.
 func (e *Encoder) note(job encoders.Job) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -145,7 +149,7 @@ func (e *Encoder) redactor() redactor {
 	return e.redact
 }
 
-// Start starts the process. It returns once it runs; that it publishes is seen by its progress.
+// Start starts the process and returns once it runs. Its progress shows later that it publishes.
 func (e *Encoder) Start(ctx context.Context, job encoders.Job) error {
 	if err := e.enter(ctx, job); err != nil {
 		return err
@@ -176,7 +180,7 @@ func (e *Encoder) Start(ctx context.Context, job encoders.Job) error {
 	}
 	woken, err := e.wake(c, job)
 	if err != nil {
-		e.env.Log.Warn("the process that was kept warm is of no use", "error", err)
+		e.env.Log.Warn("the warm process cannot be used", "error", err)
 	}
 	if woken != nil {
 		return nil
@@ -186,7 +190,7 @@ func (e *Encoder) Start(ctx context.Context, job encoders.Job) error {
 	return err
 }
 
-// keepWarm makes a standby if there is nothing else to do.
+// keepWarm makes a standby if nothing runs and no start or stop is in progress.
 func (e *Encoder) keepWarm(job encoders.Job) {
 	if e.settings.Standby != "warm" || e.env.Dir == "" {
 		return

@@ -74,26 +74,28 @@ func awaitState(t testing.TB, e *Encoder, want encoders.State) encoders.Status {
 
 func TestConformance(t *testing.T) {
 	needFFmpeg(t)
-	encodertest.Run(t, encodertest.Harness{EchoesRun: true, OneStream: true, Live: 20 * time.Second, New: func(t *testing.T) encodertest.Rig {
-		box, dir := newSink(t), t.TempDir()
-		e := openIn(t, small(), dir)
-		kill := func(t *testing.T) {
-			s, _ := e.now()
-			if err := syscall.Kill(s.PID, syscall.SIGKILL); err != nil {
-				t.Fatal(err)
+	encodertest.Run(t, encodertest.Harness{EchoesRun: true, OneStream: true, Live: 20 * time.Second,
+		New: func(t *testing.T) encodertest.Rig {
+			box, dir := newSink(t), t.TempDir()
+			e := openIn(t, small(), dir)
+			kill := func(t *testing.T) {
+				s, _ := e.now()
+				if err := syscall.Kill(s.PID, syscall.SIGKILL); err != nil {
+					t.Fatal(err)
+				}
 			}
-		}
-		return encodertest.Rig{
-			Encoder: e,
-			Job:     encodertest.NewJob(box.url("lobby?token=" + encodertest.Canary)),
-			Copies:  box.copies,
-			Reopen:  func(t *testing.T) encoders.Encoder { return openIn(t, small(), dir) },
-			Die:     kill,
-		}
-	}})
+			return encodertest.Rig{
+				Encoder: e,
+				Job:     encodertest.NewJob(box.url("lobby?token=" + encodertest.Canary)),
+				Copies:  box.copies,
+				Reopen:  func(t *testing.T) encoders.Encoder { return openIn(t, small(), dir) },
+				Die:     kill,
+			}
+		}})
 }
 
-// TestMain plays the programs that tests start: the test binary itself, told by its environment what to be.
+// TestMain plays the programs that tests start: the test binary itself, told by its environment
+// what to be.
 func TestMain(m *testing.M) {
 	if role := os.Getenv("ONCUE_TEST_ROLE"); role != "" {
 		os.Exit(play(role))

@@ -14,22 +14,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The files of an encoder's folder. The process appends to its output files itself, so nothing of it waits for us.
+// The files of an encoder's folder. The process appends to its output files itself, so it never
+// waits for us.
 const (
-	lockFile     = "ffmpeg.lock"     // locked by the process as long as any of its family lives
-	stateFile    = "ffmpeg.json"     // which process it is
+	lockFile     = "ffmpeg.lock"     // locked while any process of the family lives
+	stateFile    = "ffmpeg.json"     // the process's identity
 	logFile      = "ffmpeg.log"      // its standard error
 	progressFile = "ffmpeg.progress" // its standard output
-	probeFile    = "ffmpeg.probe"    // there when short probing of this input has failed
+	probeFile    = "ffmpeg.probe"    // exists when brief probing of this input has failed
 )
 
-// progressSize bounds the progress file; nothing in it is worth keeping.
+// progressSize bounds the progress file. Old progress is worthless.
 const progressSize = 256 << 10
 
-// notePrefix begins our own lines in the log.
+// notePrefix marks our own lines in the log.
 const notePrefix = "--- "
 
-// noteInLog writes a line of ours into the log, with the time. The log is for people: nothing depends on it.
+// noteInLog writes a line of our own, with the time, into the log. The log is for people only.
 func (e *Encoder) noteInLog(format string, args ...any) {
 	f, err := openOutput(filepath.Join(e.env.Dir, logFile))
 	if err != nil {
@@ -39,13 +40,14 @@ func (e *Encoder) noteInLog(format string, args ...any) {
 	_, _ = fmt.Fprintf(f, notePrefix+time.Now().Format(time.DateTime)+" "+format+"\n", args...)
 }
 
-// openOutput opens a file for the child to append to. Appending is what makes cutting it safe.
+// openOutput opens a file for the child to append to. Because it appends, the file can be truncated
+// safely.
 func openOutput(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 }
 
-// rotate moves what a file holds to path.1 when it is larger than size, and cuts it. The process goes on appending meanwhile: a few of its
-// lines may be lost. It reports whether it did.
+// rotate moves the contents of a file that is larger than size to path.1, and reports whether it
+// did. The process appends meanwhile, so that a few of its lines may be lost.
 func rotate(path string, size int64) (bool, error) {
 	info, err := os.Stat(path)
 	if err != nil || info.Size() <= size {
@@ -70,7 +72,8 @@ func rotate(path string, size int64) (bool, error) {
 	return true, os.Truncate(path, 0)
 }
 
-// lastBytes returns at most n bytes from the end of a file, not from before offset from. A file that is not there is empty.
+// lastBytes returns at most n bytes from the end of a file, none of them before offset from. A
+// missing file counts as empty.
 func lastBytes(path string, from, n int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -84,12 +87,12 @@ func lastBytes(path string, from, n int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if from > info.Size() { // it was cut since
+	if from > info.Size() { // it was truncated since
 		from = 0
 	}
 	at := max(from, info.Size()-n)
 	body, err := io.ReadAll(io.NewSectionReader(f, at, n))
-	if at > from { // begins within a line
+	if at > from { // it begins inside a line
 		if i := bytes.IndexByte(body, '\n'); i >= 0 {
 			body = body[i+1:]
 		}
@@ -107,12 +110,12 @@ func firstBytes(path string, at, n int64) ([]byte, error) {
 	return io.ReadAll(io.NewSectionReader(f, at, n))
 }
 
-// lines splits output into lines that a terminal can show.
+// lines splits output into lines that are safe to show on a terminal.
 func lines(body []byte) []string {
 	var out []string
 	for line := range strings.SplitSeq(string(body), "\n") {
-		if i := strings.LastIndexByte(strings.TrimRight(line, "\r"), '\r'); i >= 0 { // overwritten by the program itself
-			line = line[i+1:]
+		if i := strings.LastIndexByte(strings.TrimRight(line, "\r"), '\r'); i >= 0 {
+			line = line[i+1:] // the program has overwritten what stands before it
 		}
 		line = strings.Map(func(r rune) rune {
 			if r < ' ' && r != '\t' || r == 0x7f {
@@ -127,10 +130,11 @@ func lines(body []byte) []string {
 	return out
 }
 
-// errLocked says that a process of the encoder lives.
+// errLocked means that a process of the encoder is alive.
 var errLocked = errors.New("an encoder process of an earlier start still runs")
 
-// takeLock locks the folder. The lock is on the open file, so whoever inherits the descriptor holds it too.
+// takeLock locks the folder. The lock belongs to the open file, so a process that inherits the
+// descriptor holds it, too.
 func takeLock(dir string) (*os.File, error) {
 	f, err := openLock(dir)
 	if err != nil {
@@ -162,7 +166,7 @@ func lockOpen(f *os.File) error {
 	return fmt.Errorf("lock the encoder's folder: %w", err)
 }
 
-// locked reports whether a process of the encoder lives.
+// locked reports whether a process of the encoder is alive.
 func locked(dir string) (bool, error) {
 	f, err := os.Open(filepath.Join(dir, lockFile))
 	if errors.Is(err, fs.ErrNotExist) {

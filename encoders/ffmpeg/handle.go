@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// handle is a pidfd: it means one process for ever, also when its number has gone to another. The runtime's one epoll waits on all of
-// them, so waiting costs a parked goroutine and no thread.
+// handle is a pidfd: it always means the same process, even after the pid was given to another one.
+// The runtime's epoll waits on all of them, so waiting costs a parked goroutine and no thread.
 type handle struct {
 	file *os.File
 	raw  syscall.RawConn
@@ -27,7 +27,7 @@ func newHandle(fd int) (*handle, error) {
 	file := os.NewFile(uintptr(fd), "pidfd")
 	raw, err := file.SyscallConn()
 	if err == nil {
-		err = file.SetReadDeadline(time.Time{}) // fails when the runtime cannot wait on it
+		err = file.SetReadDeadline(time.Time{}) // fails when the runtime cannot poll it
 	}
 	if err != nil {
 		file.Close()
@@ -46,12 +46,14 @@ func openHandle(pid int) (*handle, error) {
 
 func (h *handle) close() { h.file.Close() }
 
-// wait waits until the process has ended or the time has come. Its error is os.ErrClosed after close.
+// wait waits until the process has ended, or until the given time (zero: no limit). Its error is
+// os.ErrClosed after close.
 func (h *handle) wait(until time.Time) (ended bool, err error) {
 	return h.poll(until, unix.POLLIN|unix.POLLHUP)
 }
 
-// poll waits for one of events. The runtime wakes it on every change of the pidfd: POLLIN at the end, POLLHUP once it is reaped.
+// poll waits for one of the events. The pidfd reports POLLIN when the process ends, and POLLHUP
+// once it is reaped; the runtime wakes this goroutine for both.
 func (h *handle) poll(until time.Time, events int16) (bool, error) {
 	if err := h.file.SetReadDeadline(until); err != nil {
 		return false, err
@@ -71,19 +73,21 @@ func (h *handle) poll(until time.Time, events int16) (bool, error) {
 func (h *handle) control(f func(fd int) error) error {
 	var err error
 	if closed := h.raw.Control(func(fd uintptr) { err = f(int(fd)) }); closed != nil {
-		return os.ErrClosed // the runtime has words of its own for a file that is being closed
+		return os.ErrClosed // the runtime has its own error for a file that is being closed
 	}
 	return err
 }
 
-// signal sends to the process's group, which is its own. A process or a group that is gone is no error.
+// signal signals the process's group, which the process leads. It is no error when the process or
+// the group is gone.
 func (h *handle) signal(sig unix.Signal, pid int) error {
 	err := h.control(func(fd int) error {
 		err := unix.PidfdSendSignal(fd, sig, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP)
 		if !errors.Is(err, unix.EINVAL) {
 			return err
 		}
-		// Before Linux 6.9 a group is named by its number, which is safe while the process is there to hold it.
+		// Before Linux 6.9 a group must be named by its number, which is safe while the process
+		// exists and holds it.
 		if err := unix.PidfdSendSignal(fd, 0, nil, 0); err != nil {
 			return err
 		}
@@ -95,14 +99,14 @@ func (h *handle) signal(sig unix.Signal, pid int) error {
 	return err
 }
 
-// signalOne sends to the process alone.
+// signalOne signals this process alone.
 func (h *handle) signalOne(sig unix.Signal) error {
 	return h.control(func(fd int) error { return unix.PidfdSendSignal(fd, sig, nil, 0) })
 }
 
 const pidfsMagic = 0x50494446
 
-// inode returns the pidfs inode, which no other process of this boot has; 0 before Linux 6.9.
+// inode returns the pidfs inode, which is unique for this boot; 0 before Linux 6.9.
 func (h *handle) inode() (ino uint64) {
 	_ = h.control(func(fd int) error {
 		var fs unix.Statfs_t
@@ -119,7 +123,7 @@ func (h *handle) inode() (ino uint64) {
 type exit struct {
 	known  bool
 	code   int
-	signal unix.Signal // 0 when it was none
+	signal unix.Signal // 0 for none
 }
 
 func (x exit) String() string {
@@ -132,9 +136,10 @@ func (x exit) String() string {
 	return fmt.Sprintf("exit status %d", x.code)
 }
 
-// status collects the exit of an ended process: by waiting for it when it is our child, from the kernel's records otherwise. Those exist
-// since Linux 6.15 (PIDFD_INFO_EXIT), once the new parent has reaped the process, which init does at once or within seconds; status waits
-// for that as long as told.
+// status returns how an ended process ended. It reaps our own child; for other processes it reads
+// the kernel's record, which exists since Linux 6.15 (PIDFD_INFO_EXIT) once the new parent has
+// reaped the process. Init does that at once or within seconds; status waits for it at most as long
+// as patience.
 func (h *handle) status(patience time.Duration) exit {
 	var info unix.Siginfo
 	err := h.control(func(fd int) error { return unix.Waitid(unix.P_PIDFD, fd, &info, unix.WEXITED|unix.WNOHANG, nil) })
@@ -152,11 +157,12 @@ func (h *handle) status(patience time.Duration) exit {
 	return x
 }
 
-// record reads the kernel's record of the exit. Its error means that this kernel keeps none.
+// record reads the kernel's record of the exit. An error means that this kernel keeps none.
 func (h *handle) record() (exit, error) {
 	info := pidfdInfo{mask: unix.PIDFD_INFO_EXIT}
 	err := h.control(func(fd int) error {
-		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), pidfdGetInfo, uintptr(unsafe.Pointer(&info))); errno != 0 && errno != unix.ESRCH {
+		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), pidfdGetInfo,
+			uintptr(unsafe.Pointer(&info))); errno != 0 && errno != unix.ESRCH {
 			return errno
 		}
 		return nil
@@ -171,7 +177,8 @@ func (h *handle) record() (exit, error) {
 	return exit{known: true, code: status.ExitStatus()}, nil
 }
 
-// pidfdInfo is struct pidfd_info as it first was (linux/pidfd.h); pidfdGetInfo is PIDFD_GET_INFO for that size.
+// pidfdInfo is the first version of struct pidfd_info (linux/pidfd.h); pidfdGetInfo is
+// PIDFD_GET_INFO for its size.
 type pidfdInfo struct {
 	mask     uint64
 	cgroup   uint64
@@ -181,9 +188,9 @@ type pidfdInfo struct {
 
 const pidfdGetInfo = 0xC040FF0B
 
-// exitOfChild reads si_code and si_status, which lie behind the two words of si_pid and si_uid.
+// exitOfChild reads si_code and si_status, which follow si_pid and si_uid.
 func exitOfChild(info *unix.Siginfo) exit {
-	at := unsafe.Sizeof(uintptr(0)) // the union is aligned to a pointer, behind three words
+	at := unsafe.Sizeof(uintptr(0)) // the union follows three words, aligned for a pointer
 	union := (3*4 + at - 1) / at * at
 	status := *(*int32)(unsafe.Add(unsafe.Pointer(info), union+8))
 	const exited = 1 // CLD_EXITED

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// hardware knows which devices go with the words of a command line, and which of them are reached
-// through unix sockets.
+// hardware maps words of a command line to the devices that they need, and says which of those need
+// unix sockets.
 var hardware = []struct {
 	says    *regexp.Regexp
 	devices string // in /dev
@@ -26,7 +26,7 @@ var hardware = []struct {
 	{regexp.MustCompile(`x11grab|xcbgrab|ximagesrc|pipewire`), "shm", true},
 }
 
-// hardware grants the devices that the words speak of.
+// hardware grants the devices that the words need.
 func (g *grants) hardware(words []string) {
 	text := strings.Join(words, " ")
 	for _, h := range hardware {
@@ -49,9 +49,9 @@ func (g *grants) hardware(words []string) {
 	}
 }
 
-// devices grants those of /dev whose names fit one of the patterns.
+// devices grants the devices in /dev whose names match one of the patterns.
 func (g *grants) devices(patterns string) {
-	g.look("/dev")
+	g.depend("/dev")
 	all, _ := os.ReadDir("/dev")
 	for pattern := range strings.FieldsSeq(patterns) {
 		for _, d := range all {

@@ -10,24 +10,24 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// The environment of a process says whose it is, readable for its own user alone.
+// The environment of a process, which only its own user can read, says which run it is.
 const (
-	cookieName = "ONCUE_ENCODER" // the run, a dot, and what no other process has
+	cookieName = "ONCUE_ENCODER" // the run, a dot, and a random text
 	streamName = "ONCUE_STREAM"  // the stream id, percent-encoded
 )
 
-// identity tells one process apart from all others, those of other boots included.
+// identity distinguishes a process from all others, including those of other boots.
 type identity struct {
 	PID    int    `json:"pid"`
 	Start  uint64 `json:"start"` // clock ticks after boot
 	Boot   string `json:"boot"`
-	Inode  uint64 `json:"inode,omitempty"` // of its pidfd; 0 where the kernel has none of its own
+	Inode  uint64 `json:"inode,omitempty"` // of its pidfd; 0 before Linux 6.9
 	Cookie string `json:"cookie"`
 }
 
 func newCookie(run string) string { return run + "." + strings.ToLower(rand.Text()) }
 
-// runOf is the run that a cookie was made for.
+// runOf returns the run for which a cookie was made.
 func runOf(cookie string) string { run, _, _ := strings.Cut(cookie, "."); return run }
 
 // identify describes the process behind h.
@@ -43,8 +43,8 @@ func identify(h *handle, pid int, cookie string) (identity, error) {
 	return identity{PID: pid, Start: st.start, Boot: boot, Inode: h.inode(), Cookie: cookie}, nil
 }
 
-// find returns a handle of the very process id describes, or an error when it is gone. The handle is taken first, so that what is verified
-// is what the handle means.
+// find returns a handle for the process that id describes, or an error when it is gone. It opens
+// the handle first, so that it verifies the very process behind the handle.
 func find(id identity) (*handle, error) {
 	h, err := openHandle(id.PID)
 	if err != nil {
@@ -52,7 +52,7 @@ func find(id identity) (*handle, error) {
 	}
 	now, err := identify(h, id.PID, environ(id.PID, cookieName))
 	if err == nil && id.Inode == 0 {
-		now.Inode = 0 // the kernel was older when it was written
+		now.Inode = 0 // an older kernel ran when it was saved
 	}
 	if err == nil && now != id {
 		err = fmt.Errorf("process %d is another one now", id.PID)
@@ -64,7 +64,7 @@ func find(id identity) (*handle, error) {
 	return h, nil
 }
 
-// findByCookie returns the leader among some processes: the one with a cookie whose session it leads.
+// findByCookie returns the candidate that has a cookie and leads its session.
 func findByCookie(candidates []int) (*handle, identity, error) {
 	for _, pid := range candidates {
 		h, err := openHandle(pid)
@@ -83,13 +83,17 @@ func findByCookie(candidates []int) (*handle, identity, error) {
 	return nil, identity{}, fmt.Errorf("none of the processes %v is an encoder", candidates)
 }
 
-// inherited names the variables that a child gets from us. Everything else is ours alone: sockets, credentials, FFREPORT.
-var inherited = []string{"PATH", "HOME", "USER", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DISPLAY", "XAUTHORITY", "XDG_RUNTIME_DIR", "PULSE_SERVER",
-	"ALSA_CARD", "SSL_CERT_FILE", "SSL_CERT_DIR", "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
-	"LIBVA_DRIVER_NAME", "LIBVA_DRIVERS_PATH", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES"}
+// inherited names the variables that a child inherits. Everything else stays with us: sockets,
+// credentials, FFREPORT.
+var inherited = []string{
+	"PATH", "HOME", "USER", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DISPLAY", "XAUTHORITY", "XDG_RUNTIME_DIR",
+	"PULSE_SERVER", "ALSA_CARD", "SSL_CERT_FILE", "SSL_CERT_DIR", "http_proxy", "https_proxy", "no_proxy",
+	"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "LIBVA_DRIVER_NAME", "LIBVA_DRIVERS_PATH", "CUDA_VISIBLE_DEVICES",
+	"NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES",
+}
 
-// environment is what a child gets. Its language is none, so that its messages can be understood. tmp is a folder of its own for what it
-// does not keep; "" leaves it ours.
+// environment returns a child's environment. The C locale keeps its messages in English. tmp is its
+// folder for temporary files; "" means ours.
 func environment(cookie string, job encoders.Job, tmp string) []string {
 	env := []string{"LC_ALL=C.UTF-8", cookieName + "=" + cookie, streamName + "=" + url.PathEscape(job.ID())}
 	for _, name := range inherited {

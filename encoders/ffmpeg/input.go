@@ -9,12 +9,12 @@ import (
 	"strings"
 )
 
-// input is what Settings.Input means.
+// input is a parsed Settings.Input.
 type input struct {
 	kind inputKind
 	url  string // what -i gets
-	live bool   // comes over a network at its own pace, not to be paced by us
-	list bool   // is a list of pieces (HLS), each of them a file
+	live bool   // it comes over a network at its own pace; FFmpeg must not pace it
+	list bool   // it is a list of pieces (HLS), each of them a file
 }
 
 type inputKind string
@@ -31,15 +31,17 @@ const (
 	inputTest   inputKind = "test"
 )
 
-// inputTimeout is how long an input may be silent before FFmpeg gives it up, in microseconds.
+// inputTimeout is how long an input may be silent before FFmpeg gives up, in microseconds.
 const inputTimeout = "10000000"
 
 var schemes = map[string]inputKind{
-	"rtsp": inputRTSP, "rtsps": inputRTSP, "rtmp": inputRTMP, "rtmps": inputRTMP, "srt": inputSRT, "http": inputHTTP, "https": inputHTTP,
-	"udp": inputUDP, "rtp": inputUDP, "tcp": inputTCP, "file": inputFile, "lavfi": inputTest,
+	"rtsp": inputRTSP, "rtsps": inputRTSP, "rtmp": inputRTMP, "rtmps": inputRTMP, "srt": inputSRT,
+	"http": inputHTTP, "https": inputHTTP, "udp": inputUDP, "rtp": inputUDP, "tcp": inputTCP, "file": inputFile,
+	"lavfi": inputTest,
 }
 
-// whitelists holds the protocols that an input of each kind may lead to. An HLS list from the network, say, must not open local files.
+// whitelists holds the protocols that an input of each kind may use. For example, an HLS list from
+// the network must not open local files.
 var whitelists = map[inputKind]string{
 	inputRTSP: "rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,crypto",
 	inputRTMP: "rtmp,rtmps,tcp,tls,crypto",
@@ -50,7 +52,7 @@ var whitelists = map[inputKind]string{
 	inputFile: "file,crypto,data",
 }
 
-// readInput finds out what an input is.
+// readInput parses an input.
 func readInput(text string) (input, error) {
 	if strings.ContainsAny(text, "\n\r\x00") {
 		return input{}, fmt.Errorf("holds a line break")
@@ -70,22 +72,25 @@ func readInput(text string) (input, error) {
 			return input{}, fmt.Errorf("%s: names no host", scheme)
 		}
 		ending := strings.ToLower(filepath.Ext(webPath(text)))
-		return input{kind: kind, url: text, live: kind != inputHTTP || !videoFiles[ending], list: ending == ".m3u8"}, nil
+		live := kind != inputHTTP || !videoFiles[ending]
+		return input{kind: kind, url: text, live: live, list: ending == ".m3u8"}, nil
 	case found && strings.HasPrefix(rest, "//"):
-		return input{}, fmt.Errorf("%s:// is not known; use rtsp, rtsps, rtmp, rtmps, srt, http, https, udp, rtp, tcp, file or lavfi, or write args", scheme)
+		return input{}, fmt.Errorf("%s:// is not known; use rtsp, rtsps, rtmp, rtmps, srt, http, https, udp, rtp, "+
+			"tcp, file or lavfi, or write args", scheme)
 	case strings.HasPrefix(text, "/dev/video"):
 		return input{kind: inputDevice, url: text}, nil
 	}
 	if text == "test" {
 		return input{kind: inputTest, url: "testsrc"}, nil
 	}
-	if name, _, _ := strings.Cut(text, "="); name == "testsrc" || name == "testsrc2" || name == "smptebars" || name == "smptehdbars" {
+	switch name, _, _ := strings.Cut(text, "="); name {
+	case "testsrc", "testsrc2", "smptebars", "smptehdbars":
 		return input{kind: inputTest, url: text}, nil
 	}
 	return input{kind: inputFile, url: "file:" + text}, nil
 }
 
-// videoFiles are the endings of web addresses that name a finished file, and not something live.
+// videoFiles are the endings of web addresses that name a complete file instead of a live stream.
 var videoFiles = map[string]bool{".mp4": true, ".mov": true, ".mkv": true, ".webm": true, ".avi": true, ".m4v": true}
 
 func webPath(address string) string {
@@ -96,10 +101,12 @@ func webPath(address string) string {
 	return u.Path
 }
 
-// brief reports whether the input may be probed briefly: it is live, and shows what it is within its first packets.
+// brief reports whether brief probing is enough: a live input shows what it is within its first
+// packets.
 func (in input) brief() bool { return in.live && !in.list }
 
-// options returns the input's options, without -i. fast asks for the shortest probing that is safe for the input.
+// options returns the input's options, without -i. fast asks for brief probing, if that suits the
+// input.
 func (in input) options(s Settings, fast bool) []string {
 	var o []string
 	if fast && in.brief() {
@@ -116,7 +123,8 @@ func (in input) options(s Settings, fast bool) []string {
 	case inputSRT:
 		o = append(o, "-connect_timeout", "5000", "-timeout", inputTimeout)
 	case inputHTTP:
-		o = append(o, "-rw_timeout", inputTimeout, "-reconnect", "1", "-reconnect_streamed", "1", "-reconnect_delay_max", "4")
+		o = append(o, "-rw_timeout", inputTimeout, "-reconnect", "1", "-reconnect_streamed", "1",
+			"-reconnect_delay_max", "4")
 		if !in.live {
 			o = append(o, "-stream_loop", "-1", "-re")
 		}
@@ -142,8 +150,8 @@ func (in input) options(s Settings, fast bool) []string {
 	return append(without(o, s.InputArgs), s.InputArgs...)
 }
 
-// opening returns the arguments that open the input, and the list behind listFD that keeps its secrets out
-// of them; "" when it has none, or they cannot be kept out.
+// opening returns the arguments that open the input, and the list behind listFD that keeps its
+// secrets out of them; "" when it has none, or they cannot be kept out.
 func (in input) opening(s Settings, fast bool, r redactor) (args []string, list string) {
 	args = in.options(s, fast)
 	if secretIn(in.url, s.InputArgs, r) {
@@ -154,9 +162,9 @@ func (in input) opening(s Settings, fast bool, r redactor) (args []string, list 
 	return append(args, "-i", in.source(s)), ""
 }
 
-// source is what -i gets. A bare test picture is given a size, a rate and a tone.
+// source is the argument of -i. A plain test picture gets a size, a rate and a tone.
 func (in input) source(s Settings) string {
-	if slices.Contains(s.InputArgs, "-f") { // not for us to interpret
+	if slices.Contains(s.InputArgs, "-f") { // the user says what it is
 		return strings.TrimPrefix(in.url, "file:")
 	}
 	if in.kind != inputTest {
@@ -174,9 +182,10 @@ func (in input) source(s Settings) string {
 	}
 	name := in.url
 	if name == "testsrc" {
-		name = "testsrc2" // moves in every frame, and costs less to draw
+		name = "testsrc2" // it moves in every frame, and costs less to draw
 	}
-	return fmt.Sprintf("%s=size=%dx%d:rate=%s[out0];sine=frequency=440:sample_rate=48000[out1]", name, width, height, number(fps))
+	return fmt.Sprintf("%s=size=%dx%d:rate=%s[out0];sine=frequency=440:sample_rate=48000[out1]",
+		name, width, height, number(fps))
 }
 
 // testFPS is the rate of a test picture when none is set.
@@ -184,7 +193,7 @@ const testFPS = 30.0
 
 func number(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 
-// without drops the pairs of o whose option is in args, so that the user's own word is the only one.
+// without drops the options of o, with their values, that args has as well: the user's win.
 func without(o, args []string) []string {
 	var kept []string
 	for i := 0; i < len(o); i++ {

@@ -20,8 +20,10 @@ import (
 func film(t *testing.T) []byte {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "film.ts")
-	out, err := exec.Command("ffmpeg", "-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=15", "-f", "lavfi", "-i", "sine=sample_rate=48000", "-t", "8",
-		"-c:v", "libx264", "-preset", "ultrafast", "-g", "1000", "-bf", "0", "-b:v", "800k", "-c:a", "aac", path).CombinedOutput()
+	out, err := exec.Command("ffmpeg", "-nostdin", "-loglevel", "error", "-f", "lavfi", "-i",
+		"testsrc2=size=320x240:rate=15", "-f", "lavfi", "-i", "sine=sample_rate=48000", "-t", "8",
+		"-c:v", "libx264", "-preset", "ultrafast", "-g", "1000", "-bf", "0", "-b:v", "800k", "-c:a", "aac",
+		path).CombinedOutput()
 	if err != nil {
 		t.Fatalf("make a film: %v: %s", err, out)
 	}
@@ -54,7 +56,8 @@ func broadcast(t *testing.T, film []byte) string {
 	return server.URL + "/live.ts"
 }
 
-// TestProbing gives an input that cannot be understood from its first 32 kB. The start after that takes its time.
+// TestProbing uses an input that cannot be understood from its first 32 kB. The second start probes
+// fully.
 func TestProbing(t *testing.T) {
 	needFFmpeg(t)
 	box, s := newSink(t), small()
@@ -72,11 +75,13 @@ func TestProbing(t *testing.T) {
 	await(t, "pictures come", func() bool { return box.pictures() > 0 })
 }
 
-// TestInputEnds takes an input away that had been there: FFmpeg ends with success, and that is a failure.
+// TestInputEnds ends the input: FFmpeg exits with success, which counts as a failure.
 func TestInputEnds(t *testing.T) {
 	needFFmpeg(t)
 	body := film(t)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body) }))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(body)
+	}))
 	defer server.Close()
 	box, s := newSink(t), small()
 	s.Input, s.InputArgs = server.URL+"/live.ts", []string{"-reconnect", "0", "-re"}
@@ -90,15 +95,18 @@ func TestInputEnds(t *testing.T) {
 	}
 }
 
-// website serves a film of 20 s and a list of it, to who shows the canary.
+// website serves a film of 20 s and a playlist of it to those who show the canary.
 func website(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	for _, args := range [][]string{
-		{"-f", "lavfi", "-i", "testsrc2=size=320x240:rate=15", "-t", "20", "-c:v", "libx264", "-preset", "ultrafast", "-bf", "0", "-g", "15", dir + "/film.mp4"},
-		{"-i", dir + "/film.mp4", "-c", "copy", "-f", "hls", "-hls_time", "1", "-hls_list_size", "0", "-hls_flags", "omit_endlist", dir + "/live.m3u8"},
+		{"-f", "lavfi", "-i", "testsrc2=size=320x240:rate=15", "-t", "20", "-c:v", "libx264", "-preset", "ultrafast",
+			"-bf", "0", "-g", "15", dir + "/film.mp4"},
+		{"-i", dir + "/film.mp4", "-c", "copy", "-f", "hls", "-hls_time", "1", "-hls_list_size", "0", "-hls_flags",
+			"omit_endlist", dir + "/live.m3u8"},
 	} {
-		if out, err := exec.Command("ffmpeg", append([]string{"-nostdin", "-loglevel", "error"}, args...)...).CombinedOutput(); err != nil {
+		if out, err := exec.Command("ffmpeg",
+			append([]string{"-nostdin", "-loglevel", "error"}, args...)...).CombinedOutput(); err != nil {
 			t.Fatalf("make a film: %v: %s", err, out)
 		}
 	}
@@ -121,7 +129,7 @@ func website(t *testing.T) string {
 	return server.URL
 }
 
-// TestInputs publishes what people have, from its real first picture on.
+// TestInputs publishes each kind of input that people have.
 func TestInputs(t *testing.T) {
 	needFFmpeg(t)
 	path := filepath.Join(t.TempDir(), "-film.ts")
@@ -142,21 +150,25 @@ func TestInputs(t *testing.T) {
 		"an RTMP sender":       func(s *Settings) { s.Input, s.Video, s.Audio = rtmpURL, "copy", "copy" },
 		"an SRT sender":        func(s *Settings) { s.Input, s.Video, s.Audio = srtURL, "copy", "copy" },
 		"a file":               func(s *Settings) { s.Input, s.Video = path, "copy" },
-		"a list from the web":  func(s *Settings) { s.Input, s.InputArgs = web+"/live.m3u8?access_token="+canary, []string{"-re"} },
-		"a film from the web":  func(s *Settings) { s.Input = web + "/film.mp4?usr=a&pwd=" + canary },
+		"a list from the web": func(s *Settings) {
+			s.Input, s.InputArgs = web+"/live.m3u8?access_token="+canary, []string{"-re"}
+		},
+		"a film from the web": func(s *Settings) { s.Input = web + "/film.mp4?usr=a&pwd=" + canary },
 		"a header for the web": func(s *Settings) {
 			s.Input, s.InputArgs = web+"/film.mp4", []string{"-headers", "X-Auth-Token: " + canary}
 		},
 		"a referred value": func(s *Settings) { s.Input = web + "/" + canary + "/film.mp4" },
 		"args": func(s *Settings) {
-			s.Input, s.Args = "", []string{"-re", "-rw_timeout", "9000000", "-i", web + "/film.mp4?pwd=" + canary, "-c", "copy", "-f", "flv", "{publish}"}
+			s.Input, s.Args = "", []string{"-re", "-rw_timeout", "9000000", "-i", web + "/film.mp4?pwd=" + canary, "-c",
+				"copy", "-f", "flv", "{publish}"}
 		},
 		"a picture and a tone": func(s *Settings) { s.Input, s.Width, s.Height, s.FPS = "testsrc", 160, 120, 10 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			box, s := newSink(t), small()
 			settings(&s)
-			e, err := New(s, encoders.Env{Name: "cam", Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler), Secrets: []secret.Value{secret.New(canary)}})
+			e, err := New(s, encoders.Env{Name: "cam", Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler),
+				Secrets: []secret.Value{secret.New(canary)}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -171,7 +183,8 @@ func TestInputs(t *testing.T) {
 			if argv := read(t, fmt.Sprintf("/proc/%d/cmdline", e.running.PID)); strings.Contains(argv, canary) {
 				t.Errorf("the process list shows the camera's password: %q", argv)
 			}
-			for what, text := range map[string]any{"log": must(e.Log(t.Context(), 500)), "plan": e.Plan(j), "check": e.Check(t.Context(), j)} {
+			for what, text := range map[string]any{"log": must(e.Log(t.Context(), 500)), "plan": e.Plan(j),
+				"check": e.Check(t.Context(), j)} {
 				if body := strings.Join(strings.Fields(fmt.Sprint(text)), " "); strings.Contains(body, canary) {
 					t.Errorf("the %s shows the camera's password: %s", what, body)
 				}

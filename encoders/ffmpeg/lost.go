@@ -11,8 +11,8 @@ import (
 )
 
 // EndLost ends the processes of encoders whose folder below root was deleted while they ran, and
-// returns their pids. Nobody can find or stop them any more: their lock is no longer at its place,
-// and a start would make a second copy. It waits until they are gone, at most some seconds each.
+// returns their pids. No controller could find or stop them: their lock file is gone, and a start
+// would make a second copy. It waits until they have ended, at most five seconds each.
 func EndLost(root string) (ended []int) {
 	for _, pid := range pids() {
 		if environ(pid, cookieName) == "" || !lostLock(root, pid) {
@@ -22,7 +22,8 @@ func EndLost(root string) (ended []int) {
 		if err != nil {
 			continue
 		}
-		if environ(pid, cookieName) != "" && lostLock(root, pid) && h.signalOne(unix.SIGKILL) == nil { // it is the one that the handle means
+		// Check again, now that the handle holds the process.
+		if environ(pid, cookieName) != "" && lostLock(root, pid) && h.signalOne(unix.SIGKILL) == nil {
 			_, _ = h.wait(time.Now().Add(5 * time.Second))
 			ended = append(ended, pid)
 		}
@@ -31,7 +32,7 @@ func EndLost(root string) (ended []int) {
 	return ended
 }
 
-// lostLock reports whether a process has a lock below root open that is deleted.
+// lostLock reports whether a process has a deleted lock file below root open.
 func lostLock(root string, pid int) bool {
 	links, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
 	if err != nil {

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// TestEndLost deletes the folder of one of two encoders that run: that one is ended, and the other goes on.
+// TestEndLost deletes the folder of one of two encoders that run: that one is ended, and the other
+// goes on.
 func TestEndLost(t *testing.T) {
 	root := t.TempDir()
 	var pids [2]int

@@ -11,12 +11,12 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// output is where a publishing URL leads, taken apart so that its secret part can go to FFmpeg by another way than the command line.
+// output is a parsed publishing URL. Its secret part can reach FFmpeg without the command line.
 type output struct {
 	format  string   // FFmpeg's name of the container
 	options []string // for the command line
 	hidden  []option // for the option file
-	url     string   // for the command line; holds no secret, unless visible says so
+	url     string   // for the command line; without secrets, unless visible is set
 	network bool
 	visible string // why a secret of the URL can be seen in the process list; "" when none can
 }
@@ -26,10 +26,10 @@ type option struct{ name, value string }
 // optionLine is FFmpeg's limit for a line of an option file (fftools/ffmpeg_opt.c, opt_preset).
 const optionLine = 998
 
-// outputTimeout is how long the server may take nothing before FFmpeg gives it up, in microseconds.
+// outputTimeout is how long the server may accept nothing before FFmpeg gives up, in microseconds.
 const outputTimeout = "10000000"
 
-// readOutput takes a publishing URL apart. Its errors do not repeat it.
+// readOutput parses a publishing URL. Its errors do not show the URL.
 func readOutput(publish string) (output, error) {
 	if strings.ContainsAny(publish, "\n\r\x00") {
 		return output{}, errors.New("the publishing URL holds a line break")
@@ -55,7 +55,8 @@ func readOutput(publish string) (output, error) {
 	case "file":
 		return fileOutput(rest)
 	default:
-		return output{}, fmt.Errorf("the publishing URL begins with %s://; use rtmp, rtmps, srt or https (WHIP)", scheme)
+		return output{}, fmt.Errorf("the publishing URL begins with %s://; use rtmp, rtmps, srt or https (WHIP)",
+			scheme)
 	}
 	if err != nil {
 		return output{}, err
@@ -63,14 +64,16 @@ func readOutput(publish string) (output, error) {
 	o.network = true
 	for _, h := range o.hidden {
 		if len(h.name)+1+len(h.value) > optionLine {
-			return output{}, fmt.Errorf("the publishing URL's secret part is longer than the %d bytes that FFmpeg takes", optionLine)
+			return output{}, fmt.Errorf("the publishing URL's secret part is longer than the %d bytes that FFmpeg "+
+				"takes", optionLine)
 		}
 	}
 	return o, nil
 }
 
-// rtmpOutput splits rtmp://host/app/name?token=…: what follows the application is the stream's name and key, for rtmp_playpath. The
-// application is named too, or else FFmpeg would take its last element for the stream.
+// rtmpOutput splits rtmp://host/app/name?token=…: what follows the application is the stream's name
+// and key, for rtmp_playpath. The application is given, too: otherwise FFmpeg would take its
+// last element for the stream.
 func rtmpOutput(scheme, rest string) (output, error) {
 	host, path, _ := strings.Cut(rest, "/")
 	place, query, hasQuery := strings.Cut(path, "?")
@@ -83,10 +86,11 @@ func rtmpOutput(scheme, rest string) (output, error) {
 		name += "?" + query
 	}
 	o := output{
-		format:  "flv",
-		options: []string{"-flvflags", "no_duration_filesize", "-rtmp_live", "live", "-tcp_nodelay", "1", "-rw_timeout", outputTimeout},
-		hidden:  []option{{"rtmp_app", app}, {"rtmp_playpath", name}},
-		url:     scheme + "://" + host + "/" + app,
+		format: "flv",
+		options: []string{"-flvflags", "no_duration_filesize", "-rtmp_live", "live", "-tcp_nodelay", "1", "-rw_timeout",
+			outputTimeout},
+		hidden: []option{{"rtmp_app", app}, {"rtmp_playpath", name}},
+		url:    scheme + "://" + host + "/" + app,
 	}
 	if strings.Contains(host, "@") {
 		o.visible = "FFmpeg takes the user and password of an RTMP URL from the command line alone"
@@ -94,7 +98,8 @@ func rtmpOutput(scheme, rest string) (output, error) {
 	return o, nil
 }
 
-// srtOutput moves the stream id and the passphrase out of the URL. FFmpeg 5.1 does not decode them in a URL either.
+// srtOutput moves the stream id and the passphrase out of the URL, where FFmpeg 5.1 would not
+// decode them.
 func srtOutput(rest string) (output, error) {
 	host, query, _ := strings.Cut(rest, "?")
 	if host = strings.TrimSuffix(host, "/"); host == "" {
@@ -121,7 +126,8 @@ func srtOutput(rest string) (output, error) {
 			open = append(open, pair)
 		}
 	}
-	for _, d := range [][2]string{{"mode", "caller"}, {"pkt_size", "1316"}, {"latency", "200000"}, {"connect_timeout", "5000"}} {
+	for _, d := range [][2]string{{"mode", "caller"}, {"pkt_size", "1316"}, {"latency", "200000"},
+		{"connect_timeout", "5000"}} {
 		if !given[d[0]] {
 			open = append(open, d[0]+"="+d[1])
 		}
@@ -130,7 +136,7 @@ func srtOutput(rest string) (output, error) {
 	return o, nil
 }
 
-// whipOutput takes the token out of a WHIP address: FFmpeg sends it as the Authorization header.
+// whipOutput moves the token out of a WHIP address: FFmpeg sends it as the Authorization header.
 func whipOutput(scheme, rest string) (output, error) {
 	address := strings.Replace(scheme, "whip", "http", 1) + "://" + rest
 	if scheme == "whips" {
@@ -169,7 +175,7 @@ func fileOutput(path string) (output, error) {
 	return o, nil
 }
 
-// file is the option file's text; "" when nothing needs it.
+// file is the text of the option file; "" when there is none.
 func (o output) file() string {
 	var text strings.Builder
 	for _, h := range o.hidden {
@@ -178,5 +184,6 @@ func (o output) file() string {
 	return text.String()
 }
 
-// errNoWHIP is the error for a WHIP URL and an FFmpeg that is too old for it; those before 8 are.
-var errNoWHIP = encoders.Permanent(errors.New("this ffmpeg cannot publish over WHIP (ffmpeg 8 and later can): use the rtmps or srt URL"))
+// errNoWHIP is the error for a WHIP URL with an FFmpeg before version 8.
+var errNoWHIP = encoders.Permanent(errors.New("this ffmpeg cannot publish over WHIP (ffmpeg 8 and later can): use " +
+	"the rtmps or srt URL"))

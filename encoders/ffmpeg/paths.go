@@ -13,17 +13,17 @@ import (
 	"github.com/oncue/oncue/encoders/sandbox"
 )
 
-// wide are folders that hold what belongs to others, whatever else is in them.
+// wide are folders that hold what belongs to others.
 var wide = regexp.MustCompile(`^(/|/(bin|boot|dev|etc|home|lib|media|mnt|opt|proc|root|run|sbin|srv|sys|tmp|usr|var)` +
 	`|/home/[^/]+|/etc/.*|/var/(lib|log|tmp|cache|run|spool)|/run/.*)$`)
 
-// narrow reports whether a folder is too much to be granted as a whole.
-func (g *grants) narrow(dir string) bool {
+// tooWide reports whether a folder must not be granted as a whole.
+func (g *grants) tooWide(dir string) bool {
 	real := sandbox.Real(dir)
 	return wide.MatchString(real) || real == os.Getenv("HOME") || sandbox.Holds(real, g.guard.Paths) || g.guards(real)
 }
 
-// word grants the paths that a word names.
+// word grants the paths that a word contains.
 func (g *grants) word(job encoders.Job, word string, grant func(path string)) {
 	filled := argument(job, word)
 	g.template = filled != word
@@ -35,22 +35,22 @@ func (g *grants) word(job encoders.Job, word string, grant func(path string)) {
 	g.template = false
 }
 
-// guarded reports whether a path is, or lies in, what is the daemon's own.
+// guarded reports whether a path is, or lies in, something of the daemon's.
 func (g *grants) guarded(path string) bool { return g.guards(sandbox.Real(path)) }
 
-// guards is guarded for a path without links.
+// guards is guarded for a path whose links are resolved.
 func (g *grants) guards(real string) bool {
 	return slices.ContainsFunc(g.guard.Paths, func(p string) bool { return sandbox.Holds(p, []string{real}) })
 }
 
-// options grants what options name: a font, a picture, a list.
+// options grants the files in options: a font, a picture, a list.
 func (g *grants) options(job encoders.Job, args []string) {
 	for _, a := range args {
 		g.word(job, a, g.either)
 	}
 }
 
-// arguments grants what a whole command line of FFmpeg names: inputs for reading, outputs for
+// arguments grants the files in a whole command line of FFmpeg: inputs for reading, outputs for
 // writing.
 func (g *grants) arguments(job encoders.Job, args []string) {
 	for i, a := range args {
@@ -72,13 +72,13 @@ func (g *grants) arguments(job encoders.Job, args []string) {
 	}
 }
 
-// input grants an input: a file, a device, or what a filter graph or a list in the words reads.
+// input grants an input: a file, a device, or the files in a filter graph.
 func (g *grants) input(job encoders.Job, text string) {
 	g.relative(job, text, g.source)
 	g.word(job, text, g.source)
 }
 
-// relative grants a file that is named from the folder of the daemon.
+// relative grants a file that is named relative to the daemon's working folder.
 func (g *grants) relative(job encoders.Job, word string, grant func(path string)) {
 	filled := strings.TrimPrefix(argument(job, word), "file:")
 	if filled == "" || filepath.IsAbs(filled) || strings.Contains(filled, ":") {
@@ -94,7 +94,7 @@ func (g *grants) relative(job encoders.Job, word string, grant func(path string)
 
 var pathBreaks = regexp.MustCompile(`[\s=:,;'"|@()\[\]{}\\]+`)
 
-// paths lists the absolute paths in a word: the word itself, and what stands in it as in
+// paths lists the absolute paths in a word: the word itself, and parts of it as in
 // fontfile=/usr/share/x.ttf.
 func paths(word string) []string {
 	word = strings.ReplaceAll(strings.ReplaceAll(word, "file:///", "/"), "file:/", "/")
@@ -110,9 +110,11 @@ func paths(word string) []string {
 	return found
 }
 
-// indexes are the endings of files that name other files beside them.
-var indexes = map[string]bool{".m3u8": true, ".m3u": true, ".mpd": true, ".txt": true, ".ffconcat": true, ".concat": true,
-	".pls": true, ".sdp": true, ".ism": true, ".xml": true, ".avs": true, ".idx": true}
+// indexes are the endings of files that name other files in their folder.
+var indexes = map[string]bool{
+	".m3u8": true, ".m3u": true, ".mpd": true, ".txt": true, ".ffconcat": true, ".concat": true, ".pls": true,
+	".sdp": true, ".ism": true, ".xml": true, ".avs": true, ".idx": true,
+}
 
 // source grants a path for reading.
 func (g *grants) source(path string) {
@@ -120,24 +122,24 @@ func (g *grants) source(path string) {
 		return
 	}
 	info, err := os.Stat(path)
-	if err == nil && (!info.IsDir() || !g.template && !g.narrow(path)) {
+	if err == nil && (!info.IsDir() || !g.template && !g.tooWide(path)) {
 		g.Read = append(g.Read, path)
 	}
 	if indexes[filepath.Ext(path)] || strings.ContainsAny(path, "%*?") {
-		if dir := filepath.Dir(path); !g.narrow(dir) {
+		if dir := filepath.Dir(path); !g.tooWide(dir) {
 			g.Read = append(g.Read, dir)
 		}
 	}
 }
 
-// output grants a path for writing. A muxer may make and rename files beside it.
+// output grants a path for writing. A muxer may create and rename files next to it.
 func (g *grants) output(path string) {
 	if g.device(path) {
 		return
 	}
 	dir := filepath.Dir(path)
 	temporary := dir == "/tmp" || dir == "/var/tmp"
-	if !g.narrow(dir) || temporary && !sandbox.Holds(dir, g.guard.Paths) {
+	if !g.tooWide(dir) || temporary && !sandbox.Holds(dir, g.guard.Paths) {
 		g.Write = append(g.Write, dir)
 		return
 	}
@@ -150,8 +152,7 @@ func (g *grants) output(path string) {
 	}
 }
 
-// either grants a path of which it is not known whether it will be read or written. What can be
-// executed is not to be changed.
+// either grants a path that may be read or written. An executable file must not be changed.
 func (g *grants) either(path string) {
 	if g.device(path) {
 		return
@@ -159,11 +160,11 @@ func (g *grants) either(path string) {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
-		if dir := filepath.Dir(path); !g.template && !g.narrow(dir) {
+		if dir := filepath.Dir(path); !g.template && !g.tooWide(dir) {
 			g.Write = append(g.Write, dir)
 		}
 	case info.IsDir():
-		if !g.template && !g.narrow(path) {
+		if !g.template && !g.tooWide(path) {
 			g.Write = append(g.Write, path)
 		}
 	case info.Mode()&0o111 != 0:

@@ -10,11 +10,11 @@ import (
 	"strings"
 )
 
-// usualPorts are those of streaming and the web. A command line of the user's own may use them
+// usualPorts are the ports of streaming and the web. The user's own command line may use them
 // without naming them.
 var usualPorts = []int{80, 443, 322, 554, 1935, 1936, 8080, 8322, 8443, 8554}
 
-// ports grants TCP ports that nobody has asked for by name: never the ones that are guarded.
+// ports grants TCP ports that the settings do not name, except guarded ones.
 func (g *grants) ports(list ...int) {
 	for _, port := range list {
 		if !slices.Contains(g.guard.Ports, port) {
@@ -37,8 +37,8 @@ var (
 	portPattern = regexp.MustCompile(`(?i)\bport[=:\s]+([0-9]{1,5})\b`)
 )
 
-// addresses grants the TCP ports that the words name. DNS needs one, too, and a web address may
-// lead to the web's own.
+// addresses grants the TCP ports that the words name, that of DNS, and those of the web for a web
+// address, which may redirect.
 func (g *grants) addresses(words []string) {
 	g.ports(53)
 	for _, w := range words {
@@ -53,7 +53,8 @@ func (g *grants) addresses(words []string) {
 			} else {
 				g.Ports = append(g.Ports, schemePorts[scheme]...)
 			}
-			g.Sockets = g.Sockets || strings.HasSuffix(hostOf(host), ".local") // found by a service behind a socket
+			// A service behind a unix socket resolves such names.
+			g.Sockets = g.Sockets || strings.HasSuffix(hostOf(host), ".local")
 		}
 		if m := hostPattern.FindStringSubmatch(w); m != nil {
 			g.portOf(hostOf(w), m[1])
@@ -69,7 +70,7 @@ func hostOf(hostport string) string {
 	return u.Hostname()
 }
 
-// portOf grants a TCP port of a host, unless that is a guarded one of this host.
+// portOf grants a TCP port of a host, unless it is a guarded port of this host.
 func (g *grants) portOf(host, port string) {
 	if n, _ := strconv.Atoi(port); slices.Contains(g.guard.Ports, n) && isHere(host) {
 		return
@@ -77,7 +78,7 @@ func (g *grants) portOf(host, port string) {
 	g.port(port)
 }
 
-// isHere reports whether a host is this one, as far as its name or address tells.
+// isHere reports whether a name or address is this host's.
 func isHere(host string) bool {
 	ip := net.ParseIP(host)
 	if ip == nil {

@@ -14,22 +14,25 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// probeTime is how long an input from the network has to show what it is. Local ones wait for the processor alone.
+// probeTime is how long a network input has to show what it is. Local inputs need only processor
+// time.
 const probeTime = 5 * time.Second
 
-// Probe opens the input as a start would, reads its first packets and closes it. It publishes nothing.
+// Probe opens the input as a start would, reads its first packets and closes it. It publishes
+// nothing.
 func (e *Encoder) Probe(ctx context.Context, job encoders.Job) []encoders.Finding {
 	return e.probe(ctx, job, probeTime, checkTime)
 }
 
-// probe is Probe with its limits for inputs from the network and others.
+// probe is Probe with its time limits, for network inputs and for others.
 func (e *Encoder) probe(ctx context.Context, job encoders.Job, remote, local time.Duration) []encoders.Finding {
 	e.note(job)
 	s := e.settings
 	s.Input, s.InputArgs = argument(job, s.Input), fillAll(job, s.InputArgs)
 	in, err := readInput(s.Input)
-	if s.Input == "" || err != nil || in.kind == inputDevice || in.kind == inputTest && !strings.HasPrefix(s.Input, "lavfi") {
-		return nil // the args know, Check has said so, others may want the device now, or it is known to work
+	if s.Input == "" || err != nil || in.kind == inputDevice ||
+		in.kind == inputTest && !strings.HasPrefix(s.Input, "lavfi") {
+		return nil // unknown in args, reported by Check, a device that may be in use, or known to work
 	}
 	path, err := lookUp(s.Binary)
 	if err != nil {
@@ -54,7 +57,7 @@ func (e *Encoder) probe(ctx context.Context, job encoders.Job, remote, local tim
 	case ctx.Err() != nil:
 		f.What = fmt.Sprintf("its input sends nothing within %s", limit)
 		f.Hint = "is it on, and does it send?"
-		if in.kind == inputUDP || in.kind == inputSRT { // the sender may come later
+		if in.kind == inputUDP || in.kind == inputSRT { // the sender may start later
 			f.Level = encoders.Warn
 		}
 	default:
@@ -64,7 +67,7 @@ func (e *Encoder) probe(ctx context.Context, job encoders.Job, remote, local tim
 		if in.live {
 			f.Hint = "is the input on, and are its address, user and password right?"
 		}
-		if reason.probing && in.brief() { // a start that fails so is followed by one that takes its time
+		if reason.probing && in.brief() { // after a start that fails like this, the next one probes fully
 			f.Level = encoders.Warn
 		}
 	}
@@ -72,17 +75,19 @@ func (e *Encoder) probe(ctx context.Context, job encoders.Job, remote, local tim
 	return []encoders.Finding{f}
 }
 
-// openInput has FFmpeg read a moment of the input, and returns what it says. A secret of the input goes the way that it
-// goes at a start.
-func (e *Encoder) openInput(ctx context.Context, path string, in input, s Settings, job encoders.Job) ([]string, exit, error) {
+// openInput makes FFmpeg read a moment of the input, and returns its output. It hides a secret of
+// the input as a start does.
+func (e *Encoder) openInput(
+	ctx context.Context, path string, in input, s Settings, job encoders.Job,
+) (said []string, how exit, err error) {
 	args := []string{"-hide_banner", "-nostdin", "-nostats", "-loglevel", "repeat+level+info"}
 	opened, list := in.opening(s, true, newRedactor(s, job))
 	args = append(append(args, opened...), "-map", "0:v?", "-map", "0:a?", "-c", "copy", "-t", "0.2", "-f", "null", "-")
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Env = environment("", encoders.Job{}, "")
 	cmd.WaitDelay = time.Second
-	var said bytes.Buffer
-	cmd.Stderr = &said
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
 	if list != "" {
 		pipe, err := listOf(command{list: list})
 		if err != nil {
@@ -92,15 +97,15 @@ func (e *Encoder) openInput(ctx context.Context, path string, in input, s Settin
 		cmd.ExtraFiles = make([]*os.File, listFD-2)
 		cmd.ExtraFiles[listFD-3] = pipe
 	}
-	err := e.begin(cmd, e.settings, job)
+	err = e.begin(cmd, e.settings, job)
 	if err == nil {
 		err = cmd.Wait()
 	}
 	if cmd.ProcessState == nil {
 		return nil, exit{}, fmt.Errorf("run %s: %w", path, err)
 	}
-	how := exit{known: true, code: cmd.ProcessState.ExitCode()}
-	return outputLines(said.Bytes()), how, nil
+	how = exit{known: true, code: cmd.ProcessState.ExitCode()}
+	return outputLines(stderr.Bytes()), how, nil
 }
 
 var (
@@ -108,7 +113,8 @@ var (
 	pictures   = regexp.MustCompile(`, (\d{2,5}x\d{2,5})\b`)
 )
 
-// contents is what FFmpeg says of an open input: "h264 1280x720, aac". It is "" when the input is not open.
+// contents summarises FFmpeg's description of an open input: "h264 1280x720, aac". It is "" when
+// the input is not open.
 func contents(said []string) string {
 	var found []string
 	for _, line := range said {

@@ -30,8 +30,9 @@ func TestProbe(t *testing.T) {
 		level encoders.Level // "": nothing is tried
 		says  string
 	}{
-		"a camera":                {newCamera(t).url(), encoders.OK, "h264 640x360"},
-		"a camera that is off":    {"rtsp://admin:" + canary + "@" + closed + "/cam", encoders.Bad, "connection refused"},
+		"a camera": {newCamera(t).url(), encoders.OK, "h264 640x360"},
+		"a camera that is off": {"rtsp://admin:" + canary + "@" + closed + "/cam", encoders.Bad,
+			"connection refused"},
 		"an address that is off":  {"http://" + closed + "/a.m3u8?token=" + canary, encoders.Bad, "connection refused"},
 		"a camera without a word": {"rtsp://" + silent.Addr().String() + "/cam", encoders.Bad, "nothing within 300ms"},
 		"a sender yet to come":    {"udp://" + closed, encoders.Warn, "nothing within 300ms"},

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// procStat is what /proc/PID/stat tells (proc_pid_stat(5)).
+// procStat is part of /proc/PID/stat (proc_pid_stat(5)).
 type procStat struct {
 	state byte // R S D T Z …
 	pgrp  int
@@ -27,7 +27,8 @@ func readStat(pid int) (procStat, error) {
 	return parseStat(buf[:n])
 }
 
-// readProc reads the beginning of a file of /proc/PID. It does without os.File: looking at all processes of a machine is done with it.
+// readProc reads the beginning of a file in /proc/PID. It avoids os.File for speed: callers read
+// the files of every process of the host.
 func readProc(pid int, name string, buf []byte) (n int, err error) {
 	path := "/proc/" + strconv.Itoa(pid) + "/" + name
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
@@ -48,10 +49,10 @@ func readProc(pid int, name string, buf []byte) (n int, err error) {
 	return n, nil
 }
 
-// parseStat reads from behind the last bracket: the name before it may hold anything.
+// parseStat begins after the last bracket, because the name before it may contain anything.
 func parseStat(body []byte) (procStat, error) {
 	end := bytes.LastIndexByte(body, ')')
-	fields := strings.Fields(string(body[end+1:])) // fields[0] is the third of the manual's list
+	fields := strings.Fields(string(body[end+1:])) // fields[0] is the manual's third field
 	if end < 0 || len(fields) < 20 {
 		return procStat{}, fmt.Errorf("/proc stat is not understood: %q", body)
 	}
@@ -63,15 +64,16 @@ func parseStat(body []byte) (procStat, error) {
 	return s, err
 }
 
-// gone reports whether only the shell of a process is left.
+// gone reports whether the process is a zombie or dead.
 func (s procStat) gone() bool { return s.state == 'Z' || s.state == 'X' }
 
-// environ returns the value of a variable in a process's environment as it was at its exec; "" when it is not there or cannot be read.
+// environ returns the value of a variable in a process's environment at its exec; "" when it is not
+// set or cannot be read.
 func environ(pid int, name string) string {
 	var small [4096]byte
 	body := small[:]
 	n, err := readProc(pid, "environ", body)
-	if n == len(body) { // a shell in between may have put ours behind others
+	if n == len(body) { // a wrapping shell may have put ours after many others
 		body = make([]byte, 256<<10)
 		n, err = readProc(pid, "environ", body)
 	}
@@ -86,7 +88,7 @@ func environ(pid int, name string) string {
 	return ""
 }
 
-// pids lists the processes that can be seen.
+// pids lists the visible processes.
 func pids() []int {
 	dir, err := os.Open("/proc")
 	if err != nil {
@@ -103,15 +105,16 @@ func pids() []int {
 	return found
 }
 
-// family returns the living processes that belong to id: of its session or group, or with its cookie. A process of it that has left the
-// session still has the cookie. The number of a session is not given to another before its last member has ended.
+// family returns the living processes that belong to id: those in its session or group, and those
+// with its cookie. A member that has left the session still has the cookie. The kernel does not
+// reuse the number of a session before its last member has ended.
 func family(id identity) []int {
 	leader, err := readStat(id.PID)
 	another := err == nil && leader.start != id.Start
 	var found []int
 	for _, p := range pids() {
 		st, err := readStat(p)
-		if err != nil || st.gone() || st.sid == 0 { // the kernel's own threads have no session
+		if err != nil || st.gone() || st.sid == 0 { // kernel threads have no session
 			continue
 		}
 		if !another && (st.sid == id.PID || st.pgrp == id.PID) || environ(p, cookieName) == id.Cookie {
@@ -121,7 +124,7 @@ func family(id identity) []int {
 	return found
 }
 
-// holders returns the processes that have the file open.
+// holders returns the processes that have the file open, except ours.
 func holders(path string) []int {
 	var want unix.Stat_t
 	if unix.Stat(path, &want) != nil {
@@ -135,7 +138,8 @@ func holders(path string) []int {
 		}
 		for _, fd := range fds {
 			var st unix.Stat_t
-			if unix.Stat(fmt.Sprintf("/proc/%d/fd/%s", pid, fd.Name()), &st) == nil && st.Dev == want.Dev && st.Ino == want.Ino {
+			if unix.Stat(fmt.Sprintf("/proc/%d/fd/%s", pid, fd.Name()), &st) == nil && st.Dev == want.Dev &&
+				st.Ino == want.Ino {
 				found = append(found, pid)
 				break
 			}
@@ -144,7 +148,7 @@ func holders(path string) []int {
 	return found
 }
 
-// bootID tells this boot of the machine apart from others.
+// bootID identifies this boot of the host.
 func bootID() (string, error) {
 	body, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {

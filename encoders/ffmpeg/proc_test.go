@@ -9,7 +9,8 @@ import (
 )
 
 func TestParseStat(t *testing.T) {
-	got, err := parseStat([]byte("42 (a) S (b) R 1 7 8 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 123456 1000 200 18446744073709551615"))
+	got, err := parseStat([]byte("42 (a) S (b) R 1 7 8 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 123456 1000 200 " +
+		"18446744073709551615"))
 	if want := (procStat{state: 'R', pgrp: 7, sid: 8, start: 123456}); err != nil || got != want {
 		t.Errorf("got %+v, %v; want %+v", got, err, want)
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/oncue/oncue/encoders/sandbox"
 )
 
-// known grants what a program of the settings needs whatever its job is.
+// known grants what the settings' program needs for any job.
 func (g *grants) known(s Settings) {
 	path, _ := lookUp(s.Binary)
 	words := append([]string{os.Getenv("PATH"), os.Getenv("HOME"), strconv.FormatBool(s.isFFmpeg())}, g.guard.Paths...)
@@ -22,9 +22,9 @@ func (g *grants) known(s Settings) {
 	was, _ := keptGrants.Load(path)
 	n, _ := was.(*kept)
 	if n == nil || n.under != under || !n.holds() {
-		n = &kept{under: under, grants: grants{guard: g.guard, looked: map[string]mark{}}}
+		n = &kept{under: under, grants: grants{guard: g.guard, dependsOn: map[string]mark{}}}
 		n.program(path)
-		if !s.isFFmpeg() { // it may call others, and use devices without a word
+		if !s.isFFmpeg() { // it may call other programs, and use devices that its args do not name
 			n.tools()
 			for _, h := range hardware {
 				n.devices(strings.ReplaceAll(h.devices, "shm", ""))
@@ -35,17 +35,18 @@ func (g *grants) known(s Settings) {
 	g.Read, g.Devices = append(g.Read, n.Read...), append(g.Devices, n.Devices...)
 }
 
-// keptGrants has what each program needs, by its path: to find that out takes 1 ms, and a viewer waits.
+// keptGrants caches what each program needs, by its path: finding out takes 1 ms, and a viewer
+// waits.
 var keptGrants sync.Map // of *kept
 
 type kept struct {
 	grants
-	under string // what it depends on beside files
+	under string // what it depends on apart from files
 }
 
-// holds reports whether all that was looked at is as it was.
+// holds reports whether every file and folder it depends on is unchanged.
 func (n *kept) holds() bool {
-	for path, was := range n.looked {
+	for path, was := range n.dependsOn {
 		if markOf(path) != was {
 			return false
 		}
@@ -53,7 +54,8 @@ func (n *kept) holds() bool {
 	return true
 }
 
-// mark tells a file as it is from all others, and from what it becomes by a change.
+// mark identifies a version of a file: another file has another mark, and so has the same file
+// after a change.
 type mark struct {
 	dev, ino uint64
 	changed  unix.Timespec
@@ -61,25 +63,25 @@ type mark struct {
 
 func markOf(path string) mark {
 	var st unix.Stat_t
-	_ = unix.Stat(path, &st) // none is one, too
+	_ = unix.Stat(path, &st) // a missing file has the zero mark
 	return mark{uint64(st.Dev), st.Ino, st.Ctim}
 }
 
-// look marks what an answer depends on.
-func (g *grants) look(path string) {
-	if g.looked != nil {
-		g.looked[path] = markOf(path)
+// depend records a file or folder on which a cached result depends.
+func (g *grants) depend(path string) {
+	if g.dependsOn != nil {
+		g.dependsOn[path] = markOf(path)
 	}
 }
 
-// program grants a program that lies outside of the system's folders: its folder, and the libraries
-// beside it. A script brings its interpreter.
+// program grants a program and, if it lies outside the system's folders, its folder and the
+// libraries next to that. For a script it grants the interpreter as well.
 func (g *grants) program(binary string) {
 	path, err := lookUp(binary)
 	if err != nil {
 		return
 	}
-	g.look(path)
+	g.depend(path)
 	g.Read = append(g.Read, path)
 	for _, dir := range []string{filepath.Dir(path), filepath.Dir(sandbox.Real(path))} {
 		if !systems(dir) {
@@ -91,17 +93,17 @@ func (g *grants) program(binary string) {
 	}
 }
 
-// systems reports whether a folder of programs is the system's, which each process has.
+// systems reports whether a folder of programs is the system's, which every process may read.
 func systems(dir string) bool { return slices.Contains(sandbox.Base, filepath.Clean(dir)) }
 
-// programs grants a folder of programs, and the libraries that belong to it. Where it holds more
-// than programs, they are granted one by one.
+// programs grants a folder of programs and its libraries. If the folder is too wide to grant, it
+// grants the programs one by one.
 func (g *grants) programs(dir string) {
-	g.look(dir)
-	if g.narrow(dir) {
+	g.depend(dir)
+	if g.tooWide(dir) {
 		entries, _ := os.ReadDir(dir)
 		for _, e := range entries {
-			g.look(filepath.Join(dir, e.Name()))
+			g.depend(filepath.Join(dir, e.Name()))
 			if info, err := e.Info(); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
 				g.Read = append(g.Read, filepath.Join(dir, e.Name()))
 			}
@@ -110,16 +112,16 @@ func (g *grants) programs(dir string) {
 	}
 	g.Read = append(g.Read, dir)
 	if base := filepath.Base(dir); base == "bin" || base == "sbin" {
-		g.look(filepath.Dir(dir))
+		g.depend(filepath.Dir(dir))
 		for _, beside := range []string{"lib", "lib64", "share", "libexec", "pyvenv.cfg"} {
-			if path := filepath.Join(filepath.Dir(dir), beside); !g.narrow(path) {
+			if path := filepath.Join(filepath.Dir(dir), beside); !g.tooWide(path) {
 				g.Read = append(g.Read, path)
 			}
 		}
 	}
 }
 
-// tools grants the programs of PATH to one that may call them.
+// tools grants the programs in PATH.
 func (g *grants) tools() {
 	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
 		if filepath.IsAbs(dir) && !systems(dir) {
@@ -128,7 +130,7 @@ func (g *grants) tools() {
 	}
 }
 
-// interpreter is the program that the first line of a script names, "" when it is none.
+// interpreter is the program in the first line of a script; "" for other files.
 func interpreter(path string) string {
 	f, err := os.Open(path)
 	if err != nil {
@@ -143,7 +145,7 @@ func interpreter(path string) string {
 	return ""
 }
 
-// environment grants what the inherited variables lead to.
+// environment grants what the inherited variables name.
 func (g *grants) environment() {
 	for _, name := range []string{"LD_LIBRARY_PATH", "LIBVA_DRIVERS_PATH", "SSL_CERT_DIR", "SSL_CERT_FILE"} {
 		for _, path := range filepath.SplitList(os.Getenv(name)) {

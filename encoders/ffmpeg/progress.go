@@ -11,7 +11,8 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// block is one report of FFmpeg's -progress (fftools/ffmpeg.c, print_report). What it does not tell, or tells as N/A, is negative.
+// block is one report of FFmpeg's -progress (fftools/ffmpeg.c, print_report). Values that are
+// missing or N/A are negative.
 type block struct {
 	outTime time.Duration
 	frame   int64
@@ -26,7 +27,8 @@ func emptyBlock() block {
 	return block{outTime: -1, frame: -1, size: -1, dropped: -1, fps: -1, bitrate: -1, speed: -1}
 }
 
-// further reports whether b shows more delivered than a: time and bytes, or frames where there is no time.
+// further reports whether b shows more delivered than a: more time and bytes, or more frames when
+// there is no time.
 func (b block) further(a block) bool {
 	if b.outTime < 0 {
 		return b.frame > a.frame
@@ -34,7 +36,7 @@ func (b block) further(a block) bool {
 	return b.outTime > a.outTime && (b.size < 0 || b.size > a.size)
 }
 
-// health is what a status tells of it.
+// health returns the block as part of a status.
 func (b block) health() *encoders.Health {
 	h := &encoders.Health{}
 	float := func(p **float64, v float64) {
@@ -75,7 +77,7 @@ func openProgress(path string) (*progress, error) {
 
 func (p *progress) close() { p.file.Close() }
 
-// skip leaves out all but the last few blocks, and returns when the last one was written.
+// skip skips all but the last few blocks, and returns when the last one was written.
 func (p *progress) skip() (time.Time, error) {
 	info, err := p.file.Stat()
 	if err != nil {
@@ -85,14 +87,14 @@ func (p *progress) skip() (time.Time, error) {
 	return info.ModTime(), nil
 }
 
-// read calls report for each block that is new.
+// read calls report for each new block.
 func (p *progress) read(report func(block)) error {
 	for {
 		n, err := p.file.ReadAt(p.buf[p.have:], p.at)
 		p.at += int64(n)
 		p.have += n
 		p.take(report)
-		if p.have == len(p.buf) { // no line is that long
+		if p.have == len(p.buf) { // no valid line is that long
 			p.have = 0
 		}
 		if errors.Is(err, io.EOF) {
@@ -107,7 +109,8 @@ func (p *progress) read(report func(block)) error {
 	}
 }
 
-// notice begins anew when the file was cut, which a program may do to its output too.
+// notice starts again at the beginning when the file was truncated, which the program itself may do
+// as well.
 func (p *progress) notice() error {
 	info, err := p.file.Stat()
 	if err == nil && info.Size() < p.at {
@@ -116,7 +119,8 @@ func (p *progress) notice() error {
 	return err
 }
 
-// cut empties the file when it has grown. What is written meanwhile is lost; the next block comes soon.
+// cut truncates the file when it has grown. A block written meanwhile is lost; the next one comes
+// soon.
 func (p *progress) cut() error {
 	if p.at < progressSize {
 		return nil
@@ -141,7 +145,7 @@ func (p *progress) take(report func(block)) {
 	p.have = copy(p.buf[:], rest)
 }
 
-// line takes one key=value, and reports whether it ends a block.
+// line parses one key=value, and reports whether it ends a block.
 func (p *progress) line(line []byte) bool {
 	key, value, found := bytes.Cut(line, []byte{'='})
 	if !found {

@@ -13,26 +13,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sendQueue measures what waits in the TCP sockets of a process. Its bytes are handed over to the kernel, so FFmpeg counts them as
-// written; a server that has stopped reading shows here, and 20 s later anywhere else.
+// sendQueue measures what waits in the TCP sockets of a process. The kernel has accepted these
+// bytes, so FFmpeg counts them as written; a server that has stopped reading shows here 20 s
+// earlier than anywhere else.
 type sendQueue struct {
 	pid     int
 	sockets []socket
-	listed  time.Time // when sockets was made; zero: to be made
-	denied  bool      // the kernel does not answer about single sockets; read the whole table instead
+	listed  time.Time // when sockets was listed; zero: not yet
+	denied  bool      // the kernel does not answer for single sockets: read the whole table
 }
 
-// relist is how often connections made meanwhile are looked for.
+// relist is how often new connections are looked for.
 const relist = 30 * time.Second
 
-// socket names one TCP connection the way the kernel's diagnosis does (linux/inet_diag.h).
+// socket identifies one TCP connection for the kernel (linux/inet_diag.h).
 type socket struct {
 	family uint8
 	inode  uint32
 	id     [48]byte // struct inet_diag_sockid
 }
 
-// bytes returns the longest queue. Without TCP sockets it is 0.
+// bytes returns the length of the longest queue; 0 without TCP sockets.
 func (q *sendQueue) bytes(now time.Time) (int64, error) {
 	if now.Sub(q.listed) >= relist {
 		sockets, err := tcpSockets(q.pid)
@@ -49,7 +50,7 @@ func (q *sendQueue) bytes(now time.Time) (int64, error) {
 		if err == nil {
 			return longest, nil
 		}
-		if errors.Is(err, errSocketGone) { // it has connected anew
+		if errors.Is(err, errSocketGone) { // it has reconnected
 			q.listed = time.Time{}
 			return 0, nil
 		}
@@ -58,7 +59,7 @@ func (q *sendQueue) bytes(now time.Time) (int64, error) {
 	return q.fromTable()
 }
 
-// fromTable reads the queues from the table of all sockets, which takes a millisecond and more.
+// fromTable reads the queues from the table of all sockets, which takes a millisecond or more.
 func (q *sendQueue) fromTable() (int64, error) {
 	inodes, err := socketInodes(q.pid)
 	if err != nil {
@@ -158,7 +159,8 @@ func eachTCP(pid int, report func(tcpRow)) error {
 	return nil
 }
 
-// parseTCP reads "sl local:port remote:port st tx:rx tr:when retrnsmt uid timeout inode …", numbers in hexadecimal.
+// parseTCP reads "sl local:port remote:port st tx:rx tr:when retrnsmt uid timeout inode …", numbers
+// in hexadecimal.
 func parseTCP(line string, family uint8) (row tcpRow, ok bool) {
 	f := strings.Fields(line)
 	if len(f) < 10 {
@@ -175,7 +177,7 @@ func parseTCP(line string, family uint8) (row tcpRow, ok bool) {
 	return row, errors.Join(err[:]...) == nil
 }
 
-// parseAddress reads an address printed as words of the machine's byte order, and a port.
+// parseAddress reads an address, printed as words in the host's byte order, and a port.
 func parseAddress(text string) ([]byte, uint16, error) {
 	words, portText, _ := strings.Cut(text, ":")
 	port, err := strconv.ParseUint(portText, 16, 16)
@@ -195,7 +197,7 @@ func parseAddress(text string) ([]byte, uint16, error) {
 
 var errSocketGone = errors.New("the socket is gone")
 
-// diagnose asks the kernel for the queues of the sockets, one by one (sock_diag(7)).
+// diagnose asks the kernel for the queue of each socket (sock_diag(7)), and returns the longest.
 func diagnose(sockets []socket) (longest int64, err error) {
 	if len(sockets) == 0 {
 		return 0, nil

@@ -17,14 +17,15 @@ import (
 // redactor masks the secrets of one job in texts for people.
 type redactor struct{ *secret.Masker }
 
-// newRedactor knows the secrets that the loader tells of, and the secret parts of a job and of the settings.
+// newRedactor returns a redactor for the settings' secrets, and for the secret parts of the job and
+// the settings.
 func newRedactor(s Settings, job encoders.Job) redactor {
 	r := redactor{secret.NewMasker()}
 	r.Spare(job.Name, job.Account)
 	input := argument(job, s.Input)
 	for _, v := range s.secrets {
 		r.Know(v.Reveal())
-		if text := v.Reveal(); text == input { // the key may be in its path, and what a list names stands beside it
+		if text := v.Reveal(); text == input { // the key may be in the path, and a list's pieces have the same path
 			if i := strings.LastIndexByte(text, '/'); i > strings.Index(text, "://")+len("://") {
 				r.Know(text[:i+1])
 			}
@@ -55,8 +56,9 @@ func newRedactor(s Settings, job encoders.Job) redactor {
 // clean returns text without secrets.
 func (r redactor) clean(text string) string { return r.Mask(text) }
 
-// blank overwrites the secrets in an output file from an offset on, and returns up to where: the end of the last whole line, or of the file
-// when ended says that nothing more comes. The process may append meanwhile, for nothing moves.
+// blank overwrites the secrets in an output file from an offset on, and returns the offset up to
+// which it did: the end of the last complete line, or of the file when ended says that the process
+// has ended. The process may append meanwhile, because nothing moves.
 func (r redactor) blank(path string, from int64, ended bool) (to int64, err error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -79,7 +81,7 @@ func (r redactor) blank(path string, from int64, ended bool) (to int64, err erro
 	return from + int64(len(text)), nil
 }
 
-// blankLog is blank for what a process has written to the log since the last time.
+// blankLog is blank for what a process has written to the log since the last call.
 func (e *Encoder) blankLog(p *process, ended bool) {
 	to, err := e.redactor().blank(filepath.Join(e.env.Dir, logFile), max(p.blanked, p.LogFrom), ended)
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// play is the test binary in another role. A controller starts the encoder in a folder, or keeps it warm, says the
-// pid, and waits to be killed.
+// play runs the test binary in another role. A controller starts the encoder in a folder, or keeps
+// it warm, prints the pid, and waits to be killed.
 func play(role string) int {
 	if role != "controller" {
 		return 2
@@ -25,7 +25,8 @@ func play(role string) int {
 	if standby := os.Getenv("ONCUE_TEST_STANDBY"); standby != "" {
 		settings.Standby = standby
 	}
-	e, err := New(settings, encoders.Env{Name: "cam", Dir: os.Getenv("ONCUE_TEST_DIR"), Log: slog.New(slog.DiscardHandler)})
+	e, err := New(settings, encoders.Env{Name: "cam", Dir: os.Getenv("ONCUE_TEST_DIR"),
+		Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		fmt.Println(err)
 		return 1
@@ -49,7 +50,8 @@ func roleJob(publish string) encoders.Job {
 	return encoders.Job{Account: "ABC123", Name: "lobby/ü x", Run: "run7", Publish: secret.New(publish)}
 }
 
-// startElsewhere starts the encoder from a controller of its own, kills that with SIGKILL, and returns the pid of what it started.
+// startElsewhere starts the encoder from another controller, kills that with SIGKILL, and returns
+// the encoder's pid.
 func startElsewhere(t *testing.T, dir, publish string) int {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])

@@ -16,7 +16,8 @@ import (
 	"time"
 )
 
-// camera is an RTSP server that plays a picture for ever, at its own pace: who comes late comes in the middle of a group of pictures.
+// camera is an RTSP server that plays for ever, at its own pace: a late player begins in the middle
+// of a group of pictures.
 type camera struct {
 	addr  string
 	units [][][]byte // NAL units of each picture, parameter sets left out
@@ -34,8 +35,10 @@ const (
 func newCamera(t testing.TB) *camera {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "camera.h264")
-	out, err := exec.Command("ffmpeg", "-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", fmt.Sprintf("testsrc2=size=640x360:rate=%d", cameraFPS),
-		"-t", "4", "-c:v", "libx264", "-preset", "ultrafast", "-g", fmt.Sprint(cameraGOP), "-keyint_min", fmt.Sprint(cameraGOP), "-sc_threshold", "0", "-bf", "0", "-x264-params", "slices=1:threads=1",
+	out, err := exec.Command("ffmpeg", "-nostdin", "-loglevel", "error", "-f", "lavfi", "-i",
+		fmt.Sprintf("testsrc2=size=640x360:rate=%d", cameraFPS),
+		"-t", "4", "-c:v", "libx264", "-preset", "ultrafast", "-g", fmt.Sprint(cameraGOP), "-keyint_min",
+		fmt.Sprint(cameraGOP), "-sc_threshold", "0", "-bf", "0", "-x264-params", "slices=1:threads=1",
 		"-bsf:v", "h264_metadata=aud=insert", "-f", "h264", path).CombinedOutput()
 	if err != nil {
 		t.Fatalf("make the camera's pictures: %v: %s", err, out)

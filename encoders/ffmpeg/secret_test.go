@@ -14,7 +14,8 @@ import (
 
 const canary = "canary-6b1f"
 
-// TestKeyIsNowhere looks for the key in everything that the process and its folder show, while it publishes with that key.
+// TestKeyIsNowhere searches for the key in everything that the process and its folder show while it
+// publishes with that key.
 func TestKeyIsNowhere(t *testing.T) {
 	needFFmpeg(t)
 	t.Setenv("NOTIFY_SOCKET", canary)
@@ -22,7 +23,8 @@ func TestKeyIsNowhere(t *testing.T) {
 	t.Setenv("CREDENTIALS_DIRECTORY", canary)
 	t.Setenv("FFREPORT", "file="+filepath.Join(t.TempDir(), canary))
 	raw := Defaults()
-	raw.Args = []string{"-re", "-f", "lavfi", "-i", "testsrc2=size=160x120:rate=10", "-c:v", "libx264", "-preset", "ultrafast", "-f", "flv", "{publish}"}
+	raw.Args = []string{"-re", "-f", "lavfi", "-i", "testsrc2=size=160x120:rate=10", "-c:v", "libx264", "-preset",
+		"ultrafast", "-f", "flv", "{publish}"}
 	for name, settings := range map[string]Settings{"input": small(), "args": raw} {
 		t.Run(name, func(t *testing.T) {
 			box := newSink(t)
@@ -75,7 +77,8 @@ func checkDescriptors(t *testing.T, pid int, dir string) {
 			t.Errorf("descriptor %d: %v", fd, err)
 			continue
 		}
-		want := [5]string{os.DevNull, filepath.Join(dir, progressFile), filepath.Join(dir, logFile), filepath.Join(dir, lockFile), "pipe:"}[fd]
+		want := [5]string{os.DevNull, filepath.Join(dir, progressFile), filepath.Join(dir, logFile),
+			filepath.Join(dir, lockFile), "pipe:"}[fd]
 		if !strings.HasPrefix(target, want) {
 			t.Errorf("descriptor %d is %s; want %s", fd, target, want)
 		}
@@ -92,15 +95,20 @@ func checkDescriptors(t *testing.T, pid int, dir string) {
 	}
 }
 
-// TestCheckTellsWhatIsShown tells of a secret that FFmpeg cannot take out of sight, also when nothing else is known of a start.
+// TestCheckTellsWhatIsShown: a check reports a secret that cannot be hidden, even when the start
+// itself is impossible.
 func TestCheckTellsWhatIsShown(t *testing.T) {
 	needFFmpeg(t)
 	for name, c := range map[string]struct {
 		change func(*Settings)
 		want   string
 	}{
-		"an input with its format":    {func(s *Settings) { s.InputArgs = []string{"-f", "mpegts"} }, "the secret in the input's URL"},
-		"an option before the output": {func(s *Settings) { s.Input, s.OutputArgs = "testsrc", []string{"-metadata", canary} }, "the secret in the value of -metadata"},
+		"an input with its format": {func(s *Settings) {
+			s.InputArgs = []string{"-f", "mpegts"}
+		}, "the secret in the input's URL"},
+		"an option before the output": {func(s *Settings) {
+			s.Input, s.OutputArgs = "testsrc", []string{"-metadata", canary}
+		}, "the secret in the value of -metadata"},
 		"args of another program": {func(s *Settings) {
 			s.Input, s.Binary, s.Args = "", "/bin/true", []string{"--x", "udp://h?pwd=" + canary, "{publish}"}
 		}, "the secret in a URL of its args"},
@@ -109,7 +117,8 @@ func TestCheckTellsWhatIsShown(t *testing.T) {
 			s := small()
 			s.Input = "http://127.0.0.1:1/" + canary
 			c.change(&s)
-			e, err := New(s, encoders.Env{Name: "cam", Log: slog.New(slog.DiscardHandler), Secrets: []secret.Value{secret.New(canary)}})
+			e, err := New(s, encoders.Env{Name: "cam", Log: slog.New(slog.DiscardHandler),
+				Secrets: []secret.Value{secret.New(canary)}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -140,7 +149,8 @@ func TestLogKeepsNoSecret(t *testing.T) {
 	}
 }
 
-// TestBlank overwrites what is there while somebody appends, and leaves a line that is not whole for later.
+// TestBlank overwrites secrets while another process appends, and leaves an incomplete line for
+// later.
 func TestBlank(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	out, err := openOutput(path)
@@ -158,11 +168,13 @@ func TestBlank(t *testing.T) {
 	write("early rtsp://u:pw@h\nopen rtsp://u:pw@h/1\nhalf rtsp://u:p")
 	at := must(r.blank(path, int64(len("early rtsp://u:pw@h\n")), false))
 	write("w@h/2\nlast ?pwd=s")
-	if got, want := read(t, path), "early rtsp://u:pw@h\nopen rtsp://****@h/1\nhalf rtsp://u:pw@h/2\nlast ?pwd=s"; got != want {
+	want := "early rtsp://u:pw@h\nopen rtsp://****@h/1\nhalf rtsp://u:pw@h/2\nlast ?pwd=s"
+	if got := read(t, path); got != want {
 		t.Errorf("it is %q, want %q", got, want)
 	}
 	at = must(r.blank(path, at, true))
-	if got, want := read(t, path), "early rtsp://u:pw@h\nopen rtsp://****@h/1\nhalf rtsp://****@h/2\nlast ?pwd=*"; got != want || at != int64(len(want)) {
+	want = "early rtsp://u:pw@h\nopen rtsp://****@h/1\nhalf rtsp://****@h/2\nlast ?pwd=*"
+	if got := read(t, path); got != want || at != int64(len(want)) {
 		t.Errorf("it is %q up to %d, want %q", got, at, want)
 	}
 }
@@ -170,7 +182,8 @@ func TestBlank(t *testing.T) {
 func TestRedact(t *testing.T) {
 	s := Defaults()
 	s.Input = "rtsp://admin:camera-pw@10.0.0.7/1"
-	j := encoders.Job{Account: "ABC123", Name: "lobby", Publish: secret.New("srt://h:1?streamid=lobby%3Ft%3Dabc-def%26e&passphrase=open%20sesame")}
+	j := encoders.Job{Account: "ABC123", Name: "lobby",
+		Publish: secret.New("srt://h:1?streamid=lobby%3Ft%3Dabc-def%26e&passphrase=open%20sesame")}
 	r := newRedactor(s, j)
 	for _, c := range []struct{ text, want string }{
 		{"lobby plays", "lobby plays"},

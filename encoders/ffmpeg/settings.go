@@ -13,16 +13,21 @@ import (
 	"github.com/oncue/oncue/configs/secret"
 )
 
-// Settings says what to run. Either Input or Args is given. {stream}, {account}, {1}, {2} … are filled in everywhere, {publish} in Args.
+// Settings says what to run. Either Input or Args is set. {stream}, {account}, {1}, {2} … are
+// replaced everywhere, {publish} in Args.
 type Settings struct {
-	// Input is a URL (rtsp, rtsps, rtmp, rtmps, srt, http, https, udp, rtp, tcp), a file, which is looped, a /dev/video device, or a test
-	// picture: test (a file of that name is ./test), or lavfi: and a filter graph. Time-outs, probing and pacing are set as fits each of them. A URL that
-	// holds a secret stays out of the process list, unless InputArgs has options that FFmpeg cannot take from a file, such as -f.
+	// Input is a URL (rtsp, rtsps, rtmp, rtmps, srt, http, https, udp, rtp, tcp), a file, which is
+	// looped, a /dev/video device, or a test picture: test (for a file of that name, write ./test),
+	// or lavfi: and a filter graph. Time-outs, probing and pacing suit each kind. A URL that holds
+	// a secret stays out of the process list, unless InputArgs has options that FFmpeg cannot read
+	// from a file, such as -f.
 	Input      string   `yaml:"input" doc:"what to publish: a URL (rtsp, rtmp, srt, http, udp ...), a file, which is looped, a /dev/video device, or test, a test picture"`
 	InputArgs  []string `yaml:"input_args" doc:"FFmpeg's options before the input; they win over the ones set here"`
 	OutputArgs []string `yaml:"output_args" doc:"FFmpeg's options before the output; they win over the ones set here"`
-	// Args is the whole command line instead, without the binary. {publish} as its last argument, after -f flv or -f mpegts, keeps the key
-	// hidden from the process list; anywhere else the key can be seen there. So does the first -i URL that holds a secret. Binary may then be a program that executes FFmpeg with its args.
+	// Args is the whole command line instead, without the binary. {publish} as the last argument,
+	// after -f flv or -f mpegts, keeps the key out of the process list; anywhere else the list
+	// shows the key. The first -i URL that holds a secret stays out of the list as well. Binary may
+	// then be a program that executes FFmpeg with its args.
 	Args []string `yaml:"args" doc:"the whole command line instead, without the binary; {publish} as the last argument, after -f flv or -f mpegts, keeps the key out of the process list"`
 
 	Video        string        `yaml:"video" enum:"h264,copy,none" doc:"h264 is encoded anew, safe for the platform; copy sends it as it comes"`
@@ -43,21 +48,23 @@ type Settings struct {
 	Allow        []string      `yaml:"allow" doc:"what it may touch beside: files and folders (read and written), unix sockets, devices, and tcp:PORT"`
 	LogSize      int64         `yaml:"log_size" min:"4096" doc:"bytes of output kept; as much again of what came before"`
 
-	wrapper bool           // Binary was seen to hand its args on to FFmpeg
-	secrets []secret.Value // what the loader knows to be secret in them
+	wrapper bool           // a trial has shown that Binary passes its args on to FFmpeg
+	secrets []secret.Value // the secrets in them that the loader knows
 }
 
-// Defaults returns the settings of an encoder that says nothing but its input.
+// Defaults returns the settings of an encoder that sets only its input.
 func Defaults() Settings {
 	return Settings{
 		Video: "h264", Audio: "aac", Bitrate: "3000k", AudioBitrate: "128k", GOP: 2 * time.Second, Preset: "veryfast",
-		Binary: "ffmpeg", StallTimeout: 10 * time.Second, Standby: "none", HideKey: "auto", Sandbox: "auto", LogSize: 1 << 20,
+		Binary: "ffmpeg", StallTimeout: 10 * time.Second, Standby: "none", HideKey: "auto", Sandbox: "auto",
+		LogSize: 1 << 20,
 	}
 }
 
 var (
 	bitratePattern = regexp.MustCompile(`^[0-9]+(\.[0-9]+)?[kKM]?$`)
-	presets        = []string{"ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"}
+	presets        = []string{"ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower",
+		"veryslow"}
 )
 
 // Validate reports every impossible value, each as "key: what is wrong".
@@ -126,8 +133,9 @@ func (s Settings) Validate() error {
 	return errors.Join(errs...)
 }
 
-// isFFmpeg reports whether the binary takes FFmpeg's options, going by its name: ffmpeg, ffmpeg-7, /opt/bin/ffmpeg.static, or by a try, see
-// Encoder.known. Any other program gets its Args as they are.
+// isFFmpeg reports whether the binary takes FFmpeg's options: its name begins with ffmpeg
+// (ffmpeg-7, /opt/bin/ffmpeg.static), or a trial has shown it, see Encoder.known. Any other program
+// gets its Args unchanged.
 func (s Settings) isFFmpeg() bool {
 	return s.wrapper || strings.HasPrefix(filepath.Base(s.Binary), "ffmpeg")
 }
@@ -135,7 +143,8 @@ func (s Settings) isFFmpeg() bool {
 // KeepsReady reports whether an idle encoder keeps a process ready for its next start.
 func (s Settings) KeepsReady() bool { return s.Standby != "none" }
 
-// NeedsPublish reports whether a start needs a publishing URL: not when Args say themselves where to publish.
+// NeedsPublish reports whether a start needs a publishing URL: not when Args say themselves where
+// to publish.
 func (s Settings) NeedsPublish() bool {
 	return len(s.Args) == 0 || strings.Contains(strings.Join(s.Args, "\n"), placeholder)
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/oncue/oncue/configs/secret"
 )
 
-// shownSecret says which secret stands in a command line, {publish} apart; "" when none is found.
+// shownSecret names the secret that a command line shows, other than {publish}; "" for none.
 func shownSecret(args []string, r redactor) string {
 	for i, arg := range args {
 		before := ""

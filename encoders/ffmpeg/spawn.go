@@ -14,7 +14,7 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// spawn starts a process for a job and writes down which one it is. Until that is written the start has not happened.
+// spawn starts a process for a job and saves its identity. If that fails, it ends the process.
 func (e *Encoder) spawn(c command, job encoders.Job) (*process, error) {
 	binary, err := lookUp(c.binary)
 	if err != nil {
@@ -24,9 +24,11 @@ func (e *Encoder) spawn(c command, job encoders.Job) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer lock.Close() // the child has it
-	st := state{Stream: job.ID(), Run: job.Run, Started: time.Now(), Progress: c.progress, Fast: c.fast, Input: inputMark(e.settings, job)}
-	child := launch{binary: binary, args: c.args, cookie: newCookie(job.Run), lock: lock, tmp: filepath.Join(e.env.Dir, ownDir)}
+	defer lock.Close() // the child holds it
+	st := state{Stream: job.ID(), Run: job.Run, Started: time.Now(), Progress: c.progress, Fast: c.fast,
+		Input: inputMark(e.settings, job)}
+	child := launch{binary: binary, args: c.args, cookie: newCookie(job.Run), lock: lock,
+		tmp: filepath.Join(e.env.Dir, ownDir)}
 	child.confine(e.settings, e.env, job)
 	if child.tmp != "" {
 		prepareOwn(e.env.Dir)
@@ -53,7 +55,7 @@ func (e *Encoder) spawn(c command, job encoders.Job) (*process, error) {
 	if st.identity, err = identify(h, pid, child.cookie); err == nil {
 		err = st.save(e.env.Dir)
 	}
-	if err != nil { // nobody could find it again
+	if err != nil { // a later controller could not find it
 		abandon(h, pid)
 		return nil, err
 	}
@@ -63,12 +65,12 @@ func (e *Encoder) spawn(c command, job encoders.Job) (*process, error) {
 	return p, nil
 }
 
-// yieldMemory has the kernel end an encoder before the one that would start it again, when memory runs out.
+// yieldMemory makes the kernel kill an encoder before the controller when memory runs out.
 func yieldMemory(pid int) {
 	_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte("300"), 0)
 }
 
-// abandon ends a child of ours that has no name yet.
+// abandon kills a child whose identity was not saved.
 func abandon(h *handle, pid int) {
 	_ = h.signal(syscall.SIGKILL, pid)
 	_, _ = h.wait(time.Now().Add(5 * time.Second))
@@ -95,16 +97,16 @@ func lookUp(binary string) (string, error) {
 type launch struct {
 	binary         string
 	args           []string
-	options        *os.File // for descriptor optionFD; nil when it has none
-	list           *os.File // for descriptor listFD, likewise
+	options        *os.File // becomes descriptor optionFD; nil for none
+	list           *os.File // becomes descriptor listFD; nil for none
 	cookie         string
 	lock           *os.File
 	output, errors *os.File
-	sandbox        confiner // nil: it may do all that we may
-	tmp            string   // its TMPDIR
+	sandbox        confiner // nil: not confined
+	tmp            string   // its TMPDIR; "" for ours
 }
 
-// confine makes the process one that can touch only what it needs, if the settings want that and the kernel can do it.
+// confine limits the process to what it needs, if the settings ask for it and the kernel can.
 func (l *launch) confine(s Settings, env encoders.Env, job encoders.Job) {
 	if !s.confined() {
 		return
@@ -118,7 +120,8 @@ func (l *launch) confine(s Settings, env encoders.Env, job encoders.Job) {
 	l.sandbox = g.Policy
 }
 
-// openFiles opens the output files, and returns where in the log the run begins. The progress of the run before is dropped.
+// openFiles opens the output files, and returns the log offset at which the run begins. It discards
+// the progress of the last run.
 func (l *launch) openFiles(dir string, logSize int64) (logFrom int64, err error) {
 	log := filepath.Join(dir, logFile)
 	if _, err := rotate(log, logSize); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -140,7 +143,7 @@ func (l *launch) openFiles(dir string, logSize int64) (logFrom int64, err error)
 	return info.Size(), nil
 }
 
-// empty cuts a file unless that changes nothing: the disk may be busy, and a viewer waits.
+// empty truncates a file, unless it is empty: on a busy disk even that would take time.
 func empty(f *os.File) error {
 	info, err := f.Stat()
 	if err != nil || info.Size() == 0 {
@@ -149,7 +152,7 @@ func empty(f *os.File) error {
 	return f.Truncate(0)
 }
 
-// closeFiles closes our ends of what the child has.
+// closeFiles closes our copies of the child's files.
 func (l *launch) closeFiles() {
 	for _, f := range []*os.File{l.output, l.errors, l.options, l.list} {
 		if f != nil {
@@ -158,7 +161,7 @@ func (l *launch) closeFiles() {
 	}
 }
 
-// listOf returns the pipe for a command's list, nil when it has none.
+// listOf returns a pipe that holds a command's list, nil when it has none.
 func listOf(c command) (*os.File, error) {
 	if c.list == "" {
 		return nil, nil
@@ -170,7 +173,8 @@ func listOf(c command) (*os.File, error) {
 	return f, nil
 }
 
-// start forks and executes. The child leads a session of its own, reads nothing, and gets no descriptor but the ones named here.
+// start forks and executes. The child leads a new session, has an empty standard input, and
+// inherits only the descriptors listed here.
 func (l *launch) start(job encoders.Job) (*handle, int, error) {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
@@ -185,7 +189,8 @@ func (l *launch) start(job encoders.Job) (*handle, int, error) {
 		files = append(files, l.list)
 	}
 	pidfd := -1
-	attr := os.ProcAttr{Env: environment(l.cookie, job, l.tmp), Files: files, Sys: &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd}}
+	attr := os.ProcAttr{Env: environment(l.cookie, job, l.tmp), Files: files,
+		Sys: &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd}}
 	var p *os.Process
 	begin := func() (err error) {
 		p, err = os.StartProcess(l.binary, append([]string{l.binary}, l.args...), &attr)
@@ -204,7 +209,7 @@ func (l *launch) start(job encoders.Job) (*handle, int, error) {
 	if err != nil {
 		return nil, 0, errors.Join(err, p.Kill(), waitFor(p))
 	}
-	return h, pid, p.Release() // it is waited for by its pidfd
+	return h, pid, p.Release() // its pidfd is used to wait for it
 }
 
 func waitFor(p *os.Process) error {
@@ -212,8 +217,9 @@ func waitFor(p *os.Process) error {
 	return err
 }
 
-// pipeOf returns the reading end of a pipe that holds text and nothing more to come: once the child has read it, it is nowhere. The text
-// is far below a pipe's size, so writing does not wait.
+// pipeOf returns the reading end of a pipe that holds text and is closed for writing: once the
+// child has read the text, it exists nowhere else. The text is far smaller than a pipe's buffer, so
+// writing does not block.
 func pipeOf(text string) (*os.File, error) {
 	var fd [2]int
 	if err := syscall.Pipe2(fd[:], syscall.O_CLOEXEC|syscall.O_NONBLOCK); err != nil {

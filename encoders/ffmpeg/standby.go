@@ -15,31 +15,34 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// standby is a process that is loaded and waits, so that a start saves the time for that. It has opened neither its input nor its output,
-// and cannot before it is let through: it waits inside the open of a named pipe that it was told to report its progress to, first of all.
-// When the controller dies it goes on waiting, and the next one ends it. It does not have the lock yet, and its key is not written yet.
+// standby is a process that is loaded and waiting, so that a start need not load it. It has opened
+// neither its input nor its output: before that, it opens the file for its progress, which is a
+// named pipe (the gate), and blocks in that open until the gate is opened. When the controller dies
+// it keeps waiting, and the next controller ends it. It does not hold the lock yet, and has not
+// been given its key.
 type standby struct {
 	command command
 	stream  string
 	handle  *handle
 	identity
-	watch   *handle  // what follow waits with
-	lock    *os.File // unlocked; the process has the same open file, so locking ours gives it the lock
-	key     *os.File // writing end of its option file; nil when it needs none
+	watch   *handle  // used by follow alone
+	lock    *os.File // unlocked; the process shares the open file, so that locking ours locks its
+	key     *os.File // writing end of the pipe for its option file; nil for none
 	logFrom int64
-	ended   chan struct{} // closed when it is gone
-	left    chan struct{} // closed when follow is over
+	ended   chan struct{} // closed when the process has ended
+	left    chan struct{} // closed when follow returns
 }
 
 const (
-	// gateFile is the named pipe; there while a process waits before it. It is where the process may make files: one that comes to the
-	// gate when it is open and gone makes a file of that name.
+	// gateFile is the named pipe, which exists while a process waits. It lies where the process may
+	// create files: if the gate is already gone, the process creates a plain file of that name.
 	gateFile = ownDir + "/gate"
-	// standbyRun stands for the run in the cookie of a process that had none when it was started.
+	// standbyRun is the run in a standby's cookie.
 	standbyRun = "standby"
 )
 
-// warm makes a standby for the next start of a job, if one is wanted and nothing runs. The caller has the turn.
+// warm makes a standby for the job's next start, if the settings ask for one. Nothing may be
+// running, and the caller holds turn.
 func (e *Encoder) warm(job encoders.Job) {
 	if e.settings.Standby != "warm" || !e.settings.isFFmpeg() || !job.Publish.Set() {
 		return
@@ -48,7 +51,7 @@ func (e *Encoder) warm(job encoders.Job) {
 	if err != nil || !c.progress || c.whip {
 		return
 	}
-	if s := e.standby; s != nil && s.fits(c, job) { // also when it is gone: the next start will show why
+	if s := e.standby; s != nil && s.fits(c, job) { // even if it has ended: the next start shows why
 		return
 	}
 	e.cool()
@@ -59,7 +62,8 @@ func (e *Encoder) warm(job encoders.Job) {
 }
 
 func (s *standby) fits(c command, job encoders.Job) bool {
-	return s.stream == job.ID() && s.command.binary == c.binary && s.command.options == c.options && s.command.list == c.list && slices.Equal(s.command.args, c.args)
+	return s.stream == job.ID() && s.command.binary == c.binary && s.command.options == c.options &&
+		s.command.list == c.list && slices.Equal(s.command.args, c.args)
 }
 
 func (s *standby) gone() bool {
@@ -71,7 +75,7 @@ func (s *standby) gone() bool {
 	}
 }
 
-// ready starts the process that waits.
+// ready starts a standby.
 func (e *Encoder) ready(c command, job encoders.Job) (*standby, error) {
 	binary, err := lookUp(c.binary)
 	if err != nil {
@@ -85,7 +89,8 @@ func (e *Encoder) ready(c command, job encoders.Job) (*standby, error) {
 	if s.lock, err = openLock(e.env.Dir); err != nil {
 		return s, err
 	}
-	child := launch{binary: binary, args: append([]string{"-progress", "file:" + gate}, c.args...), cookie: newCookie(standbyRun), lock: s.lock,
+	child := launch{binary: binary, args: append([]string{"-progress", "file:" + gate}, c.args...),
+		cookie: newCookie(standbyRun), lock: s.lock,
 		tmp: filepath.Dir(gate)}
 	child.confine(e.settings, e.env, job)
 	defer child.closeFiles()
@@ -117,7 +122,7 @@ func (e *Encoder) ready(c command, job encoders.Job) (*standby, error) {
 	return s, nil
 }
 
-// follow collects the process should it end while it waits.
+// follow reaps the process if it ends while it waits.
 func (s *standby) follow() {
 	defer close(s.left)
 	if ended, _ := s.watch.wait(time.Time{}); ended {
@@ -126,14 +131,14 @@ func (s *standby) follow() {
 	}
 }
 
-// unfollow leaves the process to somebody else, and reports whether it is still there.
+// unfollow ends follow, and reports whether the process still runs.
 func (s *standby) unfollow() bool {
 	s.watch.close()
 	<-s.left
 	return !s.gone()
 }
 
-// release closes what we have of it.
+// release closes our files for it.
 func (s *standby) release() {
 	if s.lock != nil {
 		s.lock.Close()
@@ -143,13 +148,15 @@ func (s *standby) release() {
 	}
 }
 
-// wake lets the standby through for a job, and makes it the running process. It returns nil when there is none that fits.
+// wake opens the gate for a job, and makes the standby the running process. It returns nil when
+// there is no fitting standby.
 func (e *Encoder) wake(c command, job encoders.Job) (*process, error) {
 	s := e.standby
 	if s == nil || s.handle == nil || !s.fits(c, job) || !s.unfollow() {
 		return nil, nil
 	}
-	st := state{identity: s.identity, Stream: s.stream, Run: job.Run, Started: time.Now(), LogFrom: s.logFrom, Progress: true, Fast: c.fast, Input: inputMark(e.settings, job)}
+	st := state{identity: s.identity, Stream: s.stream, Run: job.Run, Started: time.Now(), LogFrom: s.logFrom,
+		Progress: true, Fast: c.fast, Input: inputMark(e.settings, job)}
 	if err := lockOpen(s.lock); err != nil {
 		return nil, err
 	}
@@ -170,17 +177,17 @@ func (e *Encoder) wake(c command, job encoders.Job) (*process, error) {
 	return e.open(newProcess(e.settings, st), s.handle), nil
 }
 
-// openGate lets who waits before the gate through, and takes it away.
+// openGate lets the waiting process continue, and removes the gate.
 func openGate(dir string) error {
 	gate := filepath.Join(dir, gateFile)
 	f, err := os.OpenFile(gate, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return fmt.Errorf("let the process that is kept warm through: %w", err)
+		return fmt.Errorf("open the gate of the warm process: %w", err)
 	}
 	return errors.Join(f.Close(), os.Remove(gate))
 }
 
-// cool ends the standby. The caller has the turn.
+// cool ends the standby, if there is one. The caller holds turn.
 func (e *Encoder) cool() {
 	s := e.standby
 	if s == nil {
@@ -195,11 +202,12 @@ func (e *Encoder) cool() {
 		abandon(s.handle, s.PID)
 	}
 	if err := os.Remove(filepath.Join(e.env.Dir, gateFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		e.env.Log.Warn("the gate of a process that was kept warm stays", "error", err)
+		e.env.Log.Warn("the gate of a warm process cannot be removed", "error", err)
 	}
 }
 
-// clearGate deals with what an earlier controller kept warm. One that it had given its job is let through; all others are ended.
+// clearGate handles a standby of an earlier controller: it opens the gate for one that already had
+// its job, and ends any other.
 func (e *Encoder) clearGate() {
 	gate := filepath.Join(e.env.Dir, gateFile)
 	if _, err := os.Lstat(gate); err != nil {
@@ -209,7 +217,7 @@ func (e *Encoder) clearGate() {
 		if h, err := find(st.identity); err == nil {
 			h.close()
 			if err := openGate(e.env.Dir); err != nil {
-				e.env.Log.Warn("a process that was woken still waits", "error", err)
+				e.env.Log.Warn("a woken process still waits", "error", err)
 			}
 			return
 		}
@@ -220,7 +228,7 @@ func (e *Encoder) clearGate() {
 	_ = os.Remove(gate)
 }
 
-// endWaiting ends a process if it is one that waits, verified behind its handle.
+// endWaiting kills a process if it is a standby, which it verifies behind the handle.
 func (e *Encoder) endWaiting(pid int) {
 	h, err := openHandle(pid)
 	if err != nil {

@@ -39,16 +39,17 @@ func waiting(t testing.TB, e *Encoder) int {
 // TestWarmConformance passes the suite with a standby in every gap.
 func TestWarmConformance(t *testing.T) {
 	needFFmpeg(t)
-	encodertest.Run(t, encodertest.Harness{EchoesRun: true, OneStream: true, Live: 20 * time.Second, New: func(t *testing.T) encodertest.Rig {
-		box, dir := newSink(t), t.TempDir()
-		return encodertest.Rig{
-			Encoder: openIn(t, warmed(), dir),
-			Job:     encodertest.NewJob(box.url("lobby?token=" + encodertest.Canary)),
-			Copies:  box.copies,
-			Waiting: func() int { return len(holders(filepath.Join(dir, lockFile))) },
-			Reopen:  func(t *testing.T) encoders.Encoder { return openIn(t, warmed(), dir) },
-		}
-	}})
+	encodertest.Run(t, encodertest.Harness{EchoesRun: true, OneStream: true, Live: 20 * time.Second,
+		New: func(t *testing.T) encodertest.Rig {
+			box, dir := newSink(t), t.TempDir()
+			return encodertest.Rig{
+				Encoder: openIn(t, warmed(), dir),
+				Job:     encodertest.NewJob(box.url("lobby?token=" + encodertest.Canary)),
+				Copies:  box.copies,
+				Waiting: func() int { return len(holders(filepath.Join(dir, lockFile))) },
+				Reopen:  func(t *testing.T) encoders.Encoder { return openIn(t, warmed(), dir) },
+			}
+		}})
 }
 
 // TestStandby keeps a process warm, uses it, and makes the next.
@@ -100,7 +101,8 @@ func TestStandby(t *testing.T) {
 	}
 }
 
-// TestStandbyOrphaned kills the controller while a process waits: it goes on waiting, and the next controller ends it.
+// TestStandbyOrphaned kills the controller of a waiting process: it keeps waiting, and the next
+// controller ends it.
 func TestStandbyOrphaned(t *testing.T) {
 	needFFmpeg(t)
 	box, dir := newSink(t), t.TempDir()

@@ -9,7 +9,7 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// change lets f change the status, and wakes who watches if it says anything new then.
+// change lets f change the status, and wakes watchers if it then says anything new.
 func (e *Encoder) change(f func(*encoders.Status)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -25,7 +25,7 @@ func differs(a, b encoders.Status) bool {
 	return a.State != b.State || a.Run != b.Run || a.PID != b.PID || a.Error != b.Error
 }
 
-// Status tells what is known; the process is watched all the time.
+// Status returns what is known; a goroutine observes the process all the time.
 func (e *Encoder) Status(ctx context.Context, job encoders.Job) (encoders.Status, error) {
 	e.note(job)
 	e.keepWarm(job)
@@ -33,7 +33,7 @@ func (e *Encoder) Status(ctx context.Context, job encoders.Job) (encoders.Status
 	return s, ctx.Err()
 }
 
-// now returns the status, and what is closed when it changes.
+// now returns the status, and a channel that is closed when it changes.
 func (e *Encoder) now() (encoders.Status, <-chan struct{}) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -47,7 +47,7 @@ func (e *Encoder) now() (encoders.Status, <-chan struct{}) {
 
 const healthEvery = 2 * time.Second
 
-// Watch reports what the process does as soon as it is seen.
+// Watch reports each change as soon as it is observed.
 func (e *Encoder) Watch(ctx context.Context, job encoders.Job, report func(encoders.Status)) error {
 	e.note(job)
 	e.keepWarm(job)
@@ -72,7 +72,7 @@ func (e *Encoder) Watch(ctx context.Context, job encoders.Job, report func(encod
 	}
 }
 
-// Log returns the last lines of output, of earlier runs too.
+// Log returns the last lines of output, including those of earlier runs.
 func (e *Encoder) Log(_ context.Context, n int) ([]string, error) {
 	if e.env.Dir == "" || n <= 0 {
 		return nil, nil

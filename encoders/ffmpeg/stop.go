@@ -12,14 +12,14 @@ import (
 )
 
 const (
-	// defaultGrace is the time for a stop when neither the job nor the context bounds it.
+	// defaultGrace limits a stop when the job does not.
 	defaultGrace = 10 * time.Second
-	// lastWait is what a killed process is given to vanish.
+	// lastWait is how long a killed process has to disappear.
 	lastWait = 500 * time.Millisecond
 )
 
-// Stop ends the process and all of its family. An FFmpeg that waits for a server obeys the second TERM only; what obeys neither is
-// killed when most of the time is over.
+// Stop ends the process and its whole family. An FFmpeg that waits for a server obeys only the
+// second TERM; a process that ignores both is killed when most of the time is over.
 func (e *Encoder) Stop(ctx context.Context, job encoders.Job) error {
 	if err := e.enter(ctx, job); err != nil {
 		return err
@@ -49,12 +49,12 @@ func (e *Encoder) Stop(ctx context.Context, job encoders.Job) error {
 	if err := e.end(ctx, p, stopTime(ctx, job.Grace)); err != nil {
 		return err
 	}
-	e.stopped() // also when it had failed just before
+	e.stopped() // even if it failed a moment before
 	e.warm(job)
 	return nil
 }
 
-// stopped makes the status that of an encoder that was stopped on purpose.
+// stopped sets the status of an encoder that was stopped on purpose.
 func (e *Encoder) stopped() {
 	e.change(func(s *encoders.Status) {
 		if s.State != encoders.StateStopped {
@@ -63,7 +63,7 @@ func (e *Encoder) stopped() {
 	})
 }
 
-// stopTime is how long a stop may take: the grace, or less when the context ends before.
+// stopTime is how long a stop may take: the grace, or less if the context ends earlier.
 func stopTime(ctx context.Context, grace time.Duration) time.Duration {
 	if grace <= 0 {
 		grace = defaultGrace
@@ -74,7 +74,7 @@ func stopTime(ctx context.Context, grace time.Duration) time.Duration {
 	return max(grace, 0)
 }
 
-// end climbs the ladder: TERM, TERM after three tenths of the time, KILL after seven.
+// end sends TERM, TERM after three tenths of the time, and KILL after seven tenths.
 func (e *Encoder) end(ctx context.Context, p *process, limit time.Duration) error {
 	for _, step := range []struct {
 		signal unix.Signal
@@ -88,7 +88,7 @@ func (e *Encoder) end(ctx context.Context, p *process, limit time.Duration) erro
 		}
 		wait := limit * step.share / 10
 		if step.signal == unix.SIGKILL {
-			wait = max(wait, 10*lastWait) // the context ends it sooner
+			wait = max(wait, 10*lastWait) // unless the context ends sooner
 		}
 		timer := time.NewTimer(wait)
 		select {

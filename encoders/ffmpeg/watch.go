@@ -14,41 +14,43 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// process is one running process. Its goroutine is follow.
+// process is one running process. Its goroutine runs follow.
 type process struct {
 	// set at construction
 	state
 	handle *handle
-	done   chan struct{} // closed when nothing of it is left, and the encoder's status says so
+	done   chan struct{} // closed when its whole family has ended and the encoder's status says so
 
 	// set by Stop
 	stopping atomic.Bool
-	forced   atomic.Bool // it has had its chance
+	forced   atomic.Bool // TERM did not help, so KILL is used
 
 	// owned by follow
 	progress *progress
 	watchdog watchdog
 	queue    sendQueue
 	ticks    int
-	blanked  int64 // up to where the secrets in the log are overwritten
+	blanked  int64 // the secrets in the log are overwritten up to here
 }
 
 const (
-	startTick = 250 * time.Millisecond // how often a starting process is looked at
-	tick      = time.Second            // and a publishing one
-	queueEach = 2                      // ticks from one look at its sockets to the next
-	cutEach   = 20                     // ticks from one look at the size of its files, and at the secrets in them, to the next
+	startTick = 250 * time.Millisecond // how often a starting process is observed
+	tick      = time.Second            // how often a publishing one is
+	queueEach = 2                      // ticks between two checks of its sockets
+	cutEach   = 20                     // ticks between two checks of its files: their size, secrets in them
 
-	// How long an adopted process's exit status is waited for: when its output may tell as much, and when it does not.
+	// How long to wait for an adopted process's exit status: first, and when its output does not
+	// explain the end.
 	reapSoon = 100 * time.Millisecond
 	reapLate = 3 * time.Second
 )
 
 func newProcess(s Settings, st state) *process {
-	return &process{state: st, done: make(chan struct{}), queue: sendQueue{pid: st.PID}, watchdog: newWatchdog(s.StallTimeout, st.Progress, st.Started)}
+	return &process{state: st, done: make(chan struct{}), queue: sendQueue{pid: st.PID},
+		watchdog: newWatchdog(s.StallTimeout, st.Progress, st.Started)}
 }
 
-// open makes a process the running one, and follows it until it ends or the encoder is closed.
+// open makes p the running process, and follows it until it ends or the encoder is closed.
 func (e *Encoder) open(p *process, h *handle) *process {
 	p.handle = h
 	now := time.Now()
@@ -63,7 +65,7 @@ func (e *Encoder) open(p *process, h *handle) *process {
 	return p
 }
 
-// follow looks at the process until it has ended.
+// follow observes the process until it has ended.
 func (e *Encoder) follow(p *process) {
 	defer p.close()
 	for {
@@ -72,14 +74,14 @@ func (e *Encoder) follow(p *process) {
 			every = startTick
 		}
 		ended, err := p.handle.wait(time.Now().Add(every))
-		if err != nil { // closed: the process is left as it is
+		if err != nil { // closed: the process continues
 			return
 		}
 		if ended {
-			e.settle(p)
+			e.finish(p)
 			return
 		}
-		e.look(p, time.Now())
+		e.observe(p, time.Now())
 	}
 }
 
@@ -90,8 +92,8 @@ func (p *process) close() {
 	}
 }
 
-// look reads what the process has reported, and what the kernel tells of it.
-func (e *Encoder) look(p *process, now time.Time) {
+// observe reads what the process has reported, and what the kernel says of it.
+func (e *Encoder) observe(p *process, now time.Time) {
 	if err := e.readProgress(p, now); err != nil {
 		e.env.Log.Debug("progress cannot be read", "error", err)
 	}
@@ -119,7 +121,7 @@ func (e *Encoder) readProgress(p *process, now time.Time) (err error) {
 	return p.progress.read(func(b block) { p.watchdog.block(now, b) })
 }
 
-// catchUp reads the last reports of an adopted process, at the time they were written.
+// catchUp reads the last reports of an adopted process, as of the time they were written.
 func (e *Encoder) catchUp(p *process) error {
 	reports, err := openProgress(filepath.Join(e.env.Dir, progressFile))
 	if err != nil {
@@ -133,15 +135,15 @@ func (e *Encoder) catchUp(p *process) error {
 	return e.readProgress(p, written)
 }
 
-// publishVerdict makes the watchdog's verdict the status.
+// publishVerdict puts the watchdog's verdict into the status.
 func (e *Encoder) publishVerdict(p *process, now time.Time) {
 	seen, why := p.watchdog.verdict(now)
 	e.mu.Lock()
 	e.lastBlock = p.watchdog.last
 	e.mu.Unlock()
 	e.change(func(s *encoders.Status) {
-		if p.stopping.Load() || seen == encoders.StateStalled && s.State == seen { // the words would change every second
-			return
+		if p.stopping.Load() || seen == encoders.StateStalled && s.State == seen {
+			return // in a stall, only the words would change, every second
 		}
 		if s.State != seen {
 			s.Since = now
@@ -150,7 +152,7 @@ func (e *Encoder) publishVerdict(p *process, now time.Time) {
 	})
 }
 
-// showsFFmpeg reports whether the process's output begins as FFmpeg's does.
+// showsFFmpeg reports whether the output begins as FFmpeg's does.
 func (e *Encoder) showsFFmpeg(p *process) bool {
 	head, err := firstBytes(filepath.Join(e.env.Dir, logFile), p.LogFrom, 256)
 	return err == nil && bytes.Contains(head, []byte("ffmpeg version "))
@@ -161,7 +163,7 @@ func (e *Encoder) cutFiles(p *process) {
 	log := filepath.Join(e.env.Dir, logFile)
 	cut, err := rotate(log, e.settings.LogSize)
 	if cut {
-		_, blankErr := e.redactor().blank(log+".1", 0, true) // with what came just before the cut
+		_, blankErr := e.redactor().blank(log+".1", 0, true) // including the last lines before the cut
 		p.LogFrom, p.blanked = 0, 0
 		err = errors.Join(blankErr, p.state.save(e.env.Dir))
 	}
@@ -173,9 +175,9 @@ func (e *Encoder) cutFiles(p *process) {
 	}
 }
 
-// settle says how a process ended, once nothing of its family is left.
-func (e *Encoder) settle(p *process) {
-	_ = e.readProgress(p, time.Now()) // its last words
+// finish reports how a process ended, once its whole family has ended.
+func (e *Encoder) finish(p *process) {
+	_ = e.readProgress(p, time.Now()) // the last reports
 	how := p.handle.status(reapSoon)
 	if !e.endFamily(p) {
 		return // closed meanwhile
@@ -196,7 +198,7 @@ func (e *Encoder) settle(p *process) {
 	}
 	e.blankLog(p, true)
 	if err := encoders.Forget(e.env.Dir, stateFile); err != nil {
-		e.env.Log.Warn("a process that has ended is still written down", "error", err)
+		e.env.Log.Warn("the state file of an ended process cannot be removed", "error", err)
 	}
 	e.mu.Lock()
 	e.running, e.lastBlock = nil, p.watchdog.last
@@ -205,7 +207,8 @@ func (e *Encoder) settle(p *process) {
 	close(p.done)
 }
 
-// endFamily ends what a process leaves behind when it ends, however it has ended. It returns false when the encoder was closed meanwhile.
+// endFamily ends the processes that an ended process leaves behind. It returns false when the
+// encoder is closed meanwhile.
 func (e *Encoder) endFamily(p *process) bool {
 	wait := 20 * time.Millisecond
 	for n := 0; ; n++ {
@@ -229,7 +232,7 @@ func (e *Encoder) endFamily(p *process) bool {
 	}
 }
 
-// signalFamily signals processes of the family one by one, each verified behind its handle.
+// signalFamily signals members of the family one by one, each verified behind its handle.
 func (p *process) signalFamily(pids []int, sig unix.Signal) {
 	for _, pid := range pids {
 		h, err := openHandle(pid)
@@ -245,7 +248,8 @@ func (p *process) signalFamily(pids []int, sig unix.Signal) {
 	}
 }
 
-// signal signals the process's group, stopped members too. Whoever has left it is dealt with when the process has ended.
+// signal signals the process's group, including stopped members. Processes that have left the group
+// are ended after the process itself.
 func (p *process) signal(sig unix.Signal) error {
 	err := p.handle.signal(sig, p.PID)
 	if cont := p.handle.signal(unix.SIGCONT, p.PID); err == nil {

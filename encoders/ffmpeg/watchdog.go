@@ -7,29 +7,30 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// watchdog decides whether a process delivers. It is told what was seen and when; it looks at nothing itself.
+// watchdog decides whether a process delivers. It works only on what it is told, with times.
 type watchdog struct {
 	stall    time.Duration // 0: never
-	reports  bool          // the process is expected to report progress
+	reports  bool          // the process was asked to report progress
 	started  time.Time
 	last     block
 	blocks   int
-	moves    int       // blocks that showed more delivered than the one before
-	moved    time.Time // when the last of them came
-	queue    int64     // bytes in its sockets that the other side has not taken
-	stuck    time.Time // since when the queue has not gone down and is too long; zero: it is not
-	ours     bool      // its output shows that it is an FFmpeg
-	rate     float64   // bytes a second, of the last blocks
+	moves    int       // blocks that showed more delivered than the last one
+	moved    time.Time // when the last such block came
+	queue    int64     // bytes in its sockets that the other side has not accepted
+	stuck    time.Time // since when the queue is too long and has not become shorter; zero: it is not
+	ours     bool      // its output shows that it is FFmpeg
+	rate     float64   // bytes per second, in the last blocks
 	rateFrom time.Time
 	rateSize int64
 }
 
 const (
-	// quietLive is how long a program that reports nothing has to stay alive to count as publishing.
+	// quietLive is how long a program that reports no progress must run to count as publishing.
 	quietLive = 2 * time.Second
-	// queueLimit is how much delivery may wait in the sockets before it is suspicious.
+	// queueLimit is how much may wait in the sockets, as time at the current rate, before it is
+	// suspicious.
 	queueLimit = 3 * time.Second
-	// leastRate stands in for a rate not known yet, bytes per second.
+	// leastRate is used while the rate is unknown or lower, bytes per second.
 	leastRate = 32_000
 )
 
@@ -37,7 +38,7 @@ func newWatchdog(stall time.Duration, reports bool, started time.Time) watchdog 
 	return watchdog{stall: stall, reports: reports, started: started, last: emptyBlock()}
 }
 
-// block takes a report of the process.
+// block adds a report of the process.
 func (w *watchdog) block(now time.Time, b block) {
 	if w.blocks > 0 && b.further(w.last) {
 		w.moves++
@@ -58,7 +59,7 @@ func (w *watchdog) block(now time.Time, b block) {
 	}
 }
 
-// sockets takes the length of the process's send queues.
+// sockets adds an observation of the process's longest send queue, in bytes.
 func (w *watchdog) sockets(now time.Time, queue int64) {
 	limit := int64(max(w.rate, leastRate) * queueLimit.Seconds())
 	switch {
@@ -70,7 +71,7 @@ func (w *watchdog) sockets(now time.Time, queue int64) {
 	w.queue = queue
 }
 
-// verdict is what is seen of a process that lives.
+// verdict returns the state of a living process, and why it is stalled.
 func (w *watchdog) verdict(now time.Time) (state encoders.State, why string) {
 	if w.blocks == 0 {
 		if w.reports && w.ours || now.Sub(w.started) < quietLive {
@@ -85,10 +86,11 @@ func (w *watchdog) verdict(now time.Time) (state encoders.State, why string) {
 		return encoders.StatePublishing, ""
 	}
 	if quiet := now.Sub(w.moved); quiet >= w.stall {
-		return encoders.StateStalled, fmt.Sprintf("no progress for %v: its input sends nothing, or the server takes nothing", quiet.Round(time.Second))
+		return encoders.StateStalled, fmt.Sprintf("no progress for %v: its input sends nothing, "+
+			"or the server accepts nothing", quiet.Round(time.Second))
 	}
 	if !w.stuck.IsZero() && now.Sub(w.stuck) >= w.stall {
-		return encoders.StateStalled, fmt.Sprintf("the server takes nothing: %d kB wait to be sent", w.queue/1000)
+		return encoders.StateStalled, fmt.Sprintf("the server accepts nothing: %d kB wait to be sent", w.queue/1000)
 	}
 	return encoders.StatePublishing, ""
 }

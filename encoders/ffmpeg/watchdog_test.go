@@ -32,8 +32,12 @@ func TestWatchdog(t *testing.T) {
 		{"alive, not known to report", true, func(*watchdog) {}, 1, encoders.StateStarting, ""},
 		{"alive for a while", false, func(*watchdog) {}, 2, encoders.StatePublishing, ""},
 		{"one report", true, func(w *watchdog) { w.block(at(1), report(1, 100)) }, 1, encoders.StateStarting, ""},
-		{"two reports", true, func(w *watchdog) { w.block(at(1), report(1, 100)); w.block(at(2), report(2, 200)) }, 2, encoders.StatePublishing, ""},
-		{"time without bytes", true, func(w *watchdog) { w.block(at(1), report(1, 100)); w.block(at(2), report(2, 100)) }, 2, encoders.StateStarting, ""},
+		{"two reports", true, func(w *watchdog) { w.block(at(1), report(1, 100)); w.block(at(2), report(2, 200)) }, 2,
+			encoders.StatePublishing, ""},
+		{"time without bytes", true, func(w *watchdog) {
+			w.block(at(1), report(1, 100))
+			w.block(at(2), report(2, 100))
+		}, 2, encoders.StateStarting, ""},
 		{"frames alone", true, func(w *watchdog) {
 			for n := range 2 {
 				b := emptyBlock()
@@ -42,13 +46,13 @@ func TestWatchdog(t *testing.T) {
 			}
 		}, 2, encoders.StatePublishing, ""},
 		{"silence", true, func(w *watchdog) { w.block(at(1), report(1, 100)); w.block(at(2), report(2, 200)) }, 12,
-			encoders.StateStalled, "no progress for 10s: its input sends nothing, or the server takes nothing"},
+			encoders.StateStalled, "no progress for 10s: its input sends nothing, or the server accepts nothing"},
 		{"frozen time", true, func(w *watchdog) {
 			w.block(at(1), report(1, 100))
 			for n := 2; n < 13; n++ {
 				w.block(at(n), report(2, int64(n*100)))
 			}
-		}, 12, encoders.StateStalled, "no progress for 10s: its input sends nothing, or the server takes nothing"},
+		}, 12, encoders.StateStalled, "no progress for 10s: its input sends nothing, or the server accepts nothing"},
 		{"goes on", true, func(w *watchdog) {
 			w.block(at(1), report(1, 100))
 			w.block(at(2), report(2, 200))
@@ -61,7 +65,7 @@ func TestWatchdog(t *testing.T) {
 					w.sockets(at(n), int64(n*100_000))
 				}
 			}
-		}, 20, encoders.StateStalled, "the server takes nothing: 2000 kB wait to be sent"},
+		}, 20, encoders.StateStalled, "the server accepts nothing: 2000 kB wait to be sent"},
 		{"a queue that goes down now and then", true, func(w *watchdog) {
 			for n := 1; n <= 20; n++ {
 				w.block(at(n), report(n, int64(n*100)))
@@ -91,7 +95,8 @@ func TestProgress(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write("frame=12\nfps=0.0\nstream_0_0_q=23.0\nbitrate=1182.9kbits/s\ntotal_size=151405\nout_time_us=1024000\nout_time=00:00:01.024000\n" +
+	write("frame=12\nfps=0.0\nstream_0_0_q=23.0\nbitrate=1182.9kbits/s\ntotal_size=151405\nout_time_us=1024000\n" +
+		"out_time=00:00:01.024000\n" +
 		"dup_frames=0\ndrop_frames=3\nspeed=   1x\nprogress=continue\nframe=2")
 	p, err := openProgress(path)
 	if err != nil {
@@ -113,7 +118,8 @@ func TestProgress(t *testing.T) {
 		}
 	}
 	next()
-	expect(block{outTime: 1024 * time.Millisecond, frame: 12, size: 151405, dropped: 3, fps: 0, bitrate: 1182900, speed: 1})
+	expect(block{outTime: 1024 * time.Millisecond, frame: 12, size: 151405, dropped: 3, fps: 0, bitrate: 1182900,
+		speed: 1})
 	write("4\ntotal_size=N/A\nbitrate=N/A\nout_time_us=N/A\nprogress=end\n")
 	next()
 	later := emptyBlock()

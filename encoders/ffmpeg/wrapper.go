@@ -17,25 +17,25 @@ import (
 )
 
 const (
-	// wrapperTime bounds the try of a program that may stand before FFmpeg.
+	// wrapperTime limits the trial of a program that may wrap FFmpeg.
 	wrapperTime = 5 * time.Second
 	// wrapperFile keeps the outcome.
 	wrapperFile = "ffmpeg.wrapper"
-	// wrapperRun stands for the run in the cookie of a program that is tried.
+	// wrapperRun is the run in the cookie of a program on trial.
 	wrapperRun = "trial"
 )
 
-// trial is the outcome of trying a program, and which one it was.
+// trial is the outcome of a program's trial.
 type trial struct {
 	Path    string    `json:"path"`
 	Changed time.Time `json:"changed"`
 	Size    int64     `json:"size"`
-	Wraps   bool      `json:"wraps"` // it hands its args and descriptors on to FFmpeg
+	Wraps   bool      `json:"wraps"` // it passes its args and descriptors on to FFmpeg
 }
 
-// known returns the settings, and knows whether a binary of another name hands its args on to
-// FFmpeg. That is tried once for a program as it is, and only when the args could hide the key: a
-// program that has nothing to do with FFmpeg is never run for it.
+// known returns the settings, completed by whether a binary with another name passes its args on to
+// FFmpeg. Each version of a program is tried once, and only when the args could hide the key: a
+// program that has nothing to do with FFmpeg is never run for this.
 func (e *Encoder) known(ctx context.Context) Settings {
 	s := e.settings
 	switch {
@@ -56,28 +56,28 @@ func (e *Encoder) known(ctx context.Context) Settings {
 		return s
 	}
 	if e.tried == (trial{}) {
-		e.tried, _ = encoders.Recall[trial](e.env.Dir, wrapperFile) // what cannot be read is tried again
+		e.tried, _ = encoders.Recall[trial](e.env.Dir, wrapperFile) // if it cannot be read, try again
 	}
 	if !e.tried.of(now) {
 		now.Wraps = e.wrapsFFmpeg(ctx, now.Path)
 		if ctx.Err() != nil {
-			return s // it had no time, and may be tried again
+			return s // it had too little time; the next call tries again
 		}
 		e.tried = now
 		if err := encoders.Remember(e.env.Dir, wrapperFile, now); err != nil {
-			e.env.Log.Warn("the try of a program is forgotten", "error", err)
+			e.env.Log.Warn("the outcome of a trial cannot be saved", "error", err)
 		}
 	}
 	s.wrapper = e.tried.Wraps
 	return s
 }
 
-// of reports whether the trial was one of the program as it is now.
+// of reports whether the trial is of the program as it is now.
 func (t trial) of(now trial) bool {
 	return t.Path == now.Path && t.Changed.Equal(now.Changed) && t.Size == now.Size
 }
 
-// program describes the binary as it is now.
+// program returns a trial of the binary as it is now, without an outcome.
 func (e *Encoder) program() (trial, bool) {
 	path, err := lookUp(e.settings.Binary)
 	if err != nil {
@@ -93,7 +93,7 @@ func (e *Encoder) program() (trial, bool) {
 // mayWrap reports whether the binary must be tried.
 func (s Settings) mayWrap() bool { return s.HideKey == "auto" && !s.isFFmpeg() && s.couldHide() }
 
-// couldHide reports whether the args are those of an FFmpeg to which the key can go out of sight.
+// couldHide reports whether the args would let an FFmpeg take the key out of sight.
 func (s Settings) couldHide() bool {
 	last := len(s.Args) - 1
 	if last < 0 || s.Args[last] != placeholder || !slices.Contains(s.Args, "-i") {
@@ -103,10 +103,10 @@ func (s Settings) couldHide() bool {
 	return format == "flv" || format == "mpegts" || format == "whip"
 }
 
-// wrapsFFmpeg runs the binary with a second of silence to nowhere. It is as good as FFmpeg when it
-// says FFmpeg's name, has read an option file behind optionFD, and reports progress on its standard
-// output: a container or another machine does not have our descriptors. Whatever the program has
-// started is ended with it.
+// wrapsFFmpeg runs the binary on a moment of silence, with no output. The binary counts as FFmpeg
+// when it prints FFmpeg's name, reads an option file behind optionFD, and reports progress on its
+// standard output: inside a container or on another host it would not have our descriptors. Every
+// process that the binary has started is ended with it.
 func (e *Encoder) wrapsFFmpeg(ctx context.Context, path string) bool {
 	options, err := pipeOf("fflags=+bitexact\n")
 	if err != nil {
@@ -129,7 +129,7 @@ func (e *Encoder) wrapsFFmpeg(ctx context.Context, path string) bool {
 	var said, progress bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &progress, &said
 	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
-	cmd.WaitDelay = 100 * time.Millisecond // for the output of what it leaves behind
+	cmd.WaitDelay = 100 * time.Millisecond // for the output of processes that it leaves behind
 	if err := e.begin(cmd, e.settings, encoders.Job{}); err != nil {
 		return false
 	}
@@ -143,7 +143,7 @@ func (e *Encoder) wrapsFFmpeg(ctx context.Context, path string) bool {
 		bytes.Contains(progress.Bytes(), []byte("progress=end"))
 }
 
-// endAll kills the family of a program that was tried, until none of it is left.
+// endAll kills the family of a program on trial until nothing is left of it.
 func endAll(id identity) {
 	for range 50 {
 		left := family(id)

@@ -27,7 +27,8 @@ func TestWrapper(t *testing.T) {
 	needFFmpeg(t)
 	s := Defaults()
 	s.Binary = script(t, `exec nice -n 1 ffmpeg "$@"`)
-	s.Args = []string{"-re", "-f", "lavfi", "-i", "testsrc2=size=160x120:rate=10,drawbox=c='red'", "-c:v", "libx264", "-preset", "ultrafast", "-f", "flv", "{publish}"}
+	s.Args = []string{"-re", "-f", "lavfi", "-i", "testsrc2=size=160x120:rate=10,drawbox=c='red'", "-c:v", "libx264",
+		"-preset", "ultrafast", "-f", "flv", "{publish}"}
 	box := newSink(t)
 	e := opened(t, s)
 	j := job
@@ -38,7 +39,8 @@ func TestWrapper(t *testing.T) {
 	if argv := read(t, fmt.Sprintf("/proc/%d/cmdline", pid)); strings.Contains(argv, canary) {
 		t.Errorf("the process list shows the key: %q", argv)
 	}
-	for what, text := range map[string]string{"plan": fmt.Sprint(e.Plan(j)), "check": fmt.Sprint(e.Check(t.Context(), j))} {
+	for what, text := range map[string]string{"plan": fmt.Sprint(e.Plan(j)),
+		"check": fmt.Sprint(e.Check(t.Context(), j))} {
 		if strings.Contains(text, "can be seen") || strings.Contains(text, canary) {
 			t.Errorf("the %s: %s", what, text)
 		}
@@ -57,7 +59,8 @@ func TestNoWrapper(t *testing.T) {
 		tried      bool
 	}{
 		{"without our descriptors", `exec ffmpeg "$@" 4<&-`, args, true},
-		{"says so and is none", `echo ffmpeg version 7 >&2; echo progress=end; exit 1`, append([]string{"-re"}, args...), true},
+		{"says so and is none", `echo ffmpeg version 7 >&2; echo progress=end; exit 1`,
+			append([]string{"-re"}, args...), true},
 		{"another program", `touch "` + ran + `"`, []string{"--to", "{publish}"}, false},
 		{"another order", `touch "` + ran + `"`, []string{"-i", "x", "-f", "flv", "{publish}", "-y"}, false},
 	} {
@@ -65,7 +68,8 @@ func TestNoWrapper(t *testing.T) {
 		s.Binary, s.Args = script(t, c.line), c.args
 		e := openIn(t, s, "")
 		j := encoders.Job{Account: "ABC123", Name: "lobby", Publish: secret.New("rtmp://h/app/lobby?token=" + canary)}
-		for what, text := range map[string]string{"plan": fmt.Sprint(e.Plan(j)), "check": fmt.Sprint(e.Check(t.Context(), j))} {
+		for what, text := range map[string]string{"plan": fmt.Sprint(e.Plan(j)),
+			"check": fmt.Sprint(e.Check(t.Context(), j))} {
 			if !strings.Contains(text, "the key can be seen in the process list") || strings.Contains(text, canary) {
 				t.Errorf("%s: the %s does not warn, or shows the key: %s", c.name, what, text)
 			}
@@ -84,7 +88,8 @@ func TestNoWrapper(t *testing.T) {
 func TestTrialLeavesNothing(t *testing.T) {
 	marks := t.TempDir()
 	for name, line := range map[string]string{
-		"a child":                `echo $$ >> "` + marks + `/$1.pids"; sleep 1000 & echo $! >> "` + marks + `/$1.pids"; wait`,
+		"a child": `echo $$ >> "` + marks + `/$1.pids"; sleep 1000 & echo $! >> "` + marks +
+			`/$1.pids"; wait`,
 		"a child of its session": `echo $$ >> "` + marks + `/$1.pids"; setsid sleep 1000 & sleep 1000`,
 		"a child left behind":    `setsid sleep 1000 & exit 0`,
 	} {
@@ -93,7 +98,10 @@ func TestTrialLeavesNothing(t *testing.T) {
 			s.Binary, s.Args, s.Allow = script(t, line), []string{"-i", "x", "-f", "flv", "{publish}"}, []string{marks}
 			dir := t.TempDir()
 			e := openIn(t, s, dir)
-			await(t, "the try is over", func() bool { _, err := os.Stat(filepath.Join(dir, wrapperFile)); return err == nil })
+			await(t, "the try is over", func() bool {
+				_, err := os.Stat(filepath.Join(dir, wrapperFile))
+				return err == nil
+			})
 			if left := ofTrials(); len(left) > 0 {
 				t.Errorf("left behind: %v", left)
 			}
@@ -129,9 +137,11 @@ func TestHideKey(t *testing.T) {
 	for say, hidden := range map[string]bool{"yes": true, "no": false} {
 		ran := filepath.Join(t.TempDir(), "ran")
 		s := Defaults()
-		s.Binary, s.HideKey, s.Args, s.Allow = script(t, `touch "`+ran+`"`), say, []string{"-i", "x", "-f", "flv", "{publish}"}, []string{filepath.Dir(ran)}
+		s.Binary, s.HideKey, s.Args, s.Allow = script(t, `touch "`+ran+`"`), say,
+			[]string{"-i", "x", "-f", "flv", "{publish}"}, []string{filepath.Dir(ran)}
 		e := openIn(t, s, t.TempDir())
-		plan := fmt.Sprint(e.Plan(encoders.Job{Account: "ABC123", Name: "lobby", Publish: secret.New("rtmp://h/app/lobby?token=" + canary)}))
+		plan := fmt.Sprint(e.Plan(encoders.Job{Account: "ABC123", Name: "lobby",
+			Publish: secret.New("rtmp://h/app/lobby?token=" + canary)}))
 		if seen := strings.Contains(plan, "can be seen"); seen == hidden {
 			t.Errorf("hide_key: %s: %s", say, plan)
 		}

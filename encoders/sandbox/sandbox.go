@@ -1,9 +1,11 @@
 // Package sandbox starts processes that can touch only what they were given, so that a program
-// which reads hostile video is not the one that started it. A [Policy] lists what a process may
-// have; [Policy.Do] starts it. The kernel denies the rest: Landlock denies files, TCP ports,
-// signals and the memory of other processes, and a seccomp filter denies the few calls that
-// Landlock does not cover. Neither needs a privilege, and every process that the confined one
-// starts inherits both. What a kernel cannot deny stays open, and [Describe] names it.
+// which reads hostile video is not the one that started it.
+//
+// A [Policy] lists what a process may have; [Policy.Do] starts it. The kernel denies the rest:
+// Landlock denies files, TCP ports, signals and the memory of other processes, and a seccomp filter
+// denies the few calls that Landlock does not cover. Neither needs a privilege, and every process
+// that the confined one starts inherits both. What a kernel cannot deny stays open, and [Describe]
+// names it.
 package sandbox
 
 import (
