@@ -114,6 +114,18 @@ func TestStandIn(t *testing.T) {
 	awaitState(t, e, encoders.StatePublishing)
 }
 
+// TestFramesAlone runs a program that reports frames and no time, as FFmpeg may at first: what it
+// measures is shown all the same.
+func TestFramesAlone(t *testing.T) {
+	e := opened(t, scripted(t, `n=0; while :; do n=$((n+1))
+		printf 'frame=%d\ntotal_size=N/A\nout_time_us=N/A\nprogress=continue\n' $n
+		sleep 0.1; done`))
+	start(t, e, job)
+	if s := awaitState(t, e, encoders.StatePublishing); s.Health == nil || s.Health.Frames == nil {
+		t.Errorf("it is %+v, %+v", s, s.Health)
+	}
+}
+
 // TestReports runs a program that reports progress, then none, then some again.
 func TestReports(t *testing.T) {
 	gate := filepath.Join(t.TempDir(), "gate")

@@ -27,13 +27,16 @@ func emptyBlock() block {
 	return block{outTime: -1, frame: -1, size: -1, dropped: -1, fps: -1, bitrate: -1, speed: -1}
 }
 
-// further reports whether b shows more delivered than a: more time and bytes, or more frames when
-// there is no time.
+// further reports whether b shows more delivered than a: more time, or more frames when there is no
+// time, and more bytes. FFmpeg counts frames before it has written the first byte.
 func (b block) further(a block) bool {
+	if b.size >= 0 && b.size <= a.size {
+		return false
+	}
 	if b.outTime < 0 {
 		return b.frame > a.frame
 	}
-	return b.outTime > a.outTime && (b.size < 0 || b.size > a.size)
+	return b.outTime > a.outTime
 }
 
 // health returns the block as part of a status.

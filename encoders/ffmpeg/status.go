@@ -39,7 +39,7 @@ func (e *Encoder) now() (encoders.Status, <-chan struct{}) {
 	defer e.mu.Unlock()
 	s := e.status
 	s.At = time.Now()
-	if !s.State.Gone() && e.lastBlock.outTime >= 0 {
+	if !s.State.Gone() && e.lastBlock != emptyBlock() {
 		s.Health = e.lastBlock.health()
 	}
 	return s, e.changed

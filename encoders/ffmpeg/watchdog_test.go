@@ -45,6 +45,13 @@ func TestWatchdog(t *testing.T) {
 				w.block(at(n), b)
 			}
 		}, 2, encoders.StatePublishing, ""},
+		{"frames without bytes", true, func(w *watchdog) {
+			for n := range 2 {
+				b := emptyBlock()
+				b.frame, b.size = int64(n), 0
+				w.block(at(n), b)
+			}
+		}, 2, encoders.StateStarting, ""},
 		{"silence", true, func(w *watchdog) { w.block(at(1), report(1, 100)); w.block(at(2), report(2, 200)) }, 12,
 			encoders.StateStalled, "no progress for 10s: its input sends nothing, or the server accepts nothing"},
 		{"frozen time", true, func(w *watchdog) {
