@@ -72,9 +72,10 @@ func (s *Stream) PublishOf(place int) Publish {
 	return Publish{}
 }
 
-// PublishBy is PublishOf for a name.
+// PublishBy is PublishOf for a name. An encoder that a reload has taken from the stream may still
+// run, and has to be stopped: for it the answer is what the first one publishes to.
 func (s *Stream) PublishBy(encoder string) Publish {
-	return s.PublishOf(slices.Index(s.Encoders, encoder))
+	return s.PublishOf(max(0, slices.Index(s.Encoders, encoder)))
 }
 
 // resolvePublish joins what the stream says with what each of its encoders says.

@@ -82,6 +82,11 @@ streams:
 		s.PublishOf(0).URL.Reveal() != "rtmp://h/{1}" {
 		t.Errorf("%+v", s)
 	}
+	for _, encoder := range []string{"cam", "bench", "taken out by a reload"} {
+		if got := c.Streams[4].PublishBy(encoder).URL.Reveal(); got != "rtmp://h/{1}" {
+			t.Errorf("%s publishes to %q", encoder, got)
+		}
+	}
 }
 
 // TestMatchesFillThePattern puts the matches back where the wildcards were: that must give the
