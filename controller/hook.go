@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// A Hook is one webhook of the platform in the machine's own words. It says what was true at the platform; it commands nothing.
-// millicast.Parse makes it; runner.Controller stores it and hands it to the stream it names.
+// A Hook is one webhook of the platform in the machine's own words. It says what was true at the
+// platform; it commands nothing. millicast.Parse makes it; runner.Controller stores it and hands it
+// to the stream it names.
 type Hook struct {
 	Kind     HookKind
 	Account  string       // the platform's account id
@@ -41,7 +42,7 @@ type Feed struct {
 	Ended    PlatformTime `json:"ended,omitzero"`    // zero while open
 	SourceID string       `json:"source_id"`         // tells the sources of a multi-source stream apart
 	Priority *int         `json:"priority"`          // tells redundant publishers of one source apart
-	Encoder  string       `json:"encoder,omitempty"` // ours whose feed it is; "" when it is somebody else's, or several fit
+	Encoder  string       `json:"encoder,omitempty"` // whose feed it is; "" when that is not known
 }
 
 // SplitID cuts a stream id at its first slash. Names may hold slashes themselves.

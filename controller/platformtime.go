@@ -2,8 +2,9 @@ package controller
 
 import "time"
 
-// PlatformTime is a time by the platform's clock, which may differ from this host's by any amount. It is a type of its own
-// so that the two cannot be compared: hooks are ordered by it, and time-outs never count from it. Its zero value is no time.
+// PlatformTime is a time by the platform's clock, which may differ from this host's by any amount.
+// It is a type of its own so that the two cannot be compared: hooks are ordered by it, and
+// time-outs never count from it. Its zero value is no time.
 type PlatformTime struct{ t time.Time }
 
 // ByPlatform takes a time that the platform has told.

@@ -6,12 +6,13 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// StreamView is what is published of a stream: in /status, the API, the dashboard and the events. Readers get a copy of their own.
+// StreamView is what is published of a stream: in /status, the API, the dashboard and the events.
+// Readers get a copy of their own.
 type StreamView struct {
 	ID           string        `json:"id"`
 	Account      string        `json:"account"`
 	Name         string        `json:"name"`
-	Pattern      string        `json:"pattern,omitempty"` // that made it, with the account; none for a stream that the configuration names
+	Pattern      string        `json:"pattern,omitempty"` // it comes from, with the account
 	Phase        Phase         `json:"phase"`
 	Mode         Mode          `json:"mode"`
 	ModeUntil    *Time         `json:"mode_until"`
@@ -47,12 +48,12 @@ type EncoderView struct {
 	Error    *string          `json:"error"`
 	PID      *int             `json:"pid"`
 	OnAir    bool             `json:"on_air"`             // viewers are shown what it publishes
-	Outdated bool             `json:"outdated,omitempty"` // it runs with settings from before a reload, and takes up the new ones at its next start
+	Outdated bool             `json:"outdated,omitempty"` // it runs with settings from before a reload
 	Health   *encoders.Health `json:"health"`
 }
 
-// Trouble is what an encoder failed of last. It stays when nobody asks for the stream any more, over restarts too, until the encoder is live
-// again or the configuration has another in its place.
+// Trouble is what an encoder failed of last. It stays when nobody asks for the stream any more,
+// over restarts too, until the encoder is live again or the configuration has another in its place.
 type Trouble struct {
 	Encoder string `json:"encoder"`
 	Text    string `json:"text"`
@@ -123,7 +124,9 @@ const (
 )
 
 // Phases lists all phases, in the order of a stream's life.
-var Phases = []Phase{PhaseIdle, PhaseWaiting, PhaseStarting, PhaseLive, PhaseLingering, PhaseStopping, PhaseBackoff, PhaseFailed}
+var Phases = []Phase{
+	PhaseIdle, PhaseWaiting, PhaseStarting, PhaseLive, PhaseLingering, PhaseStopping, PhaseBackoff, PhaseFailed,
+}
 
 // Mode says who decides: the machine, or a person.
 type Mode string

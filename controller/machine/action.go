@@ -2,11 +2,13 @@ package machine
 
 import "github.com/oncue/oncue/controller"
 
-// An Action is what the machine wants done. The runner does it after the state that wants it is saved; each may be done again after a crash.
+// An Action is what the machine wants done. The runner does it after the state that wants it is
+// saved; each may be done again after a crash.
 type Action interface{ action() }
 
 type (
-	// StartEncoder begins an encoder's Start; StartDone follows. Adopt: what is on already is made this run.
+	// StartEncoder begins an encoder's Start; StartDone follows. Adopt: what is on already is made
+	// this run.
 	StartEncoder struct {
 		Encoder  string
 		Instance Instance
@@ -19,8 +21,8 @@ type (
 		Instance Instance
 		Run      string
 	}
-	// Claim asks for the sole use of an encoder; Claimed follows at once. Running: it is on already, so no limit forbids
-	// it. A claim is given back by a state that does not have it any more.
+	// Claim asks for the sole use of an encoder; Claimed follows at once. Running: it is on already,
+	// so no limit forbids it. A claim is given back by a state that does not have it any more.
 	Claim struct {
 		Encoder string
 		Running bool

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// Contribution tells the feed of one encoder from those of others: the platform's hooks carry both. Of two feeds with the
-// same source, viewers are shown the one with the higher priority; of two that also have the same priority, the newer one
-// replaces the older.
+// Contribution tells the feed of one encoder from those of others: the platform's hooks carry both.
+// Of two feeds with the same source, viewers are shown the one with the higher priority; of two
+// that also have the same priority, the newer one replaces the older.
 type Contribution struct {
 	Source   string `json:"source,omitempty"`
 	Priority *int   `json:"priority,omitempty"` // nil: lower than any
@@ -21,8 +21,8 @@ func (c *Contribution) Same(other *Contribution) bool {
 	return c.Source == other.Source && (c.Priority == nil || *c.Priority == *other.Priority)
 }
 
-// fits reports whether a feed can be the contribution's. One without a priority of its own fits any: the platform may
-// have given it one by its token.
+// fits reports whether a feed can be the contribution's. One without a priority of its own fits
+// any: the platform may have given it one by its token.
 func (c *Contribution) fits(f *FeedFact) bool {
 	return c.Source == f.SourceID && (c.Priority == nil || f.Priority == nil || *c.Priority == *f.Priority)
 }
@@ -46,7 +46,8 @@ func (s *State) ours(p *Policy, f *FeedFact) bool {
 	})
 }
 
-// owner is the one encoder whose feed this can be; nil when it is nobody's, or when several fit alike.
+// owner is the one encoder whose feed this can be; nil when it is nobody's, or when several fit
+// alike.
 func (s *State) owner(p *Policy, f *FeedFact) *Encoder {
 	var fits, exact *Encoder
 	several, twice := false, false
@@ -72,7 +73,8 @@ func (s *State) owner(p *Policy, f *FeedFact) *Encoder {
 	return nil
 }
 
-// Owner is the name of the one encoder whose feed this is; "" when it is somebody else's, or several fit.
+// Owner is the name of the one encoder whose feed this is; "" when it is somebody else's, or
+// several fit.
 func (s *State) Owner(p *Policy, f *FeedFact) string {
 	if e := s.owner(p, f); e != nil && s.contribution(p, e) != nil && !s.leftover(p, f) {
 		return e.Name
@@ -141,8 +143,8 @@ func (s *State) feedOf(p *Policy, e *Encoder) *FeedFact {
 	return nil
 }
 
-// othersShown reports whether another encoder has an open feed of its own, so that a viewer or the platform's API, who
-// see the stream, say nothing of this one.
+// othersShown reports whether another encoder has an open feed of its own, so that a viewer or the
+// platform's API, who see the stream, say nothing of this one.
 func (s *State) othersShown(p *Policy, e *Encoder) bool {
 	for i := range s.Encoders {
 		if o := &s.Encoders[i]; o.Name != e.Name && s.feedOf(p, o) != nil {
@@ -152,7 +154,8 @@ func (s *State) othersShown(p *Policy, e *Encoder) bool {
 	return false
 }
 
-// noteOnAir keeps who is on the air, and tells when the platform changes over from one encoder to another.
+// noteOnAir keeps who is on the air, and tells when the platform changes over from one encoder to
+// another.
 func (m *machine) noteOnAir() {
 	for i := range m.Encoders {
 		e := &m.Encoders[i]
@@ -165,8 +168,8 @@ func (m *machine) noteOnAir() {
 	}
 }
 
-// onAir reports whether viewers are shown what the encoder publishes: it is live, and of all of ours with its source that
-// are, none has a higher priority.
+// onAir reports whether viewers are shown what the encoder publishes: it is live, and of all of
+// ours with its source that are, none has a higher priority.
 func (s *State) onAir(p *Policy, e *Encoder) bool {
 	if !e.shows() {
 		return false

@@ -10,8 +10,9 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// Decide is the machine: the state of one stream, what happened, what the configuration says and what time it is make the next state and what is to be done.
-// It is pure: same input, same output. roll is in [0,1) and only spreads retries. The caller saves the state before it does the actions.
+// Decide is the machine: from the state of one stream, what happened, what the configuration says
+// and what time it is, it makes the next state and the actions to take. It is pure: same input, same
+// output. roll is in [0,1) and only spreads retries. The caller saves the state before it acts.
 func Decide(s State, ev Event, p *Policy, now time.Time, roll float64) (State, []Action) {
 	m := &machine{State: s.Clone(), p: p, now: now, roll: roll, label: ev.Label()}
 	m.fit(p)
@@ -34,13 +35,13 @@ func Decide(s State, ev Event, p *Policy, now time.Time, roll float64) (State, [
 	return m.State, m.acts
 }
 
-// The platform is asked before a stop for idleness; while it cannot be asked the encoder is kept up. But when the platform itself has said that nobody watches,
-// an API that stays unreadable may not keep an encoder running for ever.
+// The platform is asked before a stop for idleness. While it does not answer, the encoder is kept
+// up, but not for ever: a hook has said that nobody watches.
 const (
 	askAgain    = 5 * time.Second
 	askPatience = 15 * time.Minute
-	askTimeout  = 30 * time.Second // an answer that got lost on its way; the caller's own limit is shorter
-	// A feed that is replaced by another one of the same source may end a moment before the new one starts.
+	askTimeout  = 30 * time.Second // after this the answer is lost; who asks gives up sooner
+	// A feed that another one of the same source replaces may end a moment before that one starts.
 	takeOver = 3 * time.Second
 )
 
@@ -57,14 +58,19 @@ type machine struct {
 
 func (m *machine) do(a Action) { m.acts = append(m.acts, a) }
 
-// tell writes a line of history.
+// tell adds a line to the history.
 func (m *machine) tell(from controller.Phase, encoder, reason string) {
-	m.do(Tell{controller.Transition{At: controller.Time{Time: m.now}, From: from, To: m.Phase, Event: m.label, Reason: reason, Encoder: encoder}})
+	m.do(Tell{controller.Transition{
+		At: controller.Time{Time: m.now}, From: from, To: m.Phase, Event: m.label, Reason: reason, Encoder: encoder,
+	}})
 }
 
-// warn writes one that is a warning in the log.
+// warn adds a line to the history that is a warning in the log.
 func (m *machine) warn(encoder, reason string) {
-	m.do(Tell{controller.Transition{At: controller.Time{Time: m.now}, From: m.Phase, To: m.Phase, Event: m.label, Reason: reason, Encoder: encoder, Warning: true}})
+	m.do(Tell{controller.Transition{
+		At: controller.Time{Time: m.now}, From: m.Phase, To: m.Phase, Event: m.label, Reason: reason, Encoder: encoder,
+		Warning: true,
+	}})
 }
 
 // count brings the sums up to now.
@@ -86,7 +92,7 @@ func (m *machine) merge(ev Event) {
 		}
 		m.hooked(ev, before)
 	case Polled:
-		m.Facts.polled(ev, min(lateWord, m.p.patience()))
+		m.Facts.polled(ev, min(hookDelay, m.p.patience()))
 		m.answered(ev)
 	case AskFailed:
 		m.noAnswer(ev)
@@ -169,14 +175,16 @@ func (m *machine) hooked(h controller.Hook, before Mark) {
 			m.JoinUntil = later(m.JoinUntil, h.Received.Add(m.p.JoinTimeout))
 		}
 	case controller.HookNoViewers:
-		if !m.Episode.IsZero() && !m.Facts.NoViewers.Seen.Before(m.Episode) && m.Facts.NoViewers.At.After(m.Facts.Attempt.At) {
+		left := m.Facts.NoViewers
+		if !m.Episode.IsZero() && !left.Seen.Before(m.Episode) && left.At.After(m.Facts.Attempt.At) {
 			m.Joined, m.JoinUntil = true, time.Time{} // they left, so they had come, whatever was lost
 		}
 	}
 }
 
-// contradicted is called when a viewer finds a stream off that somebody else's open feed says is on. The platform is asked; where it cannot be, viewers who go on finding
-// it off for as long as attempt_hold are believed.
+// contradicted handles a viewer who finds the stream off while somebody else's feed seems to be open.
+// The platform is asked; where that is not possible, viewers are believed once they have kept trying
+// for attempt_hold.
 func (m *machine) contradicted(before Mark) {
 	if m.Blocked.IsZero() || m.now.Sub(before.Seen) > 2*m.p.AttemptHold {
 		m.Blocked = m.now
@@ -189,7 +197,7 @@ func (m *machine) contradicted(before Mark) {
 	}
 }
 
-// unblock counts the feeds as closed that viewers contradict.
+// unblock counts the feeds that viewers contradict as closed.
 func (m *machine) unblock(why string) {
 	for f := m.blockedBy(m.Facts.Attempt); f != nil; f = m.blockedBy(m.Facts.Attempt) {
 		f.close(m.now)
@@ -212,7 +220,7 @@ func (m *machine) setMode(ev ModeSet) {
 	}
 }
 
-// forgive lets encoders that were given up try again; hurry means also those that wait for a retry.
+// forgive lets encoders that were given up try again, and with hurry those that wait for a retry, too.
 func (m *machine) forgive(hurry bool) {
 	for i := range m.Encoders {
 		if e := &m.Encoders[i]; e.Step == StepFailed || hurry && e.Step == StepBackoff {
@@ -258,7 +266,7 @@ func (m *machine) settle() {
 		m.noAnswer(AskFailed{})
 	}
 	m.observe()
-	m.prove()
+	m.confirmLive()
 	m.watchFeeds()
 	m.demand = m.want()
 	m.Wanted = m.demand.on
@@ -267,19 +275,20 @@ func (m *machine) settle() {
 	m.derive()
 }
 
-// want is what is demanded, after the platform was asked, another stream's need was weighed, and an episode was begun or ended.
+// want works out the demand, asks the platform before a stop, gives way to another stream that needs
+// the encoder, and begins or ends the episode.
 func (m *machine) want() demand {
 	d := m.demanded(m.p, m.now)
 	if m.Draining && !m.anyOn() {
 		d = demand{why: "no longer in the configuration"}
 	}
-	if end := m.DeafSince.Add(m.p.IdleTimeout); d.on && !d.word && !m.DeafSince.IsZero() {
+	if end := m.DeafSince.Add(m.p.IdleTimeout); d.on && !d.ordered && !m.DeafSince.IsZero() {
 		d.why += "; its account is no longer in the configuration, so nobody will say when that ends"
 		if d.until, d.ends = end, "stop"; !m.now.Before(end) {
 			d = demand{why: "its account is no longer in the configuration, and nobody says who watches"}
 		}
 	}
-	if by := m.Contended.By; d.on && by != "" && (d.empty || m.Contended.First && !d.word && !m.Joined) {
+	if by := m.Contended.By; d.on && by != "" && (d.empty || m.Contended.First && !d.ordered && !m.Joined) {
 		d = demand{why: "given up early for " + by, ask: true}
 	}
 	if d.on {
@@ -291,18 +300,18 @@ func (m *machine) want() demand {
 		}
 	}
 	if d.on && m.Episode.IsZero() && d.limit == "" {
-		m.begin(d)
+		m.beginEpisode(d)
 	}
 	if !d.on && !m.Episode.IsZero() {
-		m.end(d)
+		m.endEpisode(d)
 	}
 	return d
 }
 
-func (m *machine) begin(d demand) {
-	m.Episode, m.ForViewers, m.Blocked = m.now, !d.word, time.Time{}
+func (m *machine) beginEpisode(d demand) {
+	m.Episode, m.ForViewers, m.Blocked = m.now, !d.ordered, time.Time{}
 	m.FirstLive, m.Joined, m.JoinUntil, m.IdleFrom = time.Time{}, false, time.Time{}, time.Time{}
-	if !d.word {
+	if !d.ordered {
 		m.Totals.Wakes++
 		m.Wakes = slices.DeleteFunc(append(m.Wakes, m.now), func(t time.Time) bool { return m.now.Sub(t) >= time.Hour })
 	}
@@ -315,8 +324,8 @@ func (m *machine) begin(d demand) {
 	}
 }
 
-// end spends the demand that there was: only what comes after it counts again.
-func (m *machine) end(d demand) {
+// endEpisode ends the episode. Earlier attempts and viewers no longer count.
+func (m *machine) endEpisode(d demand) {
 	if d.capped {
 		m.do(Notify{"max_uptime", d.why})
 	}
@@ -328,12 +337,12 @@ func (m *machine) end(d demand) {
 	m.InUse, m.Contended, m.Asking = "", Contended{}, Question{}
 }
 
-// mayBeLive reports whether an encoder is on the air or may be: word of it gets lost, or is on its way.
+// mayBeLive reports whether an encoder is live, or may be without our knowing it: hooks get lost.
 func (m *machine) mayBeLive() bool {
 	return slices.ContainsFunc(m.Encoders, func(e Encoder) bool { return e.Step == StepOn || e.Step == StepStarting })
 }
 
-// askBeforeStop puts a stop for idleness to the platform. ok: the stream is kept up for now.
+// askBeforeStop asks the platform before a stop for idleness. ok: the stream is kept up until then.
 func (m *machine) askBeforeStop(d demand) (kept demand, ok bool) {
 	if m.AskedStop.IsZero() {
 		m.AskedStop = m.now
@@ -353,7 +362,7 @@ func (m *machine) askBeforeStop(d demand) (kept demand, ok bool) {
 	return kept, true
 }
 
-// answered and noAnswer end the question that was open. A question of the regular poll answers as well.
+// answered takes what the platform's API says, to our question or to the regular poll.
 func (m *machine) answered(a Polled) {
 	if !m.AskedStop.IsZero() && !a.Asked.Before(m.AskedStop) && (a.Viewers == 0 || !a.Live) {
 		m.StopOK = m.now
@@ -369,6 +378,7 @@ func (m *machine) answered(a Polled) {
 	}
 }
 
+// noAnswer takes that the API did not answer our question.
 func (m *machine) noAnswer(a AskFailed) {
 	if m.Asking.Why == "" {
 		return
@@ -384,12 +394,12 @@ func (m *machine) noAnswer(a AskFailed) {
 		return
 	}
 	m.Asking = Question{Since: m.now.Add(askAgain)}
-	if a.Refused || !m.live() || m.Contended.By != "" { // only what is known to be live, and in nobody's way, is kept up
+	if a.Refused || !m.live() || m.Contended.By != "" { // keep up only what is live and blocks nobody
 		m.StopOK = m.now
 	}
 }
 
-// derive names the phase and the next moment that matters.
+// derive names the phase and the next moment at which something may change by itself.
 func (m *machine) derive() {
 	phase, reason := m.phase()
 	m.noteOnAir()
@@ -456,7 +466,8 @@ func (m *machine) phase() (controller.Phase, string) {
 		m.Managed = false
 		return controller.PhaseLive, d.why + "; the broadcast was started by somebody else and is left alone"
 	case d.on && m.takenByHand() != nil:
-		return controller.PhaseWaiting, fmt.Sprintf("%s; %s was started by somebody else and is left alone", d.why, m.takenByHand().Name)
+		return controller.PhaseWaiting, fmt.Sprintf("%s; %s was started by somebody else and is left alone",
+			d.why, m.takenByHand().Name)
 	case d.on && d.limit != "":
 		return controller.PhaseWaiting, d.why + "; " + d.limit + " is reached"
 	case d.on && waiting != nil:
@@ -485,8 +496,8 @@ func (m *machine) foreign() bool {
 	return slices.ContainsFunc(m.Encoders, func(e Encoder) bool { return e.Foreign() && !m.shared(&e) })
 }
 
-// takenByHand is an encoder of several streams that runs at somebody else's word, or nil: nobody can say for which
-// stream it does.
+// takenByHand is an encoder of several streams that runs at somebody else's word, or nil: nobody
+// can say for which stream it does.
 func (m *machine) takenByHand() *Encoder {
 	for i := range m.Encoders {
 		if e := &m.Encoders[i]; e.Foreign() && m.shared(e) {
@@ -507,10 +518,12 @@ func (m *machine) liveElsewhere() bool {
 		return true
 	}
 	f := &m.Facts
-	if f.First.At.After(f.NoViewers.At) && !f.First.Seen.Before(m.SpentAt) && f.First.Seen.After(f.lastEnd()) && f.Poll.OfflineSince.IsZero() {
+	if f.First.At.After(f.NoViewers.At) && !f.First.Seen.Before(m.SpentAt) &&
+		f.First.Seen.After(f.lastEnd()) && f.Poll.OfflineSince.IsZero() {
 		return true
 	}
-	// The API has been seen to call a stream live that had just stopped: two answers, and the time that a stop may take.
+	// The API has been seen to call a stream live that had just stopped: two answers, and the time
+	// that a stop may take.
 	return f.Poll.Live && f.Poll.Asked.After(f.Poll.LiveSince) && f.Poll.LiveSince.After(m.GoneAt.Add(m.p.StopTimeout))
 }
 
@@ -547,7 +560,7 @@ func (m *machine) next() (at time.Time, does string) {
 		e := &m.Encoders[i]
 		switch e.Step {
 		case StepStarting:
-			if m.Asking.Why != "start" && !m.startJudged(e) {
+			if m.Asking.Why != "start" && !m.tooEarlyToJudge(e) {
 				soonest(e.StartedAt.Add(m.p.StartTimeout), "retry")
 			}
 		case StepOn:

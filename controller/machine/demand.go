@@ -2,29 +2,30 @@ package machine
 
 import (
 	"fmt"
-	"github.com/oncue/oncue/controller"
 	"slices"
 	"time"
+
+	"github.com/oncue/oncue/controller"
 )
 
 // demand is what is wanted of a stream now, and for how long if nothing else happens.
 type demand struct {
-	on     bool
-	empty  bool      // on only because nobody-is-there has not lasted long enough
-	word   bool      // a person's or the schedule's word: not capped, no viewer needed
-	why    string    // plain words, for on and off alike
-	until  time.Time // when it ends by itself; zero: it does not
-	ends   string    // what happens at until
-	wake   time.Time // not on: when it becomes so by itself; zero: it does not
-	ask    bool      // not on: a stop for idleness, put to the platform first
-	capped bool      // not on: max_uptime is reached
-	limit  string    // on, but a limit forbids to begin; wake says until when
+	on      bool
+	empty   bool      // on, though nobody watches: idle_timeout or min_uptime is not over
+	ordered bool      // by a person or the schedule: not capped, and no viewer is needed
+	why     string    // plain words, for on and off alike
+	until   time.Time // when it ends by itself; zero: it does not
+	ends    string    // what happens at until
+	wake    time.Time // off: when it turns on by itself; zero: it does not
+	ask     bool      // off for idleness: the platform is asked before the stop
+	capped  bool      // off, because max_uptime is reached
+	limit   string    // on, but this limit forbids a start until wake
 }
 
-// demanded is the pure heart: facts, holds, schedule, policy and now decide what is wanted. Who is running matters in one way only: some reasons keep a
-// stream up that would not start one.
+// demanded works out what is wanted from facts, holds, schedule, policy and the time. Whether the
+// stream is up matters in one way only: some reasons keep it up that would not start it.
 func (s *State) demanded(p *Policy, now time.Time) demand {
-	if d, ok := s.commanded(); ok {
+	if d, ok := s.ordered(); ok {
 		return d
 	}
 	running := !s.Episode.IsZero()
@@ -47,19 +48,21 @@ func (s *State) demanded(p *Policy, now time.Time) demand {
 	return d
 }
 
-// commanded is a person's or the schedule's word.
-func (s *State) commanded() (demand, bool) {
+// ordered is what a person or the schedule has ordered.
+func (s *State) ordered() (demand, bool) {
 	switch s.Hold.Mode {
 	case controller.ModeOff:
 		return demand{why: "held off" + s.Hold.words()}, true
 	case controller.ModeOn:
-		return demand{on: true, word: true, why: "held on" + s.Hold.words(), until: s.Hold.Until, ends: "return to auto"}, true
+		return demand{on: true, ordered: true, why: "held on" + s.Hold.words(),
+			until: s.Hold.Until, ends: "return to auto"}, true
 	}
 	switch s.Window.Do {
 	case controller.ModeOff:
 		return demand{why: "the schedule says off"}, true
 	case controller.ModeOn:
-		return demand{on: true, word: true, why: "the schedule says on", until: s.Window.Until, ends: "end of the scheduled window"}, true
+		return demand{on: true, ordered: true, why: "the schedule says on",
+			until: s.Window.Until, ends: "end of the scheduled window"}, true
 	}
 	return demand{}, false
 }
@@ -82,10 +85,10 @@ func (s *State) capEnd(p *Policy) time.Time {
 	return later(s.FirstLive, s.IdleFrom).Add(p.MaxUptime) // IdleFrom: a hold or a window has ended, and was not capped
 }
 
-// viewersWant is the viewers' part: somebody watches, waits, or is about to join.
+// viewersWant is the demand of viewers: somebody watches, waits, or is about to join.
 func (s *State) viewersWant(p *Policy, now time.Time, running bool) demand {
 	live := running && s.live()
-	if present, _ := s.audience(p); present && (running || s.anyOn() || s.cutOff()) {
+	if present, _ := s.audience(p); present && (running || s.anyOn() || s.stranded()) {
 		return demand{on: true, why: "somebody is watching"}
 	}
 	if running && now.Before(s.JoinUntil) {
@@ -119,49 +122,56 @@ func (s *State) viewersWant(p *Policy, now time.Time, running bool) demand {
 	return demand{on: true, why: "a viewer is waiting", until: end, ends: "stop"}
 }
 
-// attemptCounts reports whether the latest attempt asks for a start: it came after our last stop, and nobody else's broadcast is in its way.
+// attemptCounts reports whether the latest attempt asks for a start: it came after our last stop,
+// and nobody else's broadcast is in its way.
 func (s *State) attemptCounts() bool {
 	a := s.Facts.Attempt
 	return !a.At.IsZero() && !a.Seen.Before(s.SpentAt) && s.blockedBy(a) == nil
 }
 
-// unanswered reports whether no end of an audience was told after the attempt: whoever tried may still come in.
+// unanswered reports whether the platform has not said since the attempt that nobody watches: the
+// viewer who tried may still get in.
 func (s *State) unanswered() bool {
 	f := &s.Facts
 	return f.Attempt.At.After(f.NoViewers.At) || f.someoneIn()
 }
 
-// racing is how close an attempt and the start of a feed may be without a contradiction: hooks are stamped when they are sent, not when it happened.
-const racing = time.Second
+// reorderWindow: an attempt and the start of a feed that are this close do not contradict each
+// other. Hooks are stamped when they are sent, not when the thing happened.
+const reorderWindow = time.Second
 
-// blockedBy is somebody else's feed that was up before the viewer tried. An attempt says that the stream is off, so one of the two words is wrong: the feed's end was lost,
-// or the platform also reports viewers that it refuses (it is not known whether it does). The feed is believed, for a broadcast must not be cut for a guess; but not
-// for ever: see contradicted.
+// blockedBy is somebody else's feed that was up before the viewer tried. An attempt means that the
+// stream is off, so one of the two hooks misleads: the hook of the feed's end was lost, or the
+// platform also sends attempts of viewers that it refuses (nobody knows whether it does). The feed
+// is believed, because a guess must not cut a broadcast, but not for ever: see contradicted.
 func (s *State) blockedBy(a Mark) *FeedFact {
 	if !s.Episode.IsZero() || s.anyOn() {
 		return nil
 	}
 	for i := range s.Facts.Feeds {
-		if f := &s.Facts.Feeds[i]; f.Open() && (s.GoneAt.IsZero() || f.Seen.After(s.GoneAt)) && !f.Told.IsZero() && f.Told.Add(racing).Before(a.At) {
+		f := &s.Facts.Feeds[i]
+		old := !s.GoneAt.IsZero() && !f.Seen.After(s.GoneAt)
+		if f.Open() && !old && !f.Told.IsZero() && f.Told.Add(reorderWindow).Before(a.At) {
 			return f
 		}
 	}
 	return nil
 }
 
-// someoneIn reports whether the latest word of hooks is that somebody is in.
+// someoneIn reports whether by the latest hook somebody watches.
 func (f *Facts) someoneIn() bool { return !f.First.At.IsZero() && !f.NoViewers.At.After(f.First.At) }
 
-// lateWord is how long the word of a viewer may be on its way.
-const lateWord = 10 * time.Second
+// hookDelay is the longest time that a hook about a viewer may take to arrive.
+const hookDelay = 10 * time.Second
 
-// cutOff reports whether a viewer got in while the stream was being stopped, and sits in the dark now: players that were in do not try again.
-func (s *State) cutOff() bool {
+// stranded reports whether a viewer got in while the stream was being stopped, and sees no picture
+// now: a player that was in does not try again, so no attempt will come.
+func (s *State) stranded() bool {
 	first := s.Facts.First.Seen
-	return !s.GoneAt.IsZero() && first.After(s.GoneAt) && first.Sub(s.GoneAt) < lateWord
+	return !s.GoneAt.IsZero() && first.After(s.GoneAt) && first.Sub(s.GoneAt) < hookDelay
 }
 
-// live reports whether an encoder of ours is known to be on the air, and not about to leave it.
+// live reports whether an encoder of ours is confirmed live and not being stopped.
 func (s *State) live() bool {
 	return slices.ContainsFunc(s.Encoders, func(e Encoder) bool { return e.Step == StepOn })
 }
@@ -181,7 +191,7 @@ func (s *State) wakeFree(p *Policy, now time.Time) time.Time {
 	return recent[len(recent)-p.MaxStartsPerHour].Add(time.Hour)
 }
 
-// lingers is what keeps a running stream up though nobody is there.
+// lingers is what keeps a running stream up though nobody watches.
 func (s *State) lingers(p *Policy, now time.Time) demand {
 	d := demand{}
 	if s.FirstLive.IsZero() {

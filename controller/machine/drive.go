@@ -11,9 +11,10 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// This file moves encoders: what their looks mean, how a start is proven, and how the gap between wanted and seen is closed.
+// This file moves encoders: what a look at one means, when a start is confirmed live, and how each
+// is brought from what is seen to what is wanted.
 
-// seen takes a look at an encoder. Looks that are older than the call in flight say nothing.
+// seen takes what a look at an encoder found. A look that is older than the call in flight says nothing.
 func (m *machine) seen(e *Encoder, st encoders.Status) {
 	wasForeign := e.Foreign()
 	if e.Calling && st.State.Gone() && (e.Step == StepStarting || e.Step == StepOn) {
@@ -41,7 +42,8 @@ func (m *machine) seen(e *Encoder, st encoders.Status) {
 	}
 }
 
-// leftRunning takes in hand what an earlier process left running for this stream without a word in the store.
+// leftRunning takes over what an earlier process left running for this stream and the store does not
+// know.
 func (m *machine) leftRunning(ev Leftover) {
 	e := m.Encoder(ev.Encoder)
 	switch {
@@ -60,7 +62,7 @@ func (m *machine) leftRunning(ev Leftover) {
 	m.takeOver(e)
 }
 
-// observe compares what the machine believes of each encoder with what was seen.
+// observe compares each encoder's step with what was seen of it.
 func (m *machine) observe() {
 	for i := range m.Encoders {
 		e := &m.Encoders[i]
@@ -85,14 +87,14 @@ func (m *machine) observeRunning(e *Encoder) {
 	case e.Boot && st.State.Gone():
 		e.Boot = false
 		if e.Step == StepOn && st.State == encoders.StateFailed && !other {
-			m.fail(e, text(st.Error, "it ended"), st.Permanent, false)
+			m.fail(e, cmp.Or(st.Error, "it ended"), st.Permanent, false)
 			return
 		}
 		m.gone(e)
 		m.tell(m.Phase, e.Name, "found off when the controller came back")
 	case st.State == encoders.StateStalled:
 		e.Boot = false
-		m.fail(e, text(st.Error, "it runs, but does not deliver"), false, true)
+		m.fail(e, cmp.Or(st.Error, "it runs, but does not deliver"), false, true)
 	case !st.State.Gone():
 		e.Boot = false
 	case other: // the last words of an earlier run
@@ -101,10 +103,11 @@ func (m *machine) observeRunning(e *Encoder) {
 		m.gone(e)
 		m.tell(m.Phase, e.Name, "stopped at the encoder by a person; viewers who come later start it again")
 	case st.State == encoders.StateFailed:
-		m.fail(e, text(st.Error, "it ended"), st.Permanent, false)
+		m.fail(e, cmp.Or(st.Error, "it ended"), st.Permanent, false)
 	case e.Step == StepOn && (e.Shown || !m.now.Before(e.StartedAt.Add(m.p.StartTimeout))):
-		// A box that was just told to start may say "stopped" for a while, even after the platform has seen it. One that was seen on may not.
-		m.fail(e, text(st.Error, "it was found off"), false, false)
+		// A box that was just told to start may say "stopped" for a while, even after the platform has
+		// its feed. One that was seen on may not.
+		m.fail(e, cmp.Or(st.Error, "it was found off"), false, false)
 	}
 }
 
@@ -122,14 +125,14 @@ func (m *machine) observeIdle(e *Encoder) {
 	}
 }
 
-// adopts reports whether what somebody else has started is to be made ours. A hold does not say so: it would end, and
-// the broadcast with it.
+// adopts reports whether what somebody else has started becomes ours. A hold does not make it ours:
+// when the hold ended, the broadcast would end with it.
 func (m *machine) adopts() bool { return m.p.Unmanaged == Adopt }
 
-// leftAlone reports whether the encoder runs at somebody else's word, and goes on to do so.
+// leftAlone reports whether somebody else started the encoder, and it is not to be taken over.
 func (m *machine) leftAlone(e *Encoder) bool { return e.Foreign() && (e.Busy || !m.adopts()) }
 
-// takeOver makes what the encoder is doing a run of this stream.
+// takeOver makes what the encoder does now a run of this stream.
 func (m *machine) takeOver(e *Encoder) {
 	e.Step, e.Since, e.StartedAt, e.Boot, e.Shown = StepStarting, m.now, m.now, false, true
 	m.GoneAt, e.GoneAt = time.Time{}, time.Time{} // what is open now is its feed
@@ -144,8 +147,9 @@ func (m *machine) takeOver(e *Encoder) {
 	m.tell(m.Phase, e.Name, "found running and taken over")
 }
 
-// prove looks for a sign that the run is live, and marks the encoders that are.
-func (m *machine) prove() {
+// confirmLive marks the encoders as live that the platform or, with confirm: encoder, they themselves
+// say are live; and the stream as joined once somebody watches.
+func (m *machine) confirmLive() {
 	proof := m.proof()
 	for i := range m.Encoders {
 		e := &m.Encoders[i]
@@ -154,8 +158,8 @@ func (m *machine) prove() {
 		}
 		delivers := e.Seen.State == encoders.StatePublishing && e.Known
 		own := m.p.Confirm == ConfirmEncoder && delivers && !e.Seen.ConfigOnly && !e.Calling
-		if own || m.proves(e, proof, delivers) {
-			m.air(e)
+		if own || m.confirms(e, proof, delivers) {
+			m.markLive(e)
 		}
 	}
 	if m.Unconfirmed && proof {
@@ -169,9 +173,9 @@ func (m *machine) prove() {
 	}
 }
 
-// proves reports whether the platform's signs that the stream is live say so of this encoder. A feed of its own does; a
-// viewer who is in does when no other encoder shows him a picture.
-func (m *machine) proves(e *Encoder, proof, delivers bool) bool {
+// confirms reports whether the platform's signs that the stream is live are about this encoder. Its own
+// feed is one. A viewer who watches is one unless another encoder may be what the viewer sees.
+func (m *machine) confirms(e *Encoder, proof, delivers bool) bool {
 	if m.distinct(m.p, e) {
 		if m.feedOf(m.p, e) != nil {
 			return true
@@ -182,23 +186,34 @@ func (m *machine) proves(e *Encoder, proof, delivers bool) bool {
 	return proof && (alone || delivers || e.Seen.State == encoders.StateUnknown)
 }
 
-// proof reports whether the platform has said that this run is live: by a feed, a viewer who is in, or an answer.
+// proof reports whether the platform has said that the present run is live. Four things say so:
+//
+//   - An open feed that is not left over from an earlier run.
+//   - A first viewer who got in during this run: not before the demand was spent (SpentAt), not before
+//     the run began (ProofAfter), and after the last feed ended, or the viewer saw that feed.
+//   - The same hook when it overtook the attempt that caused the start, so that it seems to come before
+//     the run: it was sent after the attempt, no feed has ended, and it is not the late word of a viewer
+//     of the run that has just gone (hookDelay).
+//   - The API says live, asked after the run began and after the last feed ended.
 func (m *machine) proof() bool {
 	if m.openFeed(m.p) != nil {
 		return true
 	}
 	f := &m.Facts
-	end := f.lastEnd()
-	if !f.First.Seen.Before(m.SpentAt) && f.First.Seen.After(end) && !f.First.Seen.Before(m.ProofAfter) && !f.First.At.IsZero() {
-		return true
-	}
-	if !f.First.Seen.Before(m.SpentAt) && f.First.At.After(m.Facts.Attempt.At) && (m.GoneAt.IsZero() || f.First.Seen.Sub(m.GoneAt) >= lateWord) && end.IsZero() && !f.First.At.IsZero() {
-		return true // it overtook the attempt that it answers
+	first, end := f.First, f.lastEnd()
+	if counts := !first.At.IsZero() && !first.Seen.Before(m.SpentAt); counts {
+		if first.Seen.After(end) && !first.Seen.Before(m.ProofAfter) {
+			return true
+		}
+		late := !m.GoneAt.IsZero() && first.Seen.Sub(m.GoneAt) < hookDelay
+		if first.At.After(f.Attempt.At) && end.IsZero() && !late {
+			return true
+		}
 	}
 	return f.Poll.Live && f.Poll.Asked.After(m.ProofAfter) && f.Poll.Asked.After(end)
 }
 
-func (m *machine) air(e *Encoder) {
+func (m *machine) markLive(e *Encoder) {
 	e.Step, e.Since, e.OnSince, e.Boot = StepOn, m.now, m.now, false
 	if e.Failures > 0 {
 		m.do(Notify{"recovered", fmt.Sprintf("%s is live again", e.Name)})
@@ -216,16 +231,17 @@ func (m *machine) air(e *Encoder) {
 	}
 }
 
-// startJudged reports whether start_timeout says nothing about a start: it is from before a restart of the controller,
-// and nobody has looked at the encoder since.
-func (m *machine) startJudged(e *Encoder) bool { return e.Boot && !e.Known }
+// tooEarlyToJudge reports whether start_timeout does not count yet: the start is from before a restart
+// of the controller, and the encoder has not been looked at since.
+func (m *machine) tooEarlyToJudge(e *Encoder) bool { return e.Boot && !e.Known }
 
-// watchFeeds acts on feeds that end under a running encoder, and on starts that take too long.
+// watchFeeds handles feeds that end while their encoder runs, and starts that take too long.
 func (m *machine) watchFeeds() {
 	m.lostFeed()
 	for i := range m.Encoders {
 		e := &m.Encoders[i]
-		if e.Step != StepStarting || m.now.Before(e.StartedAt.Add(m.p.StartTimeout)) || m.startJudged(e) || m.Asking.Why == "start" {
+		due := e.Step == StepStarting && !m.now.Before(e.StartedAt.Add(m.p.StartTimeout))
+		if !due || m.tooEarlyToJudge(e) || m.Asking.Why == "start" {
 			continue
 		}
 		if m.p.CanAsk && m.LiveSince.IsZero() && m.Facts.Poll.Asked.Before(e.StartedAt.Add(m.p.StartTimeout)) {
@@ -237,7 +253,7 @@ func (m *machine) watchFeeds() {
 	}
 }
 
-// evidence judges starts that are overdue by the encoders' own word.
+// evidence decides about overdue starts by what the encoders themselves say.
 func (m *machine) evidence() {
 	for i := range m.Encoders {
 		e := &m.Encoders[i]
@@ -246,11 +262,13 @@ func (m *machine) evidence() {
 		}
 		if e.Known && e.Seen.State == encoders.StatePublishing && !e.Seen.ConfigOnly {
 			m.Unconfirmed = !m.proof()
-			m.air(e)
-			m.warn(e.Name, "counts as live: the encoder delivers, but the platform has not reported the feed (are feed webhooks enabled?)")
+			m.markLive(e)
+			m.warn(e.Name, "counts as live: the encoder delivers, but the platform has not reported the feed "+
+				"(are feed webhooks enabled?)")
 			continue
 		}
-		m.fail(e, text(e.Seen.Error, fmt.Sprintf("not live within start_timeout of %s", short(m.p.StartTimeout))), false, true)
+		overdue := fmt.Sprintf("not live within start_timeout of %s", short(m.p.StartTimeout))
+		m.fail(e, cmp.Or(e.Seen.Error, overdue), false, true)
 	}
 }
 
@@ -258,7 +276,8 @@ func (m *machine) startTimedOut(why string) {
 	for i := range m.Encoders {
 		e := &m.Encoders[i]
 		if e.Step == StepStarting && !m.now.Before(e.StartedAt.Add(m.p.StartTimeout)) {
-			m.fail(e, text(e.Seen.Error, fmt.Sprintf("%s after start_timeout of %s", why, short(m.p.StartTimeout))), false, true)
+			why := fmt.Sprintf("%s after start_timeout of %s", why, short(m.p.StartTimeout))
+			m.fail(e, cmp.Or(e.Seen.Error, why), false, true)
 		}
 	}
 }
@@ -285,7 +304,8 @@ func (m *machine) lostFeed() {
 	}
 }
 
-// lost reports whether the encoder had a feed in this run and has none now, and nothing says that it is seen all the same.
+// lost reports whether the encoder had a feed in this run and has none now, and nothing says that
+// it is seen all the same.
 func (m *machine) lost(e *Encoder) bool {
 	since := m.ProofAfter
 	if m.distinct(m.p, e) {
@@ -335,7 +355,8 @@ func (m *machine) drive() {
 	}
 }
 
-// claim asks for the sole use of the encoder. The answer comes before anything is saved, and is decided then.
+// claim asks for the sole use of the encoder. The answer comes before anything is saved, and is
+// decided then.
 func (m *machine) claim(e *Encoder) {
 	m.claiming = true
 	m.do(Claim{e.Name, e.On()})
@@ -371,11 +392,13 @@ func (m *machine) driveOn(e *Encoder) {
 	m.start(e)
 }
 
-// othersInTheWay reports whether an encoder may still publish that failover or the configuration has left behind.
+// othersInTheWay reports whether an encoder may still publish that failover or the configuration
+// has left behind.
 func (m *machine) othersInTheWay(e *Encoder) bool { return m.now.Before(m.clearAt(e)) }
 
-// clearAt is when no other encoder is in the way of this one any more. One that cannot be confirmed gone holds the next
-// one up for stop_timeout, not for ever: a box that has died silently must not take its stand-in with it.
+// clearAt is when no other encoder is in the way of this one any more. One that cannot be confirmed
+// gone holds the next one up for stop_timeout, not for ever: a box that has died silently must not
+// take its stand-in with it.
 func (m *machine) clearAt(e *Encoder) (at time.Time) {
 	for i := range m.Encoders {
 		o := &m.Encoders[i]
@@ -421,7 +444,8 @@ func (m *machine) start(e *Encoder) {
 	if e.Failures > 0 || e.Deaths > 0 {
 		e.Restarts++
 	}
-	e.Step, e.Since, e.StartedAt, e.OnSince, e.Boot, e.Holder, e.Doubt, e.Shown = StepStarting, m.now, m.now, time.Time{}, false, "", false, false
+	e.Step, e.Since, e.StartedAt, e.OnSince = StepStarting, m.now, m.now, time.Time{}
+	e.Boot, e.Holder, e.Doubt, e.Shown = false, "", false, false
 	e.Seen = encoders.Status{}
 	m.Starts++
 	m.call(e, m.adopts())
@@ -447,16 +471,17 @@ func (m *machine) startDone(e *Encoder, ev StartDone) {
 		return
 	}
 	if ev.Err != "" {
-		st := e.Seen.State
 		e.Doubt = ev.Doubt
-		m.fail(e, ev.Err, ev.Permanent, st == encoders.StatePublishing || st == encoders.StateStarting || st == encoders.StateStalled)
+		m.fail(e, ev.Err, ev.Permanent, e.looksOn())
 	}
 }
 
-// busy leaves an encoder alone that a start has found on at somebody else's word. That is no failure: nothing was
-// done, and nothing of ours is gone. It counts as on until a look says otherwise.
+// busy leaves an encoder alone that a start has found on at somebody else's word. That is no
+// failure: nothing was done, and nothing of ours is gone. It counts as on until a look says
+// otherwise.
 func (m *machine) busy(e *Encoder, why string) {
-	e.Step, e.Since, e.RetryAt, e.Claimed, e.Busy, e.Error = StepBackoff, m.now, m.now.Add(m.p.Restart.Delay(1, m.roll)), false, true, why
+	e.Step, e.Since, e.RetryAt = StepBackoff, m.now, m.now.Add(m.p.Restart.Delay(1, m.roll))
+	e.Claimed, e.Busy, e.Error = false, true, why
 	if e.Seen.State.Gone() || e.Seen.State == "" {
 		e.Seen = encoders.Status{State: encoders.StatePublishing, ByHand: true}
 	}
@@ -481,8 +506,9 @@ func (m *machine) overdueStop(e *Encoder) {
 	}
 	if !e.Alarmed && !m.now.Before(e.StopAt.Add(m.p.StopTimeout)) {
 		e.Alarmed = true
-		e.Error = text(e.Error, "no confirmation")
-		m.do(Notify{"stop_unconfirmed", fmt.Sprintf("%s is not confirmed stopped after %s: %s", e.Name, short(m.now.Sub(e.StopAt)), e.Error)})
+		e.Error = cmp.Or(e.Error, "no confirmation")
+		m.do(Notify{"stop_unconfirmed", fmt.Sprintf("%s is not confirmed stopped after %s: %s",
+			e.Name, short(m.now.Sub(e.StopAt)), e.Error)})
 		m.warn(e.Name, "the stop is not confirmed; trying on")
 	}
 	if !e.Calling && !m.now.Before(e.StopNext) {
@@ -518,7 +544,8 @@ func (m *machine) stopDone(e *Encoder, ev StopDone) {
 
 // gone marks an encoder that is known not to publish.
 func (m *machine) gone(e *Encoder) {
-	e.Step, e.Since, e.OnSince, e.StopAt, e.StopNext, e.Then, e.Alarmed, e.Boot, e.Doubt = StepOff, m.now, time.Time{}, time.Time{}, time.Time{}, "", false, false, false
+	e.Step, e.Since, e.OnSince, e.Boot, e.Doubt = StepOff, m.now, time.Time{}, false, false
+	e.StopAt, e.StopNext, e.Then, e.Alarmed = time.Time{}, time.Time{}, "", false
 	e.GoneAt, e.FeedLost = m.now, time.Time{}
 	e.Seen.State, e.Seen.PID, e.Seen.Health = encoders.StateStopped, 0, nil
 	if !m.anyOn() {
@@ -526,7 +553,8 @@ func (m *machine) gone(e *Encoder) {
 	}
 }
 
-// fail takes note of a failure and plans what follows: a retry after a while, the next encoder, or giving up. An encoder that may still run is stopped first.
+// fail takes note of a failure and plans what follows: a retry after a while, the next encoder, or
+// giving up. An encoder that may still run is stopped first.
 func (m *machine) fail(e *Encoder, why string, permanent, running bool) {
 	wasOn := e.Step == StepOn
 	if wasOn && m.p.Restart.ResetAfter > 0 && m.now.Sub(e.OnSince) >= m.p.Restart.ResetAfter {
@@ -563,9 +591,11 @@ func (m *machine) fail(e *Encoder, why string, permanent, running bool) {
 
 // failover hands the stream to the next encoder when this one has had its chances.
 func (m *machine) failover(e *Encoder, wasOn, giveUp bool) {
-	n := len(m.p.Encoders)
-	at := m.active()
-	if m.p.Several != Failover || n < 2 || m.p.Encoders[at].Name != e.Name || wasOn && !giveUp && e.Deaths < m.p.FailoverAfter {
+	n, at := len(m.p.Encoders), m.active()
+	if m.p.Several != Failover || n < 2 || m.p.Encoders[at].Name != e.Name {
+		return
+	}
+	if wasOn && !giveUp && e.Deaths < m.p.FailoverAfter {
 		return
 	}
 	e.Deaths = 0
@@ -591,11 +621,4 @@ func (m *machine) closeFeeds() {
 			m.do(Disconnect{})
 		}
 	}
-}
-
-func text(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// An Event is something that happened to a stream. Decide merges it into the state; none of them is a command that must be obeyed, and each may come
-// late, twice or not at all.
+// An Event is something that happened to a stream. Decide merges it into the state; none of them is
+// a command that must be obeyed, and each may come late, twice or not at all.
 type Event interface {
 	// Label is the short name that history shows.
 	Label() string
@@ -21,26 +21,30 @@ type (
 		Live    bool
 		Viewers int
 	}
-	// AskFailed says that the platform could not be asked. Refused: it will not answer until somebody repairs the API secret.
+	// AskFailed says that the platform could not be asked. Refused: it will not answer until somebody
+	// repairs the API secret.
 	AskFailed struct {
 		Asked   time.Time
 		Refused bool
 		Text    string
 	}
-	// EncoderSeen is a look at one encoder; a look at another instance than the stream uses now says nothing.
+	// EncoderSeen is a look at one encoder; a look at another instance than the stream uses now says
+	// nothing.
 	EncoderSeen struct {
 		Encoder  string
 		Instance Instance
 		Version  string // of the settings that the driver was opened with
 		Status   encoders.Status
 	}
-	// Leftover says that an encoder was found running for the stream, and that nothing in the store told of it.
+	// Leftover says that an encoder was found running for the stream, and that nothing in the store
+	// told of it.
 	Leftover struct {
 		Encoder  string
 		Instance Instance
 		Status   encoders.Status
 	}
-	// StartDone and StopDone end the calls that the actions of the same name began. Run tells late ones apart.
+	// StartDone and StopDone end the calls that the actions of the same name began. Run tells late
+	// ones apart.
 	StartDone struct {
 		Encoder, Run string
 		Err          string // "" when done
@@ -62,8 +66,8 @@ type (
 	}
 	// Freed says that it is our turn at a device: whoever still waits for it claims it again.
 	Freed struct{ Device string }
-	// Contended says that another stream waits for the encoder that we hold; By is "" when it has stopped waiting.
-	// First: it goes before a stream of a pattern that nobody has watched yet.
+	// Contended says that another stream waits for the encoder that we hold; By is "" when it has
+	// stopped waiting. First: it goes before a stream of a pattern that nobody has watched yet.
 	Contended struct {
 		By    string
 		First bool
@@ -81,8 +85,8 @@ type (
 	Booted struct{}
 	// Reloaded says that the policy is another one.
 	Reloaded struct{}
-	// Drained says that the stream is no longer in the configuration. Deaf: neither is its account, so nobody will say
-	// who watches.
+	// Drained says that the stream is no longer in the configuration. Deaf: neither is its account, so
+	// nobody will say who watches.
 	Drained struct{ Deaf bool }
 )
 

@@ -7,19 +7,20 @@ import (
 	"time"
 )
 
-// Facts are what the platform told. Merging is commutative and idempotent: hooks in any order, any number of times, make the same facts.
+// Facts are what the platform told. Merging is commutative and idempotent: hooks in any order, any
+// number of times, make the same facts.
 type Facts struct {
 	Attempt   Mark       `json:"attempt,omitzero"`
 	First     Mark       `json:"first,omitzero"`
 	NoViewers Mark       `json:"no_viewers,omitzero"`
-	Feeds     []FeedFact `json:"feeds,omitempty"` // ordered by id; ended ones are kept for a while, so that a late "started" cannot open them again
+	Feeds     []FeedFact `json:"feeds,omitempty"` // by id; ended ones stay a while: a late "started" must not reopen them
 	Poll      PollFact   `json:"poll,omitzero"`
 }
 
 // Mark is the latest hook of one kind.
 type Mark struct {
 	At   controller.PlatformTime `json:"at"`   // orders hooks
-	Seen time.Time               `json:"seen"` // by the machine's clock: time-outs count from it, so the platform's clock may be wrong
+	Seen time.Time               `json:"seen"` // by this host's clock; time-outs count from it
 }
 
 // merge keeps the later one; of the same one, the first arrival.
@@ -60,7 +61,8 @@ type PollFact struct {
 	Watched      time.Time `json:"watched,omitzero"` // its latest answer that somebody watches
 }
 
-// Hooks older or newer than ten minutes are not acted on, so an ended feed may be forgotten after more than twice that.
+// Hooks older or newer than ten minutes are not acted on, so an ended feed may be forgotten after
+// more than twice that.
 const (
 	feedMemory = 25 * time.Minute
 	feedLimit  = 64
@@ -82,8 +84,9 @@ func (f *Facts) hook(h controller.Hook) {
 	}
 }
 
-// holds reports whether a hook that is taken again is known: it changes nothing then. Its time of arrival is by a clock
-// that may have been set since, and what was learned of it has been moved along.
+// holds reports whether a hook that is taken again is known: it changes nothing then. Its time of
+// arrival is by a clock that may have been set since, and what was learned of it has been moved
+// along.
 func (f *Facts) holds(h controller.Hook) bool {
 	switch h.Kind {
 	case controller.HookAttempt:
@@ -159,8 +162,8 @@ func (f *Facts) forget(now time.Time) {
 	}
 }
 
-// polled takes an answer over. For as long as settle after a stream has gone live, nobody watching says nothing: who sat in
-// the dark may not be back yet, or not be counted.
+// polled takes an answer over. For as long as settle after a stream has gone live, nobody watching
+// says nothing: who sat in the dark may not be back yet, or not be counted.
 func (f *Facts) polled(p Polled, settle time.Duration) {
 	if !p.Asked.After(f.Poll.Asked) {
 		return
@@ -214,21 +217,26 @@ func (s *State) openFeed(p *Policy) *FeedFact {
 	return nil
 }
 
-// audience tells whether somebody watches, by the newest word on it; when nobody does, empty is since when (zero: nobody ever said).
+// audience reports whether anyone is watching, by the most recent evidence; when nobody is, empty is
+// since when (zero: nothing ever said so). The evidence is the later of FirstViewerConnection and
+// NoActiveViewers, and the API's count of viewers where it was heard after both. What is older than
+// this episode, by more than a hook may be late, says nothing. A count of zero empties the stream only
+// after patience: the API lags behind, and a viewer who has just got in is not counted yet.
 func (s *State) audience(p *Policy) (present bool, empty time.Time) {
 	f := &s.Facts
-	counts := func(seen time.Time, early time.Duration) bool { // it is of this episode, or its cause
+	counts := func(seen time.Time, early time.Duration) bool { // it belongs to this episode, or caused it
 		return !seen.Before(s.SpentAt) && (s.Episode.IsZero() || !seen.Before(s.Episode.Add(-early)))
 	}
 	firstCounts := f.someoneIn() && counts(f.First.Seen, p.AttemptHold)
-	word := f.First.Seen
+	latest := f.First.Seen
 	if f.NoViewers.At.After(f.First.At) {
-		word, empty = f.NoViewers.Seen, f.NoViewers.Seen
+		latest, empty = f.NoViewers.Seen, f.NoViewers.Seen
 	}
 	present = firstCounts
-	// The answer that a stream is off says nothing of its viewers: who was in sits in the dark, and does not try again.
-	if poll := f.Poll; poll.Heard.After(word) && poll.Heard.After(s.SpentAt) &&
-		(poll.Heard.Equal(poll.Asked) || counts(poll.Heard, lateWord)) {
+	// The answer that a stream is off says nothing about its viewers: whoever was in sees no picture and
+	// does not try again.
+	if poll := f.Poll; poll.Heard.After(latest) && poll.Heard.After(s.SpentAt) &&
+		(poll.Heard.Equal(poll.Asked) || counts(poll.Heard, hookDelay)) {
 		present = poll.ZeroSince.IsZero()
 		switch {
 		case present:
@@ -242,8 +250,8 @@ func (s *State) audience(p *Policy) (present bool, empty time.Time) {
 	return present, empty
 }
 
-// patience is how long the API has to say that nobody watches before it weighs as much as NoActiveViewers, which the platform sends after 60 s. Who has set a shorter
-// idle_timeout wants it sooner.
+// patience is how long the API must say that nobody watches until that counts as NoActiveViewers does,
+// which the platform sends after 60 s. It is shorter where idle_timeout is.
 func (p *Policy) patience() time.Duration { return min(time.Minute, p.IdleTimeout) }
 
 // moment is a time, by this host's clock or by the platform's.

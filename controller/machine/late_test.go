@@ -8,7 +8,8 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// TestLookFromBeforeTheStop: a look that was made before a stop and is told after it takes nothing over.
+// TestLookFromBeforeTheStop: a look that was made before a stop and is told after it takes nothing
+// over.
 func TestLookFromBeforeTheStop(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	p := &Policy{AttemptHold: 45 * time.Second, StartTimeout: 30 * time.Second, StopTimeout: 10 * time.Second, Several: AllEncoders, Encoders: []EncoderSpec{{Name: "cam"}}}
@@ -35,8 +36,8 @@ func TestLookFromBeforeTheStop(t *testing.T) {
 	}
 }
 
-// TestJournalTellsAnOldEnd: the end of a feed comes before its begin in the journal, and both are taken again when the daemon has been away for an hour. The feed
-// stays closed.
+// TestJournalTellsAnOldEnd: the end of a feed comes before its begin in the journal, and both are
+// taken again when the daemon has been away for an hour. The feed stays closed.
 func TestJournalTellsAnOldEnd(t *testing.T) {
 	then := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	now := then.Add(time.Hour)

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// Policy is what the configuration says of one stream. The machine only reads it; a reload replaces it.
+// Policy is what the configuration says of one stream. The machine only reads it; a reload replaces
+// it.
 type Policy struct {
 	Stream  string   // the stream's id
 	Matches []string // what * and ? matched, for a stream that comes from a pattern
@@ -34,8 +35,8 @@ type Policy struct {
 	ForceStop bool          // the platform may be told to disconnect a feed that outlives its encoder
 }
 
-// Instance tells one encoder apart from all others, whatever the configuration calls it today. A run belongs to the
-// instance that was started.
+// Instance tells one encoder apart from all others, whatever the configuration calls it today. A
+// run belongs to the instance that was started.
 type Instance struct {
 	Driver string `json:"driver,omitempty"`
 	Device string `json:"device,omitempty"` // two streams that share a device take turns
@@ -95,7 +96,8 @@ type Restart struct {
 	GiveUpAfter int           // failures in a row; 0: never
 }
 
-// Delay is the wait after the given failure in a row, counted from 1. roll is in [0,1) and spreads it by a quarter to either side.
+// Delay is the wait after the given failure in a row, counted from 1. roll is in [0,1) and spreads
+// it by a quarter to either side.
 func (r Restart) Delay(failure int, roll float64) time.Duration {
 	d := float64(r.Initial) * math.Pow(max(r.Factor, 1), float64(failure-1))
 	if r.Max > 0 {

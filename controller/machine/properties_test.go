@@ -51,7 +51,8 @@ func everybodyLeaves(w *world) {
 	}
 }
 
-// TestConfluence: the same hooks in any order, any of them several times, make the same facts and, once time has passed, the same state.
+// TestConfluence: the same hooks in any order, any of them several times, make the same facts and,
+// once time has passed, the same state.
 func TestConfluence(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		base := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -98,8 +99,9 @@ func TestConfluence(t *testing.T) {
 	})
 }
 
-// TestTruthWithPolls: whatever hooks are lost, doubled or late, with the API at hand what is wanted follows the truth
-// within a poll, nobody who is in is cut off, and a viewer whose encoder has died gets the picture back.
+// TestTruthWithPolls: whatever hooks are lost, doubled or late, with the API at hand what is wanted
+// follows the truth within a poll, nobody who is in is cut off, and a viewer whose encoder has died
+// gets the picture back.
 func TestTruthWithPolls(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		f := faults{lose: rapid.IntRange(0, 100).Draw(t, "lose"), twice: 20, delay: 5 * time.Second}
@@ -134,7 +136,8 @@ func TestTruthWithPolls(t *testing.T) {
 	})
 }
 
-// TestServed: with hooks that arrive, a viewer who waits is served, whatever the encoder does, and nobody is cut off.
+// TestServed: with hooks that arrive, a viewer who waits is served, whatever the encoder does, and
+// nobody is cut off.
 func TestServed(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		f := faults{twice: 30, delay: 2 * time.Second, failStart: rapid.IntRange(0, 50).Draw(t, "fail"), hangStop: rapid.IntRange(0, 50).Draw(t, "hang"), dies: rapid.IntRange(0, 50).Draw(t, "dies")}
@@ -179,7 +182,8 @@ func TestHolds(t *testing.T) {
 	})
 }
 
-// TestKills: killed at any step, before or after doing what was saved, the machine ends as if nothing had been.
+// TestKills: killed at any step, before or after doing what was saved, the machine ends as if
+// nothing had been.
 func TestKills(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := drawPolicy(t)

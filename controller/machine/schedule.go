@@ -16,8 +16,9 @@ type ScheduleLine struct {
 	Do   controller.Mode // ModeOn or ModeOff
 }
 
-// Schedule tells which window is open at any time. It is a function of its lines and the time alone, so nobody has to
-// remember what it said: a clock that is set, a restart and a reload cannot make it wrong. A nil Schedule has no windows.
+// Schedule tells which window is open at any time. It is a function of its lines and the time
+// alone, so nobody has to remember what it said: a clock that is set, a restart and a reload cannot
+// make it wrong. A nil Schedule has no windows.
 type Schedule struct {
 	on, off []window
 	zone    *time.Location
@@ -36,7 +37,8 @@ type answer struct {
 	begin time.Time
 }
 
-// NewSchedule reads the lines of a schedule; no lines make nil. Their times are those of the zone, nil meaning this host's.
+// NewSchedule reads the lines of a schedule; no lines make nil. Their times are those of the zone,
+// nil meaning this host's.
 func NewSchedule(lines []ScheduleLine, zone *time.Location) (*Schedule, error) {
 	if len(lines) == 0 {
 		return nil, nil
@@ -60,8 +62,8 @@ func NewSchedule(lines []ScheduleLine, zone *time.Location) (*Schedule, error) {
 	return s, nil
 }
 
-// At is the window that is open at t, "off" before "on", or none. Until is when to ask again: the window may be open
-// still, or there may be another.
+// At is the window that is open at t, "off" before "on", or none. Until is when to ask again: the
+// window may be open still, or there may be another.
 func (s *Schedule) At(t time.Time) Window {
 	if s == nil {
 		return Window{}
@@ -94,10 +96,12 @@ func (s *Schedule) at(t time.Time) Window {
 	return Window{Until: next.UTC()}
 }
 
-// hopsMost bounds how many windows in a row are looked at as one. Beyond it the end is only the time to ask again.
+// hopsMost bounds how many windows in a row are looked at as one. Beyond it the end is only the
+// time to ask again.
 const hopsMost = 100
 
-// openUntil is the end of the windows that are open at t, with those that follow without a gap; zero when none is.
+// openUntil is the end of the windows that are open at t, with those that follow without a gap;
+// zero when none is.
 func openUntil(windows []window, t time.Time) (end time.Time) {
 	for range hopsMost {
 		from := end
@@ -117,8 +121,8 @@ func openUntil(windows []window, t time.Time) (end time.Time) {
 	return end
 }
 
-// latest is the last begin at or before t whose window may still be open at t; zero when there is none. A cron line can
-// only be asked forward, so it is asked from further and further back.
+// latest is the last begin at or before t whose window may still be open at t; zero when there is
+// none. A cron line can only be asked forward, so it is asked from further and further back.
 func (w window) latest(t time.Time) (begin time.Time) {
 	for back := time.Minute; ; back *= 2 {
 		from := t.Add(-min(back, w.lasts))

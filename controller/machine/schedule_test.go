@@ -60,7 +60,8 @@ func TestSchedule(t *testing.T) {
 	}
 }
 
-// TestScheduleAsksLittle: a line that begins all the time, with windows that are long, is answered with few questions.
+// TestScheduleAsksLittle: a line that begins all the time, with windows that are long, is answered
+// with few questions.
 func TestScheduleAsksLittle(t *testing.T) {
 	asked := 0
 	s := &Schedule{zone: time.UTC, on: []window{{counted{&asked}, 240 * time.Hour}}}
@@ -80,7 +81,8 @@ func (c counted) Next(t time.Time) time.Time {
 	return t.Truncate(time.Minute).Add(time.Minute)
 }
 
-// TestShiftMovesAllTimes: when the clock is set, each time of a state is moved, but those of the platform's clock.
+// TestShiftMovesAllTimes: when the clock is set, each time of a state is moved, but those of the
+// platform's clock.
 func TestShiftMovesAllTimes(t *testing.T) {
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	var s State

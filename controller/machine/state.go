@@ -9,8 +9,9 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// State is all that the machine knows of one stream. It is a value: Decide takes one and gives the next. It is stored as JSON; fields that
-// describe only the present process (what was seen since boot, calls in flight) are not.
+// State is all that the machine knows of one stream. It is a value: Decide takes one and gives the
+// next. It is stored as JSON; fields that describe only the present process (what was seen since
+// boot, calls in flight) are not.
 type State struct {
 	Facts  Facts  `json:"facts"`
 	Hold   Hold   `json:"hold,omitzero"`
@@ -32,11 +33,11 @@ type State struct {
 	FirstLive   time.Time   `json:"first_live,omitzero"`   // of the episode
 	Joined      bool        `json:"joined,omitempty"`      // somebody watched in this episode
 	JoinUntil   time.Time   `json:"join_until,omitzero"`   // how long to wait for the first viewer
-	IdleFrom    time.Time   `json:"idle_from,omitzero"`    // a hold, a window or an adoption ended in nobody watching: idle_timeout counts from here at the earliest
+	IdleFrom    time.Time   `json:"idle_from,omitzero"`    // a hold, a window or an adoption ended: idle_timeout starts here
 	Unconfirmed bool        `json:"unconfirmed,omitempty"` // live by the encoder's word alone
 	GoneAt      time.Time   `json:"gone_at,omitzero"`      // when our last encoder was last known to be gone
-	SpentAt     time.Time   `json:"spent_at,omitzero"`     // demand from before this is spent: a cap, or a person at the encoder
-	Blocked     time.Time   `json:"blocked,omitzero"`      // since when viewers have been finding the stream off while somebody else's feed is believed to be open
+	SpentAt     time.Time   `json:"spent_at,omitzero"`     // hooks from before this ask for nothing any more
+	Blocked     time.Time   `json:"blocked,omitzero"`      // since when viewers contradict somebody else's feed
 	Wakes       []time.Time `json:"wakes,omitempty"`       // starts for viewers within the last hour
 
 	Encoders []Encoder `json:"encoders"`
@@ -65,7 +66,7 @@ type Hold struct {
 // Window is the schedule's word on the stream.
 type Window struct {
 	Do    controller.Mode `json:"do,omitempty"`   // "": no window is open
-	Until time.Time       `json:"until,omitzero"` // when the window ends at the earliest; without one, when the next may begin
+	Until time.Time       `json:"until,omitzero"` // the window's earliest end; without one, the next begin
 }
 
 // Totals are the sums behind Savings.
@@ -97,10 +98,10 @@ const (
 	StepFailed   Step = "failed"   // given up until it is wanted anew
 )
 
-// Enc is one encoder of a stream in the machine's hands.
+// Encoder is one encoder of a stream as the machine knows it.
 type Encoder struct {
 	Name      string    `json:"name"`
-	Instance            // what runs, or is started next. While it may run it stays, whatever the configuration says of the name
+	Instance            // what runs, or starts next; while it may run it stays, whatever the configuration says
 	Matches   []string  `json:"matches,omitempty"` // Job.Matches of the run
 	Step      Step      `json:"step"`
 	Since     time.Time `json:"since,omitzero"`
@@ -120,7 +121,7 @@ type Encoder struct {
 	Trouble   Failing   `json:"trouble,omitzero"`
 
 	Publishes *Contribution `json:"publishes,omitempty"` // of the run; nil: it is not known
-	FeedLost  time.Time     `json:"feed_lost,omitzero"`  // since when the platform has no feed of it any more, while it says that it publishes
+	FeedLost  time.Time     `json:"feed_lost,omitzero"`  // since when the platform has lost its feed
 	GoneAt    time.Time     `json:"gone_at,omitzero"`    // when it was last known to be gone
 	OnAir     bool          `json:"on_air,omitempty"`    // viewers are shown what it publishes
 
@@ -137,7 +138,8 @@ type Encoder struct {
 	Seen     encoders.Status `json:"-"`
 }
 
-// Failing is an encoder's failures since it was live last. Unlike Enc.Failures they outlast the demand in which they happened.
+// Failing is an encoder's failures since it was live last. Unlike Encoder.Failures they outlast the
+// demand in which they happened.
 type Failing struct {
 	Text  string    `json:"text,omitempty"` // of the last
 	Count int       `json:"count,omitempty"`
@@ -155,8 +157,16 @@ func (e *Encoder) MayRun() bool { return e.On() || e.Doubt }
 
 // Foreign reports whether the encoder runs, and not at our word.
 func (e *Encoder) Foreign() bool {
-	return e.Step != StepStarting && e.Step != StepOn && e.Step != StepStopping &&
-		(e.Seen.State == encoders.StatePublishing || e.Seen.State == encoders.StateStarting || e.Seen.State == encoders.StateStalled)
+	return !e.On() && e.looksOn()
+}
+
+// looksOn reports whether the encoder was last seen running.
+func (e *Encoder) looksOn() bool {
+	switch e.Seen.State {
+	case encoders.StatePublishing, encoders.StateStarting, encoders.StateStalled:
+		return true
+	}
+	return false
 }
 
 // Outdated reports whether the encoder runs with other settings than those of today.
@@ -192,15 +202,16 @@ func (s *State) anyOn() bool {
 // Over reports whether nothing runs, and nothing is wanted.
 func (s *State) Over() bool { return !s.anyOn() && s.Episode.IsZero() }
 
-// Disposable reports whether nobody would miss the state: it is of a name that a pattern matches, it is off, and no
-// person has said anything about it.
+// Disposable reports whether nobody would miss the state: it is of a name that a pattern matches,
+// it is off, and no person has said anything about it.
 func (s *State) Disposable(p *Policy) bool {
 	return p.Pattern != "" && s.Over() && s.Hold.Mode == "" && s.Phase == controller.PhaseIdle && !s.Facts.Poll.Live &&
 		!slices.ContainsFunc(s.Encoders, func(e Encoder) bool { return e.MayRun() || e.Foreign() })
 }
 
-// ForgetAt is when a disposable state tells nothing any more that could matter: hooks that belong to it would be too old
-// by then, and the starts of the last hour are over. Zero: not before something happens.
+// ForgetAt is when a disposable state tells nothing any more that could matter: hooks that belong
+// to it would be too old by then, and the starts of the last hour are over. Zero: not before
+// something happens.
 func (s *State) ForgetAt(p *Policy) time.Time {
 	if !s.Disposable(p) {
 		return time.Time{}
@@ -244,13 +255,14 @@ func (s State) Clone() State {
 	return s
 }
 
-// fit makes the encoders of the state those of the policy. One that may run is kept as it was started: in its place while the policy has its name, else behind
-// the others until it is off.
+// fit makes the encoders of the state those of the policy. One that may run is kept as it was
+// started: in its place while the policy has its name, else behind the others until it is off.
 func (s *State) fit(p *Policy) {
 	if s.Phase == "" {
 		s.Phase = controller.PhaseIdle
 	}
-	if !slices.EqualFunc(s.Encoders, p.Encoders, func(e Encoder, r EncoderSpec) bool { return e.Name == r.Name && e.Instance == r.Instance }) {
+	same := func(e Encoder, r EncoderSpec) bool { return e.Name == r.Name && e.Instance == r.Instance }
+	if !slices.EqualFunc(s.Encoders, p.Encoders, same) {
 		s.Encoders = s.fitted(p.Encoders)
 	}
 	if p.Encoder(s.InUse) == nil {
@@ -276,7 +288,8 @@ func (s *State) fitted(policy []EncoderSpec) []Encoder {
 	return next
 }
 
-// Shift moves every time that was read off the machine's clock; those of the platform's are of another type.
+// Shift moves every time that was read off the machine's clock; those of the platform's are of
+// another type.
 func (s *State) Shift(by time.Duration) { shiftTimes(reflect.ValueOf(s).Elem(), by) }
 
 func shiftTimes(v reflect.Value, by time.Duration) {

@@ -21,8 +21,9 @@ import (
 
 var update = flag.Bool("update", false, "write the outcomes of testdata/*.txt anew")
 
-// TestStories plays the transcripts of testdata. In each file, a line that begins with a letter or a plus is a command, and the indented lines below it are
-// what came of it: a phase with its reason and deadline, what is done, and history. The commands:
+// TestStories plays the transcripts of testdata. In each file, a line that begins with a letter or
+// a plus is a command, and the indented lines below it are what came of it: a phase with its reason
+// and deadline, what is done, and history. The commands:
 //
 //	policy KEY=VALUE …          durations by their configuration keys; encoders=a,b several=failover ask force_stop confirm=encoder …
 //	+DURATION                   time passes; deadlines ring

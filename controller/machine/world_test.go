@@ -14,8 +14,9 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// world is a platform, its viewers and encoders around one machine, in simulated time. It knows the truth, and the machine only hears of it: hooks are lost, sent
-// twice, delayed and overtaken as the faults say.
+// world is a platform, its viewers and encoders around one machine, in simulated time. It knows the
+// truth, and the machine only hears of it: hooks are lost, sent twice, delayed and overtaken as the
+// faults say.
 type world struct {
 	t      *rapid.T
 	p      Policy
@@ -70,7 +71,8 @@ type unit struct {
 	failed  bool
 }
 
-// dice are random numbers that do not depend on what else is drawn: the run with a kill and the one without see the same faults.
+// dice are random numbers that do not depend on what else is drawn: the run with a kill and the one
+// without see the same faults.
 type dice struct{ x uint64 }
 
 func (d *dice) roll(n int) int {
@@ -310,7 +312,8 @@ func (w *world) stop(a StopEncoder) {
 	})
 }
 
-// checkStop holds when a stream is stopped since nobody is there. Who has just come, or come back, is not counted yet.
+// checkStop holds when a stream is stopped since nobody is there. Who has just come, or come back,
+// is not counted yet.
 func (w *world) checkStop() {
 	in := w.now.Sub(later(w.entered, w.liveFrom))
 	if w.faults.poll > 0 && w.inside > 0 && len(w.open) > 0 && in > back+askTook {
