@@ -65,7 +65,7 @@ func (e *Encoder) press(button func(now time.Time, p phase)) {
 	now := time.Now()
 	button(now, e.st.at(now, e.settings))
 	if err := e.commit(); err != nil {
-		e.env.Log.Warn("a press of the fake box cannot be saved", "error", err)
+		e.log.Warn("a press of the fake box cannot be saved", "error", err)
 	}
 }
 
@@ -93,7 +93,7 @@ func (e *Encoder) pressByFile() {
 	case "stall":
 		e.Stall()
 	default:
-		e.env.Log.Warn("the fake box has no such button: start, stop, die, stall", "button", button)
+		e.log.Warn("the fake box has no such button: start, stop, die, stall", "button", button)
 	}
 }
 

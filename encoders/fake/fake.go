@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"sync"
 	"time"
@@ -14,7 +15,8 @@ import (
 // Encoder is a fake box and its driver in one. It has no goroutine of its own.
 type Encoder struct {
 	settings  Settings
-	env       encoders.Env
+	dir       string // "": in memory
+	log       *slog.Logger
 	pressPath string // "" without a Dir
 
 	mu          sync.Mutex
@@ -32,7 +34,8 @@ func New(settings Settings, env encoders.Env) (*Encoder, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Encoder{settings: settings, env: env, st: st, unreachable: settings.Unreachable, changed: make(chan struct{})}
+	e := &Encoder{settings: settings, dir: env.Dir, log: env.Log, st: st,
+		unreachable: settings.Unreachable, changed: make(chan struct{})}
 	if env.Dir != "" {
 		e.pressPath = filepath.Join(env.Dir, pressFile)
 	}
@@ -88,7 +91,7 @@ func (e *Encoder) tryStart(job encoders.Job) (wait func(context.Context) error, 
 		if e.settings.Permanent {
 			err = encoders.Permanent(err)
 		}
-		return nil, errors.Join(err, encoders.Remember(e.env.Dir, stateFile, e.st))
+		return nil, errors.Join(err, encoders.Remember(e.dir, stateFile, e.st))
 	}
 	e.st = state{Stream: job.ID(), Run: job.Run, Started: now, Starts: e.st.Starts, Stops: e.st.Stops}
 	return nil, e.commit()
@@ -127,7 +130,7 @@ func (e *Encoder) tryStop(job encoders.Job) (wait func(context.Context) error, e
 	}
 	e.st.Stops++
 	if text := e.settings.stopRefused(e.st.Stops); text != "" {
-		return nil, errors.Join(errors.New(text), encoders.Remember(e.env.Dir, stateFile, e.st))
+		return nil, errors.Join(errors.New(text), encoders.Remember(e.dir, stateFile, e.st))
 	}
 	e.st.Stopped, e.st.ByHand = now, false
 	if err := e.commit(); err != nil {
@@ -143,7 +146,7 @@ func (e *Encoder) tryStop(job encoders.Job) (wait func(context.Context) error, e
 func (e *Encoder) commit() error {
 	close(e.changed)
 	e.changed = make(chan struct{})
-	return encoders.Remember(e.env.Dir, stateFile, e.st)
+	return encoders.Remember(e.dir, stateFile, e.st)
 }
 
 // wait returns a function that waits for the next change: a press, or the time when the box changes
@@ -236,7 +239,7 @@ func (e *Encoder) Watch(ctx context.Context, _ encoders.Job, report func(encoder
 			last = s
 		}
 		wait := untilNext(healthEvery)
-		if e.env.Dir == "" && s.Health == nil {
+		if e.dir == "" && s.Health == nil {
 			wait = time.Hour
 		}
 		if !next.IsZero() {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
@@ -23,6 +24,7 @@ import (
 	"github.com/oncue/oncue/controller/notify"
 	"github.com/oncue/oncue/controller/runner"
 	"github.com/oncue/oncue/controller/web"
+	"github.com/oncue/oncue/encoders"
 	"github.com/oncue/oncue/store"
 )
 
@@ -39,6 +41,7 @@ type Daemon struct {
 	store        *store.Store
 	seal         seal
 	notes        background // written about what encoders were opened with
+	lastGuard    atomic.Pointer[encoders.Guard]
 	control      *runner.Controller
 	receiver     *millicast.Receiver
 	thumbnails   *millicast.ThumbnailDir

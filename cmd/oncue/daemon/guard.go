@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -23,6 +24,16 @@ func CloseMemory() error { return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) }
 // else there is the daemon's.
 var films = regexp.MustCompile(`(?i)\.(mp4|m4v|mov|mkv|webm|ts|mts|m2ts|flv|avi|mpe?g|` +
 	`mp3|m4a|aac|wav|flac|ogg|opus|png|jpe?g|gif|bmp|svg|ttf|otf|srt|vtt|m3u8)$`)
+
+// guard is guardOf for an encoder. Thousands of encoders share one guard, until it changes.
+func (d *Daemon) guard(cfg *configs.Config) encoders.Guard {
+	g := guardOf(cfg)
+	if last := d.lastGuard.Load(); last != nil && reflect.DeepEqual(*last, g) {
+		return *last
+	}
+	d.lastGuard.Store(&g)
+	return g
+}
 
 // guardOf names what encoders have no business with.
 func guardOf(cfg *configs.Config) encoders.Guard {

@@ -55,7 +55,7 @@ func (d *Daemon) openEncoder(e machine.EncoderSpec, _ encoders.Job) (encoders.En
 		})
 	}
 	enc, err := OpenDriver(e.Driver, settings, encoders.Env{
-		Name: e.Device, Dir: dir, Log: d.log.With("encoder", e.Device), Guard: guardOf(p.Config), Secrets: secrets,
+		Name: e.Device, Dir: dir, Log: d.log.With("encoder", e.Device), Guard: d.guard(p.Config), Secrets: secrets,
 	})
 	return enc, version, err
 }

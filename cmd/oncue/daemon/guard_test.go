@@ -1,0 +1,29 @@
+package daemon
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/oncue/oncue/configs"
+)
+
+// TestGuardIsShared: encoders keep one guard together, and a new file in the data directory is in
+// the next one.
+func TestGuardIsShared(t *testing.T) {
+	dir := t.TempDir()
+	cfg := &configs.Config{DataDir: dir, File: filepath.Join(dir, "oncue.yaml")}
+	d := new(Daemon)
+	a, b := d.guard(cfg), d.guard(cfg)
+	if &a.Paths[0] != &b.Paths[0] || &a.Hidden[0] != &b.Hidden[0] {
+		t.Error("each encoder has a guard of its own")
+	}
+	file := filepath.Join(dir, "oncue.new")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if g := d.guard(cfg); !slices.Contains(g.Paths, file) || !slices.Contains(g.Hidden, file) {
+		t.Errorf("a new file is not guarded: %+v", g)
+	}
+}
