@@ -12,7 +12,8 @@ import (
 // This is what a stream's goroutine does, without the store between decision and act.
 func ExampleDecide() {
 	policy := machine.Policy{
-		AttemptHold: 45 * time.Second, StartTimeout: 30 * time.Second, JoinTimeout: 90 * time.Second, IdleTimeout: time.Minute,
+		AttemptHold: 45 * time.Second, StartTimeout: 30 * time.Second,
+		JoinTimeout: 90 * time.Second, IdleTimeout: time.Minute,
 		StopTimeout: 10 * time.Second, Confirm: machine.ConfirmFeed, Unmanaged: machine.Observe,
 		Encoders: []machine.EncoderSpec{{Name: "cam"}},
 	}

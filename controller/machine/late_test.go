@@ -12,7 +12,10 @@ import (
 // over.
 func TestLookFromBeforeTheStop(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	p := &Policy{AttemptHold: 45 * time.Second, StartTimeout: 30 * time.Second, StopTimeout: 10 * time.Second, Several: AllEncoders, Encoders: []EncoderSpec{{Name: "cam"}}}
+	p := &Policy{
+		AttemptHold: 45 * time.Second, StartTimeout: 30 * time.Second, StopTimeout: 10 * time.Second,
+		Several: AllEncoders, Encoders: []EncoderSpec{{Name: "cam"}},
+	}
 	var s State
 	var acts []Action
 	step := func(ev Event) {
@@ -44,7 +47,9 @@ func TestJournalTellsAnOldEnd(t *testing.T) {
 	var s State
 	p := &Policy{Encoders: []EncoderSpec{{Name: "cam"}}}
 	for _, kind := range []controller.HookKind{controller.HookFeedEnded, controller.HookFeedStarted} {
-		s, _ = Decide(s, controller.Hook{Kind: kind, At: controller.ByPlatform(then), Received: then, Feed: controller.Feed{ID: "F1", Started: controller.ByPlatform(then)}, Again: true}, p, now, 0.5)
+		at := controller.ByPlatform(then)
+		feed := controller.Feed{ID: "F1", Started: at}
+		s, _ = Decide(s, controller.Hook{Kind: kind, At: at, Received: then, Feed: feed, Again: true}, p, now, 0.5)
 		s, _ = Decide(s, Timer{}, p, now, 0.5)
 	}
 	if len(s.Facts.Feeds) != 1 || s.Facts.Feeds[0].Open() || s.Phase != controller.PhaseIdle {

@@ -12,7 +12,8 @@ import (
 
 func drawPolicy(t *rapid.T) Policy {
 	p := Policy{
-		AttemptHold: 45 * time.Second, StartTimeout: 10 * time.Second, JoinTimeout: 40 * time.Second, IdleTimeout: 20 * time.Second, StopTimeout: 5 * time.Second,
+		AttemptHold: 45 * time.Second, StartTimeout: 10 * time.Second, JoinTimeout: 40 * time.Second,
+		IdleTimeout: 20 * time.Second, StopTimeout: 5 * time.Second,
 		Confirm: ConfirmFeed, Unmanaged: Observe, Several: AllEncoders, FailoverAfter: 2,
 		Restart:  Restart{Initial: time.Second, Max: 8 * time.Second, Factor: 2, ResetAfter: time.Minute},
 		Encoders: []EncoderSpec{{Name: "a"}},
@@ -56,7 +57,10 @@ func everybodyLeaves(w *world) {
 func TestConfluence(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		base := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-		kinds := []controller.HookKind{controller.HookAttempt, controller.HookFirstViewer, controller.HookNoViewers, controller.HookFeedStarted, controller.HookFeedEnded}
+		kinds := []controller.HookKind{
+			controller.HookAttempt, controller.HookFirstViewer, controller.HookNoViewers,
+			controller.HookFeedStarted, controller.HookFeedEnded,
+		}
 		hooks := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) controller.Hook {
 			at := base.Add(time.Duration(rapid.IntRange(0, 9).Draw(t, "at")) * time.Second)
 			kind := rapid.SampledFrom(kinds).Draw(t, "kind")
@@ -64,7 +68,9 @@ func TestConfluence(t *testing.T) {
 				at = base.Add(10 * time.Second) // after the attempts: the stream is off when they are made
 			}
 			return controller.Hook{Kind: kind, At: controller.ByPlatform(at), Received: base.Add(10 * time.Second),
-				Feed: controller.Feed{ID: rapid.SampledFrom([]string{"F1", "F2"}).Draw(t, "feed"), Started: controller.ByPlatform(at)}}
+				Feed: controller.Feed{
+					ID: rapid.SampledFrom([]string{"F1", "F2"}).Draw(t, "feed"), Started: controller.ByPlatform(at),
+				}}
 		}), 1, 7).Draw(t, "hooks")
 		other := rapid.Permutation(hooks).Draw(t, "order")
 		other = append(other, rapid.SliceOfN(rapid.SampledFrom(hooks), 0, 4).Draw(t, "again")...)
@@ -93,7 +99,8 @@ func TestConfluence(t *testing.T) {
 			w.pass(10 * time.Minute)
 			return w
 		}
-		if a, b := settle(hooks), settle(other); a.s.Phase != b.s.Phase || a.s.Wanted != b.s.Wanted || a.running() != b.running() {
+		a, b := settle(hooks), settle(other)
+		if a.s.Phase != b.s.Phase || a.s.Wanted != b.s.Wanted || a.running() != b.running() {
 			t.Fatalf("one order ends in %s wanted=%v, another in %s wanted=%v", a.s.Phase, a.s.Wanted, b.s.Phase, b.s.Wanted)
 		}
 	})
@@ -140,7 +147,10 @@ func TestTruthWithPolls(t *testing.T) {
 // nobody is cut off.
 func TestServed(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		f := faults{twice: 30, delay: 2 * time.Second, failStart: rapid.IntRange(0, 50).Draw(t, "fail"), hangStop: rapid.IntRange(0, 50).Draw(t, "hang"), dies: rapid.IntRange(0, 50).Draw(t, "dies")}
+		f := faults{
+			twice: 30, delay: 2 * time.Second, failStart: rapid.IntRange(0, 50).Draw(t, "fail"),
+			hangStop: rapid.IntRange(0, 50).Draw(t, "hang"), dies: rapid.IntRange(0, 50).Draw(t, "dies"),
+		}
 		w := newWorld(t, drawPolicy(t), f, rapid.Uint64().Draw(t, "seed"))
 		perform(t, w)
 		w.faults = faults{}
@@ -157,7 +167,8 @@ func TestCaps(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := drawPolicy(t)
 		p.MaxUptime = 2 * time.Minute
-		w := newWorld(t, p, faults{lose: rapid.IntRange(0, 100).Draw(t, "lose"), delay: 3 * time.Second}, rapid.Uint64().Draw(t, "seed"))
+		f := faults{lose: rapid.IntRange(0, 100).Draw(t, "lose"), delay: 3 * time.Second}
+		w := newWorld(t, p, f, rapid.Uint64().Draw(t, "seed"))
 		perform(t, w)
 		w.pass(5 * time.Minute)
 		if most := p.StartTimeout + p.MaxUptime + p.StopTimeout + 5*time.Second; w.longest > most {

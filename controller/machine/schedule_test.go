@@ -13,9 +13,12 @@ func TestSchedule(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	line := func(cron string, lasts time.Duration, do controller.Mode) ScheduleLine {
-		return ScheduleLine{cron, lasts, do}
+	const on, off = controller.ModeOn, controller.ModeOff
+	line := func(cron string, hours int, do controller.Mode) ScheduleLine {
+		return ScheduleLine{cron, time.Duration(hours) * time.Hour, do}
 	}
+	evening := func(hours int) ScheduleLine { return line("0 18 * * *", hours, on) }
+	at7 := func(do controller.Mode) ScheduleLine { return line("0 19 * * *", 1, do) }
 	for _, c := range []struct {
 		name  string
 		lines []ScheduleLine
@@ -23,15 +26,15 @@ func TestSchedule(t *testing.T) {
 		do    controller.Mode
 		until string
 	}{
-		{"before", []ScheduleLine{line("0 18 * * *", 2*time.Hour, controller.ModeOn)}, "2026-03-01 17:59", "", "2026-03-01 18:00"},
-		{"at its begin", []ScheduleLine{line("0 18 * * *", 2*time.Hour, controller.ModeOn)}, "2026-03-01 18:00", controller.ModeOn, "2026-03-01 20:00"},
-		{"at its end", []ScheduleLine{line("0 18 * * *", 2*time.Hour, controller.ModeOn)}, "2026-03-01 20:00", "", "2026-03-02 18:00"},
-		{"off is stronger", []ScheduleLine{line("0 18 * * *", 4*time.Hour, controller.ModeOn), line("0 19 * * *", time.Hour, controller.ModeOff)}, "2026-03-01 19:30", controller.ModeOff, "2026-03-01 20:00"},
-		{"on until off begins", []ScheduleLine{line("0 18 * * *", 4*time.Hour, controller.ModeOn), line("0 19 * * *", time.Hour, controller.ModeOff)}, "2026-03-01 18:30", controller.ModeOn, "2026-03-01 19:00"},
-		{"windows that follow each other", []ScheduleLine{line("0 18 * * *", time.Hour, controller.ModeOn), line("0 19 * * *", time.Hour, controller.ModeOn)}, "2026-03-01 18:30", controller.ModeOn, "2026-03-01 20:00"},
-		{"a long one", []ScheduleLine{line("0 0 1 * *", 20*24*time.Hour, controller.ModeOn)}, "2026-03-15 12:00", controller.ModeOn, "2026-03-21 00:00"},
-		{"the hour that is left out in spring", []ScheduleLine{line("0 1 * * *", 2*time.Hour, controller.ModeOn)}, "2026-03-29 03:30", controller.ModeOn, "2026-03-29 04:00"},
-		{"never", []ScheduleLine{line("0 0 30 2 *", time.Hour, controller.ModeOn)}, "2026-03-01 12:00", "", ""},
+		{"before", []ScheduleLine{evening(2)}, "2026-03-01 17:59", "", "2026-03-01 18:00"},
+		{"at its begin", []ScheduleLine{evening(2)}, "2026-03-01 18:00", on, "2026-03-01 20:00"},
+		{"at its end", []ScheduleLine{evening(2)}, "2026-03-01 20:00", "", "2026-03-02 18:00"},
+		{"off is stronger", []ScheduleLine{evening(4), at7(off)}, "2026-03-01 19:30", off, "2026-03-01 20:00"},
+		{"on until off begins", []ScheduleLine{evening(4), at7(off)}, "2026-03-01 18:30", on, "2026-03-01 19:00"},
+		{"one after the other", []ScheduleLine{evening(1), at7(on)}, "2026-03-01 18:30", on, "2026-03-01 20:00"},
+		{"a long one", []ScheduleLine{line("0 0 1 * *", 20*24, on)}, "2026-03-15 12:00", on, "2026-03-21 00:00"},
+		{"the hour left out in spring", []ScheduleLine{line("0 1 * * *", 2, on)}, "2026-03-29 03:30", on, "2026-03-29 04:00"},
+		{"never", []ScheduleLine{line("0 0 30 2 *", 1, on)}, "2026-03-01 12:00", "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, err := NewSchedule(c.lines, berlin)
@@ -55,7 +58,8 @@ func TestSchedule(t *testing.T) {
 			}
 		})
 	}
-	if _, err := NewSchedule([]ScheduleLine{{Cron: "61 * * * *"}}, nil); err == nil || !strings.Contains(err.Error(), "61 * * * *") {
+	_, err = NewSchedule([]ScheduleLine{{Cron: "61 * * * *"}}, nil)
+	if err == nil || !strings.Contains(err.Error(), "61 * * * *") {
 		t.Error(err)
 	}
 }

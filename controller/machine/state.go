@@ -33,7 +33,7 @@ type State struct {
 	FirstLive   time.Time   `json:"first_live,omitzero"`   // of the episode
 	Joined      bool        `json:"joined,omitempty"`      // somebody watched in this episode
 	JoinUntil   time.Time   `json:"join_until,omitzero"`   // how long to wait for the first viewer
-	IdleFrom    time.Time   `json:"idle_from,omitzero"`    // a hold, a window or an adoption ended: idle_timeout starts here
+	IdleFrom    time.Time   `json:"idle_from,omitzero"`    // a hold, window or adoption ended: idle_timeout starts here
 	Unconfirmed bool        `json:"unconfirmed,omitempty"` // live by the encoder's word alone
 	GoneAt      time.Time   `json:"gone_at,omitzero"`      // when our last encoder was last known to be gone
 	SpentAt     time.Time   `json:"spent_at,omitzero"`     // hooks from before this ask for nothing any more

@@ -25,17 +25,21 @@ var update = flag.Bool("update", false, "write the outcomes of testdata/*.txt an
 // a plus is a command, and the indented lines below it are what came of it: a phase with its reason
 // and deadline, what is done, and history. The commands:
 //
-//	policy KEY=VALUE …          durations by their configuration keys; encoders=a,b several=failover ask force_stop confirm=encoder …
+//	policy KEY=VALUE …          durations by their configuration keys; several=failover ask force_stop …
+//	                            encoders=a,b, or with priorities a@100,b@99; a@? publishes where nobody knows
 //	+DURATION                   time passes; deadlines ring
-//	attempt | first | noviewers | started FEED | ended FEED   [sent=-5s] [source=S] [priority=N]   a hook
-//	box NAME KEY=VALUE …        how an encoder behaves: start=200ms|hang|busy|fail:TEXT, stop=100ms|hang|fail:TEXT, permanent, silent (never says that it publishes), gone (is off, and nobody has told)
+//	attempt | first | noviewers | started FEED | ended FEED   [sent=-5s] [source=S] [priority=N]
+//	box NAME KEY=VALUE …        how an encoder behaves: start=200ms|hang|busy|fail:TEXT,
+//	                            stop=100ms|hang|fail:TEXT, permanent, silent (never says that it
+//	                            publishes), gone (is off, and nobody has told)
 //	enc NAME STATE [byhand] [permanent] [configonly] [error:TEXT]   the encoder is seen so
-//	api live VIEWERS | off | down | refused     what the platform's API says when it is asked from now on
+//	api live VIEWERS | off | down | refused     what the platform's API answers from now on
 //	poll live VIEWERS | off     the regular poll brings this
 //	on | off | auto [for=2h] [by=NAME] [why=TEXT]
 //	window on|off|auto [for=DURATION]
 //	claims deny=HOLDER | free | contended=STREAM
-//	crash [lost]                the controller is killed and comes back; lost: before it did what it had just saved
+//	crash [lost]                the controller is killed and comes back; lost: before it did what it
+//	                            had just saved
 //	clock BY                    somebody sets the host's clock
 //	reload KEY=VALUE … | drain
 func TestStories(t *testing.T) {
@@ -96,9 +100,11 @@ type prop struct {
 func play(t *testing.T, script string) string {
 	begin := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	st := &stage{t: t, begin: begin, now: begin, boxes: map[string]*prop{}, p: Policy{
-		AttemptHold: 45 * time.Second, StartTimeout: 30 * time.Second, JoinTimeout: 90 * time.Second, IdleTimeout: time.Minute, StopTimeout: 10 * time.Second,
+		AttemptHold: 45 * time.Second, StartTimeout: 30 * time.Second, JoinTimeout: 90 * time.Second,
+		IdleTimeout: time.Minute, StopTimeout: 10 * time.Second,
 		Confirm: ConfirmFeed, Unmanaged: Observe, Several: AllEncoders, FailoverAfter: 3,
-		Restart: Restart{Initial: time.Second, Max: time.Minute, Factor: 2, ResetAfter: time.Minute}, Encoders: []EncoderSpec{{Name: "cam"}},
+		Restart:  Restart{Initial: time.Second, Max: time.Minute, Factor: 2, ResetAfter: time.Minute},
+		Encoders: []EncoderSpec{{Name: "cam"}},
 	}}
 	st.api = func() Event { return AskFailed{Text: "no answer"} }
 	lines := bufio.NewScanner(strings.NewReader(script))
@@ -151,7 +157,11 @@ func (st *stage) command(words []string) {
 	case "enc":
 		b := st.prop(args[0])
 		b.state = encoders.State(args[1])
-		status := encoders.Status{State: b.state, ByHand: slices.Contains(args, "byhand"), Permanent: slices.Contains(args, "permanent"), ConfigOnly: slices.Contains(args, "configonly"), Error: opt("error:")}
+		has := func(word string) bool { return slices.Contains(args, word) }
+		status := encoders.Status{
+			State: b.state, ByHand: has("byhand"), Permanent: has("permanent"), ConfigOnly: has("configonly"),
+			Error: opt("error:"),
+		}
 		st.decide(EncoderSeen{Encoder: args[0], Status: status})
 	case "api":
 		say := slices.Clone(args)
@@ -188,8 +198,12 @@ func (st *stage) command(words []string) {
 }
 
 func (st *stage) hook(word string, args []string, opt func(string) string) controller.Hook {
-	kinds := map[string]controller.HookKind{"attempt": controller.HookAttempt, "first": controller.HookFirstViewer, "noviewers": controller.HookNoViewers, "started": controller.HookFeedStarted, "ended": controller.HookFeedEnded}
-	h := controller.Hook{Kind: kinds[word], Account: "ACC", Name: "show", At: controller.ByPlatform(st.now), Received: st.now}
+	kinds := map[string]controller.HookKind{
+		"attempt": controller.HookAttempt, "first": controller.HookFirstViewer, "noviewers": controller.HookNoViewers,
+		"started": controller.HookFeedStarted, "ended": controller.HookFeedEnded,
+	}
+	at := controller.ByPlatform(st.now)
+	h := controller.Hook{Kind: kinds[word], Account: "ACC", Name: "show", At: at, Received: st.now}
 	if d := opt("sent="); d != "" {
 		h.At = controller.ByPlatform(st.now.Add(st.duration(d)))
 	}
@@ -228,9 +242,15 @@ func (st *stage) answer(say []string) Event {
 
 func (st *stage) policy(a string) {
 	key, value, _ := strings.Cut(a, "=")
-	durations := map[string]*time.Duration{"attempt_hold": &st.p.AttemptHold, "start_timeout": &st.p.StartTimeout, "join_timeout": &st.p.JoinTimeout, "idle_timeout": &st.p.IdleTimeout,
-		"stop_timeout": &st.p.StopTimeout, "min_uptime": &st.p.MinUptime, "max_uptime": &st.p.MaxUptime, "cooldown": &st.p.Cooldown, "reset_after": &st.p.Restart.ResetAfter}
-	numbers := map[string]*int{"give_up_after": &st.p.Restart.GiveUpAfter, "failover_after": &st.p.FailoverAfter, "max_starts_per_hour": &st.p.MaxStartsPerHour}
+	durations := map[string]*time.Duration{
+		"attempt_hold": &st.p.AttemptHold, "start_timeout": &st.p.StartTimeout, "join_timeout": &st.p.JoinTimeout,
+		"idle_timeout": &st.p.IdleTimeout, "stop_timeout": &st.p.StopTimeout, "min_uptime": &st.p.MinUptime,
+		"max_uptime": &st.p.MaxUptime, "cooldown": &st.p.Cooldown, "reset_after": &st.p.Restart.ResetAfter,
+	}
+	numbers := map[string]*int{
+		"give_up_after": &st.p.Restart.GiveUpAfter, "failover_after": &st.p.FailoverAfter,
+		"max_starts_per_hour": &st.p.MaxStartsPerHour,
+	}
 	switch {
 	case durations[key] != nil:
 		*durations[key] = st.duration(value)
@@ -476,7 +496,9 @@ func (st *stage) start(a StartEncoder) {
 		return
 	}
 	if b.start == "busy" {
-		st.later(50*time.Millisecond, StartDone{Encoder: a.Encoder, Run: a.Run, Err: "it is on already, and not for this stream", Busy: true})
+		st.later(50*time.Millisecond, StartDone{
+			Encoder: a.Encoder, Run: a.Run, Err: "it is on already, and not for this stream", Busy: true,
+		})
 		return
 	}
 	if why, ok := strings.CutPrefix(b.start, "fail:"); ok {
@@ -489,7 +511,9 @@ func (st *stage) start(a StartEncoder) {
 	b.run, b.state = a.Run, encoders.StateStarting
 	st.later(50*time.Millisecond, StartDone{Encoder: a.Encoder, Run: a.Run})
 	if !b.silent {
-		st.later(st.duration(b.start), EncoderSeen{Encoder: a.Encoder, Status: encoders.Status{State: encoders.StatePublishing, Run: a.Run, ConfigOnly: b.configOnly}})
+		st.later(st.duration(b.start), EncoderSeen{Encoder: a.Encoder, Status: encoders.Status{
+			State: encoders.StatePublishing, Run: a.Run, ConfigOnly: b.configOnly,
+		}})
 	}
 }
 

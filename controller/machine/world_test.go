@@ -63,6 +63,8 @@ type thing struct {
 	do  func()
 }
 
+func (t thing) before(o thing) bool { return t.at.Before(o.at) || t.at.Equal(o.at) && t.seq < o.seq }
+
 type unit struct {
 	name    string
 	running bool
@@ -110,7 +112,8 @@ func (w *world) note(format string, args ...any) {
 }
 
 func (w *world) fatal(format string, args ...any) {
-	w.t.Fatalf("%s\nstate: %s %q wanted=%v deadline=%v %s\n%s", fmt.Sprintf(format, args...), w.s.Phase, w.s.Reason, w.s.Wanted, w.s.Deadline, w.s.Does, strings.Join(w.log, "\n"))
+	w.t.Fatalf("%s\nstate: %s %q wanted=%v deadline=%v %s\n%s", fmt.Sprintf(format, args...),
+		w.s.Phase, w.s.Reason, w.s.Wanted, w.s.Deadline, w.s.Does, strings.Join(w.log, "\n"))
 }
 
 // pass lets time go by.
@@ -119,7 +122,7 @@ func (w *world) pass(d time.Duration) {
 	for range 1_000_000 {
 		next := -1
 		for i := range w.queue {
-			if next < 0 || w.queue[i].at.Before(w.queue[next].at) || w.queue[i].at.Equal(w.queue[next].at) && w.queue[i].seq < w.queue[next].seq {
+			if next < 0 || w.queue[i].before(w.queue[next]) {
 				next = i
 			}
 		}
@@ -383,7 +386,8 @@ func (w *world) leave() {
 }
 
 func (w *world) hook(kind controller.HookKind, feed string) {
-	h := controller.Hook{Kind: kind, Account: "ACC", Name: "show", At: controller.ByPlatform(w.now), Feed: controller.Feed{ID: feed, Started: controller.ByPlatform(w.now)}}
+	at := controller.ByPlatform(w.now)
+	h := controller.Hook{Kind: kind, Account: "ACC", Name: "show", At: at, Feed: controller.Feed{ID: feed, Started: at}}
 	times := 1
 	if w.rng.roll(100) < w.faults.lose {
 		times = 0
