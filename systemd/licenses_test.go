@@ -10,7 +10,7 @@ import (
 )
 
 // TestLicenses: the package names the licence of everything that is compiled into its binary, and
-// holds the texts.
+// contains the licence texts.
 func TestLicenses(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()

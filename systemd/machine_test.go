@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// machine is this Debian once more, in a container with a systemd of its own and changes that
-// vanish with it.
+// machine is a container of this host's Debian, with a systemd of its own. Its changes vanish with
+// it.
 type machine struct {
 	t    *testing.T
 	init string // pid of its systemd
@@ -34,7 +34,7 @@ func boot(t *testing.T, files map[string]string) *machine {
 	cmd := exec.Command("systemd-nspawn", "--directory="+root, "--boot", "--register=no", "--keep-unit",
 		"--private-network", "--link-journal=no", "--console=pipe",
 		"--machine=oncue-test",
-		// What the unit allows is to be seen, not what the container does: nspawn forbids what it
+		// The test is about what the unit allows, not the container: nspawn forbids calls that it
 		// does not know.
 		"--system-call-filter=landlock_create_ruleset landlock_add_rule landlock_restrict_self",
 		"--", "--unit=basic.target")
@@ -88,7 +88,7 @@ func (m *machine) run(line string) string {
 	return strings.TrimSpace(out)
 }
 
-// fails runs a command line that must fail, and returns what it said.
+// fails runs a command line that must fail and returns its output.
 func (m *machine) fails(line string) string {
 	m.t.Helper()
 	out, err := m.try(line)
@@ -98,7 +98,7 @@ func (m *machine) fails(line string) string {
 	return out
 }
 
-// state is what a person would look at when something is wrong: the units, their processes, and the
+// state is what a person would check when something is wrong: the units, their processes, and the
 // end of the journal.
 func (m *machine) state() string {
 	text, _ := m.try(
@@ -107,7 +107,7 @@ func (m *machine) state() string {
 	return text
 }
 
-// await is the one for what happens inside: it shows the machine's state when it waits in vain.
+// await is await for a condition inside the machine; when it fails, it shows the machine's state.
 func (m *machine) await(what string, ask func() (string, bool)) string {
 	m.t.Helper()
 	said, ok := eventually(ask)

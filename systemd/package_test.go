@@ -78,8 +78,8 @@ func TestLifeOfPackage(t *testing.T) {
 	}
 }
 
-// added lists the paths of the second listing that are not in the first, but for what any package
-// leaves behind.
+// added lists the paths of the second listing that are not in the first, without those that any
+// package leaves behind.
 func added(before, after string) []string {
 	known := map[string]bool{}
 	for path := range strings.Lines(before) {
@@ -98,7 +98,7 @@ func added(before, after string) []string {
 	return found
 }
 
-// TestPackageIsSound looks at the package from outside.
+// TestPackageIsSound inspects the package file.
 func TestPackageIsSound(t *testing.T) {
 	t.Parallel()
 	p := needPackages(t)

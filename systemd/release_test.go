@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestVersionsSort makes commits within one day and one second: the package of a later one is the
-// newer one.
+// TestVersionsSort makes commits within one day and one second: the package of a later commit has
+// the newer version.
 func TestVersionsSort(t *testing.T) {
 	t.Parallel()
 	need(t, "make", "git", "dpkg")
@@ -42,7 +42,7 @@ func TestReproducible(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds two packages; not with -short")
 	}
-	needPackages(t) // what both have in common is then compiled
+	needPackages(t) // it compiles what both builds share
 	var packages [2][]byte
 	for i := range packages {
 		dir := t.TempDir()

@@ -19,7 +19,7 @@ import (
 // minutes on a busy machine.
 const patience = 15 * time.Minute
 
-// run runs a program to its end and returns what it said.
+// run runs a program to its end and returns its output.
 func run(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	out, err := try(t, name, args...)
@@ -40,7 +40,7 @@ func try(t *testing.T, name string, args ...string) (string, error) {
 	return string(out), err
 }
 
-// need skips a test that this machine cannot run.
+// need skips a test that this host cannot run.
 func need(t *testing.T, programs ...string) {
 	t.Helper()
 	for _, p := range programs {
@@ -57,7 +57,7 @@ func needRoot(t *testing.T) {
 	}
 }
 
-// packages holds two versions of the package, older and newer, built once for all tests.
+// packages are two versions of the package, older and newer, built once for all tests.
 type packages struct{ older, newer string }
 
 var built = sync.OnceValues(func() (packages, error) {
@@ -102,8 +102,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// layer mounts a root that can be written over one that cannot be changed, and takes it away after
-// the test.
+// layer mounts a writable root over a read-only one, and removes it after the test.
 func layer(t *testing.T, base string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -198,7 +197,7 @@ func writeFile(t *testing.T, path, text string) {
 	}
 }
 
-// await waits until ask says yes. What it said last is told when it never does.
+// await waits until ask says yes. When it never does, the test shows its last text.
 func await(t *testing.T, what string, ask func() (string, bool)) string {
 	t.Helper()
 	said, ok := eventually(ask)
@@ -208,8 +207,7 @@ func await(t *testing.T, what string, ask func() (string, bool)) string {
 	return said
 }
 
-// eventually asks until the answer is yes. The limit is a safety net, for a machine on which much
-// else runs.
+// eventually asks until the answer is yes. The limit is a safety net for busy hosts.
 func eventually(ask func() (string, bool)) (said string, ok bool) {
 	for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); <-time.After(200 * time.Millisecond) {
 		if said, ok = ask(); ok {

@@ -15,7 +15,7 @@ streams:
   lobby: {encoder: spy}
 `
 
-// spy goes for what is the daemon's, as a program would that has been taken over.
+// spy tries to reach what is the daemon's, as an encoder would that has been taken over.
 const spy = `#!/bin/bash
 it() { what=$1; shift; if "$@" >/dev/null 2>&1; then echo "$what: yes" >&2; else echo "$what: no" >&2; fi; }
 it environment bash -c 'grep -q . /proc/$0/environ' $PPID
@@ -37,7 +37,7 @@ func testSpy(m *machine) {
 	m.run(fmt.Sprintf("cat > /usr/local/bin/spy <<'END'\n%sEND\nchmod 755 /usr/local/bin/spy", spy))
 	m.run(fmt.Sprintf("cat > /etc/oncue/oncue.yaml <<'END'\n%sEND", spyConfig))
 	m.run("systemctl daemon-reload && systemctl restart oncue")
-	// What the container itself forbids is not the unit's doing; a service of its own shows that.
+	// The container itself forbids some of it, which a service without the unit's sandbox shows.
 	can := m.run("systemd-run --quiet --wait --pipe oncue doctor || true")
 	m.run("oncue on lobby --why 'a test'")
 	log := m.await("the spy has tried everything", func() (string, bool) {

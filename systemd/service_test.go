@@ -23,7 +23,7 @@ streams:
 	testDropIn = "[Service]\nLoadCredential=webhook:/etc/oncue/secrets/webhook\n"
 )
 
-// seen is what of oncue's status the test looks at.
+// seen is the part of oncue's status that the test checks.
 type seen struct {
 	Version string
 	Streams []struct {
@@ -79,7 +79,7 @@ func TestService(t *testing.T) {
 	}
 	testWhoMay(m)
 
-	// A reload that is refused fails, and is seen wherever one looks.
+	// A refused reload fails, and every view shows it.
 	m.run("cp -p /etc/oncue/oncue.yaml /opt/ && echo 'lisen: 1' >> /etc/oncue/oncue.yaml")
 	m.fails("systemctl reload oncue")
 	out, _ := m.try("journalctl --unit oncue --priority err --output cat")
@@ -93,7 +93,7 @@ func TestService(t *testing.T) {
 	if got := m.run("oncue status"); !strings.HasPrefix(got, "! the configuration was not reloaded") {
 		t.Errorf("oncue status says\n%s", got)
 	}
-	// One whose variable is set since the start needs a restart, and says so.
+	// A reload that needs a variable set after the start fails and asks for a restart.
 	m.run(`cp -p /opt/oncue.yaml /etc/oncue/oncue.yaml && echo 'public_url: "${HOOKS_URL}"' >> /etc/oncue/oncue.yaml ` +
 		`&& echo HOOKS_URL=https://hooks.example.com >> /etc/oncue/oncue.env`)
 	m.fails("systemctl reload oncue")
@@ -108,7 +108,7 @@ func TestService(t *testing.T) {
 	m.run("systemctl reload oncue")
 	m.run("mv /opt/oncue.yaml /etc/oncue/")
 
-	// A viewer's stream, with the secret handed over by systemd and FFmpeg as the ingest.
+	// A stream for a viewer, with a secret passed by systemd and FFmpeg as the ingest.
 	m.run("install -d -m 700 /etc/oncue/secrets /etc/systemd/system/oncue.service.d")
 	const dropIn = "/etc/systemd/system/oncue.service.d/credentials.conf"
 	m.run(fmt.Sprintf("echo %s > /etc/oncue/secrets/webhook; cat > %s <<'END'\n%sEND", testSecret, dropIn, testDropIn))
@@ -128,7 +128,7 @@ func TestService(t *testing.T) {
 		t.Error("the watchdog is not fed")
 	}
 
-	// Hooks keep coming, one after the other, while the package is upgraded. Each must be taken.
+	// Hooks keep coming, one after the other, while the package is upgraded. Each must be received.
 	hook := "oncue hook ViewerAttempt --account ABC123 --stream lobby" +
 		" --url http://127.0.0.1:8080/hooks/millicast --secret " + testSecret
 	m.run("systemd-run --quiet --unit=hooks --property=Type=oneshot --property=RemainAfterExit=yes --no-block " +
@@ -168,8 +168,8 @@ func TestService(t *testing.T) {
 	}
 	m.run("systemctl reload oncue")
 
-	// What does not end when it is asked is killed, and what has got into the unit by whatever way
-	// is part of it.
+	// A removal kills every process of the unit that does not end by itself, however it came into
+	// the unit.
 	m.run("systemd-run --quiet --unit=stubborn /bin/sh -c \"trap '' TERM; exec sleep 100000\"")
 	stubborn := m.run("systemctl show --value --property=MainPID stubborn.service")
 	m.run(inUnit(stubborn))
@@ -190,7 +190,7 @@ func TestService(t *testing.T) {
 		"&& ! getent passwd oncue")
 }
 
-// testWhoMay asks the daemon as it is installed, as several users.
+// testWhoMay makes requests to the installed daemon as several users.
 func testWhoMay(m *machine) {
 	m.t.Helper()
 	const as, group = "setpriv --reuid=nobody --regid=nogroup --clear-groups ",
@@ -221,8 +221,8 @@ func testWhoMay(m *machine) {
 			m.t.Errorf("%s: %q, want %q", line, got, want)
 		}
 	}
-	// The daemon's user may, who can read the token. Its encoders are that user, too, and are kept
-	// from the file.
+	// The daemon's user may, because it can read the token. Its encoders run as that user, too, but
+	// cannot read the file.
 	const daemon = "setpriv --reuid=oncue --regid=oncue --init-groups oncue status --admin unix:/run/oncue/admin.sock"
 	if got := m.run(daemon); got != noStreams {
 		m.t.Errorf("the daemon's user: %q", got)

@@ -21,7 +21,8 @@ func unitRoot(t *testing.T, dropIns ...string) string {
 	return root
 }
 
-// TestExposure holds the sandbox: 1.3 of 10 with cameras, and the unit alone below.
+// TestExposure checks systemd's rating of the sandbox: 1.3 of 10 with cameras, and less for the
+// unit alone.
 func TestExposure(t *testing.T) {
 	t.Parallel()
 	need(t, "systemd-analyze")
@@ -62,7 +63,8 @@ func TestVerify(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The program and the manual are not installed where the test runs; all else is as shipped.
+	// The program and the manual are not installed where the test runs; everything else is as
+	// shipped.
 	text := strings.ReplaceAll(string(unit), "/usr/bin/oncue", program)
 	text = strings.Replace(text, "man:oncue(1) ", "", 1)
 	writeFile(t, filepath.Join(dir, "oncue.service"), text)

@@ -95,7 +95,7 @@ func TestEnsureLooksAgainWhenTheAnswerToCreateIsLost(t *testing.T) {
 		if r.Method != http.MethodPost {
 			return false
 		}
-		w.api.newWebhook(ours(nil)) // it is made, and the connection breaks
+		w.api.newWebhook(ours(nil)) // the webhook is made, and then the connection breaks
 		panic(http.ErrAbortHandler)
 	})
 	if state := w.ensure(t); !state.Created || state.Webhook.ID != 1 || len(w.api.webhooks) != 1 {
@@ -252,8 +252,8 @@ func TestRotate(t *testing.T) {
 	}
 }
 
-// The platform renews the secret by our request while hooks keep coming; those between the renewal
-// and our knowing it are refused first, and taken then.
+// The platform renews the secret at oncue's request while hooks keep coming. Hooks between the
+// renewal and the moment when oncue knows of it are refused first and received later.
 func TestRotateLosesNoHook(t *testing.T) {
 	w := newWard(t, false)
 	id := w.api.addWebhook(ours(nil))

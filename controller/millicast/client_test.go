@@ -104,7 +104,7 @@ func TestLiveStream(t *testing.T) {
 			t.Errorf("%q: %+v, error %v", name, got, err)
 		}
 	}
-	// Go's own mux cleans the path of this one; what was sent is what counts.
+	// Go's own mux cleans this path; the test is about the path that was sent.
 	c.LiveStream(t.Context(), "..")
 	if n := f.counted("GET /api/monitoring/summary/%2E%2E"); n == 0 {
 		t.Errorf("the name .. was not escaped: %v", f.calls)
@@ -222,7 +222,7 @@ func TestDisabledInAnyShape(t *testing.T) {
 	}
 }
 
-// script answers the first requests as told, one step each, and then lets the API answer.
+// script answers one request with each step, and then lets the API answer.
 func script(steps ...func(w http.ResponseWriter, r *http.Request)) func(http.ResponseWriter, *http.Request) bool {
 	return func(w http.ResponseWriter, r *http.Request) bool {
 		if len(steps) == 0 {
@@ -358,7 +358,7 @@ func TestAHangEndsInTime(t *testing.T) {
 	f := newFakeAPI(t)
 	release := make(chan struct{})
 	f.breakWith(func(w http.ResponseWriter, r *http.Request) bool {
-		f.mu.Unlock() // others may hang too
+		f.mu.Unlock() // other requests may hang, too
 		<-release
 		f.mu.Lock()
 		return true

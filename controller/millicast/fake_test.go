@@ -16,8 +16,8 @@ import (
 	"github.com/oncue/oncue/configs/secret"
 )
 
-// fakeAPI is the platform's REST API as its documentation describes it. What the documentation
-// leaves open can be switched.
+// fakeAPI is the platform's REST API as its documentation describes it. Fields select between
+// behaviours that the documentation leaves open.
 type fakeAPI struct {
 	*httptest.Server
 	mu        sync.Mutex
@@ -97,7 +97,7 @@ func fail(w http.ResponseWriter, data any) {
 	answer(w, 400, map[string]any{"status": "fail", "data": data})
 }
 
-// addWebhook puts a webhook there behind the API's back.
+// addWebhook adds a webhook without a call of the API.
 func (f *fakeAPI) addWebhook(members map[string]any) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -270,7 +270,7 @@ func (f *fakeAPI) breakWith(fault func(w http.ResponseWriter, r *http.Request) b
 	f.fault = fault
 }
 
-// client returns a Client of the fake with little patience.
+// client returns a Client of the fake with short time-outs.
 func (f *fakeAPI) client(t testing.TB) *Client {
 	t.Helper()
 	c, err := NewClient(ClientOptions{

@@ -66,7 +66,7 @@ func TestHeldDeliveriesAgeLikeAllOthers(t *testing.T) {
 	}
 }
 
-// bring sends body as some peer does, signed with key.
+// bring delivers body as peer, signed with key.
 func (g *rig) bring(peer string, key secret.Value, body []byte) {
 	d := delivery(ContentJSON, body, Sign(key, body))
 	d.Peer = peer
@@ -112,7 +112,7 @@ func TestOnlyWhatLooksGenuineIsHeld(t *testing.T) {
 	}
 }
 
-// room checks the bounds and the books of the room that strangers have.
+// checkRoom checks the bounds and the counts of the strangers' room.
 func (g *rig) checkRoom(t *testing.T) {
 	t.Helper()
 	r := &g.held.rooms[0]
@@ -177,8 +177,7 @@ func TestHoldingIsBounded(t *testing.T) {
 }
 
 // TestForgedDeliveriesDoNotDisplaceThePlatforms floods the receiver between the platform's change
-// of the secret and the moment it is known here. The platform's hooks come in the midst of the
-// flood.
+// of the secret and the moment it is known here. The platform's hooks come during the flood.
 func TestForgedDeliveriesDoNotDisplaceThePlatforms(t *testing.T) {
 	const floods, hooks, peers = 40_000, 40, 2
 	platform := func(i int) string { return fmt.Sprint("platform-", i%peers) }
@@ -227,7 +226,8 @@ func TestForgedDeliveriesDoNotDisplaceThePlatforms(t *testing.T) {
 	}
 }
 
-// TestAReplayMakesNobodyKnown: what a stranger can have seen on its way does not vouch for him.
+// TestAReplayMakesNobodyKnown: a stranger does not become a known peer by what it may have
+// overheard.
 func TestAReplayMakesNobodyKnown(t *testing.T) {
 	key := secretOf("a")
 	hook := ViewerMessage(controller.HookAttempt, "A", "lobby", vectorTime).Body()
@@ -286,10 +286,10 @@ func TestABadSecretChangesNothing(t *testing.T) {
 	}
 }
 
-// The sender switches secrets at any moment, the receiver learns of it later, and nothing may be
-// lost whatever the interleaving.
+// The sender changes secrets at any moment and the receiver learns of it later: no hook may be
+// lost, whatever the interleaving.
 func TestRotationUnderLoadLosesNothing(t *testing.T) {
-	// no more than there is room for, however slow this machine is at learning the new secret
+	// fewer than there is room for, however late SetSecrets runs on this host
 	const senders, each = 8, 120
 	g := newRig(t, map[string][]secret.Value{"A": {secretOf("0")}})
 	var (

@@ -11,8 +11,8 @@ import (
 	"github.com/oncue/oncue/controller"
 )
 
-// TestCloseLeavesNothingBehind: what is still followed when the daemon stops is waited for, but not
-// for ever, and then uses the journal no more.
+// TestCloseLeavesNothingBehind: when the daemon stops, Close waits for deliveries that are still
+// followed, but not for ever. Afterwards they no longer use the journal.
 func TestCloseLeavesNothingBehind(t *testing.T) {
 	for _, c := range []struct {
 		what  string
@@ -59,9 +59,9 @@ func TestCloseLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-// TestReceivedIsByTheControllersClock: when the wall clock was just set back an hour, the machine's
-// clock is an hour ahead until it hears of that. A hook that came an hour ago for it would be past
-// its time-out.
+// TestReceivedIsByTheControllersClock: when the wall clock was just set back an hour, the
+// controller's clock is an hour ahead until it notices. To it, a hook that came an hour ago would
+// be past its time-out.
 func TestReceivedIsByTheControllersClock(t *testing.T) {
 	g := newRig(t, nil)
 	machine := func() time.Time { return g.now().Add(time.Hour) }

@@ -15,12 +15,12 @@ import (
 	"github.com/oncue/oncue/configs/secret"
 )
 
-// limiter is a platform that takes so many calls a second, and asks for a pause where more come.
+// limiter is a platform that answers rate calls a second, and asks for a pause when more come.
 type limiter struct {
 	mu      sync.Mutex
-	rate    int // 0: takes nothing
+	rate    int // 0: it refuses every call
 	pause   string
-	at      time.Time // begin of the second that is counted
+	at      time.Time // start of the second that is counted
 	calls   int       // in it
 	refused int
 	all     int
@@ -62,8 +62,8 @@ func (l *limiter) client(t *testing.T) *Client {
 	return c
 }
 
-// TestOneRefusalSpeaksForAllCalls: a hundred streams of an account ask together. The pause that the
-// platform asks of the first is kept by all of them.
+// TestOneRefusalSpeaksForAllCalls: the calls of a hundred streams of an account go out together.
+// All of them observe the pause that the platform asks of the first.
 func TestOneRefusalSpeaksForAllCalls(t *testing.T) {
 	for _, c := range []struct {
 		pause   string
@@ -105,7 +105,7 @@ func TestOneRefusalSpeaksForAllCalls(t *testing.T) {
 	}
 }
 
-// TestAfterThePause: what has waited does not go out all at once.
+// TestAfterThePause: calls that have waited do not all go out at once.
 func TestAfterThePause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &limiter{pause: "1", rate: 20}
@@ -129,7 +129,7 @@ func TestAfterThePause(t *testing.T) {
 	})
 }
 
-// TestAPauseIsBelievedWithinReason: and it ends.
+// TestAPauseIsBelievedWithinReason: a pause that is too long is cut, and it ends.
 func TestAPauseIsBelievedWithinReason(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &limiter{pause: "2147483647"}

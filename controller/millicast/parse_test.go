@@ -279,7 +279,7 @@ func TestHookOfReadsTheJournal(t *testing.T) {
 }
 
 // The scanner must agree with encoding/json on what JSON is, and on what a hook says wherever both
-// take it.
+// accept it.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(vectorBody))
 	f.Add([]byte(attempt(`"name":"\ud83d\ude00\u0000\"","accountId":"A"`)))

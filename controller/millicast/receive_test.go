@@ -178,8 +178,8 @@ func TestReceiveSaysWhenTheStoreFails(t *testing.T) {
 	}
 }
 
-// stuckJournal takes nothing before it is let go, like a disk that does not answer; callers whose
-// time is up leave, and what they brought stays in line.
+// stuckJournal stores nothing before it is freed, like a disk that does not answer. Callers whose
+// time is up leave, and their records stay queued.
 type stuckJournal struct {
 	*rig
 	free chan struct{}
@@ -245,8 +245,7 @@ func TestReceiveActsOnWhatIsStoredTooLate(t *testing.T) {
 	}
 }
 
-// No signature covers the content type: whoever sees a hook before the daemon does can send it as a
-// picture.
+// No signature covers the content type: somebody who intercepts a hook can send it as a picture.
 func TestAHookThatWasSentAsAPictureIsTaken(t *testing.T) {
 	g := newRig(t, oneAccount())
 	body := ViewerMessage(controller.HookAttempt, "ABC123", "lobby", vectorTime).Body()
@@ -370,8 +369,8 @@ func TestBodyLimit(t *testing.T) {
 	}
 }
 
-// Nothing that comes in may crash the receiver, be acted on without a signature, or get a hook past
-// the name rules.
+// No input may crash the receiver, be acted on without a signature, or bring in a hook whose name
+// breaks the rules.
 func FuzzReceive(f *testing.F) {
 	f.Add([]byte(vectorBody), vectorSignature, false)
 	f.Add([]byte(vectorBody), "sha1=", true)

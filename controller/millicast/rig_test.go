@@ -15,7 +15,7 @@ import (
 	"github.com/oncue/oncue/controller"
 )
 
-// A rig is a Receiver with a journal and a machine in memory. Its wall clock stands at the time of
+// A rig is a Receiver with a journal and a controller in memory. Its wall clock shows the time of
 // the documented delivery.
 type rig struct {
 	*Receiver
@@ -150,7 +150,7 @@ func delivery(contentType string, body []byte, signatures ...string) Delivery {
 	return Delivery{Via: "test", ContentType: contentType, Header: http.Header{SignatureHeader: signatures}, Body: body}
 }
 
-// secretOf makes a good secret out of a few letters.
+// secretOf makes a valid secret from a few letters.
 func secretOf(name string) secret.Value {
 	return secret.New(base64.StdEncoding.EncodeToString([]byte("0123456789abcdef" + name)))
 }

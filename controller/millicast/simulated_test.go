@@ -57,7 +57,8 @@ func (m *memory) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: status, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
 }
 
-// Whatever the platform sends is taken and stored, and only hooks of viewers and feeds are acted on.
+// Every hook of the platform is received and stored, and only hooks of viewers and feeds are acted
+// on.
 func TestTheReceiverTakesAllThatTheSimulatorSends(t *testing.T) {
 	const key = "c2VjcmV0LWtleS1mb3ItdGVzdHM="
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))

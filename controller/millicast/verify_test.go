@@ -71,7 +71,7 @@ func TestCheckSecretNamesTheMistakeAndNotTheSecret(t *testing.T) {
 		{"not-base64-at-all!", "webhook secret: it is not base64; copy it as the platform shows it"},
 		// padding lost
 		{"c2VjcmV0LWtleS1mb3ItdGVzdHM", "webhook secret: it is not base64; copy it as the platform shows it"},
-		{"c2hvcnQ=", ""}, // how long a secret is, is the platform's choice
+		{"c2hvcnQ=", ""}, // the platform chooses the length of a secret
 	} {
 		got := ""
 		if err := CheckSecret(secret.New(c.secret)); err != nil {

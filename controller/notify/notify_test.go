@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// people is a sender that keeps what it was given, with the time since the first.
+// people is a sender that records what it was given, and when.
 type people struct {
 	takes func(ctx context.Context, try int) error // nil: everything at once
 
@@ -86,7 +86,7 @@ func (l *logText) String() string {
 	return l.text.String()
 }
 
-// notifierOf makes a notifier with a recipient for each of these; nothing of it connects.
+// notifierOf makes a notifier with a recipient for each sender; it opens no connection.
 func notifierOf(t *testing.T, to ...*people) (*Notifier, *logText) {
 	t.Helper()
 	log := &logText{}
@@ -105,7 +105,7 @@ func notifierOf(t *testing.T, to ...*people) (*Notifier, *logText) {
 	return n, log
 }
 
-// about is a notice that is like no other.
+// about is the nth notice; no two are alike.
 func about(i int) controller.Notice {
 	return controller.Notice{Kind: "failed", Account: "ACC", Stream: fmt.Sprintf("ACC/%d", i), Text: fmt.Sprint(i)}
 }
@@ -113,7 +113,7 @@ func about(i int) controller.Notice {
 var errNotNow = errors.New("not now")
 
 // TestTries: a notice is tried five times, 1, 4, 16 and 64 s apart, always as the same message.
-// Then the next one has its turn.
+// Then the next notice is sent.
 func TestTries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &people{takes: func(_ context.Context, try int) error {
@@ -150,8 +150,8 @@ func TestTries(t *testing.T) {
 	})
 }
 
-// TestEndlessTry: a recipient that never answers is left after 15 s, and tried again like any
-// other.
+// TestEndlessTry: an attempt ends after 15 s when the recipient never answers, and is repeated as
+// after any error.
 func TestEndlessTry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &people{takes: func(ctx context.Context, try int) error {
@@ -171,19 +171,19 @@ func TestEndlessTry(t *testing.T) {
 	})
 }
 
-// TestSlowRecipient: one that hangs costs the sender no time and the other recipients none. It
-// misses what its queue cannot hold, and the log says so.
+// TestSlowRecipient: a recipient that hangs delays neither the caller nor the other recipients. It
+// misses notices that do not fit into its queue, and the log says so.
 func TestSlowRecipient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hangs := make(chan struct{})
-		slow := &people{takes: func(context.Context, int) error { <-hangs; return nil }} // it heeds no limit of time
+		slow := &people{takes: func(context.Context, int) error { <-hangs; return nil }} // it ignores its time limit
 		quick := &people{}
 		n, log := notifierOf(t, slow, quick)
 		const sent = 200
 		begun := time.Now()
 		for i := range sent {
 			n.Send(about(i))
-			synctest.Wait() // the quick one takes it
+			synctest.Wait() // the quick one gets it
 		}
 		if took := time.Since(begun); took != 0 {
 			t.Errorf("sending took %s", took)
@@ -203,8 +203,8 @@ func TestSlowRecipient(t *testing.T) {
 	})
 }
 
-// TestClose ends what is under way, also a long wait, and does nothing a second time. Nothing is
-// sent afterwards.
+// TestClose: Close ends running deliveries, also a long pause, and does nothing a second time.
+// Nothing is sent afterwards.
 func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hangs := &people{takes: func(ctx context.Context, _ int) error { <-ctx.Done(); return ctx.Err() }}
@@ -233,7 +233,7 @@ func TestClose(t *testing.T) {
 	})
 }
 
-// TestToldOnce is what of a day's notices reaches a recipient that wants failed and recovered.
+// TestToldOnce: which of a day's notices reach a recipient that wants failed and recovered.
 func TestToldOnce(t *testing.T) {
 	type row struct {
 		after               time.Duration
@@ -249,7 +249,7 @@ func TestToldOnce(t *testing.T) {
 		{9 * time.Minute, "failed", "ACC", "ACC/a", true},
 		{1 * time.Minute, "recovered", "ACC", "ACC/a", true},
 		{0, "recovered", "ACC", "ACC/a", false},
-		{1 * time.Minute, "failed", "ACC", "ACC/a", true}, // anew
+		{1 * time.Minute, "failed", "ACC", "ACC/a", true}, // again
 		{0, "recovered", "ACC", "ACC/a", true},
 		{0, "failed", "ACC", "", true},
 	}
@@ -278,8 +278,8 @@ func TestToldOnce(t *testing.T) {
 	})
 }
 
-// TestSet: a reload takes nothing from those that stay, ends those that go, and a bad one changes
-// nothing.
+// TestSet: a reload keeps the queues of recipients that stay and ends those that are removed. A bad
+// list changes nothing.
 func TestSet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		may := make(chan struct{})

@@ -76,8 +76,7 @@ func (m *mailbox) next(t *testing.T) letter {
 	}
 }
 
-// notifierTo makes one that tells these recipients. It waits between tries only until it has noted
-// the wait.
+// notifierTo makes a notifier for these recipients. It does not pause between attempts.
 func notifierTo(t *testing.T, list ...Recipient) (*Notifier, *logText) {
 	t.Helper()
 	log := &logText{}
@@ -92,7 +91,7 @@ func notifierTo(t *testing.T, list ...Recipient) (*Notifier, *logText) {
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 123e6, time.UTC)
 
-// TestHook: what a plain webhook gets.
+// TestHook: the request that a plain webhook gets.
 func TestHook(t *testing.T) {
 	m := newMailbox(t)
 	n, _ := notifierTo(t, Recipient{URL: secret.New(m.URL + "/in?a=b")})
@@ -118,8 +117,7 @@ func TestHook(t *testing.T) {
 	}
 }
 
-// TestSignature: each try verifies by the library of those who wrote the scheme, and as the same
-// message.
+// TestSignature: the scheme's own library verifies each attempt, and each has the same message id.
 func TestSignature(t *testing.T) {
 	key := base64.StdEncoding.EncodeToString([]byte("24 bytes are the least\x00\xff"))
 	other, err := standardwebhooks.NewWebhook(base64.StdEncoding.EncodeToString([]byte("24 bytes of another one")))
@@ -158,7 +156,7 @@ func TestSignature(t *testing.T) {
 	}
 }
 
-// TestRedirect: a signed notice goes nowhere but to the recipient of the configuration.
+// TestRedirect: a signed notice goes only to the recipient of the configuration.
 func TestRedirect(t *testing.T) {
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		elsewhere := newMailbox(t)
@@ -178,7 +176,8 @@ func TestRedirect(t *testing.T) {
 	}
 }
 
-// TestDeadRecipients: a recipient that hangs and one that is not there keep nothing from a third.
+// TestDeadRecipients: a recipient that hangs and one that does not exist do not keep notices from a
+// third.
 func TestDeadRecipients(t *testing.T) {
 	asked, done := make(chan struct{}, 1), make(chan struct{})
 	hangs := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -234,7 +233,7 @@ func wait(is func() bool) error {
 	return nil
 }
 
-// TestNothingOfTheURL: errors and the log hold nothing of a recipient's URL but its scheme,
+// TestNothingOfTheURL: errors and the log contain nothing of a recipient's URL but its scheme,
 // whatever the recipient answers.
 func TestNothingOfTheURL(t *testing.T) {
 	const canary = "canary-7d31"
@@ -295,7 +294,7 @@ func TestNothingOfTheURL(t *testing.T) {
 	}
 }
 
-// TestCause covers what no recipient on this host can bring about.
+// TestCause covers errors that no recipient on this host can cause.
 func TestCause(t *testing.T) {
 	lookup := &net.DNSError{Err: "no such host", Name: "canary.example.com", Server: "192.0.2.1:53", IsNotFound: true}
 	for want, err := range map[string]error{
@@ -311,7 +310,8 @@ func TestCause(t *testing.T) {
 	}
 }
 
-// TestCheck: which recipients can be told, and what is said of the others, without their secrets.
+// TestCheck: which recipients are valid, and what the errors about others say, without their
+// secrets.
 func TestCheck(t *testing.T) {
 	good := []Recipient{
 		{URL: secret.New("https://example.com/hook?x=y"), Secret: secret.New("whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3")},
@@ -355,7 +355,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestChat: a service that shoutrrr knows is told in one line.
+// TestChat: a service that shoutrrr supports gets one line.
 func TestChat(t *testing.T) {
 	m := newMailbox(t, 500)
 	addr := strings.TrimPrefix(m.URL, "http://")
@@ -378,9 +378,9 @@ func TestChat(t *testing.T) {
 }
 
 // TestChatHangs: a service that never answers costs a few connections, however often it is tried,
-// and is told again once it answers.
+// and gets notices again once it answers.
 func TestChatHangs(t *testing.T) {
-	mail, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and never greets
+	mail, err := net.Listen("tcp", "127.0.0.1:0") // accepts connections and never sends a greeting
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -405,7 +405,7 @@ func TestChatHangs(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() {
 			open = append(open, <-came)
-			cancel() // stands for the end of the time
+			cancel() // in place of the time-out
 		}()
 		if err := s.send(ctx, about(1), ""); !errors.Is(err, context.Canceled) {
 			t.Fatal(err)
@@ -436,12 +436,12 @@ func TestChatHangs(t *testing.T) {
 	}
 }
 
-// broken is a service that has a defect.
+// broken is a service that panics.
 type broken struct{ types.Service }
 
 func (broken) Send(string, *types.Params) error { panic("canary") }
 
-// TestChatBreaks: a defect of a service ends a try, and not the process.
+// TestChatBreaks: a panic in a service ends one attempt, not the process.
 func TestChatBreaks(t *testing.T) {
 	c := chat{scheme: "slack", open: func() (types.Service, error) { return broken{}, nil },
 		spare: make(chan types.Service, 1), running: make(chan struct{}, 1)}

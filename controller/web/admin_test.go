@@ -86,7 +86,7 @@ func mustProblem(t *testing.T, what string, a answer, status int, detail, hint s
 	}
 }
 
-// A pattern narrows the status by name, or with a slash by id.
+// A pattern selects streams by name, or with a slash by id.
 func TestStatusOfAPattern(t *testing.T) {
 	_, base := startAdmin(t, newFake("ABC/lobby-1", "ABC/lobby-22", "DEF/lobby-1", "DEF/hall.1"), nil)
 	for pattern, want := range map[string]string{
@@ -434,7 +434,7 @@ func TestHistoryEventsLogThumbnail(t *testing.T) {
 	}
 }
 
-// readFeed reads whole messages of a feed, without comments.
+// readFeed reads whole messages of a watch, without comments.
 func readFeed(t *testing.T, r *bufio.Reader) (message string) {
 	t.Helper()
 	for {
@@ -501,7 +501,7 @@ func TestWatch(t *testing.T) {
 	defer done()
 	mustProblem(t, "a bad id", call(t, "GET", base+"/api/v1/watch", "", "Last-Event-ID: x"), 400,
 		`Last-Event-ID: "x" is not an id of an event`, "")
-	// A feed must not hold a drain up.
+	// A watch must not delay a drain.
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := a.Drain(ctx); err != nil {
@@ -567,8 +567,8 @@ func TestDemoIsMounted(t *testing.T) {
 	}
 }
 
-// The goal is 50 ms for 1,000 streams on a quiet two-core machine; the bound here leaves room for a
-// busy one and the race detector.
+// The goal is 50 ms for 1,000 streams on a quiet host with two cores; the bound here leaves room
+// for a busy one and the race detector.
 func TestStatusOfAThousandStreams(t *testing.T) {
 	a, err := NewAdmin(AdminOptions{Controller: manyStreams(1000), Log: quiet()})
 	if err != nil {

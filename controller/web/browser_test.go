@@ -145,7 +145,7 @@ func (p *page) complaints() []string {
 	return slices.Clone(p.messages)
 }
 
-// clean checks what holds for every page: a quiet console, nothing loaded from elsewhere, no
+// clean checks what is true of every page: no console message, nothing loaded from elsewhere, no
 // sideways scroll.
 func (p *page) clean() {
 	p.t.Helper()
@@ -165,7 +165,7 @@ func (p *page) clean() {
 	}
 }
 
-// shot keeps a picture of the page for human eyes, where ONCUE_SCREENSHOTS names a folder.
+// shot saves a screenshot for people, if ONCUE_SCREENSHOTS names a folder.
 func (p *page) shot(name string) {
 	p.t.Helper()
 	dir := os.Getenv("ONCUE_SCREENSHOTS")
@@ -313,14 +313,15 @@ func TestDashboardShowsTrouble(t *testing.T) {
 	p.click(`[data-only="trouble"]`)
 	p.wait(`document.title.startsWith("3 in trouble")`)
 
-	// Its timeline begins when it was first known, and is whole though it takes several pages.
+	// Its timeline begins when oncue first knew it, and is complete although it takes several
+	// pages.
 	p.wait(row("ABC123/terrace") + `.querySelectorAll("svg rect").length > 1000`)
 	if got := value[bool](p, `[...`+row("ABC123/terrace")+
 		`.querySelectorAll("svg rect")].some(r => r.classList.contains("p-unknown") || Number(r.getAttribute("x")) < `+
 		`600 * 5.4 / 6)`); got {
 		t.Error("the timeline is drawn before the stream was known, or is not whole")
 	}
-	// The picture of a stream that is off is grey, and says when it was taken.
+	// The picture of a stream that is off is grey and shows when it was taken.
 	p.wait(row("ABC123/terrace") + `.querySelector(".taken").textContent.match(/[0-9]:[0-9]/) && getComputedStyle(` +
 		row("ABC123/terrace") + `.querySelector(".thumb")).filter === "grayscale(1)"`)
 	if got := value[string](p, `getComputedStyle(`+row("ABC123/lobby")+
@@ -328,7 +329,7 @@ func TestDashboardShowsTrouble(t *testing.T) {
 		t.Errorf("the picture of a live stream has the filter %q", got)
 	}
 
-	// It recovers, and goes back to its place once nobody points at the list.
+	// It recovers, and returns to its place once nobody points at the list.
 	s, _ := f.Stream("ABC123/terrace")
 	s.Trouble = nil
 	f.put(s)
@@ -337,7 +338,7 @@ func TestDashboardShowsTrouble(t *testing.T) {
 		`[...document.querySelectorAll(".row")].map(r => r.dataset.id).indexOf("ABC123/terrace") > 3 ` +
 			`|| document.getElementById("rows").matches(":hover")`)
 
-	// While it starts, NEXT names what is waited for.
+	// While it starts, the next step names what oncue waits for.
 	s, _ = f.Stream("ABC123/chapel")
 	retry := "retry"
 	s.Phase, s.Deadline, s.DeadlineDoes = controller.PhaseStarting, &controller.Time{Time: time.Now().Add(time.Minute)},
@@ -345,7 +346,7 @@ func TestDashboardShowsTrouble(t *testing.T) {
 	f.put(s)
 	p.wait(row(s.ID) + `.querySelector(".act").textContent.includes("give up waiting for the encoder")`)
 
-	// One thing looks chosen in the question before a hold.
+	// In the dialog before a hold, one duration looks chosen.
 	p.click(`.row[data-id="ABC123/chapel"] [data-mode="on"]`)
 	p.wait(
 		`document.getElementById("hold").open && document.activeElement.value === "2h" && ` +
@@ -353,7 +354,7 @@ func TestDashboardShowsTrouble(t *testing.T) {
 	p.clean()
 }
 
-// On a phone the chip that matters is in sight.
+// On a phone the chip of troubled streams is in view.
 func TestChipsFitAPhone(t *testing.T) {
 	browser := startBrowser(t)
 	_, base := startAdmin(t, showcase(), nil)
@@ -404,7 +405,7 @@ func TestDashboardOnAPhone(t *testing.T) {
 	}
 }
 
-// Names are chosen by whoever tries to watch. They are shown, and do nothing else, in every view.
+// Anybody who tries to watch chooses a name. Every view shows it as text, and nothing else happens.
 func TestHostileNamesAreText(t *testing.T) {
 	browser := startBrowser(t)
 	names := []string{
@@ -506,13 +507,12 @@ func TestDashboardOfAThousandStreams(t *testing.T) {
 	f.mu.Lock()
 	delete(f.streams, s.ID)
 	f.mu.Unlock()
-	p.wait(`document.querySelectorAll(".row").length === 1000`) // at the next look at the status
+	p.wait(`document.querySelectorAll(".row").length === 1000`) // when the page next reads the status
 	p.shot("thousand")
 	p.clean()
 }
 
-// Green means that the platform has just answered. A hook alone proves nothing of what can be
-// asked.
+// Green means that the platform has just answered. A hook alone does not prove that its API works.
 func TestDotsOfAccounts(t *testing.T) {
 	browser := startBrowser(t)
 	f := showcase()
@@ -552,8 +552,8 @@ func TestDashboardWithoutStreams(t *testing.T) {
 	p.clean()
 }
 
-// Of many streams those that fail come first, and each says why on whatever page and in whatever
-// light.
+// Of many streams, those that fail come first, and each says why, on every page size and in both
+// colour schemes.
 func TestDashboardOfAFleet(t *testing.T) {
 	browser := startBrowser(t)
 	f := manyStreams(500)
@@ -644,8 +644,7 @@ func TestDashboardShowsThatItIsDisconnected(t *testing.T) {
 	p.wait(connected + ` && document.getElementById("alarm").hidden && ` + row(s.ID) + `.dataset.phase === "starting"`)
 }
 
-// TestProblemInABrowser holds that what people must know stands in the bar above everything, as
-// long as it is so.
+// TestProblemInABrowser: the bar at the top shows what people must know, as long as it is true.
 func TestProblemInABrowser(t *testing.T) {
 	browser := startBrowser(t)
 	_, base := startAdmin(t, showcase(), func(o *AdminOptions) {
@@ -683,8 +682,7 @@ func TestLoginInABrowser(t *testing.T) {
 	p.clean()
 }
 
-// accessible checks that every control has a name and every visible text stands out enough from
-// what is behind it (WCAG AA).
+// accessible checks that every control has a name and every visible text enough contrast (WCAG AA).
 func (p *page) accessible() {
 	p.t.Helper()
 	for _, finding := range value[[]string](p, `(() => {

@@ -146,7 +146,7 @@ func (f *fakeController) Ready(context.Context) []string {
 	return f.notReady
 }
 
-// put replaces a stream and tells the watchers.
+// put replaces a stream and notifies the watchers.
 func (f *fakeController) put(s controller.StreamView) {
 	f.mu.Lock()
 	f.streams[s.ID] = s

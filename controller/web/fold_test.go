@@ -12,8 +12,8 @@ import (
 	"github.com/oncue/oncue/controller"
 )
 
-// Each failure is told once, and tries that end alike are one line, until it goes well or nobody
-// asks any more.
+// Each failure is listed once, and attempts that end in the same failure are one line, until one
+// succeeds or the stream is no longer wanted.
 func TestFold(t *testing.T) {
 	t.Parallel()
 	steps := func(lines ...string) (story []controller.Transition) {

@@ -78,8 +78,7 @@ func TestToken(t *testing.T) {
 	}
 }
 
-// TestGuesses has one peer guess by both ways in. It is told to stop, and nobody is locked out by
-// that.
+// TestGuesses: one peer guesses tokens in both ways. It is slowed down, and nobody is locked out.
 func TestGuesses(t *testing.T) {
 	const token, form = "0123456789abcdef0123456789abcdef", "Content-Type: application/x-www-form-urlencoded"
 	log := &logLines{}
@@ -152,14 +151,14 @@ func (l *logLines) String() string {
 	return l.text.String()
 }
 
-// kept is a store for the settings.
+// kept is a Settings in memory.
 type kept map[string]string
 
 func (k kept) Setting(_ context.Context, key string) (string, error) { return k[key], nil }
 func (k kept) SetSetting(_ context.Context, key, value string) error { k[key] = value; return nil }
 
-// TestLogoutEndsTheSession holds that a copy of the cookie is worth nothing afterwards, not after a
-// restart either, while other sessions go on.
+// TestLogoutEndsTheSession: a copy of the cookie is invalid afterwards, also after a restart, and
+// other sessions stay valid.
 func TestLogoutEndsTheSession(t *testing.T) {
 	const token, form = "0123456789abcdef0123456789abcdef", "Content-Type: application/x-www-form-urlencoded"
 	settings := kept{}
@@ -189,7 +188,7 @@ func TestLogoutEndsTheSession(t *testing.T) {
 	}
 }
 
-// TestCookieOfABrowser holds the name and the flags that the way of the connection asks for.
+// TestCookieOfABrowser: the cookie's name and flags fit the connection.
 func TestCookieOfABrowser(t *testing.T) {
 	const token, form = "0123456789abcdef0123456789abcdef", "Content-Type: application/x-www-form-urlencoded"
 	for _, c := range []struct {
@@ -226,7 +225,7 @@ func TestCookieOfABrowser(t *testing.T) {
 	}
 }
 
-// TestLoginCode logs in by a code, once, and not when it is old.
+// TestLoginCode: a code logs in once, and not after it has expired.
 func TestLoginCode(t *testing.T) {
 	const token, form = "0123456789abcdef0123456789abcdef", "Content-Type: application/x-www-form-urlencoded"
 	a, base := startAdmin(t, newFake(), func(o *AdminOptions) { o.Token = secret.New(token) })
@@ -343,8 +342,8 @@ func TestOtherSitesAreRefused(t *testing.T) {
 			t.Errorf("host %s: %d %s", host, got.status, got.body)
 		}
 	}
-	// No GET changes anything: no other method than GET and HEAD goes without the check above, and
-	// these routes read.
+	// No GET changes anything: only GET and HEAD pass without the check above, and their routes
+	// only read.
 	if len(f.requests) != 0 {
 		t.Errorf("modes were set: %+v", f.requests)
 	}

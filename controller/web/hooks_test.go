@@ -25,7 +25,7 @@ import (
 	"github.com/oncue/oncue/controller/millicast"
 )
 
-const patience = 30 * time.Second // for whatever should take no time; generous, for busy machines
+const patience = 30 * time.Second // for steps that should take no time; generous, for busy hosts
 
 var testSecret = secret.New("c2VjcmV0LWtleS1mb3ItdGVzdHM=")
 
@@ -253,8 +253,8 @@ func TestHookBodyArrivesUntouched(t *testing.T) {
 	}
 }
 
-// TestFloodGuard: the guard counts what no secret verifies, of each peer, and never stands in a
-// signed hook's way. That the machine is slow, so that seconds go by, only makes it allow more.
+// TestFloodGuard: the guard counts each peer's unverified deliveries and never refuses a signed
+// hook. On a slow host seconds pass, and then it only allows more.
 func TestFloodGuard(t *testing.T) {
 	trusted := TrustProxies([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")})
 	h, addr := startHooks(t, HookOptions{Receiver: verifying(nil), HooksPerSecond: 2, ClientAddr: trusted}, nil)
@@ -321,8 +321,8 @@ func TestManyStrangers(t *testing.T) {
 	})
 }
 
-// TestForgedPictures: who sends pictures that nobody signed has one turn at a time, and leaves the
-// others to the platform, whose picture comes through from the same address, too.
+// TestForgedPictures: unsigned pictures get one turn at a time and leave the others to the
+// platform, whose picture is received even from the same address.
 func TestForgedPictures(t *testing.T) {
 	trusted := TrustProxies([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")})
 	var slow atomic.Int32
@@ -371,7 +371,7 @@ func TestForgedPictures(t *testing.T) {
 	}
 }
 
-// TestAFloodHidesNoFailure: the log lines of refused strangers do not use up those of our own
+// TestAFloodHidesNoFailure: log lines about refused strangers do not use up those about oncue's own
 // failures.
 func TestAFloodHidesNoFailure(t *testing.T) {
 	var log bytes.Buffer

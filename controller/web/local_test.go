@@ -18,7 +18,7 @@ import (
 const rotatePath = "/api/v1/accounts/ABC123/webhook/rotate?show_secret=true"
 
 // TestSecretsAreNotForEverybody asks for the webhook's secret on loopback without a token: as the
-// daemon's own user, as another user, and through a proxy of whatever user.
+// daemon's own user, as another user, and through a proxy of either.
 func TestSecretsAreNotForEverybody(t *testing.T) {
 	_, base := startAdmin(t, newFake("ABC123/lobby"), func(o *AdminOptions) {
 		o.Rotate, o.Reload, o.AllowedHosts = rotated, reloads(), []string{"oncue.example"}
@@ -46,7 +46,7 @@ func TestSecretsAreNotForEverybody(t *testing.T) {
 			t.Errorf("%s as another user: %d %s", path, status, body)
 		}
 	}
-	// The token makes up for the user.
+	// With the token, any user may.
 	_, base = startAdmin(t, newFake(),
 		func(o *AdminOptions) { o.Rotate, o.Token = rotated, secret.New("0123456789abcdef") })
 	if got := call(t, "POST", base+rotatePath, "", "Authorization: Bearer 0123456789abcdef",
@@ -55,7 +55,7 @@ func TestSecretsAreNotForEverybody(t *testing.T) {
 	}
 }
 
-// postAs makes a request from a socket of another user's.
+// postAs makes a request from another user's socket.
 func postAs(t *testing.T, uid int, to netip.AddrPort, path string) (status int, body string) {
 	t.Helper()
 	type opened struct {
@@ -96,8 +96,8 @@ func postAs(t *testing.T, uid int, to netip.AddrPort, path string) (status int, 
 	return resp.StatusCode, text.String()
 }
 
-// TestOwnerOfASocket reads lines of the kernel's tables. One that was let go of is told as root's
-// and is nobody's.
+// TestOwnerOfASocket reads lines of the kernel's tables. A socket that its process has closed is
+// listed as root's and has no owner.
 func TestOwnerOfASocket(t *testing.T) {
 	addr := netip.MustParseAddrPort
 	const rest = " 00000000:00000000 00:00000000 00000000 %UID        0 %INODE 1 0000000000000000 20 4 30 10 -1"
@@ -133,8 +133,8 @@ func TestOwnerOfASocket(t *testing.T) {
 	}
 }
 
-// TestUnixPeer holds that the user at a unix socket is the author of a hold, and that one which
-// everybody may open proves nothing but that user.
+// TestUnixPeer: the user at a unix socket is the author of a hold. A socket that everybody may open
+// proves nothing but that user.
 func TestUnixPeer(t *testing.T) {
 	f := newFake("ABC123/lobby")
 	_, client := unixAdmin(t, AdminOptions{Controller: f, Log: quiet(), Rotate: rotated,
@@ -164,8 +164,8 @@ func TestUnixPeer(t *testing.T) {
 	}
 }
 
-// TestEncodersAreStrangers holds that the service's own user is not believed without the token: its
-// encoders are that user.
+// TestEncodersAreStrangers: the service's own user needs the token, because its encoders run as
+// that user.
 func TestEncodersAreStrangers(t *testing.T) {
 	t.Setenv("MANAGERPID", "")
 	for pid, want := range map[string]bool{strconv.Itoa(os.Getpid()): true, strconv.Itoa(os.Getppid()): false,
@@ -190,7 +190,7 @@ func TestEncodersAreStrangers(t *testing.T) {
 		return resp.StatusCode
 	}
 	a.service = true
-	if status := ask(""); os.Geteuid() != 0 && status != 401 { // a service of root's has no user of its own
+	if status := ask(""); os.Geteuid() != 0 && status != 401 { // a service that runs as root has no user of its own
 		t.Errorf("without the token: %d", status)
 	}
 	if status := ask("Bearer 0123456789abcdef"); status != 200 {

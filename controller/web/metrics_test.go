@@ -17,7 +17,7 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// observed has told of everything that there is to tell.
+// observed has had a call of every Observe method.
 func observed(t testing.TB) *Metrics {
 	t.Helper()
 	m := NewMetrics("v1.2.3", quiet())
@@ -140,7 +140,7 @@ func TestFaultyEncoders(t *testing.T) {
 	}
 }
 
-// Dashboards and alerts use metrics that there are, with labels that they have.
+// Dashboards and alerts use only metrics and labels that exist.
 func TestDashboardAndAlertsUseMetricsThatExist(t *testing.T) {
 	families, err := observed(t).registry.Gather()
 	if err != nil {
@@ -211,7 +211,7 @@ func TestDashboardAndAlertsUseMetricsThatExist(t *testing.T) {
 }
 
 // TestMetricsOfAPattern: however many names strangers ask for, a pattern has one set of series, and
-// its counters do not fall when a name is forgotten.
+// its counters do not fall when a stream is removed.
 func TestMetricsOfAPattern(t *testing.T) {
 	m := NewMetrics("v1.2.3", quiet())
 	f := newFake("ABC123/lobby")

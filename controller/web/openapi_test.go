@@ -66,7 +66,7 @@ func TestAPIDocumentNamesEveryRoute(t *testing.T) {
 	a.routes(e)
 	var served, described []string
 	for _, r := range e.Routes() {
-		if r.Method == http.MethodHead { // goes with every GET but the feed's
+		if r.Method == http.MethodHead { // exists for every GET but that of watch
 			continue
 		}
 		served = append(served, r.Method+" "+regexp.MustCompile(`:(\w+)`).ReplaceAllString(r.Path, "{$1}"))
@@ -83,8 +83,8 @@ func TestAPIDocumentNamesEveryRoute(t *testing.T) {
 	}
 }
 
-// Real answers, good and bad, are as the document says: every field described, none missing, times
-// in their form.
+// Real answers, good and bad, match the document: every field is described, none is missing, times
+// have their format.
 func TestAnswersAreAsDescribed(t *testing.T) {
 	f := newFake("ABC123/lobby", "ABC123/full", "ABC123/odd/näme ?")
 	f.streams["ABC123/full"] = fullStream("ABC123/full")

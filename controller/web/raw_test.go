@@ -60,8 +60,8 @@ func statusOf(c net.Conn) int {
 	return resp.StatusCode
 }
 
-// What comes over a socket from whoever finds the port. Each entry is sent as it is; the server
-// must answer so (0: close without an answer), and take an honest hook afterwards.
+// Input of anybody who finds the port. Each entry is sent as it is; the server must answer with the
+// status (0: close without an answer), and accept a genuine hook afterwards.
 func TestRawRequests(t *testing.T) {
 	_, addr := startHooks(t, HookOptions{Receiver: verifying(nil)}, func(h *Hooks) {
 		h.http.ReadHeaderTimeout, h.http.ReadTimeout = 300*time.Millisecond, 600*time.Millisecond
@@ -107,7 +107,7 @@ func TestRawRequests(t *testing.T) {
 		{"expects something else", request(attempt, "Expect: 200-ok"), []int{417}},
 		{"content type twice", request(attempt, "Content-Type: image/jpeg"), []int{415}},
 		{"encoding twice", request(attempt, "Content-Encoding: identity", "Content-Encoding: gzip"), []int{415}},
-		// the receiver's to judge
+		// the Receiver's business
 		{"signature twice", request(attempt, millicast.SignatureHeader+": sha1=00"), []int{200, 401}},
 		{"headers too large", request(attempt, "X-Big: "+strings.Repeat("a", 32<<10)), []int{431}},
 		{"no host", strings.Replace(request(attempt), "Host: oncue\r\n", "", 1), []int{400}},
@@ -127,7 +127,7 @@ func TestRawRequests(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := dial(t, addr)
-			go io.WriteString(c, tt.send) //nolint:errcheck // the server may hang up first
+			go io.WriteString(c, tt.send) //nolint:errcheck // the server may close first
 			status := statusOf(c)
 			ok := false
 			for _, w := range tt.want {
@@ -162,8 +162,8 @@ func TestContinueIsSentForABodyThatIsWanted(t *testing.T) {
 	}
 }
 
-// Without keep-alive a second pipelined request is not answered, and not taken either: its sender
-// knows that it must come again.
+// Without keep-alive a second pipelined request is neither answered nor received: its sender knows
+// that it must send it again.
 func TestPipelinedRequestIsNotTakenWithoutAnAnswer(t *testing.T) {
 	var taken sync.Map
 	_, addr := startHooks(t,
@@ -195,8 +195,8 @@ func TestRefusalReachesASenderThatWritesFirst(t *testing.T) {
 	}
 }
 
-// Silent, slow and half-sent connections, far more than the server keeps: honest hooks are answered
-// all the same.
+// Silent, slow and half-sent connections, far more than the server keeps: genuine hooks are
+// answered all the same.
 func TestSilentConnectionsAreShed(t *testing.T) {
 	h, addr := startHooks(t, HookOptions{Receiver: verifying(nil), MaxConns: 100}, nil)
 	var before, after runtime.MemStats
@@ -237,7 +237,7 @@ func TestSlowBodiesShareABoundOfMemory(t *testing.T) {
 	waiting := dial(t, addr)
 	send(t, waiting, half)
 	second := dial(t, addr)
-	for { // until the first one has taken its part
+	for { // until the first one has taken its share
 		send(t, second, request(strings.Repeat("x", 60<<10)))
 		status := statusOf(second)
 		if status == 503 {
@@ -255,7 +255,7 @@ func TestSlowBodiesShareABoundOfMemory(t *testing.T) {
 	if status := statusOf(waiting); status != 200 {
 		t.Errorf("the large hook, whole at last: %d", status)
 	}
-	for h.bodies.room.Load() != 100<<10 { // given back once the answer is out
+	for h.bodies.room.Load() != 100<<10 { // given back after the answer
 		runtime.Gosched()
 	}
 }

@@ -35,8 +35,8 @@ func ask(t *testing.T, addr, text string) (got answer, took time.Duration) {
 	return answer{resp.StatusCode, resp.Header, string(body)}, time.Since(began)
 }
 
-// What net/http refuses before any handler sees it is answered in the form of the side that was
-// asked.
+// Requests that net/http refuses before any handler sees them get an answer in the format of their
+// side.
 func TestUnreadableRequests(t *testing.T) {
 	_, base := startAdmin(t, newFake(), nil)
 	got, _ := ask(t, strings.TrimPrefix(base, "http://"), "GET /api/v1/streams/%zz HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -50,8 +50,8 @@ func TestUnreadableRequests(t *testing.T) {
 	}
 }
 
-// Who asks before it sends gets its refusal, and the end of the connection soon after: well before
-// the time that a body may take.
+// A sender that asks before it sends gets the refusal, and soon the end of the connection, well
+// before the time that a body may take.
 func TestRefusalAfterExpectEndsTheConnection(t *testing.T) {
 	_, hooks := startHooks(t, HookOptions{Receiver: verifying(nil)}, nil)
 	_, base := startAdmin(t, newFake("ABC123/lobby"), func(o *AdminOptions) { o.Token = secret.New("a token") })
@@ -78,7 +78,7 @@ func TestRefusalAfterExpectEndsTheConnection(t *testing.T) {
 	}
 }
 
-// HEAD is allowed wherever GET is, but for the feed, and sends no body.
+// HEAD is allowed wherever GET is, except for watch, and sends no body.
 func TestHead(t *testing.T) {
 	f := newFake("ABC123/lobby", "ABC123/two", "DEF456/two")
 	f.pictures["ABC123/lobby"] = []byte("\xff\xd8\xff")

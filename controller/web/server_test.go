@@ -22,9 +22,9 @@ import (
 	"github.com/oncue/oncue/controller/millicast"
 )
 
-// A planned restart under load: the socket stays open in another's hands, as in systemd's; each
-// instance drains and the next one takes over. No sender may see an error, and what was answered
-// was taken.
+// A planned restart under load: the socket stays open elsewhere, as in systemd; each instance
+// drains and the next one takes over. No sender may see an error, and every answered hook was
+// received.
 func TestRestartsLoseNoHook(t *testing.T) {
 	const restarts, senders = 12, 8
 	parent, err := net.Listen("tcp", "127.0.0.1:0")
@@ -187,7 +187,7 @@ func TestListen(t *testing.T) {
 			t.Fatalf("over an abandoned socket: %v", err)
 		}
 		ls[0].Close()
-		// What is no socket is not removed.
+		// A file that is not a socket is not removed.
 		if err := os.WriteFile(path, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// showcase has a stream in each phase, with everything that a page can show.
+// showcase has a stream in each phase, with every detail that a page can show.
 func showcase() *fakeController {
 	f := newFake()
 	now := time.Now()

@@ -135,7 +135,7 @@ func TestHooksOverTLS(t *testing.T) {
 		ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // the pair is the test's own
 	}}
 	defer client.CloseIdleConnections()
-	for range 30 { // more than there is room for: each gives its place back
+	for range 30 { // more than there is room for: each frees its place
 		r, _ := http.NewRequest("POST", "https://"+addr+millicast.HookPath, strings.NewReader(attempt))
 		r.Header.Set("Content-Type", "application/json")
 		r.Header.Set(millicast.SignatureHeader, millicast.Sign(testSecret, []byte(attempt)))
@@ -147,7 +147,7 @@ func TestHooksOverTLS(t *testing.T) {
 		if resp.StatusCode != 200 || resp.Proto != "HTTP/1.1" {
 			t.Fatalf("%s %s", resp.Proto, resp.Status)
 		}
-		dial(t, addr) // and one that never says hello
+		dial(t, addr) // and one that never sends its ClientHello
 	}
 	if open := h.openConns(); open > 10 {
 		t.Errorf("%d connections are open", open)

@@ -41,8 +41,8 @@ export async function ask(s, wanted, done) {
   dialog.dataset.mode = wanted;
   put(document.getElementById("hold-title"), `Hold ${isolate(s.name)} ${wanted}`);
   put(document.getElementById("hold-what"), wanted === "on"
-    ? "It stays on, also when nobody watches."
-    : "It stays off, also when viewers wait. If it is on, it stops now.");
+    ? "It stays on, even when nobody watches."
+    : "It stays off, even when viewers wait. If it is on, it stops now.");
   put(document.getElementById("hold-do"), `Hold ${wanted}`);
   by.value = me();
   why.value = "";
