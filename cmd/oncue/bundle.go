@@ -74,7 +74,8 @@ func newBundle() *cobra.Command {
 	return cmd
 }
 
-// writeNew writes a file that only its owner can read. It replaces an existing one only with replace.
+// writeNew writes a file that only its owner can read. It replaces an existing one only with
+// replace.
 func writeNew(name string, data []byte, replace bool) error {
 	flags := os.O_WRONLY | os.O_CREATE | os.O_EXCL
 	target := name
@@ -151,7 +152,8 @@ func (b *bundler) add(name string, data []byte) error {
 	return err
 }
 
-// maskJSON masks each text by itself, so that the result is still JSON; ok is false when data is not.
+// maskJSON masks each text by itself, so that the result is still JSON; ok is false when data is
+// not.
 func (b *bundler) maskJSON(data []byte) (masked []byte, ok bool) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()

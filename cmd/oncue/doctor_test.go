@@ -48,8 +48,8 @@ func closedPorts(t *testing.T, n int) []string {
 	return ports
 }
 
-// TestDoctorConnectsToTheIngest: each server to which a stream is published is connected to once,
-// whatever its name in the URL, and those of which no encoder is told are not.
+// TestDoctorConnectsToTheIngest: doctor connects once to each server that an encoder is told to
+// publish to, whatever the URL, and to no other.
 func TestDoctorConnectsToTheIngest(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -82,8 +82,7 @@ func TestDoctorConnectsToTheIngest(t *testing.T) {
 	}
 }
 
-// TestDoctorOfManyEncoders: hundreds that work are one line, and what is broken is said again at
-// the end.
+// TestDoctorOfManyEncoders: hundreds that work share one line, and the end repeats what is broken.
 func TestDoctorOfManyEncoders(t *testing.T) {
 	t.Parallel()
 	var encoders, streams strings.Builder

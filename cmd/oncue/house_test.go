@@ -194,7 +194,7 @@ func walkSources(t *testing.T, mode parser.Mode, visit func(folder, name string,
 	}
 }
 
-// roomWithoutMap is how many files of a package a reader finds his way in by their names alone.
+// roomWithoutMap is how many files a package may have before it needs a map.
 const roomWithoutMap = 8
 
 // TestMaps wants every file of a large package named in its package comment, and no file that is
@@ -251,8 +251,7 @@ func TestDriversNameTheEncoderOnce(t *testing.T) {
 	}
 }
 
-// TestDependenciesAreExplained wants a word in the README about each module that the house takes
-// from outside.
+// TestDependenciesAreExplained wants the README to explain each direct dependency.
 func TestDependenciesAreExplained(t *testing.T) {
 	readme, err := os.ReadFile("../../README.md")
 	if err != nil {

@@ -198,8 +198,8 @@ func takesConfig(t *testing.T, args []string) []string {
 	return []string{"--config", "c.yaml"}
 }
 
-// untilPrinted runs a command that would go on for ever, and ends it as Ctrl-C does once it has
-// printed a line: until PATTERN COMMAND ARG...
+// untilPrinted runs an endless command, and ends it as Ctrl-C does once it has printed a line:
+// until PATTERN COMMAND ARG...
 func untilPrinted(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: until PATTERN COMMAND ARG...")
@@ -325,7 +325,7 @@ func TestLinks(t *testing.T) {
 		}
 	}
 	if n := strings.Count(readme(t), "\n"); n > 330 {
-		t.Errorf("the README has %d lines; who shall read that?", n)
+		t.Errorf("the README has %d lines; at most 330 are wanted", n)
 	}
 }
 

@@ -15,8 +15,8 @@ import (
 	"github.com/oncue/oncue/store"
 )
 
-// BesideConfig reports whether the data directory is the folder of the configuration, which is
-// oncue's own for certain, though it holds more than data.
+// BesideConfig reports whether the data directory is the folder of the configuration. Such a folder
+// is oncue's own, although it holds more than data.
 func BesideConfig(cfg *configs.Config) bool {
 	data, err := os.Stat(cfg.DataDir)
 	if err != nil {
@@ -26,7 +26,7 @@ func BesideConfig(cfg *configs.Config) bool {
 	return err == nil && os.SameFile(data, folder)
 }
 
-// DataDirError adds the way out to the refusal of a data directory.
+// DataDirError adds a hint to the refusal of a data directory.
 func DataDirError(err error) error {
 	foreign, ok := errors.AsType[*store.ForeignDirError](err)
 	switch {
@@ -46,9 +46,9 @@ func DataDirError(err error) error {
 	return term.Hint(err, "run it as that user, or name another folder by data_dir")
 }
 
-// becomeOwner makes root, for the rest of this process, the user to whom the data directory
-// belongs: in a folder of somebody else's root would follow links that lead to its own files, and
-// leave files there that the daemon cannot open.
+// becomeOwner turns root, for the rest of this process, into the owner of the data directory. As
+// root, the process would follow that user's links to files of root, and leave files that the
+// daemon cannot open.
 func becomeOwner(cfg *configs.Config) error {
 	if os.Geteuid() != 0 {
 		return nil
@@ -78,8 +78,8 @@ func becomeOwner(cfg *configs.Config) error {
 	return nil
 }
 
-// Packaged reports whether the file is the one of the installed package, whose socket unit holds
-// the port, and the group that must read it.
+// Packaged reports whether the file is that of the installed package, whose socket unit holds the
+// port. The group gid must be able to read it.
 func Packaged(path string) (gid int, ok bool) {
 	if path != configs.DefaultFile {
 		return 0, false

@@ -7,10 +7,10 @@
 //	run.go                             from the file to the end: signals, reloads
 //	daemon.go                          the parts, and how they meet
 //	load.go, specs.go, inforce.go      a configuration read, translated, in force
-//	verdict.go                         what became of a reload, for who has signalled it
+//	verdict.go                         the result of a reload, for the process that asked for it
 //	drivers.go, opened.go, open.go     drivers, and with what each encoder was opened
 //	accounts.go, secrets.go            the platform, and the secrets of its webhooks
 //	upkeep.go, memory.go               what is done by the clock
-//	doors.go, datadir.go, guard.go     listeners, folders, what is nobody's to touch
+//	doors.go, datadir.go, guard.go     listeners, folders, what encoders must not reach
 //	logging.go, logsink.go             its log
 package daemon

@@ -40,14 +40,14 @@ func openDoors(sockets *web.Sockets, cfg *configs.Config) (d doors, err error) {
 	return d, nil
 }
 
-// close may be called again, and on listeners that were served.
+// close may be called twice, and on listeners that were served.
 func (d doors) close() {
 	for _, l := range append(d.hooks[:len(d.hooks):len(d.hooks)], d.admin...) {
 		_ = l.Close()
 	}
 }
 
-// ListenError names the key and the address, and the way out that goes with the cause.
+// ListenError names the key and the address, with the hint that fits the cause.
 func ListenError(key, addr string, err error) error {
 	file, unix := strings.CutPrefix(addr, "unix:")
 	unix = unix || strings.HasPrefix(addr, "/")

@@ -20,8 +20,8 @@ import (
 // the same user, encoders above all, and out of core dumps.
 func CloseMemory() error { return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) }
 
-// films are the endings of files that people keep in the data directory for their encoders. All
-// else there is the daemon's.
+// films are the extensions of files that people keep in the data directory for their encoders. All
+// other files there are the daemon's.
 var films = regexp.MustCompile(`(?i)\.(mp4|m4v|mov|mkv|webm|ts|mts|m2ts|flv|avi|mpe?g|` +
 	`mp3|m4a|aac|wav|flac|ogg|opus|png|jpe?g|gif|bmp|svg|ttf|otf|srt|vtt|m3u8)$`)
 
@@ -35,10 +35,10 @@ func (d *Daemon) guard(cfg *configs.Config) encoders.Guard {
 	return g
 }
 
-// guardOf names what encoders have no business with.
+// guardOf lists what encoders must not reach.
 func guardOf(cfg *configs.Config) encoders.Guard {
 	g := encoders.Guard{Paths: []string{cfg.File, cfg.TLS.KeyFile, os.Getenv("CREDENTIALS_DIRECTORY")}}
-	for _, name := range []string{"oncue.db", sealFile, "encoders"} { // also when they are not there yet
+	for _, name := range []string{"oncue.db", sealFile, "encoders"} { // even if they do not exist yet
 		g.Paths = append(g.Paths, filepath.Join(cfg.DataDir, name))
 	}
 	g.Hidden = slices.Clone(g.Paths)

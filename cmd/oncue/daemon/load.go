@@ -29,7 +29,7 @@ func loadWhole(path string) (cfg *configs.Config, warnings []configs.Problem, mi
 	return cfg, warnings, missing, err
 }
 
-// unusable says which parts of a configuration the daemon could not use, each at its key.
+// unusable lists the parts of a configuration that the daemon could not use, each at its key.
 func unusable(cfg *configs.Config) []error {
 	var found []error
 	if cert, key := cfg.TLS.CertFile, cfg.TLS.KeyFile; cert != "" && key != "" {

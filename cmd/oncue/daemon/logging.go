@@ -27,7 +27,8 @@ func newLogger(to io.Writer, level *slog.LevelVar, format string) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
 }
 
-// journald turns each line's level into its priority. The time is left out: journald has its own.
+// journald turns each line's level into its priority. Lines have no time, because journald adds its
+// own.
 type journald struct{ w io.Writer }
 
 func newJournald(w io.Writer, level *slog.LevelVar) slog.Handler {

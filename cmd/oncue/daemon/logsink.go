@@ -11,15 +11,15 @@ import (
 	"github.com/oncue/oncue/cmd/oncue/term"
 )
 
-// logSink is where the log goes. It never waits: when nobody takes the log, as behind a stopped
-// terminal or a stuck collector, lines are dropped and counted, for hooks and encoders must not
-// depend on who reads along.
+// logSink is where the log goes. It never waits: while nobody reads the log, as behind a stopped
+// terminal or a stuck collector, it drops and counts lines, because hooks and encoders must not
+// depend on the reader.
 type logSink struct {
 	to      io.Writer
 	dropped int
 }
 
-// atomicWrite is how much a pipe takes at once when it says that it can be written to (pipe(7)).
+// atomicWrite is how many bytes a pipe that is ready for writing takes at once (pipe(7)).
 const atomicWrite = 4096
 
 // Write gets one whole record at a time from its handler, which holds a lock. It always succeeds.

@@ -10,8 +10,8 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// OpenEncoder opens a configured encoder outside the daemon, with files in dir, or with none when
-// it is only planned or checked. Done lets go of it.
+// OpenEncoder opens a configured encoder outside the daemon. Its files are in dir; "" is for an
+// encoder that is only planned or checked. The caller calls done.
 func OpenEncoder(cfg *configs.Config, name, dir string) (_ encoders.Encoder, done func(), err error) {
 	e, ok := cfg.Encoder(name)
 	if !ok {

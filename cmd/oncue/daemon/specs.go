@@ -94,8 +94,8 @@ func policyOf(t configs.Timing) machine.Policy {
 	}
 }
 
-// contribution is what the platform's feeds tell of the encoder in a place of the stream's list;
-// nil when its own settings say where it publishes.
+// contribution identifies the platform's feeds of the encoder in a place of the stream's list. It
+// is nil when the encoder's own settings say where it publishes.
 func contribution(s *configs.Stream, place int, e *configs.Encoder) *machine.Contribution {
 	p := s.PublishOf(place)
 	if told, ok := e.Settings.(configs.Publisher); !p.Set() || ok && !told.NeedsPublish() {

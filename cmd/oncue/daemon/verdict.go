@@ -16,14 +16,14 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// verdict is what became of a reload, for oncue reload, which has sent the signal.
+// verdict is the result of a reload, for the oncue reload that sent the signal.
 type verdict struct {
-	Begun   time.Duration `json:"begun"` // since the machine's start
+	Begun   time.Duration `json:"begun"` // since the host booted
 	Refused []string      `json:"refused"`
 }
 
-// verdictFile stands in the folder that systemd makes for the service and tells it and its
-// ExecReload of.
+// verdictFile is in the folder that systemd makes for the service; RUNTIME_DIRECTORY names it to
+// the service and to its ExecReload. Without one it is "".
 func verdictFile() string {
 	dir, _, _ := strings.Cut(os.Getenv("RUNTIME_DIRECTORY"), ":")
 	if dir == "" {
@@ -52,20 +52,21 @@ func sinceBoot() time.Duration {
 // started.
 const reloadLimit = 60 * time.Second
 
-// ReloadBySignal needs nothing of the configuration, which may be broken. It waits for the verdict
-// on a reload that began after the signal: one that was under way may have read the file before.
+// ReloadBySignal reloads without the configuration, which may be broken. It waits for the verdict
+// on a reload that began after the signal: one that was already running may have read the older
+// file.
 func ReloadBySignal(pid int) ([]string, error) {
 	file := verdictFile()
 	if file == "" {
 		return nil, term.Usage(errors.New("--pid needs RUNTIME_DIRECTORY, " +
-			"the folder in which the daemon tells what became of it"))
+			"the folder in which the daemon leaves the result"))
 	}
 	sent := sinceBoot()
 	if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
 		return nil, fmt.Errorf("signal the daemon, process %d: %w", pid, err)
 	}
-	look := time.NewTicker(20 * time.Millisecond)
-	defer look.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
 	for end := time.After(reloadLimit); ; {
 		var v verdict
 		text, err := os.ReadFile(file)
@@ -73,10 +74,10 @@ func ReloadBySignal(pid int) ([]string, error) {
 			return v.Refused, nil
 		}
 		select {
-		case <-look.C:
+		case <-tick.C:
 		case <-end:
 			err := fmt.Errorf("the daemon, process %d, has not reloaded within %s", pid, term.Span(reloadLimit))
-			return nil, term.Hint(err, "its log may tell why: journalctl -u oncue")
+			return nil, term.Hint(err, "its log may say why: journalctl -u oncue")
 		}
 		if err := syscall.Kill(pid, 0); err != nil {
 			return nil, fmt.Errorf("the daemon, process %d, has ended", pid)

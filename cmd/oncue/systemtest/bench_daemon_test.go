@@ -82,7 +82,7 @@ func spread(v []time.Duration) string {
 	return fmt.Sprintf("p50 %s, p99 %s", ms(median(v)), ms(percentile(v, 99)))
 }
 
-// newCommits returns what makes one hook durable, alone, and tells how long that took.
+// newCommits returns a function that stores one hook, alone, and measures how long that takes.
 func newCommits(t *testing.T) func() time.Duration {
 	t.Helper()
 	st, err := store.Open(t.Context(), store.Options{Dir: t.TempDir()})
@@ -239,7 +239,8 @@ func (s *site) cpuAtRest() float64 {
 	return float64(used(window)) / float64(window) * 100
 }
 
-// listenForReady makes the site's daemons tell the test when they are ready, as they tell systemd.
+// listenForReady has the site's daemons notify the test when they are ready, as they notify
+// systemd.
 func (s *site) listenForReady() {
 	s.t.Helper()
 	path := filepath.Join(s.dir, "notify")
@@ -326,8 +327,7 @@ func rssOf(t testing.TB, pid int) int {
 	return n * 1024
 }
 
-// benchPackages runs the benchmarks that belong to single packages, and puts what they report into
-// the table.
+// benchPackages runs the benchmarks of single packages, and puts their results into the table.
 func benchPackages(t *testing.T, table *table) {
 	for _, b := range []struct{ folder, name, times string }{
 		{"controller", "Alarms", "5x"},

@@ -43,8 +43,8 @@ type contender struct {
 
 const benchStreams = 1000
 
-// benchHooks measures durable answers beside what bounds them from both sides. They take turns in
-// short rounds, for disks and neighbours have moods; medians count.
+// benchHooks measures durable answers beside an upper and a lower bound. The contenders take turns
+// in short rounds, because disks and other programs vary; medians count.
 func benchHooks(t *testing.T, table *table) {
 	const rounds, length = 7, time.Second
 	contenders := []*contender{
@@ -87,8 +87,7 @@ func perSecond(c *contender) string {
 
 func (c *contender) rate() float64 { return median(c.rates) }
 
-// round has so many senders deliver hooks over connections of their own, each the next as soon as
-// the last is answered.
+// round has conns senders deliver hooks, each over its own connection and one after the other.
 func (c *contender) round(t *testing.T, conns int, length time.Duration, serial *atomic.Int64) {
 	t.Helper()
 	waits := make([][]time.Duration, conns)
@@ -118,7 +117,7 @@ func (c *contender) round(t *testing.T, conns int, length time.Duration, serial 
 	c.waits = append(c.waits, all...)
 }
 
-// sender is one connection of a load generator that costs as little as it can.
+// sender is one connection of a cheap load generator.
 type sender struct {
 	conn    net.Conn
 	answers *bufio.Reader

@@ -13,8 +13,8 @@ import (
 var benchTable = flag.Bool("bench-table", false, "measure, and print TestBenchTable's table")
 
 // TestBenchTable measures what the program promises, each figure beside its floor, which is
-// measured in the same run. Nothing fails when a goal is missed: that is for who reads the table,
-// on a machine that had nothing else to do.
+// measured in the same run. A missed goal is no failure: only a person knows whether the host was
+// idle.
 func TestBenchTable(t *testing.T) {
 	if !*benchTable {
 		t.Skip("takes minutes and a quiet machine; run it with -bench-table (make bench)")

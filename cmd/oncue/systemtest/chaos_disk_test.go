@@ -106,7 +106,7 @@ func chaosDiskFull(c *chaos) {
 	}
 }
 
-// fill leaves nothing of a file system.
+// fill uses up all space of a file system.
 func fill(c *chaos, path string) {
 	c.Helper()
 	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)

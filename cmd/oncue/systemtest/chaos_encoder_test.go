@@ -13,7 +13,7 @@ import (
 	"github.com/oncue/oncue/controller/millicast/simulator"
 )
 
-// chaosHang has an encoder whose start never returns, beside others that must not notice.
+// chaosHang has an encoder whose start never returns, beside others that must not be affected.
 func chaosHang(c *chaos) {
 	s := c.site
 	s.configure(`
@@ -41,8 +41,7 @@ streams: {hangs: {encoder: stuck, start_timeout: 2s, restart: {initial: 10m, max
 	}
 }
 
-// watched brings a stream live whose encoder says nothing of itself: the platform's word is the
-// proof.
+// watched brings a stream live whose encoder does not report its state: the platform confirms it.
 func (s *site) watched(name string) {
 	s.t.Helper()
 	s.hook(controller.HookAttempt, name)
@@ -51,7 +50,7 @@ func (s *site) watched(name string) {
 	s.awaitPhase(name, controller.PhaseLive)
 }
 
-// chaosStubborn has an encoder, and a child of it, that ignore every polite word.
+// chaosStubborn has an encoder, and a child of it, that ignore every signal but SIGKILL.
 func chaosStubborn(c *chaos) {
 	s := c.site
 	script := c.script("trap '' TERM INT HUP\nsh -c 'trap \"\" TERM INT HUP; while :; do sleep 0.1; done' &\n" +
@@ -79,7 +78,7 @@ func chaosStubborn(c *chaos) {
 	}
 }
 
-// chaosCrashLoop has an encoder that ends as soon as it begins.
+// chaosCrashLoop has an encoder that ends as soon as it starts.
 func chaosCrashLoop(c *chaos) {
 	s := c.site
 	script := c.script("echo the lens cap is on >&2; exit 1")
@@ -103,7 +102,7 @@ func chaosCrashLoop(c *chaos) {
 	}
 }
 
-// chaosFrozen stops a live FFmpeg with SIGSTOP: alive is not delivering.
+// chaosFrozen stops a live FFmpeg with SIGSTOP: it is alive and delivers nothing.
 func chaosFrozen(c *chaos) {
 	needFFmpeg(c)
 	s := c.site
@@ -132,7 +131,8 @@ func chaosFrozen(c *chaos) {
 	c.says("stall_timeout 2s: another process was live %v after the freeze", slowest.Round(time.Millisecond))
 }
 
-// chaosLogBlocked gives the daemon a log that nobody reads. Encoders and hooks must not care.
+// chaosLogBlocked gives the daemon a log that nobody reads. Encoders and hooks must not be
+// affected.
 func chaosLogBlocked(c *chaos) {
 	needFFmpeg(c)
 	s := c.site

@@ -59,8 +59,8 @@ func chaosDuplicates(c *chaos) {
 	}
 }
 
-// chaosOrder sends the same hooks in different orders; all must end the same. Package controller
-// goes through all orders.
+// chaosOrder sends the same hooks in different orders; all must end the same. Package machine tries
+// all orders.
 func chaosOrder(c *chaos) {
 	s := c.site
 	s.configure("encoders: {nvr: {fake: {}}}\ndefaults: {confirm: encoder, idle_timeout: 10m, join_timeout: 10m, " +
@@ -93,7 +93,7 @@ func chaosOrder(c *chaos) {
 	c.says("%d orders, all ended live, wanted, with the one feed", orders)
 }
 
-// chaosForged sends what only looks like a hook, and real hooks again after a restart.
+// chaosForged sends forged hooks, and repeats real ones after a restart.
 func chaosForged(c *chaos) {
 	s := c.site
 	s.configure("encoders: {box: {fake: {}}}\ndefaults: {confirm: encoder, idle_timeout: 100ms}\nstreams: {lobby: " +
@@ -224,8 +224,8 @@ func chaosAbuse(c *chaos) {
 	c.mustServe(failed, rss)
 }
 
-// mustServe holds what the honest got, and what it cost. The race detector needs many times the
-// memory.
+// mustServe checks what honest senders got, and what that cost. The race detector needs many times
+// the memory.
 func (c *chaos) mustServe(failed, rss int) {
 	c.Helper()
 	if failed > 0 {
@@ -276,7 +276,7 @@ func chaosFlood(c *chaos) {
 	}
 }
 
-// silent opens connections that say little or nothing, and keeps them open until the test ends.
+// silent opens connections that send little or nothing, and keeps them open until the test ends.
 func (c *chaos) silent(n int) {
 	for i := range n {
 		conn, err := net.DialTimeout("tcp", c.site.hooks, time.Second)
@@ -295,7 +295,7 @@ func (c *chaos) silent(n int) {
 	}
 }
 
-// chaosSlowloris opens 2,000 connections that never come to the point.
+// chaosSlowloris opens 2,000 connections that never finish a request.
 func chaosSlowloris(c *chaos) {
 	s := c.site
 	s.configure(plainCams)
@@ -308,7 +308,7 @@ func chaosSlowloris(c *chaos) {
 	c.mustServe(failed, 0)
 }
 
-// chaosFiles lets the daemon have few file descriptors, and takes them all.
+// chaosFiles gives the daemon few file descriptors, and uses them all.
 func chaosFiles(c *chaos) {
 	s := c.site
 	s.configure(plainCams)

@@ -15,7 +15,7 @@ import (
 	"github.com/oncue/oncue/controller/millicast/simulator"
 )
 
-// chaosKills kills the daemon at random while hooks come, and holds every answer against the store.
+// chaosKills kills the daemon at random while hooks come, and compares every answer with the store.
 func chaosKills(c *chaos) {
 	s := c.site
 	s.configure("encoders: {nvr: {fake: {}}}\ndefaults: {confirm: encoder, idle_timeout: 1s}\nstreams: " +
@@ -88,8 +88,8 @@ func chaosBoundaries(c *chaos) {
 	c.says("%d boundaries, each killed once and gone on from", boundaries)
 }
 
-// surviving delivers a hook, through the death of the daemon if need be: the platform would come
-// with the next one.
+// surviving delivers a hook, even if the daemon is killed meanwhile; then it sends another, as the
+// platform would.
 func (c *chaos) surviving(kind controller.HookKind, answered map[string]bool) {
 	c.Helper()
 	c.site.await(string(kind)+" is taken", func() bool {
@@ -161,7 +161,7 @@ while :; do sleep 0.05; done`, runs))
 	c.says("%d kills, never two encoders, none left", kills)
 }
 
-// surely sends a hook and does not care for the answer.
+// surely sends a hook and ignores the answer.
 func (s *site) surely(kind controller.HookKind) {
 	_, _, _ = s.post(millicast.ViewerMessage(kind, testAccount, "lobby", time.Now()).Body(), millicast.ContentJSON,
 		testSecret)
@@ -226,7 +226,7 @@ func (s *site) awaitPID(name string) *int {
 		func(v controller.StreamView) bool { return v.Encoders[0].PID != nil }).Encoders[0].PID
 }
 
-// chaosRestarts is the planned counterpart.
+// chaosRestarts restarts the daemon as planned.
 func chaosRestarts(c *chaos) {
 	s := c.site
 	s.passSockets()

@@ -20,12 +20,10 @@ var (
 	chaosSeed = flag.Uint64("chaos.seed", 1, "of everything random in TestChaos")
 )
 
-// TestChaos breaks what can break around the real program, and prints for each fault what came of
-// it. The faults are those of one process on one host: what a package can be shown alone is tested
-// there.
+// TestChaos breaks what can break around the real program, and prints a result for each fault. The
+// faults are those of one process on one host; packages test alone what they can.
 //
-// The same seed makes the same decisions; when exactly they meet the program is the machine's
-// affair.
+// The same seed makes the same decisions; when they hit the program depends on the host.
 func TestChaos(t *testing.T) {
 	if *chaosTime == 0 && os.Getenv("ONCUE_CHAOS") == "" {
 		t.Skip("takes minutes: ONCUE_CHAOS=1 runs the short version, as make test does; make chaos the long one")
@@ -75,8 +73,7 @@ func (c *chaos) between(low, high time.Duration) time.Duration {
 	return low + time.Duration(c.random.Int64N(int64(high-low)))
 }
 
-// pass lets time pass: for faults that are about time. Tests of what follows wait for conditions
-// instead.
+// pass lets time pass, for faults that last. Whatever follows them is waited for by its condition.
 func pass(d time.Duration) { <-time.After(d) }
 
 type fault struct {
@@ -114,7 +111,7 @@ func faults() []fault {
 	}
 }
 
-// report is the table of what came of each fault.
+// report is the table of results.
 type report struct{ rows []string }
 
 func (r *report) add(name, figure string, t *testing.T, took time.Duration) {

@@ -51,8 +51,8 @@ func TestEndToEnd(t *testing.T) {
 const testPicture = `{ffmpeg: {input: "lavfi:testsrc2=size=160x90:rate=10", audio: none, ` +
 	`preset: ultrafast, bitrate: 100k, gop: 1s}}`
 
-// The whole way: a viewer comes, FFmpeg publishes, he watches, he leaves, and nothing runs any
-// more.
+// The whole way: a viewer comes, FFmpeg publishes, the viewer watches and leaves, and nothing keeps
+// running.
 func testCycle(t *testing.T, s *site) {
 	needFFmpeg(t)
 	sim := s.platform(simulator.Settings{Scale: 30})
@@ -90,8 +90,8 @@ streams: {lobby: {encoder: cam, publish: "RTMP:", idle_timeout: 500ms}}
 	s.term()
 }
 
-// The daemon is killed while FFmpeg publishes; the next one takes it over as it is, and stops it
-// when it is time.
+// The daemon is killed while FFmpeg publishes; the next one adopts FFmpeg as it is, and stops it
+// later.
 func testAdoption(t *testing.T, s *site) {
 	needFFmpeg(t)
 	sim := s.platform(simulator.Settings{Scale: 30})
@@ -155,7 +155,8 @@ streams: {lobby: {encoder: cam, publish: "RTMP:"}}
 		func() bool { return viewer.State() == simulator.Watching && sim.Truth("lobby").Connections == 1 })
 }
 
-// Two streams share one box: who waits is told so, and gets it as soon as the other lingers.
+// Two streams share one encoder: the second one waits, says so, and gets it as soon as the first
+// lingers.
 func testShared(t *testing.T, s *site) {
 	s.configure(`
 encoders: {box: {fake: {}}}
@@ -179,8 +180,7 @@ streams: {one: {encoder: box}, two: {encoder: box}}
 	}
 }
 
-// A pattern makes an instance for each plain name that asks, and none for a name that is more than
-// that.
+// A pattern makes an instance for each plain name, and none for a name with other characters.
 func testPattern(t *testing.T, s *site) {
 	s.configure(`
 encoders: {nvr: {fake: {}}}
@@ -217,7 +217,7 @@ streams: {"cam-*": {encoder: nvr}, "odd/../name; ü": {encoder: nvr}}
 	}
 }
 
-// A real OBS is switched on for a viewer and off when he has gone.
+// A real OBS is started for a viewer and stopped after the viewer has left.
 func testOBS(t *testing.T, s *site) {
 	sim := s.platform(simulator.Settings{Scale: 30})
 	server, _, _ := strings.Cut(sim.RTMPURL("studio"), "/studio")

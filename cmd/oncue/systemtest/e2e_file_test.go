@@ -73,8 +73,8 @@ func (b *webBox) settings() string {
 const quick = "defaults: {confirm: encoder, idle_timeout: 300ms, join_timeout: 10m, start_timeout: 20s, " +
 	"stop_timeout: 20s}\n"
 
-// testFileChangedWhileDown restarts the daemon with another file while encoders run. Each is found
-// by what it was started with, serves on, and is stopped by that.
+// testFileChangedWhileDown restarts the daemon with another file while encoders run. The daemon
+// finds each by the settings of its start, lets it serve on, and stops it by them.
 func testFileChangedWhileDown(t *testing.T, s *site) {
 	needFFmpeg(t)
 	s.platform(simulator.Settings{})
@@ -164,8 +164,8 @@ streams:
 	s.secretFree(boxPassword, testToken)
 }
 
-// testStoreLost takes the database away while encoders run that nobody else knows of: they are
-// found, and stopped when nobody needs them.
+// testStoreLost removes the database while encoders run that only the database knows: they are
+// found, and stopped if nobody watches.
 func testStoreLost(t *testing.T, s *site) {
 	needFFmpeg(t)
 	s.platform(simulator.Settings{})

@@ -21,7 +21,7 @@ import (
 	"github.com/oncue/oncue/controller/millicast/simulator"
 )
 
-// TestHost is what the program owes to the machine that it runs on, and to those who administer it.
+// TestHost is how the program behaves on its host, and for the people who administer that.
 func TestHost(t *testing.T) {
 	t.Parallel()
 	binary := buildOncue(t)
@@ -71,8 +71,8 @@ func testReloadWhileStarting(t *testing.T, s *site) {
 	s.term()
 }
 
-// testTakenAddress starts a second daemon on an address of the first. It says so once, and nothing
-// that looks like lost data.
+// testTakenAddress starts a second daemon on an address of the first. It reports that once, and
+// nothing that looks like lost data.
 func testTakenAddress(t *testing.T, s *site) {
 	s.configure(oneFake)
 	s.start()
@@ -162,7 +162,7 @@ func testRootAsGuest(t *testing.T, s *site) {
 	}
 }
 
-// testRefusedReload has a bad file refused, and looks at all the places where a person would look.
+// testRefusedReload has a bad file refused, and checks all places where a person would look.
 func testRefusedReload(t *testing.T, s *site) {
 	word := notifications(t, s)
 	s.configure(oneFake)
@@ -262,8 +262,8 @@ func (s *site) lineOf(word string) int {
 	return 0
 }
 
-// notifications has the site's daemon tell the test what it tells systemd. The function returns its
-// last word.
+// notifications has the site's daemon notify the test instead of systemd. The function returns the
+// last notification.
 func notifications(t *testing.T, s *site) (last func() string) {
 	t.Helper()
 	addr := &net.UnixAddr{Name: filepath.Join(t.TempDir(), "notify"), Net: "unixgram"}
@@ -287,8 +287,8 @@ func notifications(t *testing.T, s *site) (last func() string) {
 	return func() string { return word.Load().(string) }
 }
 
-// testReloadCommand reloads as the unit does, and as a person does: both wait, and tell what came
-// of it.
+// testReloadCommand reloads as the unit does, and as a person does: both wait, and print the
+// result.
 func testReloadCommand(t *testing.T, s *site) {
 	runtime := "RUNTIME_DIRECTORY=" + t.TempDir()
 	s.env = append(s.env, runtime)

@@ -18,8 +18,8 @@ import (
 	"github.com/oncue/oncue/controller/millicast/simulator"
 )
 
-// What is wrong is refused with its status, says nothing of the inside, and leaves no trace; honest
-// hooks go on being taken.
+// Wrong requests are refused with the right status, learn nothing of the inside, and leave no
+// trace; honest hooks are still accepted.
 func testBadInput(t *testing.T, s *site) {
 	s.configure("encoders: {box: {fake: {}}}\nstreams: {lobby: {encoder: box}}\n")
 	s.start()
@@ -173,8 +173,8 @@ streams:
 	s.awaitPhase("new", controller.PhaseLive)
 }
 
-// testSecrets gives every secret of the configuration a canary, makes things go well and wrong, and
-// looks for the birds wherever something could be read.
+// testSecrets gives every secret of the configuration a recognizable value, lets things succeed and
+// fail, and looks for the values wherever somebody could read them.
 func testSecrets(t *testing.T, s *site) {
 	needFFmpeg(t)
 	const (
@@ -232,8 +232,8 @@ notify: [{url: "http://127.0.0.1:9/` + people + `"}]
 	}
 }
 
-// readable collects what others could come to see: command lines and environments of the processes,
-// the log, the admin side, the data directory.
+// readable collects what others could read: command lines and environments of the processes, the
+// log, the admin side, the data directory.
 func (s *site) readable() map[string]string {
 	s.t.Helper()
 	places := map[string]string{"the log": s.log()}

@@ -82,8 +82,8 @@ func testLostHooks(t *testing.T, s *site) {
 	})
 	close(end)
 	stages.Wait()
-	// What may pass: a poll (1 s) and its answer, the idle time-out, and what a busy machine adds.
-	// Without the poll it would be for ever.
+	// This may take a poll (1 s) and its answer, the idle time-out, and what a busy host adds.
+	// Without the poll it would never end.
 	const slack = 15 * time.Second
 	longestTail, longestWait := slowest(tails), slowest(waits)
 	c := sim.Counts()
@@ -112,7 +112,7 @@ func (l *lostWelcomes) since(stream string, came time.Time) bool {
 	return ok && at.(time.Time).After(came)
 }
 
-// publish makes a fake box's word true: while it is on, the platform has a feed of it.
+// publish gives the platform a feed while a fake encoder is on.
 func (s *site) publish(box, stream string, end <-chan struct{}) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

@@ -25,8 +25,8 @@ func millicastViewer(name string) []byte {
 	return millicast.ViewerMessage(controller.HookAttempt, testAccount, name, time.Now()).Body()
 }
 
-// testKilledInPhase kills the daemon in each phase. The next one must go on from there: to where a
-// viewer wants it, and off again when he is gone.
+// testKilledInPhase kills the daemon in each phase. The next one must continue from there: to what
+// a viewer wants, and off again when the viewer has left.
 func testKilledInPhase(t *testing.T, s *site) {
 	s.configure(`
 defaults: {confirm: encoder, idle_timeout: 300ms, join_timeout: 10m, start_timeout: 20s, stop_timeout: 20s,
@@ -150,8 +150,8 @@ func loadClient() *http.Client {
 	return &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 }
 
-// load sends hooks as fast as a few senders get their answers, until stop is called. None goes over
-// a connection twice.
+// load sends hooks as fast as a few senders get their answers, until stop is called. It sends none
+// twice.
 type load struct {
 	sent, failed atomic.Int64
 	stop         func()
@@ -197,7 +197,7 @@ func (l *load) fail(err error) {
 	}
 }
 
-// viewerBody is a hook with a serial number that makes it like no other.
+// viewerBody is a hook with a serial number that makes it unique.
 func viewerBody(name string, serial int64) []byte {
 	return millicast.Message{
 		Type: millicast.TypeViewers, Event: string(controller.HookAttempt), Sent: time.Now(),

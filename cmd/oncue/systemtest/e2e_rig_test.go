@@ -370,7 +370,7 @@ func (s *site) call(method, path string, body any) (int, []byte) {
 	return resp.StatusCode, text
 }
 
-// stream looks at a stream; ok is false when the daemon does not answer or does not know it.
+// stream returns a stream; ok is false when the daemon does not answer or does not know it.
 func (s *site) stream(name string) (v controller.StreamView, ok bool) {
 	s.t.Helper()
 	code, body := s.get("/api/v1/streams/" + url.PathEscape(testAccount+"/"+name))
@@ -383,7 +383,7 @@ func (s *site) stream(name string) (v controller.StreamView, ok bool) {
 	return v, true
 }
 
-// see looks at a stream that must be there.
+// see returns a stream that must exist.
 func (s *site) see(name string) controller.StreamView {
 	s.t.Helper()
 	v, ok := s.stream(name)
@@ -508,7 +508,7 @@ func (s *site) box(encoder string) (b fakeBox) {
 	return b
 }
 
-// needFFmpeg skips where there is none.
+// needFFmpeg skips the test without FFmpeg.
 func needFFmpeg(t testing.TB) {
 	t.Helper()
 	if _, err := exec.LookPath("ffmpeg"); err != nil {
@@ -516,7 +516,7 @@ func needFFmpeg(t testing.TB) {
 	}
 }
 
-// alive reports whether a process is there and no zombie.
+// alive reports whether a process exists and is no zombie.
 func alive(pid int) bool {
 	body, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/oncue/oncue/encoders/sandbox"
 )
 
-// testHostileEncoder has the daemon start a program that goes for what is the daemon's: nothing of
-// it can be had, and the daemon that comes after a crash takes the program over and can stop it.
+// testHostileEncoder has the daemon start a program that attacks what is the daemon's. The program
+// gets none of it, and the daemon after a crash adopts the program and can stop it.
 func testHostileEncoder(mode string) func(*testing.T, *site) {
 	return func(t *testing.T, s *site) { hostileEncoder(t, s, mode) }
 }
@@ -76,8 +76,8 @@ exec sleep 1000
 	s.await("it is stopped", func() bool { _, err := os.Stat(fmt.Sprintf("/proc/%d", before)); return err != nil })
 }
 
-// testClosedMemory runs the daemon as nobody, and looks at it as nobody: what only its user may see
-// is not even for that one.
+// testClosedMemory runs the daemon as nobody, and reads its memory and environment as nobody: even
+// its own user may not.
 func testClosedMemory(t *testing.T, s *site) {
 	setpriv, err := exec.LookPath("setpriv")
 	if err != nil || os.Geteuid() != 0 {

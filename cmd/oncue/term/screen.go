@@ -152,8 +152,8 @@ func (s Screen) Row(columns []Column, widths []int, cells []Cell) {
 	}
 }
 
-// Paragraph writes begin, which takes two cells or none, and the text after it, wrapped below itself.
-// It does not break a word that is longer than a line, such as an address to copy.
+// Paragraph writes begin, which takes two cells or none, and the text after it, wrapped below
+// itself. It does not break a word that is longer than a line, such as an address to copy.
 func (s Screen) Paragraph(begin string, st Style, text string) {
 	line, indent := "", min(2, len(begin))
 	end := func() {

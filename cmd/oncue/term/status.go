@@ -31,8 +31,8 @@ type Status struct {
 	} `json:"savings"`
 }
 
-// StatusTable writes the table of all streams: those in trouble first, those that are idle last. On a
-// page of limited height it leaves out what does not fit, and says how many streams of each phase
+// StatusTable writes the table of all streams: those in trouble first, those that are idle last. On
+// a page of limited height it leaves out what does not fit, and says how many streams of each phase
 // those are.
 func (s Screen) StatusTable(all Status) {
 	page := s.Tall > 0
