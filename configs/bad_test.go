@@ -31,8 +31,8 @@ func report(t testing.TB, file string, data []byte) (text string, bad bool) {
 
 var form = regexp.MustCompile(`^testdata/bad/[a-z0-9-]+\.yaml:[1-9][0-9]*:[1-9][0-9]*: (warning: )?[^ ].*?: .+$`)
 
-// TestBadFiles holds the message of every file in testdata/bad against the .txt beside it. Names
-// say what is wrong.
+// TestBadFiles compares the messages for every file in testdata/bad with the .txt file of its name.
+// The names say what is wrong.
 func TestBadFiles(t *testing.T) {
 	files, err := filepath.Glob("testdata/bad/*.yaml")
 	if err != nil || len(files) < 40 {

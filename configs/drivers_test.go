@@ -11,7 +11,7 @@ import (
 	"github.com/oncue/oncue/configs/secret"
 )
 
-// The settings below stand for those of the drivers: small, and with one of everything that the
+// The settings below represent those of the drivers: small, and with one of everything that the
 // loader can fill.
 
 type ffmpegSettings struct {
@@ -127,7 +127,7 @@ func testDrivers() map[string]func() any {
 	}
 }
 
-// The values that references give in tests. None of them may ever be seen in a problem.
+// The values of references in tests. No problem may ever show one of them.
 var testEnv = map[string]string{
 	"MILLICAST_WEBHOOK_SECRET": "c2VjcmV0LWtleS1mb3ItdGVzdHM=",
 	"OBS_PASSWORD":             "canary-obs-password",

@@ -44,7 +44,7 @@ streams:
 	// cam-7 true 1m0s [7]
 }
 
-// Every mistake of a file is reported at once, each at its place.
+// All mistakes of a file are reported at once, each at its place.
 func ExampleLoad_mistakes() {
 	path, done := write(`
 encoders:
@@ -70,7 +70,7 @@ streams:
 	// oncue.yaml:5:55: streams.lobby.idle_timeout: "2 minutes" is not a duration; allowed: 500ms, 30s, 2m, 1h30m, 7d
 }
 
-// write makes a file of the text; done takes it away again.
+// write makes a file with the text; done removes it.
 func write(text string) (path string, done func()) {
 	dir, err := os.MkdirTemp("", "")
 	if err != nil {

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// What the example says of keys and their defaults is held against the code in cmd/oncue, where the settings of all drivers are known.
+// cmd/oncue, which knows the settings of all drivers, tests what the example says of keys and their
+// defaults.
 
 func TestExampleIsReadable(t *testing.T) {
 	for i, line := range bytes.Split(Example, []byte("\n")) {

@@ -17,8 +17,8 @@ func read(t testing.TB, path string) []byte {
 	return data
 }
 
-// FuzzParse looks for texts on which the loader fails to do its one promise: a whole configuration,
-// or problems that have a place in the file and hide what references give.
+// FuzzParse looks for texts for which the loader returns neither a whole configuration nor problems
+// that have a place in the file and hide the values of references.
 func FuzzParse(f *testing.F) {
 	addFiles(f)
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -14,7 +14,7 @@ import (
 	"github.com/oncue/oncue/configs/secret"
 )
 
-// start is a file that everything else can be added to.
+// start is a file to which tests add what they need.
 const start = `
 accounts: {ACC: {webhook_secrets: [c2VjcmV0LWtleS1mb3ItdGVzdHM=]}}
 encoders: {bench: {fake: {}}, cam: {ffmpeg: {input: "rtsp://x/{1}"}}}
@@ -79,7 +79,7 @@ func TestLoadReadsAFileAndItsReferences(t *testing.T) {
 	}
 }
 
-// TestOthersMayReadOrWrite looks at the mode of the file: who may write it decides what oncue runs.
+// TestOthersMayReadOrWrite checks the mode of the file: who may write it decides what oncue runs.
 func TestOthersMayReadOrWrite(t *testing.T) {
 	t.Setenv("ONCUE_TEST_TOKEN", "0123456789abcdef")
 	const literal, reference = "admin: {token: 0123456789abcdef}\n", "admin: {token: \"${ONCUE_TEST_TOKEN}\"}\n"
@@ -256,8 +256,8 @@ func BenchmarkLoad10000Streams(b *testing.B) {
 	}
 }
 
-// TestReferredValuesAreTheEncoders tells each driver what references gave to its keys, whatever
-// their type, but not names of machines.
+// TestReferredValuesAreTheEncoders gives each driver the values of references in its keys, whatever
+// their type, except for host names.
 func TestReferredValuesAreTheEncoders(t *testing.T) {
 	o := Options{Drivers: testDrivers(), Env: func(name string) (string, bool) { return "value-of-" + name, true }}
 	c, _, err := o.Parse("oncue.yaml", []byte(`
@@ -296,7 +296,7 @@ streams: {a: {encoder: box}, b: {encoder: cam, publish: "rtmp://h/a?token=${TOKE
 	}
 }
 
-// TestArchive shows of a configuration what cannot be a secret, and its shape.
+// TestArchive shows the keys of a configuration and the values that cannot be secret.
 func TestArchive(t *testing.T) {
 	c := mustParse(t, `
 admin: {token: "canary-admin-token", listen: "127.0.0.1:1"}

@@ -28,7 +28,7 @@ func compiledSchema(t *testing.T) *jsonschema.Schema {
 	return s
 }
 
-// asJSON is a YAML text as an editor hands it to a schema.
+// asJSON is a YAML text as an editor passes it to a schema.
 func asJSON(t *testing.T, text []byte) any {
 	t.Helper()
 	var v any
@@ -48,7 +48,7 @@ func TestSchemaTakesGoodFiles(t *testing.T) {
 	}
 }
 
-// TestSchemaRefusesWhatTheLoaderRefuses goes through the bad files whose mistake is one of form.
+// TestSchemaRefusesWhatTheLoaderRefuses tries the bad files whose mistake is one of form.
 func TestSchemaRefusesWhatTheLoaderRefuses(t *testing.T) {
 	s := compiledSchema(t)
 	for _, file := range []string{

@@ -89,8 +89,7 @@ streams:
 	}
 }
 
-// TestMatchesFillThePattern puts the matches back where the wildcards were: that must give the
-// name.
+// TestMatchesFillThePattern replaces the wildcards by their matches, which must give the name.
 func TestMatchesFillThePattern(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		pattern := rapid.StringMatching(`[ab.*?-]{1,8}`).Draw(t, "pattern")
@@ -120,7 +119,7 @@ func TestMatchesFillThePattern(t *testing.T) {
 	})
 }
 
-// glob is the meaning of * and ?, written as plainly as can be.
+// glob is the meaning of * and ?, written as simply as possible.
 func glob(pattern, name string) bool {
 	wild := pattern != "" && strings.ContainsAny(pattern[:1], "*?")
 	switch {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestMistakesFarDown: in a file of many thousand lines, too, a mistake is said to be where it is.
+// TestMistakesFarDown checks that mistakes are also located in a file of many thousand lines.
 func TestMistakesFarDown(t *testing.T) {
 	const streams = 4000 // of three lines each
 	for _, c := range []struct {
@@ -45,7 +45,7 @@ func TestMistakesFarDown(t *testing.T) {
 	}
 }
 
-// mistaken is a good file, each line of which is spoilt in turn.
+// mistaken is a valid file, in which one line at a time is broken.
 const mistaken = `listen: ":8080"
 admin:
   listen: "127.0.0.1:8081"   # loopback: nobody else
@@ -79,9 +79,9 @@ streams:
     publish: "rtmp://h/a/stage"
 `
 
-// TestMistakesAreNamedAtTheirLine: one space, colon, quote or bracket too many or too few is
-// reported in the line that has it, though the parser often stumbles only later, or names where the
-// block around it began.
+// TestMistakesAreNamedAtTheirLine checks that one space, colon, quote or bracket too many or too few
+// is reported in its line, although the parser often fails only later, or names the start of the
+// block around it.
 func TestMistakesAreNamedAtTheirLine(t *testing.T) {
 	if text, _ := report(t, "good.yaml", []byte(mistaken)); text != "" {
 		t.Fatal(text)
@@ -122,8 +122,8 @@ func TestMistakesAreNamedAtTheirLine(t *testing.T) {
 	}
 }
 
-// TestLinesEndAsYAMLSays: what an editor may not take for a line end is one to the reader, whose
-// numbers we print.
+// TestLinesEndAsYAMLSays counts lines as the YAML parser does, which knows more line ends than some
+// editors.
 func TestLinesEndAsYAMLSays(t *testing.T) {
 	for _, end := range []string{"\n", "\r\n", "\r", "\u0085", "\u2028"} {
 		text := strings.Join([]string{`listen: ":1"`, "log: {}", "data_dir: [x", ""}, end)
@@ -133,8 +133,8 @@ func TestLinesEndAsYAMLSays(t *testing.T) {
 	}
 }
 
-// TestMistakeThatCannotBeFound: a file that is too large to look for the mistake is refused all the
-// same, and no line is blamed for it.
+// TestMistakeThatCannotBeFound refuses a file that is too large for a search for the mistake, without
+// naming a line.
 func TestMistakeThatCannotBeFound(t *testing.T) {
 	var file strings.Builder
 	for n := 0; file.Len() < 6<<20; n++ {

@@ -11,7 +11,7 @@ import (
 	"github.com/oncue/oncue/configs/secret"
 )
 
-// TestLooks masks secrets that nobody has told of.
+// TestLooks masks secrets that the masker does not know.
 func TestLooks(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ in, want string }{
@@ -72,7 +72,7 @@ func TestLooks(t *testing.T) {
 	}
 }
 
-// TestKnown masks secrets that were told, in every form and beside everything.
+// TestKnown masks known secrets, in every form and next to any text.
 func TestKnown(t *testing.T) {
 	t.Parallel()
 	m := secret.NewMasker()
@@ -111,7 +111,7 @@ func TestKnown(t *testing.T) {
 	}
 }
 
-// TestBlank overwrites and moves nothing.
+// TestBlank overwrites secrets in place.
 func TestBlank(t *testing.T) {
 	t.Parallel()
 	m := secret.NewMasker(secret.New("hush-hush"))

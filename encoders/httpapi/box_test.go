@@ -30,8 +30,7 @@ const (
 	failed   phase = "failed"
 )
 
-// box is the machine inside every fake device: it starts and stops with a delay, and counts what it
-// is told.
+// box is the state of every fake device: it starts and stops with a delay, and counts requests.
 type box struct {
 	startDelay, stopDelay time.Duration
 	harmless              bool // a second start does nothing; else it makes a second copy
@@ -133,7 +132,7 @@ func (b *box) expire() {
 	b.sessions = nil
 }
 
-// serve wraps a device's handler with what can go wrong in all of them.
+// serve adds to a device's handler the faults that all devices can have.
 func (b *box) serve(handler http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b.mu.Lock()
@@ -206,7 +205,7 @@ func (d kind) rig(t *testing.T) (encodertest.Rig, *box, *httptest.Server) {
 	return rig, b, server
 }
 
-// quick makes the driver impatient enough for tests.
+// quick shortens the driver's times for tests.
 const quick = `
 interval: 100ms
 quick_interval: 20ms

@@ -12,7 +12,7 @@ import (
 	"github.com/oncue/oncue/encoders/encodertest"
 )
 
-// kinds are the fake devices, each written from its documentation.
+// kinds are the fake devices, each written by its documentation.
 var kinds = []kind{
 	{settings: ownBox, handler: ownHandler, dies: true, hand: true},
 	{preset: "aja-helo", settings: "password: " + password, handler: helo, dies: true, hand: true},
@@ -55,7 +55,7 @@ func TestDevices(t *testing.T) {
 	}
 }
 
-// ownBox is the contract's example, with a rule for failures.
+// ownBox is the device of the example configuration, with a rule for failures.
 const ownBox = `
 start:  {method: POST, path: /api/start, json: {stream: "{stream}"}}
 stop:   {method: POST, path: /api/stop}

@@ -14,7 +14,7 @@ import (
 
 var digestField = regexp.MustCompile(`(\w+)=(?:"([^"]*)"|([^,\s]*))`)
 
-// digestGuard asks for digest authentication as RFC 7616 has it, with a new nonce after every fifth
+// digestGuard asks for digest authentication as in RFC 7616, with a new nonce after every fifth
 // request.
 func digestGuard(algorithm, user, pw string) func(http.ResponseWriter, *http.Request) bool {
 	var uses atomic.Int64

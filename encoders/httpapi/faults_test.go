@@ -254,7 +254,7 @@ func TestRetryAfter(t *testing.T) {
 	})
 }
 
-// TestStartIsNotRepeatedBlindly lets the answer of a start get lost.
+// TestStartIsNotRepeatedBlindly loses the answer to a start.
 func TestStartIsNotRepeatedBlindly(t *testing.T) {
 	b := &box{phase: off}
 	own := ownHandler(b)
@@ -290,7 +290,7 @@ func TestLostStartRequest(t *testing.T) {
 	}
 }
 
-// TestFailingBox has devices that are on and do not deliver.
+// TestFailingBox tries devices that are on and do not deliver.
 func TestFailingBox(t *testing.T) {
 	for _, k := range kinds {
 		switch k.preset {
@@ -321,7 +321,7 @@ func TestFailingBox(t *testing.T) {
 	}
 }
 
-// TestWrongPassword has devices without a login of their own.
+// TestWrongPassword tries devices without a login request.
 func TestWrongPassword(t *testing.T) {
 	for _, k := range kinds {
 		switch k.preset {
@@ -392,7 +392,7 @@ func TestSessions(t *testing.T) {
 	}
 }
 
-// TestOneAtATime has several encoders at one box.
+// TestOneAtATime runs several encoders at one box.
 func TestOneAtATime(t *testing.T) {
 	var inside, most atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -9,7 +9,7 @@ import (
 	"github.com/oncue/oncue/configs/presets"
 )
 
-// load reads settings as a user writes them, through the loader that users have.
+// load reads settings as a user writes them, through the real loader.
 func load(text string) (Settings, error) {
 	drivers := map[string]func() any{"http": func() any { s := Defaults(); return &s }}
 	file := "encoders:\n  box:\n    http:\n      " + strings.ReplaceAll(text, "\n", "\n      ") + "\n"
@@ -33,7 +33,7 @@ func settingsOf(t testing.TB, text string) Settings {
 	return s
 }
 
-// needed is what each preset leaves to the user, beside url, username and password.
+// needed are the keys that each preset leaves to the user, apart from url, username and password.
 var needed = map[string]string{
 	"datarhei-core":       `vars: {process: cam}`,
 	"mediamtx-forward":    `vars: {path: cam}`,
