@@ -15,20 +15,20 @@ type Config struct {
 	Modified time.Time `yaml:"-"` // when the file was last written, which tells versions of it apart; zero: not known
 
 	Listen         string              `yaml:"listen" shown:"yes" doc:"public side, for the platform's webhooks: host:port, unix:/path, or systemd (a passed socket)"`
-	TLS            TLS                 `yaml:"tls" doc:"HTTPS on listen, by a certificate in files or one got by ACME; without it, plain HTTP"`
+	TLS            TLS                 `yaml:"tls" doc:"HTTPS on listen, with a certificate from files or by ACME; without it, plain HTTP"`
 	Admin          Admin               `yaml:"admin" doc:"status, dashboard, control API and metrics"`
 	DataDir        string              `yaml:"data_dir" shown:"yes" doc:"folder for the database, encoder logs and thumbnails"`
 	OnExit         string              `yaml:"on_exit" enum:"leave,stop" doc:"when the controller stops: leave encoders running (adopted at the next start), or stop them"`
 	PublicURL      string              `yaml:"public_url" shown:"yes" doc:"https address by which the platform reaches listen; the webhook is this + /hooks/millicast"`
 	Log            Log                 `yaml:"log" doc:"the controller's own log"`
-	TrustedProxies []netip.Prefix      `yaml:"trusted_proxies" doc:"networks of proxies whose X-Forwarded-For is believed"`
-	Retention      Retention           `yaml:"retention" doc:"how long the past is kept; whichever limit comes first"`
+	TrustedProxies []netip.Prefix      `yaml:"trusted_proxies" doc:"networks of proxies whose X-Forwarded-For is trusted"`
+	Retention      Retention           `yaml:"retention" doc:"how long records are kept, whichever limit comes first"`
 	Accounts       map[string]*Account `yaml:"accounts" doc:"accounts of the platform, by account id"`
 	Defaults       Timing              `yaml:"defaults" doc:"for every stream that does not say otherwise"`
 	Limits         Limits              `yaml:"limits" doc:"caps for the whole host"`
-	Encoders       []*Encoder          `yaml:"encoders,own" doc:"boxes and processes that can publish, by name; exactly one driver key each"`
+	Encoders       []*Encoder          `yaml:"encoders,own" doc:"boxes and processes that can publish, by name, with one driver key each"`
 	Streams        []*Stream           `yaml:"streams,own" doc:"which encoder publishes which stream, by stream name, account/name, or a pattern with * and ?"`
-	Notify         []Notify            `yaml:"notify" doc:"what happened, to people"`
+	Notify         []Notify            `yaml:"notify" doc:"who is told what happened"`
 
 	encoders map[string]*Encoder // by name
 	exact    map[string]*Stream  // by id
@@ -40,7 +40,7 @@ type Config struct {
 type TLS struct {
 	CertFile string `yaml:"cert_file" shown:"yes" doc:"PEM certificate chain; needs key_file"`
 	KeyFile  string `yaml:"key_file" shown:"yes" doc:"PEM private key; needs cert_file"`
-	ACME     ACME   `yaml:"acme" doc:"a certificate from Let's Encrypt, renewed by itself"`
+	ACME     ACME   `yaml:"acme" doc:"a certificate from Let's Encrypt, renewed automatically"`
 }
 
 // On reports whether the public side speaks HTTPS itself.
@@ -56,8 +56,8 @@ type ACME struct {
 type Admin struct {
 	Listen       string       `yaml:"listen" shown:"yes" doc:"host:port, unix:/path, or systemd"`
 	Token        secret.Value `yaml:"token" doc:"Bearer token; required when listen is not loopback or a unix socket"`
-	Socket       string       `yaml:"socket" shown:"yes" doc:"path of a unix socket beside listen, for oncue's own commands; no token there"`
-	AllowedHosts []string     `yaml:"allowed_hosts" shown:"yes" doc:"more names by which browsers may reach the admin side, beside its address"`
+	Socket       string       `yaml:"socket" shown:"yes" doc:"path of an additional unix socket for oncue's own commands, without a token"`
+	AllowedHosts []string     `yaml:"allowed_hosts" shown:"yes" doc:"more names by which browsers may reach the admin side"`
 }
 
 // Log says what is logged and how.
@@ -77,7 +77,7 @@ type Retention struct {
 type Account struct {
 	ID             string         `yaml:"-"`
 	WebhookSecrets []secret.Value `yaml:"webhook_secrets" doc:"base64, as the platform shows them; any of them verifies, so list two while rotating"`
-	APISecret      secret.Value   `yaml:"api_secret" doc:"lets the controller ask the platform what is live, and look after the webhook"`
+	APISecret      secret.Value   `yaml:"api_secret" doc:"lets the controller ask the platform what is live, and manage the webhook"`
 	APIURL         string         `yaml:"api_url" shown:"yes" doc:"base address of the platform's REST API"`
 	PollInterval   time.Duration  `yaml:"poll_interval" min:"1s" doc:"how often to ask the platform what is live and who watches; needs api_secret"`
 	ManageWebhook  bool           `yaml:"manage_webhook" doc:"create or repair the webhook at start and whenever the platform disables it; needs api_secret and public_url"`
@@ -99,7 +99,7 @@ type Limits struct {
 // Notify is one receiver of notices.
 type Notify struct {
 	URL    secret.Value `yaml:"url" doc:"where to: a shoutrrr URL (slack://, telegram://, smtp:// ...) or a plain https webhook"`
-	On     []string     `yaml:"on" enum:"failed,recovered,stop_unconfirmed,max_uptime,webhook_disabled,store_corrupt,disk_full,pattern_full" doc:"what to tell; empty = everything"`
+	On     []string     `yaml:"on" enum:"failed,recovered,stop_unconfirmed,max_uptime,webhook_disabled,store_corrupt,disk_full,pattern_full" doc:"which notices; empty = all"`
 	Secret secret.Value `yaml:"secret" doc:"signs plain webhooks by the Standard Webhooks scheme: base64, may begin with whsec_"`
 }
 

@@ -15,7 +15,7 @@ type Timing struct {
 	IdleTimeout      time.Duration `yaml:"idle_timeout" doc:"after NoActiveViewers (the platform has already waited 60 s)"`
 	StopTimeout      time.Duration `yaml:"stop_timeout" min:"1ms" doc:"from stop to confirmed stopped; then escalate and alarm"`
 	MinUptime        time.Duration `yaml:"min_uptime" doc:"once live, stay up at least this long"`
-	MaxUptime        time.Duration `yaml:"max_uptime" doc:"once live, stop after this long whoever watches; 0 = no cap"`
+	MaxUptime        time.Duration `yaml:"max_uptime" doc:"once live, stop after this long, whoever is watching; 0 = no cap"`
 	Cooldown         time.Duration `yaml:"cooldown" doc:"after a stop, ignore viewers this long"`
 	Confirm          string        `yaml:"confirm" enum:"feed,encoder" doc:"live when the platform says so (feed), or when the encoder does (encoder)"`
 	Unmanaged        string        `yaml:"unmanaged" enum:"observe,adopt" doc:"a broadcast somebody else started: observe (never stop it) or adopt"`
@@ -25,7 +25,7 @@ type Timing struct {
 	Schedule         []Window      `yaml:"schedule" doc:"windows in which the stream is kept up, or never up"`
 	TimeZone         string        `yaml:"time_zone" shown:"yes" doc:"IANA name for the schedule, such as Europe/Berlin; empty = the host's"`
 	MaxStartsPerHour int           `yaml:"max_starts_per_hour" min:"0" doc:"wake guard: starts by viewers in any hour; 0 = no cap"`
-	MaxInstances     int           `yaml:"max_instances" min:"0" doc:"of a pattern: names in use at once, for anybody can ask for one; 0 = no cap"`
+	MaxInstances     int           `yaml:"max_instances" min:"0" doc:"of a pattern: names in use at once, because anyone can ask for one; 0 = no cap"`
 }
 
 // Restart is the backoff of a failing encoder.
