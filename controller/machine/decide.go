@@ -11,8 +11,9 @@ import (
 )
 
 // Decide is the machine: from the state of one stream, what happened, what the configuration says
-// and what time it is, it makes the next state and the actions to take. It is pure: same input, same
-// output. roll is in [0,1) and only spreads retries. The caller saves the state before it acts.
+// and what time it is, it makes the next state and the actions to take. It is pure: same input,
+// same output. roll is in [0,1) and only spreads retries. The caller saves the state before it
+// acts.
 func Decide(s State, ev Event, p *Policy, now time.Time, roll float64) (State, []Action) {
 	m := &machine{State: s.Clone(), p: p, now: now, roll: roll, label: ev.Label()}
 	m.fit(p)
@@ -182,9 +183,9 @@ func (m *machine) hooked(h controller.Hook, before Mark) {
 	}
 }
 
-// contradicted handles a viewer who finds the stream off while somebody else's feed seems to be open.
-// The platform is asked; where that is not possible, viewers are believed once they have kept trying
-// for attempt_hold.
+// contradicted handles a viewer who finds the stream off while somebody else's feed seems to be
+// open. The platform is asked; where that is not possible, viewers are believed once they have kept
+// trying for attempt_hold.
 func (m *machine) contradicted(before Mark) {
 	if m.Blocked.IsZero() || m.now.Sub(before.Seen) > 2*m.p.AttemptHold {
 		m.Blocked = m.now
@@ -220,7 +221,8 @@ func (m *machine) setMode(ev ModeSet) {
 	}
 }
 
-// forgive lets encoders that were given up try again, and with hurry those that wait for a retry, too.
+// forgive lets encoders that were given up try again, and with hurry those that wait for a retry,
+// too.
 func (m *machine) forgive(hurry bool) {
 	for i := range m.Encoders {
 		if e := &m.Encoders[i]; e.Step == StepFailed || hurry && e.Step == StepBackoff {
@@ -275,8 +277,8 @@ func (m *machine) settle() {
 	m.derive()
 }
 
-// want works out the demand, asks the platform before a stop, gives way to another stream that needs
-// the encoder, and begins or ends the episode.
+// want works out the demand, asks the platform before a stop, gives way to another stream that
+// needs the encoder, and begins or ends the episode.
 func (m *machine) want() demand {
 	d := m.demanded(m.p, m.now)
 	if m.Draining && !m.anyOn() {

@@ -14,7 +14,8 @@ import (
 // This file moves encoders: what a look at one means, when a start is confirmed live, and how each
 // is brought from what is seen to what is wanted.
 
-// seen takes what a look at an encoder found. A look that is older than the call in flight says nothing.
+// seen takes what a look at an encoder found. A look that is older than the call in flight says
+// nothing.
 func (m *machine) seen(e *Encoder, st encoders.Status) {
 	wasForeign := e.Foreign()
 	if e.Calling && st.State.Gone() && (e.Step == StepStarting || e.Step == StepOn) {
@@ -42,8 +43,8 @@ func (m *machine) seen(e *Encoder, st encoders.Status) {
 	}
 }
 
-// leftRunning takes over what an earlier process left running for this stream and the store does not
-// know.
+// leftRunning takes over what an earlier process left running for this stream and the store does
+// not know.
 func (m *machine) leftRunning(ev Leftover) {
 	e := m.Encoder(ev.Encoder)
 	switch {
@@ -147,8 +148,8 @@ func (m *machine) takeOver(e *Encoder) {
 	m.tell(m.Phase, e.Name, "found running and taken over")
 }
 
-// confirmLive marks the encoders as live that the platform or, with confirm: encoder, they themselves
-// say are live; and the stream as joined once somebody watches.
+// confirmLive marks the encoders as live that the platform or, with confirm: encoder, they
+// themselves say are live; and the stream as joined once somebody watches.
 func (m *machine) confirmLive() {
 	proof := m.proof()
 	for i := range m.Encoders {
@@ -173,8 +174,8 @@ func (m *machine) confirmLive() {
 	}
 }
 
-// confirms reports whether the platform's signs that the stream is live are about this encoder. Its own
-// feed is one. A viewer who watches is one unless another encoder may be what the viewer sees.
+// confirms reports whether the platform's signs that the stream is live are about this encoder. Its
+// own feed is one. A viewer who watches is one unless another encoder may be what the viewer sees.
 func (m *machine) confirms(e *Encoder, proof, delivers bool) bool {
 	if m.distinct(m.p, e) {
 		if m.feedOf(m.p, e) != nil {
@@ -189,11 +190,11 @@ func (m *machine) confirms(e *Encoder, proof, delivers bool) bool {
 // proof reports whether the platform has said that the present run is live. Four things say so:
 //
 //   - An open feed that is not left over from an earlier run.
-//   - A first viewer who got in during this run: not before the demand was spent (SpentAt), not before
-//     the run began (ProofAfter), and after the last feed ended, or the viewer saw that feed.
-//   - The same hook when it overtook the attempt that caused the start, so that it seems to come before
-//     the run: it was sent after the attempt, no feed has ended, and it is not the late word of a viewer
-//     of the run that has just gone (hookDelay).
+//   - A first viewer who got in during this run: not before the demand was spent (SpentAt), not
+//     before the run began (ProofAfter), and after the last feed ended.
+//   - The same hook when it overtook the attempt that caused the start and so seems to come before
+//     the run: it was sent after the attempt, no feed has ended, and it is not about a viewer of
+//     the run that has just ended (hookDelay).
 //   - The API says live, asked after the run began and after the last feed ended.
 func (m *machine) proof() bool {
 	if m.openFeed(m.p) != nil {
@@ -231,8 +232,8 @@ func (m *machine) markLive(e *Encoder) {
 	}
 }
 
-// tooEarlyToJudge reports whether start_timeout does not count yet: the start is from before a restart
-// of the controller, and the encoder has not been looked at since.
+// tooEarlyToJudge reports whether start_timeout does not count yet: the start is from before a
+// restart of the controller, and the encoder has not been looked at since.
 func (m *machine) tooEarlyToJudge(e *Encoder) bool { return e.Boot && !e.Known }
 
 // watchFeeds handles feeds that end while their encoder runs, and starts that take too long.

@@ -217,11 +217,12 @@ func (s *State) openFeed(p *Policy) *FeedFact {
 	return nil
 }
 
-// audience reports whether anyone is watching, by the most recent evidence; when nobody is, empty is
-// since when (zero: nothing ever said so). The evidence is the later of FirstViewerConnection and
-// NoActiveViewers, and the API's count of viewers where it was heard after both. What is older than
-// this episode, by more than a hook may be late, says nothing. A count of zero empties the stream only
-// after patience: the API lags behind, and a viewer who has just got in is not counted yet.
+// audience reports whether anyone is watching, by the most recent evidence; when nobody is, empty
+// is since when (zero: nothing ever said so). The evidence is the later of FirstViewerConnection
+// and NoActiveViewers, and the API's count of viewers where it was heard after both. What is older
+// than this episode, by more than a hook may be late, says nothing. A count of zero empties the
+// stream only after patience: the API lags behind, and a viewer who has just got in is not counted
+// yet.
 func (s *State) audience(p *Policy) (present bool, empty time.Time) {
 	f := &s.Facts
 	counts := func(seen time.Time, early time.Duration) bool { // it belongs to this episode, or caused it
@@ -233,8 +234,8 @@ func (s *State) audience(p *Policy) (present bool, empty time.Time) {
 		latest, empty = f.NoViewers.Seen, f.NoViewers.Seen
 	}
 	present = firstCounts
-	// The answer that a stream is off says nothing about its viewers: whoever was in sees no picture and
-	// does not try again.
+	// The answer that a stream is off says nothing about its viewers: whoever was in sees no picture
+	// and does not try again.
 	if poll := f.Poll; poll.Heard.After(latest) && poll.Heard.After(s.SpentAt) &&
 		(poll.Heard.Equal(poll.Asked) || counts(poll.Heard, hookDelay)) {
 		present = poll.ZeroSince.IsZero()
@@ -250,8 +251,8 @@ func (s *State) audience(p *Policy) (present bool, empty time.Time) {
 	return present, empty
 }
 
-// patience is how long the API must say that nobody watches until that counts as NoActiveViewers does,
-// which the platform sends after 60 s. It is shorter where idle_timeout is.
+// patience is how long the API must say that nobody watches until that counts as NoActiveViewers
+// does, which the platform sends after 60 s. It is shorter where idle_timeout is.
 func (p *Policy) patience() time.Duration { return min(time.Minute, p.IdleTimeout) }
 
 // moment is a time, by this host's clock or by the platform's.

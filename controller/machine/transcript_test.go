@@ -25,8 +25,8 @@ var update = flag.Bool("update", false, "write the outcomes of testdata/*.txt an
 // a plus is a command, and the indented lines below it are what came of it: a phase with its reason
 // and deadline, what is done, and history. The commands:
 //
-//	policy KEY=VALUE …          durations by their configuration keys; several=failover ask force_stop …
-//	                            encoders=a,b, or with priorities a@100,b@99; a@? publishes where nobody knows
+//	policy KEY=VALUE …          durations by their configuration keys; several=failover ask …
+//	                            encoders=a,b, or with priorities a@100,b@99, or a@? (not known)
 //	+DURATION                   time passes; deadlines ring
 //	attempt | first | noviewers | started FEED | ended FEED   [sent=-5s] [source=S] [priority=N]
 //	box NAME KEY=VALUE …        how an encoder behaves: start=200ms|hang|busy|fail:TEXT,
