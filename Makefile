@@ -20,6 +20,7 @@ help: ## this list
 
 test: needs ## install what the tests need (apt), and run every check and every test
 	@{ .ci/check gofmt gofmt -l . ; \
+	   .ci/check width .ci/width ; \
 	   .ci/check vet go vet ./... ; \
 	   .ci/check staticcheck go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./... ; \
 	   go test -json -race -timeout 25m ./... ; \

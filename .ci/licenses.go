@@ -1,7 +1,8 @@
-// Licenses gathers the licences of everything that is compiled into a binary: `go run .ci/licenses.go BINARY DIR`. It writes
-// to DIR/NOTICE the whole texts, and to DIR/copyright the package's copyright file with a paragraph for each component; and it
-// completes the bill of materials BINARY.cdx.json by SQLite, which is C inside a Go module, and by licences that are missing.
-// A component whose licence is not found or not known is an error.
+// Licenses gathers the licences of everything that is compiled into a binary: `go run
+// .ci/licenses.go BINARY DIR`. It writes to DIR/NOTICE the whole texts, and to DIR/copyright the
+// package's copyright file with a paragraph for each component; and it completes the bill of
+// materials BINARY.cdx.json by SQLite, which is C inside a Go module, and by licences that are
+// missing. A component whose licence is not found or not known is an error.
 package main
 
 import (
@@ -124,7 +125,8 @@ var (
 	sourceCode  = regexp.MustCompile(`\.(go|html|js|css|yaml|json)$`)
 )
 
-// read collects the licence texts of a folder, and of those below it when they may hold code of others.
+// read collects the licence texts of a folder, and of those below it when they may hold code of
+// others.
 func (c *component) read(dir string, below bool) error {
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		switch {
@@ -166,7 +168,8 @@ func identify(text string) string {
 		return "MPL-2.0"
 	case has("Permission is hereby granted, free of charge"):
 		return "MIT"
-	case has("Permission to use, copy, modify, and distribute this software"), has("Permission to use, copy, modify, and/or distribute this software"):
+	case has("Permission to use, copy, modify, and distribute this software"),
+		has("Permission to use, copy, modify, and/or distribute this software"):
 		return "ISC"
 	case has("Redistribution and use in source and binary forms") && has("Neither the name"):
 		return "BSD-3-Clause"
@@ -184,7 +187,8 @@ func (c *component) holders() []string {
 	for _, text := range c.texts {
 		for _, m := range copyrightLine.FindAllStringSubmatch(text, -1) {
 			line := strings.Join(strings.Fields(m[1]), " ")
-			if regexp.MustCompile(`[0-9]{4}|©|\([cC]\)`).MatchString(line) && !strings.Contains(line, "yyyy") && !slices.Contains(lines, line) {
+			dated := regexp.MustCompile(`[0-9]{4}|©|\([cC]\)`).MatchString(line) && !strings.Contains(line, "yyyy")
+			if dated && !slices.Contains(lines, line) {
 				lines = append(lines, line)
 			}
 		}
@@ -198,8 +202,8 @@ func (c *component) holders() []string {
 // common are the licences of which Debian has the text.
 var common = map[string]string{"Apache-2.0": "Apache-2.0", "MPL-2.0": "MPL-2.0"}
 
-// paragraphs are those of the machine-readable copyright file for what is not ours. Debian says Expat for MIT, whose text
-// the file has already.
+// paragraphs are those of the machine-readable copyright file for what is not ours. Debian says
+// Expat for MIT, whose text the file has already.
 func paragraphs(all []component) []byte {
 	var b bytes.Buffer
 	var ids []string

@@ -1,4 +1,5 @@
-// Tally reads what `go test -json` writes, tells it in few lines, and closes with one: "N passed, N failed, N skipped". A failure makes its exit code 1.
+// Tally reads what `go test -json` writes, tells it in few lines, and closes with one: "N passed, N
+// failed, N skipped". A failure makes its exit code 1.
 package main
 
 import (
@@ -86,7 +87,8 @@ func (t *tally) add(e event) {
 		}
 	case "fail", "build-fail":
 		fmt.Printf("FAIL %-40s %6.1fs\n%s", key, e.Elapsed, strings.Join(t.output[key], ""))
-		// A package fails with each of its tests, and with its build; by itself it counts only when none of its tests has failed: a leak, a race outside.
+		// A package fails with each of its tests, and with its build; by itself it counts only when none
+		// of its tests has failed: a leak, a race outside.
 		if e.Test != "" || e.Action == "fail" && !t.broken[e.Package] {
 			t.failed++
 			t.broken[e.Package] = true

@@ -63,11 +63,11 @@ streams:
 		fmt.Println(p)
 	}
 
-	// Output:
-	// oncue.yaml:3:31: encoders.bench.fake.start_delay: "soon" is not a duration; allowed: 500ms, 30s, 2m, 1h30m, 7d
-	// oncue.yaml:5:3: streams.lobby: belongs to no account; name the platform's account under accounts
-	// oncue.yaml:5:36: streams.lobby.confirm: "fed" is not allowed; did you mean "feed"? allowed: feed, encoder
-	// oncue.yaml:5:55: streams.lobby.idle_timeout: "2 minutes" is not a duration; allowed: 500ms, 30s, 2m, 1h30m, 7d
+	// Output: oncue.yaml:3:31: encoders.bench.fake.start_delay: "soon" is not a duration; allowed:
+	// 500ms, 30s, 2m, 1h30m, 7d oncue.yaml:5:3: streams.lobby: belongs to no account; name the
+	// platform's account under accounts oncue.yaml:5:36: streams.lobby.confirm: "fed" is not allowed;
+	// did you mean "feed"? allowed: feed, encoder oncue.yaml:5:55: streams.lobby.idle_timeout: "2
+	// minutes" is not a duration; allowed: 500ms, 30s, 2m, 1h30m, 7d
 }
 
 // write makes a file with the text; done removes it.

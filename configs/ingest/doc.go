@@ -8,7 +8,8 @@
 //
 //	rtmps://rtmp-REGION.millicast.com:443/v2/pub/STREAM?token=HEX&sourceId=ID&priority=N&simulcastId
 //	rtmp://rtmp-REGION.millicast.com:1935/v2/pub/STREAM?token=HEX…
-//	srt://srt-REGION.millicast.com:10000?streamid=ESCAPED, which is STREAM?t=BASE64URL&sourceId=ID&priority=N, escaped once
+//	srt://srt-REGION.millicast.com:10000?streamid=ID, where ID is, escaped once,
+//	    STREAM?t=BASE64URL&sourceId=ID&priority=N
 //	https://director.millicast.com/api/whip/STREAM?sourceId=ID&priority=N, with the token as bearer or as auth=HEX
 //
 // Two contributions with the same stream and source are told apart by their priority: the highest

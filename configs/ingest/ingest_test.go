@@ -32,7 +32,8 @@ func TestURL(t *testing.T) {
 		},
 		{
 			with(ingest.Contribution{Protocol: ingest.SRT, Region: "lon-1", Source: "cam", Priority: number(-1)}),
-			"srt://srt-lon-1.millicast.com:10000?streamid={stream}%3Ft%3DO8MwYHoVoOzr69jJ7ipVn9FDyTcXS9J24hOpZCW7EH4%26sourceId%3Dcam%26priority%3D-1",
+			"srt://srt-lon-1.millicast.com:10000?streamid={stream}" +
+				"%3Ft%3DO8MwYHoVoOzr69jJ7ipVn9FDyTcXS9J24hOpZCW7EH4%26sourceId%3Dcam%26priority%3D-1",
 		},
 		{with(ingest.Contribution{Protocol: ingest.WHIP, Priority: number(99)}),
 			"https://director.millicast.com/api/whip/{stream}?auth=" + token + "&priority=99"},

@@ -22,7 +22,9 @@ func TestParseReadsTheDocumentedDelivery(t *testing.T) {
 	if d := cmp.Diff(wantRec, rec); d != "" {
 		t.Errorf("record (-want +got):\n%s", d)
 	}
-	want := &controller.Hook{Kind: controller.HookAttempt, Account: "ABC123", Name: "myAwesomeStream", At: controller.ByPlatform(vectorTime)}
+	want := &controller.Hook{
+		Kind: controller.HookAttempt, Account: "ABC123", Name: "myAwesomeStream", At: controller.ByPlatform(vectorTime),
+	}
 	if d := cmp.Diff(want, hook); d != "" {
 		t.Errorf("hook (-want +got):\n%s", d)
 	}
@@ -30,6 +32,7 @@ func TestParseReadsTheDocumentedDelivery(t *testing.T) {
 
 func TestParseFeeds(t *testing.T) {
 	two := 2
+	told := controller.ByPlatform(time.UnixMilli(1_700_000_000_000).UTC())
 	at := time.UnixMilli(1_700_000_000_123).UTC()
 	for _, c := range []struct {
 		what, body string
@@ -39,12 +42,12 @@ func TestParseFeeds(t *testing.T) {
 		{"started",
 			`{"type":"feeds","event":"started","timestamp":1700000000123,"data":{"feedId":"f1","accountId":"A",` +
 				`"name":"n","streamId":"A/n","started":1700000000000,"active":true,"sourceId":"main","priority":2}}`,
-			controller.HookFeedStarted, controller.Feed{ID: "f1", Started: controller.ByPlatform(time.UnixMilli(1_700_000_000_000).UTC()),
+			controller.HookFeedStarted, controller.Feed{ID: "f1", Started: told,
 				SourceID: "main", Priority: &two}},
 		{"started, in seconds",
 			`{"type":"feeds","event":"started","timestamp":1700000000,"data":{"feedId":"f1","streamId":"A/n",` +
 				`"started":1700000000}}`,
-			controller.HookFeedStarted, controller.Feed{ID: "f1", Started: controller.ByPlatform(time.Unix(1_700_000_000, 0).UTC())}},
+			controller.HookFeedStarted, controller.Feed{ID: "f1", Started: told}},
 		{"started, optional members of odd shape",
 			`{"type":"feeds","event":"started","timestamp":1700000000123,"data":{"feedId":"f1","streamId":"A/n",` +
 				`"started":"now","sourceId":null,"priority":1.5}}`,
@@ -52,7 +55,7 @@ func TestParseFeeds(t *testing.T) {
 		{"ended",
 			`{"type":"feeds","event":"ended","timestamp":1700000000123,"data":{"feedId":"f1","streamId":"A/n",` +
 				`"ended":1700000000000,"active":false}}`,
-			controller.HookFeedEnded, controller.Feed{ID: "f1", Ended: controller.ByPlatform(time.UnixMilli(1_700_000_000_000).UTC())}},
+			controller.HookFeedEnded, controller.Feed{ID: "f1", Ended: told}},
 		{"ended, without its time",
 			`{"type":"feeds","event":"ended","timestamp":1700000000123,"data":{"feedId":"f1","streamId":"A/n",` +
 				`"active":false}}`,
@@ -265,8 +268,10 @@ func TestHookOfReadsTheJournal(t *testing.T) {
 	received := vectorTime.Add(100 * time.Millisecond)
 	hook, ok := HookOf(controller.Record{Account: "ABC123", Type: "viewerConnection", Received: received,
 		Body: []byte(attempt(`"name":"lobby"`))})
-	want := controller.Hook{Kind: controller.HookAttempt, Account: "ABC123", Name: "lobby", At: controller.ByPlatform(vectorTime),
-		Received: received}
+	want := controller.Hook{
+		Kind: controller.HookAttempt, Account: "ABC123", Name: "lobby", At: controller.ByPlatform(vectorTime),
+		Received: received,
+	}
 	if d := cmp.Diff(want, hook); !ok || d != "" {
 		t.Errorf("ok %v, hook (-want +got):\n%s", ok, d)
 	}

@@ -119,7 +119,8 @@ func TestStatus(t *testing.T) {
 	f := newFake("ABC123/lobby")
 	f.streams["ABC123/lobby"] = func() controller.StreamView {
 		s := f.streams["ABC123/lobby"]
-		s.Feeds = []controller.Feed{{ID: "f1", Started: controller.ByPlatform(testStart.In(time.FixedZone("", 3600)).Add(123456))}, {ID: "f2"}}
+		started := testStart.In(time.FixedZone("", 3600)).Add(123456)
+		s.Feeds = []controller.Feed{{ID: "f1", Started: controller.ByPlatform(started)}, {ID: "f2"}}
 		s.Starts, s.Savings.RunS, s.Savings.AvoidedS, s.Savings.Wakes = 2, 10, 90, 3
 		at := s.Savings.Since
 		s.Trouble = &controller.Trouble{Encoder: "cam", Text: "refused", Count: 5, Since: at, Last: at}

@@ -181,7 +181,8 @@ func (s *Simulator) endFeed(f *feed, cause error) {
 func (s *Simulator) sendFeed(kind controller.HookKind, f *feed) {
 	seen := f.snapshot()
 	told := controller.Feed{
-		ID: seen.ID, SourceID: seen.SourceID, Priority: seen.Priority, Started: controller.ByPlatform(seen.Started.Add(s.behaviour.Skew)),
+		ID: seen.ID, SourceID: seen.SourceID, Priority: seen.Priority,
+		Started: controller.ByPlatform(seen.Started.Add(s.behaviour.Skew)),
 	}
 	if !seen.Ended.IsZero() {
 		told.Ended = controller.ByPlatform(seen.Ended.Add(s.behaviour.Skew))
