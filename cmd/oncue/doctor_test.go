@@ -2,13 +2,17 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/oncue/oncue/cmd/oncue/client"
 	"github.com/oncue/oncue/cmd/oncue/term"
@@ -33,17 +37,22 @@ func examined(t *testing.T, encoders, streams string) string {
 
 func closedPort(t *testing.T) string { return closedPorts(t, 1)[0] }
 
-// closedPorts are all different: none is given away before all are had.
+// closedPorts are ports of 127.0.0.1 at which nobody listens, and nobody can before the test ends.
 func closedPorts(t *testing.T, n int) []string {
 	t.Helper()
 	ports := make([]string, n)
 	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close()
-		_, ports[i], _ = net.SplitHostPort(l.Addr().String())
+		t.Cleanup(func() { _ = unix.Close(fd) })
+		err = unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})
+		at, err2 := unix.Getsockname(fd)
+		if err := errors.Join(err, err2); err != nil {
+			t.Fatal(err)
+		}
+		ports[i] = strconv.Itoa(at.(*unix.SockaddrInet4).Port)
 	}
 	return ports
 }

@@ -62,17 +62,27 @@ func TestScript(t *testing.T) {
 	})
 }
 
-// freePorts puts a free address of this host into each variable: freeport HOOKS ADMIN.
+// freePorts puts a free address of this host into each variable: freeport HOOKS ADMIN. They have a
+// loopback address of their own, for what is free of 127.0.0.1 may be another's before it is used.
 func freePorts(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: freeport NAME...")
 	}
+	host := loopback()
 	for _, name := range args {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := net.Listen("tcp", host+":0")
 		ts.Check(err)
 		defer l.Close()
 		ts.Setenv(name, l.Addr().String())
 	}
+}
+
+var loopbacks atomic.Int32
+
+// loopback is an address of this host that no other test has, here or in another process.
+func loopback() string {
+	pid, n := os.Getpid(), int(loopbacks.Add(1))
+	return fmt.Sprintf("127.%d.%d.%d", 16+pid>>8&0x7f, pid&0xff, 1+n%250)
 }
 
 // expand fills @NAME@ in files with variables: expand FILE...
