@@ -29,6 +29,7 @@ func (e *Encoder) spawn(c command, job encoders.Job) (*process, error) {
 		Input: inputMark(e.settings, job)}
 	child := launch{binary: binary, args: c.args, cookie: newCookie(job.Run), lock: lock,
 		tmp: filepath.Join(e.env.Dir, ownDir)}
+	defer child.closeFiles()
 	child.confine(e.settings, e.env, job)
 	if child.tmp != "" {
 		prepareOwn(e.env.Dir)
@@ -41,7 +42,6 @@ func (e *Encoder) spawn(c command, job encoders.Job) (*process, error) {
 	if child.list, err = listOf(c); err != nil {
 		return nil, err
 	}
-	defer child.closeFiles()
 	if st.LogFrom, err = child.openFiles(e.env.Dir, e.settings.LogSize); err != nil {
 		return nil, fmt.Errorf("open the encoder's output files: %w", err)
 	}
@@ -59,10 +59,9 @@ func (e *Encoder) spawn(c command, job encoders.Job) (*process, error) {
 		abandon(h, pid)
 		return nil, err
 	}
-	p := e.open(newProcess(e.settings, st), h)
 	e.noteInLog("run %s begins, pid %d", job.Run, pid)
 	yieldMemory(pid)
-	return p, nil
+	return e.open(newProcess(e.settings, st), h), nil
 }
 
 // yieldMemory makes the kernel kill an encoder before the controller when memory runs out.
