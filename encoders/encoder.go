@@ -23,8 +23,9 @@ import (
 )
 
 // Encoder is one box or process. The controller has at most one Start or Stop in flight for an
-// encoder; Status and Watch may run beside them. All methods obey ctx's deadline and return soon
-// after it. All errors are fit for people: they name the step and the cause, and carry no secret.
+// encoder; Status and Watch may run at the same time. All methods obey ctx's deadline and return
+// soon after it. All errors are fit for people: they name the step and the cause, and carry no
+// secret.
 type Encoder interface {
 	// Start makes the encoder publish for job and returns once the process runs or the request is
 	// accepted, not once it is live: Status and Watch tell that. When an earlier Start for the same
@@ -207,8 +208,8 @@ func escape(s string) string {
 // Env is what a driver gets in addition to its settings.
 type Env struct {
 	Name string // as in the configuration, or name@stream for a pattern's instance; not for paths
-	// Dir is a private folder (0700) for lock, state and output files. It exists, and its path holds
-	// no stream name. It is "" when the encoder is only planned or checked: keep nothing then.
+	// Dir is a private folder (0700) for lock, state and output files. It exists, and its path
+	// holds no stream name. It is "" when the encoder is only planned or checked: keep nothing then.
 	Dir string
 	Log *slog.Logger // never nil; its lines name the encoder
 

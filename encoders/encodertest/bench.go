@@ -15,7 +15,7 @@ type bench struct {
 	*testing.T
 	Rig
 	h      Harness
-	broken bool // the box cannot be stopped any more
+	broken bool // the box can no longer be stopped
 	closed bool
 }
 

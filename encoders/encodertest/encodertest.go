@@ -51,7 +51,7 @@ type Harness struct {
 type Rig struct {
 	Encoder encoders.Encoder
 	Job     encoders.Job // what to publish; the zero Job means NewJob("")
-	Secrets []string     // texts that must not be seen, beside Canary
+	Secrets []string     // texts that must not be seen, apart from Canary
 
 	Copies      func() int                                    // how many copies publish at the box now
 	Waiting     func() int                                    // how many processes are kept ready for a start

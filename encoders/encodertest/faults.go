@@ -103,7 +103,7 @@ func (b *bench) byHand() {
 	b.await("started by hand", b.h.Live, byHand)
 	b.leftAlone()
 	b.await("still as it was started by hand", b.h.Live, byHand)
-	if b.Reopen != nil { // and when nobody has looked before
+	if b.Reopen != nil { // and when the driver has not observed it before
 		b.close()
 		b.Encoder, b.closed = b.Reopen(b.T), false
 		b.leftAlone()
@@ -140,7 +140,7 @@ func (b *bench) leftAlone() {
 	}
 }
 
-// noSecret looks at everything an encoder says, in each of its states.
+// noSecret checks everything an encoder says, in each of its states.
 func (b *bench) noSecret() {
 	look := func(when string) {
 		b.clean("the status "+when, b.status())

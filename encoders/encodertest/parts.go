@@ -132,8 +132,7 @@ func (b *bench) watch() {
 	second.end()
 }
 
-// manyCallers lets the readers of an encoder run beside its starts and stops, for the race
-// detector.
+// manyCallers reads an encoder during starts and stops, for the race detector.
 func (b *bench) manyCallers() {
 	ctx, cancel := context.WithCancel(b.Context())
 	var readers sync.WaitGroup
@@ -179,8 +178,8 @@ func (b *bench) reopen() {
 	b.awaitCopies(0)
 }
 
-// closeEndsWaiting closes a stopped encoder that keeps something ready: nobody would ever end that
-// again.
+// closeEndsWaiting closes a stopped encoder that keeps something ready: nothing would ever end that
+// afterwards.
 func (b *bench) closeEndsWaiting() {
 	if b.Waiting == nil {
 		b.Skip("the harness has nothing that waits")

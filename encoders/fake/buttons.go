@@ -47,7 +47,7 @@ func (e *Encoder) Stall() {
 	})
 }
 
-// SetUnreachable cuts the box off, or brings it back; it goes on meanwhile.
+// SetUnreachable cuts the box off, or reconnects it. The box itself keeps running.
 func (e *Encoder) SetUnreachable(cut bool) {
 	e.press(func(time.Time, phase) { e.unreachable = cut })
 }
@@ -80,7 +80,7 @@ func (e *Encoder) pressByFile() {
 	if err != nil || len(body) == 0 { // empty: the shell has made it and not written yet
 		return
 	}
-	if os.Remove(e.pressPath) != nil { // somebody else took it
+	if os.Remove(e.pressPath) != nil { // another process has taken it
 		return
 	}
 	switch button := strings.TrimSpace(string(body)); button {

@@ -68,7 +68,7 @@ func TestAdoption(t *testing.T) {
 	}
 }
 
-// TestAdoptedEnds looks at how the end of a process is told that is not our child.
+// TestAdoptedEnds checks how the end of a process that is not our child is reported.
 func TestAdoptedEnds(t *testing.T) {
 	needFFmpeg(t)
 	box, dir := newSink(t), t.TempDir()

@@ -147,8 +147,8 @@ func listens(b testing.TB, port string) bool {
 	return false
 }
 
-// BenchmarkStart measures how long Start takes to have the process running, beside a bare fork and
-// exec of the same program.
+// BenchmarkStart measures how long Start takes to have the process running, compared with a bare
+// fork and exec of the same program.
 func BenchmarkStart(b *testing.B) {
 	s := scripted(b, "exec sleep 1000")
 	b.Run("bare", func(b *testing.B) {

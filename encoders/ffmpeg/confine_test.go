@@ -19,7 +19,7 @@ import (
 	"github.com/oncue/oncue/encoders/sandbox"
 )
 
-// guarded is a data folder as the daemon's is: a configuration beside it, a database in it, and the
+// guarded is a data folder like the daemon's: a configuration next to it, a database in it, and the
 // folders of two encoders.
 type guarded struct {
 	root, config, database, other, dir string

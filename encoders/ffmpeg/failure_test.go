@@ -26,7 +26,7 @@ var lies = []string{
 	"HTTP error 401 Unauthorized",
 }
 
-// told are the lies as lines of their own, with marks that FFmpeg's lines have.
+// told are the lies as separate lines, with the marks of FFmpeg's lines.
 func told() string {
 	var text strings.Builder
 	for _, lie := range lies {
@@ -130,7 +130,7 @@ func TestLies(t *testing.T) {
 	})
 }
 
-// expect starts an encoder that must fail for a reason, and not for ever.
+// expect starts an encoder that must fail for a reason, and not permanently.
 func expect(t *testing.T, s Settings, publish, want string) {
 	t.Helper()
 	if f := failed(t, s, publish); f.Permanent || !strings.HasPrefix(f.Error, want) {

@@ -79,7 +79,7 @@ func TestStopsForSure(t *testing.T) {
 	}
 }
 
-// TestEndsByItself looks at how ends are told.
+// TestEndsByItself checks how the ends of processes are reported.
 func TestEndsByItself(t *testing.T) {
 	for _, c := range []struct{ name, script, want string }{
 		{"at once", "echo boom >&2; exit 3", "it ended by itself (exit status 3); it said: boom"},
@@ -114,8 +114,8 @@ func TestStandIn(t *testing.T) {
 	awaitState(t, e, encoders.StatePublishing)
 }
 
-// TestFramesAlone runs a program that reports frames and no time, as FFmpeg may at first: what it
-// measures is shown all the same.
+// TestFramesAlone runs a program that reports frames and no time, as FFmpeg may at first: its
+// health must be shown.
 func TestFramesAlone(t *testing.T) {
 	e := opened(t, scripted(t, `n=0; while :; do n=$((n+1))
 		printf 'frame=%d\ntotal_size=N/A\nout_time_us=N/A\nprogress=continue\n' $n

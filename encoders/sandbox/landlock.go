@@ -14,7 +14,7 @@ const (
 	abiRefer    = 2 // 5.19: moving files between folders
 	abiTruncate = 3 // 6.2
 	abiPorts    = 4 // 6.7: TCP ports
-	abiDevices  = 5 // 6.10: what devices are told by ioctl
+	abiDevices  = 5 // 6.10: ioctl on devices
 	abiScopes   = 6 // 6.12: signals and abstract unix sockets
 )
 

@@ -33,7 +33,7 @@ type prey struct {
 	Socket, Abstract             string
 }
 
-// attempts are all that it tries, and what is needed to hold it back.
+// attempts are all that it tries, and what it takes to deny each of them.
 var attempts = []struct {
 	name string
 	abi  int  // of Landlock
@@ -104,7 +104,7 @@ var attempts = []struct {
 	{"connect to an abstract socket", 0, true, func(p prey) error { return connectUnix(p.Abstract) }},
 }
 
-// needs are what a sound program does.
+// needs are what an honest program does.
 var needs = []struct {
 	name string
 	do   func(prey) error
@@ -242,7 +242,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// raid runs the hostile process and returns what became of each thing it did.
+// raid runs the hostile process and returns the outcome of everything it tried.
 func raid(t *testing.T, p prey, in func(start func() error) error) map[string]string {
 	t.Helper()
 	self, err := os.Executable()
@@ -281,7 +281,7 @@ func (p prey) policy(t *testing.T) Policy {
 	return Policy{Read: []string{self, p.Given, p.Given + ".long"}, Write: []string{p.Own}, Ports: []int{p.Camera}}
 }
 
-// TestHostile has a process try what a program may try that has been taken over: first as it is,
+// TestHostile has a process try what a program may try after it was taken over: first unconfined,
 // then confined.
 func TestHostile(t *testing.T) {
 	if !Available() {
@@ -309,8 +309,7 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// TestFree holds what the confined process leaves behind: a starter that may do all it could
-// before.
+// TestFree checks that a confined start leaves our own process unconfined.
 func TestFree(t *testing.T) {
 	p := newPrey(t)
 	for range 20 {
@@ -383,7 +382,7 @@ func TestHolds(t *testing.T) {
 	}
 }
 
-// BenchmarkStart measures a start in a sandbox beside a plain one, until the program is executed.
+// BenchmarkStart compares a start in a sandbox with a plain one, until the program is executed.
 func BenchmarkStart(b *testing.B) {
 	for name, in := range map[string]func(func() error) error{
 		"plain":    func(start func() error) error { return start() },
