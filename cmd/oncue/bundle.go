@@ -38,8 +38,8 @@ func newBundle() *cobra.Command {
 		Short: "Write a support archive: status, history, logs, config; secrets removed",
 		Long: "Write an archive to send with a question or a bug report: status, history, encoder logs, hooks,\n" +
 			"metrics, configuration, versions and what oncue doctor finds.\n" +
-			"Secrets are removed from every file. The configuration in it is not the file but what oncue understood,\n" +
-			"with only those texts that cannot hold a secret. Without a running daemon the archive has less.",
+			"Secrets are removed from every file. The configuration in it is not the file but what oncue\n" +
+			"understood, with only those texts that cannot hold a secret. Without a running daemon the archive has less.",
 		Args: noArgs,
 	}
 	client.Flags(cmd)

@@ -25,8 +25,8 @@ func newCheck() *cobra.Command {
 		Use:   "check",
 		Short: "Validate the configuration; print what would run",
 		Long: "Read the configuration and report every problem as FILE:LINE:COL: key: what is wrong.\n" +
-			"Print a valid one as it would run: each stream, its encoders with their command lines (secrets masked),\n" +
-			"and the times that differ from the built-in ones, with the line that sets each.",
+			"Print a valid one as it would run: each stream, its encoders with their command lines (secrets\n" +
+			"masked), and the times that differ from the built-in ones, with the line that sets each.",
 		Args: noArgs,
 	}
 	path := client.ConfigFlag(cmd)

@@ -62,7 +62,8 @@ func newRoot() *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		if !cmd.HasParent() && cmd.Flags().NArg() > 0 { // a mistyped command, whose flags the root command does not know
+		// A mistyped command, whose flags the root command does not know.
+		if !cmd.HasParent() && cmd.Flags().NArg() > 0 {
 			return noArgs(cmd, cmd.Flags().Args())
 		}
 		return term.Hint(term.Usage(err), fmt.Sprintf("%s --help lists the flags", cmd.CommandPath()))

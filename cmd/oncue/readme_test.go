@@ -150,13 +150,7 @@ func TestReadmeCommands(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 dir,
 		RequireExplicitExec: true,
-		Setup: func(env *testscript.Env) error {
-			home := filepath.Join(env.WorkDir, "home")
-			env.Vars = append(env.Vars, "HOME="+home, "XDG_CACHE_HOME="+filepath.Join(home, ".cache"), "USER=tester",
-				"TZ=UTC")
-			env.Values["platform"] = &platformOfScript{}
-			return os.MkdirAll(home, 0o700)
-		},
+		Setup:               setUpScript,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"freeport": freePorts, "expand": expand, "waitfor": waitFor, "platform": startPlatform, "box": startBox,
 			"until": untilPrinted,

@@ -43,13 +43,7 @@ func TestScript(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		UpdateScripts:       *update,
-		Setup: func(env *testscript.Env) error {
-			home := filepath.Join(env.WorkDir, "home")
-			env.Vars = append(env.Vars, "HOME="+home, "XDG_CACHE_HOME="+filepath.Join(home, ".cache"), "USER=tester",
-				"TZ=UTC")
-			env.Values["platform"] = &platformOfScript{}
-			return os.MkdirAll(home, 0o700)
-		},
+		Setup:               setUpScript,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"freeport": freePorts,
 			"expand":   expand,
@@ -60,6 +54,14 @@ func TestScript(t *testing.T) {
 			"exits":    exits,
 		},
 	})
+}
+
+// setUpScript gives a script a home of its own, and the place for its simulated platform.
+func setUpScript(env *testscript.Env) error {
+	home := filepath.Join(env.WorkDir, "home")
+	env.Vars = append(env.Vars, "HOME="+home, "XDG_CACHE_HOME="+filepath.Join(home, ".cache"), "USER=tester", "TZ=UTC")
+	env.Values["platform"] = &platformOfScript{}
+	return os.MkdirAll(home, 0o700)
 }
 
 // freePorts puts a free address of this host into each variable: freeport HOOKS ADMIN. They have a

@@ -212,7 +212,7 @@ func (t *trial) start(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return term.Hint(fmt.Errorf("%s does not publish after %s; it is left as it is", t.name, term.Span(limit)),
-				fmt.Sprintf("oncue try %s status --verbose shows its state, oncue try %s stop stops it", t.name, t.name))
+				fmt.Sprintf("oncue try %[1]s status --verbose shows its state, oncue try %[1]s stop stops it", t.name))
 		case err != nil:
 			return err
 		case st.State == encoders.StatePublishing:
