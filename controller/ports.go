@@ -9,15 +9,11 @@ import (
 // Store is what the controller keeps for ever. The one implementation is package store; every
 // method is one transaction, and what it returns without an error has survived power loss.
 type Store interface {
-	// Append stores one hook and numbers it. A body that was stored within the last 24 h is not stored
-	// again: duplicate is true then. But what was not Accepted, or was a picture, never makes a
-	// duplicate of a hook that is. ErrStore is in err's chain whenever the store cannot take it.
-	Append(ctx context.Context, r Record) (seq int64, duplicate bool, err error)
-	// AppendWith is Append and SaveStream in one transaction: the hook, and what it has led to. Of a
-	// duplicate neither is stored.
-	AppendWith(ctx context.Context, r Record, s Saved, story []Transition) (seq int64, duplicate bool, err error)
-	// SaveStream replaces the stream's state and adds to its history, in one transaction.
-	SaveStream(ctx context.Context, s Saved, story []Transition) error
+	// Commit stores what a step of a stream has led to, and returns a receipt for each of its records.
+	// The state and the transitions are stored only when every record was: one that turns out to be a
+	// duplicate would not have led to them. err is about all of it, and nothing is stored then; but
+	// when ctx has ended, all of it may be. ErrStore is in the chain whenever the store cannot take it.
+	Commit(ctx context.Context, c Commit) (receipts []Receipt, err error)
 	// LoadStreams returns every stream ever saved and not forgotten.
 	LoadStreams(ctx context.Context) ([]Saved, error)
 	// ForgetStream removes the state of a stream; its history stays until it ages out.
@@ -40,6 +36,22 @@ type Store interface {
 
 // ErrStore is in the chain of every error that means: the store cannot take it now.
 var ErrStore = errors.New("the store cannot take it")
+
+// Commit is what one step of a stream brings to the store.
+type Commit struct {
+	Records     []Record // hooks that led to the step; the store numbers them
+	Saved       *Saved   // the state that it ended in; nil when that need not be stored
+	Transitions []Transition
+}
+
+// Receipt tells what became of one record of a commit.
+type Receipt struct {
+	Seq int64 // its number; that of the earlier hook for a duplicate
+	// Duplicate: the body was stored within the last 24 h, and is not stored again. But what was not
+	// Accepted, or was a picture, never makes a duplicate of a hook that is.
+	Duplicate bool
+	Err       error // why it is not stored; nil when it is, or is a duplicate
+}
 
 // Saved is a stream's state as stored.
 type Saved struct {

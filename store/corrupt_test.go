@@ -33,7 +33,7 @@ func TestCorruptBytes(t *testing.T) {
 	s := open(t, good)
 	mustAppend(t, s, 0, 3000)
 	for range 20 {
-		if err := s.SaveStream(t.Context(), controller.Saved{ID: "ABC/x", State: []byte("{}")}, []controller.Transition{{Stream: "ABC/x"}}); err != nil {
+		if err := saveStream(t.Context(), s, controller.Saved{ID: "ABC/x", State: []byte("{}")}, []controller.Transition{{Stream: "ABC/x"}}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -114,7 +114,7 @@ func TestBallast(t *testing.T) {
 	if err := s.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "the disk is full") {
 		t.Fatal("Ready says", err)
 	}
-	if err := s.SaveStream(t.Context(), controller.Saved{ID: "ABC/x"}, nil); err != nil {
+	if err := saveStream(t.Context(), s, controller.Saved{ID: "ABC/x"}, nil); err != nil {
 		t.Fatal("a stream's state may use the reserve:", err)
 	}
 	swept, err := s.Sweep(t.Context(), Policy{Journal: time.Nanosecond})
@@ -213,7 +213,7 @@ func TestPoisonedRequest(t *testing.T) {
 			}
 			var err error
 			if n%10 == 0 {
-				_, _, err = s.AppendWith(context.Background(), r, controller.Saved{ID: fmt.Sprint("ABC/", n)}, []controller.Transition{{Stream: fmt.Sprint("ABC/", n)}})
+				_, _, err = commitOne(context.Background(), s, r, controller.Saved{ID: fmt.Sprint("ABC/", n)}, []controller.Transition{{Stream: fmt.Sprint("ABC/", n)}})
 			} else {
 				_, _, err = s.Append(context.Background(), r)
 			}
@@ -221,7 +221,7 @@ func TestPoisonedRequest(t *testing.T) {
 		}()
 	}
 	go func() {
-		err := s.SaveStream(context.Background(), controller.Saved{ID: "ABC/x"}, []controller.Transition{{Stream: "ABC/x"}})
+		err := saveStream(context.Background(), s, controller.Saved{ID: "ABC/x"}, []controller.Transition{{Stream: "ABC/x"}})
 		results <- result{-1, err}
 	}()
 	eventually(t, "all queued", func() bool { s.queue.mu.Lock(); defer s.queue.mu.Unlock(); return s.queue.waiting == 51 })

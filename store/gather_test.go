@@ -9,7 +9,7 @@ import (
 // gathered has callers leave so many hooks one after the other, and tells how long the writer let them.
 func gathered(t *testing.T, g *gathering, q *queue, comes func()) time.Duration {
 	t.Helper()
-	if _, err := q.addHook(&hookRequest{}); err != nil {
+	if _, err := q.addHooks([]*hookRequest{{}}); err != nil {
 		t.Fatal(err)
 	}
 	go comes()
@@ -28,7 +28,7 @@ func TestGatherUntilAllAreBack(t *testing.T) {
 		come := func() {
 			for range 2 {
 				time.Sleep(gatherTime / 10)
-				_, _ = q.addHook(&hookRequest{})
+				_, _ = q.addHooks([]*hookRequest{{}})
 			}
 		}
 		for range 3 {

@@ -4,43 +4,65 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql/driver"
+	"errors"
 	"strings"
 	"time"
 
 	"github.com/oncue/oncue/controller"
 )
 
-// Append stores one hook; see [controller.Store]. A zero Sum is computed from Body; a record with neither is
-// never a duplicate, and one without a body is a picture. seq of a duplicate is that of the hook that came
-// first. When ctx ends while the hook waits, Append returns ctx's error, and the hook may be stored all the
-// same: a sender that tries again gets a duplicate then.
+// Append stores one hook that no stream's state depends on. A zero Sum is computed from Body; a record with
+// neither is never a duplicate, and one without a body is a picture. seq of a duplicate is that of the hook
+// that came first. When ctx ends while the hook waits, Append returns ctx's error, and the hook may be stored
+// all the same: a sender that tries again gets a duplicate then.
 func (s *Store) Append(ctx context.Context, r controller.Record) (seq int64, duplicate bool, err error) {
-	return s.append(ctx, &hookRequest{record: r})
-}
-
-// AppendWith stores one hook and what its stream has made of it; see [controller.Store]. When ctx ends while the hook waits, both may be stored all the same.
-func (s *Store) AppendWith(ctx context.Context, r controller.Record, saved controller.Saved, story []controller.Transition) (seq int64, duplicate bool, err error) {
-	c, err := saving(&saved, story)
+	receipts, err := s.Commit(ctx, controller.Commit{Records: []controller.Record{r}})
 	if err != nil {
 		return 0, false, err
 	}
-	return s.append(ctx, &hookRequest{record: r, with: c})
+	return receipts[0].Seq, receipts[0].Duplicate, receipts[0].Err
 }
 
-func (s *Store) append(ctx context.Context, req *hookRequest) (seq int64, duplicate bool, err error) {
-	if r := &req.record; r.Sum == ([32]byte{}) && r.Body != nil {
-		r.Sum = sha256.Sum256(r.Body)
+// Commit stores hooks and what their stream has made of them; see [controller.Store]. Sums are computed as by
+// Append. Seq in the transitions is the store's to give. Of a stream whose commits wait together, the last
+// state is written, and the transitions of all.
+func (s *Store) Commit(ctx context.Context, c controller.Commit) ([]controller.Receipt, error) {
+	var state *change
+	if c.Saved != nil {
+		if c.Saved.ID == "" {
+			return nil, refused(errors.New("save a stream: it has no id"))
+		}
+		state = &change{stream: c.Saved.ID, save: c.Saved, story: c.Transitions}
 	}
-	b, err := s.queue.addHook(req)
+	if len(c.Records) == 0 {
+		if state == nil {
+			return nil, nil
+		}
+		return nil, s.change(ctx, state)
+	}
+	hooks := make([]*hookRequest, len(c.Records))
+	for i, r := range c.Records {
+		if r.Sum == ([32]byte{}) && r.Body != nil {
+			r.Sum = sha256.Sum256(r.Body)
+		}
+		hooks[i] = &hookRequest{record: r}
+	}
+	last := hooks[len(hooks)-1]
+	last.with, last.before = state, hooks[:len(hooks)-1]
+	b, err := s.queue.addHooks(hooks)
 	if err != nil {
-		return 0, false, refused(err)
+		return nil, refused(err)
 	}
 	select {
 	case <-b.done:
-		return req.seq, req.duplicate, req.err
 	case <-ctx.Done():
-		return 0, false, ctx.Err()
+		return nil, ctx.Err()
 	}
+	receipts := make([]controller.Receipt, len(hooks))
+	for i, h := range hooks {
+		receipts[i] = controller.Receipt{Seq: h.seq, Duplicate: h.duplicate, Err: h.err}
+	}
+	return receipts, nil
 }
 
 const (

@@ -50,12 +50,12 @@ func child(dir string) error {
 				var err error
 				if n%4 == 0 {
 					r.Event, story[0].Event = together, together
-					seq, _, err = s.AppendWith(context.Background(), r, saved, story)
+					seq, _, err = commitOne(context.Background(), s, r, saved, story)
 				} else {
 					seq, _, err = s.Append(context.Background(), r)
 				}
 				if n%4 == 2 && err == nil {
-					err = s.SaveStream(context.Background(), saved, story)
+					err = saveStream(context.Background(), s, saved, story)
 				}
 				if err != nil {
 					errs <- err

@@ -125,7 +125,7 @@ func TestGolden(t *testing.T) {
 		dir := t.TempDir()
 		s := open(t, dir)
 		err := errors.Join(
-			s.SaveStream(t.Context(), controller.Saved{ID: "ABC/lobby", At: at, State: []byte(`{"phase":"live"}`)},
+			saveStream(t.Context(), s, controller.Saved{ID: "ABC/lobby", At: at, State: []byte(`{"phase":"live"}`)},
 				[]controller.Transition{{Stream: "ABC/lobby", At: controller.Time{Time: at}, From: "idle", To: "starting", Event: "ViewerAttempt",
 					Reason: "a viewer is waiting", Encoder: "cam", Deadline: &controller.Time{Time: at.Add(time.Minute)}}}),
 			s.SetSetting(t.Context(), "webhook/ABC", "c2VjcmV0"))

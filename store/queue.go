@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/oncue/oncue/controller"
@@ -64,11 +65,18 @@ func (b *batch) refuse(err error) {
 // hookRequest asks to journal one hook.
 type hookRequest struct {
 	record controller.Record
-	with   *change // the state that it has led to, if that is to be saved; not saved with a duplicate
+	with   *change        // the state that it has led to; nil: none is to be saved
+	before []*hookRequest // the others that have led to it: it is saved when all of them are stored
 
 	seq       int64
 	duplicate bool
 	err       error
+}
+
+// saves reports whether the state that came with r is to be saved, now that r and those before it are numbered.
+func (r *hookRequest) saves() bool {
+	stored := func(h *hookRequest) bool { return !h.duplicate && h.err == nil }
+	return r.with != nil && stored(r) && !slices.ContainsFunc(r.before, func(h *hookRequest) bool { return !stored(h) })
 }
 
 // change asks for any other write: a stream's state, a setting.
@@ -105,20 +113,20 @@ type queue struct {
 
 func newQueue() *queue { return &queue{wake: make(chan struct{}, 1), here: make(chan struct{}, 1)} }
 
-// addHook queues r and returns the batch that answers it.
-func (q *queue) addHook(r *hookRequest) (*batch, error) {
+// addHooks queues hooks, and returns the batch that answers them together.
+func (q *queue) addHooks(hooks []*hookRequest) (*batch, error) {
 	q.mu.Lock()
 	if err := q.refuses(); err != nil {
 		q.mu.Unlock()
 		return nil, err
 	}
-	q.waiting++
-	if q.hooks == nil {
+	q.waiting += len(hooks)
+	first := q.hooks == nil
+	if first {
 		q.hooks = &batch{done: make(chan struct{})}
 	}
 	b := q.hooks
-	b.hooks = append(b.hooks, r)
-	first := len(b.hooks) == 1
+	b.hooks = append(b.hooks, hooks...)
 	if q.wanted > 0 && len(b.hooks) >= q.wanted {
 		q.arrived()
 	}

@@ -254,11 +254,11 @@ func TestStreams(t *testing.T) {
 		return []controller.Transition{{Stream: "ABC/a/b", At: controller.Time{Time: at}, From: controller.PhaseIdle, To: controller.PhaseStarting, Reason: reason}}
 	}
 	for n := range 30 {
-		if err := s.SaveStream(t.Context(), controller.Saved{ID: "ABC/a/b", At: at, State: fmt.Append(nil, n)}, story(fmt.Sprint(n))); err != nil {
+		if err := saveStream(t.Context(), s, controller.Saved{ID: "ABC/a/b", At: at, State: fmt.Append(nil, n)}, story(fmt.Sprint(n))); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := s.SaveStream(t.Context(), controller.Saved{ID: "ABC/c"}, nil); err != nil {
+	if err := saveStream(t.Context(), s, controller.Saved{ID: "ABC/c"}, nil); err != nil {
 		t.Fatal(err)
 	}
 	closeStore(t, s)
@@ -284,13 +284,13 @@ func TestStreams(t *testing.T) {
 	if page, err := s.History(t.Context(), "ABC/a/b", 0, 0); err != nil || len(page) != 30 {
 		t.Fatal(len(page), err)
 	}
-	if err := s.SaveStream(t.Context(), controller.Saved{}, nil); !errors.Is(err, controller.ErrStore) {
+	if err := saveStream(t.Context(), s, controller.Saved{}, nil); !errors.Is(err, controller.ErrStore) {
 		t.Fatal(err)
 	}
 }
 
-// TestAppendWith: a hook and what its stream made of it are stored together; a duplicate brings nothing.
-func TestAppendWith(t *testing.T) {
+// TestCommit: a hook and what its stream made of it are stored together; a duplicate brings nothing.
+func TestCommit(t *testing.T) {
 	s := open(t, t.TempDir())
 	for _, c := range []struct {
 		hook      int
@@ -304,7 +304,7 @@ func TestAppendWith(t *testing.T) {
 	} {
 		r := hook(c.hook)
 		story := []controller.Transition{{Stream: r.Stream, Reason: c.state}}
-		seq, duplicate, err := s.AppendWith(t.Context(), r, controller.Saved{ID: r.Stream, State: []byte(c.state)}, story)
+		seq, duplicate, err := commitOne(t.Context(), s, r, controller.Saved{ID: r.Stream, State: []byte(c.state)}, story)
 		if err != nil || duplicate != c.duplicate || number(t, s, "SELECT count(*) FROM journal WHERE seq = ? AND sum = ?", seq, r.Sum[:]) != 1 {
 			t.Errorf("%s: number %d, duplicate %v, error %v", c.state, seq, duplicate, err)
 		}
@@ -316,7 +316,7 @@ func TestAppendWith(t *testing.T) {
 	if story, err := s.History(t.Context(), hook(0).Stream, 0, 0); err != nil || len(story) != 2 || story[0].Reason != "live" || story[1].Reason != "starting" {
 		t.Error(story, err)
 	}
-	if _, _, err := s.AppendWith(t.Context(), hook(20), controller.Saved{}, nil); !errors.Is(err, controller.ErrStore) || number(t, s, "SELECT count(*) FROM journal") != 2 {
+	if _, _, err := commitOne(t.Context(), s, hook(20), controller.Saved{}, nil); !errors.Is(err, controller.ErrStore) || number(t, s, "SELECT count(*) FROM journal") != 2 {
 		t.Error("a state without an id:", err)
 	}
 }
@@ -330,7 +330,7 @@ func TestSavesOfOneStreamTogether(t *testing.T) {
 	var wg sync.WaitGroup
 	for n := range 100 {
 		wg.Go(func() {
-			err := s.SaveStream(context.Background(), controller.Saved{ID: "ABC/x", State: fmt.Append(nil, n)},
+			err := saveStream(context.Background(), s, controller.Saved{ID: "ABC/x", State: fmt.Append(nil, n)},
 				[]controller.Transition{{Stream: "ABC/x", Reason: fmt.Sprint(n)}})
 			if err != nil {
 				t.Error(err)
@@ -391,7 +391,7 @@ func TestSideBySide(t *testing.T) {
 					t.Error(err)
 				}
 				id := fmt.Sprintf("ABC/cam-%d", n%10)
-				if err := s.SaveStream(context.Background(), controller.Saved{ID: id}, []controller.Transition{{Stream: id}}); err != nil {
+				if err := saveStream(context.Background(), s, controller.Saved{ID: id}, []controller.Transition{{Stream: id}}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -436,7 +436,7 @@ func TestSweep(t *testing.T) {
 		}
 		if n%100 == 0 {
 			at := controller.Time{Time: r.Received}
-			if err := s.SaveStream(t.Context(), controller.Saved{ID: "ABC/x"}, []controller.Transition{{Stream: "ABC/x", At: at}}); err != nil {
+			if err := saveStream(t.Context(), s, controller.Saved{ID: "ABC/x"}, []controller.Transition{{Stream: "ABC/x", At: at}}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -10,23 +10,6 @@ import (
 	"github.com/oncue/oncue/controller"
 )
 
-// SaveStream replaces the stream's state and adds to its history; see [controller.Store]. Seq in story is the store's to give. Saves of one
-// stream that wait together are written as one state, the last, with the stories of all. Like Append, it may be stored although ctx ended.
-func (s *Store) SaveStream(ctx context.Context, saved controller.Saved, story []controller.Transition) error {
-	c, err := saving(&saved, story)
-	if err != nil {
-		return err
-	}
-	return s.change(ctx, c)
-}
-
-func saving(saved *controller.Saved, story []controller.Transition) (*change, error) {
-	if saved.ID == "" {
-		return nil, refused(errors.New("save a stream: it has no id"))
-	}
-	return &change{stream: saved.ID, save: saved, story: story}, nil
-}
-
 // ForgetStream removes the state of a stream.
 func (s *Store) ForgetStream(ctx context.Context, id string) error {
 	return s.change(ctx, &change{do: func(c *conn) error {

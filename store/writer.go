@@ -178,7 +178,7 @@ func (w *writer) apply(hooks, changes *batch) error {
 		return fmt.Errorf("store hooks: %w", err)
 	}
 	for _, r := range w.inserted {
-		if r.with != nil {
+		if r.saves() {
 			w.save(r.with)
 		}
 	}
@@ -213,7 +213,7 @@ func (w *writer) applySingly(hooks, changes *batch) error {
 			if err := w.number(r); err != nil {
 				return err
 			}
-			if err := w.rows.insert(w.conn, w.inserted[inserted:]); err != nil || r.with == nil || r.duplicate {
+			if err := w.rows.insert(w.conn, w.inserted[inserted:]); err != nil || !r.saves() {
 				return err
 			}
 			return w.saveSingly(r.with)

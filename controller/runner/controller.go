@@ -152,7 +152,7 @@ func (c *Controller) Stop(ctx context.Context, stopEncoders bool) {
 	}
 	c.alarms.close()
 	for _, s := range c.all() {
-		s.settled()
+		s.waitIdle()
 	}
 	if stopEncoders {
 		c.stopEncoders(ctx)
@@ -160,12 +160,8 @@ func (c *Controller) Stop(ctx context.Context, stopEncoders bool) {
 	c.stopCtx()
 	c.calls.Wait()
 	for _, s := range c.all() {
-		s.settled()
-		if s.unsaved {
-			c.clockMu.RLock()
-			s.save(c.cfg.Clock.Now(), nil, s.spec)
-			c.clockMu.RUnlock()
-		}
+		s.waitIdle()
+		s.saveRest()
 	}
 	c.devices.close()
 }
@@ -180,6 +176,7 @@ func (c *Controller) stopEncoders(ctx context.Context) {
 				continue
 			}
 			es, job := s.handle(e.Name, e.Instance, s.spec)
+			job = withPublish(job, s.spec, e.Name)
 			b := s.box(e.Instance)
 			wg.Go(func() {
 				enc, err := b.dev.driver(es, job, true)
@@ -212,7 +209,7 @@ func (c *Controller) restore(sv controller.Saved) error {
 	}
 	account, name, _ := controller.SplitID(sv.ID)
 	c.mu.RLock()
-	spec := c.look(account, name)
+	spec := c.specOf(account, name)
 	c.mu.RUnlock()
 	for i := range state.Encoders {
 		if e := &state.Encoders[i]; e.Device == "" { // saved by the first edition
@@ -307,14 +304,14 @@ func (c *Controller) adopt(e machine.EncoderSpec) {
 	}
 	c.cfg.Log.Warn("an encoder was found running that the store knows nothing of", "encoder", e.Device, "stream", st.Stream, "pid", st.PID)
 	account, name, _ := controller.SplitID(st.Stream)
-	done := make(chan struct{})
 	s := c.stream(account, name)
 	if s == nil {
 		s = c.bringBack(account, name, nil, machine.State{}, time.Time{})
 	}
-	if s.put(posted{ev: machine.Leftover{Encoder: e.Name, Instance: e.Instance, Status: st}, done: done}) {
+	answer := make(chan controller.Receipt, 1)
+	if s.put(posted{ev: machine.Leftover{Encoder: e.Name, Instance: e.Instance, Status: st}, answer: answer}) {
 		select {
-		case <-done:
+		case <-answer:
 		case <-c.ctx.Done():
 			return
 		}
@@ -375,7 +372,7 @@ func (c *Controller) stream(account, name string) *stream {
 	if s := c.streams[account+"/"+name]; s != nil {
 		return s
 	}
-	spec := c.look(account, name)
+	spec := c.specOf(account, name)
 	if spec == nil || !c.room(spec) {
 		return nil
 	}
@@ -462,41 +459,16 @@ func (c *Controller) index() (devices int) {
 	return len(uses)
 }
 
-// settle is called after each step. Drivers with old settings are opened anew once nothing runs there; a stream that
-// has left the configuration is forgotten once it is off, one of a pattern once nobody can need it any more.
-func (c *Controller) settle(s *stream, spec *StreamSpec, now time.Time, evict bool) {
-	if !s.state.Over() {
-		return
-	}
-	for at, b := range s.boxes {
-		if e := s.state.ByInstance(at); e != nil && !e.MayRun() && c.claims.free(at.Device) {
-			if es := spec.Policy.Encoder(e.Name); es != nil && es.Instance == at {
-				b.dev.renew(*es)
-			}
-		}
-	}
-	forgetAt := s.state.ForgetAt(&spec.Policy)
-	switch {
-	case !c.swept.Load(): // something may run in its folder
-		return
-	case s.state.Draining && s.state.Phase == controller.PhaseIdle:
-	case evict && s.state.Disposable(&spec.Policy):
-	case !forgetAt.IsZero() && !now.Before(forgetAt):
-	default:
-		return
-	}
-	c.forget(s, spec)
-}
-
-// forget takes the stream away, with its row and, for one of a pattern, with the files of its encoders. Its history
-// stays. What comes for it meanwhile keeps it.
+// forget removes the stream, with its row and, for one of a pattern, with the files of its encoders. Its history
+// stays. What comes for it meanwhile keeps it. The caller is the stream's worker.
 func (c *Controller) forget(s *stream, spec *StreamSpec) {
 	for at, b := range s.boxes {
-		s.drop(b)
 		delete(s.boxes, at)
+		b.dev.removeUser(s)
+		c.devices.put(b.dev)
 	}
-	for i := range s.state.Encoders {
-		if e := &s.state.Encoders[i]; spec.Policy.Pattern != "" && c.cfg.Discard != nil {
+	if spec.Policy.Pattern != "" && c.cfg.Discard != nil {
+		for _, e := range s.published().state.Encoders {
 			c.cfg.Discard(e.Instance)
 		}
 	}
@@ -528,7 +500,7 @@ func (c *Controller) Reload(cfg Config) error {
 	c.claims.setLimit(cfg.Running, devices)
 	for _, s := range c.all() {
 		c.mu.RLock()
-		spec := c.look(s.account, s.name)
+		spec := c.specOf(s.account, s.name)
 		c.mu.RUnlock()
 		if spec == nil {
 			_, hears := cfg.Accounts[s.account]
@@ -567,18 +539,20 @@ func (c *Controller) SetMode(ctx context.Context, id string, r controller.ModeRe
 		return controller.StreamView{}, fmt.Errorf("%w: a duration is allowed only with on or off, and must be positive", controller.ErrInvalid)
 	}
 	account, name, _ := controller.SplitID(id)
-	s := c.stream(account, name)
-	if s == nil {
-		return controller.StreamView{}, fmt.Errorf("%w: %s", controller.ErrUnknownStream, id)
-	}
 	ev := machine.ModeSet{Mode: r.Mode, By: r.By, Why: r.Why}
 	if r.For > 0 {
 		ev.Until = c.cfg.Clock.Now().Add(r.For)
 	}
-	done := make(chan struct{})
-	s.put(posted{ev: ev, done: done})
+	answer := make(chan controller.Receipt, 1)
+	if !c.hand(account, name, posted{ev: ev, answer: answer}) {
+		err := controller.ErrUnknownStream
+		if c.closing.Load() {
+			err = errStopping
+		}
+		return controller.StreamView{}, fmt.Errorf("%w: %s", err, id)
+	}
 	select {
-	case <-done:
+	case <-answer:
 	case <-ctx.Done():
 		return controller.StreamView{}, fmt.Errorf("set the mode of %s: %w", id, ctx.Err())
 	}
@@ -602,7 +576,7 @@ func (c *Controller) Records(ctx context.Context, f controller.RecordFilter) ([]
 func (c *Controller) Log(ctx context.Context, id, encoder string, lines int) ([]string, error) {
 	account, name, _ := controller.SplitID(id)
 	c.mu.RLock()
-	spec := c.look(account, name)
+	spec := c.specOf(account, name)
 	c.mu.RUnlock()
 	if spec == nil {
 		return nil, fmt.Errorf("%w: %s", controller.ErrUnknownStream, id)
@@ -633,8 +607,8 @@ func (c *Controller) Log(ctx context.Context, id, encoder string, lines int) ([]
 	return logger.Log(ctx, lines)
 }
 
-// look finds what the configuration says of a stream, by name or by pattern; nil when it says nothing. The caller holds mu.
-func (c *Controller) look(account, name string) *StreamSpec {
+// specOf finds what the configuration says of a stream, by name or by pattern; nil when it says nothing. The caller holds mu.
+func (c *Controller) specOf(account, name string) *StreamSpec {
 	if spec := c.exact[account+"/"+name]; spec != nil {
 		return spec
 	}
@@ -660,7 +634,7 @@ func (c *Controller) Ready(ctx context.Context) []string {
 		why = append(why, "the controller is still starting")
 	}
 	if c.closing.Load() {
-		why = append(why, "the controller is stopping")
+		why = append(why, errStopping.Error())
 	}
 	if err := c.cfg.Store.Ready(ctx); err != nil {
 		why = append(why, err.Error())
@@ -723,6 +697,8 @@ func (c *Controller) CheckClock() {
 		s.post(machine.Timer{})
 	}
 }
+
+var errStopping = errors.New("the controller is stopping")
 
 // errNoPlatform is what asking without an API secret gives.
 var errNoPlatform = errors.New("no API secret is configured for the account")

@@ -2,7 +2,6 @@ package runner_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -224,7 +223,7 @@ func (r *rig) starts(device string) int {
 	return 0
 }
 
-// refuses has the store refuse states with the error, or take them again with nil.
+// refuses has the store refuse commits with the error, or take them again with nil.
 func (r *rig) refuses(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -250,52 +249,24 @@ func (r *rig) held() {
 }
 
 // write counts a commit of the controller's, unless it is refused.
-func (r *rig) write(state bool) error {
+func (r *rig) write() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if state && r.saveErr != nil {
+	if r.saveErr != nil {
 		return r.saveErr
 	}
 	r.commits++
 	return nil
 }
 
-func (f flaky) Append(ctx context.Context, r controller.Record) (int64, bool, error) {
-	if err := f.r.write(false); err != nil {
-		return 0, false, err
+func (f flaky) Commit(ctx context.Context, c controller.Commit) ([]controller.Receipt, error) {
+	if err := f.r.write(); err != nil {
+		return nil, err
 	}
-	return f.Store.Append(ctx, r)
-}
-
-func (f flaky) AppendWith(ctx context.Context, r controller.Record, s controller.Saved, story []controller.Transition) (int64, bool, error) {
-	if err := f.r.write(true); err != nil {
-		return 0, false, err
-	}
-	type answer struct {
-		seq       int64
-		duplicate bool
-		err       error
-	}
-	done := make(chan answer, 1)
-	go func() {
+	if c.Saved != nil {
 		f.r.held()
-		seq, duplicate, err := f.Store.AppendWith(context.Background(), r, s, story)
-		done <- answer{seq, duplicate, err}
-	}()
-	select {
-	case a := <-done:
-		return a.seq, a.duplicate, a.err
-	case <-ctx.Done():
-		return 0, false, ctx.Err()
 	}
-}
-
-func (f flaky) SaveStream(ctx context.Context, s controller.Saved, story []controller.Transition) error {
-	if err := f.r.write(true); err != nil {
-		return err
-	}
-	f.r.held()
-	return f.Store.SaveStream(ctx, s, story)
+	return f.Store.Commit(ctx, c)
 }
 
 // end ends the process as SIGTERM does; kill as SIGKILL: what was not saved is gone.
@@ -314,8 +285,15 @@ func (r *rig) sent(kind controller.HookKind, name string, feed ...string) (contr
 	if len(feed) > 0 {
 		h.Feed = controller.Feed{ID: feed[0], Started: controller.ByPlatform(now)}
 	}
-	body := fmt.Appendf(nil, "%s %s %s %d", kind, name, feed, now.UnixNano())
-	return controller.Record{Received: now, Sent: now, Account: h.Account, Stream: h.StreamID(), Event: string(kind), Verdict: controller.Accepted, Body: body}, h
+	return recordOf(h), h
+}
+
+// recordOf is how the journal keeps a hook.
+func recordOf(h controller.Hook) controller.Record {
+	return controller.Record{
+		Received: h.Received, Sent: h.At.Time(), Account: h.Account, Stream: h.StreamID(), Event: string(h.Kind), Verdict: controller.Accepted,
+		Body: fmt.Appendf(nil, "%s %s [%s] %d", h.Kind, h.Name, h.Feed.ID, h.At.Time().UnixNano()),
+	}
 }
 
 // parsed makes the hook of a record that sent made.
@@ -651,250 +629,6 @@ func TestClockStep(t *testing.T) {
 			})
 		})
 	}
-}
-
-// TestTakeIsOneCommit: a hook and the start that it leads to are stored together, and nothing starts before.
-func TestTakeIsOneCommit(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newRig(t, spec("lobby", "cam"))
-		r.boot()
-		defer r.end(false)
-		r.hook(controller.HookAttempt, "lobby")
-		if r.commits != 1 || r.starts("cam") != 1 {
-			t.Errorf("%d commits, %d starts; want one of each", r.commits, r.starts("cam"))
-		}
-		if state := r.saved(); !strings.Contains(state, `"phase":"starting"`) {
-			t.Error(state)
-		}
-		story, err := r.c.History(context.Background(), "ACC/lobby", 100, 0)
-		if err != nil || len(story) == 0 || story[0].To != controller.PhaseStarting || story[0].Event != string(controller.HookAttempt) {
-			t.Errorf("%+v %v", story, err)
-		}
-	})
-}
-
-// TestTakeUndone: what the store refuses changes nothing, and the encoder is free for others. So it is with a duplicate.
-func TestTakeUndone(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		lobby, studio := spec("lobby", "cam"), spec("studio", "other")
-		studio.Policy.Encoders[0].Device = "cam"
-		r := newRig(t, lobby, studio)
-		r.boot()
-		defer r.end(false)
-		r.refuses(errDiskFull)
-		rec, h := r.sent(controller.HookAttempt, "lobby")
-		if _, _, err := r.take(rec, h); !errors.Is(err, errDiskFull) {
-			t.Errorf("a hook was taken: %v", err)
-		}
-		r.want("lobby", controller.PhaseIdle)
-		if r.starts("cam") != 0 {
-			t.Errorf("%d starts for a hook that is not stored", r.starts("cam"))
-		}
-		r.refuses(nil)
-		r.pass(10 * time.Second)
-		r.live("studio", "F1")
-		if holder := r.view("studio").WaitsFor; holder != nil {
-			t.Errorf("the encoder is held by %s", *holder)
-		}
-		r.hook(controller.HookNoViewers, "studio")
-		r.pass(21 * time.Second)
-		r.hook(controller.HookFeedEnded, "studio", "F1")
-		r.want("studio", controller.PhaseIdle)
-
-		r.hook(controller.HookNoViewers, "lobby")
-		rec, _ = r.sent(controller.HookNoViewers, "lobby")
-		if _, _, err := r.take(rec, h); err != nil {
-			t.Fatal(err)
-		}
-		r.pass(time.Minute)
-		before, commits := r.starts("cam"), r.commits
-		_, h = r.sent(controller.HookAttempt, "lobby")
-		if _, duplicate, err := r.take(rec, h); !duplicate || err != nil {
-			t.Errorf("duplicate %v, error %v", duplicate, err)
-		}
-		r.want("lobby", controller.PhaseIdle)
-		r.pass(10 * time.Second)
-		if r.starts("cam") != before || r.commits != commits+1 {
-			t.Errorf("a duplicate led to %d starts and %d commits", r.starts("cam")-before, r.commits-commits)
-		}
-	})
-}
-
-// TestTakeDuplicatesPutNothingOff: facts that wait to be saved are saved in time, also while the same hook comes again and again.
-func TestTakeDuplicatesPutNothingOff(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newRig(t, spec("lobby", "cam"))
-		r.boot()
-		defer r.end(false)
-		r.live("lobby", "F1")
-		rec, h := r.sent(controller.HookFeedStarted, "lobby", "F2")
-		for range 8 {
-			if _, _, err := r.take(rec, h); err != nil {
-				t.Fatal(err)
-			}
-			r.pass(time.Second)
-		}
-		if state := r.saved(); !strings.Contains(state, `"F2"`) {
-			t.Errorf("8 s later the store has %s", state)
-		}
-	})
-}
-
-// TestTakeAtWork: a hook for a stream that waits for the store is stored at once, and decided when its turn comes.
-func TestTakeAtWork(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newRig(t, spec("lobby", "cam"))
-		r.boot()
-		defer r.end(false)
-		r.live("lobby", "F1")
-		free := r.holdStates()
-		r.hook(controller.HookFeedStarted, "lobby", "F2") // facts alone wait for no state
-		_, h := r.sent(controller.HookNoViewers, "lobby")
-		r.c.Deliver(h)
-		synctest.Wait() // at work now
-		rec, h := r.sent(controller.HookFeedEnded, "lobby", "F2")
-		seq, _, err := r.take(rec, h)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if stored, err := r.store.Records(context.Background(), controller.RecordFilter{Limit: 1}); err != nil || len(stored) != 1 || stored[0].Seq != seq {
-			t.Errorf("%v %v", stored, err)
-		}
-		r.want("lobby", controller.PhaseLive) // what nobody has stored nobody sees
-		close(free)
-		synctest.Wait()
-		if v := r.view("lobby"); v.Phase != controller.PhaseLingering || len(v.Feeds) != 1 {
-			t.Errorf("%+v", v)
-		}
-	})
-}
-
-// TestTakeMeanwhile: what comes while a hook is being stored is decided right after it.
-func TestTakeMeanwhile(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newRig(t, spec("lobby", "cam"))
-		r.boot()
-		defer r.end(false)
-		r.live("lobby", "F1")
-		free := r.holdStates()
-		rec, gone := r.sent(controller.HookNoViewers, "lobby")
-		go r.c.Take(context.Background(), rec, gone) //nolint:errcheck // the phase tells
-		_, started := r.sent(controller.HookFeedStarted, "lobby", "F2")
-		r.c.Deliver(started)
-		synctest.Wait()
-		r.want("lobby", controller.PhaseLive)
-		close(free)
-		synctest.Wait()
-		if v := r.view("lobby"); v.Phase != controller.PhaseLingering || len(v.Feeds) != 2 {
-			t.Errorf("%+v", v)
-		}
-	})
-}
-
-// TestTakeBeforeBoot: a stream that was restored looks at its encoder first, also when a hook comes at once.
-func TestTakeBeforeBoot(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newRig(t, spec("lobby", "cam"))
-		r.boot()
-		r.live("lobby", "F1")
-		r.end(false)
-		r.start()
-		defer r.end(false)
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		rec, h := r.sent(controller.HookNoViewers, "lobby")
-		if _, _, err := r.c.Take(ctx, rec, h); err != nil {
-			t.Errorf("the hook waits for a state that is not restored: %v", err)
-		}
-		r.pass(time.Second)
-		r.want("lobby", controller.PhaseLingering)
-	})
-}
-
-// TestTakeTooLate: a caller whose time is up is told so, the stream is as before and not held up, and a hook that turns out to be stored acts when it is delivered.
-func TestTakeTooLate(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newRig(t, spec("lobby", "cam"))
-		r.boot()
-		free := r.holdStates()
-		rec, h := r.sent(controller.HookAttempt, "lobby")
-		ctx, cancel := context.WithTimeout(context.Background(), 4*time.Second)
-		defer cancel()
-		if _, _, err := r.c.Take(ctx, rec, h); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("error %v", err)
-		}
-		r.want("lobby", controller.PhaseIdle)
-		close(free)
-		synctest.Wait()
-		if state := r.saved(); !strings.Contains(state, `"phase":"starting"`) {
-			t.Errorf("a start that did not happen is stored, too, with its hook; but there is %s", state)
-		}
-		r.pass(6 * time.Second)
-		if state := r.saved(); !strings.Contains(state, `"phase":"idle"`) {
-			t.Errorf("the store keeps a start that did not happen: %s", state)
-		}
-		r.c.Deliver(h)
-		synctest.Wait()
-		r.want("lobby", controller.PhaseStarting)
-		if r.starts("cam") != 1 {
-			t.Errorf("%d starts", r.starts("cam"))
-		}
-		r.pass(time.Second)
-		r.end(false)
-		r.boot()
-		defer r.end(false)
-		if v := r.view("lobby"); r.starts("cam") != 1 || v.Encoders[0].State != encoders.StatePublishing {
-			t.Errorf("%d starts, %+v", r.starts("cam"), v)
-		}
-	})
-}
-
-// TestTakeFromAllSides has many senders and a person at the same streams: every hook is stored once, and the store has what readers see.
-func TestTakeFromAllSides(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newRig(t, spec("a", "cam-a"), spec("b", "cam-b"))
-		r.boot()
-		kinds := []controller.HookKind{controller.HookAttempt, controller.HookFirstViewer, controller.HookNoViewers}
-		const senders, each = 8, 30
-		var all sync.WaitGroup
-		for sender := range senders {
-			all.Go(func() {
-				for n := range each {
-					name := []string{"a", "b"}[n%2]
-					now := time.Now()
-					h := controller.Hook{Kind: kinds[(n+sender)%3], Account: "ACC", Name: name, At: controller.ByPlatform(now), Received: now}
-					rec := controller.Record{Stream: h.StreamID(), Event: string(h.Kind), Verdict: controller.Accepted, Received: now, Body: fmt.Append(nil, sender, n)}
-					if _, duplicate, err := r.c.Take(context.Background(), rec, h); duplicate || err != nil {
-						t.Errorf("duplicate %v, error %v", duplicate, err)
-					}
-					if n%10 == 0 {
-						if _, err := r.c.SetMode(context.Background(), h.StreamID(), controller.ModeRequest{Mode: controller.ModeAuto}); err != nil {
-							t.Error(err)
-						}
-					}
-				}
-			})
-		}
-		all.Wait()
-		r.pass(10 * time.Second)
-		if stored, err := r.store.Records(context.Background(), controller.RecordFilter{Limit: 1000}); err != nil || len(stored) != senders*each {
-			t.Errorf("%d hooks of %d are stored, error %v", len(stored), senders*each, err)
-		}
-		saved, err := r.store.LoadStreams(context.Background())
-		if err != nil || len(saved) != 2 {
-			t.Fatal(saved, err)
-		}
-		for _, s := range saved {
-			var state machine.State
-			if err := json.Unmarshal(s.State, &state); err != nil {
-				t.Fatal(err)
-			}
-			if v, _ := r.c.Stream(s.ID); state.Phase != v.Phase || state.Starts != v.Starts || !state.Facts.Attempt.Seen.Equal(v.LastAttempt.Time) {
-				t.Errorf("stored: %s, %d starts, attempt %v; shown: %s, %d, %v", state.Phase, state.Starts, state.Facts.Attempt.Seen, v.Phase, v.Starts, v.LastAttempt)
-			}
-		}
-		r.end(false)
-	})
 }
 
 var errDiskFull = fmt.Errorf("disk full: %w", controller.ErrStore)

@@ -134,9 +134,24 @@ func (d *device) open() (enc encoders.Encoder, version string) {
 func (d *device) renew(e machine.EncoderSpec) {
 	d.opening.Lock()
 	defer d.opening.Unlock()
-	if enc, version := d.open(); enc != nil && version != e.Version {
+	if d.outdated(e.Version) {
 		d.reopen()
 	}
+}
+
+// renewIdle is renew, unless somebody has come to use the device meanwhile: a start renews the driver itself.
+func (d *device) renewIdle(e machine.EncoderSpec) {
+	d.opening.Lock()
+	defer d.opening.Unlock()
+	if d.outdated(e.Version) && d.c.claims.free(d.at.Device) {
+		d.reopen()
+	}
+}
+
+// outdated reports whether the driver was opened with another version of the settings.
+func (d *device) outdated(version string) bool {
+	enc, was := d.open()
+	return enc != nil && was != version
 }
 
 // again has the driver opened anew, whatever its settings are.
@@ -175,23 +190,28 @@ func (d *device) shut() {
 	}
 }
 
-// tell has the stream told of every look at the device from now on, the latest one first.
-func (d *device) tell(s *stream, u user) {
+// addUser has the stream told of every look at the device from now on, the latest one first.
+func (d *device) addUser(s *stream, u user) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	was, there := d.users[s]
-	if there && was.active == u.active && was.job.Run == u.job.Run && was.spec == u.spec {
-		return
-	}
+	_, there := d.users[s]
 	d.users[s] = u
 	d.rewatch()
 	if !there && d.watch != nil && d.last.State != "" {
-		s.saw(machine.EncoderSeen{Encoder: u.spec.Name, Instance: d.at, Version: d.version, Status: d.last})
+		s.observe(machine.EncoderSeen{Encoder: u.spec.Name, Instance: d.at, Version: d.version, Status: d.last})
 	}
 }
 
-// untell ends that.
-func (d *device) untell(s *stream) {
+// has reports whether the stream is told of the device, for that run and with those settings.
+func (d *device) has(s *stream, spec machine.EncoderSpec, run string, active bool) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	was, there := d.users[s]
+	return there && was.active == active && was.job.Run == run && was.spec == spec
+}
+
+// removeUser ends that.
+func (d *device) removeUser(s *stream) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if _, there := d.users[s]; !there {
@@ -269,7 +289,7 @@ func (d *device) report(ctx context.Context, st encoders.Status) {
 	}
 	d.last = st
 	for s, u := range d.users {
-		s.saw(machine.EncoderSeen{Encoder: u.spec.Name, Instance: d.at, Version: d.version, Status: st})
+		s.observe(machine.EncoderSeen{Encoder: u.spec.Name, Instance: d.at, Version: d.version, Status: st})
 	}
 }
 

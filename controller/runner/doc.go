@@ -1,24 +1,39 @@
 // Package runner runs the machine for all streams: [Controller] holds them, with the encoders, the
 // deadlines and the questions to the platform that they share.
 //
-// Around machine.Decide, one goroutine owns each stream while there is something to do (stream.go):
-// it decides, saves, publishes, and only then acts; whatever it sets off comes back to it as an
-// event. A hook that finds its stream with nothing to do is decided by the goroutine that brings it,
-// and stored together with the state that it leads to: one sync of the disk lies between a viewer
-// and the encoder.
+// There is one way for an event, whoever brings it: it is put in the inbox of its stream, and a worker
+// takes steps until the inbox is empty (step.go). A step decides all that is there with
+// machine.Decide, commits the hooks among it together with the state that they lead to, and only then
+// shows that state, acts on it, and answers those who wait. So one sync of the disk lies between a
+// viewer and the encoder, and hooks that come while a stream waits for the disk share the next one.
+// What a step sets off comes back to the stream as an event.
 //
 // Which stream may use a device follows from the states (claims.go). All streams that use one are
 // told of the same looks at it (device.go), and each look names the stream whose run it shows.
 //
-// Begin with config.go, then the step of a stream in stream.go.
+// Begin with config.go, then [Controller.Take] in hooks.go, then step.go.
 //
 //	config.go                        what the wiring gives
 //	controller.go                    all streams: start, stop, reload, people's words
-//	stream.go, take.go, workers.go   one stream at work: decide, save, publish, act
+//	hooks.go                         hooks come in
+//	stream.go, step.go, workers.go   one stream: its inbox; decide, commit, publish, act
 //	box.go, device.go, claims.go     calls to encoders, looks at them, who may have one
 //	alarms.go, timers.go, clock.go   deadlines, jobs that come again, the machine's time
 //	poll.go, known.go                the platform is asked; since when streams are known
 //	publish.go, hub.go               what readers get, and how they hear of changes
 //
-// .github/CONTRIBUTING.md says in which order locks are taken.
+// Whoever holds one of these locks takes only ones further down:
+//
+//	Controller.clockMu   nobody moves the clock under a step; let go while the disk syncs
+//	device.opening       one opens or closes a driver at a time, however long that takes
+//	claims.mu            who has which device, and who waits; also while events are posted
+//	Controller.mu        which streams there are, and the configuration
+//	poller.mu            the poll of one account
+//	device.mu            the open driver, who is told of it; also while looks are posted
+//	stream.mu            the inbox, and whether a worker has the stream
+//	stream.viewMu        what readers see
+//	the leaves           devices.mu, box.mu, hub.mu, alarms.mu, firstKnown.mu; then Clock.mu
+//
+// None but opening is held while a driver, the store or the platform is called. stream.state has no
+// lock: it is the worker's, and CheckClock moves its times with clockMu held for writing.
 package runner

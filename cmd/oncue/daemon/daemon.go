@@ -366,35 +366,33 @@ type journal struct {
 }
 
 func (j journal) Append(ctx context.Context, r controller.Record) (int64, bool, error) {
-	began := time.Now()
-	seq, duplicate, err := j.Store.Append(ctx, r)
-	return j.appended(began, r, seq, duplicate, err)
-}
-
-func (j journal) AppendWith(
-	ctx context.Context, r controller.Record, s controller.Saved, steps []controller.Transition,
-) (int64, bool, error) {
-	began := time.Now()
-	seq, duplicate, err := j.Store.AppendWith(ctx, r, s, steps)
-	return j.appended(began, r, seq, duplicate, err)
-}
-
-func (j journal) appended(
-	began time.Time, r controller.Record, seq int64, duplicate bool, err error,
-) (int64, bool, error) {
-	j.d.metrics.ObserveStore("append", time.Since(began), err)
-	if err == nil && !duplicate {
-		r.Seq, r.Body = seq, nil
-		j.d.control.Recorded(r)
+	receipts, err := j.Commit(ctx, controller.Commit{Records: []controller.Record{r}})
+	if err != nil {
+		return 0, false, err
 	}
-	return seq, duplicate, err
+	return receipts[0].Seq, receipts[0].Duplicate, receipts[0].Err
 }
 
-func (j journal) SaveStream(ctx context.Context, s controller.Saved, steps []controller.Transition) error {
+func (j journal) Commit(ctx context.Context, c controller.Commit) ([]controller.Receipt, error) {
 	began := time.Now()
-	err := j.Store.SaveStream(ctx, s, steps)
-	j.d.metrics.ObserveStore("save", time.Since(began), err)
-	return err
+	receipts, err := j.Store.Commit(ctx, c)
+	took := time.Since(began)
+	if len(c.Records) == 0 {
+		j.d.metrics.ObserveStore("save", took, err)
+		return receipts, err
+	}
+	for i, r := range c.Records {
+		failed := err
+		if err == nil {
+			failed = receipts[i].Err
+		}
+		j.d.metrics.ObserveStore("append", took, failed)
+		if failed == nil && !receipts[i].Duplicate {
+			r.Seq, r.Body = receipts[i].Seq, nil
+			j.d.control.Recorded(r)
+		}
+	}
+	return receipts, err
 }
 
 // adminView is the controller with its thumbnails, as the admin side sees it.

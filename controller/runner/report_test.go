@@ -9,7 +9,7 @@ import (
 )
 
 // What fails is a warning in the log, whoever wants the stream; what goes as planned is not.
-func TestTellLevels(t *testing.T) {
+func TestReportLevels(t *testing.T) {
 	for _, c := range []struct {
 		step controller.Transition
 		want string
@@ -23,7 +23,7 @@ func TestTellLevels(t *testing.T) {
 	} {
 		var out bytes.Buffer
 		s := &stream{id: "ABC123/lobby", c: &Controller{cfg: Config{Log: slog.New(slog.NewTextHandler(&out, nil))}}}
-		s.tell([]controller.Transition{c.step})
+		s.report([]controller.Transition{c.step})
 		if line := out.String(); !strings.Contains(line, "level="+c.want) || strings.Count(line, "encoder=") != 1 {
 			t.Errorf("from %s to %s, %q: %s", c.step.From, c.step.To, c.step.Reason, line)
 		}
