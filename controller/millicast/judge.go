@@ -108,11 +108,11 @@ func (r *Receiver) noteSkew(rec controller.Record, skew time.Duration) string {
 	if skew < 0 {
 		note = "sent " + skew.Abs().Round(time.Second).String() + " in the future by this clock"
 	}
-	r.skewed.Do(func() {
+	if r.skewed.Allow() {
 		r.log.Error("a signed hook is not acted on: its time is too far from this clock; "+
 			"check the clock, or somebody replays old hooks",
 			"stream", rec.Stream, "event", rec.Event, "sent", rec.Sent, "note", note)
-	})
+	}
 	return note
 }
 

@@ -100,8 +100,8 @@ type Receiver struct {
 	stats    counters
 	arrivals arrivals
 
-	skewed rate.Sometimes // limits log lines
-	forged rate.Sometimes
+	skewed *rate.Limiter // limits log lines
+	forged *rate.Limiter
 }
 
 // NewReceiver returns a Receiver without secrets: nothing verifies until SetSecrets.
@@ -112,8 +112,8 @@ func NewReceiver(o Options) (*Receiver, error) {
 	r := &Receiver{
 		journal: o.Journal, controller: o.Controller, thumbs: o.Thumbnails, log: o.Log, now: o.Now, clock: o.Clock,
 		late:   newLate(),
-		skewed: rate.Sometimes{Interval: time.Minute},
-		forged: rate.Sometimes{Interval: time.Minute},
+		skewed: rate.NewLimiter(rate.Every(time.Minute), 1),
+		forged: rate.NewLimiter(rate.Every(time.Minute), 1),
 	}
 	if r.now == nil {
 		r.now = time.Now

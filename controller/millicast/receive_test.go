@@ -6,8 +6,10 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -243,6 +245,39 @@ func TestReceiveActsOnWhatIsStoredTooLate(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A log that hangs delays the delivery that writes to it, and no other.
+func TestNobodyWaitsForTheLog(t *testing.T) {
+	g := newRig(t, oneAccount())
+	begun, free := make(chan struct{}), make(chan struct{})
+	g.Receiver.log = slog.New(slog.NewTextHandler(stuckWriter{begun, free}, nil))
+	forged := func() {
+		if _, err := g.send(secretOf("wrong"), []byte(vectorBody)); !errors.Is(err, ErrSignature) {
+			t.Error(err)
+		}
+	}
+	var first sync.WaitGroup
+	first.Go(forged)
+	<-begun
+	done := make(chan struct{})
+	go func() { forged(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(time.Minute):
+		t.Error("another delivery waits for the log")
+	}
+	close(free)
+	first.Wait()
+}
+
+// stuckWriter writes nothing before it is freed.
+type stuckWriter struct{ begun, free chan struct{} }
+
+func (w stuckWriter) Write(p []byte) (int, error) {
+	close(w.begun)
+	<-w.free
+	return len(p), nil
 }
 
 // No signature covers the content type: somebody who intercepts a hook can send it as a picture.

@@ -58,10 +58,10 @@ func (r *Receiver) verify(d Delivery, sig signature) []*key {
 		}
 		// SetSecrets has come in between, and no longer looks for held deliveries: verify again.
 	}
-	r.forged.Do(func() {
+	if r.forged.Allow() {
 		r.log.Warn("a delivery was refused: no webhook secret verifies it", "via", d.Via, "size", len(d.Body),
 			"refused_so_far", r.stats.results[causeBadSignature].Load()+1)
-	})
+	}
 	return nil
 }
 
