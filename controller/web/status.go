@@ -78,7 +78,9 @@ type eventJSON struct {
 func newStreamJSON(s controller.StreamView) streamJSON {
 	out := streamJSON{StreamView: s, Feeds: make([]feedJSON, len(s.Feeds))}
 	for i, f := range s.Feeds {
-		out.Feeds[i] = feedJSON{ID: f.ID, Started: timeOrNull(f.Started.Time()), SourceID: f.SourceID, Priority: f.Priority}
+		out.Feeds[i] = feedJSON{
+			ID: f.ID, Started: timeOrNull(f.Started.Time()), SourceID: f.SourceID, Priority: f.Priority,
+		}
 		if f.Encoder != "" {
 			out.Feeds[i].Encoder = &f.Encoder
 		}
