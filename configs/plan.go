@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oncue/oncue/configs/ingest"
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/configs/words"
 )
@@ -92,9 +93,9 @@ func (s *Stream) Masked(place int) string {
 			case err != nil:
 				pair = key + "=" + secret.Mask
 			case hasQuery && inner != "":
-				pair += "?" + secret.Mask
+				pair += "?" + maskedParameters(inner)
 			}
-		case !openKeys[key]:
+		case !ingest.Shown(key):
 			pair = key + "=" + secret.Mask
 		}
 		shown += map[bool]string{true: "?", false: "&"}[i == 0] + pair
@@ -111,12 +112,23 @@ func (s *Stream) open(part string) string {
 	return secret.Mask
 }
 
-var (
-	openWords = map[string]bool{"v2": true, "pub": true, "live": true, "app": true, "api": true, "whip": true}
-	openKeys  = map[string]bool{
-		"sourceId": true, "priority": true, "simulcastId": true, "mode": true, "latency": true, "pkt_size": true,
+var openWords = map[string]bool{"v2": true, "pub": true, "live": true, "app": true, "api": true, "whip": true}
+
+// maskedParameters shows those parameters in an SRT stream id that anybody may see.
+func maskedParameters(query string) string {
+	pairs := strings.Split(query, "&")
+	for i, pair := range pairs {
+		key, _, has := strings.Cut(pair, "=")
+		switch {
+		case ingest.Shown(key):
+		case has && (key == "t" || key == "token"):
+			pairs[i] = key + "=" + secret.Mask
+		default:
+			pairs[i] = secret.Mask
+		}
 	}
-)
+	return strings.Join(pairs, "&")
+}
 
 // A leaf is one value of a struct tree that has a key of its own; lists and free mappings are one
 // leaf.

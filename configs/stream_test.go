@@ -146,7 +146,7 @@ func TestPublishIsShownWithoutItsKey(t *testing.T) {
 			"rtmps://rtmp-auto.millicast.com:443/v2/pub/lob%20by?token=********&sourceId=a"},
 		{"rtmps://rtmp-auto.millicast.com/v2/pub/canary", "rtmps://rtmp-auto.millicast.com/v2/pub/********"},
 		{"srt://h:1?streamid={stream}%3Ft%3Dcanary&latency=9&passphrase=canary",
-			"srt://h:1?streamid={stream}?********&latency=9&passphrase=********"},
+			"srt://h:1?streamid={stream}?t=********&latency=9&passphrase=********"},
 		{"srt://h:1?streamid=canary", "srt://h:1?streamid=********"},
 		{"srt://h:1?streamid=%zzcanary", "srt://h:1?streamid=********"},
 		{"https://h/api/whip/{stream}?auth=canary", "https://h/api/whip/{stream}?auth=********"},

@@ -26,10 +26,10 @@ var arrows = map[string][]string{
 	"configs/words":    {},
 	"encoders":         {"configs/secret"},
 	"encoders/fake":    {"encoders", "configs/secret"},
-	"encoders/ffmpeg":  {"encoders", "encoders/sandbox", "configs/secret"},
+	"encoders/ffmpeg":  {"configs/ingest", "encoders", "encoders/sandbox", "configs/secret"},
 	"encoders/sandbox": {},
-	"encoders/obs":     {"encoders", "configs/secret"},
-	"encoders/httpapi": {"encoders", "configs/secret", "configs/presets"},
+	"encoders/obs":     {"configs/ingest", "encoders", "configs/secret"},
+	"encoders/httpapi": {"configs/ingest", "encoders", "configs/secret", "configs/presets"},
 
 	"controller":           {"encoders"},
 	"controller/machine":   {"controller", "encoders"},

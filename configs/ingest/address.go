@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -29,6 +30,8 @@ type Address struct {
 	options string // SRT: the query without the stream id
 }
 
+var placeholder = regexp.MustCompile(`\{[A-Za-z0-9_]+\}`)
+
 // errAddress tells nothing of the URL, which holds a token.
 var errAddress = errors.New("the publishing URL must read rtmps://HOST/APP/STREAM?token=…, " +
 	"srt://HOST:PORT?streamid=… or https://HOST/PATH?token=… (WHIP)")
@@ -50,7 +53,8 @@ func Parse(text string) (Address, error) {
 	place, query, _ := strings.Cut(rest, "?")
 	a.query = query
 	host, path, _ := strings.Cut(place, "/")
-	if a.Host = host; host == "" {
+	a.Host = host
+	if _, err := url.Parse(a.Scheme + "://" + placeholder.ReplaceAllString(host, "x")); err != nil || host == "" {
 		return Address{}, errAddress
 	}
 	parameters := query
@@ -161,6 +165,37 @@ func (a Address) Key() string {
 	default:
 		return a.name + "?" + a.query
 	}
+}
+
+// Options are the parameters of an SRT URL beside the stream id, as they are written: KEY=VALUE.
+func (a Address) Options() []string {
+	if a.options == "" {
+		return nil
+	}
+	return strings.Split(a.options, "&")
+}
+
+// Open reports whether nothing in Server has to be kept secret: there is no user info, and every
+// parameter is one of those that [Shown] knows.
+func (a Address) Open() bool {
+	if strings.Contains(a.Host, "@") {
+		return false
+	}
+	_, query, _ := strings.Cut(a.Server(), "?")
+	for _, pair := range strings.Split(query, "&") {
+		if key, _, _ := strings.Cut(pair, "="); key != "" && !Shown(key) {
+			return false
+		}
+	}
+	return true
+}
+
+// Shown reports whether a parameter of a publishing URL may be shown to anybody.
+func Shown(key string) bool { return shown[key] }
+
+var shown = map[string]bool{
+	"sourceId": true, "priority": true, "simulcastId": true, "videoOnly": true, "audioOnly": true, "noRecord": true,
+	"mode": true, "latency": true, "pkt_size": true, "connect_timeout": true,
 }
 
 // Platform reports whether the host is the platform's.

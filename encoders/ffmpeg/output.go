@@ -1,13 +1,13 @@
 package ffmpeg
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
 	"path/filepath"
 	"strings"
 
+	"github.com/oncue/oncue/configs/ingest"
 	"github.com/oncue/oncue/encoders"
 )
 
@@ -42,11 +42,11 @@ func readOutput(publish string) (output, error) {
 	var err error
 	switch scheme = strings.ToLower(scheme); scheme {
 	case "rtmp", "rtmps":
-		o, err = rtmpOutput(scheme, rest)
+		o, err = rtmpOutput(publish)
 	case "srt":
-		o, err = srtOutput(rest)
+		o, err = srtOutput(publish)
 	case "http", "https", "whip", "whips":
-		o, err = whipOutput(scheme, rest)
+		o, err = whipOutput(publish)
 	case "udp", "tcp":
 		o = output{format: "mpegts", url: scheme + "://" + rest, visible: "its URL has no part that could be hidden"}
 	case "rtsp", "rtsps":
@@ -71,28 +71,21 @@ func readOutput(publish string) (output, error) {
 	return o, nil
 }
 
-// rtmpOutput splits rtmp://host/app/name?token=…: what follows the application is the stream's name
-// and key, for rtmp_playpath. The application is given, too: otherwise FFmpeg would take its
-// last element for the stream.
-func rtmpOutput(scheme, rest string) (output, error) {
-	host, path, _ := strings.Cut(rest, "/")
-	place, query, hasQuery := strings.Cut(path, "?")
-	cut := strings.LastIndex(place, "/")
-	if host == "" || cut <= 0 || cut == len(place)-1 {
-		return output{}, fmt.Errorf("the publishing URL must read %s://HOST/APPLICATION/STREAM", scheme)
-	}
-	app, name := place[:cut], place[cut+1:]
-	if hasQuery {
-		name += "?" + query
+// rtmpOutput gives the stream's name and key as rtmp_playpath, out of sight. The application is given,
+// too: otherwise FFmpeg would take its last element for the stream.
+func rtmpOutput(publish string) (output, error) {
+	a, err := ingest.Parse(publish)
+	if err != nil || a.App == "" || a.Stream == "" {
+		return output{}, errors.New("the publishing URL must read rtmps://HOST/APPLICATION/STREAM")
 	}
 	o := output{
 		format: "flv",
 		options: []string{"-flvflags", "no_duration_filesize", "-rtmp_live", "live", "-tcp_nodelay", "1", "-rw_timeout",
 			outputTimeout},
-		hidden: []option{{"rtmp_app", app}, {"rtmp_playpath", name}},
-		url:    scheme + "://" + host + "/" + app,
+		hidden: []option{{"rtmp_app", a.App}, {"rtmp_playpath", a.Key()}},
+		url:    a.Server(),
 	}
-	if strings.Contains(host, "@") {
+	if !a.Open() {
 		o.visible = "FFmpeg takes the user and password of an RTMP URL from the command line alone"
 	}
 	return o, nil
@@ -100,31 +93,29 @@ func rtmpOutput(scheme, rest string) (output, error) {
 
 // srtOutput moves the stream id and the passphrase out of the URL, where FFmpeg 5.1 would not
 // decode them.
-func srtOutput(rest string) (output, error) {
-	host, query, _ := strings.Cut(rest, "?")
-	if host = strings.TrimSuffix(host, "/"); host == "" {
+func srtOutput(publish string) (output, error) {
+	a, err := ingest.Parse(publish)
+	if err != nil {
 		return output{}, errors.New("the publishing URL must read srt://HOST:PORT?streamid=…")
 	}
 	o := output{format: "mpegts", options: []string{"-muxdelay", "0", "-muxpreload", "0"}}
+	if a.ID != "" {
+		o.hidden = append(o.hidden, option{"srt_streamid", a.ID}) // streamid alone is another of FFmpeg's options
+	}
 	var open []string
 	given := map[string]bool{}
-	for _, pair := range strings.Split(query, "&") {
+	for _, pair := range a.Options() {
 		key, value, _ := strings.Cut(pair, "=")
 		given[key] = true
-		switch key {
-		case "streamid", "passphrase":
-			text, err := url.PathUnescape(value)
-			if err != nil {
-				return output{}, fmt.Errorf("the publishing URL's %s is badly percent-encoded", key)
-			}
-			if key == "streamid" {
-				key = "srt_streamid" // streamid alone is another of FFmpeg's options
-			}
-			o.hidden = append(o.hidden, option{key, text})
-		case "":
-		default:
+		if key != "passphrase" {
 			open = append(open, pair)
+			continue
 		}
+		text, err := url.PathUnescape(value)
+		if err != nil {
+			return output{}, errors.New("the publishing URL's passphrase is badly percent-encoded")
+		}
+		o.hidden = append(o.hidden, option{key, text})
 	}
 	for _, d := range [][2]string{{"mode", "caller"}, {"pkt_size", "1316"}, {"latency", "200000"},
 		{"connect_timeout", "5000"}} {
@@ -132,30 +123,21 @@ func srtOutput(rest string) (output, error) {
 			open = append(open, d[0]+"="+d[1])
 		}
 	}
-	o.url = "srt://" + host + "?" + strings.Join(open, "&")
+	o.url = "srt://" + strings.TrimSuffix(a.Host, "/") + "?" + strings.Join(open, "&")
 	return o, nil
 }
 
 // whipOutput moves the token out of a WHIP address: FFmpeg sends it as the Authorization header.
-func whipOutput(scheme, rest string) (output, error) {
-	address := strings.Replace(scheme, "whip", "http", 1) + "://" + rest
-	if scheme == "whips" {
-		address = "https://" + rest
+func whipOutput(publish string) (output, error) {
+	a, err := ingest.Parse(publish)
+	if err != nil {
+		return output{}, errors.New("the publishing URL must read https://HOST/PATH?auth=…")
 	}
-	u, err := url.Parse(address)
-	if err != nil || u.Host == "" {
-		return output{}, errors.New("the publishing URL must read https://HOST/PATH?token=…")
+	o := output{format: "whip", url: a.Server()}
+	if a.Token != "" {
+		o.hidden = append(o.hidden, option{"authorization", a.Token})
 	}
-	o := output{format: "whip"}
-	query := u.Query()
-	if token := cmp.Or(query.Get("token"), query.Get("auth")); token != "" {
-		query.Del("token")
-		query.Del("auth")
-		o.hidden = append(o.hidden, option{"authorization", token})
-	}
-	u.RawQuery = query.Encode()
-	o.url = u.String()
-	if len(query) > 0 || u.User != nil {
+	if !a.Open() {
 		o.visible = "FFmpeg takes everything of a WHIP URL but its token from the command line"
 	}
 	return o, nil

@@ -1,14 +1,13 @@
 package httpapi
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/oncue/oncue/configs/ingest"
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/encoders"
 )
@@ -100,30 +99,24 @@ var publishNames = []string{
 	"publish", "publish_server", "publish_key", "publish_stream", "publish_token", "publish_query", "publish_streamid",
 }
 
-// splitPublish splits a publishing URL. For RTMP and WHIP, the key is everything after the last
-// slash of the path, and the server what is before it. For SRT, the key is the decoded stream id.
+// splitPublish splits a publishing URL. For RTMP, the key is the stream's name with its query, and the
+// server what is before it. For SRT, the key is the decoded stream id, and the server has no options.
+// For WHIP, the key is what follows the last slash.
 func splitPublish(full string) map[string]string {
 	parts := map[string]string{"publish": full}
 	address, query, _ := strings.Cut(full, "?")
 	parts["publish_query"] = query
-	tokenKey, stream := "token", ""
-	if strings.HasPrefix(full, "srt:") {
+	a, err := ingest.Parse(full)
+	if err != nil {
+		return parts
+	}
+	parts["publish_server"], parts["publish_key"] = a.Server(), a.Key()
+	parts["publish_stream"], parts["publish_token"], parts["publish_streamid"] = a.Stream, a.Token, a.ID
+	switch i := strings.LastIndexByte(address, '/'); {
+	case a.ID != "":
 		parts["publish_server"] = address
-		params, _ := url.ParseQuery(query)
-		id := params.Get("streamid")
-		parts["publish_streamid"], parts["publish_key"] = id, id
-		stream, query, _ = strings.Cut(id, "?")
-		tokenKey = "t"
-	} else if i := strings.LastIndexByte(address, '/'); i >= 0 {
-		parts["publish_server"], stream = address[:i], address[i+1:]
-		parts["publish_key"] = full[i+1:]
-	}
-	if plain, err := url.PathUnescape(stream); err == nil {
-		stream = plain
-	}
-	parts["publish_stream"] = stream
-	if params, err := url.ParseQuery(query); err == nil {
-		parts["publish_token"] = cmp.Or(params.Get(tokenKey), params.Get("auth")) // WHIP: ?auth=
+	case a.WHIP():
+		parts["publish_server"], parts["publish_key"] = address[:i], full[i+1:]
 	}
 	return parts
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/oncue/oncue/controller/millicast/simulator/rtmp"
 )
 
-// ingest is the platform's RTMP side, for one stream.
-type ingest struct {
+// ingestServer is the platform's RTMP side, for one stream.
+type ingestServer struct {
 	t   *testing.T
 	url string // without the stream
 
@@ -23,13 +23,13 @@ type ingest struct {
 	tags  int
 }
 
-func newIngest(t *testing.T) *ingest {
+func newIngest(t *testing.T) *ingestServer {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := &ingest{t: t, url: "rtmp://" + l.Addr().String() + "/v2/pub", open: map[*rtmp.Publisher]bool{}}
+	i := &ingestServer{t: t, url: "rtmp://" + l.Addr().String() + "/v2/pub", open: map[*rtmp.Publisher]bool{}}
 	i.server = rtmp.NewServer(rtmp.Settings{Handler: i})
 	var serving sync.WaitGroup
 	serving.Go(func() { i.server.Serve(l) })
@@ -37,7 +37,7 @@ func newIngest(t *testing.T) *ingest {
 	return i
 }
 
-func (i *ingest) Publish(p *rtmp.Publisher) error {
+func (i *ingestServer) Publish(p *rtmp.Publisher) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.open[p] = true
@@ -46,26 +46,26 @@ func (i *ingest) Publish(p *rtmp.Publisher) error {
 	return nil
 }
 
-func (i *ingest) Tag(*rtmp.Publisher, rtmp.Tag) {
+func (i *ingestServer) Tag(*rtmp.Publisher, rtmp.Tag) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.tags++
 }
 
-func (i *ingest) Unpublish(p *rtmp.Publisher, _ error) {
+func (i *ingestServer) Unpublish(p *rtmp.Publisher, _ error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	delete(i.open, p)
 }
 
-func (i *ingest) feeds() int {
+func (i *ingestServer) feeds() int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return len(i.open)
 }
 
 // drop ends all feeds, as a lost network does.
-func (i *ingest) drop() {
+func (i *ingestServer) drop() {
 	i.mu.Lock()
 	var all []*rtmp.Publisher
 	for p := range i.open {
@@ -77,12 +77,12 @@ func (i *ingest) drop() {
 	}
 }
 
-func (r *rig) awaitFeeds(i *ingest, n int) {
+func (r *rig) awaitFeeds(i *ingestServer, n int) {
 	r.t.Helper()
 	await(r.t, "the ingest has as many feeds as it should", func() bool { return i.feeds() == n })
 }
 
-func (i *ingest) published(name string) bool {
+func (i *ingestServer) published(name string) bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return slices.Contains(i.names, name)

@@ -25,7 +25,7 @@ func TestReal(t *testing.T) {
 	o := obstest.Start(t, obstest.Config{Server: in.url, Key: realKey})
 	for _, part := range []struct {
 		name string
-		run  func(*testing.T, *obstest.OBS, *ingest)
+		run  func(*testing.T, *obstest.OBS, *ingestServer)
 	}{
 		{"start and stop", realStartStop},
 		{"operator", realOperator},
@@ -45,7 +45,7 @@ func TestReal(t *testing.T) {
 	}
 }
 
-func realStartStop(t *testing.T, o *obstest.OBS, in *ingest) {
+func realStartStop(t *testing.T, o *obstest.OBS, in *ingestServer) {
 	r := realRig(t, o, nil)
 	r.start()
 	r.awaitState(encoders.StatePublishing)
@@ -70,7 +70,7 @@ func realStartStop(t *testing.T, o *obstest.OBS, in *ingest) {
 	}
 }
 
-func realOperator(t *testing.T, o *obstest.OBS, in *ingest) {
+func realOperator(t *testing.T, o *obstest.OBS, in *ingestServer) {
 	r, op := realRig(t, o, nil), operator(t, o)
 	r.awaitState(encoders.StateStopped)
 	op.press(t, "StartStream")
@@ -92,7 +92,7 @@ func realOperator(t *testing.T, o *obstest.OBS, in *ingest) {
 }
 
 // realStopWhileStarting is the viewer who leaves before OBS is live.
-func realStopWhileStarting(t *testing.T, o *obstest.OBS, in *ingest) {
+func realStopWhileStarting(t *testing.T, o *obstest.OBS, in *ingestServer) {
 	r := realRig(t, o, nil)
 	in.server.Mute(true)
 	r.start()
@@ -111,7 +111,7 @@ func realStopWhileStarting(t *testing.T, o *obstest.OBS, in *ingest) {
 	r.awaitFeeds(in, 0)
 }
 
-func realStartWhileStarting(t *testing.T, o *obstest.OBS, in *ingest) {
+func realStartWhileStarting(t *testing.T, o *obstest.OBS, in *ingestServer) {
 	r, other := realRig(t, o, nil), realRig(t, o, nil)
 	other.awaitState(encoders.StateStopped)
 	in.server.Mute(true)
@@ -130,7 +130,7 @@ func realStartWhileStarting(t *testing.T, o *obstest.OBS, in *ingest) {
 	r.awaitFeeds(in, 0)
 }
 
-func realIngestLost(t *testing.T, o *obstest.OBS, in *ingest) {
+func realIngestLost(t *testing.T, o *obstest.OBS, in *ingestServer) {
 	r := realRig(t, o, func(s *Settings) { s.StallTimeout = time.Second })
 	r.start()
 	r.awaitState(encoders.StatePublishing)
@@ -155,7 +155,7 @@ func realIngestLost(t *testing.T, o *obstest.OBS, in *ingest) {
 	r.awaitFeeds(in, 0)
 }
 
-func realWrongPassword(t *testing.T, o *obstest.OBS, _ *ingest) {
+func realWrongPassword(t *testing.T, o *obstest.OBS, _ *ingestServer) {
 	r := realRig(t, o, func(s *Settings) { s.Password = secret.New("not-that-one") })
 	if err := r.Start(r.within(patience), r.job); !encoders.IsPermanent(err) ||
 		!strings.HasSuffix(err.Error(), "refuses the password") {
@@ -166,7 +166,7 @@ func realWrongPassword(t *testing.T, o *obstest.OBS, _ *ingest) {
 	}
 }
 
-func realFrozen(t *testing.T, o *obstest.OBS, in *ingest) {
+func realFrozen(t *testing.T, o *obstest.OBS, in *ingestServer) {
 	r := realRig(t, o, nil)
 	r.start()
 	r.awaitState(encoders.StatePublishing)
@@ -187,7 +187,7 @@ func realFrozen(t *testing.T, o *obstest.OBS, in *ingest) {
 	r.awaitFeeds(in, 0)
 }
 
-func realCheck(t *testing.T, o *obstest.OBS, _ *ingest) {
+func realCheck(t *testing.T, o *obstest.OBS, _ *ingestServer) {
 	r := realRig(t, o, func(s *Settings) { s.Profile, s.SceneCollection, s.Scene = "ci", "ci", "nowhere" })
 	found := r.Check(r.within(patience), r.job)
 	var levels []encoders.Level
@@ -207,7 +207,7 @@ func realCheck(t *testing.T, o *obstest.OBS, _ *ingest) {
 	}
 }
 
-func realKilled(t *testing.T, o *obstest.OBS, in *ingest) {
+func realKilled(t *testing.T, o *obstest.OBS, in *ingestServer) {
 	r := realRig(t, o, nil)
 	r.start()
 	r.awaitState(encoders.StatePublishing)
@@ -227,7 +227,7 @@ func realKilled(t *testing.T, o *obstest.OBS, in *ingest) {
 	r.awaitFeeds(in, 0)
 }
 
-func realClosed(t *testing.T, o *obstest.OBS, in *ingest) {
+func realClosed(t *testing.T, o *obstest.OBS, in *ingestServer) {
 	r := realRig(t, o, nil)
 	r.start()
 	r.awaitState(encoders.StatePublishing)
@@ -240,7 +240,7 @@ func realClosed(t *testing.T, o *obstest.OBS, in *ingest) {
 	r.awaitStatus("gone", func(s encoders.Status) bool { return s.State.Gone() })
 }
 
-func realSetService(t *testing.T, o *obstest.OBS, in *ingest) {
+func realSetService(t *testing.T, o *obstest.OBS, in *ingestServer) {
 	r := realRig(t, o, func(s *Settings) {
 		s.SetService, s.Profile, s.SceneCollection, s.Scene = true, "other", "other", "other"
 	})

@@ -1,14 +1,12 @@
 package obs
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
-	"slices"
 	"strings"
 
+	"github.com/oncue/oncue/configs/ingest"
 	"github.com/oncue/oncue/encoders"
 )
 
@@ -35,44 +33,35 @@ func (s Settings) service(job encoders.Job) (service, error) {
 	if !job.Publish.Set() {
 		return service{}, errors.New("set_service is on, and the stream has no publish URL to put into OBS")
 	}
-	u, err := url.Parse(job.Publish.Reveal())
-	if err != nil || u.Host == "" {
+	a, err := ingest.Parse(job.Publish.Reveal())
+	if err != nil {
 		return service{}, errors.New("the publish URL is not one that can be put into OBS")
 	}
-	switch scheme := strings.ToLower(u.Scheme); scheme {
-	case "rtmp", "rtmps":
-		return rtmpService(job.Publish.Reveal(), u), nil
-	case "srt":
-		return srtService(u), nil
-	case "https", "http", "whip", "whips":
-		return whipService(u), nil
+	shown := a.Scheme + "://" + a.Host[strings.LastIndexByte(a.Host, '@')+1:]
+	values := map[string]string{"server": a.Server(), "key": a.Key()}
+	switch {
+	case a.WHIP(): // the token goes into the Authorization header
+		path, _, _ := strings.Cut(afterHost(a.Server()), "?")
+		return newService(serviceWHIP, shown+path, map[string]string{"server": a.Server(), "bearer_token": a.Token}), nil
+	case a.RTMP():
+		return newService(serviceCustom, shown+afterHost(a.Server()), values), nil
+	case a.Scheme == "srt": // the stream id is the key: in the URL, OBS 29 would not decode it
+		return newService(serviceCustom, shown, values), nil
 	default:
 		return service{}, fmt.Errorf("the publish URL begins with %s:, which OBS cannot stream to; "+
-			"use rtmp, rtmps, srt, or https for WHIP", scheme)
+			"use rtmp, rtmps, srt, or https for WHIP", a.Scheme)
 	}
 }
 
-// rtmpService splits the URL as OBS wants it: server is the part up to the application (/v2/pub),
-// key all that follows. Stream names may hold slashes, so it looks for the platform's application
-// first.
-func rtmpService(text string, u *url.URL) service {
-	bare, query, hasQuery := strings.Cut(text, "?")
-	at := strings.LastIndexByte(bare, '/')
-	if app := strings.Index(bare, "/v2/pub/"); app >= 0 {
-		at = app + len("/v2/pub")
+func newService(kind, shown string, secrets map[string]string) service {
+	s := service{kind: kind, shown: shown, secrets: secrets, values: map[string]any{}}
+	for key, value := range secrets {
+		s.values[key] = value
 	}
-	server, key := bare, ""
-	if at > len(u.Scheme)+2 { // after "scheme://"
-		server, key = bare[:at], bare[at+1:]
+	if kind == serviceCustom {
+		s.values["use_auth"] = false
 	}
-	if hasQuery {
-		key += "?" + query
-	}
-	return service{
-		kind: serviceCustom, shown: u.Scheme + "://" + u.Host + afterHost(server),
-		values:  map[string]any{"server": server, "key": key, "use_auth": false},
-		secrets: map[string]string{"server": server, "key": key},
-	}
+	return s
 }
 
 // afterHost is the path of a URL as it is written, with its slash.
@@ -83,54 +72,6 @@ func afterHost(text string) string {
 		return ""
 	}
 	return "/" + path
-}
-
-// srtService gives the stream id as the key. In the server's URL, OBS would use it without undoing
-// the percent-encoding (seen with OBS 29).
-func srtService(u *url.URL) service {
-	server := *u
-	key := ""
-	kept := slices.DeleteFunc(strings.Split(u.RawQuery, "&"), func(pair string) bool {
-		id, is := strings.CutPrefix(pair, "streamid=")
-		if is {
-			key = decoded(id)
-		}
-		return is || pair == ""
-	})
-	server.RawQuery = strings.Join(kept, "&")
-	return service{
-		kind: serviceCustom, shown: "srt://" + u.Host,
-		values:  map[string]any{"server": server.String(), "key": key, "use_auth": false},
-		secrets: map[string]string{"server": server.String(), "key": key},
-	}
-}
-
-// decoded undoes one percent-encoding; other texts stay as they are.
-func decoded(s string) string {
-	if plain, err := url.PathUnescape(s); err == nil {
-		return plain
-	}
-	return s
-}
-
-// whipService: the endpoint is the URL without its token parameter, which goes into the
-// Authorization header.
-func whipService(u *url.URL) service {
-	endpoint := *u
-	q := endpoint.Query()
-	token := cmp.Or(q.Get("token"), q.Get("auth"))
-	q.Del("token")
-	q.Del("auth")
-	endpoint.RawQuery = q.Encode()
-	endpoint.Scheme = map[string]string{"whip": "http", "whips": "https"}[strings.ToLower(u.Scheme)]
-	if endpoint.Scheme == "" {
-		endpoint.Scheme = strings.ToLower(u.Scheme)
-	}
-	return service{
-		kind: serviceWHIP, shown: endpoint.Scheme + "://" + endpoint.Host + endpoint.Path,
-		values:  map[string]any{"server": endpoint.String(), "bearer_token": token},
-		secrets: map[string]string{"server": endpoint.String(), "bearer_token": token},
-	}
 }
 
 func (s service) isZero() bool { return s.kind == "" }
