@@ -79,9 +79,9 @@ streams:
     publish: "rtmp://h/a/stage"
 `
 
-// TestMistakesAreNamedAtTheirLine checks that one space, colon, quote or bracket too many or too few
-// is reported in its line, although the parser often fails only later, or names the start of the
-// block around it.
+// TestMistakesAreNamedAtTheirLine checks that one space, colon, quote or bracket too many or too
+// few is reported in its line, although the parser often fails only later, or names the start of
+// the block around it.
 func TestMistakesAreNamedAtTheirLine(t *testing.T) {
 	if text, _ := report(t, "good.yaml", []byte(mistaken)); text != "" {
 		t.Fatal(text)
@@ -133,8 +133,8 @@ func TestLinesEndAsYAMLSays(t *testing.T) {
 	}
 }
 
-// TestMistakeThatCannotBeFound refuses a file that is too large for a search for the mistake, without
-// naming a line.
+// TestMistakeThatCannotBeFound refuses a file that is too large for a search for the mistake,
+// without naming a line.
 func TestMistakeThatCannotBeFound(t *testing.T) {
 	var file strings.Builder
 	for n := 0; file.Len() < 6<<20; n++ {

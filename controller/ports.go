@@ -12,7 +12,8 @@ type Store interface {
 	// Commit stores what a step of a stream has led to, and returns a receipt for each of its records.
 	// The state and the transitions are stored only when every record was: one that turns out to be a
 	// duplicate would not have led to them. err is about all of it, and nothing is stored then; but
-	// when ctx has ended, all of it may be. ErrStore is in the chain whenever the store cannot take it.
+	// when ctx has ended, all of it may be. ErrStore is in the chain whenever the store cannot take
+	// it.
 	Commit(ctx context.Context, c Commit) (receipts []Receipt, err error)
 	// LoadStreams returns every stream ever saved and not forgotten.
 	LoadStreams(ctx context.Context) ([]Saved, error)

@@ -10,7 +10,7 @@
 //	rtmp://rtmp-REGION.millicast.com:1935/v2/pub/STREAM?token=HEX…
 //	srt://srt-REGION.millicast.com:10000?streamid=ID, where ID is, escaped once,
 //	    STREAM?t=BASE64URL&sourceId=ID&priority=N
-//	https://director.millicast.com/api/whip/STREAM?sourceId=ID&priority=N, with the token as bearer or as auth=HEX
+//	https://director.millicast.com/api/whip/STREAM?sourceId=ID&priority=N, token as bearer or auth=
 //
 // Two contributions with the same stream and source are told apart by their priority: the highest
 // is shown, and one without any has the lowest. Of two with the same priority the newer one

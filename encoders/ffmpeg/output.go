@@ -71,8 +71,8 @@ func readOutput(publish string) (output, error) {
 	return o, nil
 }
 
-// rtmpOutput gives the stream's name and key as rtmp_playpath, out of sight. The application is given,
-// too: otherwise FFmpeg would take its last element for the stream.
+// rtmpOutput gives the stream's name and key as rtmp_playpath, out of sight. The application is
+// given, too: otherwise FFmpeg would take its last element for the stream.
 func rtmpOutput(publish string) (output, error) {
 	a, err := ingest.Parse(publish)
 	if err != nil || a.App == "" || a.Stream == "" {

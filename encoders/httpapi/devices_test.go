@@ -153,7 +153,8 @@ func pearl(b *box) http.HandlerFunc {
 			p := b.now()
 			state := pick(p, map[phase]string{off: "stopped", starting: "starting", on: "started", stopping: "started",
 				failed: "error", failing: "error"})
-			reply(w, `{"status":"ok","result":[{"id":"0","type":"rtmp","status":{"is_configured":true,"started":%t,"state":%q,"description":%q,"duration":49}},
+			reply(w, `{"status":"ok","result":[{"id":"0","type":"rtmp","status":{"is_configured":true,
+				"started":%t,"state":%q,"description":%q,"duration":49}},
 				{"id":"1","type":"srt","status":{"is_configured":false,"started":false,"state":"stopped"}}]}`,
 				p == on || p == starting || p == failing, state,
 				pick(p, map[phase]string{failed: "connection refused", failing: "connection refused"}))

@@ -99,9 +99,9 @@ var publishNames = []string{
 	"publish", "publish_server", "publish_key", "publish_stream", "publish_token", "publish_query", "publish_streamid",
 }
 
-// splitPublish splits a publishing URL. For RTMP, the key is the stream's name with its query, and the
-// server what is before it. For SRT, the key is the decoded stream id, and the server has no options.
-// For WHIP, the key is what follows the last slash.
+// splitPublish splits a publishing URL. For RTMP, the key is the stream's name with its query, and
+// the server what is before it. For SRT, the key is the decoded stream id, and the server has no
+// options. For WHIP, the key is what follows the last slash.
 func splitPublish(full string) map[string]string {
 	parts := map[string]string{"publish": full}
 	address, query, _ := strings.Cut(full, "?")

@@ -222,8 +222,8 @@ func (s *Server) status() map[string]any {
 		"outputBytes":    n, "outputTotalFrames": n / 3000, "outputSkippedFrames": 0, "outputCongestion": 0.0}
 }
 
-// lists answers requests about profiles, scene collections and scenes. There are two of each: ci and
-// other.
+// lists answers requests about profiles, scene collections and scenes. There are two of each: ci
+// and other.
 func (s *Server) lists(r request) (code int, answer any) {
 	names := []string{"ci", "other"}
 	current := s.current
