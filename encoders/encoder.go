@@ -209,7 +209,8 @@ func escape(s string) string {
 type Env struct {
 	Name string // as in the configuration, or name@stream for a pattern's instance; not for paths
 	// Dir is a private folder (0700) for lock, state and output files. It exists, and its path
-	// holds no stream name. It is "" when the encoder is only planned or checked: keep nothing then.
+	// holds no stream name. It is "" when the encoder is only planned or checked: keep nothing
+	// then.
 	Dir string
 	Log *slog.Logger // never nil; its lines name the encoder
 
