@@ -78,6 +78,7 @@ const quick = "defaults: {confirm: encoder, idle_timeout: 300ms, join_timeout: 1
 func testFileChangedWhileDown(t *testing.T, s *site) {
 	needFFmpeg(t)
 	s.platform(simulator.Settings{})
+	s.hooksOnly = true
 	moved, gone, before, after := newWebBox(t), newWebBox(t), newWebBox(t), newWebBox(t)
 	s.configure(quick + `
 encoders:
@@ -169,6 +170,7 @@ streams:
 func testStoreLost(t *testing.T, s *site) {
 	needFFmpeg(t)
 	s.platform(simulator.Settings{})
+	s.hooksOnly = true
 	box := newWebBox(t)
 	s.configure(quick + `
 encoders:

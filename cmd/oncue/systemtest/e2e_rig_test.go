@@ -118,7 +118,8 @@ type site struct {
 
 	listen, adminListen string // what the configuration says; "" for the addresses
 
-	sim *simulator.Simulator // nil without platform
+	sim       *simulator.Simulator // nil without platform
+	hooksOnly bool                 // no API: it would deny the viewers of whom the test's own hooks tell
 
 	notify *net.UnixConn // gets the daemon's words for systemd; nil: nobody listens
 
@@ -162,9 +163,11 @@ func (s *site) configure(rest string) {
 	s.t.Helper()
 	api := ""
 	if s.sim != nil {
+		rest = strings.ReplaceAll(rest, "RTMP:", "rtmp://"+s.sim.RTMPAddr()+"/v2/pub/{stream}?token="+testToken)
+	}
+	if s.sim != nil && !s.hooksOnly {
 		api = fmt.Sprintf(", api_secret: %q, api_url: %q, poll_interval: 1s", s.sim.APISecret().Reveal(),
 			s.sim.APIURL())
-		rest = strings.ReplaceAll(rest, "RTMP:", "rtmp://"+s.sim.RTMPAddr()+"/v2/pub/{stream}?token="+testToken)
 	}
 	s.write(fmt.Sprintf("listen: %q\nadmin: {listen: %q, token: %q}\ndata_dir: %q\nlog: {level: debug, format: "+
 		"json}\naccounts: {%s: {webhook_secrets: [%q]%s}}\n%s",
