@@ -13,8 +13,9 @@ import (
 
 const backupsKept = 7
 
-// Backup writes a compact copy of the whole database to the folder backups in the data directory, durable once it returns, and removes
-// all but the newest seven. Neither readers nor the writer wait for it, but the write-ahead log cannot shrink meanwhile.
+// Backup writes a compact copy of the whole database to the folder backups in the data directory,
+// durable once it returns, and removes all but the newest seven. Neither readers nor the writer
+// wait for it, but the write-ahead log cannot shrink meanwhile.
 func (s *Store) Backup(ctx context.Context) error {
 	if err := s.backup(ctx); err != nil {
 		return fmt.Errorf("back up the database: %w", err)
@@ -61,7 +62,8 @@ func (s *Store) roomForBackup(dir string) error {
 	return err
 }
 
-// vacuumInto copies through a connection of its own, for the readers' connections refuse to write anything anywhere.
+// vacuumInto copies through a connection of its own, for the readers' connections refuse to write
+// anything anywhere.
 func (s *Store) vacuumInto(ctx context.Context, path string) error {
 	f, err := openOwn(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
 	if err != nil {

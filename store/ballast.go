@@ -11,7 +11,8 @@ import (
 )
 
 const (
-	// The ballast is given up when the disk is full, so that retention, which must write before it frees, can run.
+	// The ballast is removed when the disk is full, so that retention can run: it must write before
+	// it frees anything.
 	ballastSize = 16 << 20
 
 	// Space is set aside only while more than 64 MiB and a twentieth of the disk are free.
@@ -19,22 +20,21 @@ const (
 	reserveShare   = 20
 )
 
-// ballast is a file that only takes up room.
+// ballast is a file that only takes up space.
 type ballast struct {
 	path    string
-	dropped atomic.Bool // given up, and not set aside again yet
+	dropped atomic.Bool // removed, and not made again yet
 }
 
 func newBallast(dir string) *ballast { return &ballast{path: filepath.Join(dir, ballastName)} }
 
-// make sets the room aside if there is plenty.
+// make reserves the space if there is plenty.
 func (b *ballast) make() error {
 	if info, err := os.Lstat(b.path); err == nil && info.Mode().IsRegular() && info.Size() == ballastSize {
 		b.dropped.Store(false)
 		return nil
 	}
-	free, total, err := freeSpace(filepath.Dir(b.path))
-	if err != nil || free <= reserveMinFree || free <= total/reserveShare {
+	if ok, err := plenty(filepath.Dir(b.path)); err != nil || !ok {
 		return err
 	}
 	f, err := openOwn(b.path, os.O_RDWR|os.O_CREATE)
@@ -46,13 +46,13 @@ func (b *ballast) make() error {
 		_, err = f.WriteAt(make([]byte, ballastSize), 0)
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(fmt.Errorf("set the ballast aside: %w", err), os.Remove(b.path))
+		return errors.Join(fmt.Errorf("make the ballast: %w", err), os.Remove(b.path))
 	}
 	b.dropped.Store(false)
 	return nil
 }
 
-// drop gives the room back and reports whether there was any.
+// drop removes the file and reports whether there was one.
 func (b *ballast) drop() bool {
 	if os.Remove(b.path) != nil {
 		return false
@@ -61,7 +61,14 @@ func (b *ballast) drop() bool {
 	return true
 }
 
-// freeSpace returns what this process may still use of the file system at path, and its size, bytes.
+// plenty reports whether there is space at path for more than hooks.
+func plenty(path string) (bool, error) {
+	free, total, err := freeSpace(path)
+	return free > reserveMinFree && free > total/reserveShare, err
+}
+
+// freeSpace returns how many bytes of the file system at path this process may still use, and how
+// many there are.
 func freeSpace(path string) (free, total int64, err error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(path, &s); err != nil {

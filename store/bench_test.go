@@ -18,8 +18,9 @@ import (
 // appender is one way to make a hook durable.
 type appender func(controller.Record) error
 
-// BenchmarkAppend compares the store with what bounds it from both sides: a bare file to which whole groups are appended and synced, which
-// can do nothing else, and one transaction for each hook. They take turns in short rounds, for disks have moods; the medians count.
+// BenchmarkAppend compares the store with what bounds it from both sides: a bare file to which
+// whole groups are appended and synced, which can do nothing else, and one transaction for each
+// hook. They take turns in short rounds, for disks have moods; the medians count.
 func BenchmarkAppend(b *testing.B) {
 	for _, callers := range []int{8, 64, 256} {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
@@ -96,7 +97,8 @@ func median(v []float64) float64 {
 	return v[len(v)/2]
 }
 
-// newFloor returns the physical limit of a durable answer: one write and one fdatasync for all that wait.
+// newFloor returns the physical limit of a durable answer: one write and one fdatasync for all that
+// wait.
 func newFloor(b *testing.B) appender {
 	f, err := os.Create(filepath.Join(b.TempDir(), "floor"))
 	if err != nil {
@@ -156,7 +158,7 @@ func newFloor(b *testing.B) appender {
 // newSingle returns the plain way: each hook in a transaction of its own, on the same handles.
 func newSingle(b *testing.B) appender {
 	s := open(b, b.TempDir())
-	s.queue.close()
+	s.writer.Close()
 	<-s.stopped
 	query := insertHooks(1)
 	var mu sync.Mutex
@@ -165,10 +167,10 @@ func newSingle(b *testing.B) appender {
 		mu.Lock()
 		defer mu.Unlock()
 		seq++
-		row := appendRow(nil, &hookRequest{record: r, seq: seq})
-		args := make([]any, len(row))
-		for i := range row {
-			args[i] = row[i]
+		values := appendRow(nil, row{seq, &r})
+		args := make([]any, len(values))
+		for i := range values {
+			args[i] = values[i]
 		}
 		_, err := s.handles.Load().rw.Exec(query, args...)
 		return err

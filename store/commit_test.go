@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/oncue/oncue/controller"
+	"github.com/oncue/oncue/store/commit"
 )
 
 func saveStream(ctx context.Context, s *Store, saved controller.Saved, story []controller.Transition) error {
@@ -30,8 +31,8 @@ func TestCommitOfSeveral(t *testing.T) {
 	if _, _, err := s.Append(ctx, hook(1)); err != nil {
 		t.Fatal(err)
 	}
-	onWriter(t, s, func(c *conn) error {
-		return c.exec(`CREATE TRIGGER poison BEFORE INSERT ON journal WHEN new.note = 'poison'
+	onWriter(t, s, func(c *commit.Conn) error {
+		return c.Exec(`CREATE TRIGGER poison BEFORE INSERT ON journal WHEN new.note = 'poison'
 			BEGIN SELECT raise(ABORT, 'poison'); END`)
 	})
 	poison := hook(2)

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oncue/oncue/controller"
+	"github.com/oncue/oncue/store/commit"
 )
 
 // smallDisk mounts a file system of so many MiB.
@@ -94,10 +95,10 @@ func TestBallast(t *testing.T) {
 	notices := make(chan controller.Notice, 100)
 	s := openWith(t, Options{Dir: dir, Notice: func(n controller.Notice) { notices <- n }})
 	eventually(t, "ballast", func() bool { _, err := os.Stat(s.ballast.path); return err == nil })
-	mustAppend(t, s, 0, 100)
+	mustAppend(t, s, 0, 40) // too few for a checkpoint, which would use space while the disk is filled
 	eventually(t, "the log is stretched", func() bool {
 		info, err := os.Stat(s.path + "-wal")
-		return err == nil && info.Size() == walPages*frameSize
+		return err == nil && info.Size() == commit.LogSize
 	})
 	release := fill(t, dir, 64<<10)
 	if _, err := appendUntilRefused(t, s, 1000); faultOf(err) != faultFull {
@@ -172,11 +173,11 @@ func TestLockedByAnother(t *testing.T) {
 func TestQueueFull(t *testing.T) {
 	s := open(t, t.TempDir())
 	release, held := make(chan struct{}), make(chan struct{})
-	go s.chore(context.Background(), func(*conn) error { close(held); <-release; return nil }) //nolint:errcheck // it returns nil
+	go s.writer.Chore(context.Background(), func(*commit.Conn) error { close(held); <-release; return nil }) //nolint:errcheck // it returns nil
 	<-held
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	for n := range queueLimit {
+	for n := range commit.Limit {
 		if _, _, err := s.Append(ctx, hook(n)); !errors.Is(err, context.Canceled) {
 			t.Fatal(err)
 		}
@@ -184,21 +185,21 @@ func TestQueueFull(t *testing.T) {
 	if _, _, err := s.Append(t.Context(), hook(-1)); !errors.Is(err, controller.ErrStore) {
 		t.Fatal("want ErrStore at once, got", err)
 	}
-	if err := s.Ready(t.Context()); !errors.Is(err, errQueueFull) {
+	if err := s.Ready(t.Context()); !errors.Is(err, commit.ErrFull) {
 		t.Fatal("Ready says", err)
 	}
 	close(release)
 	eventually(t, "ready", func() bool { return s.Ready(t.Context()) == nil })
-	eventually(t, "all stored", func() bool { return number(t, s, "SELECT count(*) FROM journal") == queueLimit })
+	eventually(t, "all stored", func() bool { return number(t, s, "SELECT count(*) FROM journal") == commit.Limit })
 }
 
 func TestPoisonedRequest(t *testing.T) {
 	s := open(t, t.TempDir())
-	onWriter(t, s, func(c *conn) error {
-		return c.exec(`CREATE TRIGGER poison BEFORE INSERT ON journal WHEN new.note = 'poison' BEGIN SELECT raise(ABORT, 'poison'); END`)
+	onWriter(t, s, func(c *commit.Conn) error {
+		return c.Exec(`CREATE TRIGGER poison BEFORE INSERT ON journal WHEN new.note = 'poison' BEGIN SELECT raise(ABORT, 'poison'); END`)
 	})
 	release, held := make(chan struct{}), make(chan struct{})
-	go s.chore(context.Background(), func(*conn) error { close(held); <-release; return nil }) //nolint:errcheck // it returns nil
+	go s.writer.Chore(context.Background(), func(*commit.Conn) error { close(held); <-release; return nil }) //nolint:errcheck // it returns nil
 	<-held
 	type result struct {
 		n   int
@@ -224,7 +225,7 @@ func TestPoisonedRequest(t *testing.T) {
 		err := saveStream(context.Background(), s, controller.Saved{ID: "ABC/x"}, []controller.Transition{{Stream: "ABC/x"}})
 		results <- result{-1, err}
 	}()
-	eventually(t, "all queued", func() bool { s.queue.mu.Lock(); defer s.queue.mu.Unlock(); return s.queue.waiting == 51 })
+	eventually(t, "all queued", func() bool { return s.writer.Waiting() == 51 })
 	close(release)
 	for range 51 {
 		if r := <-results; (r.err != nil) != (r.n == 20) {
@@ -245,7 +246,7 @@ func TestPoisonedRequest(t *testing.T) {
 	if err := s.Ready(t.Context()); err != nil {
 		t.Error(err)
 	}
-	onWriter(t, s, func(c *conn) error { return c.exec("DROP TRIGGER poison") })
+	onWriter(t, s, func(c *commit.Conn) error { return c.Exec("DROP TRIGGER poison") })
 	if _, duplicate, err := s.Append(t.Context(), hook(20)); err != nil || duplicate {
 		t.Error("the refused hook must be as good as new:", duplicate, err)
 	}

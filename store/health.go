@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/oncue/oncue/controller"
+	"github.com/oncue/oncue/store/commit"
 )
 
-// fault says what an error of SQLite means for the store. Faults above faultRequest are the store's, not the request's.
+// fault says what an error of SQLite means for the store. Faults above faultRequest are the
+// store's, not the request's.
 type fault int
 
 const (
@@ -23,7 +26,7 @@ const (
 	faultCorrupt
 )
 
-// words says a fault so that a person knows where to look.
+// words describes a fault so that a person knows where to look.
 func (f fault) words() string {
 	switch f {
 	case faultFull:
@@ -43,7 +46,10 @@ func (f fault) words() string {
 }
 
 // errReserved says that the free space is not for hooks.
-var errReserved = errors.New("what is free is kept for retention")
+var errReserved = errors.New("the free space is reserved for retention")
+
+// errCorrupt is in the chain of damage that the store finds and not SQLite.
+var errCorrupt = errors.New("the database is corrupt")
 
 // faultOf says what an error means for the store.
 func faultOf(err error) fault {
@@ -58,29 +64,37 @@ func faultOf(err error) fault {
 	return driverFault(err)
 }
 
+// scopeOf says whom an error concerns.
+func scopeOf(err error) commit.Scope {
+	switch f := faultOf(err); {
+	case f == faultCorrupt:
+		return commit.TheFile
+	case f > faultRequest:
+		return commit.Everybody
+	}
+	return commit.OneRequest
+}
+
 // health is what the last write says about the next.
 type health struct {
 	failed chan struct{} // holds a token after a write failed
 
-	mu    sync.Mutex
-	err   error // of the last write; nil when it went well
-	fault fault
-	full  error // the disk was full, and nobody has taken note yet
-	sick  bool  // the file was found corrupt and is to be replaced
+	mu   sync.Mutex
+	err  error // of the last write; nil when it went well
+	full error // the disk was full, and relieve has not run yet
 }
 
 func newHealth() *health { return &health{failed: make(chan struct{}, 1)} }
 
-// wrote takes note of how a batch went.
+// wrote records how a batch went.
 func (h *health) wrote(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.err, h.fault = err, faultOf(err)
-	h.sick = h.sick || h.fault == faultCorrupt
+	h.err = err
 	if err == nil {
 		return
 	}
-	if h.fault == faultFull {
+	if faultOf(err) == faultFull {
 		h.full = err
 	}
 	select {
@@ -89,18 +103,11 @@ func (h *health) wrote(err error) {
 	}
 }
 
-// chore takes note of how a chore went: it may find the file corrupt, but a chore that fails says nothing about hooks.
-func (h *health) chore(err error) {
-	if faultOf(err) == faultCorrupt {
-		h.wrote(err)
-	}
-}
-
-// replaced takes note of a new file.
+// replaced records that there is a new file.
 func (h *health) replaced() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.err, h.fault, h.sick = nil, faultNone, false
+	h.err = nil
 }
 
 // takeFull returns the error of a full disk, once.
@@ -112,35 +119,28 @@ func (h *health) takeFull() error {
 	return err
 }
 
-func (h *health) corrupt() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.sick
-}
-
 func (h *health) last() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.err
 }
 
-// Ready says in plain words why hooks cannot be stored now, or nil. After a failed write it tries one, so it clears by itself.
+// Ready says in plain words why hooks cannot be stored now, or nil. After a failed write it tries
+// one, so it clears by itself.
 func (s *Store) Ready(ctx context.Context) error {
-	if err := s.queue.open(); err != nil {
+	if err := s.writer.Ready(); err != nil {
 		return refused(err)
 	}
 	if err := s.health.last(); err == nil && !s.ballast.dropped.Load() {
 		return nil
 	}
-	roomy := false
-	err := s.change(ctx, &change{do: func(c *conn) (err error) {
-		if roomy, err = s.room(c); err != nil {
-			return err
-		}
-		return setMark(c, "heartbeat", s.now().UnixMilli())
+	var reserved error
+	err := s.do(ctx, &request{do: func(c *commit.Conn) error {
+		reserved = s.admit(c)
+		return tryHook(c, s.now())
 	}})
-	if err == nil && !roomy {
-		err = errReserved
+	if err == nil {
+		err = reserved
 	}
 	if err == nil {
 		return nil
@@ -151,6 +151,16 @@ func (s *Store) Ready(ctx context.Context) error {
 	return err
 }
 
-func setMark(c *conn, name string, value int64) error {
-	return c.exec("INSERT INTO marks (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", name, value)
+// tryHook writes all that a hook takes, and leaves nothing of it.
+func tryHook(c *commit.Conn, now time.Time) error {
+	r := controller.Record{Received: now, Sent: now, Body: make([]byte, 256)}
+	in := insertion{conn: c}
+	got, err := in.place(&r)
+	if err == nil {
+		err = in.insert()
+	}
+	if err == nil {
+		err = c.Exec("DELETE FROM journal WHERE seq = ?", got.Seq)
+	}
+	return err
 }

@@ -1,11 +1,11 @@
 package store
 
 import (
-	"encoding/binary"
 	"testing"
 	"time"
 
 	"github.com/oncue/oncue/controller"
+	"github.com/oncue/oncue/store/commit"
 )
 
 // A body that is delivered twice, and may have been taken for something else the first time.
@@ -16,6 +16,7 @@ var (
 	broken   = func(r *controller.Record) { r.Verdict = controller.Quarantined }
 	picture  = func(r *controller.Record) { r.Type, r.Body = "thumbnail", nil }
 	noJPEG   = func(r *controller.Record) { picture(r); broken(r) }
+	later    = func(r *controller.Record) { picture(r); r.Sent = r.Sent.Add(time.Minute) }
 )
 
 type as func(*controller.Record)
@@ -37,10 +38,11 @@ var repeats = []struct {
 	{"the same broken picture again", noJPEG, noJPEG, true},
 	{"a hook as a picture", acted, noJPEG, false},
 	{"the same picture again", picture, picture, true},
+	{"the same picture under another time, which nobody has signed", picture, later, true},
 }
 
-// TestWhatIsSetAsideShadowsNothing: nothing that was not acted on makes a duplicate of what would be,
-// neither in one batch, nor later, nor after a restart.
+// TestWhatIsSetAsideShadowsNothing: nothing that was not acted on makes a duplicate of what would
+// be, neither in one batch, nor later, nor after a restart.
 func TestWhatIsSetAsideShadowsNothing(t *testing.T) {
 	for _, opened := range []string{"once", "again"} {
 		dir := t.TempDir()
@@ -68,50 +70,17 @@ func TestWhatIsSetAsideShadowsNothing(t *testing.T) {
 		}
 		closeStore(t, s)
 	}
-	q := newWriter(nil, nil, time.Now, "")
+	s := open(t, t.TempDir())
 	for n, c := range repeats { // one batch
-		first, second := &hookRequest{record: hook(n)}, &hookRequest{record: hook(n)}
-		c.first(&first.record)
-		c.second(&second.record)
-		for _, r := range []*hookRequest{first, second} {
-			if err := q.number(r); err != nil {
-				t.Fatal(err)
-			}
+		first, second := hook(n), hook(n)
+		c.first(&first)
+		c.second(&second)
+		batch := []*request{{Commit: controller.Commit{Records: []controller.Record{first}}}, {Commit: controller.Commit{Records: []controller.Record{second}}}}
+		onWriter(t, s, func(c *commit.Conn) error {
+			return c.Transaction(func() error { return s.write(c, batch) })
+		})
+		if batch[0].receipts[0].Duplicate || batch[1].receipts[0].Duplicate != c.duplicate {
+			t.Errorf("%s, in one batch: %v, %v", c.what, batch[0].receipts, batch[1].receipts)
 		}
-		if first.duplicate || second.duplicate != c.duplicate {
-			t.Errorf("%s, in one batch: duplicate %v, %v", c.what, first.duplicate, second.duplicate)
-		}
-	}
-}
-
-// TestDuplicatesAcrossTheUpgrade: an older version has kept every row under the first bytes of its sum,
-// whatever became of it.
-func TestDuplicatesAcrossTheUpgrade(t *testing.T) {
-	dir := t.TempDir()
-	s := open(t, dir)
-	var sums []byte
-	for n, c := range repeats {
-		r := hook(n)
-		c.first(&r)
-		if _, _, err := s.Append(t.Context(), r); err != nil {
-			t.Fatal(err)
-		}
-		sums = append(sums, r.Sum[:8]...)
-	}
-	now := time.Now().UnixMilli()
-	onWriter(t, s, func(c *conn) error {
-		return c.exec("INSERT INTO runs (first, last, oldest, newest, sums) VALUES (1, ?, ?, ?, ?)", int64(len(repeats)), now, now, sums)
-	})
-	closeStore(t, s)
-	s = open(t, dir)
-	for n, c := range repeats {
-		r := hook(n)
-		c.second(&r)
-		if _, duplicate, err := s.Append(t.Context(), r); err != nil || duplicate != c.duplicate {
-			t.Errorf("%s: duplicate %v, error %v", c.what, duplicate, err)
-		}
-	}
-	if first := binary.BigEndian.Uint64(sums); first != plainKey(hook(0).Sum) {
-		t.Errorf("the key of a hook that was acted on is %x, and was %x", plainKey(hook(0).Sum), first)
 	}
 }

@@ -1,68 +1,82 @@
 package store
 
 import (
-	"context"
-	"crypto/sha256"
 	"database/sql/driver"
-	"errors"
+	"fmt"
 	"strings"
 	"time"
 
 	"github.com/oncue/oncue/controller"
+	"github.com/oncue/oncue/store/commit"
 )
 
-// Append stores one hook that no stream's state depends on. A zero Sum is computed from Body; a record with
-// neither is never a duplicate, and one without a body is a picture. seq of a duplicate is that of the hook
-// that came first. When ctx ends while the hook waits, Append returns ctx's error, and the hook may be stored
-// all the same: a sender that tries again gets a duplicate then.
-func (s *Store) Append(ctx context.Context, r controller.Record) (seq int64, duplicate bool, err error) {
-	receipts, err := s.Commit(ctx, controller.Commit{Records: []controller.Record{r}})
-	if err != nil {
-		return 0, false, err
-	}
-	return receipts[0].Seq, receipts[0].Duplicate, receipts[0].Err
+// insertion gathers the rows that a batch adds to the journal.
+type insertion struct {
+	conn *commit.Conn
+	last int64 // seq of the last row, those to insert included
+	sent int64 // when the newest hook was sent of those that were stored before the batch
+	rows []row
+	sums map[identity]int64 // of rows to insert: their seq
 }
 
-// Commit stores hooks and what their stream has made of them; see [controller.Store]. Sums are computed as by
-// Append. Seq in the transitions is the store's to give. Of a stream whose commits wait together, the last
-// state is written, and the transitions of all.
-func (s *Store) Commit(ctx context.Context, c controller.Commit) ([]controller.Receipt, error) {
-	var state *change
-	if c.Saved != nil {
-		if c.Saved.ID == "" {
-			return nil, refused(errors.New("save a stream: it has no id"))
+type row struct {
+	seq int64
+	*controller.Record
+}
+
+// add gives each record of r its place in the journal, or finds the row that it repeats. A request
+// that is alone may be so because one of its records cannot be written: the others still are.
+func (in *insertion) add(r *request, alone bool) (err error) {
+	r.receipts = make([]controller.Receipt, len(r.Records))
+	for i := range r.Records {
+		record, got := &r.Records[i], &r.receipts[i]
+		if !alone || len(r.Records) == 1 {
+			*got, err = in.place(record)
+		} else if err = in.conn.Savepoint(func() error {
+			if *got, err = in.place(record); err != nil {
+				return err
+			}
+			return in.insert()
+		}); err != nil && scopeOf(err) == commit.OneRequest {
+			*in = insertion{conn: in.conn}
+			*got, err = controller.Receipt{Err: refused(err)}, nil
 		}
-		state = &change{stream: c.Saved.ID, save: c.Saved, story: c.Transitions}
-	}
-	if len(c.Records) == 0 {
-		if state == nil {
-			return nil, nil
+		if err != nil {
+			return err
 		}
-		return nil, s.change(ctx, state)
 	}
-	hooks := make([]*hookRequest, len(c.Records))
-	for i, r := range c.Records {
-		if r.Sum == ([32]byte{}) && r.Body != nil {
-			r.Sum = sha256.Sum256(r.Body)
+	return nil
+}
+
+func (in *insertion) place(r *controller.Record) (_ controller.Receipt, err error) {
+	if in.last == 0 {
+		if in.last, err = in.conn.Number("SELECT max(seq) FROM journal"); err == nil {
+			in.sent, err = in.conn.Number(newestSent)
 		}
-		hooks[i] = &hookRequest{record: r}
+		if err != nil {
+			return controller.Receipt{}, fmt.Errorf("number a hook: %w", err)
+		}
 	}
-	last := hooks[len(hooks)-1]
-	last.with, last.before = state, hooks[:len(hooks)-1]
-	b, err := s.queue.addHooks(hooks)
-	if err != nil {
-		return nil, refused(err)
+	if r.Sum != ([32]byte{}) {
+		id := identityOf(r)
+		for _, before := range id.earlier() {
+			if seq := in.sums[before]; seq != 0 {
+				return controller.Receipt{Seq: seq, Duplicate: true}, nil
+			}
+		}
+		if id.sentAt(r) <= in.sent { // most are newer than all before
+			if seq, err := repeated(in.conn, r); err != nil || seq != 0 {
+				return controller.Receipt{Seq: seq, Duplicate: seq != 0}, err
+			}
+		}
+		if in.sums == nil {
+			in.sums = map[identity]int64{}
+		}
+		in.sums[id] = in.last + 1
 	}
-	select {
-	case <-b.done:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	receipts := make([]controller.Receipt, len(hooks))
-	for i, h := range hooks {
-		receipts[i] = controller.Receipt{Seq: h.seq, Duplicate: h.duplicate, Err: h.err}
-	}
-	return receipts, nil
+	in.last++
+	in.rows = append(in.rows, row{in.last, r})
+	return controller.Receipt{Seq: in.last}, nil
 }
 
 const (
@@ -70,7 +84,8 @@ const (
 	journalWidth   = 12 // with body
 )
 
-// inserts are statements for so many rows each, the largest first: a batch of 22 hooks takes four of them.
+// inserts are statements for so many rows each, the largest first: a batch of 22 hooks takes four
+// of them.
 var inserts = []struct {
 	rows  int
 	query string
@@ -78,38 +93,35 @@ var inserts = []struct {
 
 func insertHooks(rows int) string {
 	one := "(" + strings.Repeat("?, ", journalWidth-1) + "?)"
-	return "INSERT INTO journal (" + journalColumns + ", body) VALUES " + strings.Repeat(one+", ", rows-1) + one
+	// Whoever calls undoes all of a failed batch, so SQLite need not keep what undoes one statement.
+	return "INSERT OR FAIL INTO journal (" + journalColumns + ", body) VALUES " + strings.Repeat(one+", ", rows-1) + one
 }
 
-// hookRows inserts journal rows, reusing its memory.
-type hookRows struct {
-	args []driver.Value
-}
-
-func (h *hookRows) insert(c *conn, hooks []*hookRequest) error {
+// insert writes the rows.
+func (in *insertion) insert() error {
+	args := make([]driver.Value, 0, inserts[0].rows*journalWidth)
 	for _, insert := range inserts {
-		for len(hooks) >= insert.rows {
-			h.args = h.args[:0]
-			for _, r := range hooks[:insert.rows] {
-				h.args = appendRow(h.args, r)
+		for ; len(in.rows) >= insert.rows; in.rows = in.rows[insert.rows:] {
+			args = args[:0]
+			for _, r := range in.rows[:insert.rows] {
+				args = appendRow(args, r)
 			}
-			if err := c.exec(insert.query, h.args...); err != nil {
-				return err
+			if err := in.conn.Exec(insert.query, args...); err != nil {
+				return fmt.Errorf("store hooks: %w", err)
 			}
-			hooks = hooks[insert.rows:]
 		}
 	}
+	in.rows = nil
 	return nil
 }
 
-func appendRow(args []driver.Value, r *hookRequest) []driver.Value {
+func appendRow(args []driver.Value, r row) []driver.Value {
 	var sum []byte
-	if r.record.Sum != ([32]byte{}) {
-		sum = r.record.Sum[:]
+	if r.Sum != ([32]byte{}) {
+		sum = r.Sum[:]
 	}
-	return append(args,
-		r.seq, millis(r.record.Received), millis(r.record.Sent), r.record.Account, r.record.Stream, r.record.Type, r.record.Event,
-		string(r.record.Verdict), r.record.Note, int64(r.record.Size), sum, r.record.Body)
+	return append(args, r.seq, millis(r.Received), millis(r.Sent), r.Account, r.Stream, r.Type, r.Event,
+		string(r.Verdict), r.Note, int64(r.Size), sum, r.Body)
 }
 
 // millis is how the database keeps a time.

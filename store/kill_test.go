@@ -22,7 +22,8 @@ const (
 	together = "together" // event of hooks that are stored with a state, and of its story
 )
 
-// child stores hooks and stream states as fast as it can, and prints a line for each that it was promised. It ends by being killed.
+// child stores hooks and stream states as fast as it can, and prints a line for each that it was
+// promised. It ends by being killed.
 func child(dir string) error {
 	s, err := Open(context.Background(), Options{Dir: dir, LockWait: time.Minute})
 	if err != nil {
@@ -71,7 +72,8 @@ func child(dir string) error {
 	return <-errs
 }
 
-// TestKill kills a process that stores, again and again, and holds every promise it made against the file.
+// TestKill kills a process that stores, again and again, and holds every promise it made against
+// the file.
 func TestKill(t *testing.T) {
 	kills := 20
 	if testing.Short() {

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockDir makes this process the only one that uses dir, waiting up to wait for the one before. Closing the file gives it back,
-// and so does the death of the process.
+// lockDir makes this process the only one that uses dir, and waits up to wait for the process
+// before. The lock ends when the file is closed or the process dies.
 func lockDir(ctx context.Context, dir string, wait time.Duration) (*os.File, error) {
 	f, err := openOwn(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE)
 	if err != nil {
@@ -44,14 +44,14 @@ func lockDir(ctx context.Context, dir string, wait time.Duration) (*os.File, err
 	}
 }
 
-// writePID is for words only: a full disk may not take it.
+// writePID is for messages only: it may fail on a full disk.
 func writePID(f *os.File) {
 	if f.Truncate(0) == nil {
 		f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0) //nolint:errcheck // see above
 	}
 }
 
-// readPID is for words only: the holder may be about to write it.
+// readPID is for messages only: the holder may not have written it yet.
 func readPID(f *os.File) string {
 	text, err := io.ReadAll(io.NewSectionReader(f, 0, 32))
 	if pid := strings.TrimSpace(string(text)); err == nil && pid != "" {

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/oncue/oncue/controller"
+	"github.com/oncue/oncue/store/commit"
 )
 
 func TestMain(m *testing.M) {
@@ -61,11 +62,12 @@ func (w testWriter) Write(line []byte) (int, error) {
 
 // hook returns the n-th of an endless row of different hooks, of ten streams.
 func hook(n int) controller.Record {
-	body := fmt.Appendf(nil, `{"type":"viewerConnection","event":"ViewerAttempt","timestamp":1764000000000,"data":{"name":"cam-%d","accountId":"ABC","n":%d,`+
-		`"streamId":"ABC/cam-%d","viewerId":"e5c0b3a1-7f5d-4b2b-9a55-0d2f8f4a1c77"}}`, n%10, n, n%10)
-	now := time.Now()
+	const begin = 1_764_000_000_000
+	sent := int64(begin + n)
+	body := fmt.Appendf(nil, `{"type":"viewerConnection","event":"ViewerAttempt","timestamp":%d,"data":{"name":"cam-%d","accountId":"ABC","n":%d,`+
+		`"streamId":"ABC/cam-%d","viewerId":"e5c0b3a1-7f5d-4b2b-9a55-0d2f8f4a1c77"}}`, sent, n%10, n, n%10)
 	return controller.Record{
-		Received: now, Sent: now.Add(-time.Second),
+		Received: time.Now(), Sent: time.UnixMilli(sent),
 		Account: "ABC", Stream: fmt.Sprintf("ABC/cam-%d", n%10), Type: "viewerConnection", Event: "ViewerAttempt",
 		Verdict: controller.Accepted, Size: len(body), Sum: sha256.Sum256(body), Body: body,
 	}
@@ -119,9 +121,9 @@ func number(t testing.TB, s *Store, query string, args ...any) (n int64) {
 }
 
 // onWriter runs fn on the writer's connection.
-func onWriter(t testing.TB, s *Store, fn func(*conn) error) {
+func onWriter(t testing.TB, s *Store, fn func(*commit.Conn) error) {
 	t.Helper()
-	if err := s.chore(t.Context(), fn); err != nil {
+	if err := s.writer.Chore(t.Context(), fn); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -11,8 +11,8 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// migrate brings the file to the newest schema of all, each step in one transaction. backup is called once before the first step on a file
-// that holds anything.
+// migrate brings the file to the newest schema of all, each step in one transaction. backup is
+// called once before the first step on a file that holds anything.
 func migrate(ctx context.Context, db *sql.DB, all fs.FS, backup func() error) error {
 	steps, err := fs.Glob(all, "migrations/*.sql") // sorted
 	if err != nil {
@@ -26,8 +26,8 @@ func migrate(ctx context.Context, db *sql.DB, all fs.FS, backup func() error) er
 		if version > len(steps)+1000 {
 			return fmt.Errorf("%w: schema version %d", errCorrupt, version)
 		}
-		return fmt.Errorf("the database has schema version %d, and this oncue knows up to %d: use the newer oncue again, or restore a backup from before it",
-			version, len(steps))
+		return fmt.Errorf("the database has schema version %d, and this oncue knows up to %d: "+
+			"use the newer oncue again, or restore a backup from before it", version, len(steps))
 	}
 	if version > 0 && version < len(steps) {
 		if err := backup(); err != nil {
@@ -36,7 +36,8 @@ func migrate(ctx context.Context, db *sql.DB, all fs.FS, backup func() error) er
 	}
 	for ; version < len(steps); version++ {
 		if err := migrateStep(ctx, db, all, steps[version], version+1); faultOf(err) == faultRequest {
-			return fmt.Errorf("%w: %s: %w", errCorrupt, steps[version], err) // a file that does not hold what its version says
+			// The file does not hold what its version says.
+			return fmt.Errorf("%w: %s: %w", errCorrupt, steps[version], err)
 		} else if err != nil {
 			return fmt.Errorf("%s: %w", steps[version], err)
 		}

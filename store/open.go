@@ -16,16 +16,17 @@ import (
 const (
 	fileName = "oncue.db"
 
-	// oldestSQLite is the first release without the WAL-reset bug, which could corrupt a file that two connections use
-	// (https://sqlite.org/wal.html#walresetbug).
+	// oldestSQLite is the first release without the WAL-reset bug, which could corrupt a file that
+	// two connections use (https://sqlite.org/wal.html#walresetbug).
 	oldestSQLite = 3_051_003
 
-	// lockedWait is how long one try waits for a foreign process that holds the database. A hook can meet two tries, and must be
-	// answered within 2 s.
+	// lockedWait is how long one try waits for a foreign process that holds the database. A hook
+	// can meet two tries, and must be answered within 2 s.
 	lockedWait = 800 * time.Millisecond
 )
 
-// handles are the two ways into one open file. The writer owns rw alone; everybody reads through ro.
+// handles are the two handles of one open file. The writer alone uses rw; everybody reads through
+// ro.
 type handles struct {
 	rw *sql.DB
 	ro *sql.DB
@@ -37,10 +38,12 @@ func (h *handles) Close() error { return errors.Join(h.ro.Close(), h.rw.Close())
 func checkBuild() error {
 	if !builtWithCgo {
 		return errors.New("this binary was built without cgo, and SQLite needs it: " +
-			"install gcc and libc6-dev (Debian, Ubuntu), gcc and glibc-devel (Fedora) or build-base (Alpine), and build with CGO_ENABLED=1")
+			"install gcc and libc6-dev (Debian, Ubuntu), gcc and glibc-devel (Fedora) or build-base (Alpine), " +
+			"and build with CGO_ENABLED=1")
 	}
 	if text, number := sqliteVersion(); number < oldestSQLite {
-		return fmt.Errorf("sqlite %s has a bug that can corrupt the database: 3.51.3 or newer is needed; build without the tag libsqlite3", text)
+		return fmt.Errorf("sqlite %s has a bug that can corrupt the database: 3.51.3 or newer is needed; "+
+			"build without the tag libsqlite3", text)
 	}
 	return nil
 }
@@ -83,7 +86,7 @@ func openHandles(ctx context.Context, path string) (*handles, error) {
 	return h, nil
 }
 
-// check reads the file's header and that the settings which durability hangs on were taken.
+// check reads the file's header, and checks the settings that durability depends on.
 func (h *handles) check(ctx context.Context) error {
 	var mode string
 	if err := h.rw.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode); err != nil {
@@ -94,7 +97,8 @@ func (h *handles) check(ctx context.Context) error {
 		return err
 	}
 	if mode != "wal" || sync != 2 {
-		return fmt.Errorf("the database runs with journal_mode=%s synchronous=%d, not WAL and FULL: is it on a network file system?", mode, sync)
+		return fmt.Errorf("the database runs with journal_mode=%s synchronous=%d, not WAL and FULL: "+
+			"is it on a network file system?", mode, sync)
 	}
 	var n int
 	return h.rw.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&n)

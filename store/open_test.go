@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,15 +17,16 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/oncue/oncue/controller"
+	"github.com/oncue/oncue/store/commit"
 )
 
 var update = flag.Bool("update", false, "write testdata anew")
 
 func TestSettingsThatDurabilityHangsOn(t *testing.T) {
 	s := open(t, t.TempDir())
-	onWriter(t, s, func(c *conn) error {
-		for pragma, want := range map[string]int64{"synchronous": 2, "auto_vacuum": 2, "wal_autocheckpoint": 0, "page_size": pageSize, "foreign_keys": 1} {
-			if got, err := c.number("PRAGMA " + pragma); err != nil || got != want {
+	onWriter(t, s, func(c *commit.Conn) error {
+		for pragma, want := range map[string]int64{"synchronous": 2, "auto_vacuum": 2, "wal_autocheckpoint": 0, "page_size": commit.PageSize, "foreign_keys": 1} {
+			if got, err := c.Number("PRAGMA " + pragma); err != nil || got != want {
 				t.Errorf("%s is %d, want %d (%v)", pragma, got, want, err)
 			}
 		}
@@ -72,7 +74,7 @@ func TestAnotherUsesTheDirectory(t *testing.T) {
 func TestNewerSchemaIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
-	onWriter(t, s, func(c *conn) error { return c.exec("PRAGMA user_version = 7") })
+	onWriter(t, s, func(c *commit.Conn) error { return c.Exec("PRAGMA user_version = 7") })
 	closeStore(t, s)
 	_, err := Open(t.Context(), Options{Dir: dir})
 	if err == nil || !strings.Contains(err.Error(), "schema version 7") {
@@ -122,9 +124,14 @@ func TestGolden(t *testing.T) {
 		Verdict: controller.Accepted, Note: "", Size: 2, Body: []byte("{}"),
 	}
 	if *update {
+		steps, err := fs.Glob(migrations, "migrations/*.sql")
+		if err != nil {
+			t.Fatal(err)
+		}
+		newest := fmt.Sprintf("testdata/v%d.db", len(steps))
 		dir := t.TempDir()
 		s := open(t, dir)
-		err := errors.Join(
+		err = errors.Join(
 			saveStream(t.Context(), s, controller.Saved{ID: "ABC/lobby", At: at, State: []byte(`{"phase":"live"}`)},
 				[]controller.Transition{{Stream: "ABC/lobby", At: controller.Time{Time: at}, From: "idle", To: "starting", Event: "ViewerAttempt",
 					Reason: "a viewer is waiting", Encoder: "cam", Deadline: &controller.Time{Time: at.Add(time.Minute)}}}),
@@ -133,7 +140,7 @@ func TestGolden(t *testing.T) {
 			t.Fatal(err, appendErr)
 		}
 		closeStore(t, s)
-		if err := copyFile(filepath.Join(dir, fileName), "testdata/v1.db"); err != nil {
+		if err := copyFile(filepath.Join(dir, fileName), newest); err != nil {
 			t.Fatal(err)
 		}
 	}

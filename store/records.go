@@ -9,6 +9,9 @@ import (
 	"github.com/oncue/oncue/controller"
 )
 
+// blockBits says how many rows are a block of the index journal_by_stream: 4,096.
+const blockBits = 12
+
 // Records returns hooks without their bodies, newest first; see [controller.Store].
 func (s *Store) Records(ctx context.Context, f controller.RecordFilter) ([]controller.Record, error) {
 	if f.Limit <= 0 {
@@ -17,42 +20,49 @@ func (s *Store) Records(ctx context.Context, f controller.RecordFilter) ([]contr
 	if f.Before <= 0 {
 		f.Before = 1<<63 - 1
 	}
-	db := s.reader()
-	where, args := "seq < ?", []any{f.Before}
-	if f.Stream != "" {
-		where, args = where+" AND stream = ?", append(args, f.Stream)
+	switch {
+	case f.Stream != "":
+		return s.recordsOfStream(ctx, f)
+	case f.Type != "":
+		const newest = " AND seq < ?2 ORDER BY seq DESC LIMIT ?3)"
+		return s.records(ctx, "SELECT "+journalColumns+" FROM journal WHERE seq IN ("+
+			"SELECT seq FROM (SELECT seq FROM journal WHERE lower(type) = lower(?1)"+newest+
+			" UNION SELECT seq FROM (SELECT seq FROM journal WHERE lower(event) = lower(?1)"+newest+
+			") ORDER BY seq DESC LIMIT ?3", f.Type, f.Before, f.Limit)
 	}
-	if f.Type != "" {
-		where, args = where+" AND (lower(type) = lower(?) OR lower(event) = lower(?))", append(args, f.Type, f.Type)
-	}
-	if f.Stream == "" && f.Type == "" {
-		return s.records(ctx, db, "SELECT "+journalColumns+" FROM journal WHERE "+where+" ORDER BY seq DESC LIMIT ?", append(args, f.Limit)...)
-	}
-	// The terms cover the journal up to a mark; what came since is read through. A row that is covered meanwhile is still found by the first.
-	var digested int64
-	err := db.QueryRowContext(ctx, "SELECT coalesce((SELECT value FROM marks WHERE name = 'digested'), 0)").Scan(&digested)
+	return s.records(ctx, "SELECT "+journalColumns+" FROM journal WHERE seq < ? ORDER BY seq DESC LIMIT ?",
+		f.Before, f.Limit)
+}
+
+// recordsOfStream reads the index block by block, from the newest: one, then more and more at a
+// time, until it has enough.
+func (s *Store) recordsOfStream(ctx context.Context, f controller.RecordFilter) ([]controller.Record, error) {
+	const query = "WITH RECURSIVE block(n) AS (VALUES (?1) UNION ALL SELECT n + 1 FROM block WHERE n < ?2) " +
+		"SELECT " + journalColumns + " FROM journal WHERE seq IN (" +
+		"SELECT j.seq FROM block CROSS JOIN journal j INDEXED BY journal_by_stream" +
+		" WHERE (j.seq >> 12) = block.n AND j.stream = ?3 AND j.seq < ?4" +
+		" AND (?5 = '' OR lower(j.type) = lower(?5) OR lower(j.event) = lower(?5))" +
+		" ORDER BY j.seq DESC LIMIT ?6) ORDER BY seq DESC"
+	var first, last int64
+	err := s.reader().QueryRowContext(ctx, "SELECT coalesce((SELECT min(seq) FROM journal), 0) >> ?1,"+
+		" min(coalesce((SELECT max(seq) FROM journal), 0), ?2 - 1) >> ?1", blockBits, f.Before).Scan(&first, &last)
 	if err != nil {
 		return nil, s.readError("read the journal", err)
 	}
-	found, err := s.records(ctx, db, "SELECT "+journalColumns+" FROM journal WHERE seq > ? AND "+where+" ORDER BY seq DESC LIMIT ?",
-		append(append([]any{digested}, args...), f.Limit)...)
-	if err != nil || len(found) == f.Limit {
-		return found, err
+	found := []controller.Record{}
+	for n := int64(1); last >= first && len(found) < f.Limit; n *= 4 {
+		more, err := s.records(ctx, query, max(first, last-n+1), last, f.Stream, f.Before, f.Type, f.Limit-len(found))
+		if err != nil {
+			return nil, err
+		}
+		found, last = append(found, more...), last-n
 	}
-	term := "'s/' || ?"
-	word := f.Stream
-	if word == "" {
-		term, word = "'t/' || lower(?)", f.Type
-	}
-	older, err := s.records(ctx, db, "SELECT "+journalColumns+" FROM journal WHERE seq IN"+
-		" (SELECT t.seq FROM terms t WHERE t.term = "+term+" AND t.seq <= ? AND t.seq < ? ORDER BY t.seq DESC) AND "+where+" ORDER BY seq DESC LIMIT ?",
-		append(append([]any{word, digested, f.Before}, args...), f.Limit-len(found))...)
-	return append(found, older...), err
+	return found, nil
 }
 
-func (s *Store) records(ctx context.Context, db *sql.DB, query string, args ...any) ([]controller.Record, error) {
+func (s *Store) records(ctx context.Context, query string, args ...any) ([]controller.Record, error) {
 	found := []controller.Record{}
-	rows, err := db.QueryContext(ctx, query, args...)
+	rows, err := s.reader().QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, s.readError("read the journal", err)
 	}
@@ -73,17 +83,20 @@ func (s *Store) records(ctx context.Context, db *sql.DB, query string, args ...a
 func scanRecord(rows *sql.Rows, more ...any) (r controller.Record, err error) {
 	var received, sent int64
 	var sum []byte
-	err = rows.Scan(append([]any{&r.Seq, &received, &sent, &r.Account, &r.Stream, &r.Type, &r.Event, &r.Verdict, &r.Note, &r.Size, &sum}, more...)...)
+	columns := []any{&r.Seq, &received, &sent, &r.Account, &r.Stream, &r.Type, &r.Event,
+		&r.Verdict, &r.Note, &r.Size, &sum}
+	err = rows.Scan(append(columns, more...)...)
 	r.Received, r.Sent = fromMillis(received), fromMillis(sent)
 	copy(r.Sum[:], sum)
 	return r, err
 }
 
-// replayPage is how many rows Replay reads at a time, so that no long read keeps the write-ahead log from being emptied.
+// replayPage is how many rows Replay reads at a time, so that no long read keeps the write-ahead
+// log from being emptied.
 const replayPage = 500
 
-// Replay calls fn with the accepted hooks received at or after since (to the millisecond), bodies included, oldest first; see
-// [controller.Store]. It stops at fn's first error and returns it.
+// Replay calls fn with the accepted hooks received at or after since (to the millisecond), bodies
+// included, oldest first; see [controller.Store]. It stops at fn's first error and returns it.
 func (s *Store) Replay(ctx context.Context, since time.Time, fn func(controller.Record) error) error {
 	from := millis(since)
 	after, err := s.before(ctx, from)
@@ -109,8 +122,8 @@ func (s *Store) Replay(ctx context.Context, since time.Time, fn func(controller.
 
 // before returns a seq below that of every hook received at or after from.
 func (s *Store) before(ctx context.Context, from int64) (seq int64, err error) {
-	err = s.reader().QueryRowContext(ctx,
-		"SELECT coalesce((SELECT min(first) - 1 FROM runs WHERE newest >= ?), (SELECT max(last) FROM runs), 0)", from).Scan(&seq)
+	err = s.reader().QueryRowContext(ctx, "SELECT coalesce((SELECT min(+seq) - 1 FROM journal WHERE received >= ?),"+
+		" (SELECT max(seq) FROM journal), 0)", from).Scan(&seq)
 	if err != nil {
 		return 0, s.readError("find the hooks to replay", err)
 	}
@@ -119,7 +132,8 @@ func (s *Store) before(ctx context.Context, from int64) (seq int64, err error) {
 
 func (s *Store) replayPage(ctx context.Context, after, from int64) ([]controller.Record, error) {
 	rows, err := s.reader().QueryContext(ctx, "SELECT "+journalColumns+", body FROM journal"+
-		" WHERE seq > ? AND received >= ? AND verdict = ? ORDER BY seq LIMIT ?", after, from, string(controller.Accepted), replayPage)
+		" WHERE seq > ? AND received >= ? AND verdict = ? ORDER BY seq LIMIT ?",
+		after, from, string(controller.Accepted), replayPage)
 	if err != nil {
 		return nil, s.readError("replay hooks", err)
 	}
@@ -140,7 +154,7 @@ func (s *Store) replayPage(ctx context.Context, after, from int64) ([]controller
 	return page, nil
 }
 
-// readError words an error of a read, and has the file looked after when it is the file's.
+// readError says which read failed, and has a corrupt file replaced.
 func (s *Store) readError(step string, err error) error {
 	if faultOf(err) == faultCorrupt {
 		s.suspect(err)

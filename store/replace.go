@@ -32,10 +32,31 @@ func (s *Store) openMigrated(ctx context.Context) (*handles, error) {
 	if err := migrate(ctx, h.rw, migrations, func() error { return s.Backup(ctx) }); err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
+	// Without a table every hook would be refused as if the hook were wrong.
+	if err := checkTables(ctx, h.rw); err != nil {
+		return nil, errors.Join(err, h.Close())
+	}
 	return h, nil
 }
 
-// openRestored opens the newest good backup in the place of the file that was moved aside, or an empty file.
+// checkTables reads the end of every table, as the writer will.
+func checkTables(ctx context.Context, db *sql.DB) error {
+	for _, end := range []string{"max(seq) FROM journal", "max(seq) FROM history", "max(seq) FROM swept",
+		"max(id) FROM streams", "max(key) FROM settings"} {
+		var found any
+		err := db.QueryRowContext(ctx, "SELECT "+end).Scan(&found)
+		if faultOf(err) == faultRequest {
+			return fmt.Errorf("%w: %w", errCorrupt, err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openRestored opens the newest good backup in the place of the file that was moved aside, or an
+// empty file.
 func (s *Store) openRestored(ctx context.Context) (*handles, error) {
 	backup, err := s.restore(ctx)
 	if err != nil {
@@ -50,18 +71,20 @@ func (s *Store) openRestored(ctx context.Context) (*handles, error) {
 		from = "the backup " + filepath.Base(backup)
 	}
 	s.log.Error("store: the database is replaced", "moved_to", s.aside, "continues_with", from)
-	s.notice(Corrupt, fmt.Sprintf("The database was corrupt. It was moved to %s, and oncue goes on with %s.", filepath.Base(s.aside), from))
+	s.notice(Corrupt, fmt.Sprintf("The database was corrupt. It was moved to %s, and oncue goes on with %s.",
+		filepath.Base(s.aside), from))
 	s.aside = ""
 	return h, nil
 }
 
-// swap replaces the open file. It may be called again after an error, and goes on where it was.
+// swap replaces the open file. Called again after an error, it continues where it stopped.
 func (s *Store) swap(cause error) (err error) {
 	if s.aside == "" {
 		if s.aside, err = s.moveAside(cause); err != nil {
 			return err
 		}
-		// Only now, for SQLite writes no log back, and deletes none, when the file is not where it was opened.
+		// Only now: when the file is not where it was opened, SQLite neither checkpoints nor
+		// deletes its log.
 		if err := s.handles.Load().Close(); err != nil {
 			s.log.Warn("store: closing the corrupt database", "error", err)
 		}
@@ -75,8 +98,8 @@ func (s *Store) swap(cause error) (err error) {
 	return nil
 }
 
-// moveAside renames the corrupt file with its log, so that they can still be read together, and returns the new name. Nothing of it is
-// ever deleted.
+// moveAside renames the corrupt file with its log, so that they can still be read together, and
+// returns the new name. Nothing of it is ever deleted.
 func (s *Store) moveAside(cause error) (string, error) {
 	s.log.Error("store: the database is corrupt", "error", cause)
 	aside := s.path + ".corrupt-" + s.now().UTC().Format("20060102T150405.000Z")
@@ -94,15 +117,16 @@ func (s *Store) moveAside(cause error) (string, error) {
 	return aside, syncDir(s.options.Dir)
 }
 
-// restore puts the newest good backup in the file's place and returns its path, "" when there is none.
+// restore puts the newest good backup in the file's place and returns its path, "" when there is
+// none.
 func (s *Store) restore(ctx context.Context) (string, error) {
 	backups, err := s.backups()
 	if err != nil {
-		return "", fmt.Errorf("look for backups: %w", err)
+		return "", fmt.Errorf("list the backups: %w", err)
 	}
 	for _, backup := range backups {
 		if err := checkFile(ctx, backup); err != nil {
-			s.log.Warn("store: a backup is no good", "file", backup, "error", err)
+			s.log.Warn("store: a backup is damaged", "file", backup, "error", err)
 			continue
 		}
 		if err := copyFile(backup, s.path); err != nil {
@@ -123,7 +147,8 @@ func checkFile(ctx context.Context, path string) error {
 	return quickCheck(ctx, db, "")
 }
 
-// quickCheck reads one table and its indexes, or everything, and returns errCorrupt with the first thing that is wrong.
+// quickCheck reads one table and its indexes, or everything, and returns errCorrupt with the first
+// thing that is wrong.
 func quickCheck(ctx context.Context, db *sql.DB, table string) error {
 	query := "PRAGMA quick_check(1)"
 	if table != "" {

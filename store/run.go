@@ -2,19 +2,30 @@ package store
 
 import (
 	"time"
+
+	"github.com/oncue/oncue/store/commit"
 )
 
-// write runs the writer, on one file after another should they turn out corrupt.
-func (s *Store) write() {
+// newWriter returns the writer of the store's requests.
+func (s *Store) newWriter() *commit.Writer[request] {
+	return commit.New(commit.Options[request]{
+		Write:   s.write,
+		Scope:   scopeOf,
+		Admit:   s.admit,
+		Wrote:   s.health.wrote,
+		Roomy:   func() (bool, error) { return plenty(s.options.Dir) },
+		LogPath: s.path + "-wal",
+		Settle:  s.options.Settle,
+	})
+}
+
+// run runs the writer, on one file after another should they turn out corrupt.
+func (s *Store) run() {
 	defer close(s.stopped)
-	w := newWriter(s.queue, s.health, s.now, s.path)
-	w.room, w.settle = s.room, s.options.Settle
-	defer w.seen.clear()
-	defer w.older.clear()
 	for {
 		err := errCorrupt
 		if s.aside == "" {
-			err = w.serve(s.handles.Load().rw)
+			err = s.writer.Serve(s.handles.Load().rw)
 		}
 		if err == nil {
 			return
@@ -22,33 +33,12 @@ func (s *Store) write() {
 		if faultOf(err) == faultCorrupt {
 			err = s.swap(err)
 		}
-		if err != nil && !s.refuseFor(err, time.Second) {
-			return
-		}
-	}
-}
-
-// refuseFor answers what comes for so long that err is why, and reports whether more may come.
-func (s *Store) refuseFor(err error, d time.Duration) bool {
-	s.log.Error("store: nothing can be written", "error", err)
-	s.health.wrote(err)
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	for {
-		select {
-		case <-timer.C:
-			return true
-		case <-s.queue.wake:
-		}
-		hooks, changes, c, last := s.queue.take()
-		hooks.refuse(err)
-		changes.refuse(err)
-		if c != nil {
-			c.err = err
-			close(c.done)
-		}
-		if last {
-			return false
+		if err != nil {
+			s.log.Error("store: nothing can be written", "error", err)
+			s.health.wrote(err)
+			if !s.writer.Refuse(err, time.Second) {
+				return
+			}
 		}
 	}
 }

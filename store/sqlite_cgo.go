@@ -9,10 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// builtWithCgo tells a binary that can hold SQLite from one that cannot.
+// builtWithCgo reports whether this binary holds SQLite.
 const builtWithCgo = true
 
-// sqliteVersion is the version of the SQLite that is linked in, as text and as major*1,000,000 + minor*1,000 + patch.
+// sqliteVersion is the version of the SQLite that is linked in, as text and as
+// major*1,000,000 + minor*1,000 + patch.
 func sqliteVersion() (string, int) {
 	text, number, _ := sqlite3.Version()
 	return text, number

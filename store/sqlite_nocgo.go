@@ -2,7 +2,7 @@
 
 package store
 
-// builtWithCgo tells a binary that can hold SQLite from one that cannot.
+// builtWithCgo reports whether this binary holds SQLite.
 const builtWithCgo = false
 
 func sqliteVersion() (string, int) { return "none", 0 }

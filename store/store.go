@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/oncue/oncue/controller"
+	"github.com/oncue/oncue/store/commit"
 )
 
 // Store is an open data directory. All methods may be called from any goroutine.
@@ -23,11 +24,11 @@ type Store struct {
 	log     *slog.Logger
 	now     func() time.Time
 	lock    *os.File
-	queue   *queue
+	writer  *commit.Writer[request]
 	health  *health
 	stopped chan struct{} // closed when the writer has ended
 
-	aside      string // where a corrupt file was moved, until another is in its place; owned by the writer's goroutine
+	aside      string // where a corrupt file was moved until another is in its place; run owns it
 	ballast    *ballast
 	policy     atomic.Pointer[Policy] // of the last sweep
 	backupMu   sync.Mutex
@@ -41,22 +42,27 @@ type Store struct {
 
 var _ controller.Store = (*Store)(nil)
 
-// Corrupt is the kind of the notice that the database was replaced: by the newest good backup, or by an empty one.
+// Corrupt is the kind of the notice that the database was replaced: by the newest good backup, or
+// by an empty one.
 const Corrupt = "store_corrupt"
 
 // Options says where and how to open.
 type Options struct {
-	Dir      string        // the data directory; made when missing, private to its owner. CheckDir says which are refused
-	Shared   bool          // Dir is known to hold other things, too, which is no reason to refuse it; its mode stays
+	// Dir is the data directory. It is made when missing, private to its owner. CheckDir says which
+	// are refused.
+	Dir      string
+	Shared   bool          // Dir may hold other things, too; its mode stays as it is
 	Log      *slog.Logger  // nil: discard
-	LockWait time.Duration // how long to wait for another oncue to let go of Dir
-	Settle   time.Duration // how long checks and upkeep wait after Open, so that a start has the machine to itself
+	LockWait time.Duration // how long to wait for another oncue to release Dir
+	Settle   time.Duration // how long checks and upkeep wait after Open, so as not to slow down a start
 
-	// Notice is told what people want to know: Corrupt, disk_full. It is called from the store's goroutines and returns soon. May be nil.
+	// Notice is told what people want to know: Corrupt, disk_full. It is called from the store's
+	// goroutines and must return soon. May be nil.
 	Notice func(controller.Notice)
 }
 
-// Open makes the calling process the one that uses the data directory. It returns at once when the file is in order.
+// Open makes the calling process the one that uses the data directory. It returns at once when the
+// file is in order.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	if err := checkBuild(); err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
@@ -64,11 +70,12 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{options: o, log: o.Log, now: time.Now, queue: newQueue(), health: newHealth(), stopped: make(chan struct{})}
+	s := &Store{options: o, log: o.Log, now: time.Now, health: newHealth(), stopped: make(chan struct{})}
 	if err := s.open(ctx); err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
-	go s.write()
+	s.writer = s.newWriter()
+	go s.run()
 	ctx, s.stopKeeper = context.WithCancel(context.WithoutCancel(ctx))
 	s.keeper.Go(func() { s.keep(ctx) })
 	return s, nil
@@ -93,10 +100,10 @@ func (s *Store) open(ctx context.Context) (err error) {
 
 func (s *Store) reader() *sql.DB { return s.handles.Load().ro }
 
-// suspect has the writer replace the file.
+// suspect has the file replaced.
 func (s *Store) suspect(err error) {
 	s.health.wrote(err)
-	s.queue.signal()
+	s.writer.Interrupt(err)
 }
 
 // size returns the bytes of the database file.
@@ -108,12 +115,12 @@ func (s *Store) size() (int64, error) {
 	return info.Size(), nil
 }
 
-// Close writes what waits, and lets go of the data directory.
+// Close writes what waits, and releases the data directory.
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		s.stopKeeper()
 		s.keeper.Wait()
-		s.queue.close()
+		s.writer.Close()
 		<-s.stopped
 		s.closeErr = errors.Join(s.handles.Load().Close(), s.lock.Close())
 	})

@@ -8,40 +8,30 @@ import (
 	"time"
 
 	"github.com/oncue/oncue/controller"
+	"github.com/oncue/oncue/store/commit"
 )
 
 // ForgetStream removes the state of a stream.
 func (s *Store) ForgetStream(ctx context.Context, id string) error {
-	return s.change(ctx, &change{do: func(c *conn) error {
-		if err := c.exec("DELETE FROM streams WHERE id = ?", id); err != nil {
+	return s.do(ctx, &request{do: func(c *commit.Conn) error {
+		if err := c.Exec("DELETE FROM streams WHERE id = ?", id); err != nil {
 			return fmt.Errorf("forget a stream: %w", err)
 		}
 		return nil
 	}})
 }
 
-// SetSetting keeps a small value by name. The database is readable by its owner alone (0600), so a value may be a secret.
+// SetSetting keeps a small value by name. The database is readable by its owner alone (0600), so a
+// value may be a secret.
 func (s *Store) SetSetting(ctx context.Context, key, value string) error {
-	return s.change(ctx, &change{do: func(c *conn) error {
-		err := c.exec("INSERT INTO settings (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", key, value)
+	return s.do(ctx, &request{do: func(c *commit.Conn) error {
+		err := c.Exec("INSERT INTO settings (key, value) VALUES (?, ?)"+
+			" ON CONFLICT (key) DO UPDATE SET value = excluded.value", key, value)
 		if err != nil {
 			return fmt.Errorf("keep a setting: %w", err)
 		}
 		return nil
 	}})
-}
-
-func (s *Store) change(ctx context.Context, c *change) error {
-	b, err := s.queue.addChange(c)
-	if err != nil {
-		return refused(err)
-	}
-	select {
-	case <-b.done:
-		return c.err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // Setting returns what SetSetting kept, "" when it never did.
@@ -81,7 +71,8 @@ func (s *Store) LoadStreams(ctx context.Context) ([]controller.Saved, error) {
 	return all, nil
 }
 
-// History returns a stream's transitions, newest first; see [controller.Store]. A limit of 0 or less means 100.
+// History returns a stream's transitions, newest first; see [controller.Store]. A limit of 0 or
+// less means 100.
 func (s *Store) History(ctx context.Context, id string, limit int, before int64) ([]controller.Transition, error) {
 	if limit <= 0 {
 		limit = 100
@@ -89,8 +80,9 @@ func (s *Store) History(ctx context.Context, id string, limit int, before int64)
 	if before <= 0 {
 		before = 1<<63 - 1
 	}
-	rows, err := s.reader().QueryContext(ctx, "SELECT seq, stream, at, from_phase, to_phase, event, reason, encoder, deadline FROM history"+
-		" WHERE stream = ? AND seq < ? ORDER BY seq DESC LIMIT ?", id, before, limit)
+	rows, err := s.reader().QueryContext(ctx,
+		"SELECT seq, stream, at, from_phase, to_phase, event, reason, encoder, deadline FROM history"+
+			" WHERE stream = ? AND seq < ? ORDER BY seq DESC LIMIT ?", id, before, limit)
 	if err != nil {
 		return nil, s.readError("read the history", err)
 	}
@@ -99,7 +91,8 @@ func (s *Store) History(ctx context.Context, id string, limit int, before int64)
 	for rows.Next() {
 		var t controller.Transition
 		var at, deadline int64
-		if err := rows.Scan(&t.Seq, &t.Stream, &at, &t.From, &t.To, &t.Event, &t.Reason, &t.Encoder, &deadline); err != nil {
+		err := rows.Scan(&t.Seq, &t.Stream, &at, &t.From, &t.To, &t.Event, &t.Reason, &t.Encoder, &deadline)
+		if err != nil {
 			return nil, s.readError("read the history", err)
 		}
 		t.At.Time = fromMillis(at)
@@ -114,7 +107,7 @@ func (s *Store) History(ctx context.Context, id string, limit int, before int64)
 	return story, nil
 }
 
-func saveState(c *conn, s *controller.Saved) error {
+func saveState(c *commit.Conn, s *controller.Saved) error {
 	var at int64
 	if !s.At.IsZero() {
 		at = s.At.UnixNano()
@@ -123,7 +116,8 @@ func saveState(c *conn, s *controller.Saved) error {
 	if state == nil {
 		state = []byte{}
 	}
-	err := c.exec("INSERT INTO streams (id, at, state) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET at = excluded.at, state = excluded.state",
+	err := c.Exec("INSERT INTO streams (id, at, state) VALUES (?, ?, ?)"+
+		" ON CONFLICT (id) DO UPDATE SET at = excluded.at, state = excluded.state",
 		s.ID, at, state)
 	if err != nil {
 		return fmt.Errorf("save a stream: %w", err)
@@ -131,16 +125,17 @@ func saveState(c *conn, s *controller.Saved) error {
 	return nil
 }
 
-// insertStories adds transitions with the numbers after last.
-func insertStories(c *conn, last int64, story []controller.Transition) error {
+// insertTransitions adds to the history. SQLite numbers the rows on from the last.
+func insertTransitions(c *commit.Conn, story []controller.Transition) error {
 	for i := range story {
 		t := &story[i]
 		var deadline int64
 		if t.Deadline != nil {
 			deadline = millis(t.Deadline.Time)
 		}
-		err := c.exec("INSERT INTO history (seq, stream, at, from_phase, to_phase, event, reason, encoder, deadline) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-			last+int64(i)+1, t.Stream, millis(t.At.Time), string(t.From), string(t.To), t.Event, t.Reason, t.Encoder, deadline)
+		err := c.Exec("INSERT INTO history (stream, at, from_phase, to_phase, event, reason, encoder, deadline)"+
+			" VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+			t.Stream, millis(t.At.Time), string(t.From), string(t.To), t.Event, t.Reason, t.Encoder, deadline)
 		if err != nil {
 			return fmt.Errorf("add to the history: %w", err)
 		}

@@ -1,4 +1,5 @@
 package store
 
-// Supported tells whether this binary holds SQLite: one that was built without a C compiler does not, and cannot open a store.
+// Supported reports whether this binary holds SQLite. One that was built without a C compiler does
+// not, and cannot open a store.
 const Supported = builtWithCgo

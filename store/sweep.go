@@ -5,13 +5,15 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"time"
+
+	"github.com/oncue/oncue/store/commit"
 )
 
 // Policy bounds what is kept. Zero fields do not bound.
 type Policy struct {
 	Journal  time.Duration // age of hooks
 	History  time.Duration // age of transitions
-	MaxBytes int64         // of the database, journal and all; the oldest hooks go first, then the oldest transitions
+	MaxBytes int64         // of the database; the oldest hooks go first, then the oldest transitions
 }
 
 // Swept says what a sweep removed.
@@ -24,17 +26,17 @@ const (
 	sweepRows = 500                   // at most in one transaction
 	sweepHold = 20 * time.Millisecond // a transaction that took longer makes the next one smaller
 
-	vacuumPages = 128 // in one transaction
-	pageSize    = 4096
+	vacuumPages = 128  // in one transaction
 	sparePages  = 1024 // free pages left in the file, for they are about to be used again
 )
 
-// Keep has the store look at its size by itself from now on, whenever it has grown by a tenth, and keeps the
-// policy for the case that the disk fills up. What is too old goes with the next Sweep.
+// Keep has the store check its size by itself from now on, whenever it has grown by a tenth, and
+// sets the policy for when the disk fills up. The next Sweep removes what is too old.
 func (s *Store) Keep(p Policy) { s.policy.Store(&p) }
 
-// Sweep removes what the policy does not keep, in transactions so small that hooks hardly wait, and gives the space back. It keeps the
-// policy as Keep does. The newest hook and the newest transition always stay, for numbers go on from them.
+// Sweep removes what the policy does not keep, in transactions so small that hooks hardly wait, and
+// gives the space back. It sets the policy as Keep does. The newest hook and the newest transition
+// always stay, for numbers go on from them.
 func (s *Store) Sweep(ctx context.Context, p Policy) (Swept, error) {
 	s.Keep(p)
 	var done Swept
@@ -45,11 +47,17 @@ func (s *Store) Sweep(ctx context.Context, p Policy) (Swept, error) {
 	if err == nil && p.History > 0 {
 		done.Transitions, err = s.sweepTable(ctx, sweepHistory, s.now().Add(-p.History), nil)
 	}
+	if err == nil {
+		_, err = s.sweepTable(ctx, sweepSwept, s.now().Add(-duplicateWindow), nil)
+	}
 	if err == nil && p.MaxBytes > 0 {
 		err = s.sweepBySize(ctx, p.MaxBytes, &done)
 	}
 	if err == nil {
 		done.Pages, err = s.vacuum(ctx, p.spare())
+	}
+	if err == nil && s.ballast.dropped.Load() { // the disk was full: the log may have what was free
+		err = s.writer.Chore(ctx, func(c *commit.Conn) error { return c.Exec("PRAGMA wal_checkpoint(TRUNCATE)") })
 	}
 	if err != nil {
 		return done, fmt.Errorf("sweep the store: %w", err)
@@ -60,7 +68,7 @@ func (s *Store) Sweep(ctx context.Context, p Policy) (Swept, error) {
 // spare is how many free pages stay in the file.
 func (p Policy) spare() int64 {
 	if p.MaxBytes > 0 {
-		return min(sparePages, p.MaxBytes/pageSize/10)
+		return min(sparePages, p.MaxBytes/commit.PageSize/10)
 	}
 	return sparePages
 }
@@ -71,8 +79,8 @@ type sized struct {
 	bytes  int64
 }
 
-// keepSize sweeps by size once the store has grown by a tenth since it did so last, or since the policy is
-// another one.
+// keepSize sweeps by size once the store has grown by a tenth since the last time, or the policy
+// has changed.
 func (s *Store) keepSize(ctx context.Context, last *sized) error {
 	p := s.policy.Load()
 	if p == nil || p.MaxBytes <= 0 {
@@ -98,24 +106,28 @@ func (s *Store) keepSize(ctx context.Context, last *sized) error {
 	return err
 }
 
-const pagesInUse = "SELECT (SELECT page_count FROM pragma_page_count) - (SELECT freelist_count FROM pragma_freelist_count)"
+const pagesInUse = "SELECT (SELECT page_count FROM pragma_page_count)" +
+	" - (SELECT freelist_count FROM pragma_freelist_count)"
 
 // used returns the bytes of the database that hold something, those in the log included.
 func (s *Store) used(ctx context.Context) (bytes int64, err error) {
 	if err := s.reader().QueryRowContext(ctx, pagesInUse).Scan(&bytes); err != nil {
-		return 0, s.readError("look at the size", err)
+		return 0, s.readError("read the size", err)
 	}
-	return bytes * pageSize, nil
+	return bytes * commit.PageSize, nil
 }
 
 func (s *Store) sweepBySize(ctx context.Context, limit int64, done *Swept) error {
 	far := s.now().AddDate(1000, 0, 0)
-	tooBig := func(c *conn) (bool, error) {
-		used, err := c.number(pagesInUse)
-		return used*pageSize > limit, err
+	tooBig := func(c *commit.Conn) (bool, error) {
+		used, err := c.Number(pagesInUse)
+		return used*commit.PageSize > limit, err
 	}
 	n, err := s.sweepTable(ctx, sweepJournal, far, tooBig)
 	done.Hooks += n
+	if err == nil {
+		_, err = s.sweepTable(ctx, sweepSwept, far, tooBig)
+	}
 	if err == nil {
 		n, err = s.sweepTable(ctx, sweepHistory, far, tooBig)
 		done.Transitions += n
@@ -123,20 +135,22 @@ func (s *Store) sweepBySize(ctx context.Context, limit int64, done *Swept) error
 	return err
 }
 
-// sweepTable removes rows from a table's old end while they are older than before and more, if given, says so.
-func (s *Store) sweepTable(ctx context.Context, sweep sweeper, before time.Time, more func(*conn) (bool, error)) (total int, err error) {
+// sweepTable removes rows from a table's old end while they are older than before and more, if
+// given, says so.
+func (s *Store) sweepTable(ctx context.Context, sweep sweeper, before time.Time,
+	more func(*commit.Conn) (bool, error)) (total int, err error) {
 	rows := sweepRows
 	for {
 		var n int
 		start := s.now()
-		err := s.chore(ctx, func(c *conn) error {
+		err := s.writer.Chore(ctx, func(c *commit.Conn) error {
 			if more != nil {
 				if ok, err := more(c); err != nil || !ok {
 					return err
 				}
 			}
 			start = s.now()
-			return c.transaction(func() (err error) {
+			return c.Transaction(func() (err error) {
 				n, err = sweep(c, rows, before.UnixMilli(), s.now())
 				return err
 			})
@@ -156,80 +170,76 @@ func (s *Store) sweepTable(ctx context.Context, sweep sweeper, before time.Time,
 	}
 }
 
-// sweeper removes at most limit rows from the old end, up to the first that is not older than before, and returns how many.
-type sweeper func(c *conn, limit int, before int64, now time.Time) (int, error)
+// sweeper removes at most limit rows from the old end, up to the first that is not older than
+// before, and returns how many.
+type sweeper func(c *commit.Conn, limit int, before int64, now time.Time) (int, error)
 
-// oldest returns the last of the rows to remove and their number. A row from the future was stored under a wrong clock, and goes as well:
-// else it would keep everything behind it for as long.
-func oldest(c *conn, query string, limit int, before int64, now time.Time) (last int64, n int, err error) {
+// oldest returns the last of the rows to remove and their number. A row from the future was stored
+// under a wrong clock, and goes as well: otherwise it would keep everything behind it for as long.
+func oldest(c *commit.Conn, query string, limit int, before int64, now time.Time) (last int64, n int, err error) {
 	future := now.Add(24 * time.Hour).UnixMilli()
 	stop := false
-	err = c.query(query, []driver.Value{int64(limit)}, 2, func(row []driver.Value) error {
-		seq, at, _, err := integers(row, 2)
+	err = c.Query(query, []driver.Value{int64(limit)}, 2, func(row []driver.Value) error {
+		seq, isSeq := row[0].(int64)
+		at, isTime := row[1].(int64)
+		if !isSeq || !isTime { // a damaged file can hold anything
+			return fmt.Errorf("%w: a row's number is a %T, its time a %T", errCorrupt, row[0], row[1])
+		}
 		stop = stop || at >= before && at <= future
 		if !stop {
 			last, n = seq, n+1
 		}
-		return err
+		return nil
 	})
 	return last, n, err
 }
 
-func sweepJournal(c *conn, limit int, before int64, now time.Time) (int, error) {
-	last, n, err := oldest(c, "SELECT seq, received FROM journal WHERE seq < (SELECT max(seq) FROM journal) ORDER BY seq LIMIT ?", limit, before, now)
+func sweepJournal(c *commit.Conn, limit int, before int64, now time.Time) (int, error) {
+	const rows = "SELECT seq, received FROM journal WHERE seq < (SELECT max(seq) FROM journal) ORDER BY seq LIMIT ?"
+	last, n, err := oldest(c, rows, limit, before, now)
 	if err != nil || n == 0 {
 		return 0, err
 	}
-	for _, statement := range []string{
-		"DELETE FROM terms WHERE (term, seq) IN (SELECT 's/' || stream, seq FROM journal WHERE seq <= ?)",
-		"DELETE FROM terms WHERE (term, seq) IN (SELECT 't/' || lower(type), seq FROM journal WHERE seq <= ?)",
-		"DELETE FROM terms WHERE (term, seq) IN (SELECT 't/' || lower(event), seq FROM journal WHERE seq <= ?)",
-		"DELETE FROM journal WHERE seq <= ?",
-	} {
-		if err := c.exec(statement, last); err != nil {
-			return 0, err
-		}
+	if err := rememberSwept(c, last, now); err != nil {
+		return 0, err
 	}
-	return n, c.exec("DELETE FROM runs WHERE last <= ? AND sums = x''", last)
+	return n, c.Exec("DELETE FROM journal WHERE seq <= ?", last)
 }
 
-func sweepHistory(c *conn, limit int, before int64, now time.Time) (int, error) {
-	last, n, err := oldest(c, "SELECT seq, at FROM history WHERE seq < (SELECT max(seq) FROM history) ORDER BY seq LIMIT ?", limit, before, now)
+// sweepSwept forgets hooks that were removed from the journal before.
+func sweepSwept(c *commit.Conn, limit int, before int64, now time.Time) (int, error) {
+	last, n, err := oldest(c, "SELECT seq, received FROM swept ORDER BY seq LIMIT ?", limit, before, now)
 	if err != nil || n == 0 {
 		return 0, err
 	}
-	return n, c.exec("DELETE FROM history WHERE seq <= ?", last)
+	return n, c.Exec("DELETE FROM swept WHERE seq <= ?", last)
+}
+
+func sweepHistory(c *commit.Conn, limit int, before int64, now time.Time) (int, error) {
+	const rows = "SELECT seq, at FROM history WHERE seq < (SELECT max(seq) FROM history) ORDER BY seq LIMIT ?"
+	last, n, err := oldest(c, rows, limit, before, now)
+	if err != nil || n == 0 {
+		return 0, err
+	}
+	return n, c.Exec("DELETE FROM history WHERE seq <= ?", last)
 }
 
 // vacuum gives free pages back to the file system, all but spare.
 func (s *Store) vacuum(ctx context.Context, spare int64) (total int, err error) {
 	for {
 		var given int64
-		err := s.chore(ctx, func(c *conn) error {
-			free, err := c.number("PRAGMA freelist_count")
+		err := s.writer.Chore(ctx, func(c *commit.Conn) error {
+			free, err := c.Number("PRAGMA freelist_count")
 			if given = min(free-spare, vacuumPages); err != nil || given <= 0 {
 				return err
 			}
 			// It gives a row for each page, and a row has no columns.
-			return c.query(fmt.Sprintf("PRAGMA incremental_vacuum(%d)", given), nil, 0, func([]driver.Value) error { return nil })
+			pragma := fmt.Sprintf("PRAGMA incremental_vacuum(%d)", given)
+			return c.Query(pragma, nil, 0, func([]driver.Value) error { return nil })
 		})
 		if err != nil || given <= 0 {
 			return total, err
 		}
 		total += int(given)
-	}
-}
-
-// chore has the writer do something between two batches and waits for it.
-func (s *Store) chore(ctx context.Context, do func(*conn) error) error {
-	c, err := s.queue.addChore(do)
-	if err != nil {
-		return err
-	}
-	select {
-	case <-c.done:
-		return c.err
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }

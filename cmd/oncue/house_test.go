@@ -41,7 +41,8 @@ var arrows = map[string][]string{
 	"controller/millicast/simulator/rtmp": {"configs/secret"},
 	"controller/notify":                   {"controller", "configs/secret"},
 	"controller/web":                      {"controller", "controller/millicast", "configs/secret", "configs/words"},
-	"store":                               {"controller"},
+	"store":                               {"controller", "store/commit"},
+	"store/commit":                        {},
 
 	"cmd/oncue/client": {"cmd/oncue/term", "configs", "configs/secret", "controller", "controller/millicast"},
 	"cmd/oncue/daemon": {
@@ -63,7 +64,7 @@ var arrows = map[string][]string{
 // homes says where a technology lives, and nowhere else.
 var homes = map[string][]string{
 	"github.com/labstack/echo/":    {"controller/web"},
-	"database/sql":                 {"store"},
+	"database/sql":                 {"store", "store/commit"},
 	"github.com/mattn/go-sqlite3":  {"store"},
 	"go.yaml.in/yaml/":             {"configs"},
 	"os/exec":                      {"encoders/ffmpeg", "cmd/oncue/demo", "encoders/obs/obstest"},

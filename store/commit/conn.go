@@ -1,4 +1,4 @@
-package store
+package commit
 
 import (
 	"context"
@@ -8,22 +8,23 @@ import (
 	"io"
 )
 
-// conn is the writer's own connection: the driver's, under the hood of database/sql, with every statement prepared once.
-type conn struct {
+// Conn is the writer's connection: the driver's own, below database/sql, with every statement
+// prepared once. Only the writer's goroutine may use it.
+type Conn struct {
 	driver     driver.ConnPrepareContext
 	statements map[string]driver.StmtQueryContext
 	args       []driver.NamedValue
 }
 
-func newConn(c any) (*conn, error) {
+func newConn(c any) (*Conn, error) {
 	d, ok := c.(driver.ConnPrepareContext)
 	if !ok {
 		return nil, fmt.Errorf("the driver's connection is a %T, which cannot prepare statements", c)
 	}
-	return &conn{driver: d, statements: make(map[string]driver.StmtQueryContext)}, nil
+	return &Conn{driver: d, statements: make(map[string]driver.StmtQueryContext)}, nil
 }
 
-func (c *conn) Close() error {
+func (c *Conn) close() error {
 	var errs []error
 	for _, s := range c.statements {
 		errs = append(errs, s.(driver.Stmt).Close())
@@ -32,7 +33,7 @@ func (c *conn) Close() error {
 	return errors.Join(errs...)
 }
 
-func (c *conn) prepare(query string) (driver.StmtQueryContext, error) {
+func (c *Conn) prepare(query string) (driver.StmtQueryContext, error) {
 	if s, ok := c.statements[query]; ok {
 		return s, nil
 	}
@@ -48,13 +49,15 @@ func (c *conn) prepare(query string) (driver.StmtQueryContext, error) {
 	return q, nil
 }
 
-// exec runs one statement. The driver binds and steps a query in one crossing into C, and an Exec in one for each value: so it is a query.
-func (c *conn) exec(query string, args ...driver.Value) error {
-	return c.query(query, args, 0, nil)
+// Exec runs one statement. It is a query to the driver, which binds and steps that in one call
+// into C; an Exec takes one for each value.
+func (c *Conn) Exec(query string, args ...driver.Value) error {
+	return c.Query(query, args, 0, nil)
 }
 
-// query runs one statement and calls row with each row of so many columns; row must not keep the slice.
-func (c *conn) query(query string, args []driver.Value, columns int, row func([]driver.Value) error) error {
+// Query runs one statement and calls row with each row of so many columns. row must not keep the
+// slice, and may be nil. Statements stay prepared, so a query's text must not vary without bound.
+func (c *Conn) Query(query string, args []driver.Value, columns int, row func([]driver.Value) error) error {
 	s, err := c.prepare(query)
 	if err != nil {
 		return err
@@ -85,48 +88,50 @@ func (c *conn) query(query string, args []driver.Value, columns int, row func([]
 	}
 }
 
-// number returns the one number that a query asks for, 0 when there is no row or it is NULL.
-func (c *conn) number(query string, args ...driver.Value) (n int64, err error) {
-	err = c.query(query, args, 1, func(row []driver.Value) error {
+// Number returns the one number that a query asks for, 0 when there is no row or it is NULL.
+func (c *Conn) Number(query string, args ...driver.Value) (n int64, err error) {
+	err = c.Query(query, args, 1, func(row []driver.Value) error {
 		n, _ = row[0].(int64)
 		return nil
 	})
 	return n, err
 }
 
-// integers returns the first n values of a row. A damaged file can hold anything.
-func integers(row []driver.Value, n int) (a, b, c int64, err error) {
-	var v [3]int64
-	for i := range n {
-		var ok bool
-		if v[i], ok = row[i].(int64); !ok {
-			return 0, 0, 0, fmt.Errorf("%w: a number is %T", errCorrupt, row[i])
-		}
-	}
-	return v[0], v[1], v[2], nil
-}
-
-// transaction runs fn in one immediate transaction.
-func (c *conn) transaction(fn func() error) error {
-	if err := c.exec("BEGIN IMMEDIATE"); err != nil {
+// Transaction runs fn in one immediate transaction.
+func (c *Conn) Transaction(fn func() error) error {
+	if err := c.Exec("BEGIN IMMEDIATE"); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
 	if err := fn(); err != nil {
 		return errors.Join(err, c.rollback())
 	}
-	if err := c.exec("COMMIT"); err != nil {
+	if err := c.Exec("COMMIT"); err != nil {
 		return errors.Join(fmt.Errorf("commit: %w", err), c.rollback())
 	}
 	return nil
 }
 
 // rollback ends a transaction that SQLite may have ended by itself already.
-func (c *conn) rollback() error {
+func (c *Conn) rollback() error {
 	if a, ok := c.driver.(interface{ AutoCommit() bool }); ok && a.AutoCommit() {
 		return nil
 	}
-	if err := c.exec("ROLLBACK"); err != nil {
+	if err := c.Exec("ROLLBACK"); err != nil {
 		return fmt.Errorf("roll back: %w", err)
 	}
 	return nil
+}
+
+// Savepoint runs fn within a transaction, and undoes what it has written when it fails.
+func (c *Conn) Savepoint(fn func() error) error {
+	if err := c.Exec("SAVEPOINT one"); err != nil {
+		return err
+	}
+	err := fn()
+	if err != nil {
+		if undo := c.Exec("ROLLBACK TO one"); undo != nil {
+			return errors.Join(undo, err)
+		}
+	}
+	return errors.Join(err, c.Exec("RELEASE one"))
 }

@@ -1,4 +1,4 @@
-package store
+package commit
 
 import (
 	"testing"
@@ -6,10 +6,11 @@ import (
 	"time"
 )
 
-// gathered has callers leave so many hooks one after the other, and tells how long the writer let them.
-func gathered(t *testing.T, g *gathering, q *queue, comes func()) time.Duration {
+// gathered has callers leave so many hooks one after the other, and tells how long the writer let
+// them.
+func gathered(t *testing.T, g *gathering, q *queue[int], comes func()) time.Duration {
 	t.Helper()
-	if _, err := q.addHooks([]*hookRequest{{}}); err != nil {
+	if _, _, err := q.add(new(int), true); err != nil {
 		t.Fatal(err)
 	}
 	go comes()
@@ -23,12 +24,12 @@ func gathered(t *testing.T, g *gathering, q *queue, comes func()) time.Duration 
 
 func TestGatherUntilAllAreBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := newQueue()
+		q := newQueue[int]()
 		g := gathering{expected: 3}
 		come := func() {
 			for range 2 {
 				time.Sleep(gatherTime / 10)
-				_, _ = q.addHooks([]*hookRequest{{}})
+				_, _, _ = q.add(new(int), true)
 			}
 		}
 		for range 3 {
@@ -41,11 +42,11 @@ func TestGatherUntilAllAreBack(t *testing.T) {
 
 func TestGatherEndsForAChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := newQueue()
+		q := newQueue[int]()
 		g := gathering{expected: 3}
 		took := gathered(t, &g, q, func() {
 			time.Sleep(gatherTime / 10)
-			_, _ = q.addChange(&change{})
+			_, _, _ = q.add(new(int), false)
 		})
 		if took != gatherTime/10 {
 			t.Errorf("a change that came after %s waited until %s", gatherTime/10, took)
@@ -58,7 +59,7 @@ func TestGatherEndsForAChange(t *testing.T) {
 
 func TestGatherInVainIsRare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := newQueue()
+		q := newQueue[int]()
 		g := gathering{expected: 3}
 		var waits []int // how many batches came before each wait
 		for batch := range 2000 {
@@ -80,9 +81,9 @@ func TestGatherInVainIsRare(t *testing.T) {
 
 func TestGatherLeavesOneCallerAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := newQueue()
+		q := newQueue[int]()
 		g := gathering{}
-		g.answered(1, q)
+		g.expected = 1
 		if took := gathered(t, &g, q, func() {}); took != 0 {
 			t.Errorf("a hook that comes alone waits %s", took)
 		}
