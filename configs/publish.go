@@ -78,6 +78,14 @@ func (s *Stream) PublishBy(encoder string) Publish {
 	return s.PublishOf(max(0, slices.Index(s.Encoders, encoder)))
 }
 
+// AutoToken reports whether an encoder of the stream publishes with a token that is found or made on the platform.
+func (s *Stream) AutoToken() bool {
+	return slices.ContainsFunc(s.publishes, func(p Publish) bool { return p.Auto })
+}
+
+// Pattern is the regular expression that matches the names which a pattern stands for.
+func (s *Stream) Pattern() string { return s.match.String() }
+
 // resolvePublish joins what the stream says with what each of its encoders says.
 func (d *decoder) resolvePublish(s *Stream, keys streamKeys) {
 	for i, e := range keys.Encoders {

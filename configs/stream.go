@@ -230,6 +230,32 @@ func (c *Config) Lookup(account, name string) (s *Stream, matches []string, ok b
 	return nil, nil, false
 }
 
+// Entry finds the entry that a person means: by an id, a name, or a pattern as the file has it. A name without an account must be of
+// one account only.
+func (c *Config) Entry(text string) (*Stream, bool) {
+	find := func(account, name string) *Stream {
+		if s := c.exact[account+"/"+name]; s != nil {
+			return s
+		}
+		s, _, _ := c.Lookup(account, name)
+		return s
+	}
+	account, name, _ := strings.Cut(text, "/")
+	if s := find(account, name); s != nil {
+		return s, true
+	}
+	var found []*Stream
+	for account := range c.Accounts {
+		if s := find(account, text); s != nil {
+			found = append(found, s)
+		}
+	}
+	if len(found) != 1 {
+		return nil, false
+	}
+	return found[0], true
+}
+
 // origins tells where the keys of Timing inside path stand; noted are the paths to look through.
 func (d *decoder) origins(path string, noted []string) map[string]Origin {
 	var out map[string]Origin

@@ -79,7 +79,7 @@ func commands() []*cobra.Command {
 		newServe(), newReload(), newCheck(),
 		newStatus(), newOn(), newOff(), newAuto(), newHistory(), newLogs(), newEvents(), newDashboard(),
 		newDemo(),
-		newHook(), newDoctor(), newWebhook(), newTry(), newPresets(), newBundle(), newInit(),
+		newHook(), newDoctor(), newWebhook(), newToken(), newUndo(), newTry(), newPresets(), newBundle(), newInit(),
 		newVersion(), newCompletion(), newMan(),
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -34,13 +35,14 @@ func newWebhook() *cobra.Command {
 	return cmd
 }
 
-// webhookCmd is what the subcommands of webhook share: an account, its API, and how to print
+// webhookCmd is what the subcommands of webhook and token share: an account, its API, and how to print
 // results.
 type webhookCmd struct {
 	cmd     *cobra.Command
 	cfg     *configs.Config
 	account *configs.Account
 	client  *millicast.Client
+	stream  *configs.Stream // of token's: which one; nil: all
 	json    bool
 	secrets bool
 }
@@ -49,17 +51,34 @@ type webhookCmd struct {
 func webhookSubcommand(
 	cmd *cobra.Command, do func(ctx context.Context, d *webhookCmd, args []string) error,
 ) *cobra.Command {
+	return apiSubcommand(cmd, "show webhook secrets instead of a mask",
+		func(*webhookCmd, []string) (string, error) { return "", nil }, do)
+}
+
+// apiSubcommand makes a subcommand that asks the API of the account that --account names, or which
+// the arguments do. Without words for --show-secret it has neither that flag nor --json.
+func apiSubcommand(
+	cmd *cobra.Command, showSecret string, named func(d *webhookCmd, args []string) (account string, err error),
+	do func(ctx context.Context, d *webhookCmd, args []string) error,
+) *cobra.Command {
 	client.Flags(cmd)
 	account := cmd.Flags().String("account", "", "account `ID` (default: the only one with an api_secret)")
-	asJSON := cmd.Flags().Bool("json", false, "print the platform's answer as JSON")
-	secrets := cmd.Flags().Bool("show-secret", false, "show webhook secrets instead of a mask")
+	asJSON, secrets := new(bool), new(bool)
+	if showSecret != "" {
+		asJSON = cmd.Flags().Bool("json", false, "print the platform's answer as JSON")
+		secrets = cmd.Flags().Bool("show-secret", false, showSecret)
+	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		cfg, err := readConfig(cmd.Flag("config").Value.String(), cmd.ErrOrStderr(), nil)
 		if err != nil {
 			return err
 		}
 		d := &webhookCmd{cmd: cmd, cfg: cfg, json: *asJSON, secrets: *secrets}
-		if d.account, err = apiAccount(cfg, *account); err != nil {
+		id, err := named(d, args)
+		if err != nil {
+			return err
+		}
+		if d.account, err = apiAccount(cfg, cmp.Or(id, *account)); err != nil {
 			return err
 		}
 		if d.client, err = platformOf(d.account); err != nil {
@@ -99,7 +118,7 @@ func (d *webhookCmd) explain(err error) error {
 	case errors.Is(err, millicast.ErrUnauthorized):
 		return term.Hint(err, "copy the API secret of account "+d.account.ID+" again from the platform's settings")
 	case errors.Is(err, millicast.ErrNotFound):
-		return term.Hint(err, "oncue webhook list shows those that exist")
+		return term.Hint(err, "oncue webhook list and oncue token list show those that exist")
 	}
 	return err
 }

@@ -122,10 +122,25 @@ func forms(text string) []string {
 		base64.StdEncoding.EncodeToString([]byte(text)), base64.RawStdEncoding.EncodeToString([]byte(text)),
 		base64.URLEncoding.EncodeToString([]byte(text)), base64.RawURLEncoding.EncodeToString([]byte(text)),
 	}
+	// A publishing token stands in base64url in the URLs of SRT, and in hexadecimal elsewhere.
+	if raw, ok := tokenBytes(text); ok {
+		list = append(list, hex.EncodeToString(raw), base64.RawURLEncoding.EncodeToString(raw),
+			base64.RawStdEncoding.EncodeToString(raw))
+	}
 	for _, sum := range [][]byte{[]byte(text), md[:], sha[:], sha2[:]} {
 		list = append(list, hex.EncodeToString(sum))
 	}
 	return list
+}
+
+// tokenBytes are the bytes that a text stands for which looks like a publishing token, in
+// hexadecimal or base64url.
+func tokenBytes(text string) (raw []byte, ok bool) {
+	raw, err := hex.DecodeString(text)
+	if err != nil {
+		raw, err = base64.RawURLEncoding.DecodeString(strings.TrimRight(text, "="))
+	}
+	return raw, err == nil && len(raw) >= 16
 }
 
 // lower is text in small letters, byte by byte, so that positions stay the same.

@@ -3,6 +3,7 @@ package secret_test
 import (
 	"crypto/md5"
 	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"net/url"
 	"strings"
@@ -195,6 +196,24 @@ func TestReferred(t *testing.T) {
 	} {
 		if got := secret.Referred(c.before+c.value+c.after, len(c.before), len(c.before)+len(c.value)); got != c.want {
 			t.Errorf("%q between %q and %q is a secret: %t", c.value, c.before, c.after, got)
+		}
+	}
+}
+
+// A publishing token is written in hexadecimal, but in the URLs of SRT in base64url: who knows one
+// form must not read the other.
+func TestTokensAreMaskedInBothForms(t *testing.T) {
+	raw := []byte("\xfb\xff\x00 a token of 32 random bytes..")
+	forms := []string{
+		hex.EncodeToString(raw), strings.ToUpper(hex.EncodeToString(raw)), base64.RawURLEncoding.EncodeToString(raw),
+		base64.URLEncoding.EncodeToString(raw), url.QueryEscape(base64.StdEncoding.EncodeToString(raw)),
+	}
+	for _, known := range []string{forms[0], forms[2], "srt://h:10000?streamid=lobby%3Ft%3D" + forms[2]} {
+		m := secret.NewMasker(secret.New(known))
+		for _, form := range forms {
+			if got := m.Mask("no key here, but " + form + "/x"); strings.Contains(got, form[4:20]) {
+				t.Errorf("who knows %s sees %s", known, got)
+			}
 		}
 	}
 }

@@ -26,5 +26,6 @@
 //	arrivals.go, stats.go, thumbs.go          waiting for a hook, counting results, pictures
 //	client.go, retry.go, pace.go, errors.go   calls of the API: attempts, pauses, errors
 //	streams.go, webhooks.go, tokens.go        what the API reports and changes
+//	owntoken.go                               the publishing tokens that oncue makes
 //	caretaker.go, roundtrip.go                keeping the webhook in order, and testing it
 package millicast

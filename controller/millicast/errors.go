@@ -16,6 +16,9 @@ var (
 	ErrUnauthorized = errors.New("the API secret is wrong or may not do this")
 	ErrRateLimited  = errors.New("the platform asks to slow down")
 	ErrWrongAccount = errors.New("the API secret is another account's")
+
+	// ErrNoUsableToken is in the chain when a person has made the token useless that oncue made.
+	ErrNoUsableToken = errors.New("oncue token rotate makes another one")
 )
 
 // APIError is an answer of the platform that is not a success.

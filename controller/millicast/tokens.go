@@ -231,18 +231,14 @@ func (c *Client) DeleteToken(ctx context.Context, id int) error {
 	return err
 }
 
-// ActiveTokens returns the ids of the tokens that a stream is published with now.
-func (c *Client) ActiveTokens(ctx context.Context, stream string) ([]int, error) {
+// ActiveTokens returns the ids of the tokens that any stream is published with now.
+func (c *Client) ActiveTokens(ctx context.Context) ([]int, error) {
 	var answer struct {
 		IDs []int `json:"tokenIds"`
 	}
 	err := c.tokenCall(ctx, call{
-		what: "ask which publishing tokens are in use", method: http.MethodGet, path: tokensPath + "/active",
-		query: url.Values{"streamId": {c.account + "/" + stream}},
+		what: "ask which publishing tokens are in use", method: http.MethodGet, path: tokensPath + "/active/all",
 	}, &answer)
-	if errors.Is(err, ErrNotFound) { // what the platform answers for a stream that is not live is not documented
-		return nil, nil
-	}
 	return answer.IDs, err
 }
 

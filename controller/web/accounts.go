@@ -43,3 +43,43 @@ func (a *Admin) rotateWebhook(c echo.Context) error {
 	c.Response().Header().Set("Cache-Control", "no-store")
 	return c.JSON(http.StatusOK, answer)
 }
+
+// TokenRotation is a stream's new publishing token.
+type TokenRotation struct {
+	Stream string // id, or that of the pattern that the token is for
+	ID     int
+	Label  string
+	Value  secret.Value
+}
+
+// RotateToken gives a stream, or a pattern, another publishing token. ErrInvalid is in the chain of
+// a person's mistakes.
+type RotateToken func(ctx context.Context, id string) (TokenRotation, error)
+
+// rotateToken is as careful with the token as rotateWebhook is with the secret.
+func (a *Admin) rotateToken(c echo.Context) error {
+	if !a.proven(c.Request()) {
+		return notProven("give the stream another publishing token")
+	}
+	id, err := streamID(c)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(c.Request().Context(), callLimit)
+	defer cancel()
+	r, err := a.opts.RotateToken(ctx, id)
+	if err != nil {
+		return err
+	}
+	answer := struct {
+		Stream string `json:"stream"`
+		ID     int    `json:"id"`
+		Label  string `json:"label"`
+		Token  string `json:"token,omitempty"`
+	}{Stream: r.Stream, ID: r.ID, Label: r.Label}
+	if c.QueryParam("show_secret") == "true" {
+		answer.Token = r.Value.Reveal()
+	}
+	c.Response().Header().Set("Cache-Control", "no-store")
+	return c.JSON(http.StatusOK, answer)
+}

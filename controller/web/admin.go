@@ -60,6 +60,8 @@ type AdminOptions struct {
 	Demo    http.Handler // everything under /demo/; nil: none
 	Rotate  Rotate       // POST /api/v1/accounts/{id}/webhook/rotate; nil: none
 
+	RotateToken RotateToken // POST /api/v1/streams/{id}/token/rotate; nil: none
+
 	// Config, when not nil, returns the configuration in force, and the problems that people must
 	// know of: one sentence each.
 	Config func() (ConfigState, []string)
@@ -145,6 +147,9 @@ func (a *Admin) routes(e *echo.Echo) {
 	e.GET(api+"/watch", a.watch)
 	if a.opts.Rotate != nil {
 		e.POST(api+"/accounts/:id/webhook/rotate", a.rotateWebhook)
+	}
+	if a.opts.RotateToken != nil {
+		e.POST(api+"/streams/:id/token/rotate", a.rotateToken)
 	}
 	if a.opts.Reload != nil {
 		e.POST(api+"/reload", a.reload)

@@ -15,22 +15,29 @@ import (
 	"github.com/oncue/oncue/controller"
 )
 
-const rotatePath = "/api/v1/accounts/ABC123/webhook/rotate?show_secret=true"
+const (
+	rotatePath = "/api/v1/accounts/ABC123/webhook/rotate?show_secret=true"
+	tokenPath  = "/api/v1/streams/ABC123%2Fcam-%2A/token/rotate?show_secret=true"
+)
 
 // TestSecretsAreNotForEverybody asks for the webhook's secret on loopback without a token: as the
 // daemon's own user, as another user, and through a proxy of either.
 func TestSecretsAreNotForEverybody(t *testing.T) {
 	_, base := startAdmin(t, newFake("ABC123/lobby"), func(o *AdminOptions) {
 		o.Rotate, o.Reload, o.AllowedHosts = rotated, reloads(), []string{"oncue.example"}
+		o.RotateToken = rotatedToken
 	})
 	if got := call(t, "POST", base+rotatePath, ""); got.status != 200 ||
 		!strings.Contains(got.body, `"secret":"fresh"`) {
 		t.Errorf("the daemon's own user: %d %s", got.status, got.body)
 	}
+	if got := call(t, "POST", base+tokenPath, ""); got.status != 200 || !strings.Contains(got.body, `"token":"fresh"`) {
+		t.Errorf("a token for the daemon's own user: %d %s", got.status, got.body)
+	}
 	for _, header := range []string{"X-Forwarded-For: 10.0.0.1", "Forwarded: for=10.0.0.1", "Via: 1.1 proxy",
 		"X-Real-IP: 10.0.0.1", "Host: oncue.example"} {
 		for _, path := range []string{rotatePath, "/api/v1/accounts/ABC123/webhook/rotate", "/api/v1/login-code",
-			"/api/v1/reload"} {
+			"/api/v1/reload", tokenPath} {
 			if got := call(t, "POST", base+path, "", header); got.status != 403 || strings.Contains(got.body, "fresh") {
 				t.Errorf("%s with %s: %d %s", path, header, got.status, got.body)
 			}
@@ -41,7 +48,7 @@ func TestSecretsAreNotForEverybody(t *testing.T) {
 	}
 	addr := netip.MustParseAddrPort(strings.TrimPrefix(base, "http://"))
 	for path, want := range map[string]int{rotatePath: 403, "/api/v1/accounts/ABC123/webhook/rotate": 403,
-		"/api/v1/login-code": 403, "/api/v1/reload": 403} {
+		"/api/v1/login-code": 403, "/api/v1/reload": 403, tokenPath: 403} {
 		if status, body := postAs(t, 65534, addr, path); status != want || strings.Contains(body, "fresh") {
 			t.Errorf("%s as another user: %d %s", path, status, body)
 		}

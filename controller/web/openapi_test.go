@@ -45,6 +45,13 @@ func rotated(_ context.Context, account string) (Rotation, error) {
 		Secret: secret.New("fresh")}, nil
 }
 
+func rotatedToken(_ context.Context, id string) (TokenRotation, error) {
+	if id != "ABC123/cam-*" {
+		return TokenRotation{}, fmt.Errorf("%w: no stream %s", controller.ErrInvalid, id)
+	}
+	return TokenRotation{Stream: id, ID: 8, Label: "oncue:cam-*", Value: secret.New("fresh")}, nil
+}
+
 // reloads refuses the first file.
 func reloads() func(context.Context) ([]string, error) {
 	refused := []string{"oncue.yaml:1:1: lisen: unknown key"}
@@ -58,7 +65,7 @@ func reloads() func(context.Context) ([]string, error) {
 // The document names every route, and only those.
 func TestAPIDocumentNamesEveryRoute(t *testing.T) {
 	a, err := NewAdmin(AdminOptions{Controller: newFake(), Log: quiet(), Metrics: http.NotFoundHandler(),
-		Rotate: rotated, Reload: reloads()})
+		Rotate: rotated, RotateToken: rotatedToken, Reload: reloads()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,6 +117,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	m := NewMetrics("v1.2.3", quiet())
 	_, base := startAdmin(t, f, func(o *AdminOptions) {
 		o.Token, o.Metrics, o.Rotate, o.Reload = secret.New(token), m.Handler(), rotated, reloads()
+		o.RotateToken = rotatedToken
 		o.Config = func() (ConfigState, []string) {
 			return ConfigState{File: "/etc/oncue/oncue.yaml", Loaded: at, Modified: at},
 				[]string{"the file was refused"}
@@ -148,6 +156,9 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"POST", "/api/v1/accounts/ABC123/webhook/rotate", "", 200},
 		{"POST", "/api/v1/accounts/ABC123/webhook/rotate?show_secret=true", "", 200},
 		{"POST", "/api/v1/accounts/nobody/webhook/rotate", "", 422},
+		{"POST", "/api/v1/streams/ABC123%2Fcam-%2A/token/rotate", "", 200},
+		{"POST", "/api/v1/streams/ABC123%2Fcam-%2A/token/rotate?show_secret=true", "", 200},
+		{"POST", "/api/v1/streams/nobody/token/rotate", "", 422},
 		{"POST", "/api/v1/login-code", "", 200},
 		{"POST", "/api/v1/reload", "", 422},
 		{"POST", "/api/v1/reload", "", 200},

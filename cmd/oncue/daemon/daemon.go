@@ -40,6 +40,7 @@ type Daemon struct {
 	controlling  bool // the controller works
 	store        *store.Store
 	seal         seal
+	tokens       *tokenKeeper
 	notes        background // written about what encoders were opened with
 	lastGuard    atomic.Pointer[encoders.Guard]
 	control      *runner.Controller
@@ -130,6 +131,7 @@ func Start(ctx context.Context, cfg *configs.Config, o Options) (_ *Daemon, err 
 	if d.seal, err = openSeal(cfg.DataDir); err != nil {
 		return nil, err
 	}
+	d.tokens = newTokenKeeper(d.store, d.seal, d.log)
 	if d.thumbnails, err = millicast.OpenThumbnails(cfg.DataDir); err != nil {
 		return nil, err
 	}
@@ -140,7 +142,7 @@ func Start(ctx context.Context, cfg *configs.Config, o Options) (_ *Daemon, err 
 		return nil, err
 	}
 	d.metrics = web.NewMetrics(o.Version, d.log)
-	p, err := newPlan(cfg, nil)
+	p, err := newPlan(cfg, nil, d.tokens)
 	if err != nil {
 		return nil, err
 	}
@@ -209,6 +211,7 @@ func (d *Daemon) apply(p *plan) error {
 			a.close()
 		}
 	}
+	d.tokens.hurry()
 	d.level.Set(levelOf(p.Log.Level))
 	d.store.Keep(retention(p))
 	if err := d.setSecrets(context.Background()); err != nil {
@@ -245,7 +248,7 @@ func (d *Daemon) open(at doors, cfg *configs.Config, o Options) error {
 	ao := web.AdminOptions{
 		Controller: view, Log: d.log, Version: o.Version, Started: time.Now(),
 		Token: cfg.Admin.Token, AllowedHosts: cfg.Admin.AllowedHosts, TrustedProxies: cfg.TrustedProxies,
-		Settings: d.store, Metrics: d.metrics.Handler(), Rotate: d.rotate, Config: d.configState, Demo: o.Demo,
+		Settings: d.store, Metrics: d.metrics.Handler(), Rotate: d.rotate, RotateToken: d.rotateToken, Config: d.configState, Demo: o.Demo,
 	}
 	if d.reloads != nil {
 		ao.Reload = d.askReload

@@ -78,6 +78,7 @@ func (d *Daemon) configState() (web.ConfigState, []string) {
 	if f.refused != nil {
 		problems = []string{notReloaded(f.refused)}
 	}
+	problems = append(problems, d.tokens.problems(f.plan.auto)...)
 	return web.ConfigState{
 		File: f.file, Loaded: controller.Time{Time: f.loaded}, Modified: controller.Time{Time: f.written},
 		Refused: f.refused,
@@ -157,7 +158,7 @@ func (d *Daemon) reloadFrom(path string) (refused []string, err error) {
 	if fixed := fixedChanges(before.Config, cfg); len(fixed) > 0 {
 		d.log.Warn("these keys take effect at the next start", "keys", fixed)
 	}
-	p, err := newPlan(cfg, before)
+	p, err := newPlan(cfg, before, d.tokens)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -37,7 +38,7 @@ type opened struct {
 const openedSuffix = ".opened"
 
 // openEncoder is the controller's Open.
-func (d *Daemon) openEncoder(e machine.EncoderSpec, _ encoders.Job) (encoders.Encoder, string, error) {
+func (d *Daemon) openEncoder(e machine.EncoderSpec, job encoders.Job) (encoders.Encoder, string, error) {
 	p := d.inForce().plan
 	dir, err := makeEncoderDir(p.DataDir, e.Device)
 	if err != nil {
@@ -55,9 +56,20 @@ func (d *Daemon) openEncoder(e machine.EncoderSpec, _ encoders.Job) (encoders.En
 		})
 	}
 	enc, err := OpenDriver(e.Driver, settings, encoders.Env{
-		Name: e.Device, Dir: dir, Log: d.log.With("encoder", e.Device), Guard: d.guard(p.Config), Secrets: secrets,
+		Name: e.Device, Dir: dir, Log: d.log.With("encoder", e.Device), Guard: d.guard(p.Config),
+		Secrets: slices.Concat(secrets, d.tokensOf(p, job)),
 	})
 	return enc, version, err
+}
+
+// tokensOf are the publishing tokens that may stand in the output of an encoder: also that of a run
+// which began before a rotation.
+func (d *Daemon) tokensOf(p *plan, job encoders.Job) []secret.Value {
+	s, _, ok := p.Lookup(job.Account, job.Name)
+	if !ok {
+		return nil
+	}
+	return d.tokens.secrets(s.ID)
 }
 
 // background does one piece of work after the other, beside its caller.

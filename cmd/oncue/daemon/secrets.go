@@ -147,24 +147,32 @@ func rotate(
 // finds it: in the data directory, which no running one may hold.
 func RotateOffline(
 	ctx context.Context, cfg *configs.Config, account string, client *millicast.Client, url string,
-) (_ web.Rotation, err error) {
-	if err := becomeOwner(cfg); err != nil {
-		return web.Rotation{}, err
-	}
-	st, err := store.Open(ctx, store.Options{Dir: cfg.DataDir, Shared: BesideConfig(cfg), LockWait: time.Second})
-	if _, ok := errors.AsType[*store.ForeignDirError](err); ok {
-		return web.Rotation{}, DataDirError(err)
-	} else if err != nil {
-		return web.Rotation{}, term.Hint(err,
-			"a daemon that does not answer may hold the data directory; --admin URL names its admin side")
-	}
-	defer func() { err = errors.Join(err, st.Close()) }()
+) (r web.Rotation, err error) {
 	care := millicast.NewCaretaker(millicast.CaretakerOptions{
 		Client: client, URL: url, Thumbnails: true,
 		Notify: func(controller.Notice) {}, Log: slog.New(slog.DiscardHandler),
 	})
-	return rotate(ctx, client, care, url, func(secrets []secret.Value) error {
-		_, err := keep(ctx, st, account, secrets)
+	err = offline(ctx, cfg, func(st *store.Store) error {
+		r, err = rotate(ctx, client, care, url, func(secrets []secret.Value) error {
+			_, err := keep(ctx, st, account, secrets)
+			return err
+		})
 		return err
 	})
+	return r, err
+}
+
+// offline opens the data directory, which no running daemon may hold, for as long as do runs.
+func offline(ctx context.Context, cfg *configs.Config, do func(*store.Store) error) error {
+	if err := becomeOwner(cfg); err != nil {
+		return err
+	}
+	st, err := store.Open(ctx, store.Options{Dir: cfg.DataDir, Shared: BesideConfig(cfg), LockWait: time.Second})
+	if _, ok := errors.AsType[*store.ForeignDirError](err); ok {
+		return DataDirError(err)
+	} else if err != nil {
+		return term.Hint(err,
+			"a daemon that does not answer may hold the data directory; --admin URL names its admin side")
+	}
+	return errors.Join(do(st), st.Close())
 }

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -44,7 +45,15 @@ func streamSpec(p *plan, s *configs.Stream, name string, matches []string) runne
 	spec := runner.StreamSpec{
 		Account: s.Account, Name: name, Policy: policyOf(s.Timing),
 		Publish: func(encoder string) secret.Value {
-			return s.PublishBy(encoder).Address(secret.Value{})
+			to := s.PublishBy(encoder)
+			if !to.Auto {
+				return to.Address(secret.Value{})
+			}
+			token := p.tokens.value(s.ID)
+			if !token.Set() {
+				return secret.Value{}
+			}
+			return to.Address(token)
 		},
 	}
 	policy := &spec.Policy
@@ -117,12 +126,14 @@ type plan struct {
 	version   map[string]int // of each encoder's settings; settings that differ never share one
 	last      int            // the highest version so far
 	schedules map[*configs.Stream]*machine.Schedule
+	tokens    *tokenKeeper
+	auto      map[string][]*configs.Stream // by account: those whose tokens the keeper has
 }
 
-func newPlan(cfg *configs.Config, before *plan) (*plan, error) {
+func newPlan(cfg *configs.Config, before *plan, tokens *tokenKeeper) (*plan, error) {
 	p := &plan{
 		Config: cfg, version: make(map[string]int, len(cfg.Encoders)), last: 1,
-		schedules: map[*configs.Stream]*machine.Schedule{},
+		schedules: map[*configs.Stream]*machine.Schedule{}, tokens: tokens, auto: map[string][]*configs.Stream{},
 	}
 	if before != nil {
 		p.last = before.last + 1
@@ -138,6 +149,12 @@ func newPlan(cfg *configs.Config, before *plan) (*plan, error) {
 		}
 	}
 	for _, s := range cfg.Streams {
+		if s.AutoToken() {
+			p.auto[s.Account] = append(p.auto[s.Account], s)
+			if err := tokens.load(context.Background(), s.ID); err != nil {
+				return nil, err
+			}
+		}
 		var lines []machine.ScheduleLine
 		for _, w := range s.Timing.Schedule {
 			lines = append(lines, machine.ScheduleLine{Cron: w.Cron, For: w.For, Do: controller.Mode(w.Do)})

@@ -34,6 +34,7 @@ type job struct {
 func (d *Daemon) beginUpkeep() error {
 	jobs := []job{
 		{careEvery, 0, d.careForWebhooks},
+		{tokensEvery, 0, d.careForTokens},
 		{memoryEvery, 4 * settle, releaseMemory},
 		{sweepEvery, sweepEvery, d.sweep},
 		{backupEvery, backupEvery, d.backup},

@@ -151,7 +151,7 @@ func TestSecretsKeptAtOnce(t *testing.T) {
 		}
 	}
 	for range 5 {
-		p, err := newPlan(cfg, svc.inForce().plan)
+		p, err := newPlan(cfg, svc.inForce().plan, svc.tokens)
 		if err == nil {
 			err = svc.apply(p)
 		}
