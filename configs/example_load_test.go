@@ -59,15 +59,18 @@ streams:
 		fmt.Println("the file is good, or could not be read:", err)
 	}
 	for _, p := range problems {
-		p.File = filepath.Base(p.File)
-		fmt.Println(p)
+		fmt.Printf("line %d, column %d: %s\n\t%s\n", p.Line, p.Col, p.Key, p.Text)
 	}
 
-	// Output: oncue.yaml:3:31: encoders.bench.fake.start_delay: "soon" is not a duration; allowed:
-	// 500ms, 30s, 2m, 1h30m, 7d oncue.yaml:5:3: streams.lobby: belongs to no account; name the
-	// platform's account under accounts oncue.yaml:5:36: streams.lobby.confirm: "fed" is not allowed;
-	// did you mean "feed"? allowed: feed, encoder oncue.yaml:5:55: streams.lobby.idle_timeout: "2
-	// minutes" is not a duration; allowed: 500ms, 30s, 2m, 1h30m, 7d
+	// Output:
+	// line 3, column 31: encoders.bench.fake.start_delay
+	// 	"soon" is not a duration; allowed: 500ms, 30s, 2m, 1h30m, 7d
+	// line 5, column 3: streams.lobby
+	// 	belongs to no account; name the platform's account under accounts
+	// line 5, column 36: streams.lobby.confirm
+	// 	"fed" is not allowed; did you mean "feed"? allowed: feed, encoder
+	// line 5, column 55: streams.lobby.idle_timeout
+	// 	"2 minutes" is not a duration; allowed: 500ms, 30s, 2m, 1h30m, 7d
 }
 
 // write makes a file with the text; done removes it.
