@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// alarms rings once for each stream at its time. One heap and one timer serve all streams: a hundred thousand deadlines due at once are told within
-// milliseconds, and a stream that waits costs no goroutine.
+// alarms rings once for each stream at its time. One heap and one timer serve all streams: a
+// hundred thousand deadlines due at once are told within milliseconds, and a stream that waits
+// costs no goroutine.
 type alarms struct {
 	now  func() time.Time
 	ring func(s *stream)
@@ -102,7 +103,8 @@ func (a *alarms) due() {
 	}
 }
 
-// popsPerSweep is how many alarms are taken off the heap one by one before all others that are due are taken at once: popping costs a hundred times more.
+// popsPerSweep is how many alarms are taken off the heap one by one before all others that are due
+// are taken at once: popping costs a hundred times more.
 const popsPerSweep = 256
 
 // sweep takes every alarm that is due out of the queue.

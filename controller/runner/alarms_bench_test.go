@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// BenchmarkAlarms lets 100,000 deadlines come due at once, and measures how late the last of them rings; medians count. Beside it stand as many
-// timers of the runtime.
+// BenchmarkAlarms lets 100,000 deadlines come due at once, and measures how late the last of them
+// rings; medians count. Beside it stand as many timers of the runtime.
 func BenchmarkAlarms(b *testing.B) {
 	const count = 100_000
 	streams := make([]*stream, count)

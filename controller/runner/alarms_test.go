@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// TestAlarmsAfterSleep: while the host was suspended timers stood still and the machine's time went on. Who looks rings what is due.
+// TestAlarmsAfterSleep: while the host was suspended timers stood still and the machine's time went
+// on. Who looks rings what is due.
 func TestAlarmsAfterSleep(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	rung := 0

@@ -12,7 +12,8 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// box is one encoder in the hands of one stream: it runs the calls, one at a time, and turns what comes of them into events.
+// box is one encoder in the hands of one stream: it runs the calls, one at a time, and turns what
+// comes of them into events.
 type box struct {
 	s    *stream
 	dev  *device
@@ -60,10 +61,12 @@ func (b *box) start(e machine.EncoderSpec, job encoders.Job, limit time.Duration
 
 var errNoToken = errors.New("the publishing token is not there yet: the platform's API has given none so far")
 
-// doubtful reports whether a call that failed may have been heard all the same: time ran out while it waited for an answer.
+// doubtful reports whether a call that failed may have been heard all the same: time ran out while
+// it waited for an answer.
 func doubtful(err error) bool {
 	var timeout net.Error
-	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.As(err, &timeout) && timeout.Timeout()
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
+		errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // stop ends a Start in flight and begins a Stop; StopDone follows.

@@ -18,8 +18,10 @@ import (
 
 var campaigns = flag.Int("campaigns", 12, "how many random campaigns TestCampaigns makes")
 
-// TestCampaigns lets viewers, people at the boxes, other files, restarts, kills, clocks that are set and old databases come at random, with the real store and
-// boxes in simulated time. Whatever comes: there are never two copies, nobody who can be served waits, a person's show is left alone, and nothing is left running.
+// TestCampaigns lets viewers, people at the boxes, other files, restarts, kills, clocks that are
+// set and old databases come at random, with the real store and boxes in simulated time. Whatever
+// comes: there are never two copies, nobody who can be served waits, a person's show is left alone,
+// and nothing is left running.
 func TestCampaigns(t *testing.T) {
 	for seed := range uint64(*campaigns) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -34,7 +36,8 @@ func TestCampaigns(t *testing.T) {
 	}
 }
 
-// campaign is a platform with viewers around a rig. It knows the truth from the boxes: who is on, and for which stream.
+// campaign is a platform with viewers around a rig. It knows the truth from the boxes: who is on,
+// and for which stream.
 type campaign struct {
 	*rig
 	dice  *rand.Rand
@@ -316,7 +319,8 @@ func (c *campaign) say(kind controller.HookKind, name string, feed ...string) {
 	}
 }
 
-// within is how long a viewer who can be served may wait, and long how long something may run for nobody.
+// within is how long a viewer who can be served may wait, and long how long something may run for
+// nobody.
 const (
 	within = 70 * time.Second
 	long   = 5 * time.Minute

@@ -7,11 +7,12 @@ import (
 	"sync"
 )
 
-// claims sees to it that an encoder serves one stream at a time, and that no more encoders run on this host than
-// limits.running allows. Whoever is refused stands in a queue, and is told when it is its turn.
+// claims sees to it that an encoder serves one stream at a time, and that no more encoders run on
+// this host than limits.running allows. Whoever is refused stands in a queue, and is told when it
+// is its turn.
 //
-// What a stream holds and waits for is in its state, and there alone: after each step its stream drops what the state
-// does not have. What the queue says is only a reason to ask again.
+// What a stream holds and waits for is in its state, and there alone: after each step its stream
+// drops what the state does not have. What the queue says is only a reason to ask again.
 type claims struct {
 	tell func(stream string, ev machine.Event) // must not block
 
@@ -36,7 +37,8 @@ func newClaims(tell func(stream string, ev machine.Event)) *claims {
 	return &claims{tell: tell, held: map[string]claimer{}}
 }
 
-// setLimit takes over limits.running, and how many devices the streams use that are named without a pattern.
+// setLimit takes over limits.running, and how many devices the streams use that are named without a
+// pattern.
 func (c *claims) setLimit(n, configured int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -44,8 +46,8 @@ func (c *claims) setLimit(n, configured int) {
 	c.serve()
 }
 
-// claim answers at once. A refusal puts the stream in the queue and tells the holders that are in its way. What runs
-// already has its place whatever the limit says.
+// claim answers at once. A refusal puts the stream in the queue and tells the holders that are in
+// its way. What runs already has its place whatever the limit says.
 func (c *claims) claim(device string, by claimer, running bool) (ok bool, holder string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -78,7 +80,8 @@ func (c *claims) obstacle(device string, by claimer) string {
 	return ""
 }
 
-// forPatterns is how many places streams of patterns may take: up to half are kept for those that the configuration names.
+// forPatterns is how many places streams of patterns may take: up to half are kept for those that
+// the configuration names.
 func (c *claims) forPatterns() int { return max(c.limit-min(c.configured, c.limit/2), 1) }
 
 func (c *claims) patterns() (n int) {
@@ -90,7 +93,8 @@ func (c *claims) patterns() (n int) {
 	return n
 }
 
-// contend tells those who hold what the stream waits for: one holder of the device, or, under the limit, all.
+// contend tells those who hold what the stream waits for: one holder of the device, or, under the
+// limit, all.
 func (c *claims) contend(device string, by claimer) {
 	at, taken := c.held[device]
 	if taken {
@@ -127,7 +131,8 @@ func (c *claims) free(device string) bool {
 	return !taken
 }
 
-// serve gives free devices to those who wait longest, streams that the configuration names first. The caller holds mu.
+// serve gives free devices to those who wait longest, streams that the configuration names first.
+// The caller holds mu.
 func (c *claims) serve() {
 	for _, pattern := range []bool{false, true} {
 		c.waiting = slices.DeleteFunc(c.waiting, func(w waiter) bool {

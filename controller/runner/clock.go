@@ -11,8 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Clock is the machine's time: it shows the wall clock's time and runs on one that nobody can set. When the wall clock is stepped, Stepped tells by how much, and the
-// machine's times are moved along; a suspended host is no step.
+// Clock is the machine's time: it shows the wall clock's time and runs on one that nobody can set.
+// When the wall clock is stepped, Stepped tells by how much, and the machine's times are moved
+// along; a suspended host is no step.
 type Clock struct {
 	mu   sync.Mutex
 	base time.Time            // wall clock at from
@@ -22,7 +23,8 @@ type Clock struct {
 	boot string // this boot's id
 }
 
-// minStep is the least difference that counts as a step; slewing by NTP stays far below it between two looks.
+// minStep is the least difference that counts as a step; slewing by NTP stays far below it between
+// two looks.
 const minStep = 2 * time.Second
 
 // NewClock reads the host's clocks.
@@ -42,7 +44,8 @@ func (c *Clock) Now() time.Time {
 	return c.base.Add(c.up() - c.from).UTC()
 }
 
-// Stepped tells by how much the wall clock was stepped away from the machine's; 0 when it was not. Move then moves the machine's time along.
+// Stepped tells by how much the wall clock was stepped away from the machine's; 0 when it was not.
+// Move then moves the machine's time along.
 func (c *Clock) Stepped() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -53,21 +56,24 @@ func (c *Clock) Stepped() time.Duration {
 	return by
 }
 
-// Move moves the machine's time. Whoever calls it moves all times that were read off the clock, too.
+// Move moves the machine's time. Whoever calls it moves all times that were read off the clock,
+// too.
 func (c *Clock) Move(by time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.base = c.base.Add(by)
 }
 
-// Anchor is the relation of wall clock and time since boot, to be stored; SteppedSince compares a stored one with now.
+// Anchor is the relation of wall clock and time since boot, to be stored; SteppedSince compares a
+// stored one with now.
 func (c *Clock) Anchor() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.boot + " " + strconv.FormatInt(c.base.Add(-c.from).UnixMilli(), 10)
 }
 
-// SteppedSince tells by how much the wall clock was stepped since the anchor was made, while nobody looked.
+// SteppedSince tells by how much the wall clock was stepped since the anchor was made, while nobody
+// looked.
 func (c *Clock) SteppedSince(anchor string) time.Duration {
 	id, ms, ok := strings.Cut(anchor, " ")
 	then, err := strconv.ParseInt(ms, 10, 64)
@@ -91,8 +97,8 @@ func bootID() string {
 	return strings.TrimSpace(string(id))
 }
 
-// uptime tells the time since boot, suspension included. Asking the kernel for it is a system call, so only what suspension adds to the monotonic clock is asked
-// for, and not for every hook.
+// uptime tells the time since boot, suspension included. Asking the kernel for it is a system call,
+// so only what suspension adds to the monotonic clock is asked for, and not for every hook.
 type uptime struct {
 	start   time.Time
 	asked   atomic.Int64 // of the monotonic clock since start, ns
@@ -112,7 +118,8 @@ func (u *uptime) now() time.Duration {
 	passed := int64(time.Since(u.start))
 	if passed-u.asked.Load() >= int64(askEvery) {
 		u.asked.Store(passed)
-		if by := sinceBoot() - int64(time.Since(u.start)); by-u.suspend.Load() > int64(time.Millisecond) { // less is the two clocks being read one after the other
+		by := sinceBoot() - int64(time.Since(u.start))
+		if by-u.suspend.Load() > int64(time.Millisecond) { // less comes from reading one clock after the other
 			u.suspend.Store(by)
 		}
 	}

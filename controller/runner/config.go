@@ -10,7 +10,8 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// Config is what the wiring gives the controller. A reload gives another one; the funcs stay the same.
+// Config is what the wiring gives the controller. A reload gives another one; the funcs stay the
+// same.
 type Config struct {
 	Find     func(account, name string) (StreamSpec, bool) // the stream that a name means, pattern or not
 	Streams  []StreamSpec                                  // those that the configuration names without a pattern
@@ -21,18 +22,19 @@ type Config struct {
 	Store       controller.Store
 	Clock       *Clock
 	Open        OpenFunc
-	Left        func() []machine.EncoderSpec                    // encoders that have files on this host: they may run, whatever the store says
-	EndLost     func()                                          // ends what runs and can never be found again; called before any encoder is looked at
-	Discard     func(machine.Instance)                          // removes the files of an encoder that is off and will not be needed
+	Left        func() []machine.EncoderSpec                    // encoders that have files here, and so may run
+	EndLost     func()                                          // ends what can never be found again; called first
+	Discard     func(machine.Instance)                          // removes the files of one that is no longer needed
 	ParseRecord func(controller.Record) (controller.Hook, bool) // makes the hook of a journaled record again
 	Notify      func(controller.Notice)                         // must not block
 	Observe     Observer
 	Log         *slog.Logger
 }
 
-// OpenFunc opens the driver of an encoder, and tells the version of the settings that it was opened with. An encoder
-// whose version is not that of today is opened with the settings that it had last, whatever the configuration says now. An error that
-// trying again cannot cure is marked by encoders.Permanent.
+// OpenFunc opens the driver of an encoder, and tells the version of the settings that it was opened
+// with. An encoder whose version is not that of today is opened with the settings that it had last,
+// whatever the configuration says now. An error that trying again cannot cure is marked by
+// encoders.Permanent.
 type OpenFunc func(e machine.EncoderSpec, job encoders.Job) (enc encoders.Encoder, version string, err error)
 
 // StreamSpec is one stream of the configuration.
@@ -40,8 +42,8 @@ type StreamSpec struct {
 	Account, Name string
 	Policy        machine.Policy
 
-	// Publish is where the encoder of that name publishes to, with placeholders. It is not set when the encoder knows by
-	// itself, or when the token is not there yet. Nil: no encoder is told.
+	// Publish is where the encoder of that name publishes to, with placeholders. It is not set when
+	// the encoder knows by itself, or when the token is not there yet. Nil: no encoder is told.
 	Publish func(encoder string) secret.Value
 }
 

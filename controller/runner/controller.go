@@ -19,8 +19,8 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// Controller runs the machine for all streams. New makes one, Start brings back what an earlier process left, Stop ends its work.
-// All methods may be called from any goroutine.
+// Controller runs the machine for all streams. New makes one, Start brings back what an earlier
+// process left, Stop ends its work. All methods may be called from any goroutine.
 type Controller struct {
 	cfg     Config // the streams, accounts and limits are read under mu and replaced by Reload; the rest stays
 	ctx     context.Context
@@ -51,7 +51,10 @@ type Controller struct {
 
 // New makes a controller. Nothing happens before Start.
 func New(cfg Config) *Controller {
-	c := &Controller{cfg: cfg, streams: map[string]*stream{}, names: map[string]map[string]*stream{}, full: map[string]time.Time{}, polls: map[string]*poller{}, hub: newHub()}
+	c := &Controller{
+		cfg: cfg, streams: map[string]*stream{}, names: map[string]map[string]*stream{},
+		full: map[string]time.Time{}, polls: map[string]*poller{}, hub: newHub(),
+	}
 	if c.cfg.Clock == nil {
 		c.cfg.Clock = NewClock()
 	}
@@ -72,8 +75,9 @@ func New(cfg Config) *Controller {
 	return c
 }
 
-// Start brings back every stream that the store knows, and begins schedules and polls. It returns as soon as hooks can be taken; aside, encoders found running are
-// looked at and go on, and the hooks that came after a stream's last word are replayed.
+// Start brings back every stream that the store knows, and begins schedules and polls. It returns
+// as soon as hooks can be taken; aside, encoders found running are looked at and go on, and the
+// hooks that came after a stream's last word are replayed.
 func (c *Controller) Start(ctx context.Context) error {
 	c.first.load(ctx, c.cfg.Store, c.cfg.Clock)
 	c.know()
@@ -92,7 +96,8 @@ func (c *Controller) Start(ctx context.Context) error {
 	if err := c.plan(); err != nil {
 		return err
 	}
-	newest, err := c.cfg.Store.Records(ctx, controller.RecordFilter{Limit: 1}) // before any hook can come: the states have what is older
+	// The states have what is older than the newest hook now; no other can come yet.
+	newest, err := c.cfg.Store.Records(ctx, controller.RecordFilter{Limit: 1})
 	if err != nil {
 		return fmt.Errorf("read the journal: %w", err)
 	}
@@ -102,7 +107,8 @@ func (c *Controller) Start(ctx context.Context) error {
 	return nil
 }
 
-// know makes the streams of the configuration known. What is not saved is known from the next start on.
+// know makes the streams of the configuration known. What is not saved is known from the next start
+// on.
 func (c *Controller) know() {
 	if !c.first.take(c.cfg.Streams, c.cfg.Clock.Now()) {
 		return
@@ -122,7 +128,8 @@ func (c *Controller) knownSince(id string) time.Time {
 	return c.begun
 }
 
-// resume sets the restored streams to work and replays the journal. It runs aside, for a viewer should not wait for a thousand looks at encoders.
+// resume sets the restored streams to work and replays the journal. It runs aside, for a viewer
+// should not wait for a thousand looks at encoders.
 func (c *Controller) resume(newest []controller.Record) {
 	if c.cfg.EndLost != nil {
 		c.cfg.EndLost()
@@ -144,7 +151,8 @@ func (c *Controller) resume(newest []controller.Record) {
 	}
 }
 
-// Stop ends the controller's work and leaves encoders as they are; with stopEncoders it stops them first. The store must still be open.
+// Stop ends the controller's work and leaves encoders as they are; with stopEncoders it stops them
+// first. The store must still be open.
 func (c *Controller) Stop(ctx context.Context, stopEncoders bool) {
 	c.closing.Store(true)
 	if c.cron != nil {
@@ -163,10 +171,12 @@ func (c *Controller) Stop(ctx context.Context, stopEncoders bool) {
 		s.waitIdle()
 		s.saveRest()
 	}
+	c.workers.all.Wait()
 	c.devices.close()
 }
 
-// stopEncoders stops what runs at our word. The states still say that it is wanted: the next start brings it back.
+// stopEncoders stops what runs at our word. The states still say that it is wanted: the next start
+// brings it back.
 func (c *Controller) stopEncoders(ctx context.Context) {
 	var wg sync.WaitGroup
 	for _, s := range c.all() {
@@ -223,7 +233,8 @@ func (c *Controller) restore(sv controller.Saved) error {
 	return nil
 }
 
-// bringBack makes a stream that goes on from a state; one that the configuration does not have is drained.
+// bringBack makes a stream that goes on from a state; one that the configuration does not have is
+// drained.
 func (c *Controller) bringBack(account, name string, spec *StreamSpec, state machine.State, savedAt time.Time) *stream {
 	known := spec != nil
 	c.mu.RLock()
@@ -241,7 +252,7 @@ func (c *Controller) bringBack(account, name string, spec *StreamSpec, state mac
 	s.savedAt = savedAt
 	for i := range state.Encoders {
 		e := &state.Encoders[i]
-		if e.Claimed { // the store may be an old one, in which two streams have the same encoder: the drivers know whose it is
+		if e.Claimed { // in an old store two streams may have the same encoder: the drivers know whose it is
 			e.Claimed, _ = c.claims.claim(e.Device, claimer{s.id, spec.Policy.Pattern != ""}, true)
 			s.askedFor(e.Device)
 		}
@@ -258,8 +269,8 @@ func (c *Controller) bringBack(account, name string, spec *StreamSpec, state mac
 	return s
 }
 
-// adoptLeft looks at encoders that an earlier process has left running without a word in the store: it was lost, or is
-// an old one. Whoever's they are takes them over; what is nobody's is stopped.
+// adoptLeft looks at encoders that an earlier process has left running without a word in the store:
+// it was lost, or is an old one. Whoever's they are takes them over; what is nobody's is stopped.
 func (c *Controller) adoptLeft() {
 	defer func() {
 		c.swept.Store(true)
@@ -302,7 +313,8 @@ func (c *Controller) adopt(e machine.EncoderSpec) {
 	if err != nil || st.State.Gone() || st.State == encoders.StateUnknown || st.Stream == "" {
 		return
 	}
-	c.cfg.Log.Warn("an encoder was found running that the store knows nothing of", "encoder", e.Device, "stream", st.Stream, "pid", st.PID)
+	c.cfg.Log.Warn("an encoder was found running that the store knows nothing of",
+		"encoder", e.Device, "stream", st.Stream, "pid", st.PID)
 	account, name, _ := controller.SplitID(st.Stream)
 	s := c.stream(account, name)
 	if s == nil {
@@ -316,7 +328,8 @@ func (c *Controller) adopt(e machine.EncoderSpec) {
 			return
 		}
 	}
-	if mine := s.published().state.ByInstance(e.Instance); mine == nil || !mine.MayRun() { // it has another one of the name in hand, which also runs
+	mine := s.published().state.ByInstance(e.Instance)
+	if mine == nil || !mine.MayRun() { // the stream has another one of the name in hand, which also runs
 		d := c.devices.get(e.Instance)
 		c.calls.Go(func() {
 			defer c.devices.put(d)
@@ -339,7 +352,8 @@ func (c *Controller) stopLeft(d *device, e machine.EncoderSpec, job encoders.Job
 		if err == nil || c.ctx.Err() != nil {
 			return
 		}
-		c.cfg.Log.Error("a second copy of an encoder is not confirmed stopped", "encoder", e.Device, "stream", job.ID(), "error", err)
+		c.cfg.Log.Error("a second copy of an encoder is not confirmed stopped",
+			"encoder", e.Device, "stream", job.ID(), "error", err)
 		select {
 		case <-time.After(wait):
 		case <-c.ctx.Done():
@@ -347,7 +361,8 @@ func (c *Controller) stopLeft(d *device, e machine.EncoderSpec, job encoders.Job
 	}
 }
 
-// Replay takes every hook again that may have missed the last save of its stream. Taking one twice changes nothing.
+// Replay takes every hook again that may have missed the last save of its stream. Taking one twice
+// changes nothing.
 func (c *Controller) replay(ctx context.Context, newest []controller.Record) error {
 	if len(newest) == 0 || c.cfg.ParseRecord == nil {
 		return nil
@@ -361,8 +376,8 @@ func (c *Controller) replay(ctx context.Context, newest []controller.Record) err
 	})
 }
 
-// stream finds the stream, and makes it when the configuration has it; else nil. It is nil, too, when its pattern has
-// as many streams as it may, and all of them are needed.
+// stream finds the stream, and makes it when the configuration has it; else nil. It is nil, too,
+// when its pattern has as many streams as it may, and all of them are needed.
 func (c *Controller) stream(account, name string) *stream {
 	if s := c.known(account + "/" + name); s != nil {
 		return s
@@ -398,8 +413,8 @@ func (c *Controller) enlist(s *stream) {
 	}
 }
 
-// room reports whether one more stream may be made of the spec's pattern; the one that has been idle for longest makes
-// way. The caller holds mu.
+// room reports whether one more stream may be made of the spec's pattern; the one that has been
+// idle for longest makes way. The caller holds mu.
 func (c *Controller) room(spec *StreamSpec) bool {
 	pattern, most := spec.Policy.Pattern, spec.Policy.MaxInstances
 	if pattern == "" || most <= 0 || len(c.names[pattern]) < most {
@@ -408,7 +423,11 @@ func (c *Controller) room(spec *StreamSpec) bool {
 	var oldest *stream
 	var since time.Time
 	for _, s := range c.names[pattern] {
-		if p := s.published(); p.spec != nil && !s.evicted && p.state.Disposable(&p.spec.Policy) && (oldest == nil || p.state.Since.Before(since)) {
+		p := s.published()
+		if p.spec == nil || s.evicted || !p.state.Disposable(&p.spec.Policy) {
+			continue
+		}
+		if oldest == nil || p.state.Since.Before(since) {
 			oldest, since = s, p.state.Since
 		}
 	}
@@ -420,7 +439,8 @@ func (c *Controller) room(spec *StreamSpec) bool {
 	if now := c.cfg.Clock.Now(); c.full[pattern].IsZero() || now.Sub(c.full[pattern]) >= fullAgain {
 		c.full[pattern] = now
 		c.notify(controller.Notice{Kind: "pattern_full", Account: spec.Account, At: now,
-			Text: fmt.Sprintf("%d names of the pattern %s are in use, as many as max_instances allows; %s is not started", most, pattern, spec.ID())})
+			Text: fmt.Sprintf("%d names of the pattern %s are in use, as many as max_instances allows; %s is not started",
+				most, pattern, spec.ID())})
 	}
 	return false
 }
@@ -459,8 +479,9 @@ func (c *Controller) index() (devices int) {
 	return len(uses)
 }
 
-// forget removes the stream, with its row and, for one of a pattern, with the files of its encoders. Its history
-// stays. What comes for it meanwhile keeps it. The caller is the stream's worker.
+// forget removes the stream, with its row and, for one of a pattern, with the files of its
+// encoders. Its history stays. What comes for it meanwhile keeps it. The caller is the stream's
+// worker.
 func (c *Controller) forget(s *stream, spec *StreamSpec) {
 	for at, b := range s.boxes {
 		delete(s.boxes, at)
@@ -490,10 +511,12 @@ func (c *Controller) forget(s *stream, spec *StreamSpec) {
 	c.alarms.set(s, time.Time{})
 }
 
-// Reload takes a new configuration. Timers and running encoders are kept; a stream that is gone from it is drained.
+// Reload takes a new configuration. Timers and running encoders are kept; a stream that is gone
+// from it is drained.
 func (c *Controller) Reload(cfg Config) error {
 	c.mu.Lock()
-	c.cfg.Find, c.cfg.Streams, c.cfg.Accounts, c.cfg.Running, c.cfg.Defaults = cfg.Find, cfg.Streams, cfg.Accounts, cfg.Running, cfg.Defaults
+	c.cfg.Find, c.cfg.Streams, c.cfg.Accounts = cfg.Find, cfg.Streams, cfg.Accounts
+	c.cfg.Running, c.cfg.Defaults = cfg.Running, cfg.Defaults
 	devices := c.index()
 	c.know()
 	c.mu.Unlock()
@@ -523,7 +546,8 @@ func (c *Controller) Reload(cfg Config) error {
 	return c.plan()
 }
 
-// SaveAgain stores the state of every stream once more: the database was replaced by an older or an empty one.
+// SaveAgain stores the state of every stream once more: the database was replaced by an older or an
+// empty one.
 func (c *Controller) SaveAgain() {
 	for _, s := range c.all() {
 		s.put(posted{save: true})
@@ -536,7 +560,8 @@ func (c *Controller) SetMode(ctx context.Context, id string, r controller.ModeRe
 		return controller.StreamView{}, fmt.Errorf("%w: mode %q; on, off or auto is allowed", controller.ErrInvalid, r.Mode)
 	}
 	if r.For < 0 || r.For > 0 && r.Mode == controller.ModeAuto {
-		return controller.StreamView{}, fmt.Errorf("%w: a duration is allowed only with on or off, and must be positive", controller.ErrInvalid)
+		return controller.StreamView{},
+			fmt.Errorf("%w: a duration is allowed only with on or off, and must be positive", controller.ErrInvalid)
 	}
 	account, name, _ := controller.SplitID(id)
 	ev := machine.ModeSet{Mode: r.Mode, By: r.By, Why: r.Why}
@@ -572,7 +597,8 @@ func (c *Controller) Records(ctx context.Context, f controller.RecordFilter) ([]
 	return c.cfg.Store.Records(ctx, f)
 }
 
-// Log returns the last lines of an encoder's output, secrets redacted. Without a name it is the stream's first encoder.
+// Log returns the last lines of an encoder's output, secrets redacted. Without a name it is the
+// stream's first encoder.
 func (c *Controller) Log(ctx context.Context, id, encoder string, lines int) ([]string, error) {
 	account, name, _ := controller.SplitID(id)
 	c.mu.RLock()
@@ -596,7 +622,8 @@ func (c *Controller) Log(ctx context.Context, id, encoder string, lines int) ([]
 	}
 	d := c.devices.get(at)
 	defer c.devices.put(d)
-	enc, err := d.driver(machine.EncoderSpec{Name: encoder, Instance: at, Version: e.Version}, encoders.Job{Account: account, Name: name, Matches: spec.Policy.Matches}, false)
+	enc, err := d.driver(machine.EncoderSpec{Name: encoder, Instance: at, Version: e.Version},
+		encoders.Job{Account: account, Name: name, Matches: spec.Policy.Matches}, false)
 	if err != nil {
 		return nil, err
 	}
@@ -607,7 +634,8 @@ func (c *Controller) Log(ctx context.Context, id, encoder string, lines int) ([]
 	return logger.Log(ctx, lines)
 }
 
-// specOf finds what the configuration says of a stream, by name or by pattern; nil when it says nothing. The caller holds mu.
+// specOf finds what the configuration says of a stream, by name or by pattern; nil when it says
+// nothing. The caller holds mu.
 func (c *Controller) specOf(account, name string) *StreamSpec {
 	if spec := c.exact[account+"/"+name]; spec != nil {
 		return spec
@@ -618,8 +646,9 @@ func (c *Controller) specOf(account, name string) *StreamSpec {
 	return nil
 }
 
-// Watch tells changes of streams and hooks as they come, those after the given id first as far as they are remembered. The channel is closed when ctx ends or
-// the reader is too slow; it may come again.
+// Watch tells changes of streams and hooks as they come, those after the given id first as far as
+// they are remembered. The channel is closed when ctx ends or the reader is too slow; it may come
+// again.
 func (c *Controller) Watch(ctx context.Context, after uint64) <-chan controller.Change {
 	return c.hub.watch(ctx, after)
 }
@@ -669,7 +698,8 @@ func (c *Controller) notify(n controller.Notice) {
 	}
 }
 
-// CheckClock moves the machine's times along when the wall clock was stepped, so that neither a deadline comes early or late nor a displayed time is wrong.
+// CheckClock moves the machine's times along when the wall clock was stepped, so that neither a
+// deadline comes early or late nor a displayed time is wrong.
 func (c *Controller) CheckClock() {
 	if c.cfg.Clock.Stepped() == 0 {
 		c.alarms.look() // a timer is late by the time that a suspended host was asleep

@@ -22,7 +22,8 @@ import (
 	"github.com/oncue/oncue/store"
 )
 
-// rig is a controller in a bubble of simulated time, with a real store on a real file and fake boxes that outlive it.
+// rig is a controller in a bubble of simulated time, with a real store on a real file and fake
+// boxes that outlive it.
 type rig struct {
 	t     *testing.T
 	dir   string
@@ -277,7 +278,8 @@ func (r *rig) end(stop bool) {
 	}
 }
 
-// sent is a hook that the platform has just sent, and how the journal keeps it. No two are sent at the same time.
+// sent is a hook that the platform has just sent, and how the journal keeps it. No two are sent at
+// the same time.
 func (r *rig) sent(kind controller.HookKind, name string, feed ...string) (controller.Record, controller.Hook) {
 	r.pass(time.Millisecond)
 	now := time.Now().Add(time.Duration(r.wall.Load()))
@@ -387,7 +389,8 @@ func TestCycle(t *testing.T) {
 	})
 }
 
-// TestAdoption: a controller that comes back finds its encoder running: no second start, and the deadline of before.
+// TestAdoption: a controller that comes back finds its encoder running: no second start, and the
+// deadline of before.
 func TestAdoption(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, spec("lobby", "cam"))
@@ -415,7 +418,8 @@ func TestAdoption(t *testing.T) {
 	})
 }
 
-// TestOnExitStop: with on_exit: stop nothing runs after the end, and the next start brings it back while it is wanted.
+// TestOnExitStop: with on_exit: stop nothing runs after the end, and the next start brings it back
+// while it is wanted.
 func TestOnExitStop(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, spec("lobby", "cam"))
@@ -435,7 +439,8 @@ func TestOnExitStop(t *testing.T) {
 	})
 }
 
-// TestSharedEncoder: one OBS for two streams. The second viewer waits, is told for whom, and is served when the first stream lingers.
+// TestSharedEncoder: one OBS for two streams. The second viewer waits, is told for whom, and is
+// served when the first stream lingers.
 func TestSharedEncoder(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, spec("gala", "obs"), spec("talk", "obs"))
@@ -606,7 +611,8 @@ func TestReload(t *testing.T) {
 	})
 }
 
-// TestClockStep: the wall clock is set while a stream lingers, by an hour and by a year, in both directions.
+// TestClockStep: the wall clock is set while a stream lingers, by an hour and by a year, in both
+// directions.
 func TestClockStep(t *testing.T) {
 	for _, by := range []time.Duration{time.Hour, -time.Hour, 365 * 24 * time.Hour, -365 * 24 * time.Hour} {
 		t.Run(by.String(), func(t *testing.T) {
@@ -688,7 +694,8 @@ func (a *answers) Disconnect(_ context.Context, name string) error {
 	return nil
 }
 
-// TestPolls: the API cures a lost NoActiveViewers, is asked before the stop, more seldom when nothing is on, and more seldom when it fails.
+// TestPolls: the API cures a lost NoActiveViewers, is asked before the stop, more seldom when
+// nothing is on, and more seldom when it fails.
 func TestPolls(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := spec("lobby", "cam")
@@ -732,7 +739,8 @@ func TestPolls(t *testing.T) {
 	})
 }
 
-// TestWatch: readers see every change once, resume where they were, and are cut off when they do not read.
+// TestWatch: readers see every change once, resume where they were, and are cut off when they do
+// not read.
 func TestWatch(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, spec("lobby", "cam"))

@@ -20,9 +20,9 @@ type devices struct {
 	closing map[machine.Instance]chan struct{} // closed when the driver of before is
 }
 
-// device is one encoder: its driver, opened once it is needed, and one watch that tells all streams that use it.
-// Locks: opening before mu, mu before a stream's. None of them is held while the controller's is taken, and no driver
-// is opened, asked or closed under devices.mu or mu.
+// device is one encoder: its driver, opened once it is needed, and one watch that tells all streams
+// that use it. Locks: opening before mu, mu before a stream's. None of them is held while the
+// controller's is taken, and no driver is opened, asked or closed under devices.mu or mu.
 type device struct {
 	c  *Controller
 	at machine.Instance
@@ -99,8 +99,9 @@ func (ds *devices) close() {
 	}
 }
 
-// driver is the driver that is open, or else one that is opened now. inHand: the encoder runs, or is started, at the
-// caller's word, so e has the version that counts. Who only looks takes that of what may run there.
+// driver is the driver that is open, or else one that is opened now. inHand: the encoder runs, or
+// is started, at the caller's word, so e has the version that counts. Who only looks takes that of
+// what may run there.
 func (d *device) driver(e machine.EncoderSpec, job encoders.Job, inHand bool) (encoders.Encoder, error) {
 	if d.before != nil {
 		<-d.before
@@ -129,8 +130,8 @@ func (d *device) open() (enc encoders.Encoder, version string) {
 	return d.enc, d.version
 }
 
-// renew closes the driver when it was opened with other settings than those of e. The caller knows that nothing runs
-// there, or that what runs is to be found with the new settings.
+// renew closes the driver when it was opened with other settings than those of e. The caller knows
+// that nothing runs there, or that what runs is to be found with the new settings.
 func (d *device) renew(e machine.EncoderSpec) {
 	d.opening.Lock()
 	defer d.opening.Unlock()
@@ -139,7 +140,8 @@ func (d *device) renew(e machine.EncoderSpec) {
 	}
 }
 
-// renewIdle is renew, unless somebody has come to use the device meanwhile: a start renews the driver itself.
+// renewIdle is renew, unless somebody has come to use the device meanwhile: a start renews the
+// driver itself.
 func (d *device) renewIdle(e machine.EncoderSpec) {
 	d.opening.Lock()
 	defer d.opening.Unlock()
@@ -221,8 +223,8 @@ func (d *device) removeUser(s *stream) {
 	d.rewatch()
 }
 
-// rewatch makes the watch that of the stream at whose word the device may run, or of any when it is nobody's. The
-// caller holds mu.
+// rewatch makes the watch that of the stream at whose word the device may run, or of any when it is
+// nobody's. The caller holds mu.
 func (d *device) rewatch() {
 	var lead user
 	want := watching{opened: d.replaced}

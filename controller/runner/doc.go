@@ -1,12 +1,12 @@
 // Package runner runs the machine for all streams: [Controller] holds them, with the encoders, the
 // deadlines and the questions to the platform that they share.
 //
-// There is one way for an event, whoever brings it: it is put in the inbox of its stream, and a worker
-// takes steps until the inbox is empty (step.go). A step decides all that is there with
-// machine.Decide, commits the hooks among it together with the state that they lead to, and only then
-// shows that state, acts on it, and answers those who wait. So one sync of the disk lies between a
-// viewer and the encoder, and hooks that come while a stream waits for the disk share the next one.
-// What a step sets off comes back to the stream as an event.
+// There is one way for an event, whoever brings it: it is put in the inbox of its stream, and a
+// worker takes steps until the inbox is empty (step.go). A step decides all that is there with
+// machine.Decide, commits the hooks among it together with the state that they lead to, and only
+// then shows that state, acts on it, and answers those who wait. So one sync of the disk lies
+// between a viewer and the encoder, and hooks that come while a stream waits for the disk share the
+// next one. What a step sets off comes back to the stream as an event.
 //
 // Which stream may use a device follows from the states (claims.go). All streams that use one are
 // told of the same looks at it (device.go), and each look names the stream whose run it shows.

@@ -15,10 +15,12 @@ func (c *Controller) Knows(account, name string) bool {
 	return c.streams[id] != nil || c.specOf(account, name) != nil
 }
 
-// Take stores a hook and acts on it, unless it is a duplicate; r is the hook as the journal keeps it,
-// and the result is the store's. Hooks may come in any order. An error has changed nothing, but when
-// ctx has ended the hook may still be stored and acted on.
-func (c *Controller) Take(ctx context.Context, r controller.Record, h controller.Hook) (seq int64, duplicate bool, err error) {
+// Take stores a hook and acts on it, unless it is a duplicate; r is the hook as the journal keeps
+// it, and the result is the store's. Hooks may come in any order. An error has changed nothing, but
+// when ctx has ended the hook may still be stored and acted on.
+func (c *Controller) Take(ctx context.Context, r controller.Record, h controller.Hook) (
+	seq int64, duplicate bool, err error,
+) {
 	answer := make(chan controller.Receipt, 1)
 	var receipt controller.Receipt
 	if c.hand(h.Account, h.Name, posted{ev: h, record: &r, answer: answer}) {
@@ -69,7 +71,8 @@ func (c *Controller) noteHook(h controller.Hook) {
 	}
 }
 
-// notAfter is the hook as received now, if its time is in the future: a clock was set back meanwhile.
+// notAfter is the hook as received now, if its time is in the future: a clock was set back
+// meanwhile.
 func notAfter(h controller.Hook, now time.Time) controller.Hook {
 	if h.Received.After(now) {
 		h.Received = now

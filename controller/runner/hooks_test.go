@@ -16,7 +16,8 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// TestTakeIsOneCommit: a hook and the start that it leads to are stored together, and nothing starts before.
+// TestTakeIsOneCommit: a hook and the start that it leads to are stored together, and nothing
+// starts before.
 func TestTakeIsOneCommit(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, spec("lobby", "cam"))
@@ -36,7 +37,8 @@ func TestTakeIsOneCommit(t *testing.T) {
 	})
 }
 
-// TestTakeUndone: what the store refuses changes nothing, and the encoder is free for others. So it is with a duplicate.
+// TestTakeUndone: what the store refuses changes nothing, and the encoder is free for others. So it
+// is with a duplicate.
 func TestTakeUndone(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		lobby, studio := spec("lobby", "cam"), spec("studio", "other")
@@ -83,7 +85,8 @@ func TestTakeUndone(t *testing.T) {
 	})
 }
 
-// TestTakeDuplicatesPutNothingOff: facts that wait to be saved are saved in time, also while the same hook comes again and again.
+// TestTakeDuplicatesPutNothingOff: facts that wait to be saved are saved in time, also while the
+// same hook comes again and again.
 func TestTakeDuplicatesPutNothingOff(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, spec("lobby", "cam"))
@@ -132,7 +135,8 @@ func (r *rig) waitsForStore(name string, mode controller.Mode) (free chan struct
 	return free
 }
 
-// TestTakeTogether: hooks that come while their stream waits for the store are one commit after it, however many they are.
+// TestTakeTogether: hooks that come while their stream waits for the store are one commit after it,
+// however many they are.
 func TestTakeTogether(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, spec("lobby", "cam"))
@@ -160,7 +164,8 @@ func TestTakeTogether(t *testing.T) {
 	})
 }
 
-// TestTakeSomeOfABatch: of hooks that come together, one that is a duplicate changes nothing, and the others count.
+// TestTakeSomeOfABatch: of hooks that come together, one that is a duplicate changes nothing, and
+// the others count.
 func TestTakeSomeOfABatch(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, spec("lobby", "cam"))
@@ -191,7 +196,8 @@ func TestTakeSomeOfABatch(t *testing.T) {
 	})
 }
 
-// TestTakeRefusedInABatch: the store refuses hooks together with a person's hold. They change nothing; the hold counts.
+// TestTakeRefusedInABatch: the store refuses hooks together with a person's hold. They change
+// nothing; the hold counts.
 func TestTakeRefusedInABatch(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, spec("lobby", "cam"))
@@ -230,8 +236,8 @@ func TestTakeRefusedInABatch(t *testing.T) {
 	})
 }
 
-// TestTakeWhileStopping: whoever waits when the controller stops is answered, and what comes later is stored and acted
-// on by the next one.
+// TestTakeWhileStopping: whoever waits when the controller stops is answered, and what comes later
+// is stored and acted on by the next one.
 func TestTakeWhileStopping(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, spec("lobby", "cam"))
@@ -272,7 +278,8 @@ func TestTakeWhileStopping(t *testing.T) {
 	})
 }
 
-// TestTakeWithTheLatestConfiguration: a hook that waits while the configuration is replaced is decided by the new one.
+// TestTakeWithTheLatestConfiguration: a hook that waits while the configuration is replaced is
+// decided by the new one.
 func TestTakeWithTheLatestConfiguration(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, spec("lobby", "cam"))
@@ -338,7 +345,8 @@ func TestTakeMeanwhile(t *testing.T) {
 	})
 }
 
-// TestTakeBeforeBoot: a stream that was restored looks at its encoder first, also when a hook comes at once.
+// TestTakeBeforeBoot: a stream that was restored looks at its encoder first, also when a hook comes
+// at once.
 func TestTakeBeforeBoot(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, spec("lobby", "cam"))
@@ -358,7 +366,8 @@ func TestTakeBeforeBoot(t *testing.T) {
 	})
 }
 
-// TestTakeTooLate: a caller whose time is up is told so. The hook counts once it is stored, and only once.
+// TestTakeTooLate: a caller whose time is up is told so. The hook counts once it is stored, and
+// only once.
 func TestTakeTooLate(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, spec("lobby", "cam"))
@@ -397,8 +406,8 @@ func TestTakeTooLate(t *testing.T) {
 	})
 }
 
-// TestClockStepsWhileStoring: the clock is set while the store takes its time. Deadlines are as far away as before, for
-// what is stored and for what has to be decided once more.
+// TestClockStepsWhileStoring: the clock is set while the store takes its time. Deadlines are as far
+// away as before, for what is stored and for what has to be decided once more.
 func TestClockStepsWhileStoring(t *testing.T) {
 	for _, by := range []time.Duration{time.Hour, -time.Hour} {
 		t.Run(by.String(), func(t *testing.T) {
@@ -439,7 +448,8 @@ func TestClockStepsWhileStoring(t *testing.T) {
 	}
 }
 
-// TestTakeFromAllSides has many senders and a person at the same streams: every hook is stored once, and the store has what readers see.
+// TestTakeFromAllSides has many senders and a person at the same streams: every hook is stored
+// once, and the store has what readers see.
 func TestTakeFromAllSides(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, spec("a", "cam-a"), spec("b", "cam-b"))

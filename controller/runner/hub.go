@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// hub tells readers what changed. A reader that is too slow is cut off and resumes where it was: the last changes are kept.
+// hub tells readers what changed. A reader that is too slow is cut off and resumes where it was:
+// the last changes are kept.
 type hub struct {
 	mu     sync.Mutex
 	last   uint64
@@ -20,7 +21,8 @@ const (
 	hubBuffer = 256
 )
 
-// told is a change as the hub keeps it. A view is made when somebody reads it: hooks come far more often than readers.
+// told is a change as the hub keeps it. A view is made when somebody reads it: hooks come far more
+// often than readers.
 type told struct {
 	id     uint64
 	stream *published // as it was at that time; nil when it is a hook
@@ -68,7 +70,8 @@ func (h *hub) watched() bool {
 	return len(h.subs) > 0
 }
 
-// watch sends the changes with an ID above after that are still known, then all that follow, until ctx ends or the reader falls behind.
+// watch sends the changes with an ID above after that are still known, then all that follow, until
+// ctx ends or the reader falls behind.
 func (h *hub) watch(ctx context.Context, after uint64) <-chan controller.Change {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -33,8 +33,8 @@ func byHand(s runner.StreamSpec) runner.StreamSpec {
 	return s
 }
 
-// TestOwnEntryOfACamera gives one camera of a pattern an entry of its own while it is live, and takes it away again: there is never a second copy, and what was
-// started is what is stopped.
+// TestOwnEntryOfACamera gives one camera of a pattern an entry of its own while it is live, and
+// takes it away again: there is never a second copy, and what was started is what is stopped.
 func TestOwnEntryOfACamera(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)
@@ -61,7 +61,8 @@ func TestOwnEntryOfACamera(t *testing.T) {
 	})
 }
 
-// TestFileChangedWhileDown restarts the daemon with another file. Whatever runs is known by what it is, serves on where it can, and is stopped where it has to be.
+// TestFileChangedWhileDown restarts the daemon with another file. Whatever runs is known by what it
+// is, serves on where it can, and is stopped where it has to be.
 func TestFileChangedWhileDown(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -126,7 +127,8 @@ func TestFileChangedWhileDown(t *testing.T) {
 	}
 }
 
-// TestWaiterGetsAnotherEncoder: a stream that waits for a shared encoder is given its own; the shared one goes on to serve the others.
+// TestWaiterGetsAnotherEncoder: a stream that waits for a shared encoder is given its own; the
+// shared one goes on to serve the others.
 func TestWaiterGetsAnotherEncoder(t *testing.T) {
 	for _, how := range []string{"another encoder", "another device", "no stream"} {
 		t.Run(how, func(t *testing.T) {
@@ -154,7 +156,8 @@ func TestWaiterGetsAnotherEncoder(t *testing.T) {
 	}
 }
 
-// TestReleaseAndClaimAtOnce: the end of a stop and a person's "on" meet while the disk is slow. The stream runs with a claim, and another one waits.
+// TestReleaseAndClaimAtOnce: the end of a stop and a person's "on" meet while the disk is slow. The
+// stream runs with a claim, and another one waits.
 func TestReleaseAndClaimAtOnce(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, spec("one", "shared"), spec("two", "shared"))
@@ -183,7 +186,8 @@ func TestReleaseAndClaimAtOnce(t *testing.T) {
 	})
 }
 
-// TestPersonsShow: a person has switched the box on before oncue has looked, or on a box that streams share. No viewer and no end of an audience cuts that.
+// TestPersonsShow: a person has switched the box on before oncue has looked, or on a box that
+// streams share. No viewer and no end of an audience cuts that.
 func TestPersonsShow(t *testing.T) {
 	for _, shared := range []bool{false, true} {
 		t.Run(fmt.Sprint("shared ", shared), func(t *testing.T) {
@@ -225,7 +229,8 @@ func TestPersonsShow(t *testing.T) {
 	}
 }
 
-// TestSharedWhileByHand: a box becomes shared while a person uses it. When he stops, viewers of both are served.
+// TestSharedWhileByHand: a box becomes shared while a person uses it. When he stops, viewers of
+// both are served.
 func TestSharedWhileByHand(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, byHand(spec("lobby", "obs")))
@@ -302,7 +307,8 @@ func TestFailoverReordered(t *testing.T) {
 	}
 }
 
-// TestDriverDoesNotOpenAtFirst: a disk that is full for a moment is no mistake of the configuration.
+// TestDriverDoesNotOpenAtFirst: a disk that is full for a moment is no mistake of the
+// configuration.
 func TestDriverDoesNotOpenAtFirst(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, byHand(spec("lobby", "cam")))
@@ -327,8 +333,9 @@ func (r *rig) opensNot(err error) {
 	r.openErr = err
 }
 
-// TestStoreLost: the store is lost, or another one is put in its place, while encoders run: shared ones, those of a pattern, and those of streams that the
-// configuration does not have. All are found; those that nobody needs are stopped.
+// TestStoreLost: the store is lost, or another one is put in its place, while encoders run: shared
+// ones, those of a pattern, and those of streams that the configuration does not have. All are
+// found; those that nobody needs are stopped.
 func TestStoreLost(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, spec("one", "shared"), spec("two", "shared"), spec("gone", "old"), spec("moved", "before"))
@@ -365,8 +372,9 @@ func TestStoreLost(t *testing.T) {
 	})
 }
 
-// TestForgottenAfterASlowStart: streams that are over before the folders of their encoders are read are forgotten
-// afterwards: one that is not in the file any more, and one of a pattern that was idle for long.
+// TestForgottenAfterASlowStart: streams that are over before the folders of their encoders are read
+// are forgotten afterwards: one that is not in the file any more, and one of a pattern that was
+// idle for long.
 func TestForgottenAfterASlowStart(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, spec("gone", "old"))
@@ -390,7 +398,8 @@ func TestForgottenAfterASlowStart(t *testing.T) {
 	})
 }
 
-// TestClockStepThenRestart: a viewer is in, the clock is set, and the daemon is restarted: the journal's hooks are taken again, and he is not cut off.
+// TestClockStepThenRestart: a viewer is in, the clock is set, and the daemon is restarted: the
+// journal's hooks are taken again, and he is not cut off.
 func TestClockStepThenRestart(t *testing.T) {
 	for _, by := range []time.Duration{4 * time.Minute, -4 * time.Minute, 24 * time.Hour} {
 		t.Run(by.String(), func(t *testing.T) {
@@ -455,7 +464,8 @@ func TestScheduleOfAPattern(t *testing.T) {
 	})
 }
 
-// TestNamesOfAPattern: names that strangers ask for are bounded, and forgotten when nobody can need them any more.
+// TestNamesOfAPattern: names that strangers ask for are bounded, and forgotten when nobody can need
+// them any more.
 func TestNamesOfAPattern(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, spec("lobby", "cam"))
@@ -506,7 +516,8 @@ func TestNamesOfAPattern(t *testing.T) {
 	})
 }
 
-// TestConfiguredFirst: strangers' names do not take all places under limits.running, and give up theirs to a configured stream as long as nobody has watched them.
+// TestConfiguredFirst: strangers' names do not take all places under limits.running, and give up
+// theirs to a configured stream as long as nobody has watched them.
 func TestConfiguredFirst(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, spec("lobby", "cam"), spec("foyer", "cam2"))
@@ -541,7 +552,8 @@ func (r *rig) noticed(kind string) (n []controller.Notice) {
 	return n
 }
 
-// TestDatabaseReplaced: the database is replaced while the daemon works, and knows all streams again at once.
+// TestDatabaseReplaced: the database is replaced while the daemon works, and knows all streams
+// again at once.
 func TestDatabaseReplaced(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, spec("lobby", "cam"))
@@ -560,7 +572,8 @@ func TestDatabaseReplaced(t *testing.T) {
 	})
 }
 
-// TestClockStepWhileTheDiskHangs: a stream that waits for the disk holds up neither the others nor the proof of life, and its times are moved like theirs.
+// TestClockStepWhileTheDiskHangs: a stream that waits for the disk holds up neither the others nor
+// the proof of life, and its times are moved like theirs.
 func TestClockStepWhileTheDiskHangs(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, spec("lobby", "cam"), spec("foyer", "cam2"))
@@ -588,7 +601,8 @@ func TestClockStepWhileTheDiskHangs(t *testing.T) {
 	})
 }
 
-// TestAccountGone: the account of a watched stream leaves the configuration. No hook can say any more who watches, so the stream ends.
+// TestAccountGone: the account of a watched stream leaves the configuration. No hook can say any
+// more who watches, so the stream ends.
 func TestAccountGone(t *testing.T) {
 	for _, how := range []string{"reload", "restart"} {
 		t.Run(how, func(t *testing.T) {
@@ -616,7 +630,8 @@ func TestAccountGone(t *testing.T) {
 	}
 }
 
-// TestHoldAndPersonsShow: a hold wants a stream on that a person has put on the air. It is on; when the hold ends, the show goes on.
+// TestHoldAndPersonsShow: a hold wants a stream on that a person has put on the air. It is on; when
+// the hold ends, the show goes on.
 func TestHoldAndPersonsShow(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, byHand(spec("lobby", "obs")))

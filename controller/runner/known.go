@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// firstKnown remembers since when each stream that the configuration names has been known, over restarts: a stream that nobody has ever asked for saves
-// from then on, and has no state of its own that could tell.
+// firstKnown remembers since when each stream that the configuration names has been known, over
+// restarts: a stream that nobody has ever asked for saves from then on, and has no state of its own
+// that could tell.
 type firstKnown struct {
 	mu    sync.Mutex
 	since map[string]time.Time // by id
@@ -37,7 +38,8 @@ func (k *firstKnown) load(ctx context.Context, st controller.Store, clock *Clock
 	k.shift(clock.SteppedSince(saved.Anchor))
 }
 
-// take makes the named streams of a configuration known, forgets those that it has no more, and reports whether that changed anything.
+// take makes the named streams of a configuration known, forgets those that it has no more, and
+// reports whether that changed anything.
 func (k *firstKnown) take(specs []StreamSpec, now time.Time) bool {
 	since := make(map[string]time.Time, len(specs))
 	k.mu.Lock()

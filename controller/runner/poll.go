@@ -61,8 +61,9 @@ func (p *poller) hooked(at time.Time) {
 	}
 }
 
-// tick is called every poll_interval. Where fewer streams matter than a listing of all live ones has pages, they
-// are asked for one by one; what else is live is then looked at as seldom as on an account with nothing on.
+// tick is called every poll_interval. Where fewer streams matter than a listing of all live ones
+// has pages, they are asked for one by one; what else is live is then looked at as seldom as on an
+// account with nothing on.
 func (p *poller) tick() {
 	now := p.c.cfg.Clock.Now()
 	active := p.c.active(p.account)
@@ -107,7 +108,8 @@ func (p *poller) done(under *bool, asked time.Time, err error) {
 	wait := min(p.spec.PollInterval<<min(p.failures-1, 10), max(maxBackoff, p.spec.PollInterval))
 	p.next = p.c.cfg.Clock.Now().Add(wait)
 	if p.failures == 1 {
-		p.c.cfg.Log.Warn("the platform's API cannot be read; encoders are kept as they are", "account", p.account, "error", err)
+		p.c.cfg.Log.Warn("the platform's API cannot be read; encoders are kept as they are",
+			"account", p.account, "error", err)
 	}
 }
 
@@ -150,9 +152,12 @@ func (p *poller) list(platform controller.Platform, active map[string]*stream) e
 	return nil
 }
 
-// polled posts a listing to the streams that it is about. It leaves out those that were live and are not in it,
-// and returns them: streams that end move others from one page to another while the pages are read.
-func (c *Controller) polled(account string, asked time.Time, live []controller.LiveStream, active map[string]*stream) (gone []*stream) {
+// polled posts a listing to the streams that it is about. It leaves out those that were live and
+// are not in it, and returns them: streams that end move others from one page to another while the
+// pages are read.
+func (c *Controller) polled(
+	account string, asked time.Time, live []controller.LiveStream, active map[string]*stream,
+) (gone []*stream) {
 	for _, l := range live {
 		if !l.Live {
 			continue
@@ -176,8 +181,8 @@ func (c *Controller) polled(account string, asked time.Time, live []controller.L
 	return gone
 }
 
-// askEach asks about streams one by one and posts each answer as it comes. When the platform fails it, it
-// leaves the others out.
+// askEach asks about streams one by one and posts each answer as it comes. When the platform fails
+// it, it leaves the others out.
 func (p *poller) askEach(platform controller.Platform, streams []*stream) error {
 	var (
 		group    sync.WaitGroup
@@ -217,8 +222,8 @@ func (p *poller) askOne(platform controller.Platform, s *stream) error {
 	return err
 }
 
-// ask asks the platform about one stream; Polled or AskFailed follows. What several streams ask meanwhile is
-// asked together, so that a hundred that stop at once are no storm.
+// ask asks the platform about one stream; Polled or AskFailed follows. What several streams ask
+// meanwhile is asked together, so that a hundred that stop at once are no storm.
 func (c *Controller) ask(s *stream) {
 	p := c.poller(s.account)
 	if p == nil || p.platform() == nil {
@@ -319,7 +324,9 @@ func (c *Controller) Accounts() []controller.AccountView {
 func (p *poller) view() controller.AccountView {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	v := controller.AccountView{Account: p.account, LastHook: timeOrNil(p.lastHook), LastPoll: timeOrNil(p.lastPoll), Webhook: p.webhook}
+	v := controller.AccountView{
+		Account: p.account, LastHook: timeOrNil(p.lastHook), LastPoll: timeOrNil(p.lastPoll), Webhook: p.webhook,
+	}
 	if p.err != nil {
 		text := p.err.Error()
 		v.PollError = &text

@@ -53,7 +53,8 @@ func (w *wire) counted() (pages, each int) {
 	return pages, each
 }
 
-// bigAccount is an account with thousands of live streams of others, which come and go while it is listed.
+// bigAccount is an account with thousands of live streams of others, which come and go while it is
+// listed.
 func (r *rig) bigAccount(crowd int, page time.Duration) *wire {
 	r.t.Helper()
 	sim, err := simulator.Start(context.Background(), simulator.Settings{
@@ -81,8 +82,8 @@ func (r *rig) polledAt() *controller.Time {
 	return a.LastPoll
 }
 
-// TestPollsABigAccount: a lost NoActiveViewers is made up for although the account has 10,000 live streams that
-// come and go, and for that not all of them are asked for time and again.
+// TestPollsABigAccount: a lost NoActiveViewers is made up for although the account has 10,000 live
+// streams that come and go, and for that not all of them are asked for time and again.
 func TestPollsABigAccount(t *testing.T) {
 	for _, page := range []time.Duration{250 * time.Millisecond, time.Second} {
 		t.Run(page.String(), func(t *testing.T) {
@@ -121,8 +122,8 @@ func TestPollsABigAccount(t *testing.T) {
 	}
 }
 
-// TestPollsFindWhatAPageHides: where many of the account's streams are ours, all pages are read. One that is
-// moved to a page that was read already is asked for before it is taken for gone.
+// TestPollsFindWhatAPageHides: where many of the account's streams are ours, all pages are read.
+// One that is moved to a page that was read already is asked for before it is taken for gone.
 func TestPollsFindWhatAPageHides(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		const ours = 8
@@ -210,7 +211,8 @@ type eachCounted struct {
 	each int
 }
 
-// begin has nobody watch, and the platform answer so from now on. It returns how often it was asked before.
+// begin has nobody watch, and the platform answer so from now on. It returns how often it was asked
+// before.
 func (a *eachCounted) begin(err error) (asked int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// published is what readers get of a stream: a state that nobody changes any more, and what the configuration says. The view is made when it is read: hooks come
-// far more often than readers.
+// published is what readers get of a stream: a state that nobody changes any more, and what the
+// configuration says. The view is made when it is read: hooks come far more often than readers.
 type published struct {
 	state machine.State
 	spec  *StreamSpec
@@ -22,8 +22,10 @@ func (s *stream) publish(spec *StreamSpec, now time.Time) {
 	news := s.view.spec != spec || !same(&s.view.state, &s.state)
 	s.view = published{s.state, spec, s.c.knownSince(s.id)}
 	s.viewMu.Unlock()
-	if f := s.c.cfg.Observe.AttemptToLive; f != nil && s.state.ForViewers && !s.state.LiveSince.IsZero() && s.state.Facts.Attempt.Seen.After(s.lived) {
-		s.lived = s.state.Facts.Attempt.Seen
+	attempt := s.state.Facts.Attempt.Seen
+	live := s.state.ForViewers && !s.state.LiveSince.IsZero()
+	if f := s.c.cfg.Observe.AttemptToLive; f != nil && live && attempt.After(s.lived) {
+		s.lived = attempt
 		if d := s.state.LiveSince.Sub(s.lived); d >= 0 {
 			f(d)
 		}
@@ -37,13 +39,19 @@ func (s *stream) publish(spec *StreamSpec, now time.Time) {
 	}
 }
 
-// same reports whether two states look the same to a reader, but for figures that grow by themselves and the time of the last attempt.
+// same reports whether two states look the same to a reader, but for figures that grow by
+// themselves and the time of the last attempt.
 func same(a, b *machine.State) bool {
-	return a.Phase == b.Phase && a.Reason == b.Reason && a.Wanted == b.Wanted && a.Managed == b.Managed && a.Hold == b.Hold && a.Deadline.Equal(b.Deadline) &&
-		a.Starts == b.Starts && a.Unconfirmed == b.Unconfirmed && a.Draining == b.Draining && a.Facts.Poll.Viewers == b.Facts.Poll.Viewers &&
-		slices.EqualFunc(a.Facts.Feeds, b.Facts.Feeds, func(x, y machine.FeedFact) bool { return x.ID == y.ID && x.Open() == y.Open() }) &&
+	return a.Phase == b.Phase && a.Reason == b.Reason && a.Wanted == b.Wanted && a.Managed == b.Managed &&
+		a.Hold == b.Hold && a.Deadline.Equal(b.Deadline) &&
+		a.Starts == b.Starts && a.Unconfirmed == b.Unconfirmed && a.Draining == b.Draining &&
+		a.Facts.Poll.Viewers == b.Facts.Poll.Viewers &&
+		slices.EqualFunc(a.Facts.Feeds, b.Facts.Feeds, func(x, y machine.FeedFact) bool {
+			return x.ID == y.ID && x.Open() == y.Open()
+		}) &&
 		slices.EqualFunc(a.Encoders, b.Encoders, func(x, y machine.Encoder) bool {
-			return x.Step == y.Step && x.Seen.State == y.Seen.State && x.Seen.Error == y.Seen.Error && x.Seen.PID == y.Seen.PID &&
+			return x.Step == y.Step &&
+				x.Seen.State == y.Seen.State && x.Seen.Error == y.Seen.Error && x.Seen.PID == y.Seen.PID &&
 				x.OnAir == y.OnAir && x.Restarts == y.Restarts && x.Error == y.Error && x.Trouble.Count == y.Trouble.Count
 		})
 }
@@ -73,23 +81,30 @@ func (p *published) at(now time.Time) controller.StreamView {
 	}
 	t := s.TotalsAt(&p.spec.Policy, now)
 	from := t.From
-	if named := p.spec.Policy.Pattern == ""; named && (from.IsZero() || p.begun.Before(from)) { // it saves from then on, though no viewer has come
+	named := p.spec.Policy.Pattern == ""
+	if named && (from.IsZero() || p.begun.Before(from)) { // it saves from then on, though no viewer has come
 		from = p.begun
 	}
 	if !from.IsZero() {
 		all := time.Duration(len(v.Encoders)) * now.Sub(from)
-		v.Savings = controller.Savings{Since: controller.Time{Time: from}, RunS: seconds(t.Run), WatchedS: seconds(t.Watched), AvoidedS: seconds(max(all-t.Run, 0)), Wakes: t.Wakes, Wasted: t.Wasted}
+		v.Savings = controller.Savings{
+			Since: controller.Time{Time: from}, RunS: seconds(t.Run), WatchedS: seconds(t.Watched),
+			AvoidedS: seconds(max(all-t.Run, 0)), Wakes: t.Wakes, Wasted: t.Wasted,
+		}
 	}
 	return v
 }
 
 func seconds(d time.Duration) float64 { return float64(d.Milliseconds()) / 1000 }
 
-// viewOf is the view; begun is since when a stream has been known, and idle when nothing has happened to it.
+// viewOf is the view; begun is since when a stream has been known, and idle when nothing has
+// happened to it.
 func viewOf(s *machine.State, spec *StreamSpec, begun time.Time) controller.StreamView {
 	v := controller.StreamView{
-		ID: spec.ID(), Account: spec.Account, Name: spec.Name, Pattern: spec.Policy.Pattern, Phase: s.Phase, Mode: controller.ModeAuto, Wanted: s.Wanted, Managed: s.Managed, Reason: s.Reason,
-		Since: controller.Time{Time: s.Since}, Deadline: timeOrNil(s.Deadline), Unconfirmed: s.Unconfirmed, Feeds: []controller.Feed{}, Starts: s.Starts,
+		ID: spec.ID(), Account: spec.Account, Name: spec.Name, Pattern: spec.Policy.Pattern,
+		Phase: s.Phase, Mode: controller.ModeAuto, Wanted: s.Wanted, Managed: s.Managed, Reason: s.Reason,
+		Since: controller.Time{Time: s.Since}, Deadline: timeOrNil(s.Deadline), Unconfirmed: s.Unconfirmed,
+		Feeds: []controller.Feed{}, Starts: s.Starts,
 		LastAttempt: timeOrNil(s.Facts.Attempt.Seen), Draining: s.Draining, Encoders: []controller.EncoderView{},
 	}
 	if s.Phase == "" {
@@ -136,10 +151,16 @@ func viewOf(s *machine.State, spec *StreamSpec, begun time.Time) controller.Stre
 // troubleOf is what the encoder fails of, or nil.
 func troubleOf(e *machine.Encoder) *controller.Trouble {
 	if e.Step == machine.StepStopping && e.Alarmed {
-		return &controller.Trouble{Encoder: e.Name, Text: "it is not confirmed stopped: " + e.Error, Count: 1, Since: controller.Time{Time: e.StopAt}, Last: controller.Time{Time: e.StopAt}}
+		return &controller.Trouble{
+			Encoder: e.Name, Text: "it is not confirmed stopped: " + e.Error, Count: 1,
+			Since: controller.Time{Time: e.StopAt}, Last: controller.Time{Time: e.StopAt},
+		}
 	}
 	if t := e.Trouble; t.Count > 0 {
-		return &controller.Trouble{Encoder: e.Name, Text: t.Text, Count: t.Count, Since: controller.Time{Time: t.Since}, Last: controller.Time{Time: t.Last}}
+		return &controller.Trouble{
+			Encoder: e.Name, Text: t.Text, Count: t.Count,
+			Since: controller.Time{Time: t.Since}, Last: controller.Time{Time: t.Last},
+		}
 	}
 	return nil
 }
@@ -149,11 +170,15 @@ func (c *Controller) idleView(spec *StreamSpec, now time.Time) controller.Stream
 	return (&published{spec: spec, begun: c.knownSince(spec.ID())}).at(now)
 }
 
-// viewOfEncoder shows the machine's word where it knows more than the driver's last look: a start or stop in flight, a failure that is being retried.
+// viewOfEncoder shows the machine's word where it knows more than the driver's last look: a start
+// or stop in flight, a failure that is being retried.
 func viewOfEncoder(s *machine.State, e *machine.Encoder, spec *StreamSpec) controller.EncoderView {
 	now := spec.Policy.Encoder(e.Name)
-	v := controller.EncoderView{Name: e.Name, Driver: e.Driver, State: e.Seen.State, Since: timeOrNil(e.Since), Restarts: e.Restarts, Error: textOrNil(e.Seen.Error), OnAir: e.OnAir, Health: e.Seen.Health}
-	v.Wanted = s.Wanted && (e.On() && e.Step != machine.StepStopping || e.Step == machine.StepBackoff || e.Step == machine.StepFailed || e.Step == machine.StepWaiting)
+	v := controller.EncoderView{
+		Name: e.Name, Driver: e.Driver, State: e.Seen.State, Since: timeOrNil(e.Since), Restarts: e.Restarts,
+		Error: textOrNil(e.Seen.Error), OnAir: e.OnAir, Health: e.Seen.Health,
+	}
+	v.Wanted = s.Wanted && e.Step != machine.StepOff && e.Step != machine.StepStopping
 	switch e.Step {
 	case machine.StepStarting:
 		if v.State != "publishing" && v.State != "stalled" {
@@ -183,7 +208,8 @@ func viewOfEncoder(s *machine.State, e *machine.Encoder, spec *StreamSpec) contr
 	return v
 }
 
-// Streams lists every stream of the configuration that has no pattern, every stream made from one, and those being drained, ordered by id.
+// Streams lists every stream of the configuration that has no pattern, every stream made from one,
+// and those being drained, ordered by id.
 func (c *Controller) Streams() []controller.StreamView {
 	now := c.cfg.Clock.Now()
 	c.mu.RLock()
@@ -201,7 +227,8 @@ func (c *Controller) Streams() []controller.StreamView {
 	return views
 }
 
-// published returns what was published last, with the latest figures; its spec is nil when the stream has not worked yet.
+// published returns what was published last, with the latest figures; its spec is nil when the
+// stream has not worked yet.
 func (s *stream) published() *published {
 	s.viewMu.Lock()
 	defer s.viewMu.Unlock()

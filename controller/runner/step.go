@@ -12,8 +12,8 @@ import (
 	"github.com/oncue/oncue/controller/machine"
 )
 
-// lazySave is how long facts that change nothing may stay out of the store; the journal has their hooks
-// until then.
+// lazySave is how long facts that change nothing may stay out of the store; the journal has their
+// hooks until then.
 const lazySave = 5 * time.Second
 
 // decision is what a batch of events leads to. Nobody sees it before it is committed.
@@ -26,9 +26,9 @@ type decision struct {
 	saved       bool             // it is
 }
 
-// step is the one way for an event, whoever brings it: decide, commit, then publish and act, and at last
-// answer those who wait. A batch is all that was in the inbox; its hooks and the state that they lead to
-// are one commit, so one sync of the disk lies between a viewer and the encoder.
+// step is the one way for an event, whoever brings it: decide, commit, then publish and act, and at
+// last answer those who wait. A batch is all that was in the inbox; its hooks and the state that
+// they lead to are one commit, so one sync of the disk lies between a viewer and the encoder.
 func (s *stream) step(batch []posted, spec *StreamSpec) {
 	s.c.clockMu.RLock() // nobody moves the clock under a step
 	evict := false
@@ -103,10 +103,10 @@ func (s *stream) decideOne(d *decision, ev machine.Event, spec *StreamSpec, now 
 	}
 }
 
-// commit stores the hooks of a batch, and the state that it leads to if that is due. Hooks that the store
-// refuses or has already are answered, and left out of the batch that it returns: then the decision does
-// not hold, and has to be made anew without them. clockMu is let go meanwhile: a disk that hangs holds up
-// nobody else.
+// commit stores the hooks of a batch, and the state that it leads to if that is due. Hooks that the
+// store refuses or has already are answered, and left out of the batch that it returns: then the
+// decision does not hold, and has to be made anew without them. clockMu is let go meanwhile: a disk
+// that hangs holds up nobody else.
 func (s *stream) commit(d *decision, batch []posted) (stored []posted, err error) {
 	c := controller.Commit{Transitions: d.transitions}
 	for _, p := range batch {
@@ -160,8 +160,9 @@ func answerRefused(batch []posted, receipts []controller.Receipt, err error) (re
 	return rest
 }
 
-// accept makes the decision true: readers see it, encoders follow it, and whoever waits is answered. err is
-// why it is not saved: encoders must not depend on a disk, so it holds all the same, and is saved later.
+// accept makes the decision true: readers see it, encoders follow it, and whoever waits is
+// answered. err is why it is not saved: encoders must not depend on a disk, so it holds all the
+// same, and is saved later.
 func (s *stream) accept(d *decision, batch []posted, spec *StreamSpec, err error) {
 	now := s.c.cfg.Clock.Now()
 	s.state = d.state
@@ -187,7 +188,8 @@ func (s *stream) accept(d *decision, batch []posted, spec *StreamSpec, err error
 	}
 }
 
-// wakeAt is when the stream has to be woken: at its deadline, to be forgotten, or to bring the store up to date.
+// wakeAt is when the stream has to be woken: at its deadline, to be forgotten, or to bring the
+// store up to date.
 func (s *stream) wakeAt(now time.Time, spec *StreamSpec) time.Time {
 	at := s.state.Deadline
 	forget := s.state.ForgetAt(&spec.Policy)
@@ -299,8 +301,8 @@ func (s *stream) renewDrivers(spec *StreamSpec) {
 	}
 }
 
-// forgettable reports whether the stream can be forgotten now: it is off, and has left the configuration, or
-// is one of a pattern that nobody can need any more.
+// forgettable reports whether the stream can be forgotten now: it is off, and has left the
+// configuration, or is one of a pattern that nobody can need any more.
 func (s *stream) forgettable(spec *StreamSpec, evict bool) bool {
 	if !s.state.Over() || !s.c.swept.Load() { // before the sweep, something may run in its folder
 		return false

@@ -10,9 +10,9 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// stream is one stream. Whoever posts an event to an idle one has a worker run it until its inbox is
-// empty (step.go): a stream that waits for a deadline or a hook costs no goroutine. The state belongs
-// to the worker, and atWork says that there is one.
+// stream is one stream. Whoever posts an event to an idle one has a worker run it until its inbox
+// is empty (step.go): a stream that waits for a deadline or a hook costs no goroutine. The state
+// belongs to the worker, and atWork says that there is one.
 type stream struct {
 	c             *Controller
 	id            string
@@ -120,8 +120,8 @@ func (s *stream) waitIdle() {
 	}
 }
 
-// observe takes a look at an encoder. One that tells nothing new but figures goes past the machine: of
-// a thousand encoders that run, five hundred have such a one every second.
+// observe takes a look at an encoder. One that tells nothing new but figures goes past the machine:
+// of a thousand encoders that run, five hundred have such a one every second.
 func (s *stream) observe(ev machine.EncoderSeen) {
 	if !s.keepFigures(ev.Encoder, ev.Instance, ev.Status) {
 		s.post(ev)
@@ -130,8 +130,8 @@ func (s *stream) observe(ev machine.EncoderSeen) {
 	}
 }
 
-// keepFigures keeps a look for readers, if the machine would learn nothing from it. While the stream
-// is at work nobody can say so.
+// keepFigures keeps a look for readers, if the machine would learn nothing from it. While the
+// stream is at work nobody can say so.
 func (s *stream) keepFigures(encoder string, at machine.Instance, status encoders.Status) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -157,7 +157,8 @@ func alike(a, b encoders.Status) bool {
 	return a == b
 }
 
-// handle is what an encoder is opened with, and what it is asked to do: of the run, when it may run.
+// handle is what an encoder is opened with, and what it is asked to do: of the run, when it may
+// run.
 func (s *stream) handle(name string, at machine.Instance, spec *StreamSpec) (machine.EncoderSpec, encoders.Job) {
 	es := machine.EncoderSpec{Name: name, Instance: at}
 	if now := spec.Policy.Encoder(name); now != nil && now.Instance == at {

@@ -9,8 +9,8 @@ import (
 	"github.com/oncue/oncue/controller/machine"
 )
 
-// plan gives gocron what happens again and again: the polls of each account, and the look at the clock. It wakes the
-// streams that have something to do by themselves.
+// plan gives gocron what happens again and again: the polls of each account, and the look at the
+// clock. It wakes the streams that have something to do by themselves.
 func (c *Controller) plan() error {
 	if c.cron == nil {
 		return nil
@@ -20,7 +20,9 @@ func (c *Controller) plan() error {
 			return fmt.Errorf("remove a job: %w", err)
 		}
 	}
-	if _, err := c.cron.NewJob(gocron.DurationJob(time.Second), gocron.NewTask(c.CheckClock), gocron.WithSingletonMode(gocron.LimitModeReschedule)); err != nil {
+	_, err := c.cron.NewJob(gocron.DurationJob(time.Second), gocron.NewTask(c.CheckClock),
+		gocron.WithSingletonMode(gocron.LimitModeReschedule))
+	if err != nil {
 		return fmt.Errorf("plan the look at the clock: %w", err)
 	}
 	if err := c.planPolls(); err != nil {
@@ -32,7 +34,8 @@ func (c *Controller) plan() error {
 	for i := range streams {
 		p := &streams[i].Policy
 		if p.Schedule != nil || slices.ContainsFunc(p.Encoders, func(e machine.EncoderSpec) bool { return e.Watched }) {
-			c.stream(streams[i].Account, streams[i].Name).post(machine.Timer{}) // a window may be open, and boxes are watched from now on
+			// A window may be open, and boxes are watched from now on.
+			c.stream(streams[i].Account, streams[i].Name).post(machine.Timer{})
 		}
 	}
 	return nil

@@ -8,7 +8,8 @@ import (
 	"github.com/oncue/oncue/encoders/fake"
 )
 
-// What failed stays in sight when its viewer has given up, over a restart, until the encoder is live again or another is in its place.
+// What failed stays in sight when its viewer has given up, over a restart, until the encoder is
+// live again or another is in its place.
 func TestTroubleOutlivesItsViewer(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, spec("lobby", "cam"), spec("stage", "other"))
@@ -52,7 +53,8 @@ func TestTroubleOutlivesItsViewer(t *testing.T) {
 	})
 }
 
-// A stream that nobody has ever asked for saves from when it was first known, whatever its encoder, and goes on to after a restart.
+// A stream that nobody has ever asked for saves from when it was first known, whatever its encoder,
+// and goes on to after a restart.
 func TestSavingsCountFromTheStart(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, spec("lobby", "cam"), spec("pair", "a", "b"))
