@@ -61,8 +61,10 @@ type campaign struct {
 var names = []string{"a", "b", "c", "f", "cam-1", "cam-2"}
 
 func newCampaign(t *testing.T, seed uint64) *campaign {
-	c := &campaign{rig: newRig(t), dice: rand.New(rand.NewPCG(seed, 7)), feeds: map[string]string{}, waiting: map[string]time.Time{}, inside: map[string]bool{},
-		left: map[string]time.Time{}, quiet: map[string]time.Time{}, able: map[string]time.Time{}, hand: map[string]bool{}, wrong: map[string]int{}, dropped: map[string]bool{}, ask: seed%2 == 0}
+	c := &campaign{rig: newRig(t), dice: rand.New(rand.NewPCG(seed, 7)), feeds: map[string]string{},
+		waiting: map[string]time.Time{}, inside: map[string]bool{},
+		left: map[string]time.Time{}, quiet: map[string]time.Time{}, able: map[string]time.Time{},
+		hand: map[string]bool{}, wrong: map[string]int{}, dropped: map[string]bool{}, ask: seed%2 == 0}
 	c.pattern = cameras
 	if c.ask {
 		c.accounts["ACC"] = runner.AccountSpec{Platform: truth{c}, PollInterval: 10 * time.Second}
@@ -77,7 +79,8 @@ func (c *campaign) file() []runner.StreamSpec {
 	c.version++
 	shared := []string{"shared", "own-b"}[c.dice.IntN(2)]
 	several := [][]string{{"f1", "f2", "f3"}, {"f2", "f1"}, {"f3", "f1", "f2"}}[c.dice.IntN(3)]
-	list := []runner.StreamSpec{byHand(spec("a", "shared")), byHand(spec("b", shared)), byHand(spec("c", "obs")), spec("f", several...)}
+	list := []runner.StreamSpec{byHand(spec("a", "shared")), byHand(spec("b", shared)), byHand(spec("c", "obs")),
+		spec("f", several...)}
 	list[3].Policy.Several, list[3].Policy.FailoverAfter = machine.Failover, 1
 	if c.dice.IntN(2) == 0 { // a camera with an entry of its own
 		list = append(list, spec("cam-1", "nvr"))
@@ -360,7 +363,8 @@ func (c *campaign) check() {
 			c.fatal("%s says nothing of why", v.ID)
 		}
 		c.wrong[v.Name]++
-		if !v.Managed || len(on[v.Name]) > 0 || !slices.ContainsFunc(v.Encoders, func(e controller.EncoderView) bool { return e.State == encoders.StatePublishing && e.Health != nil }) {
+		if !v.Managed || len(on[v.Name]) > 0 || !slices.ContainsFunc(v.Encoders,
+			func(e controller.EncoderView) bool { return e.State == encoders.StatePublishing && e.Health != nil }) {
 			c.wrong[v.Name] = 0
 		} else if c.wrong[v.Name] > 10 && len(c.hand) == 0 {
 			c.fatal("%s is shown with a run that is not its own", v.ID)

@@ -58,13 +58,17 @@ func newRig(t *testing.T, specs ...runner.StreamSpec) *rig {
 
 // spec is a stream with short time-outs.
 func spec(name string, encoderNames ...string) runner.StreamSpec {
-	s := runner.StreamSpec{Account: "ACC", Name: name, Publish: func(string) secret.Value { return secret.New("rtmp://127.0.0.1/live/{stream}?token=canary") }, Policy: machine.Policy{
-		Stream: "ACC/" + name, AttemptHold: 45 * time.Second, StartTimeout: 10 * time.Second, JoinTimeout: 30 * time.Second, IdleTimeout: 20 * time.Second, StopTimeout: 5 * time.Second,
-		Confirm: machine.ConfirmFeed, Unmanaged: machine.Observe, Several: machine.AllEncoders, FailoverAfter: 3,
-		Restart: machine.Restart{Initial: time.Second, Max: 10 * time.Second, Factor: 2, ResetAfter: time.Minute},
-	}}
+	s := runner.StreamSpec{Account: "ACC", Name: name,
+		Publish: func(string) secret.Value { return secret.New("rtmp://127.0.0.1/live/{stream}?token=canary") },
+		Policy: machine.Policy{
+			Stream: "ACC/" + name, AttemptHold: 45 * time.Second, StartTimeout: 10 * time.Second,
+			JoinTimeout: 30 * time.Second, IdleTimeout: 20 * time.Second, StopTimeout: 5 * time.Second,
+			Confirm: machine.ConfirmFeed, Unmanaged: machine.Observe, Several: machine.AllEncoders, FailoverAfter: 3,
+			Restart: machine.Restart{Initial: time.Second, Max: 10 * time.Second, Factor: 2, ResetAfter: time.Minute},
+		}}
 	for _, e := range encoderNames {
-		s.Policy.Encoders = append(s.Policy.Encoders, machine.EncoderSpec{Name: e, Instance: machine.Instance{Driver: "fake", Device: e}, Publishes: &machine.Contribution{}})
+		s.Policy.Encoders = append(s.Policy.Encoders, machine.EncoderSpec{Name: e,
+			Instance: machine.Instance{Driver: "fake", Device: e}, Publishes: &machine.Contribution{}})
 	}
 	return s
 }
@@ -93,7 +97,8 @@ func cameras(n string) runner.StreamSpec {
 func (r *rig) reload(specs ...runner.StreamSpec) {
 	r.t.Helper()
 	r.specs = specs
-	if err := r.c.Reload(runner.Config{Find: r.find, Streams: r.specs, Accounts: r.accounts, Running: r.running, Defaults: spec("").Policy}); err != nil {
+	if err := r.c.Reload(runner.Config{Find: r.find, Streams: r.specs, Accounts: r.accounts, Running: r.running,
+		Defaults: spec("").Policy}); err != nil {
 		r.t.Fatal(err)
 	}
 	synctest.Wait()
@@ -144,11 +149,17 @@ func (r *rig) start() {
 	}
 	r.boxes = map[string]*fake.Encoder{}
 	r.c = runner.New(runner.Config{
-		Find: r.find, Streams: r.specs, Accounts: r.accounts, Running: r.running, Defaults: spec("").Policy, Store: flaky{r.store, r},
-		Clock:       runner.ClockOf(func() time.Time { return time.Now().Add(time.Duration(r.wall.Load())) }, func() time.Duration { return time.Since(r.begun) }),
+		Find: r.find, Streams: r.specs, Accounts: r.accounts, Running: r.running, Defaults: spec("").Policy,
+		Store: flaky{r.store, r},
+		Clock: runner.ClockOf(func() time.Time { return time.Now().Add(time.Duration(r.wall.Load())) },
+			func() time.Duration { return time.Since(r.begun) }),
 		Left:        r.left,
 		ParseRecord: parsed,
-		Open:        r.open, Notify: func(n controller.Notice) { r.mu.Lock(); r.notices = append(r.notices, n); r.mu.Unlock() },
+		Open:        r.open, Notify: func(n controller.Notice) {
+			r.mu.Lock()
+			r.notices = append(r.notices, n)
+			r.mu.Unlock()
+		},
 	})
 	if err := r.c.Start(context.Background()); err != nil {
 		r.t.Fatal(err)
@@ -293,14 +304,16 @@ func (r *rig) sent(kind controller.HookKind, name string, feed ...string) (contr
 // recordOf is how the journal keeps a hook.
 func recordOf(h controller.Hook) controller.Record {
 	return controller.Record{
-		Received: h.Received, Sent: h.At.Time(), Account: h.Account, Stream: h.StreamID(), Event: string(h.Kind), Verdict: controller.Accepted,
-		Body: fmt.Appendf(nil, "%s %s [%s] %d", h.Kind, h.Name, h.Feed.ID, h.At.Time().UnixNano()),
+		Received: h.Received, Sent: h.At.Time(), Account: h.Account, Stream: h.StreamID(), Event: string(h.Kind),
+		Verdict: controller.Accepted,
+		Body:    fmt.Appendf(nil, "%s %s [%s] %d", h.Kind, h.Name, h.Feed.ID, h.At.Time().UnixNano()),
 	}
 }
 
 // parsed makes the hook of a record that sent made.
 func parsed(rec controller.Record) (controller.Hook, bool) {
-	h := controller.Hook{Kind: controller.HookKind(rec.Event), Account: rec.Account, At: controller.ByPlatform(rec.Sent), Received: rec.Received}
+	h := controller.Hook{Kind: controller.HookKind(rec.Event), Account: rec.Account,
+		At: controller.ByPlatform(rec.Sent), Received: rec.Received}
 	words := strings.Fields(string(rec.Body))
 	h.Name = words[1]
 	if id := strings.Trim(words[2], "[]"); id != "" {
@@ -382,7 +395,8 @@ func TestCycle(t *testing.T) {
 		for i := len(story) - 1; i >= 0; i-- {
 			got = append(got, fmt.Sprintf("%s>%s %s", story[i].From, story[i].To, story[i].Event))
 		}
-		want := "idle>starting ViewerAttempt, starting>live started, live>live FirstViewerConnection, live>lingering NoActiveViewers, lingering>stopping timer, stopping>idle ended"
+		want := "idle>starting ViewerAttempt, starting>live started, live>live FirstViewerConnection, " +
+			"live>lingering NoActiveViewers, lingering>stopping timer, stopping>idle ended"
 		if s := strings.Join(got, ", "); s != want {
 			t.Errorf("history: %s\nwant:    %s", s, want)
 		}
@@ -404,8 +418,10 @@ func TestAdoption(t *testing.T) {
 		r.boot()
 		r.pass(time.Second)
 		after := r.view("lobby")
-		if after.Phase != controller.PhaseLingering || after.Deadline.Time.Sub(before.Deadline.Time).Abs() > time.Millisecond || after.Starts != 1 {
-			t.Errorf("before %s until %v, after %s until %v, %d starts", before.Phase, before.Deadline, after.Phase, after.Deadline, after.Starts)
+		if after.Phase != controller.PhaseLingering ||
+			after.Deadline.Time.Sub(before.Deadline.Time).Abs() > time.Millisecond || after.Starts != 1 {
+			t.Errorf("before %s until %v, after %s until %v, %d starts", before.Phase, before.Deadline, after.Phase,
+				after.Deadline, after.Starts)
 		}
 		if n := r.boxes["cam"].Starts(); n != 1 {
 			t.Errorf("the box was started %d times", n)
@@ -507,7 +523,8 @@ func TestModes(t *testing.T) {
 		r := newRig(t, spec("lobby", "cam"))
 		r.boot()
 		ctx := context.Background()
-		v, err := r.c.SetMode(ctx, "ACC/lobby", controller.ModeRequest{Mode: controller.ModeOn, For: time.Hour, By: "anna", Why: "rehearsal"})
+		v, err := r.c.SetMode(ctx, "ACC/lobby", controller.ModeRequest{Mode: controller.ModeOn, For: time.Hour,
+			By: "anna", Why: "rehearsal"})
 		if err != nil || v.Mode != controller.ModeOn || v.Phase != controller.PhaseStarting || *v.ModeBy != "anna" {
 			t.Fatalf("%+v %v", v, err)
 		}
@@ -522,12 +539,14 @@ func TestModes(t *testing.T) {
 		if v := r.view("lobby"); v.Mode != controller.ModeAuto || v.Wanted {
 			t.Errorf("after an hour the mode is %s, wanted %v", v.Mode, v.Wanted)
 		}
-		for _, bad := range []controller.ModeRequest{{Mode: "maybe"}, {Mode: controller.ModeOn, For: -1}, {Mode: controller.ModeAuto, For: time.Hour}} {
+		for _, bad := range []controller.ModeRequest{{Mode: "maybe"}, {Mode: controller.ModeOn, For: -1},
+			{Mode: controller.ModeAuto, For: time.Hour}} {
 			if _, err := r.c.SetMode(ctx, "ACC/lobby", bad); !errors.Is(err, controller.ErrInvalid) {
 				t.Errorf("%+v: %v", bad, err)
 			}
 		}
-		if _, err := r.c.SetMode(ctx, "ACC/loby", controller.ModeRequest{Mode: controller.ModeOn}); !errors.Is(err, controller.ErrUnknownStream) {
+		_, err = r.c.SetMode(ctx, "ACC/loby", controller.ModeRequest{Mode: controller.ModeOn})
+		if !errors.Is(err, controller.ErrUnknownStream) {
 			t.Error(err)
 		}
 		r.end(false)
@@ -625,7 +644,8 @@ func TestClockStep(t *testing.T) {
 				r.pass(5 * time.Second)
 				r.wall.Store(int64(by))
 				r.pass(5 * time.Second)
-				if v := r.view("lobby"); v.Phase != controller.PhaseLingering || time.Until(v.Deadline.Time.Add(-by)) != 10*time.Second {
+				if v := r.view("lobby"); v.Phase != controller.PhaseLingering ||
+					time.Until(v.Deadline.Time.Add(-by)) != 10*time.Second {
 					t.Fatalf("%s until %v", v.Phase, v.Deadline)
 				}
 				r.pass(9500 * time.Millisecond)
@@ -645,7 +665,8 @@ func TestStoreDown(t *testing.T) {
 		r := newRig(t, spec("lobby", "cam"))
 		r.boot()
 		r.refuses(errDiskFull)
-		for _, kind := range []controller.HookKind{controller.HookAttempt, controller.HookFeedStarted, controller.HookFirstViewer} {
+		for _, kind := range []controller.HookKind{controller.HookAttempt, controller.HookFeedStarted,
+			controller.HookFirstViewer} {
 			_, h := r.sent(kind, "lobby", "F1")
 			r.c.Deliver(h) // it was stored before the disk was full
 			r.pass(time.Second)

@@ -31,7 +31,8 @@ func TestTakeIsOneCommit(t *testing.T) {
 			t.Error(state)
 		}
 		story, err := r.c.History(context.Background(), "ACC/lobby", 100, 0)
-		if err != nil || len(story) == 0 || story[0].To != controller.PhaseStarting || story[0].Event != string(controller.HookAttempt) {
+		if err != nil || len(story) == 0 || story[0].To != controller.PhaseStarting ||
+			story[0].Event != string(controller.HookAttempt) {
 			t.Errorf("%+v %v", story, err)
 		}
 	})
@@ -130,7 +131,8 @@ func (r *rig) takes(hooks ...controller.Hook) []chan taken {
 // waitsForStore has a stream wait for the store to save a hold, until the channel is closed.
 func (r *rig) waitsForStore(name string, mode controller.Mode) (free chan struct{}) {
 	free = r.holdStates()
-	go r.c.SetMode(context.Background(), "ACC/"+name, controller.ModeRequest{Mode: mode}) //nolint:errcheck // the mode tells
+	go r.c.SetMode(context.Background(), "ACC/"+name,
+		controller.ModeRequest{Mode: mode}) //nolint:errcheck // the mode tells
 	synctest.Wait()
 	return free
 }
@@ -190,7 +192,8 @@ func TestTakeSomeOfABatch(t *testing.T) {
 			t.Errorf("%s with %+v", v.Phase, v.Feeds)
 		}
 		r.pass(10 * time.Second)
-		if state := r.saved(); !strings.Contains(state, `"F2"`) || !strings.Contains(state, `"F3"`) || strings.Contains(state, `"F1"`) {
+		if state := r.saved(); !strings.Contains(state, `"F2"`) || !strings.Contains(state, `"F3"`) ||
+			strings.Contains(state, `"F1"`) {
 			t.Error(state)
 		}
 	})
@@ -256,7 +259,8 @@ func TestTakeWhileStopping(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		if _, err := r.c.SetMode(ctx, "ACC/lobby", controller.ModeRequest{Mode: controller.ModeOff}); err == nil || ctx.Err() != nil {
+		if _, err := r.c.SetMode(ctx, "ACC/lobby", controller.ModeRequest{Mode: controller.ModeOff}); err == nil ||
+			ctx.Err() != nil {
 			t.Errorf("a hold for a controller that stops: %v", err)
 		}
 		close(free)
@@ -286,7 +290,8 @@ func TestTakeWithTheLatestConfiguration(t *testing.T) {
 		r.boot()
 		defer r.end(false)
 		free := r.holdStates()
-		go r.c.SetMode(context.Background(), "ACC/lobby", controller.ModeRequest{Mode: controller.ModeAuto, By: "mia"}) //nolint:errcheck // it changes nothing
+		go r.c.SetMode(context.Background(), "ACC/lobby", controller.ModeRequest{Mode: controller.ModeAuto,
+			By: "mia"}) //nolint:errcheck // it changes nothing
 		synctest.Wait()
 		_, h := r.sent(controller.HookAttempt, "lobby")
 		answers := r.takes(h)
@@ -462,13 +467,16 @@ func TestTakeFromAllSides(t *testing.T) {
 				for n := range each {
 					name := []string{"a", "b"}[n%2]
 					now := time.Now()
-					h := controller.Hook{Kind: kinds[(n+sender)%3], Account: "ACC", Name: name, At: controller.ByPlatform(now), Received: now}
-					rec := controller.Record{Stream: h.StreamID(), Event: string(h.Kind), Verdict: controller.Accepted, Received: now, Body: fmt.Append(nil, sender, n)}
+					h := controller.Hook{Kind: kinds[(n+sender)%3], Account: "ACC", Name: name, At: controller.ByPlatform(now),
+						Received: now}
+					rec := controller.Record{Stream: h.StreamID(), Event: string(h.Kind), Verdict: controller.Accepted,
+						Received: now, Body: fmt.Append(nil, sender, n)}
 					if _, duplicate, err := r.c.Take(context.Background(), rec, h); duplicate || err != nil {
 						t.Errorf("duplicate %v, error %v", duplicate, err)
 					}
 					if n%10 == 0 {
-						if _, err := r.c.SetMode(context.Background(), h.StreamID(), controller.ModeRequest{Mode: controller.ModeAuto}); err != nil {
+						if _, err := r.c.SetMode(context.Background(), h.StreamID(),
+							controller.ModeRequest{Mode: controller.ModeAuto}); err != nil {
 							t.Error(err)
 						}
 					}
@@ -477,7 +485,8 @@ func TestTakeFromAllSides(t *testing.T) {
 		}
 		all.Wait()
 		r.pass(10 * time.Second)
-		if stored, err := r.store.Records(context.Background(), controller.RecordFilter{Limit: 1000}); err != nil || len(stored) != senders*each {
+		if stored, err := r.store.Records(context.Background(), controller.RecordFilter{Limit: 1000}); err != nil ||
+			len(stored) != senders*each {
 			t.Errorf("%d hooks of %d are stored, error %v", len(stored), senders*each, err)
 		}
 		saved, err := r.store.LoadStreams(context.Background())
@@ -489,8 +498,10 @@ func TestTakeFromAllSides(t *testing.T) {
 			if err := json.Unmarshal(s.State, &state); err != nil {
 				t.Fatal(err)
 			}
-			if v, _ := r.c.Stream(s.ID); state.Phase != v.Phase || state.Starts != v.Starts || !state.Facts.Attempt.Seen.Equal(v.LastAttempt.Time) {
-				t.Errorf("stored: %s, %d starts, attempt %v; shown: %s, %d, %v", state.Phase, state.Starts, state.Facts.Attempt.Seen, v.Phase, v.Starts, v.LastAttempt)
+			if v, _ := r.c.Stream(s.ID); state.Phase != v.Phase || state.Starts != v.Starts ||
+				!state.Facts.Attempt.Seen.Equal(v.LastAttempt.Time) {
+				t.Errorf("stored: %s, %d starts, attempt %v; shown: %s, %d, %v", state.Phase, state.Starts,
+					state.Facts.Attempt.Seen, v.Phase, v.Starts, v.LastAttempt)
 			}
 		}
 		r.end(false)

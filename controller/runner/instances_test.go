@@ -70,7 +70,9 @@ func TestFileChangedWhileDown(t *testing.T) {
 		after  func() []runner.StreamSpec
 		on     string // after the restart
 	}{
-		{"an encoder is taken out", func() []runner.StreamSpec { return []runner.StreamSpec{spec("lobby", "main", "backup")} },
+		{"an encoder is taken out", func() []runner.StreamSpec {
+			return []runner.StreamSpec{spec("lobby", "main", "backup")}
+		},
 			func() []runner.StreamSpec { return []runner.StreamSpec{spec("lobby", "main")} }, "main"},
 		{"the encoder is another one", func() []runner.StreamSpec { return []runner.StreamSpec{spec("lobby", "cam")} },
 			func() []runner.StreamSpec { return []runner.StreamSpec{spec("lobby", "new")} }, "new"},
@@ -78,15 +80,21 @@ func TestFileChangedWhileDown(t *testing.T) {
 			func() []runner.StreamSpec {
 				return []runner.StreamSpec{device(spec("lobby", "cam"), 0, "other", "cam")}
 			}, "cam"},
-		{"two streams swap their encoders", func() []runner.StreamSpec { return []runner.StreamSpec{spec("lobby", "a"), spec("foyer", "b")} },
+		{"two streams swap their encoders", func() []runner.StreamSpec {
+			return []runner.StreamSpec{spec("lobby", "a"), spec("foyer", "b")}
+		},
 			func() []runner.StreamSpec { return []runner.StreamSpec{spec("lobby", "b"), spec("foyer", "a")} }, "b"},
-		{"another stream has the encoder now", func() []runner.StreamSpec { return []runner.StreamSpec{spec("lobby", "a"), spec("foyer", "b")} },
+		{"another stream has the encoder now", func() []runner.StreamSpec {
+			return []runner.StreamSpec{spec("lobby", "a"), spec("foyer", "b")}
+		},
 			func() []runner.StreamSpec {
 				return []runner.StreamSpec{spec("lobby", "b"), spec("foyer", "a", "b")}
 			}, "b"},
 		{"the stream is gone", func() []runner.StreamSpec { return []runner.StreamSpec{spec("lobby", "cam")} },
 			func() []runner.StreamSpec { return nil }, "cam"},
-		{"the encoders change places", func() []runner.StreamSpec { return []runner.StreamSpec{spec("lobby", "main", "backup")} },
+		{"the encoders change places", func() []runner.StreamSpec {
+			return []runner.StreamSpec{spec("lobby", "main", "backup")}
+		},
 			func() []runner.StreamSpec { return []runner.StreamSpec{spec("lobby", "backup", "main")} }, "backup main"},
 	} {
 		for _, how := range []string{"reload", "restart"} {
@@ -166,8 +174,9 @@ func TestReleaseAndClaimAtOnce(t *testing.T) {
 		r.live("one", "F1")
 		r.hook(controller.HookNoViewers, "one")
 		free := r.holdStates()
-		r.pass(20 * time.Second)                                                                         // the stop waits for its commit
-		go r.c.SetMode(context.Background(), "ACC/one", controller.ModeRequest{Mode: controller.ModeOn}) //nolint:errcheck // the claims tell
+		r.pass(20 * time.Second) // the stop waits for its commit
+		go r.c.SetMode(context.Background(), "ACC/one",
+			controller.ModeRequest{Mode: controller.ModeOn}) //nolint:errcheck // the claims tell
 		synctest.Wait()
 		close(free)
 		r.pass(2 * time.Second)
@@ -208,7 +217,8 @@ func TestPersonsShow(t *testing.T) {
 				}
 				r.wantOn("obs")
 				v := r.view("lobby")
-				if want := map[bool]controller.Phase{false: controller.PhaseLive, true: controller.PhaseWaiting}[shared]; v.Phase != want || !strings.Contains(v.Reason, "started by somebody else") {
+				want := map[bool]controller.Phase{false: controller.PhaseLive, true: controller.PhaseWaiting}[shared]
+				if v.Phase != want || !strings.Contains(v.Reason, "started by somebody else") {
 					t.Errorf("lobby is %s: %s", v.Phase, v.Reason)
 				}
 				if r.starts("obs") != 0 {
@@ -593,7 +603,8 @@ func TestClockStepWhileTheDiskHangs(t *testing.T) {
 		}
 		close(free)
 		r.pass(time.Second)
-		if v := r.view("lobby"); v.Phase != controller.PhaseLingering || time.Until(v.Deadline.Time.Add(-time.Hour)).Round(time.Second) != 16*time.Second {
+		if v := r.view("lobby"); v.Phase != controller.PhaseLingering ||
+			time.Until(v.Deadline.Time.Add(-time.Hour)).Round(time.Second) != 16*time.Second {
 			t.Errorf("lobby is %s until %v", v.Phase, v.Deadline)
 		}
 		r.pass(17 * time.Second)
@@ -620,7 +631,8 @@ func TestAccountGone(t *testing.T) {
 				}
 				defer r.end(false)
 				r.pass(10 * time.Second)
-				if v := r.view("lobby"); v.Phase != controller.PhaseLive || !strings.Contains(v.Reason, "account") || v.Deadline == nil {
+				if v := r.view("lobby"); v.Phase != controller.PhaseLive || !strings.Contains(v.Reason, "account") ||
+					v.Deadline == nil {
 					t.Errorf("%s until %v: %s", v.Phase, v.Deadline, v.Reason)
 				}
 				r.pass(20 * time.Second)
@@ -640,7 +652,8 @@ func TestHoldAndPersonsShow(t *testing.T) {
 		r.pass(time.Second)
 		r.boxes["obs"].PressStart()
 		r.pass(3 * time.Second)
-		if _, err := r.c.SetMode(context.Background(), "ACC/lobby", controller.ModeRequest{Mode: controller.ModeOn, For: time.Minute}); err != nil {
+		if _, err := r.c.SetMode(context.Background(), "ACC/lobby", controller.ModeRequest{Mode: controller.ModeOn,
+			For: time.Minute}); err != nil {
 			t.Fatal(err)
 		}
 		r.pass(5 * time.Minute)

@@ -65,7 +65,8 @@ func (r *rig) bigAccount(crowd int, page time.Duration) *wire {
 		r.t.Fatal(err)
 	}
 	w := &wire{sim: sim}
-	client, err := millicast.NewClient(millicast.ClientOptions{Account: "ACC", URL: "http://api.invalid", Secret: sim.APISecret(), Log: nolog, Transport: w})
+	client, err := millicast.NewClient(millicast.ClientOptions{Account: "ACC", URL: "http://api.invalid",
+		Secret: sim.APISecret(), Log: nolog, Transport: w})
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -14,12 +14,17 @@ func TestReportLevels(t *testing.T) {
 		step controller.Transition
 		want string
 	}{
-		{controller.Transition{From: controller.PhaseStarting, To: controller.PhaseBackoff, Reason: "held on by mia; cam failed: refused"}, "WARN"},
-		{controller.Transition{From: controller.PhaseBackoff, To: controller.PhaseFailed, Reason: "a viewer is waiting; cam is given up: refused"}, "WARN"},
-		{controller.Transition{From: controller.PhaseLive, To: controller.PhaseLive, Reason: "feed F1 counts as closed", Warning: true}, "WARN"},
+		{controller.Transition{From: controller.PhaseStarting, To: controller.PhaseBackoff,
+			Reason: "held on by mia; cam failed: refused"}, "WARN"},
+		{controller.Transition{From: controller.PhaseBackoff, To: controller.PhaseFailed,
+			Reason: "a viewer is waiting; cam is given up: refused"}, "WARN"},
+		{controller.Transition{From: controller.PhaseLive, To: controller.PhaseLive,
+			Reason: "feed F1 counts as closed", Warning: true}, "WARN"},
 		{controller.Transition{From: controller.PhaseBackoff, To: controller.PhaseBackoff, Reason: "held on by mia"}, "INFO"},
-		{controller.Transition{From: controller.PhaseBackoff, To: controller.PhaseStarting, Reason: "a viewer is waiting"}, "INFO"},
-		{controller.Transition{From: controller.PhaseLive, To: controller.PhaseLingering, Reason: "nobody is watching"}, "INFO"},
+		{controller.Transition{From: controller.PhaseBackoff, To: controller.PhaseStarting,
+			Reason: "a viewer is waiting"}, "INFO"},
+		{controller.Transition{From: controller.PhaseLive, To: controller.PhaseLingering,
+			Reason: "nobody is watching"}, "INFO"},
 	} {
 		var out bytes.Buffer
 		s := &stream{id: "ABC123/lobby", c: &Controller{cfg: Config{Log: slog.New(slog.NewTextHandler(&out, nil))}}}

@@ -28,7 +28,8 @@ func TestTroubleOutlivesItsViewer(t *testing.T) {
 		r.pass(time.Minute)
 		r.want("lobby", controller.PhaseIdle)
 		said := r.view("lobby").Trouble
-		if said == nil || said.Encoder != "cam" || said.Text != "connection refused" || said.Count < tries || said.Since.Sub(begun) > time.Second || !said.Last.After(said.Since.Time) {
+		if said == nil || said.Encoder != "cam" || said.Text != "connection refused" || said.Count < tries ||
+			said.Since.Sub(begun) > time.Second || !said.Last.After(said.Since.Time) {
 			t.Fatalf("the trouble of an idle stream is %+v", said)
 		}
 		if v := r.view("lobby"); v.Savings.Wakes != 1 || v.Savings.Wasted != 1 || v.Starts < tries {
