@@ -25,6 +25,9 @@ func (d *decoder) checkTiming(path string, t Timing) {
 		d.wrong(p, "min_uptime (%s) is longer than max_uptime (%s)", words.FormatDuration(t.MinUptime),
 			words.FormatDuration(t.MaxUptime))
 	}
+	if p, ok := set("viewers_elsewhere"); ok && t.ViewersElsewhere == "keep" && t.MaxUptime == 0 {
+		d.warn(p, "without max_uptime, what keep holds up stays on until a person stops it; set max_uptime, such as 12h")
+	}
 	if p, ok := set("restart.initial", "restart.max"); ok && t.Restart.Initial > t.Restart.Max {
 		d.wrong(p, "restart.initial (%s) is longer than restart.max (%s)", words.FormatDuration(t.Restart.Initial),
 			words.FormatDuration(t.Restart.Max))

@@ -19,6 +19,7 @@ type Timing struct {
 	Cooldown         time.Duration `yaml:"cooldown" doc:"after a stop, ignore viewers this long"`
 	Confirm          string        `yaml:"confirm" enum:"feed,encoder" doc:"live when the platform says so (feed), or when the encoder does (encoder)"`
 	Unmanaged        string        `yaml:"unmanaged" enum:"observe,adopt" doc:"a broadcast somebody else started: observe (never stop it) or adopt"`
+	ViewersElsewhere string        `yaml:"viewers_elsewhere" enum:"ignore,keep" doc:"a token that re-streams or records: ignore, or keep (once live, stay up until max_uptime)"`
 	Mode             string        `yaml:"mode" enum:"all,failover" doc:"several encoders: all at once, or failover (next one when the current fails)"`
 	FailoverAfter    int           `yaml:"failover_after" min:"1" doc:"deaths of a live encoder before failover moves to the next"`
 	Restart          Restart       `yaml:"restart" doc:"waits between tries of a failing encoder"`
@@ -50,13 +51,16 @@ func (w *Window) Prefill() { w.Do = "on" }
 // builtIn is what applies when neither the stream nor `defaults:` says otherwise.
 func builtIn() Timing {
 	return Timing{
-		AttemptHold:   45 * time.Second,
-		StartTimeout:  30 * time.Second,
-		JoinTimeout:   90 * time.Second,
-		IdleTimeout:   60 * time.Second,
-		StopTimeout:   10 * time.Second,
-		Confirm:       "feed",
-		Unmanaged:     "observe",
+		AttemptHold:  45 * time.Second,
+		StartTimeout: 30 * time.Second,
+		JoinTimeout:  90 * time.Second,
+		IdleTimeout:  60 * time.Second,
+		StopTimeout:  10 * time.Second,
+		Confirm:      "feed",
+		Unmanaged:    "observe",
+
+		ViewersElsewhere: "ignore",
+
 		Mode:          "all",
 		FailoverAfter: 3,
 		MaxInstances:  100,

@@ -197,6 +197,9 @@ func (s *State) lingers(p *Policy, now time.Time) demand {
 	if s.FirstLive.IsZero() {
 		return d
 	}
+	if p.KeepElsewhere && !s.SpentAt.After(s.FirstLive) { // after it: a person has stopped the encoder
+		return demand{on: true, why: "nobody is watching here; viewers_elsewhere: keep holds it up"}
+	}
 	keep := func(end time.Time, why string) {
 		if now.Before(end) && end.After(d.until) {
 			d = demand{on: true, empty: true, why: why, until: end, ends: "stop"}

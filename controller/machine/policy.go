@@ -23,6 +23,7 @@ type Policy struct {
 
 	Confirm          Confirm
 	Unmanaged        Unmanaged
+	KeepElsewhere    bool // once live, stay up: it is re-streamed or recorded, and nobody tells who watches there
 	Several          Several
 	FailoverAfter    int // deaths of a live encoder before failover moves on
 	MaxStartsPerHour int // wakes by viewers; 0: no cap

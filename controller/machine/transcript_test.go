@@ -278,6 +278,8 @@ func (st *stage) policy(a string) {
 		st.p.Confirm = Confirm(value)
 	case key == "unmanaged":
 		st.p.Unmanaged = Unmanaged(value)
+	case key == "viewers_elsewhere":
+		st.p.KeepElsewhere = value == "keep"
 	case key == "source":
 		for i := range st.p.Encoders {
 			st.p.Encoders[i].Publishes = &Contribution{Source: value}

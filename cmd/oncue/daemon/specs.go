@@ -97,6 +97,7 @@ func policyOf(t configs.Timing) machine.Policy {
 		IdleTimeout: t.IdleTimeout, StopTimeout: t.StopTimeout,
 		MinUptime: t.MinUptime, MaxUptime: t.MaxUptime, Cooldown: t.Cooldown,
 		Confirm: machine.Confirm(t.Confirm), Unmanaged: machine.Unmanaged(t.Unmanaged),
+		KeepElsewhere: t.ViewersElsewhere == "keep",
 		Several:       machine.Several(t.Mode),
 		FailoverAfter: t.FailoverAfter, MaxStartsPerHour: t.MaxStartsPerHour, MaxInstances: t.MaxInstances,
 		Restart: machine.Restart(t.Restart),
