@@ -39,7 +39,8 @@ func newBundle() *cobra.Command {
 		Long: "Write an archive to send with a question or a bug report: status, history, encoder logs, hooks,\n" +
 			"metrics, configuration, versions and what oncue doctor finds.\n" +
 			"Secrets are removed from every file. The configuration in it is not the file but what oncue\n" +
-			"understood, with only those texts that cannot hold a secret. Without a running daemon the archive has less.",
+			"understood, with only those texts that cannot hold a secret. Without a running daemon the archive " +
+			"has less.",
 		Args: noArgs,
 	}
 	client.Flags(cmd)

@@ -35,8 +35,8 @@ func newWebhook() *cobra.Command {
 	return cmd
 }
 
-// webhookCmd is what the subcommands of webhook and token share: an account, its API, and how to print
-// results.
+// webhookCmd is what the subcommands of webhook and token share: an account, its API, and how to
+// print results.
 type webhookCmd struct {
 	cmd     *cobra.Command
 	cfg     *configs.Config

@@ -248,7 +248,8 @@ func (d *Daemon) open(at doors, cfg *configs.Config, o Options) error {
 	ao := web.AdminOptions{
 		Controller: view, Log: d.log, Version: o.Version, Started: time.Now(),
 		Token: cfg.Admin.Token, AllowedHosts: cfg.Admin.AllowedHosts, TrustedProxies: cfg.TrustedProxies,
-		Settings: d.store, Metrics: d.metrics.Handler(), Rotate: d.rotate, RotateToken: d.rotateToken, Config: d.configState, Demo: o.Demo,
+		Settings: d.store, Metrics: d.metrics.Handler(), Config: d.configState, Demo: o.Demo,
+		Rotate: d.rotate, RotateToken: d.rotateToken,
 	}
 	if d.reloads != nil {
 		ao.Reload = d.askReload
