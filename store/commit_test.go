@@ -17,14 +17,16 @@ func saveStream(ctx context.Context, s *Store, saved controller.Saved, story []c
 
 func commitOne(ctx context.Context, s *Store, r controller.Record, saved controller.Saved,
 	story []controller.Transition) (seq int64, duplicate bool, err error) {
-	receipts, err := s.Commit(ctx, controller.Commit{Records: []controller.Record{r}, Saved: &saved, Transitions: story})
+	receipts, err := s.Commit(ctx, controller.Commit{Records: []controller.Record{r}, Saved: &saved,
+		Transitions: story})
 	if err != nil {
 		return 0, false, err
 	}
 	return receipts[0].Seq, receipts[0].Duplicate, receipts[0].Err
 }
 
-// TestCommitOfSeveral: each hook of a commit is stored by itself. Their state is stored only when all of them are.
+// TestCommitOfSeveral: each hook of a commit is stored by itself. Their state is stored only when
+// all of them are.
 func TestCommitOfSeveral(t *testing.T) {
 	s := open(t, t.TempDir())
 	ctx := t.Context()
@@ -43,10 +45,14 @@ func TestCommitOfSeveral(t *testing.T) {
 		want  []controller.Receipt // of Err, only whether there is one
 		state bool
 	}{
-		{"new", []controller.Record{hook(10), hook(20), hook(30)}, []controller.Receipt{{Seq: 2}, {Seq: 3}, {Seq: 4}}, true},
-		{"a duplicate first", []controller.Record{hook(1), hook(40)}, []controller.Receipt{{Seq: 1, Duplicate: true}, {Seq: 5}}, false},
-		{"a duplicate last", []controller.Record{hook(50), hook(1)}, []controller.Receipt{{Seq: 6}, {Seq: 1, Duplicate: true}}, false},
-		{"twice the same", []controller.Record{hook(60), hook(60)}, []controller.Receipt{{Seq: 7}, {Seq: 7, Duplicate: true}}, false},
+		{"new", []controller.Record{hook(10), hook(20), hook(30)},
+			[]controller.Receipt{{Seq: 2}, {Seq: 3}, {Seq: 4}}, true},
+		{"a duplicate first", []controller.Record{hook(1), hook(40)},
+			[]controller.Receipt{{Seq: 1, Duplicate: true}, {Seq: 5}}, false},
+		{"a duplicate last", []controller.Record{hook(50), hook(1)},
+			[]controller.Receipt{{Seq: 6}, {Seq: 1, Duplicate: true}}, false},
+		{"twice the same", []controller.Record{hook(60), hook(60)},
+			[]controller.Receipt{{Seq: 7}, {Seq: 7, Duplicate: true}}, false},
 		{"one refused", []controller.Record{hook(70), poison, hook(80)},
 			[]controller.Receipt{{Seq: 8}, {Err: controller.ErrStore}, {Seq: 9}}, false},
 		{"new again", []controller.Record{hook(90), hook(100)}, []controller.Receipt{{Seq: 10}, {Seq: 11}}, true},
@@ -61,7 +67,8 @@ func TestCommitOfSeveral(t *testing.T) {
 			t.Errorf("%s: %+v, error %v", c.name, got, err)
 		}
 		states := number(t, s, "SELECT count(*) FROM streams WHERE id = ?", id)
-		if history := number(t, s, "SELECT count(*) FROM history WHERE stream = ?", id); states != history || (states == 1) != c.state {
+		if history := number(t, s, "SELECT count(*) FROM history WHERE stream = ?", id); states != history ||
+			(states == 1) != c.state {
 			t.Errorf("%s: %d states and %d transitions are stored", c.name, states, history)
 		}
 	}

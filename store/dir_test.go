@@ -32,8 +32,13 @@ func TestForeignDirectory(t *testing.T) {
 			must(t, os.WriteFile(filepath.Join(dir, fileName), nil, 0o600))
 			must(t, os.Chmod(dir, 0o777|fs.ModeSticky))
 		}, "sticky bit"},
-		{"other things in it", func(t *testing.T, dir string) { must(t, os.WriteFile(filepath.Join(dir, "letters"), nil, 0o644)) }, "holds other things"},
-		{"another's", func(t *testing.T, dir string) { needRoot(t); must(t, os.Chown(dir, 65534, 65534)) }, "this runs as root"},
+		{"other things in it", func(t *testing.T, dir string) {
+			must(t, os.WriteFile(filepath.Join(dir, "letters"), nil, 0o644))
+		}, "holds other things"},
+		{"another's", func(t *testing.T, dir string) {
+			needRoot(t)
+			must(t, os.Chown(dir, 65534, 65534))
+		}, "this runs as root"},
 		{"another's, with a database", func(t *testing.T, dir string) {
 			needRoot(t)
 			must(t, os.WriteFile(filepath.Join(dir, fileName), nil, 0o600))

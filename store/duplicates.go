@@ -49,8 +49,8 @@ func (id identity) key() []byte {
 	return binary.BigEndian.AppendUint64(nil, key)
 }
 
-// sentAt is the time by which the indexes of bodies are sorted. That of a picture is signed by nobody,
-// and may be another when it is brought again.
+// sentAt is the time by which the indexes of bodies are sorted. That of a picture is signed by
+// nobody, and may be another when it is brought again.
 func (id identity) sentAt(r *controller.Record) int64 {
 	if id.picture {
 		return 0
@@ -101,16 +101,17 @@ func rememberSwept(c *commit.Conn, last int64, now time.Time) error {
 	const rows = "SELECT seq, received, iif(body IS NULL, 0, sent), sum, body IS NULL, verdict FROM journal" +
 		" WHERE seq <= ? AND received > ? AND sum IS NOT NULL"
 	var found [][]driver.Value
-	err := c.Query(rows, []driver.Value{last, now.Add(-duplicateWindow).UnixMilli()}, 6, func(row []driver.Value) error {
-		sum, _ := row[3].([]byte)
-		if len(sum) != 32 {
-			return fmt.Errorf("%w: a sum has %d bytes", errCorrupt, len(sum))
-		}
-		id := identity{sum: [32]byte(sum), picture: row[4] == int64(1)}
-		id.aside = row[5] != string(controller.Accepted)
-		found = append(found, []driver.Value{row[0], row[1], row[2], id.key()})
-		return nil
-	})
+	err := c.Query(rows, []driver.Value{last, now.Add(-duplicateWindow).UnixMilli()}, 6,
+		func(row []driver.Value) error {
+			sum, _ := row[3].([]byte)
+			if len(sum) != 32 {
+				return fmt.Errorf("%w: a sum has %d bytes", errCorrupt, len(sum))
+			}
+			id := identity{sum: [32]byte(sum), picture: row[4] == int64(1)}
+			id.aside = row[5] != string(controller.Accepted)
+			found = append(found, []driver.Value{row[0], row[1], row[2], id.key()})
+			return nil
+		})
 	for _, one := range found {
 		if err == nil {
 			err = c.Exec("INSERT OR REPLACE INTO swept (seq, received, sent, key) VALUES (?, ?, ?, ?)", one...)

@@ -172,9 +172,7 @@ func TestLockedByAnother(t *testing.T) {
 
 func TestQueueFull(t *testing.T) {
 	s := open(t, t.TempDir())
-	release, held := make(chan struct{}), make(chan struct{})
-	go s.writer.Chore(context.Background(), func(*commit.Conn) error { close(held); <-release; return nil }) //nolint:errcheck // it returns nil
-	<-held
+	release := holdWriter(s)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for n := range commit.Limit {
@@ -196,11 +194,10 @@ func TestQueueFull(t *testing.T) {
 func TestPoisonedRequest(t *testing.T) {
 	s := open(t, t.TempDir())
 	onWriter(t, s, func(c *commit.Conn) error {
-		return c.Exec(`CREATE TRIGGER poison BEFORE INSERT ON journal WHEN new.note = 'poison' BEGIN SELECT raise(ABORT, 'poison'); END`)
+		return c.Exec(`CREATE TRIGGER poison BEFORE INSERT ON journal WHEN new.note = 'poison'
+			BEGIN SELECT raise(ABORT, 'poison'); END`)
 	})
-	release, held := make(chan struct{}), make(chan struct{})
-	go s.writer.Chore(context.Background(), func(*commit.Conn) error { close(held); <-release; return nil }) //nolint:errcheck // it returns nil
-	<-held
+	release := holdWriter(s)
 	type result struct {
 		n   int
 		err error
@@ -214,7 +211,9 @@ func TestPoisonedRequest(t *testing.T) {
 			}
 			var err error
 			if n%10 == 0 {
-				_, _, err = commitOne(context.Background(), s, r, controller.Saved{ID: fmt.Sprint("ABC/", n)}, []controller.Transition{{Stream: fmt.Sprint("ABC/", n)}})
+				id := fmt.Sprint("ABC/", n)
+				_, _, err = commitOne(context.Background(), s, r, controller.Saved{ID: id},
+					[]controller.Transition{{Stream: id}})
 			} else {
 				_, _, err = s.Append(context.Background(), r)
 			}
@@ -222,7 +221,8 @@ func TestPoisonedRequest(t *testing.T) {
 		}()
 	}
 	go func() {
-		err := saveStream(context.Background(), s, controller.Saved{ID: "ABC/x"}, []controller.Transition{{Stream: "ABC/x"}})
+		x := controller.Saved{ID: "ABC/x"}
+		err := saveStream(context.Background(), s, x, []controller.Transition{{Stream: "ABC/x"}})
 		results <- result{-1, err}
 	}()
 	eventually(t, "all queued", func() bool { return s.writer.Waiting() == 51 })

@@ -75,7 +75,8 @@ func TestWhatIsSetAsideShadowsNothing(t *testing.T) {
 		first, second := hook(n), hook(n)
 		c.first(&first)
 		c.second(&second)
-		batch := []*request{{Commit: controller.Commit{Records: []controller.Record{first}}}, {Commit: controller.Commit{Records: []controller.Record{second}}}}
+		batch := []*request{{Commit: controller.Commit{Records: []controller.Record{first}}},
+			{Commit: controller.Commit{Records: []controller.Record{second}}}}
 		onWriter(t, s, func(c *commit.Conn) error {
 			return c.Transaction(func() error { return s.write(c, batch) })
 		})

@@ -93,7 +93,7 @@ var inserts = []struct {
 
 func insertHooks(rows int) string {
 	one := "(" + strings.Repeat("?, ", journalWidth-1) + "?)"
-	// Whoever calls undoes all of a failed batch, so SQLite need not keep what undoes one statement.
+	// The caller undoes all of a failed batch, so SQLite need not be able to undo one statement.
 	return "INSERT OR FAIL INTO journal (" + journalColumns + ", body) VALUES " + strings.Repeat(one+", ", rows-1) + one
 }
 

@@ -64,8 +64,9 @@ func (w testWriter) Write(line []byte) (int, error) {
 func hook(n int) controller.Record {
 	const begin = 1_764_000_000_000
 	sent := int64(begin + n)
-	body := fmt.Appendf(nil, `{"type":"viewerConnection","event":"ViewerAttempt","timestamp":%d,"data":{"name":"cam-%d","accountId":"ABC","n":%d,`+
-		`"streamId":"ABC/cam-%d","viewerId":"e5c0b3a1-7f5d-4b2b-9a55-0d2f8f4a1c77"}}`, sent, n%10, n, n%10)
+	body := fmt.Appendf(nil, `{"type":"viewerConnection","event":"ViewerAttempt","timestamp":%d,`+
+		`"data":{"name":"cam-%d","accountId":"ABC","n":%d,"streamId":"ABC/cam-%d",`+
+		`"viewerId":"e5c0b3a1-7f5d-4b2b-9a55-0d2f8f4a1c77"}}`, sent, n%10, n, n%10)
 	return controller.Record{
 		Received: time.Now(), Sent: time.UnixMilli(sent),
 		Account: "ABC", Stream: fmt.Sprintf("ABC/cam-%d", n%10), Type: "viewerConnection", Event: "ViewerAttempt",
@@ -126,4 +127,19 @@ func onWriter(t testing.TB, s *Store, fn func(*commit.Conn) error) {
 	if err := s.writer.Chore(t.Context(), fn); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// holdWriter keeps the writer busy until release is closed.
+func holdWriter(s *Store) (release chan struct{}) {
+	release = make(chan struct{})
+	held := make(chan struct{})
+	go func() {
+		_ = s.writer.Chore(context.Background(), func(*commit.Conn) error {
+			close(held)
+			<-release
+			return nil
+		})
+	}()
+	<-held
+	return release
 }

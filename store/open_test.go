@@ -25,7 +25,8 @@ var update = flag.Bool("update", false, "write testdata anew")
 func TestSettingsThatDurabilityHangsOn(t *testing.T) {
 	s := open(t, t.TempDir())
 	onWriter(t, s, func(c *commit.Conn) error {
-		for pragma, want := range map[string]int64{"synchronous": 2, "auto_vacuum": 2, "wal_autocheckpoint": 0, "page_size": commit.PageSize, "foreign_keys": 1} {
+		for pragma, want := range map[string]int64{"synchronous": 2, "auto_vacuum": 2, "wal_autocheckpoint": 0,
+			"page_size": commit.PageSize, "foreign_keys": 1} {
 			if got, err := c.Number("PRAGMA " + pragma); err != nil || got != want {
 				t.Errorf("%s is %d, want %d (%v)", pragma, got, want, err)
 			}
@@ -46,7 +47,8 @@ func TestAnotherUsesTheDirectory(t *testing.T) {
 	dir := t.TempDir()
 	first := open(t, dir)
 	_, err := Open(t.Context(), Options{Dir: dir})
-	if want := fmt.Sprintf("another oncue (pid %d) uses %s", os.Getpid(), dir); err == nil || !strings.Contains(err.Error(), want) {
+	if want := fmt.Sprintf("another oncue (pid %d) uses %s", os.Getpid(), dir); err == nil ||
+		!strings.Contains(err.Error(), want) {
 		t.Fatalf("want %q, got %v", want, err)
 	}
 	// A planned restart: the next one waits while the first finishes.
@@ -93,25 +95,29 @@ func TestMigrate(t *testing.T) {
 	defer db.Close()
 	backups := 0
 	backup := func() error { backups++; return nil }
-	steps := fstest.MapFS{"migrations/0001_a.sql": {Data: []byte("CREATE TABLE a (x INTEGER); INSERT INTO a VALUES (1);")}}
+	steps := fstest.MapFS{
+		"migrations/0001_a.sql": {Data: []byte("CREATE TABLE a (x INTEGER); INSERT INTO a VALUES (1);")},
+	}
 	if err := migrate(t.Context(), db, steps, backup); err != nil || backups != 0 {
 		t.Fatal(err, backups)
 	}
-	steps["migrations/0002_b.sql"] = &fstest.MapFile{Data: []byte("UPDATE a SET x = 2; CREATE TABLE b (y INTEGER); SELECT wrong;")}
+	const second = "UPDATE a SET x = 2; CREATE TABLE b (y INTEGER);"
+	steps["migrations/0002_b.sql"] = &fstest.MapFile{Data: []byte(second + " SELECT wrong;")}
 	if err := migrate(t.Context(), db, steps, backup); err == nil || backups != 1 {
 		t.Fatal(err, backups)
 	}
 	var x, version int
-	if err := db.QueryRow("SELECT x, (SELECT user_version FROM pragma_user_version) FROM a").Scan(&x, &version); err != nil || x != 1 || version != 1 {
+	const state = "SELECT x, (SELECT user_version FROM pragma_user_version) FROM a"
+	if err := db.QueryRow(state).Scan(&x, &version); err != nil || x != 1 || version != 1 {
 		t.Fatal("a failed step left something behind:", x, version, err)
 	}
-	steps["migrations/0002_b.sql"] = &fstest.MapFile{Data: []byte("UPDATE a SET x = 2; CREATE TABLE b (y INTEGER);")}
+	steps["migrations/0002_b.sql"] = &fstest.MapFile{Data: []byte(second)}
 	for range 2 {
 		if err := migrate(t.Context(), db, steps, backup); err != nil || backups != 2 {
 			t.Fatal(err, backups)
 		}
 	}
-	if err := db.QueryRow("SELECT x, (SELECT user_version FROM pragma_user_version) FROM a").Scan(&x, &version); err != nil || x != 2 || version != 2 {
+	if err := db.QueryRow(state).Scan(&x, &version); err != nil || x != 2 || version != 2 {
 		t.Fatal(x, version, err)
 	}
 }
@@ -120,7 +126,8 @@ func TestMigrate(t *testing.T) {
 func TestGolden(t *testing.T) {
 	at := time.Date(2026, 11, 24, 12, 0, 0, 123_000_000, time.UTC)
 	record := controller.Record{
-		Seq: 1, Received: at, Sent: at.Add(-time.Second), Account: "ABC", Stream: "ABC/lobby", Type: "feeds", Event: "started",
+		Seq: 1, Received: at, Sent: at.Add(-time.Second), Account: "ABC", Stream: "ABC/lobby", Type: "feeds",
+		Event:   "started",
 		Verdict: controller.Accepted, Note: "", Size: 2, Body: []byte("{}"),
 	}
 	if *update {
@@ -133,8 +140,10 @@ func TestGolden(t *testing.T) {
 		s := open(t, dir)
 		err = errors.Join(
 			saveStream(t.Context(), s, controller.Saved{ID: "ABC/lobby", At: at, State: []byte(`{"phase":"live"}`)},
-				[]controller.Transition{{Stream: "ABC/lobby", At: controller.Time{Time: at}, From: "idle", To: "starting", Event: "ViewerAttempt",
-					Reason: "a viewer is waiting", Encoder: "cam", Deadline: &controller.Time{Time: at.Add(time.Minute)}}}),
+				[]controller.Transition{{Stream: "ABC/lobby", At: controller.Time{Time: at}, From: "idle",
+					To: "starting", Event: "ViewerAttempt",
+					Reason: "a viewer is waiting", Encoder: "cam",
+					Deadline: &controller.Time{Time: at.Add(time.Minute)}}}),
 			s.SetSetting(t.Context(), "webhook/ABC", "c2VjcmV0"))
 		if _, _, appendErr := s.Append(t.Context(), record); err != nil || appendErr != nil {
 			t.Fatal(err, appendErr)
@@ -155,16 +164,22 @@ func TestGolden(t *testing.T) {
 		}
 		s := open(t, dir)
 		var hooks []controller.Record
-		err := s.Replay(t.Context(), at, func(r controller.Record) error { r.Sum = [32]byte{}; hooks = append(hooks, r); return nil })
+		err := s.Replay(t.Context(), at, func(r controller.Record) error {
+			r.Sum = [32]byte{}
+			hooks = append(hooks, r)
+			return nil
+		})
 		if diff := cmp.Diff([]controller.Record{record}, hooks); diff != "" || err != nil {
 			t.Errorf("%s: hooks: %v\n%s", file, err, diff)
 		}
 		streams, err := s.LoadStreams(t.Context())
-		if diff := cmp.Diff([]controller.Saved{{ID: "ABC/lobby", At: at, State: []byte(`{"phase":"live"}`)}}, streams); diff != "" || err != nil {
+		if diff := cmp.Diff([]controller.Saved{{ID: "ABC/lobby", At: at, State: []byte(`{"phase":"live"}`)}},
+			streams); diff != "" || err != nil {
 			t.Errorf("%s: streams: %v\n%s", file, err, diff)
 		}
 		story, err := s.History(t.Context(), "ABC/lobby", 10, 0)
-		if err != nil || len(story) != 1 || story[0].Reason != "a viewer is waiting" || !story[0].Deadline.Equal(at.Add(time.Minute)) {
+		if err != nil || len(story) != 1 || story[0].Reason != "a viewer is waiting" ||
+			!story[0].Deadline.Equal(at.Add(time.Minute)) {
 			t.Errorf("%s: history: %v %v", file, story, err)
 		}
 		if v, err := s.Setting(t.Context(), "webhook/ABC"); err != nil || v != "c2VjcmV0" {

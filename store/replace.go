@@ -18,7 +18,7 @@ func (s *Store) openFile(ctx context.Context) (*handles, error) {
 	if faultOf(err) != faultCorrupt {
 		return h, err
 	}
-	if s.aside, err = s.moveAside(err); err != nil {
+	if s.movedTo, err = s.moveAside(err); err != nil {
 		return nil, err
 	}
 	return s.openRestored(ctx)
@@ -70,17 +70,17 @@ func (s *Store) openRestored(ctx context.Context) (*handles, error) {
 	if backup != "" {
 		from = "the backup " + filepath.Base(backup)
 	}
-	s.log.Error("store: the database is replaced", "moved_to", s.aside, "continues_with", from)
+	s.log.Error("store: the database is replaced", "moved_to", s.movedTo, "continues_with", from)
 	s.notice(Corrupt, fmt.Sprintf("The database was corrupt. It was moved to %s, and oncue goes on with %s.",
-		filepath.Base(s.aside), from))
-	s.aside = ""
+		filepath.Base(s.movedTo), from))
+	s.movedTo = ""
 	return h, nil
 }
 
 // swap replaces the open file. Called again after an error, it continues where it stopped.
 func (s *Store) swap(cause error) (err error) {
-	if s.aside == "" {
-		if s.aside, err = s.moveAside(cause); err != nil {
+	if s.movedTo == "" {
+		if s.movedTo, err = s.moveAside(cause); err != nil {
 			return err
 		}
 		// Only now: when the file is not where it was opened, SQLite neither checkpoints nor

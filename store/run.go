@@ -24,7 +24,7 @@ func (s *Store) run() {
 	defer close(s.stopped)
 	for {
 		err := errCorrupt
-		if s.aside == "" {
+		if s.movedTo == "" {
 			err = s.writer.Serve(s.handles.Load().rw)
 		}
 		if err == nil {

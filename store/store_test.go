@@ -46,7 +46,8 @@ func TestDuplicates(t *testing.T) {
 		t.Fatal("a day later it is stored again:", seq, duplicate, err)
 	}
 	for range 2 {
-		if _, duplicate, err := s.Append(t.Context(), controller.Record{Received: time.Now()}); err != nil || duplicate {
+		if _, duplicate, err := s.Append(t.Context(), controller.Record{Received: time.Now()}); err != nil ||
+			duplicate {
 			t.Fatal("without a sum nothing is a duplicate:", duplicate, err)
 		}
 	}
@@ -116,7 +117,8 @@ func TestRecords(t *testing.T) {
 	}
 	got, err := s.Records(t.Context(), controller.RecordFilter{Limit: 1, Type: "thumbnail"})
 	other.Seq, other.Body = 2001, nil
-	other.Received, other.Sent = other.Received.UTC().Truncate(time.Millisecond), other.Sent.UTC().Truncate(time.Millisecond)
+	other.Received, other.Sent = other.Received.UTC().Truncate(time.Millisecond),
+		other.Sent.UTC().Truncate(time.Millisecond)
 	if diff := cmp.Diff([]controller.Record{other}, got); diff != "" || err != nil {
 		t.Error(err, diff)
 	}
@@ -128,15 +130,19 @@ func TestRecordsOfAStream(t *testing.T) {
 	s := open(t, t.TempDir())
 	onWriter(t, s, func(c *commit.Conn) error {
 		return c.Exec("INSERT INTO journal SELECT value, 0, value, 'ABC', 'ABC/' || CASE"+
-			" WHEN value < 10 OR value BETWEEN 40950 AND 40970 THEN 'rare' WHEN value % 3 = 0 THEN 'busy' ELSE value % 100 END,"+
-			" 'viewerConnection', iif(value % 5 = 0, 'ViewerAttempt', 'NoActiveViewers'), 'accepted', '', 2, NULL, NULL"+
+			" WHEN value < 10 OR value BETWEEN 40950 AND 40970 THEN 'rare'"+
+			" WHEN value % 3 = 0 THEN 'busy' ELSE value % 100 END,"+
+			" 'viewerConnection', iif(value % 5 = 0, 'ViewerAttempt', 'NoActiveViewers'),"+
+			" 'accepted', '', 2, NULL, NULL"+
 			" FROM (WITH RECURSIVE n(value) AS (SELECT 7 UNION ALL SELECT value + 1 FROM n WHERE value < ?)"+
 			" SELECT value FROM n)", int64(rows))
 	})
 	for _, f := range []controller.RecordFilter{
-		{Stream: "ABC/rare"}, {Stream: "ABC/rare", Limit: 5}, {Stream: "ABC/rare", Before: 40960}, {Stream: "ABC/rare", Before: 9},
+		{Stream: "ABC/rare"}, {Stream: "ABC/rare", Limit: 5}, {Stream: "ABC/rare", Before: 40960},
+		{Stream: "ABC/rare", Before: 9},
 		{Stream: "ABC/busy"}, {Stream: "ABC/busy", Limit: 5000}, {Stream: "ABC/busy", Before: 100_001, Limit: 1500},
-		{Stream: "ABC/busy", Type: "viewerattempt"}, {Stream: "ABC/none"}, {Stream: "ABC/50", Before: 7}, {Stream: "ABC/50", Before: 1 << 40},
+		{Stream: "ABC/busy", Type: "viewerattempt"}, {Stream: "ABC/none"}, {Stream: "ABC/50", Before: 7},
+		{Stream: "ABC/50", Before: 1 << 40},
 		{Type: "viewerattempt", Limit: 7, Before: 500}, {Type: "nothing"},
 	} {
 		got, err := s.Records(t.Context(), f)
@@ -151,8 +157,10 @@ func TestRecordsOfAStream(t *testing.T) {
 			before = rows + 1
 		}
 		var want []int64
-		all, err := s.reader().QueryContext(t.Context(), "SELECT seq FROM journal WHERE seq < ? AND (? = '' OR stream = ?)"+
-			" AND (? = '' OR lower(event) = ?) ORDER BY seq DESC LIMIT ?", before, f.Stream, f.Stream, f.Type, f.Type, limit)
+		all, err := s.reader().QueryContext(t.Context(),
+			"SELECT seq FROM journal WHERE seq < ? AND (? = '' OR stream = ?)"+
+				" AND (? = '' OR lower(event) = ?) ORDER BY seq DESC LIMIT ?",
+			before, f.Stream, f.Stream, f.Type, f.Type, limit)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -194,7 +202,8 @@ func TestIndexesAreUsed(t *testing.T) {
 	} {
 		var a, b, c int
 		var plan string
-		if err := s.reader().QueryRowContext(t.Context(), "EXPLAIN QUERY PLAN "+query).Scan(&a, &b, &c, &plan); err != nil {
+		err := s.reader().QueryRowContext(t.Context(), "EXPLAIN QUERY PLAN "+query).Scan(&a, &b, &c, &plan)
+		if err != nil {
 			t.Fatal(err)
 		}
 		if !strings.Contains(plan, "SEARCH") || !strings.Contains(plan, index) {
@@ -231,7 +240,8 @@ func TestReplay(t *testing.T) {
 		t.Fatal(next, err)
 	}
 	enough := errors.New("enough")
-	if err := s.Replay(t.Context(), time.Time{}, func(controller.Record) error { return enough }); !errors.Is(err, enough) {
+	stop := func(controller.Record) error { return enough }
+	if err := s.Replay(t.Context(), time.Time{}, stop); !errors.Is(err, enough) {
 		t.Fatal(err)
 	}
 }
@@ -241,10 +251,12 @@ func TestStreams(t *testing.T) {
 	s := open(t, dir)
 	at := time.Now().UTC().Round(0)
 	story := func(reason string) []controller.Transition {
-		return []controller.Transition{{Stream: "ABC/a/b", At: controller.Time{Time: at}, From: controller.PhaseIdle, To: controller.PhaseStarting, Reason: reason}}
+		return []controller.Transition{{Stream: "ABC/a/b", At: controller.Time{Time: at}, From: controller.PhaseIdle,
+			To: controller.PhaseStarting, Reason: reason}}
 	}
 	for n := range 30 {
-		if err := saveStream(t.Context(), s, controller.Saved{ID: "ABC/a/b", At: at, State: fmt.Append(nil, n)}, story(fmt.Sprint(n))); err != nil {
+		if err := saveStream(t.Context(), s, controller.Saved{ID: "ABC/a/b", At: at, State: fmt.Append(nil, n)},
+			story(fmt.Sprint(n))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -254,7 +266,8 @@ func TestStreams(t *testing.T) {
 	closeStore(t, s)
 	s = open(t, dir)
 	all, err := s.LoadStreams(t.Context())
-	if diff := cmp.Diff([]controller.Saved{{ID: "ABC/a/b", At: at, State: []byte("29")}, {ID: "ABC/c", State: []byte{}}}, all); diff != "" || err != nil {
+	if diff := cmp.Diff([]controller.Saved{{ID: "ABC/a/b", At: at, State: []byte("29")},
+		{ID: "ABC/c", State: []byte{}}}, all); diff != "" || err != nil {
 		t.Fatal(err, diff)
 	}
 	page, err := s.History(t.Context(), "ABC/a/b", 2, 0)
@@ -295,8 +308,10 @@ func TestCommit(t *testing.T) {
 	} {
 		r := hook(c.hook)
 		story := []controller.Transition{{Stream: r.Stream, Reason: c.state}}
-		seq, duplicate, err := commitOne(t.Context(), s, r, controller.Saved{ID: r.Stream, State: []byte(c.state)}, story)
-		if err != nil || duplicate != c.duplicate || number(t, s, "SELECT count(*) FROM journal WHERE seq = ? AND sum = ?", seq, r.Sum[:]) != 1 {
+		seq, duplicate, err := commitOne(t.Context(), s, r, controller.Saved{ID: r.Stream, State: []byte(c.state)},
+			story)
+		if err != nil || duplicate != c.duplicate || number(t, s,
+			"SELECT count(*) FROM journal WHERE seq = ? AND sum = ?", seq, r.Sum[:]) != 1 {
 			t.Errorf("%s: number %d, duplicate %v, error %v", c.state, seq, duplicate, err)
 		}
 		all, err := s.LoadStreams(t.Context())
@@ -304,10 +319,13 @@ func TestCommit(t *testing.T) {
 			t.Errorf("%s: the state is %s, error %v", c.state, all, err)
 		}
 	}
-	if story, err := s.History(t.Context(), hook(0).Stream, 0, 0); err != nil || len(story) != 2 || story[0].Reason != "live" || story[1].Reason != "starting" {
+	if story, err := s.History(t.Context(), hook(0).Stream, 0, 0); err != nil || len(story) != 2 ||
+		story[0].Reason != "live" || story[1].Reason != "starting" {
 		t.Error(story, err)
 	}
-	if _, _, err := commitOne(t.Context(), s, hook(20), controller.Saved{}, nil); !errors.Is(err, controller.ErrStore) || number(t, s, "SELECT count(*) FROM journal") != 2 {
+	_, _, err := commitOne(t.Context(), s, hook(20), controller.Saved{}, nil)
+	if !errors.Is(err, controller.ErrStore) ||
+		number(t, s, "SELECT count(*) FROM journal") != 2 {
 		t.Error("a state without an id:", err)
 	}
 }
@@ -316,9 +334,7 @@ func TestCommit(t *testing.T) {
 // and every story is kept.
 func TestSavesOfOneStreamTogether(t *testing.T) {
 	s := open(t, t.TempDir())
-	release, held := make(chan struct{}), make(chan struct{})
-	go s.writer.Chore(context.Background(), func(*commit.Conn) error { close(held); <-release; return nil }) //nolint:errcheck // it returns nil
-	<-held
+	release := holdWriter(s)
 	var wg sync.WaitGroup
 	for n := range 100 {
 		wg.Go(func() {
@@ -383,7 +399,8 @@ func TestSideBySide(t *testing.T) {
 					t.Error(err)
 				}
 				id := fmt.Sprintf("ABC/cam-%d", n%10)
-				if err := saveStream(context.Background(), s, controller.Saved{ID: id}, []controller.Transition{{Stream: id}}); err != nil {
+				if err := saveStream(context.Background(), s, controller.Saved{ID: id},
+					[]controller.Transition{{Stream: id}}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -428,12 +445,14 @@ func TestSweep(t *testing.T) {
 		}
 		if n%100 == 0 {
 			at := controller.Time{Time: r.Received}
-			if err := saveStream(t.Context(), s, controller.Saved{ID: "ABC/x"}, []controller.Transition{{Stream: "ABC/x", At: at}}); err != nil {
+			if err := saveStream(t.Context(), s, controller.Saved{ID: "ABC/x"},
+				[]controller.Transition{{Stream: "ABC/x", At: at}}); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	swept, err := s.Sweep(t.Context(), Policy{Journal: 1000*time.Minute + 30*time.Second, History: 1000*time.Minute + 30*time.Second})
+	swept, err := s.Sweep(t.Context(), Policy{Journal: 1000*time.Minute + 30*time.Second, History: 1000*time.Minute +
+		30*time.Second})
 	if err != nil || swept.Hooks != 2000 || swept.Transitions != 20 {
 		t.Fatal(swept, err)
 	}
@@ -444,7 +463,8 @@ func TestSweep(t *testing.T) {
 	if _, err = s.Sweep(t.Context(), Policy{MaxBytes: 1}); err != nil { // some of it may be swept by the store itself
 		t.Fatal(err)
 	}
-	if hooks, history := number(t, s, "SELECT count(*) FROM journal"), number(t, s, "SELECT count(*) FROM history"); hooks != 1 || history != 1 {
+	if hooks, history := number(t, s, "SELECT count(*) FROM journal"), number(t, s,
+		"SELECT count(*) FROM history"); hooks != 1 || history != 1 {
 		t.Errorf("%d hooks and %d transitions stayed, want the newest of each", hooks, history)
 	}
 	t.Logf("%d pages before, %d after", before, number(t, s, "SELECT page_count FROM pragma_page_count"))

@@ -87,7 +87,7 @@ func (s *Store) History(ctx context.Context, id string, limit int, before int64)
 		return nil, s.readError("read the history", err)
 	}
 	defer rows.Close()
-	story := []controller.Transition{}
+	transitions := []controller.Transition{}
 	for rows.Next() {
 		var t controller.Transition
 		var at, deadline int64
@@ -99,12 +99,12 @@ func (s *Store) History(ctx context.Context, id string, limit int, before int64)
 		if deadline != 0 {
 			t.Deadline = &controller.Time{Time: fromMillis(deadline)}
 		}
-		story = append(story, t)
+		transitions = append(transitions, t)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, s.readError("read the history", err)
 	}
-	return story, nil
+	return transitions, nil
 }
 
 func saveState(c *commit.Conn, s *controller.Saved) error {
@@ -126,9 +126,9 @@ func saveState(c *commit.Conn, s *controller.Saved) error {
 }
 
 // insertTransitions adds to the history. SQLite numbers the rows on from the last.
-func insertTransitions(c *commit.Conn, story []controller.Transition) error {
-	for i := range story {
-		t := &story[i]
+func insertTransitions(c *commit.Conn, transitions []controller.Transition) error {
+	for i := range transitions {
+		t := &transitions[i]
 		var deadline int64
 		if t.Deadline != nil {
 			deadline = millis(t.Deadline.Time)

@@ -71,7 +71,7 @@ func refused(err error) error { return fmt.Errorf("%w: %w", controller.ErrStore,
 func (s *Store) write(c *commit.Conn, batch []*request) error {
 	hooks := insertion{conn: c}
 	states := map[string]*controller.Saved{}
-	var story []controller.Transition
+	var transitions []controller.Transition
 	for _, r := range batch {
 		if err := hooks.add(r, len(batch) == 1); err != nil {
 			return err
@@ -88,7 +88,7 @@ func (s *Store) write(c *commit.Conn, batch []*request) error {
 			}
 		case r.Saved != nil && r.stored():
 			states[r.Saved.ID] = r.Saved
-			story = append(story, r.Transitions...)
+			transitions = append(transitions, r.Transitions...)
 		}
 	}
 	for _, saved := range states {
@@ -96,7 +96,7 @@ func (s *Store) write(c *commit.Conn, batch []*request) error {
 			return err
 		}
 	}
-	return insertTransitions(c, story)
+	return insertTransitions(c, transitions)
 }
 
 // stored reports whether every record of r is new in the journal.
