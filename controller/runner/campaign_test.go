@@ -263,7 +263,7 @@ func (c *campaign) onAir() map[string][]string {
 	return on
 }
 
-// platform sends what it has to say, some of it twice.
+// platform sends what it has to say: some of it twice, and some of it not where it can be asked.
 func (c *campaign) platform() {
 	on := c.onAir()
 	for _, name := range names {
@@ -315,7 +315,11 @@ func (c *campaign) say(kind controller.HookKind, name string, feed ...string) {
 	rec, h := c.sent(kind, name, feed...)
 	h.At = controller.ByPlatform(time.Now()) // nobody sets the platform's clock
 	rec.Sent = h.At.Time()
-	for range 1 + c.dice.IntN(2) {
+	times := 1 + c.dice.IntN(2)
+	if c.ask && c.dice.IntN(4) == 0 { // it gets lost, and the API has to do
+		times = 0
+	}
+	for range times {
 		if _, _, err := c.take(rec, h); err != nil {
 			c.fatal("%s of %s is refused: %v", kind, name, err)
 		}
