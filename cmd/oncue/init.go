@@ -114,15 +114,33 @@ func (a *answers) ask(q *asker, given func(flag string) bool) error {
 	if err := text(&a.account, "account", "Account id at the platform", "", needed); err != nil {
 		return err
 	}
-	if err := secretly(&a.webhookSecret, "webhook-secret", "Secret of the webhook, as the platform shows it",
-		needed); err != nil {
+	if !a.apiSecret.Set() { // with one, oncue makes the webhook
+		question := "Secret of the webhook, as the platform shows it (Enter: oncue makes the webhook, by the API secret)"
+		if given("api-secret") {
+			question = "Secret of the webhook, as the platform shows it"
+		}
+		err := secretly(&a.webhookSecret, "webhook-secret", question, func(answer string) error {
+			if given("api-secret") || q.ended() {
+				return needed(answer)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	question, check := "API secret of the account (Enter for none)", anything
+	if !a.webhookSecret.Set() {
+		question, check = "API secret of the account", needed
+	}
+	if err := secretly(&a.apiSecret, "api-secret", question, check); err != nil {
 		return err
 	}
-	if err := secretly(&a.apiSecret, "api-secret", "API secret of the account (Enter for none)", anything); err != nil {
-		return err
+	question, check = "https URL by which the platform reaches this host (Enter if not known yet)", anything
+	if !a.webhookSecret.Set() {
+		question, check = "https URL by which the platform reaches this host", needed
 	}
-	if err := text(&a.publicURL, "public-url",
-		"https URL by which the platform reaches this host (Enter if not known yet)", "", anything); err != nil {
+	if err := text(&a.publicURL, "public-url", question, "", check); err != nil {
 		return err
 	}
 	if err := text(&a.stream, "stream", "Name of the first stream", "", needed); err != nil {
@@ -136,7 +154,11 @@ func (a *answers) ask(q *asker, given func(flag string) bool) error {
 	if a.input == "obs" {
 		return nil
 	}
-	return secretly(&a.publish, "publish", "Publishing token of the stream, or its whole publishing URL", needed)
+	question, check = "Publishing token of the stream, or its whole publishing URL", needed
+	if a.apiSecret.Set() {
+		question, check = question+" (Enter: oncue makes a token)", anything
+	}
+	return secretly(&a.publish, "publish", question, check)
 }
 
 func needed(s string) error {
@@ -167,7 +189,7 @@ func (a *answers) filled() *answers {
 	if !whole.webhookSecret.Set() {
 		whole.webhookSecret = secret.New("c3RhbmQtaW4tZm9yLXRoZS1zZWNyZXQ=")
 	}
-	if !whole.publish.Set() && whole.input != "obs" {
+	if !whole.publish.Set() && whole.input != "obs" && !whole.apiSecret.Set() {
 		whole.publish = secret.New("stand-in")
 	}
 	return &whole
@@ -185,15 +207,6 @@ func (a *answers) problems(path string) configs.Problems {
 		})
 	}
 	return problems
-}
-
-// publishURL makes a URL of a token.
-func (a *answers) publishURL() string {
-	p := a.publish.Reveal()
-	if p == "" || strings.Contains(p, "://") {
-		return p
-	}
-	return "rtmps://rtmp-auto.millicast.com:443/v2/pub/{stream}?token=" + p
 }
 
 // refuse prints what is wrong with the answers.
@@ -263,7 +276,9 @@ func (a *answers) yaml(socket bool) []byte {
 		line("# public_url: https://hooks.example.com   # by which the platform reaches listen")
 	}
 	line("\naccounts:\n  %s:", quoteKey(a.account))
-	line("    webhook_secrets: [%s]", quoteYAML(a.webhookSecret.Reveal()))
+	if a.webhookSecret.Set() {
+		line("    webhook_secrets: [%s]", quoteYAML(a.webhookSecret.Reveal()))
+	}
 	if a.apiSecret.Set() {
 		line("    api_secret: %s", quoteYAML(a.apiSecret.Reveal()))
 		if a.publicURL != "" {
@@ -285,8 +300,13 @@ func (a *answers) yaml(socket bool) []byte {
 	}
 	line("\nstreams:\n  %s:", quoteKey(a.stream))
 	line("    encoder: main")
-	if a.publish.Set() {
-		line("    publish: %s", quoteYAML(a.publishURL()))
+	switch p := a.publish.Reveal(); {
+	case strings.Contains(p, "://"):
+		line("    publish: %s", quoteYAML(p))
+	case p != "":
+		line("    publish: {token: %s}", quoteYAML(p))
+	case a.apiSecret.Set() && a.input != "obs":
+		line("    publish: {token: auto}    # oncue makes the publishing token, and keeps it")
 	}
 	line("    idle_timeout: 60s         # how long to stay on when nobody watches, after the platform's own 60 s")
 	return b.Bytes()
@@ -339,6 +359,15 @@ func newAsker(cmd *cobra.Command) *asker {
 	return q
 }
 
+// ended reports whether no more answers come.
+func (q *asker) ended() bool {
+	if q.terminal != nil {
+		return false
+	}
+	_, err := q.lines.Peek(1)
+	return err != nil
+}
+
 // ask asks until the answer passes check; without a terminal the first one must. An empty answer
 // means otherwise.
 func (q *asker) ask(to *string, flag, question, otherwise string, check func(string) error) error {
@@ -354,12 +383,21 @@ func (q *asker) ask(to *string, flag, question, otherwise string, check func(str
 			return nil
 		} else if err != nil || q.terminal == nil {
 			fmt.Fprintln(q.out)
-			err := fmt.Errorf("%s: %w", strings.ToLower(question[:1])+question[1:], cmp.Or(wrong, err))
+			err := fmt.Errorf("%s: %w", subject(question), cmp.Or(wrong, err))
 			return term.Hint(term.Usage(err), "answer on a terminal, or with --"+flag)
 		} else {
 			fmt.Fprintf(q.out, "  %v\n", wrong)
 		}
 	}
+}
+
+// subject is what a question asks for, as an error begins with it.
+func subject(question string) string {
+	what, _, _ := strings.Cut(question, " (Enter")
+	if strings.HasPrefix(what, "API") {
+		return what
+	}
+	return strings.ToLower(what[:1]) + what[1:]
 }
 
 // askSecret is ask without an echo.
