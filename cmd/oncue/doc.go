@@ -11,7 +11,7 @@
 //	status.go, watch.go, history.go, events.go, logs.go
 //	reload.go, hold.go (on, off, auto), dashboard.go
 //	init.go, check.go, check_reload.go, presets.go, try.go, trace.go
-//	doctor.go, doctor_host.go, doctor_platform.go, doctor_reach.go, bundle.go
+//	doctor.go, doctor_host.go, doctor_platform.go, doctor_tokens.go, doctor_reach.go, bundle.go
 //	webhook.go, webhook_change.go, webhook_rotate.go, token.go, undo.go, sendhook.go (hook)
 //	demo.go, man.go, version.go
 package main

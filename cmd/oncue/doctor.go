@@ -216,6 +216,11 @@ func (d *doctor) exams(used map[string]string) []exam {
 			return d.examineAccount(ctx, d.cfg.Accounts[id])
 		})
 	}
+	for _, id := range accounts {
+		if a := d.cfg.Accounts[id]; a.APISecret.Set() {
+			add("tokens "+id, 0, func(ctx context.Context) findings { return d.examineTokens(ctx, a) })
+		}
+	}
 	for _, e := range d.cfg.Encoders {
 		add("encoder "+e.Name, 0, func(ctx context.Context) findings {
 			return d.examineEncoder(ctx, e.Name, used[e.Name])
