@@ -60,6 +60,11 @@ func newTry() *cobra.Command {
 				return err
 			}
 		}
+		if args[1] == "start" {
+			if err := t.getToken(cmd.Context()); err != nil {
+				return err
+			}
+		}
 		return t.run(cmd.Context(), args[1], *verbose)
 	}
 	return cmd
@@ -107,6 +112,29 @@ func tryJob(cfg *configs.Config, encoder, stream string) (encoders.Job, error) {
 	}
 	job.Run = tryRun
 	return job, nil
+}
+
+// getToken completes the job of a stream with token: auto, as the daemon would.
+func (t *trial) getToken(ctx context.Context) error {
+	st, _, ok := t.cfg.Lookup(t.job.Account, t.job.Name)
+	if !ok || !st.PublishBy(t.name).Auto {
+		return nil
+	}
+	api, err := platformOf(t.cfg.Accounts[st.Account])
+	if err != nil {
+		return err
+	}
+	defer api.Close()
+	all, err := api.ListTokens(ctx)
+	if err != nil {
+		return err
+	}
+	token, err := api.EnsureOwnToken(ctx, daemon.OwnToken(st), all, 0)
+	if err != nil {
+		return err
+	}
+	t.job.Publish = t.job.FillSecret(st.PublishBy(t.name).Address(token.Value))
+	return nil
 }
 
 // leftAlone returns an error while the daemon uses the encoder.

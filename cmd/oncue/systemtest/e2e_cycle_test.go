@@ -30,6 +30,7 @@ func TestEndToEnd(t *testing.T) {
 		{"killed in every phase", testKilledInPhase},
 		{"planned restarts", testPlannedRestarts},
 		{"lost hooks", testLostHooks},
+		{"automatic token", testAutoToken},
 		{"bad input", testBadInput},
 		{"strangers", testStrangers},
 		{"hostile encoder", testHostileEncoder("strict")},
