@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"strings"
 	"time"
 )
 
@@ -19,7 +18,7 @@ type Hook struct {
 }
 
 // StreamID is the id of the stream that the hook names, "account/name".
-func (h Hook) StreamID() string { return h.Account + "/" + h.Name }
+func (h Hook) StreamID() StreamID { return JoinID(h.Account, h.Name) }
 
 // Label is the short name of the hook in a stream's history.
 func (h Hook) Label() string { return string(h.Kind) }
@@ -45,16 +44,13 @@ type Feed struct {
 	Encoder  string       `json:"encoder,omitempty"` // whose feed it is; "" when that is not known
 }
 
-// SplitID cuts a stream id at its first slash. Names may hold slashes themselves.
-func SplitID(id string) (account, name string, ok bool) { return strings.Cut(id, "/") }
-
 // A Record is one hook as the journal keeps it.
 type Record struct {
 	Seq      int64     `json:"seq"`
 	Received time.Time `json:"received"`
 	Sent     time.Time `json:"sent,omitzero"` // the platform's timestamp; zero when it had none
 	Account  string    `json:"account"`
-	Stream   string    `json:"stream"` // stream id, "" when the hook names none
+	Stream   StreamID  `json:"stream"` // "" when the hook names none
 	Type     string    `json:"type"`   // as received: "viewerConnection", "feeds", "thumbnail", …
 	Event    string    `json:"event"`  // as received: "ViewerAttempt", "started", …
 	Verdict  Verdict   `json:"verdict"`

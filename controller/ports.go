@@ -18,10 +18,10 @@ type Store interface {
 	// LoadStreams returns every stream ever saved and not forgotten.
 	LoadStreams(ctx context.Context) ([]Saved, error)
 	// ForgetStream removes the state of a stream; its history stays until it ages out.
-	ForgetStream(ctx context.Context, id string) error
+	ForgetStream(ctx context.Context, id StreamID) error
 	// History returns at most limit transitions of a stream with a Seq below before (0: no bound),
 	// newest first.
-	History(ctx context.Context, id string, limit int, before int64) ([]Transition, error)
+	History(ctx context.Context, id StreamID, limit int, before int64) ([]Transition, error)
 	// Records returns hooks, newest first.
 	Records(ctx context.Context, f RecordFilter) ([]Record, error)
 	// Replay calls fn with the accepted hooks received at or after since, bodies included, oldest
@@ -56,14 +56,14 @@ type Receipt struct {
 
 // Saved is a stream's state as stored.
 type Saved struct {
-	ID    string
+	ID    StreamID
 	At    time.Time // when it was true; hooks received later may be missing in it
 	State []byte    // JSON
 }
 
 // RecordFilter narrows the journal. Zero fields do not narrow; Limit 0 means 100.
 type RecordFilter struct {
-	Stream string // stream id
+	Stream StreamID
 	Type   string // matches Record.Type or Record.Event, in any case
 	Limit  int
 	Before int64 // Seq below
@@ -96,7 +96,7 @@ type LiveStream struct {
 type Notice struct {
 	Kind    string // failed, recovered, stop_unconfirmed, webhook_disabled, max_uptime, …
 	Account string
-	Stream  string // stream id, "" for the account's or the host's affairs
+	Stream  StreamID // "" for the account's or the host's affairs
 	At      time.Time
 	Text    string // plain words, no secret
 }

@@ -9,7 +9,7 @@ import (
 // StreamView is what is published of a stream: in /status, the API, the dashboard and the events.
 // Readers get a copy of their own.
 type StreamView struct {
-	ID           string        `json:"id"`
+	ID           StreamID      `json:"id"`
 	Account      string        `json:"account"`
 	Name         string        `json:"name"`
 	Pattern      string        `json:"pattern,omitempty"` // it comes from, with the account
@@ -90,16 +90,16 @@ type WebhookView struct {
 
 // A Transition is one step of a stream's story.
 type Transition struct {
-	Seq      int64  `json:"seq"`
-	Stream   string `json:"stream"`
-	At       Time   `json:"at"`
-	From     Phase  `json:"from"`
-	To       Phase  `json:"to"`
-	Event    string `json:"event"`  // what happened: a hook's name, timer, encoder, mode, boot, …
-	Reason   string `json:"reason"` // plain words
-	Encoder  string `json:"encoder"`
-	Deadline *Time  `json:"deadline"`
-	Warning  bool   `json:"-"` // for the log
+	Seq      int64    `json:"seq"`
+	Stream   StreamID `json:"stream"`
+	At       Time     `json:"at"`
+	From     Phase    `json:"from"`
+	To       Phase    `json:"to"`
+	Event    string   `json:"event"`  // what happened: a hook's name, timer, encoder, mode, boot, …
+	Reason   string   `json:"reason"` // plain words
+	Encoder  string   `json:"encoder"`
+	Deadline *Time    `json:"deadline"`
+	Warning  bool     `json:"-"` // for the log
 }
 
 // A Change is one message of the live feed: exactly one of the pointers is set.

@@ -45,8 +45,8 @@ func child(dir string) error {
 				r.Body = []byte(r.Note)
 				r.Sum = sha256.Sum256(r.Body)
 				id := fmt.Sprintf("ABC/s-%d", worker)
-				saved := controller.Saved{ID: id, State: binary.BigEndian.AppendUint64(nil, uint64(base)+uint64(n))}
-				story := []controller.Transition{{Stream: id, Reason: r.Note}}
+				saved := controller.Saved{ID: controller.StreamID(id), State: binary.BigEndian.AppendUint64(nil, uint64(base)+uint64(n))}
+				story := []controller.Transition{{Stream: controller.StreamID(id), Reason: r.Note}}
 				var seq int64
 				var err error
 				if n%4 == 0 {
@@ -98,10 +98,10 @@ func TestKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, one := range saved {
-		if binary.BigEndian.Uint64(one.State) < states[one.ID] {
+		if binary.BigEndian.Uint64(one.State) < states[string(one.ID)] {
 			missing++
 		}
-		delete(states, one.ID)
+		delete(states, string(one.ID))
 	}
 	for _, query := range []string{
 		"SELECT count(*) FROM journal WHERE event = ? AND note NOT IN (SELECT reason FROM history)",

@@ -12,7 +12,7 @@ import (
 )
 
 // ForgetStream removes the state of a stream.
-func (s *Store) ForgetStream(ctx context.Context, id string) error {
+func (s *Store) ForgetStream(ctx context.Context, id controller.StreamID) error {
 	return s.do(ctx, &request{do: func(c *commit.Conn) error {
 		if err := c.Exec("DELETE FROM streams WHERE id = ?", id); err != nil {
 			return fmt.Errorf("forget a stream: %w", err)
@@ -73,7 +73,7 @@ func (s *Store) LoadStreams(ctx context.Context) ([]controller.Saved, error) {
 
 // History returns a stream's transitions, newest first; see [controller.Store]. A limit of 0 or
 // less means 100.
-func (s *Store) History(ctx context.Context, id string, limit int, before int64) ([]controller.Transition, error) {
+func (s *Store) History(ctx context.Context, id controller.StreamID, limit int, before int64) ([]controller.Transition, error) {
 	if limit <= 0 {
 		limit = 100
 	}

@@ -70,7 +70,7 @@ func refused(err error) error { return fmt.Errorf("%w: %w", controller.ErrStore,
 // one wins, and the transitions of all are kept.
 func (s *Store) write(c *commit.Conn, batch []*request) error {
 	hooks := insertion{conn: c}
-	states := map[string]*controller.Saved{}
+	states := map[controller.StreamID]*controller.Saved{}
 	var transitions []controller.Transition
 	for _, r := range batch {
 		if err := hooks.add(r, len(batch) == 1); err != nil {

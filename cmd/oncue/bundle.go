@@ -278,13 +278,13 @@ func (b *bundler) addDaemon(ctx context.Context) error {
 		}
 	}
 	for _, s := range all.Streams {
-		dir := path.Join("streams", url.PathEscape(s.ID))
-		steps := client.StreamPath(s.ID, fmt.Sprintf("/history?limit=%d", bundleSteps))
+		dir := path.Join("streams", url.PathEscape(string(s.ID)))
+		steps := client.StreamPath(string(s.ID), fmt.Sprintf("/history?limit=%d", bundleSteps))
 		if err := b.addAnswer(ctx, path.Join(dir, "history.json"), steps); err != nil {
 			return err
 		}
 		for _, e := range s.Encoders {
-			address := client.StreamPath(s.ID,
+			address := client.StreamPath(string(s.ID),
 				fmt.Sprintf("/log?lines=%d&encoder=%s", bundleLines, url.QueryEscape(e.Name)))
 			if err := b.addAnswer(ctx, path.Join(dir, e.Name+".log"), address); err != nil {
 				return err

@@ -66,7 +66,7 @@ func fates(cfg *configs.Config, v *controller.StreamView) (lines [][2]string) {
 		case there && now.Driver != e.Driver:
 			fate = fmt.Sprintf("is kept as %s; its next start is by %s", e.Driver, now.Driver)
 		}
-		lines = append(lines, [2]string{v.ID, e.Name + " " + fate})
+		lines = append(lines, [2]string{string(v.ID), e.Name + " " + fate})
 	}
 	return lines
 }

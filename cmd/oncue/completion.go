@@ -61,11 +61,11 @@ func completeStreams(cmd *cobra.Command, args []string, _ string) ([]string, cob
 	}
 	var words []string
 	for _, s := range all.Streams {
-		if term.Harmless(s.ID) != s.ID {
+		if term.Harmless(string(s.ID)) != string(s.ID) {
 			continue
 		}
 		about := "\t" + string(s.Phase)
-		words = append(words, s.ID+about)
+		words = append(words, string(s.ID)+about)
 		if len(all.Platform) < 2 {
 			words = append(words, s.Name+about)
 		}

@@ -111,7 +111,7 @@ func (d *doctor) usedBy(ctx context.Context) map[string]string {
 	for _, s := range all.Streams {
 		for _, e := range s.Encoders {
 			if !e.State.Gone() && e.State != encoders.StateUnknown {
-				used[e.Name] = s.ID
+				used[e.Name] = string(s.ID)
 			}
 		}
 	}

@@ -66,7 +66,7 @@ func newEvents() *cobra.Command {
 		}
 		return c.Follow(cmd.Context(), past, func(ch client.Change) error {
 			r := ch.Hook
-			if r == nil || id != "" && r.Stream != id ||
+			if r == nil || id != "" && r.Stream != controller.StreamID(id) ||
 				*kind != "" && !strings.EqualFold(r.Type, *kind) && !strings.EqualFold(r.Event, *kind) {
 				return nil
 			}
@@ -107,7 +107,7 @@ func (p *eventPrinter) printAll(records []json.RawMessage, more bool) error {
 		}
 		if more {
 			usual := controller.Record{
-				Stream: strings.Repeat("x", 24), Event: "NoActiveViewers", Verdict: controller.Quarantined,
+				Stream: controller.StreamID(strings.Repeat("x", 24)), Event: "NoActiveViewers", Verdict: controller.Quarantined,
 				Note: strings.Repeat("x", p.Width()),
 			}
 			rows = append(rows, eventRow(usual))
@@ -144,7 +144,7 @@ func eventRow(r controller.Record) []term.Cell {
 	return []term.Cell{
 		{Text: r.Received.Local().Format(time.DateTime), Style: term.Faint},
 		{Text: cmp.Or(r.Event, r.Type)},
-		{Text: cmp.Or(r.Stream, r.Account)},
+		{Text: string(cmp.Or(r.Stream, controller.StreamID(r.Account)))},
 		{Text: string(r.Verdict), Style: verdictStyle(r.Verdict)},
 		{Text: r.Note},
 	}

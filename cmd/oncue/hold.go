@@ -76,7 +76,7 @@ func newHold(mode controller.Mode, short, long string) *cobra.Command {
 		if err := c.Call(cmd.Context(), http.MethodPut, path, request, &v); err != nil {
 			return err
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "%s is %s; it is %s\n", term.Harmless(v.ID), term.HeldWords(v, time.Now()),
+		fmt.Fprintf(cmd.OutOrStdout(), "%s is %s; it is %s\n", term.Harmless(string(v.ID)), term.HeldWords(v, time.Now()),
 			phaseWords(v))
 		return nil
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/oncue/oncue/cmd/oncue/client"
 	"github.com/oncue/oncue/cmd/oncue/term"
+	"github.com/oncue/oncue/controller"
 	"github.com/oncue/oncue/controller/web"
 )
 
@@ -65,7 +66,7 @@ func selectionOf(ctx context.Context, c *client.Client, args []string) (of selec
 		return of, err
 	}
 	if v, err := c.Stream(ctx, args[0]); err == nil {
-		return selection{id: v.ID}, nil
+		return selection{id: string(v.ID)}, nil
 	}
 	of.pattern = args[0]
 	var all term.Status
@@ -88,7 +89,7 @@ func (of selection) path() string {
 
 // has reports whether the stream is one of those to be shown.
 func (of selection) has(id string) bool {
-	return of.id == id || of.id == "" && (of.pattern == "" || web.Matcher(of.pattern)(id))
+	return of.id == id || of.id == "" && (of.pattern == "" || web.Matcher(of.pattern)(controller.StreamID(id)))
 }
 
 // storySteps is how many steps of its history the status of one stream ends with.

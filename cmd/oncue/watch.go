@@ -40,11 +40,11 @@ func watchStatus(ctx context.Context, c *client.Client, s term.Screen, of select
 // changeLine prints a stream whose phase or reason has changed.
 func changeLine(s term.Screen, v controller.StreamView, of selection, seen map[string]string) {
 	now := string(v.Phase) + " " + v.Reason
-	if !of.has(v.ID) || seen[v.ID] == now {
+	if !of.has(string(v.ID)) || seen[string(v.ID)] == now {
 		return
 	}
-	seen[v.ID] = now
-	s.Printf("%s  %s  %-9s  %s\n", time.Now().Format(time.DateTime), term.Harmless(v.ID), v.Phase,
+	seen[string(v.ID)] = now
+	s.Printf("%s  %s  %-9s  %s\n", time.Now().Format(time.DateTime), term.Harmless(string(v.ID)), v.Phase,
 		term.Harmless(v.Reason))
 }
 

@@ -24,7 +24,7 @@ func (m *machine) seen(e *Encoder, st encoders.Status) {
 	if st.Run != "" && st.Run == e.Ended && !st.State.Gone() {
 		return // it was looked at before the stop, and told after it
 	}
-	if st.Stream != "" && st.Stream != m.p.Stream { // to this stream it is off
+	if st.Stream != "" && controller.StreamID(st.Stream) != m.p.Stream { // to this stream it is off
 		other := st.Stream
 		st = encoders.Status{State: encoders.StateStopped, At: st.At}
 		if e.On() {

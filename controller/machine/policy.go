@@ -3,12 +3,14 @@ package machine
 import (
 	"math"
 	"time"
+
+	"github.com/oncue/oncue/controller"
 )
 
 // Policy is what the configuration says of one stream. The machine only reads it; a reload replaces
 // it.
 type Policy struct {
-	Stream  string   // the stream's id
+	Stream  controller.StreamID
 	Matches []string // what * and ? matched, for a stream that comes from a pattern
 	Pattern string   // that pattern, with the account; "" for a stream that the configuration names
 

@@ -12,17 +12,17 @@ import (
 type arrivals struct {
 	waiting atomic.Int32 // how many wait: while nobody does, deliveries do not lock mu
 	mu      sync.Mutex
-	streams map[string][]chan controller.Record
+	streams map[controller.StreamID][]chan controller.Record
 }
 
 // Expect returns a channel that gets the next verified delivery that names the stream, whatever its
 // verdict. Call cancel when done.
 func (r *Receiver) Expect(account, name string) (arrived <-chan controller.Record, cancel func()) {
-	a, id, ch := &r.arrivals, account+"/"+name, make(chan controller.Record, 1)
+	a, id, ch := &r.arrivals, controller.JoinID(account, name), make(chan controller.Record, 1)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.streams == nil {
-		a.streams = map[string][]chan controller.Record{}
+		a.streams = map[controller.StreamID][]chan controller.Record{}
 	}
 	a.streams[id] = append(a.streams[id], ch)
 	a.waiting.Add(1)

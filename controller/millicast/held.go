@@ -46,7 +46,7 @@ func (r *Receiver) mayBeGenuine(d Delivery, ring *keyring) (stream string, ok bo
 		return "", false
 	}
 	if rec.Account != "" {
-		return rec.Stream, r.controller.Knows(rec.Account, hook.Name)
+		return string(rec.Stream), r.controller.Knows(rec.Account, hook.Name)
 	}
 	for account := range ring.accounts {
 		if r.controller.Knows(account, hook.Name) {

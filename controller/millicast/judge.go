@@ -122,8 +122,8 @@ func (r *Receiver) noteSkew(rec controller.Record, skew time.Duration) string {
 func (r *Receiver) readPicture(in *incoming) {
 	rec := &in.record
 	rec.Account, rec.Type, rec.Verdict = in.key.account, TypeThumbnail, controller.Accepted
-	id := in.Header.Get(StreamHeader)
-	account, name, ok := controller.SplitID(id)
+	id := controller.StreamID(in.Header.Get(StreamHeader))
+	account, name, ok := id.Split()
 	switch {
 	case !bytes.HasPrefix(in.Body, []byte{0xFF, 0xD8, 0xFF}):
 		rec.Verdict, rec.Note = controller.Quarantined, "the body is not a JPEG"

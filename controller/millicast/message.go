@@ -115,13 +115,13 @@ var transcoderStatus = map[string]string{"ACTIVE": "Active", "STOPPED": "Shutdow
 
 // ViewerMessage says that viewers came or went: HookAttempt, HookFirstViewer or HookNoViewers.
 func ViewerMessage(kind controller.HookKind, account, name string, sent time.Time) Message {
-	return Message{TypeViewers, string(kind), sent, StreamData{name, account, account + "/" + name}}
+	return Message{TypeViewers, string(kind), sent, StreamData{name, account, string(controller.JoinID(account, name))}}
 }
 
 // FeedMessage says that a publisher's connection began or ended: HookFeedStarted or HookFeedEnded.
 func FeedMessage(kind controller.HookKind, account, name string, feed controller.Feed, sent time.Time) Message {
 	data := FeedData{
-		FeedID: feed.ID, AccountID: account, Name: name, StreamID: account + "/" + name,
+		FeedID: feed.ID, AccountID: account, Name: name, StreamID: string(controller.JoinID(account, name)),
 		Active: kind == controller.HookFeedStarted, SourceID: feed.SourceID, Priority: feed.Priority,
 	}
 	if data.Active && !feed.Started.IsZero() {
@@ -171,7 +171,7 @@ func NewMessage(event, account, name, id string, sent time.Time) (Message, error
 			return FeedMessage(controller.HookKind(e.event), account, name, feed, sent), nil
 		case TypeMedia:
 			return Message{e.typ, e.event, sent, MediaData{
-				MediaAssetID: id, TokenID: 1, StreamName: name, StreamID: account + "/" + name,
+				MediaAssetID: id, TokenID: 1, StreamName: name, StreamID: string(controller.JoinID(account, name)),
 				StartTime: sent.UnixMilli(), Kind: "recording",
 			}}, nil
 		case TypeTranscoder:
@@ -217,7 +217,7 @@ const (
 
 // ThumbnailHeader adds to h the headers that the platform sends with a thumbnail.
 func ThumbnailHeader(h http.Header, account, name, feedID, tokenID string, sent time.Time) {
-	h.Set(StreamHeader, account+"/"+name)
+	h.Set(StreamHeader, string(controller.JoinID(account, name)))
 	h.Set(FeedHeader, feedID)
 	h.Set(TokenHeader, tokenID)
 	h.Set(TimestampHeader, strconv.FormatInt(sent.UnixMilli(), 10))

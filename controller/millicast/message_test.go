@@ -65,7 +65,7 @@ func TestDocumentedHooksAreTakenAndStored(t *testing.T) {
 			t.Fatalf("%s: %d records", c.event, len(records))
 		}
 		r := records[0]
-		if r.Type != typ || r.Event != event || r.Stream != c.stream || string(r.Body) != string(body) {
+		if r.Type != typ || r.Event != event || string(r.Stream) != c.stream || string(r.Body) != string(body) {
 			t.Errorf("%s: record %+v", c.event, r)
 		}
 	}

@@ -99,7 +99,7 @@ func parse(body []byte) (rec controller.Record, hook controller.Hook, err error)
 		return rec, hook, err
 	}
 	if rec.Account != "" && name != "" {
-		rec.Stream = rec.Account + "/" + name
+		rec.Stream = controller.JoinID(rec.Account, name)
 	}
 	var sent bool
 	rec.Sent, sent = e.top[keyTimestamp].time()
@@ -166,7 +166,7 @@ func open(body []byte) (e envelope, err error) {
 // the name is name, else streamName, else the tail of streamId, which is cut at its first slash.
 // Either is "" when it is missing.
 func (e *envelope) stream() (account, name string, err error) {
-	account, name, ok := controller.SplitID(e.data[keyStreamID].text())
+	account, name, ok := controller.StreamID(e.data[keyStreamID].text()).Split()
 	if !ok {
 		account = ""
 	}

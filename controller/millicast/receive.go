@@ -55,7 +55,7 @@ type Controller interface {
 
 // Thumbnails keeps the last picture of each stream. [ThumbnailDir] is one.
 type Thumbnails interface {
-	SaveThumbnail(streamID string, at time.Time, jpeg []byte) error
+	SaveThumbnail(id controller.StreamID, at time.Time, jpeg []byte) error
 }
 
 // A Delivery is one message of the platform as some transport brought it.

@@ -170,7 +170,7 @@ func declined(err error) bool {
 // would switch encoders off. A stream of another account means that the secret is another
 // account's.
 func (c *Client) stream(s summary) (controller.LiveStream, error) {
-	account, tail, ok := controller.SplitID(s.StreamID)
+	account, tail, ok := controller.StreamID(s.StreamID).Split()
 	if ok && account != c.account {
 		return controller.LiveStream{}, fmt.Errorf("%w: %q", ErrWrongAccount, shorten(account))
 	}
@@ -219,7 +219,7 @@ func (c *Client) LiveStream(ctx context.Context, name string) (controller.LiveSt
 func (c *Client) Disconnect(ctx context.Context, name string) error {
 	err := c.do(ctx, call{
 		what: "disconnect a stream", method: http.MethodPost, path: "/api/stream/stop",
-		body: map[string]string{"streamId": c.account + "/" + name},
+		body: map[string]string{"streamId": string(controller.JoinID(c.account, name))},
 	}, nil)
 	if errors.Is(err, ErrNotFound) {
 		return nil

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/oncue/oncue/controller"
 )
 
 // ThumbnailDir keeps the last picture of each stream as a file. The file's name is a hash of the
@@ -58,8 +60,8 @@ func (d *ThumbnailDir) Close() error { return d.root.Close() }
 
 // SaveThumbnail replaces the stream's picture, unless the saved one is newer. The caller still owns
 // jpeg.
-func (d *ThumbnailDir) SaveThumbnail(streamID string, at time.Time, jpeg []byte) error {
-	name := thumbnailName(streamID)
+func (d *ThumbnailDir) SaveThumbnail(id controller.StreamID, at time.Time, jpeg []byte) error {
+	name := thumbnailName(id)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if old, err := d.root.Stat(name); err == nil && old.ModTime().After(at) {
@@ -72,7 +74,7 @@ func (d *ThumbnailDir) SaveThumbnail(streamID string, at time.Time, jpeg []byte)
 	}
 	if err != nil {
 		_ = d.root.Remove(temp)
-		return fmt.Errorf("thumbnail of %q: save: %w", streamID, err)
+		return fmt.Errorf("thumbnail of %q: save: %w", id, err)
 	}
 	return nil
 }
@@ -91,8 +93,8 @@ func (d *ThumbnailDir) write(name string, at time.Time, jpeg []byte) error {
 
 // Thumbnail returns the stream's last picture and when it was taken; ok is false when there is
 // none.
-func (d *ThumbnailDir) Thumbnail(streamID string) (jpeg []byte, at time.Time, ok bool) {
-	f, err := d.root.Open(thumbnailName(streamID))
+func (d *ThumbnailDir) Thumbnail(id controller.StreamID) (jpeg []byte, at time.Time, ok bool) {
+	f, err := d.root.Open(thumbnailName(id))
 	if err != nil {
 		return nil, at, false
 	}
@@ -140,7 +142,7 @@ func (d *ThumbnailDir) each(fn func(fs.DirEntry) error) error {
 	return nil
 }
 
-func thumbnailName(streamID string) string {
-	sum := sha256.Sum256([]byte(streamID))
+func thumbnailName(id controller.StreamID) string {
+	sum := sha256.Sum256([]byte(id))
 	return hex.EncodeToString(sum[:]) + thumbnailSuffix
 }

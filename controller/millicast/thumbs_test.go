@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/oncue/oncue/controller"
 )
 
 func openThumbnails(t *testing.T, dir string) *ThumbnailDir {
@@ -32,7 +34,7 @@ func TestThumbnailsKeepTheNewestOfEachStream(t *testing.T) {
 		{"A/../../etc/passwd", "first", at}, {"A/\x00", "other", at},
 		{"A/../../etc/passwd", "second", at.Add(time.Second)}, {"A/../../etc/passwd", "late", at.Add(-time.Second)},
 	} {
-		if err := d.SaveThumbnail(step.id, step.at, []byte(step.picture)); err != nil {
+		if err := d.SaveThumbnail(controller.StreamID(step.id), step.at, []byte(step.picture)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -70,7 +72,7 @@ func TestThumbnailsCleanUp(t *testing.T) {
 		t.Errorf("an unfinished file is still there: %v", err)
 	}
 	for i := range 4 {
-		if err := d.SaveThumbnail(fmt.Sprint("A/", i), vectorTime.Add(time.Duration(i)*time.Hour),
+		if err := d.SaveThumbnail(controller.StreamID(fmt.Sprint("A/", i)), vectorTime.Add(time.Duration(i)*time.Hour),
 			[]byte("x")); err != nil {
 			t.Fatal(err)
 		}

@@ -150,7 +150,7 @@ func (n *Notifier) enqueue(notice controller.Notice) (full []string) {
 // repeats reports whether the same notice was sent within the quiet time. The end of a trouble
 // allows the next notice of the same trouble. The caller has mu.
 func (n *Notifier) repeats(notice controller.Notice) bool {
-	key := func(kind string) string { return kind + " " + notice.Account + " " + notice.Stream }
+	key := func(kind string) string { return kind + " " + notice.Account + " " + string(notice.Stream) }
 	now := n.now()
 	maps.DeleteFunc(n.sent, func(_ string, at time.Time) bool { return now.Sub(at) >= quiet })
 	if _, sent := n.sent[key(notice.Kind)]; sent {

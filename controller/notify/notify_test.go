@@ -107,7 +107,7 @@ func notifierOf(t *testing.T, to ...*people) (*Notifier, *logText) {
 
 // about is the nth notice; no two are alike.
 func about(i int) controller.Notice {
-	return controller.Notice{Kind: "failed", Account: "ACC", Stream: fmt.Sprintf("ACC/%d", i), Text: fmt.Sprint(i)}
+	return controller.Notice{Kind: "failed", Account: "ACC", Stream: controller.StreamID(fmt.Sprintf("ACC/%d", i)), Text: fmt.Sprint(i)}
 }
 
 var errNotNow = errors.New("not now")
@@ -261,7 +261,7 @@ func TestToldOnce(t *testing.T) {
 		for i, r := range rows {
 			time.Sleep(r.after)
 			text := fmt.Sprintf("%d: %s %s", i, r.kind, r.what)
-			n.Send(controller.Notice{Kind: r.kind, Account: r.account, Stream: r.what, Text: text})
+			n.Send(controller.Notice{Kind: r.kind, Account: r.account, Stream: controller.StreamID(r.what), Text: text})
 			synctest.Wait()
 			if r.told {
 				want = append(want, text)

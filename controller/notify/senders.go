@@ -106,9 +106,9 @@ type payload struct {
 	Type      string          `json:"type"` // "oncue." and the notice's kind
 	Timestamp controller.Time `json:"timestamp"`
 	Data      struct {
-		Account string `json:"account,omitempty"`
-		Stream  string `json:"stream,omitempty"`
-		Text    string `json:"text"`
+		Account string              `json:"account,omitempty"`
+		Stream  controller.StreamID `json:"stream,omitempty"`
+		Text    string              `json:"text"`
 	} `json:"data"`
 }
 
@@ -188,7 +188,7 @@ const maxRunning = 4
 func (c chat) send(ctx context.Context, n controller.Notice, _ string) error {
 	text := "oncue: " + n.Text
 	if n.Stream != "" {
-		text = "oncue: " + n.Stream + ": " + n.Text
+		text = "oncue: " + string(n.Stream) + ": " + n.Text
 	}
 	select {
 	case c.running <- struct{}{}:

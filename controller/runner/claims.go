@@ -2,6 +2,7 @@ package runner
 
 import (
 	"fmt"
+	"github.com/oncue/oncue/controller"
 	"github.com/oncue/oncue/controller/machine"
 	"slices"
 	"sync"
@@ -14,7 +15,7 @@ import (
 // What a stream holds and waits for is in its state, and there alone: after each step its stream
 // drops what the state does not have. What the queue says is only a reason to ask again.
 type claims struct {
-	tell func(stream string, ev machine.Event) // must not block
+	tell func(stream controller.StreamID, ev machine.Event) // must not block
 
 	mu         sync.Mutex
 	limit      int                // 0: none
@@ -24,7 +25,7 @@ type claims struct {
 }
 
 type claimer struct {
-	stream  string
+	stream  controller.StreamID
 	pattern bool // the stream comes from a pattern: anybody can ask for such names
 }
 
@@ -33,7 +34,7 @@ type waiter struct {
 	claimer
 }
 
-func newClaims(tell func(stream string, ev machine.Event)) *claims {
+func newClaims(tell func(stream controller.StreamID, ev machine.Event)) *claims {
 	return &claims{tell: tell, held: map[string]claimer{}}
 }
 
@@ -69,7 +70,7 @@ func (c *claims) claim(device string, by claimer, running bool) (ok bool, holder
 // obstacle says who or what keeps the stream from the device.
 func (c *claims) obstacle(device string, by claimer) string {
 	if at, taken := c.held[device]; taken {
-		return at.stream
+		return string(at.stream)
 	}
 	if c.limit > 0 && len(c.held) >= c.limit {
 		return fmt.Sprintf("the limit of %d running encoders", c.limit)
@@ -98,16 +99,16 @@ func (c *claims) patterns() (n int) {
 func (c *claims) contend(device string, by claimer) {
 	at, taken := c.held[device]
 	if taken {
-		c.tell(at.stream, machine.Contended{By: by.stream, First: at.pattern && !by.pattern})
+		c.tell(at.stream, machine.Contended{By: string(by.stream), First: at.pattern && !by.pattern})
 		return
 	}
 	for _, at := range c.held {
-		c.tell(at.stream, machine.Contended{By: by.stream, First: at.pattern && !by.pattern})
+		c.tell(at.stream, machine.Contended{By: string(by.stream), First: at.pattern && !by.pattern})
 	}
 }
 
 // release gives a device back, or leaves the queue for it.
-func (c *claims) release(device, stream string) {
+func (c *claims) release(device string, stream controller.StreamID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.held[device].stream == stream {

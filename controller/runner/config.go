@@ -48,7 +48,7 @@ type StreamSpec struct {
 }
 
 // ID is the stream id.
-func (s *StreamSpec) ID() string { return s.Account + "/" + s.Name }
+func (s *StreamSpec) ID() controller.StreamID { return controller.JoinID(s.Account, s.Name) }
 
 // AccountSpec is one account of the configuration.
 type AccountSpec struct {

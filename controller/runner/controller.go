@@ -1,13 +1,13 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,11 +27,11 @@ type Controller struct {
 	stopCtx context.CancelFunc
 
 	mu      sync.RWMutex
-	streams map[string]*stream
-	exact   map[string]*StreamSpec        // by id: the streams that are named without a pattern
-	names   map[string]map[string]*stream // pattern → the streams that it has made, by id
-	full    map[string]time.Time          // pattern → when it was told last that it has too many
-	polls   map[string]*poller            // account → its poll
+	streams map[controller.StreamID]*stream
+	exact   map[controller.StreamID]*StreamSpec        // by id: the streams that are named without a pattern
+	names   map[string]map[controller.StreamID]*stream // pattern → the streams that it has made, by id
+	full    map[string]time.Time                       // pattern → when it was told last that it has too many
+	polls   map[string]*poller                         // account → its poll
 
 	workers workers
 	alarms  *alarms
@@ -52,7 +52,7 @@ type Controller struct {
 // New makes a controller. Nothing happens before Start.
 func New(cfg Config) *Controller {
 	c := &Controller{
-		cfg: cfg, streams: map[string]*stream{}, names: map[string]map[string]*stream{},
+		cfg: cfg, streams: map[controller.StreamID]*stream{}, names: map[string]map[controller.StreamID]*stream{},
 		full: map[string]time.Time{}, polls: map[string]*poller{}, hub: newHub(),
 	}
 	if c.cfg.Clock == nil {
@@ -65,7 +65,7 @@ func New(cfg Config) *Controller {
 	c.workers = newWorkers(c.ctx)
 	c.alarms = newAlarms(c.cfg.Clock.Now, func(s *stream) { s.post(machine.Timer{}) })
 	c.devices = devices{c: c, of: map[machine.Instance]*device{}, closing: map[machine.Instance]chan struct{}{}}
-	c.claims = newClaims(func(id string, ev machine.Event) {
+	c.claims = newClaims(func(id controller.StreamID, ev machine.Event) {
 		if s := c.known(id); s != nil {
 			s.post(ev)
 		}
@@ -121,7 +121,7 @@ func (c *Controller) know() {
 }
 
 // knownSince is since when a stream is known at the latest.
-func (c *Controller) knownSince(id string) time.Time {
+func (c *Controller) knownSince(id controller.StreamID) time.Time {
 	if at := c.first.of(id); !at.IsZero() {
 		return at
 	}
@@ -217,7 +217,7 @@ func (c *Controller) restore(sv controller.Saved) error {
 	if by := c.cfg.Clock.SteppedSince(state.Anchor); by != 0 {
 		state.Shift(by)
 	}
-	account, name, _ := controller.SplitID(sv.ID)
+	account, name, _ := sv.ID.Split()
 	c.mu.RLock()
 	spec := c.specOf(account, name)
 	c.mu.RUnlock()
@@ -315,7 +315,7 @@ func (c *Controller) adopt(e machine.EncoderSpec) {
 	}
 	c.cfg.Log.Warn("an encoder was found running that the store knows nothing of",
 		"encoder", e.Device, "stream", st.Stream, "pid", st.PID)
-	account, name, _ := controller.SplitID(st.Stream)
+	account, name, _ := controller.StreamID(st.Stream).Split()
 	s := c.stream(account, name)
 	if s == nil {
 		s = c.bringBack(account, name, nil, machine.State{}, time.Time{})
@@ -340,7 +340,7 @@ func (c *Controller) adopt(e machine.EncoderSpec) {
 
 // stopLeft stops an encoder that no stream can take over, however long it takes.
 func (c *Controller) stopLeft(d *device, e machine.EncoderSpec, job encoders.Job) {
-	c.notify(controller.Notice{Kind: "stop_unconfirmed", Account: job.Account, Stream: job.ID(), At: c.cfg.Clock.Now(),
+	c.notify(controller.Notice{Kind: "stop_unconfirmed", Account: job.Account, Stream: controller.StreamID(job.ID()), At: c.cfg.Clock.Now(),
 		Text: fmt.Sprintf("%s was found running beside another copy of its stream; it is being stopped", e.Device)})
 	for wait := time.Second; ; wait = min(2*wait, time.Minute) {
 		ctx, cancel := context.WithTimeout(c.ctx, askLimit)
@@ -379,12 +379,12 @@ func (c *Controller) replay(ctx context.Context, newest []controller.Record) err
 // stream finds the stream, and makes it when the configuration has it; else nil. It is nil, too,
 // when its pattern has as many streams as it may, and all of them are needed.
 func (c *Controller) stream(account, name string) *stream {
-	if s := c.known(account + "/" + name); s != nil {
+	if s := c.known(controller.JoinID(account, name)); s != nil {
 		return s
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s := c.streams[account+"/"+name]; s != nil {
+	if s := c.streams[controller.JoinID(account, name)]; s != nil {
 		return s
 	}
 	spec := c.specOf(account, name)
@@ -396,7 +396,7 @@ func (c *Controller) stream(account, name string) *stream {
 	return s
 }
 
-func (c *Controller) known(id string) *stream {
+func (c *Controller) known(id controller.StreamID) *stream {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.streams[id]
@@ -407,7 +407,7 @@ func (c *Controller) enlist(s *stream) {
 	c.streams[s.id] = s
 	if pattern := s.spec.Policy.Pattern; pattern != "" {
 		if c.names[pattern] == nil {
-			c.names[pattern] = map[string]*stream{}
+			c.names[pattern] = map[controller.StreamID]*stream{}
 		}
 		c.names[pattern][s.id] = s
 	}
@@ -455,13 +455,13 @@ func (c *Controller) all() []*stream {
 	for _, s := range c.streams {
 		all = append(all, s)
 	}
-	slices.SortFunc(all, func(a, b *stream) int { return strings.Compare(a.id, b.id) })
+	slices.SortFunc(all, func(a, b *stream) int { return cmp.Compare(a.id, b.id) })
 	return all
 }
 
 // index makes the look-ups for the streams of the configuration, and counts their devices.
 func (c *Controller) index() (devices int) {
-	c.exact = make(map[string]*StreamSpec, len(c.cfg.Streams))
+	c.exact = make(map[controller.StreamID]*StreamSpec, len(c.cfg.Streams))
 	uses := map[string]int{}
 	for i := range c.cfg.Streams {
 		spec := &c.cfg.Streams[i]
@@ -555,7 +555,7 @@ func (c *Controller) SaveAgain() {
 }
 
 // SetMode is a person's word on a stream. It returns the stream as it is after the word was taken.
-func (c *Controller) SetMode(ctx context.Context, id string, r controller.ModeRequest) (controller.StreamView, error) {
+func (c *Controller) SetMode(ctx context.Context, id controller.StreamID, r controller.ModeRequest) (controller.StreamView, error) {
 	if r.Mode != controller.ModeOn && r.Mode != controller.ModeOff && r.Mode != controller.ModeAuto {
 		return controller.StreamView{}, fmt.Errorf("%w: mode %q; on, off or auto is allowed", controller.ErrInvalid, r.Mode)
 	}
@@ -563,7 +563,7 @@ func (c *Controller) SetMode(ctx context.Context, id string, r controller.ModeRe
 		return controller.StreamView{},
 			fmt.Errorf("%w: a duration is allowed only with on or off, and must be positive", controller.ErrInvalid)
 	}
-	account, name, _ := controller.SplitID(id)
+	account, name, _ := id.Split()
 	ev := machine.ModeSet{Mode: r.Mode, By: r.By, Why: r.Why}
 	if r.For > 0 {
 		ev.Until = c.cfg.Clock.Now().Add(r.For)
@@ -589,7 +589,7 @@ func (c *Controller) SetMode(ctx context.Context, id string, r controller.ModeRe
 }
 
 // History, Records and Log read what is kept.
-func (c *Controller) History(ctx context.Context, id string, limit int, before int64) ([]controller.Transition, error) {
+func (c *Controller) History(ctx context.Context, id controller.StreamID, limit int, before int64) ([]controller.Transition, error) {
 	return c.cfg.Store.History(ctx, id, limit, before)
 }
 
@@ -599,8 +599,8 @@ func (c *Controller) Records(ctx context.Context, f controller.RecordFilter) ([]
 
 // Log returns the last lines of an encoder's output, secrets redacted. Without a name it is the
 // stream's first encoder.
-func (c *Controller) Log(ctx context.Context, id, encoder string, lines int) ([]string, error) {
-	account, name, _ := controller.SplitID(id)
+func (c *Controller) Log(ctx context.Context, id controller.StreamID, encoder string, lines int) ([]string, error) {
+	account, name, _ := id.Split()
 	c.mu.RLock()
 	spec := c.specOf(account, name)
 	c.mu.RUnlock()
@@ -637,7 +637,7 @@ func (c *Controller) Log(ctx context.Context, id, encoder string, lines int) ([]
 // specOf finds what the configuration says of a stream, by name or by pattern; nil when it says
 // nothing. The caller holds mu.
 func (c *Controller) specOf(account, name string) *StreamSpec {
-	if spec := c.exact[account+"/"+name]; spec != nil {
+	if spec := c.exact[controller.JoinID(account, name)]; spec != nil {
 		return spec
 	}
 	if spec, ok := c.cfg.Find(account, name); ok {

@@ -61,7 +61,7 @@ func spec(name string, encoderNames ...string) runner.StreamSpec {
 	s := runner.StreamSpec{Account: "ACC", Name: name,
 		Publish: func(string) secret.Value { return secret.New("rtmp://127.0.0.1/live/{stream}?token=canary") },
 		Policy: machine.Policy{
-			Stream: "ACC/" + name, AttemptHold: 45 * time.Second, StartTimeout: 10 * time.Second,
+			Stream: controller.StreamID("ACC/" + name), AttemptHold: 45 * time.Second, StartTimeout: 10 * time.Second,
 			JoinTimeout: 30 * time.Second, IdleTimeout: 20 * time.Second, StopTimeout: 5 * time.Second,
 			Confirm: machine.ConfirmFeed, Unmanaged: machine.Observe, Several: machine.AllEncoders, FailoverAfter: 3,
 			Restart: machine.Restart{Initial: time.Second, Max: 10 * time.Second, Factor: 2, ResetAfter: time.Minute},
@@ -341,7 +341,7 @@ func (r *rig) pass(d time.Duration) {
 
 func (r *rig) view(name string) controller.StreamView {
 	r.t.Helper()
-	v, ok := r.c.Stream("ACC/" + name)
+	v, ok := r.c.Stream(controller.StreamID("ACC/" + name))
 	if !ok {
 		r.t.Fatalf("there is no stream %s", name)
 	}

@@ -11,7 +11,7 @@ import (
 func (c *Controller) Knows(account, name string) bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	id := account + "/" + name
+	id := controller.JoinID(account, name)
 	return c.streams[id] != nil || c.specOf(account, name) != nil
 }
 

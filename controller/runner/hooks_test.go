@@ -131,7 +131,7 @@ func (r *rig) takes(hooks ...controller.Hook) []chan taken {
 // waitsForStore has a stream wait for the store to save a hold, until the channel is closed.
 func (r *rig) waitsForStore(name string, mode controller.Mode) (free chan struct{}) {
 	free = r.holdStates()
-	go r.c.SetMode(context.Background(), "ACC/"+name,
+	go r.c.SetMode(context.Background(), controller.StreamID("ACC/"+name),
 		controller.ModeRequest{Mode: mode}) //nolint:errcheck // the mode tells
 	synctest.Wait()
 	return free

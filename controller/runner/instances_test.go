@@ -401,7 +401,7 @@ func TestForgottenAfterASlowStart(t *testing.T) {
 		defer r.end(false)
 		r.pass(20 * time.Second)
 		for _, id := range []string{"ACC/gone", "ACC/cam-1"} {
-			if v, there := r.c.Stream(id); there {
+			if v, there := r.c.Stream(controller.StreamID(id)); there {
 				t.Errorf("%s is not forgotten: %+v", id, v)
 			}
 		}

@@ -14,15 +14,15 @@ import (
 // that could tell.
 type firstKnown struct {
 	mu    sync.Mutex
-	since map[string]time.Time // by id
+	since map[controller.StreamID]time.Time // by id
 }
 
 // knownSetting is where it is stored.
 const knownSetting = "known"
 
 type savedKnown struct {
-	Anchor string               `json:"anchor"` // Clock.Anchor when it was saved
-	Since  map[string]time.Time `json:"since"`
+	Anchor string                            `json:"anchor"` // Clock.Anchor when it was saved
+	Since  map[controller.StreamID]time.Time `json:"since"`
 }
 
 // load reads what an earlier process knew. What cannot be read is known from now on.
@@ -41,7 +41,7 @@ func (k *firstKnown) load(ctx context.Context, st controller.Store, clock *Clock
 // take makes the named streams of a configuration known, forgets those that it has no more, and
 // reports whether that changed anything.
 func (k *firstKnown) take(specs []StreamSpec, now time.Time) bool {
-	since := make(map[string]time.Time, len(specs))
+	since := make(map[controller.StreamID]time.Time, len(specs))
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for i := range specs {
@@ -68,7 +68,7 @@ func (k *firstKnown) save(ctx context.Context, st controller.Store, clock *Clock
 }
 
 // of is since when a stream is known; zero for one that only a pattern matches.
-func (k *firstKnown) of(id string) time.Time {
+func (k *firstKnown) of(id controller.StreamID) time.Time {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.since[id]

@@ -115,7 +115,7 @@ func (p *poller) done(under *bool, asked time.Time, err error) {
 
 // active lists the streams of an account that the platform's word may matter to.
 func (c *Controller) active(account string) map[string]*stream {
-	found := map[string]*stream{}
+	found := map[string]*stream{} // by name
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	for _, s := range c.streams {

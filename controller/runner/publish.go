@@ -1,10 +1,10 @@
 package runner
 
 import (
+	"cmp"
 	"github.com/oncue/oncue/controller"
 	"github.com/oncue/oncue/controller/machine"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -223,7 +223,7 @@ func (c *Controller) Streams() []controller.StreamView {
 		views = append(views, s.now(now))
 	}
 	c.mu.RUnlock()
-	slices.SortFunc(views, func(a, b controller.StreamView) int { return strings.Compare(a.ID, b.ID) })
+	slices.SortFunc(views, func(a, b controller.StreamView) int { return cmp.Compare(a.ID, b.ID) })
 	return views
 }
 
@@ -256,7 +256,7 @@ func (s *stream) now(now time.Time) controller.StreamView {
 }
 
 // Stream is one of Streams.
-func (c *Controller) Stream(id string) (controller.StreamView, bool) {
+func (c *Controller) Stream(id controller.StreamID) (controller.StreamView, bool) {
 	now := c.cfg.Clock.Now()
 	if s := c.known(id); s != nil {
 		return s.now(now), true

@@ -15,7 +15,7 @@ import (
 // belongs to the worker, and atWork says that there is one.
 type stream struct {
 	c             *Controller
-	id            string
+	id            controller.StreamID
 	account, name string
 
 	mu     sync.Mutex

@@ -46,7 +46,7 @@ func (a *Admin) rotateWebhook(c echo.Context) error {
 
 // TokenRotation is a stream's new publishing token.
 type TokenRotation struct {
-	Stream string // id, or that of the pattern that the token is for
+	Stream controller.StreamID // or the id of the pattern that the token is for
 	ID     int
 	Label  string
 	Value  secret.Value
@@ -54,7 +54,7 @@ type TokenRotation struct {
 
 // RotateToken gives a stream, or a pattern, another publishing token. ErrInvalid is in the chain of
 // a person's mistakes.
-type RotateToken func(ctx context.Context, id string) (TokenRotation, error)
+type RotateToken func(ctx context.Context, id controller.StreamID) (TokenRotation, error)
 
 // rotateToken is as careful with the token as rotateWebhook is with the secret.
 func (a *Admin) rotateToken(c echo.Context) error {
@@ -72,10 +72,10 @@ func (a *Admin) rotateToken(c echo.Context) error {
 		return err
 	}
 	answer := struct {
-		Stream string `json:"stream"`
-		ID     int    `json:"id"`
-		Label  string `json:"label"`
-		Token  string `json:"token,omitempty"`
+		Stream controller.StreamID `json:"stream"`
+		ID     int                 `json:"id"`
+		Label  string              `json:"label"`
+		Token  string              `json:"token,omitempty"`
 	}{Stream: r.Stream, ID: r.ID, Label: r.Label}
 	if c.QueryParam("show_secret") == "true" {
 		answer.Token = r.Value.Reveal()

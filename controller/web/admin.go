@@ -20,21 +20,21 @@ import (
 type Controller interface {
 	// Streams returns all streams, sorted by id.
 	Streams() []controller.StreamView
-	Stream(id string) (controller.StreamView, bool)
+	Stream(id controller.StreamID) (controller.StreamView, bool)
 	// Accounts returns the platform's side, sorted by account.
 	Accounts() []controller.AccountView
 	// SetMode holds a stream on or off, or returns it to automatic. ErrUnknownStream and ErrInvalid
 	// are in the chain of a person's mistakes.
-	SetMode(ctx context.Context, id string, r controller.ModeRequest) (controller.StreamView, error)
+	SetMode(ctx context.Context, id controller.StreamID, r controller.ModeRequest) (controller.StreamView, error)
 	// History returns at most limit transitions with a Seq below before (0: no bound), newest
 	// first.
-	History(ctx context.Context, id string, limit int, before int64) ([]controller.Transition, error)
+	History(ctx context.Context, id controller.StreamID, limit int, before int64) ([]controller.Transition, error)
 	Records(ctx context.Context, f controller.RecordFilter) ([]controller.Record, error)
 	// Log returns the last lines of one encoder, oldest first, secrets redacted; an empty name
 	// means the stream's first encoder.
-	Log(ctx context.Context, id, encoder string, lines int) ([]string, error)
+	Log(ctx context.Context, id controller.StreamID, encoder string, lines int) ([]string, error)
 	// Thumbnail returns the stream's last picture (JPEG) and when it came.
-	Thumbnail(id string) (jpeg []byte, at time.Time, ok bool)
+	Thumbnail(id controller.StreamID) (jpeg []byte, at time.Time, ok bool)
 	// Watch sends every change after the given id (0: from now on). The channel closes when ctx
 	// ends, or when the reader is too slow: then the reader calls Watch again with the last id that
 	// it got.

@@ -597,7 +597,7 @@ func manyStreams(n int) *fakeController {
 	f := newFake()
 	for i := range n {
 		id := fmt.Sprintf("ABC123/camera-%04d", i)
-		f.streams[id] = idleStream(id)
+		f.streams[id] = idleStream(controller.StreamID(id))
 	}
 	return f
 }

@@ -196,7 +196,7 @@ func TestDashboard(t *testing.T) {
 		p.t = t
 		value[bool](p, `window.kept = true`)
 		s, _ := f.Stream("ABC123/chapel")
-		if got := value[string](p, row(s.ID)+`.querySelector(".phase").textContent`); got != "idle" {
+		if got := value[string](p, row(string(s.ID))+`.querySelector(".phase").textContent`); got != "idle" {
 			t.Fatalf("phase before: %q", got)
 		}
 		verb, n := "stop", 7
@@ -204,14 +204,14 @@ func TestDashboard(t *testing.T) {
 		s.Since, s.Deadline, s.DeadlineDoes = controller.Time{Time: time.Now()},
 			&controller.Time{Time: time.Now().Add(90 * time.Second)}, &verb
 		f.put(s)
-		p.wait(row(s.ID) + `.querySelector(".phase").textContent === "live"`)
-		p.wait(`/^\u2068stop\u2069 in 1:[0-9][0-9]$/.test(` + row(s.ID) + `.querySelector(".act").textContent)`)
-		before := value[string](p, row(s.ID)+`.querySelector(".act").textContent`)
-		p.wait(row(s.ID) + `.querySelector(".act").textContent !== ` + fmt.Sprintf("%q", before)) // it counts down
+		p.wait(row(string(s.ID)) + `.querySelector(".phase").textContent === "live"`)
+		p.wait(`/^\u2068stop\u2069 in 1:[0-9][0-9]$/.test(` + row(string(s.ID)) + `.querySelector(".act").textContent)`)
+		before := value[string](p, row(string(s.ID))+`.querySelector(".act").textContent`)
+		p.wait(row(string(s.ID)) + `.querySelector(".act").textContent !== ` + fmt.Sprintf("%q", before)) // it counts down
 		if !value[bool](p, `window.kept`) {
 			t.Error("the page was loaded again")
 		}
-		p.wait(row(s.ID) + `.querySelector("svg rect.p-live")`)
+		p.wait(row(string(s.ID)) + `.querySelector("svg rect.p-live")`)
 		p.wait(row("ABC123/lobby") + `.querySelector(".thumb").naturalWidth > 0`)
 		p.shot("desktop-light")
 	})
@@ -344,7 +344,7 @@ func TestDashboardShowsTrouble(t *testing.T) {
 	s.Phase, s.Deadline, s.DeadlineDoes = controller.PhaseStarting, &controller.Time{Time: time.Now().Add(time.Minute)},
 		&retry
 	f.put(s)
-	p.wait(row(s.ID) + `.querySelector(".act").textContent.includes("give up waiting for the encoder")`)
+	p.wait(row(string(s.ID)) + `.querySelector(".act").textContent.includes("give up waiting for the encoder")`)
 
 	// In the dialog before a hold, one duration looks chosen.
 	p.click(`.row[data-id="ABC123/chapel"] [data-mode="on"]`)
@@ -387,7 +387,7 @@ func TestDashboardDark(t *testing.T) {
 func TestDashboardOnAPhone(t *testing.T) {
 	browser := startBrowser(t)
 	f := showcase()
-	f.streams["ABC123/"+strings.Repeat("w", 128)] = idleStream("ABC123/" + strings.Repeat("w", 128))
+	f.streams["ABC123/"+strings.Repeat("w", 128)] = idleStream(controller.StreamID("ABC123/" + strings.Repeat("w", 128)))
 	_, base := startAdmin(t, f, nil)
 	for _, width := range []int64{360, 412, 768, 1100} {
 		p := openPage(t, browser, base, width, 780, width == 412)
@@ -418,17 +418,17 @@ func TestHostileNamesAreText(t *testing.T) {
 	}
 	f := newFake()
 	for i, name := range names {
-		s := idleStream("ABC123/" + name)
+		s := idleStream(controller.StreamID("ABC123/" + name))
 		s.Phase, s.Reason, s.Mode, s.ModeBy, s.ModeWhy = controller.PhaseLive, name, controller.ModeOn, &names[i],
 			&names[i]
 		s.WaitsFor, s.DeadlineDoes, s.Deadline = &names[i], &names[i], &controller.Time{Time: time.Now().Add(time.Hour)}
 		s.Encoders[0].Name, s.Encoders[0].Error = name, &names[i]
 		s.Feeds = []controller.Feed{{ID: name, SourceID: name}}
-		f.streams[s.ID] = s
-		f.history[s.ID] = []controller.Transition{{Seq: 1, Stream: s.ID,
+		f.streams[string(s.ID)] = s
+		f.history[string(s.ID)] = []controller.Transition{{Seq: 1, Stream: s.ID,
 			At: controller.Time{Time: time.Now().Add(-time.Hour)}, From: "idle", To: "live", Event: name, Reason: name,
 			Encoder: name}}
-		f.logs[s.ID] = []string{name}
+		f.logs[string(s.ID)] = []string{name}
 		f.records = append(f.records, controller.Record{Seq: int64(i), Received: time.Now(), Account: name,
 			Stream: s.ID, Type: name, Event: name, Verdict: controller.Ignored, Note: name})
 		f.accounts = append(f.accounts,
@@ -495,7 +495,7 @@ func TestDashboardOfAThousandStreams(t *testing.T) {
 	s, _ := f.Stream("ABC123/camera-0500")
 	s.Phase = controller.PhaseFailed
 	f.put(s)
-	p.wait(row(s.ID) + `.querySelector(".phase").textContent === "failed"`)
+	p.wait(row(string(s.ID)) + `.querySelector(".phase").textContent === "failed"`)
 	p.filter("")
 	s, _ = f.Stream("ABC123/camera-0999")
 	s.ID, s.Name = "ABC123/camera-0500b", "camera-0500b"
@@ -505,7 +505,7 @@ func TestDashboardOfAThousandStreams(t *testing.T) {
 		t.Errorf("%s comes first, and not the one that failed", got)
 	}
 	f.mu.Lock()
-	delete(f.streams, s.ID)
+	delete(f.streams, string(s.ID))
 	f.mu.Unlock()
 	p.wait(`document.querySelectorAll(".row").length === 1000`) // when the page next reads the status
 	p.shot("thousand")
@@ -606,7 +606,7 @@ func broken(f *fakeController) {
 			s.Reason = fmt.Sprintf("a viewer is waiting; %s failed: %s", s.Encoders[0].Name, cause)
 			s.Encoders[0].State, s.Encoders[0].Error = encoders.StateFailed, &cause
 		}
-		f.streams[s.ID] = s
+		f.streams[string(s.ID)] = s
 	}
 }
 
@@ -641,7 +641,7 @@ func TestDashboardShowsThatItIsDisconnected(t *testing.T) {
 	}
 	go a.Serve(l) //nolint:errcheck // ends with Close
 	defer a.Close()
-	p.wait(connected + ` && document.getElementById("alarm").hidden && ` + row(s.ID) + `.dataset.phase === "starting"`)
+	p.wait(connected + ` && document.getElementById("alarm").hidden && ` + row(string(s.ID)) + `.dataset.phase === "starting"`)
 }
 
 // TestProblemInABrowser: the bar at the top shows what people must know, as long as it is true.

@@ -41,7 +41,7 @@ func (s *sums) add(now, before sums) {
 // patternSums adds up the streams of a pattern, including those that no longer exist.
 type patternSums struct {
 	total sums
-	seen  map[string]sums // of each stream, at the last scrape
+	seen  map[controller.StreamID]sums // of each stream, at the last scrape
 }
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
@@ -166,7 +166,7 @@ func (v *viewCollector) collectPatterns(out chan<- prometheus.Metric, streams []
 		}
 	}
 	for pattern, total := range v.addUp(of) {
-		account, name, _ := controller.SplitID(pattern)
+		account, name, _ := controller.StreamID(pattern).Split()
 		account, name = label(account), label(name)
 		collectPattern(out, of[pattern], account, name)
 		collectSums(out, total, account, name)
@@ -184,7 +184,7 @@ func (v *viewCollector) addUp(of map[string][]*controller.StreamView) map[string
 	}
 	totals := make(map[string]sums, len(v.patterns))
 	for pattern, p := range v.patterns {
-		seen := map[string]sums{}
+		seen := map[controller.StreamID]sums{}
 		for _, s := range of[pattern] {
 			now := sumsOf(s)
 			if before, known := p.seen[s.ID]; known || v.scraped {

@@ -36,15 +36,15 @@ func newFake(ids ...string) *fakeController {
 		pictures: map[string][]byte{}, watchers: map[chan struct{}]bool{},
 	}
 	for _, id := range ids {
-		f.streams[id] = idleStream(id)
+		f.streams[id] = idleStream(controller.StreamID(id))
 	}
 	return f
 }
 
 var testStart = time.Date(2026, 3, 4, 5, 6, 7, 890_000_000, time.UTC)
 
-func idleStream(id string) controller.StreamView {
-	account, name, _ := controller.SplitID(id)
+func idleStream(id controller.StreamID) controller.StreamView {
+	account, name, _ := id.Split()
 	return controller.StreamView{
 		ID: id, Account: account, Name: name, Phase: controller.PhaseIdle, Mode: controller.ModeAuto, Managed: true,
 		Reason: "nobody watches", Since: controller.Time{Time: testStart},
@@ -63,10 +63,10 @@ func (f *fakeController) Streams() []controller.StreamView {
 	return out
 }
 
-func (f *fakeController) Stream(id string) (controller.StreamView, bool) {
+func (f *fakeController) Stream(id controller.StreamID) (controller.StreamView, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s, ok := f.streams[id]
+	s, ok := f.streams[string(id)]
 	return s, ok
 }
 
@@ -76,7 +76,7 @@ func (f *fakeController) Accounts() []controller.AccountView {
 	return slices.Clone(f.accounts)
 }
 
-func (f *fakeController) SetMode(_ context.Context, id string, r controller.ModeRequest) (controller.StreamView,
+func (f *fakeController) SetMode(_ context.Context, id controller.StreamID, r controller.ModeRequest) (controller.StreamView,
 	error) {
 	if f.failWith != nil {
 		return controller.StreamView{}, f.failWith
@@ -99,12 +99,12 @@ func (f *fakeController) SetMode(_ context.Context, id string, r controller.Mode
 	return s, nil
 }
 
-func (f *fakeController) History(_ context.Context, id string, limit int, before int64) ([]controller.Transition,
+func (f *fakeController) History(_ context.Context, id controller.StreamID, limit int, before int64) ([]controller.Transition,
 	error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var out []controller.Transition
-	for _, tr := range f.history[id] {
+	for _, tr := range f.history[string(id)] {
 		if len(out) < limit && (before == 0 || tr.Seq < before) {
 			out = append(out, tr)
 		}
@@ -126,17 +126,17 @@ func (f *fakeController) Records(_ context.Context, filter controller.RecordFilt
 	return out, f.failWith
 }
 
-func (f *fakeController) Log(_ context.Context, id, _ string, lines int) ([]string, error) {
+func (f *fakeController) Log(_ context.Context, id controller.StreamID, _ string, lines int) ([]string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	l := f.logs[id]
+	l := f.logs[string(id)]
 	return slices.Clone(l[max(0, len(l)-lines):]), f.failWith
 }
 
-func (f *fakeController) Thumbnail(id string) ([]byte, time.Time, bool) {
+func (f *fakeController) Thumbnail(id controller.StreamID) ([]byte, time.Time, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	p, ok := f.pictures[id]
+	p, ok := f.pictures[string(id)]
 	return p, testStart, ok
 }
 
@@ -149,7 +149,7 @@ func (f *fakeController) Ready(context.Context) []string {
 // put replaces a stream and notifies the watchers.
 func (f *fakeController) put(s controller.StreamView) {
 	f.mu.Lock()
-	f.streams[s.ID] = s
+	f.streams[string(s.ID)] = s
 	f.mu.Unlock()
 	f.tell(controller.Change{Stream: &s})
 }

@@ -23,7 +23,7 @@ func observed(t testing.TB) *Metrics {
 	m := NewMetrics("v1.2.3", quiet())
 	f := newFake("ABC123/lobby")
 	s := fullStream("ABC123/full\xff\n\"")
-	f.streams[s.ID] = s
+	f.streams[string(s.ID)] = s
 	word, at := "no", controller.Time{Time: time.Now().Add(-5 * time.Second)}
 	f.accounts = []controller.AccountView{{Account: "ABC123", LastHook: &at, LastPoll: &at, PollError: &word,
 		Webhook: &controller.WebhookView{Disabled: &word}}, {Account: "DEF456"}}
@@ -129,7 +129,7 @@ func TestFaultyEncoders(t *testing.T) {
 		f := newFake()
 		s := idleStream("A/s")
 		s.Encoders[0].State = state
-		f.streams[s.ID] = s
+		f.streams[string(s.ID)] = s
 		m := NewMetrics("v", quiet())
 		m.Watch(f)
 		_, base := startAdmin(t, f, func(o *AdminOptions) { o.Metrics = m.Handler() })
@@ -224,7 +224,7 @@ func TestMetricsOfAPattern(t *testing.T) {
 		for i := range n {
 			s := fullStream(fmt.Sprint("ABC123/cam-", i))
 			s.Pattern, s.Savings.RunS, s.Starts = "ABC123/cam-*", 10, 2
-			f.streams[s.ID] = s
+			f.streams[string(s.ID)] = s
 		}
 		text := scrape()
 		lines = append(lines, strings.Count(text, "\n"))

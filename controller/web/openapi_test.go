@@ -45,7 +45,7 @@ func rotated(_ context.Context, account string) (Rotation, error) {
 		Secret: secret.New("fresh")}, nil
 }
 
-func rotatedToken(_ context.Context, id string) (TokenRotation, error) {
+func rotatedToken(_ context.Context, id controller.StreamID) (TokenRotation, error) {
 	if id != "ABC123/cam-*" {
 		return TokenRotation{}, fmt.Errorf("%w: no stream %s", controller.ErrInvalid, id)
 	}
@@ -241,7 +241,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 
 // fullStream has every field set.
 func fullStream(id string) controller.StreamView {
-	s := idleStream(id)
+	s := idleStream(controller.StreamID(id))
 	at, word, n := controller.Time{Time: testStart}, "text", 3
 	rate, count := 2.5e6, int64(1000)
 	s.Phase, s.Mode, s.Draining, s.Unconfirmed, s.Wanted = controller.PhaseLingering, controller.ModeOn, true,

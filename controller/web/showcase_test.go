@@ -22,20 +22,20 @@ func showcase() *fakeController {
 	number := func(n int) *int { return &n }
 	add := func(name string, phase controller.Phase, reason string, since time.Duration,
 		change func(*controller.StreamView)) {
-		s := idleStream("ABC123/" + name)
+		s := idleStream(controller.StreamID("ABC123/" + name))
 		s.Phase, s.Reason, s.Since, s.Starts = phase, reason, ago(since), 12
 		s.Savings = controller.Savings{Since: ago(240 * time.Hour), RunS: 41000, WatchedS: 36500, AvoidedS: 823000,
 			Wasted: 2}
 		if change != nil {
 			change(&s)
 		}
-		f.streams[s.ID] = s
-		f.history[s.ID] = showcaseHistory(s, now)
-		f.logs[s.ID] = []string{"Input #0, rtsp, from 'rtsp://10.0.0.7/stream1':",
+		f.streams[string(s.ID)] = s
+		f.history[string(s.ID)] = showcaseHistory(s, now)
+		f.logs[string(s.ID)] = []string{"Input #0, rtsp, from 'rtsp://10.0.0.7/stream1':",
 			"  Stream #0:0: Video: h264 (Main), yuv420p, 1920x1080, 30 fps",
 			"Output #0, flv, to 'rtmps://rtmp-auto.millicast.com:443/v2/pub':",
 			"frame= 1437 fps= 30 q=-1.0 size=   17920kB time=00:00:47.90 bitrate=3064.8kbits/s speed=   1x"}
-		f.pictures[s.ID] = testPicture(len(f.pictures))
+		f.pictures[string(s.ID)] = testPicture(len(f.pictures))
 	}
 	rate, fps, dropped, frames := 3.05e6, 30.0, int64(4), int64(1437)
 	health := &encoders.Health{BitrateBPS: &rate, FPS: &fps, Dropped: &dropped, Frames: &frames}

@@ -63,16 +63,16 @@ type feedJSON struct {
 
 // eventJSON is a hook of the journal as the API shows it.
 type eventJSON struct {
-	Seq      int64              `json:"seq"`
-	Received controller.Time    `json:"received"`
-	Sent     *controller.Time   `json:"sent"`
-	Account  string             `json:"account"`
-	Stream   string             `json:"stream"`
-	Type     string             `json:"type"`
-	Event    string             `json:"event"`
-	Verdict  controller.Verdict `json:"verdict"`
-	Note     string             `json:"note"`
-	Size     int                `json:"size"`
+	Seq      int64               `json:"seq"`
+	Received controller.Time     `json:"received"`
+	Sent     *controller.Time    `json:"sent"`
+	Account  string              `json:"account"`
+	Stream   controller.StreamID `json:"stream"`
+	Type     string              `json:"type"`
+	Event    string              `json:"event"`
+	Verdict  controller.Verdict  `json:"verdict"`
+	Note     string              `json:"note"`
+	Size     int                 `json:"size"`
 }
 
 func newStreamJSON(s controller.StreamView) streamJSON {
@@ -195,12 +195,12 @@ func (a *Admin) reload(c echo.Context) error {
 // Matcher returns a function that reports whether a pattern matches an id: * stands for any
 // characters, ? for one. It compares a pattern with a slash with the whole id or the name, others
 // with the name alone.
-func Matcher(pattern string) func(id string) bool {
+func Matcher(pattern string) func(id controller.StreamID) bool {
 	text := strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(pattern))
 	expr := regexp.MustCompile("(?s)^" + text + "$")
-	return func(id string) bool {
-		_, name, _ := controller.SplitID(id)
-		return expr.MatchString(name) || strings.Contains(pattern, "/") && expr.MatchString(id)
+	return func(id controller.StreamID) bool {
+		_, name, _ := id.Split()
+		return expr.MatchString(name) || strings.Contains(pattern, "/") && expr.MatchString(string(id))
 	}
 }
 
@@ -262,25 +262,25 @@ func (a *Admin) events(c echo.Context) error {
 // resolve returns the id of a stream given by its id, or by its name if no other stream has it; ""
 // means all. The journal also has streams that are not configured: known is false when a journal
 // without hooks of the id means that there is no such stream.
-func (a *Admin) resolve(given string) (id string, known bool, err error) {
-	if _, ok := a.opts.Controller.Stream(given); ok || given == "" {
-		return given, true, nil
+func (a *Admin) resolve(given string) (id controller.StreamID, known bool, err error) {
+	if _, ok := a.opts.Controller.Stream(controller.StreamID(given)); ok || given == "" {
+		return controller.StreamID(given), true, nil
 	}
 	var named []string
 	for _, s := range a.opts.Controller.Streams() {
 		if s.Name == given {
-			named = append(named, s.ID)
+			named = append(named, string(s.ID))
 		}
 	}
 	switch len(named) {
 	case 0:
-		account, _, whole := controller.SplitID(given)
+		account, _, whole := controller.StreamID(given).Split()
 		known = whole && slices.ContainsFunc(a.opts.Controller.Accounts(), func(v controller.AccountView) bool {
 			return v.Account == account
 		})
-		return given, known, nil
+		return controller.StreamID(given), known, nil
 	case 1:
-		return named[0], true, nil
+		return controller.StreamID(named[0]), true, nil
 	}
 	return "", false, newProblem(http.StatusNotFound, quote(given)+" is a stream of several accounts",
 		"say which one: "+strings.Join(named, ", "))

@@ -30,12 +30,12 @@ const (
 )
 
 // streamID is the id in the path: one segment, percent-encoded.
-func streamID(c echo.Context) (string, error) {
+func streamID(c echo.Context) (controller.StreamID, error) {
 	id, err := url.PathUnescape(c.Param("id"))
 	if err != nil {
 		return "", newProblem(http.StatusBadRequest, "the stream id is not percent-encoded: "+quote(c.Param("id")), "")
 	}
-	return id, nil
+	return controller.StreamID(id), nil
 }
 
 // found returns the stream that the path names.
@@ -265,7 +265,8 @@ func sendJSON(c echo.Context, v any) error {
 func noStore(c echo.Context) { c.Response().Header().Set("Cache-Control", "no-store") }
 
 // quote shows a text from outside in quotes, with control characters escaped, and shortened.
-func quote(s string) string {
+func quote[S ~string](text S) string {
+	s := string(text)
 	if r := []rune(s); len(r) > 140 {
 		s = string(r[:140]) + "…"
 	}

@@ -48,7 +48,7 @@ func TestNobodyWaitsForASlowOne(t *testing.T) {
 		f := newFake("ABC123/cam-1")
 		s := f.streams["ABC123/cam-1"]
 		s.Pattern = "ABC123/cam-*"
-		f.streams[s.ID] = s
+		f.streams[string(s.ID)] = s
 		v := &viewCollector{controller: f, now: time.Now, patterns: map[string]*patternSums{}}
 		slow := make(chan prometheus.Metric)
 		var reading sync.WaitGroup

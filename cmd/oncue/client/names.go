@@ -18,11 +18,11 @@ func (c *Client) StreamID(ctx context.Context, given string) (string, error) {
 	}
 	var named []string
 	for _, s := range all.Streams {
-		if s.ID == given {
+		if s.ID == controller.StreamID(given) {
 			return given, nil
 		}
 		if s.Name == given {
-			named = append(named, s.ID)
+			named = append(named, string(s.ID))
 		}
 	}
 	switch {
@@ -33,14 +33,14 @@ func (c *Client) StreamID(ctx context.Context, given string) (string, error) {
 			"say which one: "+term.Harmless(strings.Join(named, ", ")))
 	}
 	// A stream of a pattern exists only after it was asked for.
-	account, _, _ := controller.SplitID(given)
+	account := controller.StreamID(given).Account()
 	for _, p := range all.Platform {
 		if p.Account == account {
 			return given, nil
 		}
 	}
 	if len(all.Platform) == 1 {
-		return all.Platform[0].Account + "/" + given, nil
+		return string(controller.JoinID(all.Platform[0].Account, given)), nil
 	}
 	return given, nil
 }

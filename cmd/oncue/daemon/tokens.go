@@ -382,19 +382,19 @@ func (k *tokenKeeper) problems(auto map[string][]*configs.Stream) []string {
 // isIdle reports whether the stream, or each that the pattern stands for, is off and not wanted.
 func (d *Daemon) isIdle(s *configs.Stream) bool {
 	return !slices.ContainsFunc(d.control.Streams(), func(v controller.StreamView) bool {
-		return (v.ID == s.ID || v.Pattern == s.ID) && v.Phase != controller.PhaseIdle
+		return (v.ID == controller.StreamID(s.ID) || v.Pattern == s.ID) && v.Phase != controller.PhaseIdle
 	})
 }
 
 // rotateToken is the admin side's RotateToken. The id is that of a stream or of a pattern.
-func (d *Daemon) rotateToken(ctx context.Context, id string) (web.TokenRotation, error) {
+func (d *Daemon) rotateToken(ctx context.Context, id controller.StreamID) (web.TokenRotation, error) {
 	f := d.inForce()
-	s, err := AutoStream(f.plan.Config, id)
+	s, err := AutoStream(f.plan.Config, string(id))
 	if err != nil {
 		return web.TokenRotation{}, fmt.Errorf("%w: %w", controller.ErrInvalid, err)
 	}
 	t, err := d.tokens.rotate(ctx, f.accounts[s.Account].client, s)
-	return web.TokenRotation{Stream: s.ID, ID: t.ID, Label: t.Label, Value: t.Value}, err
+	return web.TokenRotation{Stream: controller.StreamID(s.ID), ID: t.ID, Label: t.Label, Value: t.Value}, err
 }
 
 // AutoStream is the configuration's entry for a stream whose token oncue finds or makes.

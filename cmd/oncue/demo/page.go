@@ -111,7 +111,7 @@ func (d *demo) actOn(ctx context.Context, act, name string) (string, error) {
 
 // killEncoder kills the stream's FFmpeg as a crash would.
 func (d *demo) killEncoder(name string) (string, error) {
-	v, _ := d.svc.Stream("DEMO/" + name)
+	v, _ := d.svc.Stream(controller.JoinID("DEMO", name))
 	for _, e := range v.Encoders {
 		if e.PID != nil && *e.PID > 0 {
 			d.say("you", "kill the encoder of %s (process %d)", name, *e.PID)

@@ -176,7 +176,7 @@ func (d *demo) say(who, format string, args ...any) {
 }
 
 func (d *demo) controllerSays(t controller.Transition) {
-	_, name, _ := controller.SplitID(t.Stream)
+	name := t.Stream.Name()
 	if t.From == t.To {
 		d.say("controller", "%s: %s", name, t.Reason)
 		return

@@ -105,7 +105,7 @@ func benchRecord(n int64, received time.Time) controller.Record {
 	name := fmt.Sprintf("s%d", n%benchStreams)
 	body := viewerBody(name, n)
 	return controller.Record{
-		Received: received, Sent: received, Account: testAccount, Stream: testAccount + "/" + name,
+		Received: received, Sent: received, Account: testAccount, Stream: controller.StreamID(testAccount + "/" + name),
 		Type: millicast.TypeViewers, Event: string(controller.HookAttempt),
 		Verdict: controller.Accepted, Size: len(body), Body: body,
 	}

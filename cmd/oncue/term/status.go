@@ -122,7 +122,7 @@ func (s Screen) streamRows(streams []controller.StreamView, now time.Time) [][]C
 			why.Style = Red
 		}
 		rows = append(rows, []Cell{
-			{Text: v.ID}, {string(v.Phase), style}, {Text: wantedWord(v)}, why,
+			{Text: string(v.ID)}, {string(v.Phase), style}, {Text: wantedWord(v)}, why,
 			{Text: sinceWord(v, now)}, {Text: nextWord(v, now)},
 		})
 	}

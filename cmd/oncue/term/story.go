@@ -16,7 +16,7 @@ func (s Screen) Story(v controller.StreamView, steps []Step, now time.Time) {
 	if !v.Since.IsZero() {
 		since = fmt.Sprintf(" since %s (%s)", Clock(v.Since.Time, now), Span(now.Sub(v.Since.Time)))
 	}
-	s.Printf("%s: %s%s\n\n", s.Paint(Bold, Harmless(v.ID)), s.Paint(phaseStyle(v.Phase), string(v.Phase)), since)
+	s.Printf("%s: %s%s\n\n", s.Paint(Bold, Harmless(string(v.ID))), s.Paint(phaseStyle(v.Phase), string(v.Phase)), since)
 	s.fact("why", v.Reason)
 	if v.Trouble != nil {
 		s.fact("trouble", troubleStory(v.Trouble, now))

@@ -76,7 +76,7 @@ func TestStatusTableFits(t *testing.T) {
 		"a", strings.Repeat("long-", 25), "日本語" + strings.Repeat("の", 60), "\x1b[2J\n\n", "",
 	} {
 		all.Streams = append(all.Streams, controller.StreamView{
-			ID: "ABC123/" + name, Name: name, Phase: controller.Phases[i], Wanted: i%2 == 0,
+			ID: controller.StreamID("ABC123/" + name), Name: name, Phase: controller.Phases[i], Wanted: i%2 == 0,
 			Reason:   strings.Repeat("words and ", i*5),
 			Since:    controller.Time{Time: now.Add(-50 * time.Hour)},
 			Deadline: &controller.Time{Time: now.Add(30 * time.Hour)}, DeadlineDoes: &does,
@@ -102,7 +102,7 @@ func TestStatusTableShowsTroubleFirst(t *testing.T) {
 	for i, phase := range []controller.Phase{
 		controller.PhaseIdle, controller.PhaseLive, controller.PhaseIdle, controller.PhaseFailed, controller.PhaseLive,
 	} {
-		all.Streams = append(all.Streams, controller.StreamView{ID: fmt.Sprintf("ACC/s%d", i), Phase: phase})
+		all.Streams = append(all.Streams, controller.StreamView{ID: controller.StreamID(fmt.Sprintf("ACC/s%d", i)), Phase: phase})
 	}
 	var out bytes.Buffer
 	Screen{Out: &out}.StatusTable(all)

@@ -36,7 +36,7 @@ func (s *Simulator) summary(st *stream) (object map[string]any, ok bool) {
 		}
 	}
 	return map[string]any{
-		"streamId": s.set.Account + "/" + st.name, "streamName": st.name,
+		"streamId": controller.JoinID(s.set.Account, st.name), "streamName": st.name,
 		"live": live, "viewerCount": viewers, "startTime": jsonTime(st.started.Add(s.behaviour.Skew)), "endTime": ended,
 		"clusterId": "sim-1", "clusters": []string{"sim-1"},
 	}, true
@@ -94,7 +94,7 @@ func (s *Simulator) nextCrowd() crowd {
 func (s *Simulator) foreignStream(number int) map[string]any {
 	name := fmt.Sprintf("crowd-%06d", number)
 	return map[string]any{
-		"streamId": s.set.Account + "/" + name, "streamName": name, "live": true, "viewerCount": 1, "endTime": nil,
+		"streamId": controller.JoinID(s.set.Account, name), "streamName": name, "live": true, "viewerCount": 1, "endTime": nil,
 	}
 }
 
@@ -131,7 +131,7 @@ func (s *Simulator) stopStream(r *http.Request) (any, error) {
 	if err := readJSON(r, &asked); err != nil {
 		return nil, err
 	}
-	account, name, ok := controller.SplitID(asked.StreamID)
+	account, name, ok := controller.StreamID(asked.StreamID).Split()
 	if !ok || account != s.set.Account || !s.Truth(name).Live {
 		return nil, errNoStream
 	}

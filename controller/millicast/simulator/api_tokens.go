@@ -370,7 +370,7 @@ func pageNumber(r *http.Request, name string, most int) (int, error) {
 
 // activeTokens answers with the ids of the tokens of one stream's open feeds.
 func (s *Simulator) activeTokens(r *http.Request) (any, error) {
-	account, name, ok := controller.SplitID(r.URL.Query().Get("streamId"))
+	account, name, ok := controller.StreamID(r.URL.Query().Get("streamId")).Split()
 	if !ok {
 		return nil, invalid("streamId", "The StreamId field is required.")
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/oncue/oncue/controller"
 	"github.com/oncue/oncue/controller/millicast"
 )
 
@@ -36,7 +37,7 @@ func (s *Simulator) endRecording(f *feed) {
 	}
 	data := millicast.MediaData{
 		MediaAssetID: newAssetID(), TokenID: seen.TokenID, StreamName: seen.Stream,
-		StreamID: s.set.Account + "/" + seen.Stream, Kind: "recording",
+		StreamID: string(controller.JoinID(s.set.Account, seen.Stream)), Kind: "recording",
 		StartTime: seen.Started.Add(s.behaviour.Skew).UnixMilli(), Expiration: s.now().Add(mediaKept).UnixMilli(),
 		Metadata: map[string]any{},
 	}
