@@ -2,8 +2,8 @@ package controller
 
 import "strings"
 
-// StreamID names a stream among all accounts: "account/name". A name may hold slashes itself, an account
-// may not. "" names no stream.
+// StreamID names a stream among all accounts: "account/name". A name may hold slashes itself, an
+// account may not. "" names no stream.
 type StreamID string
 
 // JoinID is the id of the stream of that name.

@@ -59,7 +59,8 @@ func TestCommitOfSeveral(t *testing.T) {
 	} {
 		id := "ABC/" + c.name
 		got, err := s.Commit(ctx, controller.Commit{
-			Records: c.hooks, Saved: &controller.Saved{ID: controller.StreamID(id)}, Transitions: []controller.Transition{{Stream: controller.StreamID(id)}},
+			Records: c.hooks, Saved: &controller.Saved{ID: controller.StreamID(id)},
+			Transitions: []controller.Transition{{Stream: controller.StreamID(id)}},
 		})
 		if err != nil || !slices.EqualFunc(got, c.want, func(a, b controller.Receipt) bool {
 			return a.Seq == b.Seq && a.Duplicate == b.Duplicate && errors.Is(a.Err, b.Err)

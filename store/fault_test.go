@@ -212,8 +212,8 @@ func TestPoisonedRequest(t *testing.T) {
 			var err error
 			if n%10 == 0 {
 				id := fmt.Sprint("ABC/", n)
-				_, _, err = commitOne(context.Background(), s, r, controller.Saved{ID: id},
-					[]controller.Transition{{Stream: id}})
+				_, _, err = commitOne(context.Background(), s, r, controller.Saved{ID: controller.StreamID(id)},
+					[]controller.Transition{{Stream: controller.StreamID(id)}})
 			} else {
 				_, _, err = s.Append(context.Background(), r)
 			}

@@ -45,7 +45,8 @@ func child(dir string) error {
 				r.Body = []byte(r.Note)
 				r.Sum = sha256.Sum256(r.Body)
 				id := fmt.Sprintf("ABC/s-%d", worker)
-				saved := controller.Saved{ID: controller.StreamID(id), State: binary.BigEndian.AppendUint64(nil, uint64(base)+uint64(n))}
+				saved := controller.Saved{ID: controller.StreamID(id)}
+				saved.State = binary.BigEndian.AppendUint64(nil, uint64(base)+uint64(n))
 				story := []controller.Transition{{Stream: controller.StreamID(id), Reason: r.Note}}
 				var seq int64
 				var err error

@@ -69,7 +69,8 @@ func hook(n int) controller.Record {
 		`"viewerId":"e5c0b3a1-7f5d-4b2b-9a55-0d2f8f4a1c77"}}`, sent, n%10, n, n%10)
 	return controller.Record{
 		Received: time.Now(), Sent: time.UnixMilli(sent),
-		Account: "ABC", Stream: controller.StreamID(fmt.Sprintf("ABC/cam-%d", n%10)), Type: "viewerConnection", Event: "ViewerAttempt",
+		Account: "ABC", Stream: controller.JoinID("ABC", fmt.Sprint("cam-", n%10)),
+		Type: "viewerConnection", Event: "ViewerAttempt",
 		Verdict: controller.Accepted, Size: len(body), Sum: sha256.Sum256(body), Body: body,
 	}
 }

@@ -399,8 +399,8 @@ func TestSideBySide(t *testing.T) {
 					t.Error(err)
 				}
 				id := fmt.Sprintf("ABC/cam-%d", n%10)
-				if err := saveStream(context.Background(), s, controller.Saved{ID: id},
-					[]controller.Transition{{Stream: id}}); err != nil {
+				if err := saveStream(context.Background(), s, controller.Saved{ID: controller.StreamID(id)},
+					[]controller.Transition{{Stream: controller.StreamID(id)}}); err != nil {
 					t.Error(err)
 				}
 			}

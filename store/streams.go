@@ -73,7 +73,9 @@ func (s *Store) LoadStreams(ctx context.Context) ([]controller.Saved, error) {
 
 // History returns a stream's transitions, newest first; see [controller.Store]. A limit of 0 or
 // less means 100.
-func (s *Store) History(ctx context.Context, id controller.StreamID, limit int, before int64) ([]controller.Transition, error) {
+func (s *Store) History(
+	ctx context.Context, id controller.StreamID, limit int, before int64,
+) ([]controller.Transition, error) {
 	if limit <= 0 {
 		limit = 100
 	}

@@ -21,7 +21,8 @@ func TestLinesFitThePage(t *testing.T) {
 	var past []json.RawMessage
 	for i, name := range []string{"lobby", strings.Repeat("camera-", 15)} {
 		raw, err := json.Marshal(controller.Record{
-			Seq: int64(i + 1), Received: at, Stream: controller.StreamID("ABC123/" + name), Event: strings.Repeat("NoActiveViewers", i+1),
+			Seq: int64(i + 1), Received: at, Stream: controller.JoinID("ABC123", name),
+			Event:   strings.Repeat("NoActiveViewers", i+1),
 			Verdict: controller.Quarantined, Note: long,
 		})
 		if err != nil {

@@ -107,7 +107,8 @@ func notifierOf(t *testing.T, to ...*people) (*Notifier, *logText) {
 
 // about is the nth notice; no two are alike.
 func about(i int) controller.Notice {
-	return controller.Notice{Kind: "failed", Account: "ACC", Stream: controller.StreamID(fmt.Sprintf("ACC/%d", i)), Text: fmt.Sprint(i)}
+	id := controller.JoinID("ACC", fmt.Sprint(i))
+	return controller.Notice{Kind: "failed", Account: "ACC", Stream: id, Text: fmt.Sprint(i)}
 }
 
 var errNotNow = errors.New("not now")

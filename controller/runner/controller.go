@@ -340,8 +340,10 @@ func (c *Controller) adopt(e machine.EncoderSpec) {
 
 // stopLeft stops an encoder that no stream can take over, however long it takes.
 func (c *Controller) stopLeft(d *device, e machine.EncoderSpec, job encoders.Job) {
-	c.notify(controller.Notice{Kind: "stop_unconfirmed", Account: job.Account, Stream: controller.StreamID(job.ID()), At: c.cfg.Clock.Now(),
-		Text: fmt.Sprintf("%s was found running beside another copy of its stream; it is being stopped", e.Device)})
+	c.notify(controller.Notice{
+		Kind: "stop_unconfirmed", Account: job.Account, Stream: controller.StreamID(job.ID()), At: c.cfg.Clock.Now(),
+		Text: fmt.Sprintf("%s was found running beside another copy of its stream; it is being stopped", e.Device),
+	})
 	for wait := time.Second; ; wait = min(2*wait, time.Minute) {
 		ctx, cancel := context.WithTimeout(c.ctx, askLimit)
 		enc, err := d.driver(e, job, false)
@@ -555,7 +557,9 @@ func (c *Controller) SaveAgain() {
 }
 
 // SetMode is a person's word on a stream. It returns the stream as it is after the word was taken.
-func (c *Controller) SetMode(ctx context.Context, id controller.StreamID, r controller.ModeRequest) (controller.StreamView, error) {
+func (c *Controller) SetMode(
+	ctx context.Context, id controller.StreamID, r controller.ModeRequest,
+) (controller.StreamView, error) {
 	if r.Mode != controller.ModeOn && r.Mode != controller.ModeOff && r.Mode != controller.ModeAuto {
 		return controller.StreamView{}, fmt.Errorf("%w: mode %q; on, off or auto is allowed", controller.ErrInvalid, r.Mode)
 	}
@@ -589,7 +593,9 @@ func (c *Controller) SetMode(ctx context.Context, id controller.StreamID, r cont
 }
 
 // History, Records and Log read what is kept.
-func (c *Controller) History(ctx context.Context, id controller.StreamID, limit int, before int64) ([]controller.Transition, error) {
+func (c *Controller) History(
+	ctx context.Context, id controller.StreamID, limit int, before int64,
+) ([]controller.Transition, error) {
 	return c.cfg.Store.History(ctx, id, limit, before)
 }
 

@@ -641,7 +641,8 @@ func TestDashboardShowsThatItIsDisconnected(t *testing.T) {
 	}
 	go a.Serve(l) //nolint:errcheck // ends with Close
 	defer a.Close()
-	p.wait(connected + ` && document.getElementById("alarm").hidden && ` + row(string(s.ID)) + `.dataset.phase === "starting"`)
+	p.wait(connected + ` && document.getElementById("alarm").hidden && ` +
+		row(string(s.ID)) + `.dataset.phase === "starting"`)
 }
 
 // TestProblemInABrowser: the bar at the top shows what people must know, as long as it is true.

@@ -76,8 +76,9 @@ func (f *fakeController) Accounts() []controller.AccountView {
 	return slices.Clone(f.accounts)
 }
 
-func (f *fakeController) SetMode(_ context.Context, id controller.StreamID, r controller.ModeRequest) (controller.StreamView,
-	error) {
+func (f *fakeController) SetMode(
+	_ context.Context, id controller.StreamID, r controller.ModeRequest,
+) (controller.StreamView, error) {
 	if f.failWith != nil {
 		return controller.StreamView{}, f.failWith
 	}
@@ -99,8 +100,9 @@ func (f *fakeController) SetMode(_ context.Context, id controller.StreamID, r co
 	return s, nil
 }
 
-func (f *fakeController) History(_ context.Context, id controller.StreamID, limit int, before int64) ([]controller.Transition,
-	error) {
+func (f *fakeController) History(
+	_ context.Context, id controller.StreamID, limit int, before int64,
+) ([]controller.Transition, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var out []controller.Transition

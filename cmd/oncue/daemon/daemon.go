@@ -281,7 +281,9 @@ func (d *Daemon) tls(cfg *configs.Config) (*tls.Config, error) {
 }
 
 // Stream is one stream as people see it.
-func (d *Daemon) Stream(id controller.StreamID) (controller.StreamView, bool) { return d.control.Stream(id) }
+func (d *Daemon) Stream(id controller.StreamID) (controller.StreamView, bool) {
+	return d.control.Stream(id)
+}
 
 // Stop ends the daemon without losing a hook: it drains the public side, then stops the controller,
 // then closes the store.

@@ -23,7 +23,8 @@ func fleetOf(n int) (all Status) {
 	all.Savings.Since, all.Savings.RunS, all.Savings.AvoidedS = &since, 3600, 4*3600
 	for i := range n {
 		v := controller.StreamView{
-			ID: controller.StreamID(fmt.Sprintf("ABC123/camera-%03d", i)), Phase: controller.PhaseIdle, Reason: "no viewer", Since: since,
+			ID:    controller.JoinID("ABC123", fmt.Sprintf("camera-%03d", i)),
+			Phase: controller.PhaseIdle, Reason: "no viewer", Since: since,
 		}
 		switch {
 		case i%10 == 0:

@@ -102,7 +102,8 @@ func TestStatusTableShowsTroubleFirst(t *testing.T) {
 	for i, phase := range []controller.Phase{
 		controller.PhaseIdle, controller.PhaseLive, controller.PhaseIdle, controller.PhaseFailed, controller.PhaseLive,
 	} {
-		all.Streams = append(all.Streams, controller.StreamView{ID: controller.StreamID(fmt.Sprintf("ACC/s%d", i)), Phase: phase})
+		id := controller.JoinID("ACC", fmt.Sprint("s", i))
+		all.Streams = append(all.Streams, controller.StreamView{ID: id, Phase: phase})
 	}
 	var out bytes.Buffer
 	Screen{Out: &out}.StatusTable(all)

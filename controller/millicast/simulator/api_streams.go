@@ -94,7 +94,8 @@ func (s *Simulator) nextCrowd() crowd {
 func (s *Simulator) foreignStream(number int) map[string]any {
 	name := fmt.Sprintf("crowd-%06d", number)
 	return map[string]any{
-		"streamId": controller.JoinID(s.set.Account, name), "streamName": name, "live": true, "viewerCount": 1, "endTime": nil,
+		"streamId": controller.JoinID(s.set.Account, name), "streamName": name,
+		"live": true, "viewerCount": 1, "endTime": nil,
 	}
 }
 
