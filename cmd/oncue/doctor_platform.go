@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -98,8 +99,7 @@ func (d *doctor) examineWebhooks(a *configs.Account, all []millicast.Webhook) fi
 		found.add(bad(what, "oncue webhook update"))
 	}
 	if w.Filter != nil && *w.Filter != "" {
-		found.add(odd(fmt.Sprintf("webhook %d sends only for streams that match %q", w.ID, *w.Filter),
-			"are all streams of the configuration among them?"))
+		found.add(d.examineFilter(a, w.ID, *w.Filter))
 	}
 	if w.Secret.Set() && !a.ManageWebhook &&
 		!slices.ContainsFunc(a.WebhookSecrets, func(s secret.Value) bool { return s.Same(w.Secret) }) {
@@ -114,6 +114,28 @@ func (d *doctor) examineWebhooks(a *configs.Account, all []millicast.Webhook) fi
 		found.add(good("webhook %d is there, on, and sends what is needed", w.ID))
 	}
 	return found
+}
+
+// examineFilter says which streams of the account get no hook because of a webhook's filter. Of a
+// pattern it tries an example.
+func (d *doctor) examineFilter(a *configs.Account, id int, filter string) findings {
+	matches, err := regexp.Compile(filter)
+	if err != nil { // the platform's expressions are of another dialect
+		return odd(fmt.Sprintf("webhook %d sends only for streams that match %q", id, filter),
+			"are all streams of the configuration among them?")
+	}
+	var missed []string
+	for _, s := range d.cfg.Streams {
+		if s.Account == a.ID && len(s.Encoders) > 0 && !matches.MatchString(exampleJob(s, s.Encoders[0]).Name) {
+			missed = append(missed, s.Name)
+		}
+	}
+	if len(missed) > 0 {
+		return bad(fmt.Sprintf("webhook %d sends only for streams that match %q, so nothing starts for %s", id, filter,
+			strings.Join(missed, ", ")), "oncue webhook update --filter '' ends that")
+	}
+	return odd(fmt.Sprintf("webhook %d sends only for streams that match %q", id, filter),
+		"those of the configuration do; further ones must, too")
 }
 
 // webhooksAt are those with that URL, oldest first.

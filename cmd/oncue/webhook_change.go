@@ -26,8 +26,12 @@ func newWebhookCreate() *cobra.Command {
 	}
 	url := cmd.Flags().String("url", "", "`URL` (default: public_url + "+millicast.HookPath+")")
 	filter := cmd.Flags().String("filter", "", "only for streams whose name matches this regular `EXPRESSION`")
+	media := cmd.Flags().Bool("media", false, "send hooks of recordings and clips, too")
+	transcoder := cmd.Flags().Bool("transcoder", false, "send hooks of transcoders, too")
 	return webhookSubcommand(cmd, func(ctx context.Context, d *webhookCmd, _ []string) error {
-		spec := millicast.WebhookSpec{URL: *url, Feeds: true, Viewers: true, Thumbnails: true, Filter: *filter}
+		spec := millicast.WebhookSpec{
+			URL: *url, Feeds: true, Viewers: true, Thumbnails: true, Media: *media, Transcoder: *transcoder, Filter: *filter,
+		}
 		if spec.URL == "" {
 			var err error
 			if spec.URL, err = d.ownURL(); err != nil {
