@@ -120,7 +120,7 @@ func appendRow(args []driver.Value, r row) []driver.Value {
 	if r.Sum != ([32]byte{}) {
 		sum = r.Sum[:]
 	}
-	return append(args, r.seq, millis(r.Received), millis(r.Sent), r.Account, r.Stream, r.Type, r.Event,
+	return append(args, r.seq, millis(r.Received), millis(r.Sent), r.Account, string(r.Stream), r.Type, r.Event,
 		string(r.Verdict), r.Note, int64(r.Size), sum, r.Body)
 }
 

@@ -14,7 +14,7 @@ import (
 // ForgetStream removes the state of a stream.
 func (s *Store) ForgetStream(ctx context.Context, id controller.StreamID) error {
 	return s.do(ctx, &request{do: func(c *commit.Conn) error {
-		if err := c.Exec("DELETE FROM streams WHERE id = ?", id); err != nil {
+		if err := c.Exec("DELETE FROM streams WHERE id = ?", string(id)); err != nil {
 			return fmt.Errorf("forget a stream: %w", err)
 		}
 		return nil
@@ -120,7 +120,7 @@ func saveState(c *commit.Conn, s *controller.Saved) error {
 	}
 	err := c.Exec("INSERT INTO streams (id, at, state) VALUES (?, ?, ?)"+
 		" ON CONFLICT (id) DO UPDATE SET at = excluded.at, state = excluded.state",
-		s.ID, at, state)
+		string(s.ID), at, state)
 	if err != nil {
 		return fmt.Errorf("save a stream: %w", err)
 	}
@@ -137,7 +137,7 @@ func insertTransitions(c *commit.Conn, transitions []controller.Transition) erro
 		}
 		err := c.Exec("INSERT INTO history (stream, at, from_phase, to_phase, event, reason, encoder, deadline)"+
 			" VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-			t.Stream, millis(t.At.Time), string(t.From), string(t.To), t.Event, t.Reason, t.Encoder, deadline)
+			string(t.Stream), millis(t.At.Time), string(t.From), string(t.To), t.Event, t.Reason, t.Encoder, deadline)
 		if err != nil {
 			return fmt.Errorf("add to the history: %w", err)
 		}
