@@ -230,8 +230,8 @@ func (c *Config) Lookup(account, name string) (s *Stream, matches []string, ok b
 	return nil, nil, false
 }
 
-// Entry finds the entry that a person means: by an id, a name, or a pattern as the file has it. A name without an account must be of
-// one account only.
+// Entry finds the entry that a person means: by an id, a name, or a pattern as the file has it. A
+// name without an account must be of one account only.
 func (c *Config) Entry(text string) (*Stream, bool) {
 	find := func(account, name string) *Stream {
 		if s := c.exact[account+"/"+name]; s != nil {

@@ -53,7 +53,9 @@ func TestDoctorOfTokens(t *testing.T) {
 	add("finesrt", "", true, nil)
 	add("old", "", false, func(t *simulator.Token) { t.Expires = time.Now().Add(-time.Hour) })
 	add("off", "", true, func(t *simulator.Token) { t.Active = false })
-	add("wrong", "", false, func(t *simulator.Token) { t.Streams = []simulator.TokenStream{{Name: "cam-.*", IsRegex: true}} })
+	add("wrong", "", false, func(t *simulator.Token) {
+		t.Streams = []simulator.TokenStream{{Name: "cam-.*", IsRegex: true}}
+	})
 	add("bound", "", false, func(t *simulator.Token) { t.BindIPs = &one })
 	add("fenced", "", false, func(t *simulator.Token) { t.AllowedIPs = []string{"10.0.0.0/8"} })
 	add("dark", "", false, func(t *simulator.Token) { t.Thumbnails = false })
@@ -62,7 +64,8 @@ func TestDoctorOfTokens(t *testing.T) {
 	})
 	add("kept", ", viewers_elsewhere: ignore, min_uptime: 10s", false, func(t *simulator.Token) { t.Record = true })
 	add("short", ", viewers_elsewhere: keep, max_uptime: 1h", false, func(t *simulator.Token) { t.Record = true })
-	streams.WriteString("  unknown: {encoder: cam, publish: {token: \"00ff\"}}\n  new: {encoder: cam, publish: {token: auto}}\n")
+	streams.WriteString("  unknown: {encoder: cam, publish: {token: \"00ff\"}}\n" +
+		"  new: {encoder: cam, publish: {token: auto}}\n")
 
 	path := filepath.Join(t.TempDir(), "oncue.yaml")
 	text := fmt.Sprintf("data_dir: %s\naccounts: {A: {webhook_secrets: [%s], api_secret: %q, api_url: %s}}\n"+

@@ -9,7 +9,7 @@
 //	load.go, specs.go, inforce.go      a configuration read, translated, in force
 //	verdict.go                         the result of a reload, for the process that asked for it
 //	drivers.go, opened.go, open.go     drivers, and with what each encoder was opened
-//	accounts.go, secrets.go, tokens.go the platform, the secrets of its webhooks, its publishing tokens
+//	accounts.go, secrets.go, tokens.go the platform, its webhooks' secrets, its publishing tokens
 //	upkeep.go, memory.go               what is done by the clock
 //	doors.go, datadir.go, guard.go     listeners, folders, what encoders must not reach
 //	logging.go, logsink.go             its log

@@ -22,7 +22,6 @@ type tokenRig struct {
 	sim *simulator.Simulator
 	ctx context.Context
 	dir string
-	log strings.Builder
 	cfg *configs.Config
 }
 
@@ -50,7 +49,8 @@ accounts: {ACC: {webhook_secrets: [c2VjcmV0LWtleS1mb3ItdGVzdHM=], api_secret: %q
 encoders: {cam: {ffmpeg: {input: test}}, back: {ffmpeg: {input: test}}}
 streams:
 %s
-`, filepath.Join(g.dir, "admin.sock"), filepath.Join(g.dir, "data"), g.sim.APISecret().Reveal(), g.sim.APIURL(), streams)
+`, filepath.Join(g.dir, "admin.sock"), filepath.Join(g.dir, "data"), g.sim.APISecret().Reveal(), g.sim.APIURL(),
+		streams)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		g.Fatal(err)
 	}
@@ -209,7 +209,8 @@ func TestTokensThatPeopleTouch(t *testing.T) {
 	}
 	d.tokens.hurry()
 	g.until("it is told", func() bool {
-		return strings.Contains(problemsOf(d), "stream ACC/lobby: publishing token 1 (oncue:lobby) is disabled; oncue token rotate")
+		return strings.Contains(problemsOf(d),
+			"stream ACC/lobby: publishing token 1 (oncue:lobby) is disabled; oncue token rotate")
 	})
 	if n := len(g.sim.Tokens()); n != 1 {
 		t.Errorf("there are %d tokens", n)

@@ -182,7 +182,7 @@ var (
 	errTokenDisabled = errors.New("the publishing token is disabled")
 	errTokenExpired  = errors.New("the publishing token has expired")
 	errTokenStream   = errors.New("the publishing token is for other streams")
-	errTokenAddress  = errors.New("Unauthorized: IP Address not allowed")
+	errTokenAddress  = errors.New("the publisher's address is not allowed")
 )
 
 // admit returns the token that lets a publisher in, nil while the account has never had one.
