@@ -78,8 +78,8 @@ func (s *Stream) PublishBy(encoder string) Publish {
 	return s.PublishOf(max(0, slices.Index(s.Encoders, encoder)))
 }
 
-// AutoToken reports whether an encoder of the stream publishes with a token that is found or made on
-// the platform.
+// AutoToken reports whether an encoder of the stream publishes with a token that is found or made
+// on the platform.
 func (s *Stream) AutoToken() bool {
 	return slices.ContainsFunc(s.publishes, func(p Publish) bool { return p.Auto })
 }
