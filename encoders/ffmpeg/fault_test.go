@@ -165,7 +165,7 @@ func TestCannotStart(t *testing.T) {
 			"there is no program /nonexistent/ffmpeg: install it, or set binary"},
 		{"no URL", option, "", "there is no publishing URL"},
 		{"a URL without a stream", option, "rtmp://127.0.0.1:1/pub",
-			"the publishing URL must read rtmp://HOST/APPLICATION/STREAM"},
+			"the publishing URL must read rtmps://HOST/APPLICATION/STREAM"},
 		{"an unknown URL", option, "gopher://x/y",
 			"the publishing URL begins with gopher://; use rtmp, rtmps, srt or https (WHIP)"},
 		{"a key that is too long", option, "rtmp://127.0.0.1:1/v2/pub/x?token=" + strings.Repeat("k", 1000),
