@@ -93,7 +93,11 @@ func (m *machine) merge(ev Event) {
 		}
 		m.hooked(ev, before)
 	case Polled:
-		m.Facts.polled(ev, min(hookDelay, m.p.patience()))
+		live := m.LiveSince
+		if live.IsZero() && m.anyOn() {
+			live = m.now // the answer may be the first sign of it
+		}
+		m.Facts.polled(ev, live, min(hookDelay, m.p.patience()))
 		m.answered(ev)
 	case AskFailed:
 		m.noAnswer(ev)

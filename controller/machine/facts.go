@@ -162,9 +162,10 @@ func (f *Facts) forget(now time.Time) {
 	}
 }
 
-// polled takes an answer over. For as long as settle after a stream has gone live, nobody watching
-// says nothing: who sat in the dark may not be back yet, or not be counted.
-func (f *Facts) polled(p Polled, settle time.Duration) {
+// polled takes an answer over. For as long as settle after the stream has gone live, by the API or
+// by ours (live; later than the answer: not yet), nobody watching says nothing: viewers who saw no
+// picture may not be back yet, or not be counted.
+func (f *Facts) polled(p Polled, live time.Time, settle time.Duration) {
 	if !p.Asked.After(f.Poll.Asked) {
 		return
 	}
@@ -183,7 +184,7 @@ func (f *Facts) polled(p Polled, settle time.Duration) {
 	switch {
 	case p.Live && p.Viewers > 0:
 		next.ZeroSince, next.Heard, next.Watched = time.Time{}, p.Asked, p.Asked
-	case p.Live && p.Asked.Sub(next.LiveSince) >= settle:
+	case p.Live && p.Asked.Sub(later(next.LiveSince, live)) >= settle:
 		next.ZeroSince, next.Heard = since(true, before.ZeroSince), p.Asked
 	}
 	f.Poll = next
