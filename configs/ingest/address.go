@@ -205,9 +205,9 @@ func (a Address) Platform() bool {
 	return strings.HasSuffix("."+host, ".millicast.com")
 }
 
-// Same reports whether two addresses are the same contribution to the same stream, so that the newer
-// publisher would throw the older out. It is known of the platform, and of what has its paths; other
-// servers have rules of their own.
+// Same reports whether two addresses are the same contribution to the same stream, so that the
+// newer publisher would throw the older out. It is known of the platform, and of servers with its
+// paths; others have rules of their own.
 func (a Address) Same(b Address) bool {
 	return a.Stream == b.Stream && a.Source == b.Source && a.rank() == b.rank() &&
 		(a.Platform() && b.Platform() || a.Host == b.Host && a.platformPath())
