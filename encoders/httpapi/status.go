@@ -13,6 +13,7 @@ import (
 type seen struct {
 	state    encoders.State
 	since    time.Time // when state began; zero before the first reading
+	at       time.Time // when the latest reading was made
 	lost     bool      // the box did not answer at the last reading
 	progress string
 	moved    time.Time // when progress last changed
@@ -71,13 +72,15 @@ func (c *call) readInTurn(ctx context.Context, host string) reading {
 }
 
 // interpret combines what the box says with what we remember, and remembers the result. ok is false
-// when we have acted since the reading.
+// when we have acted since the reading, or a later one has been interpreted: a caller that was held
+// up with "stopped" would make a run that has begun meanwhile look ended by hand.
 func (e *Encoder) interpret(l reading, number int) (s encoders.Status, ok bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if number != e.acts {
+	if number != e.acts || l.at.Before(e.seen.at) {
 		return s, false
 	}
+	e.seen.at = l.at
 	c := e.started
 	s = encoders.Status{State: l.state, At: l.at, Run: c.Run, Stream: c.Stream, Error: l.text, Health: l.health}
 	switch {
