@@ -100,28 +100,20 @@ func (d *decoder) resolvePublish(s *Stream, keys streamKeys) {
 
 // publish is what an encoder's own keys say over the stream's.
 func (d *decoder) publish(path string, stream publishKeys, ownPath string, own publishKeys, place int) Publish {
-	has := func(key string) bool { return ownPath != "" && d.isSet(ownPath+"."+key) }
 	if own.URL.Set() {
 		return Publish{URL: own.URL}
 	}
-	inParts := slices.ContainsFunc(publishParts, has)
-	if !inParts && stream.URL.Set() {
+	says := func(path string) bool {
+		return path != "" && d.isSet(path) &&
+			slices.ContainsFunc(publishParts, func(key string) bool { return d.isSet(path + "." + key) })
+	}
+	inParts := says(ownPath)
+	if !inParts && (stream.URL.Set() || !says(path)) {
 		return Publish{URL: stream.URL}
 	}
-	if !inParts && !slices.ContainsFunc(publishParts, func(key string) bool { return d.isSet(path + "." + key) }) {
-		return Publish{}
-	}
 	k := stream
-	for key, take := range map[string]func(){
-		"token": func() { k.Token = own.Token }, "protocol": func() { k.Protocol = own.Protocol },
-		"region": func() { k.Region = own.Region },
-		"source": func() { k.Source = own.Source }, "priority": func() { k.Priority = own.Priority },
-		"multi":  func() { k.Multi = own.Multi },
-		"server": func() { k.Server = own.Server },
-	} {
-		if has(key) {
-			take()
-		}
+	if inParts {
+		k.take(own, func(key string) bool { return d.isSet(ownPath + "." + key) })
 	}
 	if k.Priority == nil {
 		rank := ingest.Rank(place)
@@ -131,6 +123,31 @@ func (d *decoder) publish(path string, stream publishKeys, ownPath string, own p
 		Token: k.Token, Protocol: ingest.Protocol(k.Protocol), Region: k.Region, Source: k.Source, Priority: k.Priority,
 		Multi: k.Multi, Server: k.Server,
 	}}
+}
+
+// take replaces what own says.
+func (k *publishKeys) take(own publishKeys, says func(key string) bool) {
+	if says("token") {
+		k.Token = own.Token
+	}
+	if says("protocol") {
+		k.Protocol = own.Protocol
+	}
+	if says("region") {
+		k.Region = own.Region
+	}
+	if says("source") {
+		k.Source = own.Source
+	}
+	if says("priority") {
+		k.Priority = own.Priority
+	}
+	if says("multi") {
+		k.Multi = own.Multi
+	}
+	if says("server") {
+		k.Server = own.Server
+	}
 }
 
 // publishParts are the keys of publish.
@@ -210,7 +227,7 @@ func (c *Config) Fights(s *Stream) bool {
 func (c *Config) contenders(s *Stream) (k, i int, ok bool) {
 	for i, a := range s.Encoders {
 		for k, b := range s.Encoders[:i] {
-			if c.told(a) && c.told(b) && s.contend(k, i) {
+			if c.Told(a) && c.Told(b) && s.contend(k, i) {
 				return k, i, true
 			}
 		}
@@ -240,14 +257,10 @@ func (d *decoder) reportContention(s *Stream, path string, k, i int) {
 		s.Encoders[k], s.Encoders[i], wayOut)
 }
 
-// told reports whether the encoder is one that publishes where it is told to.
-func (c *Config) told(name string) bool {
+// Told reports whether the encoder is one that publishes where it is told to.
+func (c *Config) Told(name string) bool {
 	e := c.encoders[name]
-	if e == nil {
-		return false
-	}
-	p, ok := e.Settings.(Publisher)
-	return !ok && e.Driver == "ffmpeg" || ok && p.NeedsPublish()
+	return e != nil && needsPublish(e)
 }
 
 // contend reports whether the encoders in two places would be the same contribution to the stream:

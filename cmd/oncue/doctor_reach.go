@@ -34,7 +34,7 @@ func ingests(cfg *configs.Config) []*ingest {
 	var list []*ingest
 	for _, st := range cfg.Streams {
 		for _, encoder := range st.Encoders {
-			if !publishesTo(cfg, encoder) {
+			if !cfg.Told(encoder) {
 				continue
 			}
 			u, err := url.Parse(exampleJob(st, encoder).Publish.Reveal())
@@ -57,16 +57,6 @@ func ingests(cfg *configs.Config) []*ingest {
 		}
 	}
 	return list
-}
-
-// publishesTo reports whether the encoder is told where to publish.
-func publishesTo(cfg *configs.Config, name string) bool {
-	e, ok := cfg.Encoder(name)
-	if !ok {
-		return false
-	}
-	p, ok := e.Settings.(configs.Publisher)
-	return ok && p.NeedsPublish()
 }
 
 // examine connects to the server. Over UDP only publishing shows whether it answers.

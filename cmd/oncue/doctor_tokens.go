@@ -58,7 +58,7 @@ func (d *doctor) examineTokensOf(s *configs.Stream, all []millicast.PublishToken
 	var seen []int
 	for _, encoder := range s.Encoders {
 		to := s.PublishBy(encoder)
-		if !to.Set() || !publishesTo(d.cfg, encoder) {
+		if !to.Set() || !d.cfg.Told(encoder) {
 			continue
 		}
 		examined = true
