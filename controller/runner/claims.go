@@ -2,10 +2,11 @@ package runner
 
 import (
 	"fmt"
-	"github.com/oncue/oncue/controller"
-	"github.com/oncue/oncue/controller/machine"
 	"slices"
 	"sync"
+
+	"github.com/oncue/oncue/controller"
+	"github.com/oncue/oncue/controller/machine"
 )
 
 // claims sees to it that an encoder serves one stream at a time, and that no more encoders run on

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/oncue/oncue/controller/machine"
 )
 
 // Clock is the machine's time: it shows the wall clock's time and runs on one that nobody can set.
@@ -87,6 +89,36 @@ func (c *Clock) SteppedSince(anchor string) time.Duration {
 		return 0
 	}
 	return by
+}
+
+// CheckClock moves the machine's times along when the wall clock was stepped, so that neither a
+// deadline comes early or late nor a displayed time is wrong.
+func (c *Controller) CheckClock() {
+	if c.cfg.Clock.Stepped() == 0 {
+		c.alarms.look() // a timer is late by the time that a suspended host was asleep
+		return
+	}
+	c.clockMu.Lock()
+	by := c.cfg.Clock.Stepped()
+	c.cfg.Clock.Move(by)
+	c.moved += by
+	streams := c.all()
+	for _, s := range streams {
+		s.state = s.state.Clone() // readers have the one before
+		s.state.Shift(by)
+		s.mu.Lock()
+		for i := range s.inbox {
+			s.inbox[i].ev = machine.Shifted(s.inbox[i].ev, by)
+		}
+		s.mu.Unlock()
+	}
+	c.first.shift(by)
+	c.alarms.shift(by)
+	c.clockMu.Unlock()
+	c.cfg.Log.Warn("the clock of this host was set", "by", by.Round(time.Millisecond))
+	for _, s := range streams {
+		s.post(machine.Timer{})
+	}
 }
 
 func bootID() string {

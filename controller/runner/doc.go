@@ -14,8 +14,10 @@
 // Begin with config.go, then [Controller.Take] in hooks.go, then step.go.
 //
 //	config.go                        what the wiring gives
-//	controller.go                    all streams: start, stop, reload, people's words
-//	hooks.go                         hooks come in
+//	controller.go                    the controller: start, stop, whether it is well
+//	restore.go, adopt.go             what an earlier process left: states, hooks, encoders that run
+//	streams.go                       which streams there are, and what a reload makes of them
+//	hooks.go, people.go              hooks come in; what people ask and say
 //	stream.go, step.go, workers.go   one stream: its inbox; decide, commit, publish, act
 //	box.go, device.go, claims.go     calls to encoders, looks at them, who may have one
 //	alarms.go, timers.go, clock.go   deadlines, jobs that come again, the machine's time

@@ -411,48 +411,6 @@ func TestTakeTooLate(t *testing.T) {
 	})
 }
 
-// TestClockStepsWhileStoring: the clock is set while the store takes its time. Deadlines are as far
-// away as before, for what is stored and for what has to be decided once more.
-func TestClockStepsWhileStoring(t *testing.T) {
-	for _, by := range []time.Duration{time.Hour, -time.Hour} {
-		t.Run(by.String(), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newRig(t, spec("lobby", "cam"))
-				r.boot()
-				defer r.end(false)
-				r.live("lobby", "F1")
-				rec, old := r.sent(controller.HookFeedStarted, "lobby", "F9")
-				if _, _, err := r.store.Append(context.Background(), rec); err != nil {
-					t.Fatal(err)
-				}
-				free := r.holdStates()
-				_, h := r.sent(controller.HookNoViewers, "lobby")
-				answers := r.takes(h)
-				answers = append(answers, r.takes(old)...)
-				r.wall.Store(int64(by))
-				r.pass(2 * time.Second) // the clock is looked at
-				close(free)
-				synctest.Wait()
-				for i, duplicate := range []bool{false, true} {
-					if a := <-answers[i]; a.duplicate != duplicate || a.err != nil {
-						t.Errorf("%+v", a)
-					}
-				}
-				now := time.Now().Add(by)
-				v := r.view("lobby")
-				if v.Phase != controller.PhaseLingering || v.Deadline == nil {
-					t.Fatalf("%s until %v: %s", v.Phase, v.Deadline, v.Reason)
-				}
-				if left := v.Deadline.Sub(now); left < 17*time.Second || left > 19*time.Second {
-					t.Errorf("2 s of 20 s have passed, and %v are left", left)
-				}
-				r.pass(19 * time.Second)
-				r.want("lobby", controller.PhaseStopping)
-			})
-		})
-	}
-}
-
 // TestTakeFromAllSides has many senders and a person at the same streams: every hook is stored
 // once, and the store has what readers see.
 func TestTakeFromAllSides(t *testing.T) {

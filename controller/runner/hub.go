@@ -2,9 +2,10 @@ package runner
 
 import (
 	"context"
-	"github.com/oncue/oncue/controller"
 	"sync"
 	"time"
+
+	"github.com/oncue/oncue/controller"
 )
 
 // hub tells readers what changed. A reader that is too slow is cut off and resumes where it was:
@@ -94,3 +95,13 @@ func (h *hub) watch(ctx context.Context, after uint64) <-chan controller.Change 
 	})
 	return sub
 }
+
+// Watch tells changes of streams and hooks as they come, those after the given id first as far as
+// they are remembered. The channel is closed when ctx ends or the reader is too slow; it may come
+// again.
+func (c *Controller) Watch(ctx context.Context, after uint64) <-chan controller.Change {
+	return c.hub.watch(ctx, after)
+}
+
+// Recorded tells readers of a hook that was stored.
+func (c *Controller) Recorded(r controller.Record) { c.hub.publish(told{hook: &r}) }

@@ -3,10 +3,11 @@ package runner
 import (
 	"context"
 	"encoding/json"
-	"github.com/oncue/oncue/controller"
 	"maps"
 	"sync"
 	"time"
+
+	"github.com/oncue/oncue/controller"
 )
 
 // firstKnown remembers since when each stream that the configuration names has been known, over
@@ -23,6 +24,27 @@ const knownSetting = "known"
 type savedKnown struct {
 	Anchor string                            `json:"anchor"` // Clock.Anchor when it was saved
 	Since  map[controller.StreamID]time.Time `json:"since"`
+}
+
+// know makes the streams of the configuration known. What is not saved is known from the next start
+// on.
+func (c *Controller) know() {
+	if !c.first.take(c.cfg.Streams, c.cfg.Clock.Now()) {
+		return
+	}
+	c.calls.Go(func() {
+		if err := c.first.save(context.Background(), c.cfg.Store, c.cfg.Clock); err != nil {
+			c.cfg.Log.Warn("since when the streams are known is not saved", "error", err)
+		}
+	})
+}
+
+// knownSince is since when a stream is known at the latest.
+func (c *Controller) knownSince(id controller.StreamID) time.Time {
+	if at := c.first.of(id); !at.IsZero() {
+		return at
+	}
+	return c.begun
 }
 
 // load reads what an earlier process knew. What cannot be read is known from now on.

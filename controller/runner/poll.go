@@ -3,13 +3,14 @@ package runner
 import (
 	"context"
 	"errors"
-	"github.com/oncue/oncue/controller"
-	"github.com/oncue/oncue/controller/machine"
 	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/oncue/oncue/controller"
+	"github.com/oncue/oncue/controller/machine"
 )
 
 // poller asks the platform about one account's streams, time and again.
@@ -238,6 +239,9 @@ func (c *Controller) ask(s *stream) {
 		c.calls.Go(p.answer)
 	}
 }
+
+// errNoPlatform is what asking without an API secret gives.
+var errNoPlatform = errors.New("no API secret is configured for the account")
 
 // answer sees to the questions of streams until none waits.
 func (p *poller) answer() {

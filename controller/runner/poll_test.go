@@ -17,6 +17,85 @@ import (
 	"github.com/oncue/oncue/controller/runner"
 )
 
+// answers is a platform that says what a test wants.
+type answers struct {
+	mu      sync.Mutex
+	live    []controller.LiveStream
+	err     error
+	asked   int
+	stopped []string
+}
+
+func (a *answers) Live(context.Context) ([]controller.LiveStream, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.asked++
+	return a.live, a.err
+}
+
+func (a *answers) LiveStream(_ context.Context, name string) (controller.LiveStream, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, l := range a.live {
+		if l.Name == name {
+			return l, a.err
+		}
+	}
+	return controller.LiveStream{Name: name}, a.err
+}
+
+func (a *answers) Disconnect(_ context.Context, name string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.stopped = append(a.stopped, name)
+	return nil
+}
+
+// TestPolls: the API cures a lost NoActiveViewers, is asked before the stop, more seldom when
+// nothing is on, and more seldom when it fails.
+func TestPolls(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := spec("lobby", "cam")
+		s.Policy.CanAsk = true
+		r := newRig(t, s)
+		api := &answers{}
+		r.accounts["ACC"] = runner.AccountSpec{Platform: api, PollInterval: 10 * time.Second}
+		r.boot()
+		defer r.end(false)
+		r.pass(10 * time.Minute)
+		if api.asked < 5 || api.asked > 12 {
+			t.Errorf("asked %d times in ten idle minutes", api.asked)
+		}
+		r.live("lobby", "F1")
+		api.mu.Lock()
+		api.live = []controller.LiveStream{{Name: "lobby", Live: true, Viewers: 3}}
+		api.mu.Unlock()
+		r.pass(20 * time.Second)
+		if v := r.view("lobby"); v.Viewers == nil || *v.Viewers != 3 {
+			t.Errorf("viewers: %v", v.Viewers)
+		}
+		api.mu.Lock()
+		api.live[0].Viewers = 0
+		api.mu.Unlock()
+		r.pass(11 * time.Second)
+		r.want("lobby", controller.PhaseLingering)
+		r.pass(42 * time.Second)
+		r.want("lobby", controller.PhaseStopping)
+		api.mu.Lock()
+		api.live, api.err, api.asked = nil, errors.New("503"), 0
+		api.mu.Unlock()
+		r.live("lobby", "F2")
+		r.pass(10 * time.Minute)
+		r.want("lobby", controller.PhaseLive)
+		if api.asked > 12 {
+			t.Errorf("asked %d times in ten minutes of failing", api.asked)
+		}
+		if accounts := r.c.Accounts(); accounts[0].PollError == nil {
+			t.Error("the poll's error is not shown")
+		}
+	})
+}
+
 // wire carries the calls of a client to the simulated platform, and counts them.
 type wire struct {
 	sim *simulator.Simulator

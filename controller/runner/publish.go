@@ -2,10 +2,11 @@ package runner
 
 import (
 	"cmp"
-	"github.com/oncue/oncue/controller"
-	"github.com/oncue/oncue/controller/machine"
 	"slices"
 	"time"
+
+	"github.com/oncue/oncue/controller"
+	"github.com/oncue/oncue/controller/machine"
 )
 
 // published is what readers get of a stream: a state that nobody changes any more, and what the
