@@ -2,9 +2,10 @@ package machine
 
 import (
 	"cmp"
-	"github.com/oncue/oncue/controller"
 	"slices"
 	"time"
+
+	"github.com/oncue/oncue/controller"
 )
 
 // Facts are what the platform told. Merging is commutative and idempotent: hooks in any order, any

@@ -1,11 +1,12 @@
 package machine
 
 import (
-	"github.com/oncue/oncue/controller"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/oncue/oncue/controller"
 )
 
 func TestSchedule(t *testing.T) {

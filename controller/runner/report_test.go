@@ -2,10 +2,11 @@ package runner
 
 import (
 	"bytes"
-	"github.com/oncue/oncue/controller"
 	"log/slog"
 	"strings"
 	"testing"
+
+	"github.com/oncue/oncue/controller"
 )
 
 // What fails is a warning in the log, whoever wants the stream; what goes as planned is not.
