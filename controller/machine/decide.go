@@ -141,6 +141,8 @@ func (m *machine) merge(ev Event) {
 		for i := range m.Encoders {
 			m.tellKept(&m.Encoders[i])
 		}
+	case TokenChanged:
+		m.retryNow()
 	case Drained:
 		m.Draining = true
 		if ev.Deaf && m.DeafSince.IsZero() {
@@ -231,6 +233,23 @@ func (m *machine) forgive(hurry bool) {
 	for i := range m.Encoders {
 		if e := &m.Encoders[i]; e.Step == StepFailed || hurry && e.Step == StepBackoff {
 			e.Step, e.Since, e.Failures, e.RetryAt = StepOff, m.now, 0, time.Time{}
+		}
+	}
+}
+
+// retryNow ends the wait of encoders that have failed. Their failures still count: one that fails
+// again waits as long as it would have.
+func (m *machine) retryNow() {
+	for i := range m.Encoders {
+		e := &m.Encoders[i]
+		switch {
+		case e.Step == StepFailed:
+			e.Step, e.Since = StepBackoff, m.now
+		case e.Step == StepStopping && e.Then == StepFailed:
+			e.Then = StepBackoff
+		}
+		if e.Step == StepBackoff || e.Then == StepBackoff {
+			e.RetryAt = m.now
 		}
 	}
 }

@@ -85,22 +85,26 @@ type (
 	Booted struct{}
 	// Reloaded says that the policy is another one.
 	Reloaded struct{}
+	// TokenChanged says that there is another publishing token, or that the one there is has become
+	// good: what failed for want of it is worth another try.
+	TokenChanged struct{}
 	// Drained says that the stream is no longer in the configuration. Deaf: neither is its account, so
 	// nobody will say who watches.
 	Drained struct{ Deaf bool }
 )
 
-func (Polled) Label() string      { return "poll" }
-func (AskFailed) Label() string   { return "poll failed" }
-func (EncoderSeen) Label() string { return "encoder" }
-func (Leftover) Label() string    { return "encoder" }
-func (StartDone) Label() string   { return "start" }
-func (StopDone) Label() string    { return "stop" }
-func (c Claimed) Label() string   { return c.For }
-func (Freed) Label() string       { return "claim" }
-func (Contended) Label() string   { return "contended" }
-func (ModeSet) Label() string     { return "mode" }
-func (Timer) Label() string       { return "timer" }
-func (Booted) Label() string      { return "boot" }
-func (Reloaded) Label() string    { return "reload" }
-func (Drained) Label() string     { return "reload" }
+func (Polled) Label() string       { return "poll" }
+func (AskFailed) Label() string    { return "poll failed" }
+func (EncoderSeen) Label() string  { return "encoder" }
+func (Leftover) Label() string     { return "encoder" }
+func (StartDone) Label() string    { return "start" }
+func (StopDone) Label() string     { return "stop" }
+func (c Claimed) Label() string    { return c.For }
+func (Freed) Label() string        { return "claim" }
+func (Contended) Label() string    { return "contended" }
+func (ModeSet) Label() string      { return "mode" }
+func (Timer) Label() string        { return "timer" }
+func (Booted) Label() string       { return "boot" }
+func (Reloaded) Label() string     { return "reload" }
+func (TokenChanged) Label() string { return "token" }
+func (Drained) Label() string      { return "reload" }

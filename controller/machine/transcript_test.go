@@ -41,7 +41,7 @@ var update = flag.Bool("update", false, "write the outcomes of testdata/*.txt an
 //	crash [lost]                the controller is killed and comes back; lost: before it did what it
 //	                            had just saved
 //	clock BY                    somebody sets the host's clock
-//	reload KEY=VALUE … | drain
+//	reload KEY=VALUE … | token | drain
 func TestStories(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -190,6 +190,8 @@ func (st *stage) command(words []string) {
 			st.queue[i].at = st.queue[i].at.Add(by)
 		}
 		st.decide(Timer{})
+	case "token":
+		st.decide(TokenChanged{})
 	case "drain":
 		st.decide(Drained{})
 	default:
