@@ -2,6 +2,7 @@ package runner
 
 import (
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/oncue/oncue/configs/secret"
@@ -49,6 +50,15 @@ type StreamSpec struct {
 
 // ID is the stream id.
 func (s *StreamSpec) ID() controller.StreamID { return controller.JoinID(s.Account, s.Name) }
+
+// publishesElsewhere reports whether an encoder is told another address than before, which includes
+// the token.
+func (s *StreamSpec) publishesElsewhere(before *StreamSpec) bool {
+	return s.Publish != nil && before.Publish != nil &&
+		slices.ContainsFunc(s.Policy.Encoders, func(e machine.EncoderSpec) bool {
+			return !s.Publish(e.Name).Same(before.Publish(e.Name))
+		})
+}
 
 // AccountSpec is one account of the configuration.
 type AccountSpec struct {

@@ -182,6 +182,7 @@ func (c *Controller) Reload(cfg Config) error {
 			delete(c.names[was], s.id)
 		}
 		s.mu.Lock()
+		elsewhere := spec.publishesElsewhere(s.spec)
 		s.spec = spec
 		s.mu.Unlock()
 		if !s.gone {
@@ -189,6 +190,22 @@ func (c *Controller) Reload(cfg Config) error {
 		}
 		c.mu.Unlock()
 		s.post(machine.Reloaded{})
+		if elsewhere {
+			s.post(machine.TokenChanged{})
+		}
 	}
 	return c.plan()
+}
+
+// TokenChanged tells a stream, or those of a pattern, that there is another publishing token, or
+// that the one there is has become good.
+func (c *Controller) TokenChanged(entry string) {
+	for _, s := range c.all() {
+		s.mu.Lock()
+		pattern := s.spec.Policy.Pattern
+		s.mu.Unlock()
+		if pattern == entry || s.id == controller.StreamID(entry) {
+			s.post(machine.TokenChanged{})
+		}
+	}
 }

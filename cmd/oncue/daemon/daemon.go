@@ -182,6 +182,7 @@ func (d *Daemon) makeController(p *plan) error {
 		Open: d.openEncoder, Left: d.leftEncoders, EndLost: d.endLost, Discard: d.discardEncoder,
 		Clock: clock, Notify: d.notice, Observe: d.observer(), Log: d.log,
 	})
+	d.tokens.changed = d.control.TokenChanged
 	var err error
 	d.receiver, err = millicast.NewReceiver(millicast.Options{
 		Journal: journal{d.store, d}, Controller: d.control, Thumbnails: d.thumbnails, Log: d.log, Clock: clock.Now,

@@ -44,6 +44,8 @@ type tokenKeeper struct {
 	seal  seal
 	log   *slog.Logger
 
+	changed func(entry string) // a stream, or those of a pattern, may be published now; nil: nobody asks
+
 	working sync.Mutex // held while tokens are looked for, made and deleted
 
 	mu     sync.Mutex
@@ -63,6 +65,13 @@ func newTokenKeeper(st *store.Store, s seal, log *slog.Logger) *tokenKeeper {
 	return &tokenKeeper{
 		store: st, seal: s, log: log,
 		kept: map[string]keptToken{}, wrong: map[string]string{}, rounds: map[string]*tokenRound{},
+	}
+}
+
+// tell reports that a token has come, or has become good.
+func (k *tokenKeeper) tell(stream string) {
+	if k.changed != nil {
+		k.changed(stream)
 	}
 }
 
@@ -263,27 +272,35 @@ func (k *tokenKeeper) ensure(
 	if why := t.Unusable(time.Now()); why != "" {
 		wrong = fmt.Sprintf("publishing token %d (%s) %s; %v", t.ID, t.Label, why, millicast.ErrNoUsableToken)
 	}
-	k.setWrong(s.ID, wrong)
-	if t.ID == kept.ID && t.Value.Equal(kept.Value) {
-		return nil
+	renewed := k.setWrong(s.ID, wrong) || slices.ContainsFunc(all, func(before millicast.PublishToken) bool {
+		return before.ID == t.ID && !slices.Equal(before.Streams, t.Streams)
+	})
+	if t.ID != kept.ID || !t.Value.Equal(kept.Value) {
+		k.log.Info("a publishing token was found or made", "stream", s.ID, "token", t.ID, "label", t.Label)
+		renewed = true
+		delete(kept.Old, t.ID)
+		err = k.save(ctx, s.ID, keptToken{ID: t.ID, Value: t.Value.Reveal(), Old: kept.Old})
 	}
-	k.log.Info("a publishing token was found or made", "stream", s.ID, "token", t.ID, "label", t.Label)
-	delete(kept.Old, t.ID)
-	return k.save(ctx, s.ID, keptToken{ID: t.ID, Value: t.Value.Reveal(), Old: kept.Old})
+	if renewed && wrong == "" {
+		k.tell(s.ID)
+	}
+	return err
 }
 
-func (k *tokenKeeper) setWrong(stream, wrong string) {
+// setWrong notes why nobody can publish, "" when somebody can. It reports whether that has changed.
+func (k *tokenKeeper) setWrong(stream, wrong string) (changed bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if wrong == k.wrong[stream] {
-		return
+		return false
 	}
 	if wrong == "" {
 		delete(k.wrong, stream)
-		return
+		return true
 	}
 	k.wrong[stream] = wrong
 	k.log.Error("a stream cannot be published", "stream", stream, "error", wrong)
+	return true
 }
 
 // deleteOld deletes the replaced tokens of an idle stream but those that somebody publishes with.
@@ -346,7 +363,9 @@ func (k *tokenKeeper) rotate(
 	}
 	delete(old, t.ID)
 	k.setWrong(s.ID, "")
-	return t, k.save(ctx, s.ID, keptToken{ID: t.ID, Value: t.Value.Reveal(), Old: old})
+	err = k.save(ctx, s.ID, keptToken{ID: t.ID, Value: t.Value.Reveal(), Old: old})
+	k.tell(s.ID)
+	return t, err
 }
 
 // problems are what people must know of the tokens of the streams, one sentence each.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/oncue/oncue/configs"
+	"github.com/oncue/oncue/controller"
 	"github.com/oncue/oncue/controller/millicast"
 	"github.com/oncue/oncue/controller/millicast/simulator"
 )
@@ -285,4 +286,55 @@ func TestTokenRotationAfterACrash(t *testing.T) {
 	if got := publishes(d, "lobby", "cam"); !strings.Contains(got, left.Value.Reveal()) {
 		t.Error("the daemon does not know what was rotated without it")
 	}
+}
+
+// TestTokensThatComeStart: whoever waits for a retry for want of a good token starts when it is
+// there, whatever the backoff says.
+func TestTokensThatComeStart(t *testing.T) {
+	t.Parallel()
+	g := newTokenRig(t, `
+  lobby: {encoder: cam, publish: {token: auto, server: "rtmp://127.0.0.1:1"}, restart: {initial: 1h, max: 1h}}
+  "cam-*": {encoder: back, publish: {token: auto, server: "rtmp://127.0.0.1:1"}, restart: {initial: 1h, max: 1h}}
+`)
+	g.sim.SetAPIFaults(simulator.APIFaults{Path: "/api/publish_token", Status: 503})
+	d := g.start()
+	defer d.Stop()
+	starts := func(id controller.StreamID, want int) {
+		g.until(fmt.Sprintf("start %d of %s", want, id), func() bool {
+			v, _ := d.Stream(id)
+			return v.Starts >= want && v.Phase == controller.PhaseBackoff
+		})
+	}
+	for _, id := range []controller.StreamID{"ACC/lobby", "ACC/cam-1"} {
+		if _, err := d.control.SetMode(g.ctx, id, controller.ModeRequest{Mode: controller.ModeOn}); err != nil {
+			t.Fatal(err)
+		}
+		starts(id, 1)
+	}
+	g.sim.SetAPIFaults(simulator.APIFaults{})
+	starts("ACC/lobby", 2)
+	starts("ACC/cam-1", 2)
+	if _, err := d.rotateToken(g.ctx, "lobby"); err != nil {
+		t.Fatal(err)
+	}
+	starts("ACC/lobby", 3)
+	api := d.inForce().accounts["ACC"].client
+	disabled, active := d.tokens.get("ACC/lobby").ID, true
+	if err := api.DisableTokens(g.ctx, disabled); err != nil {
+		t.Fatal(err)
+	}
+	d.tokens.hurry()
+	g.until("it is told", func() bool { return strings.Contains(problemsOf(d), "is disabled") })
+	if _, err := api.UpdateToken(g.ctx, disabled, millicast.TokenChange{Active: &active}); err != nil {
+		t.Fatal(err)
+	}
+	d.tokens.hurry()
+	starts("ACC/lobby", 4)
+	g.load(`
+  lobby: {encoder: cam, publish: {token: "00ff", server: "rtmp://127.0.0.1:1"}, restart: {initial: 1h, max: 1h}}
+`)
+	if refused := d.reload(g.cfg.File); refused != nil {
+		t.Fatal(refused)
+	}
+	starts("ACC/lobby", 5)
 }
