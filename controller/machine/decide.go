@@ -93,12 +93,12 @@ func (m *machine) merge(ev Event) {
 		}
 		m.hooked(ev, before)
 	case Polled:
-		live := m.LiveSince
-		if live.IsZero() && m.anyOn() {
-			live = m.now // the answer may be the first sign of it
+		back := m.backSince()
+		if m.LiveSince.IsZero() && m.anyOn() {
+			back = m.now // the answer may be the first sign of it
 		}
-		m.Facts.polled(ev, live, min(hookDelay, m.p.patience()))
-		m.answered(ev)
+		m.Facts.polled(ev, back, m.p.uncounted())
+		m.answered(ev, back)
 	case AskFailed:
 		m.noAnswer(ev)
 	case EncoderSeen:
@@ -375,6 +375,10 @@ func (m *machine) askBeforeStop(d demand) (kept demand, ok bool) {
 	if !m.StopOK.IsZero() && !m.StopOK.Before(m.AskedStop) || m.now.Sub(m.AskedStop) >= askPatience {
 		return demand{}, false
 	}
+	if counted := m.backSince().Add(m.p.uncounted()); m.now.Before(counted) {
+		why := d.why + "; it has only just gone live, and viewers who come back are not counted yet"
+		return demand{on: true, empty: true, why: why, until: counted, ends: "ask the platform"}, true
+	}
 	if m.Asking.Why == "" && !m.now.Before(m.Asking.Since) {
 		m.Asking = Question{"stop", m.now}
 		m.do(Ask{})
@@ -387,9 +391,11 @@ func (m *machine) askBeforeStop(d demand) (kept demand, ok bool) {
 	return kept, true
 }
 
-// answered takes what the platform's API says, to our question or to the regular poll.
-func (m *machine) answered(a Polled) {
-	if !m.AskedStop.IsZero() && !a.Asked.Before(m.AskedStop) && (a.Viewers == 0 || !a.Live) {
+// answered takes what the platform's API says, to our question or to the regular poll, of a stream
+// that has been live since back.
+func (m *machine) answered(a Polled, back time.Time) {
+	nobody := !a.Live || a.Viewers == 0 && a.Asked.Sub(back) >= m.p.uncounted()
+	if !m.AskedStop.IsZero() && !a.Asked.Before(m.AskedStop) && nobody {
 		m.StopOK = m.now
 	}
 	if m.Asking.Why == "start" && !a.Asked.Before(m.Asking.Since) && !a.Live {

@@ -163,10 +163,9 @@ func (f *Facts) forget(now time.Time) {
 	}
 }
 
-// polled takes an answer over. For as long as settle after the stream has gone live, by the API or
-// by ours (live; later than the answer: not yet), nobody watching says nothing: viewers who saw no
-// picture may not be back yet, or not be counted.
-func (f *Facts) polled(p Polled, live time.Time, settle time.Duration) {
+// polled takes an answer over. For as long as uncounted after the stream has gone live, by the API
+// or by ours (back; later than the answer: not yet), nobody watching says nothing.
+func (f *Facts) polled(p Polled, back time.Time, uncounted time.Duration) {
 	if !p.Asked.After(f.Poll.Asked) {
 		return
 	}
@@ -185,7 +184,7 @@ func (f *Facts) polled(p Polled, live time.Time, settle time.Duration) {
 	switch {
 	case p.Live && p.Viewers > 0:
 		next.ZeroSince, next.Heard, next.Watched = time.Time{}, p.Asked, p.Asked
-	case p.Live && p.Asked.Sub(later(next.LiveSince, live)) >= settle:
+	case p.Live && p.Asked.Sub(later(next.LiveSince, back)) >= uncounted:
 		next.ZeroSince, next.Heard = since(true, before.ZeroSince), p.Asked
 	}
 	f.Poll = next
@@ -198,6 +197,22 @@ func (f *Facts) polled(p Polled, live time.Time, settle time.Duration) {
 			g.reopen(p.Asked)
 		}
 	}
+}
+
+// uncounted is how long after a stream has gone live, or has come back, a count of zero says
+// nothing: viewers who saw no picture may not be in again yet, or not be counted.
+func (p *Policy) uncounted() time.Duration { return min(hookDelay, p.patience()) }
+
+// backSince is when the stream went live, by us or by the API, or the newest of its feeds was heard
+// of: the one before may have broken off.
+func (s *State) backSince() time.Time {
+	back := later(s.LiveSince, s.Facts.Poll.LiveSince)
+	for i := range s.Facts.Feeds {
+		if f := &s.Facts.Feeds[i]; f.Open() {
+			back = later(back, f.Seen)
+		}
+	}
+	return back
 }
 
 // lastEnd is when a feed was last heard to end.

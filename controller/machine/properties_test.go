@@ -113,17 +113,21 @@ func TestTruthWithPolls(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		f := faults{lose: rapid.IntRange(0, 100).Draw(t, "lose"), twice: 20, delay: 5 * time.Second}
 		f.dies = rapid.IntRange(0, 30).Draw(t, "dies")
+		f.blinks = rapid.IntRange(0, 80).Draw(t, "blinks")
 		p := drawPolicy(t)
 		f.poll = time.Duration(rapid.IntRange(5, 60).Draw(t, "poll")) * time.Second
 		f.slow = time.Duration(rapid.IntRange(1, int(p.StartTimeout/time.Second)+5).Draw(t, "slow")) * time.Second
 		w := newWorld(t, p, f, rapid.Uint64().Draw(t, "seed"))
 		perform(t, w)
+		w.faults.blinks = 0
 		if watched := w.inside > 0 && len(w.open) > 0; watched {
 			w.pass(f.poll + time.Second)
 			if w.inside > 0 && len(w.open) > 0 && !w.s.Wanted {
 				w.fatal("%d viewers are watching, and it is not wanted", w.inside)
 			}
-			if w.inside > 0 && len(w.open) > 0 {
+			// A feed that breaks off without a word of it makes the API count nobody for a moment.
+			known, _ := w.s.audience(&w.p)
+			if w.inside > 0 && len(w.open) > 0 && (known || f.blinks == 0) {
 				for _, e := range p.Encoders {
 					if u := w.boxes[e.Name]; u.feed != "" {
 						w.die(u, u.run)
@@ -136,6 +140,10 @@ func TestTruthWithPolls(t *testing.T) {
 			}
 		}
 		everybodyLeaves(w)
+		if f.dies > 0 { // deaths that were bound to come have come, and what they restart is live
+			w.faults.dies = 0
+			w.pass(3*time.Minute + f.slow)
+		}
 		w.pass(max(w.p.AttemptHold, w.p.JoinTimeout) + w.p.IdleTimeout + time.Minute + 4*f.poll + 30*time.Second)
 		if w.running() || w.s.Wanted || w.s.Phase != controller.PhaseIdle {
 			w.fatal("nobody is there, and it is still %s", w.s.Phase)

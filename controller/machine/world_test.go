@@ -41,6 +41,8 @@ type world struct {
 	starts   int
 	log      []string
 	liveFrom time.Time
+	toldLive time.Time // when the machine could know that; zero: not yet
+	asked    time.Time // when the latest question left that has been answered
 	longest  time.Duration
 	steps    int
 	killAt   int  // step at which the controller is killed; 0: never
@@ -55,6 +57,7 @@ type faults struct {
 	failStart   int           // per cent
 	hangStop    int           // per cent
 	dies        int           // per cent of runs
+	blinks      int           // per cent of feeds that break off and come back by themselves
 }
 
 type thing struct {
@@ -212,8 +215,12 @@ func (w *world) act(a Action, ev Event) {
 	}
 }
 
-// askTook is how long the platform takes to answer a question about one stream.
-const askTook = 50 * time.Millisecond
+// askTook is how long the platform takes to answer a question about one stream, and pollTook the
+// regular one.
+const (
+	askTook  = 50 * time.Millisecond
+	pollTook = 80 * time.Millisecond
+)
 
 // back is how long it takes until viewers who sat in the dark are in again, and counted.
 const back = 3 * time.Second
@@ -228,6 +235,7 @@ func (w *world) answer(took time.Duration) {
 		if said.Viewers > 0 {
 			w.known = later(w.known, said.Asked)
 		}
+		w.asked = said.Asked
 		w.decide(said)
 	})
 }
@@ -258,13 +266,8 @@ func (w *world) publish(u *unit, run string) {
 	if !u.running || u.run != run || u.feed != "" {
 		return
 	}
-	w.feeds++
-	u.feed = fmt.Sprint("F", w.feeds)
-	w.open[u.feed] = u.name
-	if len(w.open) == 1 {
-		w.liveFrom = w.now
-	}
-	w.hook(controller.HookFeedStarted, u.feed)
+	w.air(u)
+	w.toldLive = w.now // it has started the encoder itself
 	w.see(u)
 	for range w.waiting {
 		w.after(time.Duration(1+w.rng.roll(30))*time.Second, w.join)
@@ -272,6 +275,42 @@ func (w *world) publish(u *unit, run string) {
 	if w.rng.roll(100) < w.faults.dies {
 		w.after(time.Duration(5+w.rng.roll(120))*time.Second, func() { w.die(u, run) })
 	}
+	w.mayBlink(u, run)
+}
+
+// air opens a feed of the box.
+func (w *world) air(u *unit) {
+	w.feeds++
+	u.feed = fmt.Sprint("F", w.feeds)
+	w.open[u.feed] = u.name
+	if len(w.open) == 1 {
+		w.liveFrom, w.toldLive = w.now, time.Time{}
+	}
+	w.hook(controller.HookFeedStarted, u.feed)
+}
+
+// mayBlink decides whether the feed will break off.
+func (w *world) mayBlink(u *unit, run string) {
+	if w.faults.blinks > 0 && w.rng.roll(100) < w.faults.blinks {
+		w.after(time.Duration(4+w.rng.roll(40))*time.Second, func() { w.blink(u, run) })
+	}
+}
+
+// blink breaks the feed of a box that goes on, and connects again by itself.
+func (w *world) blink(u *unit, run string) {
+	if !u.running || u.run != run || u.feed == "" || w.faults.blinks == 0 {
+		return
+	}
+	w.note("the feed of %s breaks off", u.name)
+	delete(w.open, u.feed)
+	w.hook(controller.HookFeedEnded, u.feed)
+	u.feed = ""
+	w.after(time.Duration(200+w.rng.roll(2000))*time.Millisecond, func() {
+		if u.running && u.run == run && u.feed == "" {
+			w.air(u)
+			w.mayBlink(u, run)
+		}
+	})
 }
 
 func (w *world) die(u *unit, run string) {
@@ -315,11 +354,17 @@ func (w *world) stop(a StopEncoder) {
 	})
 }
 
-// checkStop holds when a stream is stopped since nobody is there. Who has just come, or come back,
-// is not counted yet.
+// checkStop holds when a stream is stopped since nobody is there. Who comes while the platform is
+// asked is not counted yet; nor is who has just come back to a stream of whose return no word has
+// come.
 func (w *world) checkStop() {
 	in := w.now.Sub(later(w.entered, w.liveFrom))
-	if w.faults.poll > 0 && w.inside > 0 && len(w.open) > 0 && in > back+askTook {
+	limit := pollTook
+	if w.toldLive.IsZero() || w.toldLive.After(w.asked) {
+		limit += back
+	}
+	off := w.toldLive.IsZero() && !w.s.Facts.AnyOpen() // by the latest word
+	if w.faults.poll > 0 && w.inside > 0 && len(w.open) > 0 && in > limit && !off {
 		w.fatal("it is stopped, and %d viewers have been in for %s", w.inside, in)
 	}
 	if idle := w.now.Sub(w.known); idle < w.p.IdleTimeout {
@@ -406,12 +451,15 @@ func (w *world) hook(kind controller.HookKind, feed string) {
 				w.known = later(w.known, h.At.Time())
 			}
 			w.decide(h)
+			if kind == controller.HookFeedStarted && w.toldLive.IsZero() && w.open[feed] != "" {
+				w.toldLive = w.now
+			}
 		})
 	}
 }
 
 func (w *world) poll() {
-	w.answer(80 * time.Millisecond)
+	w.answer(pollTook)
 	w.after(w.faults.poll, w.poll)
 }
 
