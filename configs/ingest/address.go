@@ -195,7 +195,8 @@ func Shown(key string) bool { return shown[key] }
 
 var shown = map[string]bool{
 	"sourceId": true, "priority": true, "simulcastId": true, "videoOnly": true, "audioOnly": true, "noRecord": true,
-	"mode": true, "latency": true, "pkt_size": true, "connect_timeout": true,
+	"record": true,
+	"mode":   true, "latency": true, "pkt_size": true, "connect_timeout": true,
 }
 
 // Platform reports whether the host is the platform's.

@@ -12,6 +12,9 @@
 //	    STREAM?t=BASE64URL&sourceId=ID&priority=N
 //	https://director.millicast.com/api/whip/STREAM?sourceId=ID&priority=N, token as bearer or auth=
 //
+// One picture in several qualities is several contributions, each with a source of its own, which
+// [Layers] joins by their simulcastId.
+//
 // Two contributions with the same stream and source are told apart by their priority: the highest
 // is shown, and one without any has the lowest. Of two with the same priority the newer one
 // replaces the older.

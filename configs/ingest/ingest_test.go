@@ -1,6 +1,7 @@
 package ingest_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -149,6 +150,54 @@ func TestSame(t *testing.T) {
 		b, err := ingest.Parse(c.other)
 		if err != nil || a.Same(b) != c.same || b.Same(a) != c.same {
 			t.Errorf("%s: %v", c.other, err)
+		}
+	}
+}
+
+// TestLayers: the URLs of one picture in several qualities, as the platform's documentation has
+// them.
+func TestLayers(t *testing.T) {
+	const srt = "srt://srt-auto.millicast.com:10000?streamid="
+	for _, c := range []struct {
+		url    string
+		silent bool
+		want   []string
+	}{
+		{"rtmp://h:1935/v2/pub/lobby?token=T&priority=100", false, []string{
+			"rtmp://h:1935/v2/pub/lobby?token=T&priority=100&sourceId=1&simulcastId",
+			"rtmp://h:1935/v2/pub/lobby?token=T&priority=100&sourceId=2&simulcastId&videoOnly&record=false",
+		}},
+		{"rtmps://h/v2/pub/a%2Fb?token=T&sourceId=cam%201#x", true, []string{
+			"rtmps://h/v2/pub/a%2Fb?token=T&sourceId=cam%201-1&simulcastId=cam%201&videoOnly",
+			"rtmps://h/v2/pub/a%2Fb?token=T&sourceId=cam%201-2&simulcastId=cam%201&videoOnly&record=false",
+		}},
+		{"https://director.millicast.com/api/whip/lobby?sourceId=x&simulcastId=y&auth=T&noRecord", false, []string{
+			"https://director.millicast.com/api/whip/lobby?simulcastId=y&auth=T&noRecord&sourceId=x-1",
+			"https://director.millicast.com/api/whip/lobby?simulcastId=y&auth=T&noRecord&sourceId=x-2&videoOnly&record=false",
+		}},
+		{srt + "lobby%3Ft%3DAbc_-%26priority%3D-1&latency=5", false, []string{
+			srt + "lobby%3Ft%3DAbc_-%26priority%3D-1%26sourceId%3D1%26simulcastId&latency=5",
+			srt + "lobby%3Ft%3DAbc_-%26priority%3D-1%26sourceId%3D2%26simulcastId%26videoOnly%26record%3Dfalse&latency=5",
+		}},
+		{srt + "{stream}?t=T", false, []string{
+			srt + "{stream}%3Ft%3DT%26sourceId%3D1%26simulcastId",
+			srt + "{stream}%3Ft%3DT%26sourceId%3D2%26simulcastId%26videoOnly%26record%3Dfalse",
+		}},
+	} {
+		got, err := ingest.Layers(c.url, 2, c.silent)
+		if err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v\n got %s\nwant %s", c.url, err, strings.Join(got, "\n     "), strings.Join(c.want, "\n     "))
+		}
+		first, _ := ingest.Parse(c.url)
+		for i, source := range ingest.LayerSources(first.Source, 2) {
+			if a, err := ingest.Parse(got[i]); err != nil || a.Source != source || !a.Multi || a.Token != first.Token {
+				t.Errorf("%s is read as %+v, %v", got[i], a, err)
+			}
+		}
+	}
+	for _, bad := range []string{"/tmp/x.flv", "udp://h:1", "rtsp://h/x"} {
+		if _, err := ingest.Layers(bad, 2, false); err == nil {
+			t.Errorf("%s was taken", bad)
 		}
 	}
 }
