@@ -5,26 +5,37 @@ import (
 	"time"
 )
 
-// Contribution tells the feed of one encoder from those of others: the platform's hooks carry both.
-// Of two feeds with the same source, viewers are shown the one with the higher priority; of two
-// that also have the same priority, the newer one replaces the older.
+// Contribution tells the feeds of one encoder from those of others: the platform's hooks carry
+// source and priority. Of two feeds with the same source, viewers are shown the one with the higher
+// priority; of two that also have the same priority, the newer one replaces the older.
 type Contribution struct {
-	Source   string `json:"source,omitempty"`
-	Priority *int   `json:"priority,omitempty"` // nil: lower than any
+	Source   string   `json:"source,omitempty"`
+	More     []string `json:"more,omitempty"`     // sources of its further feeds: the same picture in other qualities
+	Priority *int     `json:"priority,omitempty"` // of all of them; nil: lower than any
 }
 
-// Same reports whether the platform would let one replace the other.
+// Same reports whether the platform would let one replace the other, or a part of it.
 func (c *Contribution) Same(other *Contribution) bool {
 	if (c.Priority == nil) != (other.Priority == nil) {
 		return false
 	}
-	return c.Source == other.Source && (c.Priority == nil || *c.Priority == *other.Priority)
+	return c.meets(other) && (c.Priority == nil || *c.Priority == *other.Priority)
+}
+
+// has reports whether a source is one of the contribution's.
+func (c *Contribution) has(source string) bool {
+	return c.Source == source || slices.Contains(c.More, source)
+}
+
+// meets reports whether two contributions have a source in common.
+func (c *Contribution) meets(other *Contribution) bool {
+	return c.has(other.Source) || slices.ContainsFunc(other.More, c.has)
 }
 
 // fits reports whether a feed can be the contribution's. One without a priority of its own fits
 // any: the platform may have given it one by its token.
 func (c *Contribution) fits(f *FeedFact) bool {
-	return c.Source == f.SourceID && (c.Priority == nil || f.Priority == nil || *c.Priority == *f.Priority)
+	return c.has(f.SourceID) && (c.Priority == nil || f.Priority == nil || *c.Priority == *f.Priority)
 }
 
 // contribution is what the encoder publishes, or would publish next; nil: it is not known.
@@ -59,7 +70,7 @@ func (s *State) owner(p *Policy, f *FeedFact) *Encoder {
 		}
 		several = several || fits != nil
 		fits = e
-		if c != nil && c.Same(&Contribution{f.SourceID, f.Priority}) {
+		if c != nil && c.Same(&Contribution{Source: f.SourceID, Priority: f.Priority}) {
 			twice = twice || exact != nil
 			exact = e
 		}
@@ -132,7 +143,7 @@ func (s *State) leftover(p *Policy, f *FeedFact) bool {
 	return !at.IsZero() && !f.Seen.After(at)
 }
 
-// feedOf is the encoder's own open feed, or nil.
+// feedOf is an open feed of the encoder's own, or nil.
 func (s *State) feedOf(p *Policy, e *Encoder) *FeedFact {
 	for i := range s.Facts.Feeds {
 		f := &s.Facts.Feeds[i]
@@ -161,7 +172,7 @@ func (m *machine) noteOnAir() {
 		e := &m.Encoders[i]
 		before := e.OnAir
 		e.OnAir = m.onAir(m.p, e)
-		others := slices.ContainsFunc(m.Encoders, func(o Encoder) bool { return o.Name != e.Name && o.shows() })
+		others := slices.ContainsFunc(m.Encoders, func(o Encoder) bool { return o.Name != e.Name && m.shows(m.p, &o) })
 		if e.OnAir && !before && m.distinct(m.p, e) && (others || e.OnSince.Before(m.now)) {
 			m.tell(m.Phase, e.Name, "is on the air now")
 		}
@@ -169,20 +180,22 @@ func (m *machine) noteOnAir() {
 }
 
 // onAir reports whether viewers are shown what the encoder publishes: it is live, and of all of
-// ours with its source that are, none has a higher priority.
+// ours with a source of its own that are, none has a higher priority.
 func (s *State) onAir(p *Policy, e *Encoder) bool {
-	if !e.shows() {
+	if !s.shows(p, e) {
 		return false
 	}
 	mine := s.contribution(p, e)
 	return !slices.ContainsFunc(s.Encoders, func(o Encoder) bool {
 		other := s.contribution(p, &o)
-		return o.shows() && mine != nil && other != nil && other.Source == mine.Source && above(other.Priority, mine.Priority)
+		return s.shows(p, &o) && mine != nil && other != nil && other.meets(mine) && above(other.Priority, mine.Priority)
 	})
 }
 
-// shows reports whether the encoder is live, and the platform has not lost its feed.
-func (e *Encoder) shows() bool { return e.Step == StepOn && e.FeedLost.IsZero() }
+// shows reports whether the encoder is live, and the platform has not lost all of its feeds.
+func (s *State) shows(p *Policy, e *Encoder) bool {
+	return e.Step == StepOn && (e.FeedLost.IsZero() || s.feedOf(p, e) != nil)
+}
 
 // above reports whether a priority is higher than another; none is lower than any.
 func above(a, b *int) bool {

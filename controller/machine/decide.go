@@ -470,7 +470,7 @@ func (m *machine) phase() (controller.Phase, string) {
 		return controller.PhaseLingering, d.why
 	case on != nil:
 		why := d.why
-		if !slices.ContainsFunc(m.Encoders, func(e Encoder) bool { return e.shows() }) {
+		if !slices.ContainsFunc(m.Encoders, func(e Encoder) bool { return m.shows(m.p, &e) }) {
 			why = "the feed ended; waiting a moment for another to take over"
 		} else if m.Unconfirmed {
 			why += "; not confirmed by the platform, but the encoder delivers"

@@ -287,10 +287,14 @@ func (m *machine) grace() time.Duration { return min(takeOver, m.p.StartTimeout)
 
 // lostFeed restarts encoders that believe to publish while the platform has lost them.
 func (m *machine) lostFeed() {
+	why := make([]string, len(m.Encoders))
 	for i := range m.Encoders {
 		e := &m.Encoders[i]
+		if e.Step == StepOn {
+			why[i] = m.lost(e)
+		}
 		switch {
-		case e.Step != StepOn || !m.lost(e):
+		case why[i] == "":
 			e.FeedLost = time.Time{}
 		case e.FeedLost.IsZero():
 			e.FeedLost = m.now
@@ -300,31 +304,53 @@ func (m *machine) lostFeed() {
 		e := &m.Encoders[i]
 		if !e.FeedLost.IsZero() && !m.now.Before(e.FeedLost.Add(m.grace())) {
 			e.FeedLost = time.Time{}
-			m.fail(e, "the platform lost its feed", false, true)
+			m.fail(e, why[i], false, true)
 		}
 	}
 }
 
-// lost reports whether the encoder had a feed in this run and has none now, and nothing says that
-// it is seen all the same.
-func (m *machine) lost(e *Encoder) bool {
+// lost says that the encoder had a feed in this run and has none now, if nothing says that it is
+// seen all the same; "" when all is well. The qualities of one picture have a feed each, and the
+// loss of one is a loss: they come from one process, which alone can publish it again.
+func (m *machine) lost(e *Encoder) string {
 	since := m.ProofAfter
 	if m.distinct(m.p, e) {
 		since = later(since, e.StartedAt)
 	}
-	had, end := false, time.Time{}
+	parts, c := []string{""}, m.contribution(m.p, e)
+	apart := c != nil && len(c.More) > 0
+	if apart {
+		parts = append([]string{c.Source}, c.More...)
+	}
+	open, ended := map[string]bool{}, map[string]time.Time{} // by part
 	for i := range m.Facts.Feeds {
-		f := &m.Facts.Feeds[i]
-		if !m.has(m.p, e, f) || m.leftover(m.p, f) || !f.Open() && f.EndSeen.Before(since) {
-			continue
+		f, part := &m.Facts.Feeds[i], ""
+		if apart {
+			part = f.SourceID
 		}
-		if f.Open() {
-			return false
+		switch {
+		case !m.has(m.p, e, f) || m.leftover(m.p, f):
+		case f.Open():
+			open[part] = true
+		case !f.EndSeen.Before(since):
+			ended[part] = later(ended[part], f.EndSeen)
 		}
-		had, end = true, later(end, f.EndSeen)
+	}
+	why, end := "", time.Time{}
+	for _, part := range parts {
+		switch at, had := ended[part]; {
+		case !had || open[part]:
+		case apart:
+			why, end = "the platform lost its feed with sourceId "+part, later(end, at)
+		default:
+			why, end = "the platform lost its feed", at
+		}
 	}
 	seen := m.Facts.First.Seen.After(end) || m.Facts.Poll.Live && m.Facts.Poll.Asked.After(end)
-	return had && (!seen || m.othersShown(m.p, e))
+	if seen && len(open) == 0 && !m.othersShown(m.p, e) {
+		return ""
+	}
+	return why
 }
 
 // wants reports whether the encoder at i takes part.

@@ -26,7 +26,8 @@ var update = flag.Bool("update", false, "write the outcomes of testdata/*.txt an
 // and deadline, what is done, and history. The commands:
 //
 //	policy KEY=VALUE …          durations by their configuration keys; several=failover ask …
-//	                            encoders=a,b, or with priorities a@100,b@99, or a@? (not known)
+//	                            encoders=a,b, or with priorities a@100,b@99, or a@? (not known),
+//	                            or with the sources of several qualities a@100:1/2/3
 //	+DURATION                   time passes; deadlines ring
 //	attempt | first | noviewers | started FEED | ended FEED   [sent=-5s] [source=S] [priority=N]
 //	box NAME KEY=VALUE …        how an encoder behaves: start=200ms|hang|busy|fail:TEXT,
@@ -265,8 +266,12 @@ func (st *stage) policy(a string) {
 	case key == "encoders":
 		st.p.Encoders = nil
 		for _, name := range strings.Split(value, ",") {
+			name, sources, _ := strings.Cut(name, ":")
 			name, priority, has := strings.Cut(name, "@")
 			publishes := &Contribution{}
+			if all := strings.Split(sources, "/"); sources != "" {
+				publishes.Source, publishes.More = all[0], all[1:]
+			}
 			if n, err := strconv.Atoi(priority); err == nil {
 				publishes.Priority = &n
 			} else if has {
