@@ -32,8 +32,8 @@ func (c *Config) Archive(drivers map[string]func() any) ([]byte, error) {
 		for i, name := range s.Encoders {
 			e := &yaml.Node{Kind: yaml.MappingNode}
 			put(e, "name", word(name))
-			if shown := s.Masked(i); shown != "" {
-				put(e, "publish", word(shown))
+			if shown := c.Masked(s, i); len(shown) > 0 {
+				put(e, "publish", word(strings.Join(shown, " ")))
 			}
 			used.Content = append(used.Content, e)
 		}

@@ -8,6 +8,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/oncue/oncue/configs/ingest"
 	"github.com/oncue/oncue/configs/secret"
 )
 
@@ -28,6 +29,16 @@ type ffmpegSettings struct {
 	Binary       string        `yaml:"binary" doc:"a path, or a name in PATH"`
 	StallTimeout time.Duration `yaml:"stall_timeout" doc:"no progress for this long is a stall"`
 	Standby      string        `yaml:"standby" enum:"none,warm" doc:"keep a process ready"`
+	Qualities    int           `yaml:"qualities" doc:"how many there are of the picture"`
+}
+
+func (s ffmpegSettings) Layers() (n int, silent bool) { return s.Qualities, false }
+
+func (s ffmpegSettings) Simulcasts(p ingest.Protocol) error {
+	if s.Qualities == 0 {
+		return fmt.Errorf("sends one quality over %s; write qualities", p)
+	}
+	return nil
 }
 
 func (s ffmpegSettings) Validate() error {

@@ -14,6 +14,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/oncue/oncue/configs/ingest"
 	"github.com/oncue/oncue/configs/secret"
 )
 
@@ -29,7 +30,8 @@ import (
 // negative without a min), `shown:"yes"` marks texts that name an address, a path or a choice, and
 // so are no secret (see package secret) and may stand in [Config.Archive], `hint:"…"` is added to
 // an error about the kind of value. Struct values that implement [Prefiller], [Presetter],
-// [Validator], [JoinedValidator], [Noter], [Publisher] or [Box] are asked.
+// [Validator], [JoinedValidator], [Noter], [Publisher], [Layered], [Simulcaster] or [Box] are
+// asked.
 type Options struct {
 	Drivers map[string]func() any              // by driver key: a pointer to that driver's settings, defaults filled in
 	Env     func(name string) (string, bool)   // for ${NAME}; nil: os.LookupEnv
@@ -71,6 +73,15 @@ type Noter interface{ Notes() []error }
 
 // Publisher is implemented by settings of encoders that do not always need the stream's `publish`.
 type Publisher interface{ NeedsPublish() bool }
+
+// Layered is implemented by settings of encoders that can publish one picture in several qualities,
+// each to a URL of its own. Layers are how many; 0: it publishes to the stream's URL. Silent says
+// that none of them has sound.
+type Layered interface{ Layers() (n int, silent bool) }
+
+// Simulcaster is implemented by settings of encoders that cannot always send several qualities by
+// themselves over one URL. Simulcasts returns why not by this protocol, and the way out.
+type Simulcaster interface{ Simulcasts(p ingest.Protocol) error }
 
 // Box is implemented by settings of encoders that are one physical thing, such as an OBS or a
 // device. Address identifies it: "obs 10.0.0.5:4455". It may hold placeholders, and is "" for no

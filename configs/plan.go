@@ -25,7 +25,7 @@ type StreamPlan struct {
 type EncoderPlan struct {
 	Name, Driver string
 	Line         int
-	Publish      string // where it publishes to, what may be a key masked; "" when it knows by itself
+	Publish      []string // where it publishes to, what may be a key masked; none when it knows by itself
 }
 
 // KeyPlan is one resolved key.
@@ -41,7 +41,7 @@ func (c *Config) Plan() []StreamPlan {
 		p := StreamPlan{ID: s.ID, Pattern: s.IsPattern, Line: s.Line}
 		for i, name := range s.Encoders {
 			e := c.encoders[name]
-			p.Encoders = append(p.Encoders, EncoderPlan{e.Name, e.Driver, e.Line, s.Masked(i)})
+			p.Encoders = append(p.Encoders, EncoderPlan{e.Name, e.Driver, e.Line, c.Masked(s, i)})
 		}
 		for _, l := range leaves(reflect.ValueOf(s.Timing), "") {
 			p.Keys = append(p.Keys, KeyPlan{l.path, l.text(), s.Origin(l.path)})
@@ -52,14 +52,22 @@ func (c *Config) Plan() []StreamPlan {
 }
 
 // Masked shows where the encoder in a place of the stream's list publishes to, and not with which
-// key; "" when it knows by itself. Of the path it shows what is known to be no key: the stream's
-// own name, placeholders, and the words of the usual applications.
-func (s *Stream) Masked(place int) string {
-	p := s.PublishOf(place)
-	if !p.Set() {
-		return ""
+// key: one URL, one for each quality when it has several, none when it knows by itself.
+func (c *Config) Masked(s *Stream, place int) []string {
+	urls, err := c.addresses(s, place)
+	if err != nil {
+		return []string{secret.Mask}
 	}
-	scheme, rest, ok := strings.Cut(p.Address(secret.New("auto")).Reveal(), "://")
+	for i, u := range urls {
+		urls[i] = s.masked(u)
+	}
+	return urls
+}
+
+// masked shows a publishing URL. Of the path it shows what is known to be no key: the stream's own
+// name, placeholders, and the words of the usual applications.
+func (s *Stream) masked(address string) string {
+	scheme, rest, ok := strings.Cut(address, "://")
 	if !ok {
 		return secret.Mask
 	}
@@ -84,7 +92,7 @@ func (s *Stream) Masked(place int) string {
 		switch {
 		case pair == "" && i == 0:
 			continue
-		case !has:
+		case !has && !ingest.Shown(key):
 			pair = secret.Mask
 		case key == "streamid": // of SRT: NAME?t=TOKEN
 			decoded, err := url.PathUnescape(value)

@@ -50,7 +50,7 @@ type publishKeys struct {
 	Region   string       `yaml:"region" shown:"yes" doc:"the platform's cluster to publish to: auto, fra-1, iad-1 ..."`
 	Source   string       `yaml:"source" shown:"yes" doc:"sourceId; the same for all encoders of a stream unless they show different pictures"`
 	Priority *int         `yaml:"priority" doc:"the highest is shown; it follows from the encoder's place in the list: 100, 99, 98 ..."`
-	Multi    bool         `yaml:"multi" doc:"the encoder sends several qualities of one picture by itself (simulcastId)"`
+	Multi    bool         `yaml:"multi" doc:"the encoder sends several qualities of one picture by itself over this one URL (simulcastId); FFmpeg has renditions instead"`
 	Server   string       `yaml:"server" shown:"yes" hint:"; write HOST:PORT or rtmp://HOST:PORT" doc:"another server than the platform's, such as rtmp://127.0.0.1:1935"`
 }
 
@@ -177,11 +177,21 @@ func (d *decoder) checkPublish(c *Config, s *Stream) {
 			}
 		case p.Parts != nil:
 			d.checkParts(c, s, p, at)
+			d.checkMulti(e, p, at)
 		case at == own || i == 0:
 			d.checkURL(s, at, p.URL.Reveal())
 		}
 	}
 	d.checkContributions(c, s, path)
+}
+
+// checkMulti looks whether an encoder can send several qualities over its URL.
+func (d *decoder) checkMulti(e *Encoder, p Publish, path string) {
+	if m, ok := e.Settings.(Simulcaster); ok && p.Parts.Multi {
+		if err := m.Simulcasts(p.Parts.Used()); err != nil {
+			d.wrong(path+".multi", "encoder %q (%s) %v", e.Name, e.Driver, err)
+		}
+	}
 }
 
 // checkParts looks at a contribution that is said in parts.
@@ -227,7 +237,7 @@ func (c *Config) Fights(s *Stream) bool {
 func (c *Config) contenders(s *Stream) (k, i int, ok bool) {
 	for i, a := range s.Encoders {
 		for k, b := range s.Encoders[:i] {
-			if c.Told(a) && c.Told(b) && s.contend(k, i) {
+			if c.Told(a) && c.Told(b) && c.contend(s, k, i) {
 				return k, i, true
 			}
 		}
@@ -263,16 +273,49 @@ func (c *Config) Told(name string) bool {
 	return e != nil && needsPublish(e)
 }
 
-// contend reports whether the encoders in two places would be the same contribution to the stream:
-// the platform lets the newer one replace the older. It is false where oncue does not know what
-// they publish.
-func (s *Stream) contend(i, k int) bool {
-	stand := secret.New("00")
-	p, q := s.PublishOf(i), s.PublishOf(k)
-	if !p.Set() || !q.Set() {
+// contend reports whether the encoders in two places would be the same contribution to the stream,
+// or share a part of it: the platform lets the newer one replace the older. It is false where oncue
+// does not know what they publish.
+func (c *Config) contend(s *Stream, i, k int) bool {
+	mine, err := c.addresses(s, i)
+	others, other := c.addresses(s, k)
+	if err != nil || other != nil {
 		return false
 	}
-	a, err := ingest.Parse(p.Address(stand).Reveal())
-	b, other := ingest.Parse(q.Address(stand).Reveal())
-	return err == nil && other == nil && a.Same(b)
+	for _, p := range mine {
+		for _, q := range others {
+			a, err := ingest.Parse(p)
+			b, other := ingest.Parse(q)
+			if err == nil && other == nil && a.Same(b) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// addresses are the URLs to which the encoder in a place publishes, several when it has several
+// qualities, with a word where an automatic token will be; none when it knows by itself.
+func (c *Config) addresses(s *Stream, place int) ([]string, error) {
+	p := s.PublishOf(place)
+	if !p.Set() {
+		return nil, nil
+	}
+	address := p.Address(secret.New("auto")).Reveal()
+	if n, silent := c.encoders[s.Encoders[place]].Layers(); n > 0 {
+		return ingest.Layers(address, n, silent)
+	}
+	return []string{address}, nil
+}
+
+// Layers is how many qualities the encoder publishes, each to a URL of its own; 0: it publishes to
+// the stream's. Silent says that none of them has sound.
+func (e *Encoder) Layers() (n int, silent bool) {
+	if e == nil {
+		return 0, false
+	}
+	if l, ok := e.Settings.(Layered); ok {
+		return l.Layers()
+	}
+	return 0, false
 }

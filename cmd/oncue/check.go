@@ -183,8 +183,8 @@ func (s planPage) planStream(cfg *configs.Config, st *configs.Stream, p configs.
 	var failed []error
 	for _, e := range p.Encoders {
 		s.item("encoder", "%s (%s, line %d)", e.Name, e.Driver, e.Line)
-		if e.Publish != "" {
-			s.item("publish", "%s", e.Publish)
+		for _, url := range e.Publish {
+			s.item("publish", "%s", url)
 		}
 		job := exampleJob(st, e.Name)
 		lines, err := planEncoder(cfg, e.Name, job)

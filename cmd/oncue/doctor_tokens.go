@@ -65,9 +65,18 @@ func (d *doctor) examineTokensOf(s *configs.Stream, all []millicast.PublishToken
 		t, ok := tokenOf(s, to, all)
 		if !ok {
 			found.add(unknownToken(s, encoder, to))
-		} else if !slices.Contains(seen, t.ID) {
+			continue
+		}
+		if !slices.Contains(seen, t.ID) {
 			seen = append(seen, t.ID)
 			found.add(judgeToken(s, t, time.Now()))
+		}
+		if e, ok := d.cfg.Encoder(encoder); ok && !t.Multisource {
+			if n, _ := e.Layers(); n > 0 {
+				found.add(bad(fmt.Sprintf("publishing token %d of %s allows one source, so the renditions of %s throw each "+
+					"other out", t.ID, s.Name, encoder),
+					"allow several sources (multisource) in its settings at the platform, or write publish: {token: auto}"))
+			}
 		}
 	}
 	return found, examined

@@ -64,12 +64,18 @@ func TestDoctorOfTokens(t *testing.T) {
 	})
 	add("kept", ", viewers_elsewhere: ignore, min_uptime: 10s", false, func(t *simulator.Token) { t.Record = true })
 	add("short", ", viewers_elsewhere: keep, max_uptime: 1h", false, func(t *simulator.Token) { t.Record = true })
+	add("several", "", false, func(t *simulator.Token) { t.Multisource = true })
+	add("alone", "", false, nil)
+	ladder := strings.ReplaceAll(streams.String(), "several: {encoder: cam", "several: {encoder: ladder")
+	streams.Reset()
+	streams.WriteString(strings.ReplaceAll(ladder, "alone: {encoder: cam", "alone: {encoder: ladder"))
 	streams.WriteString("  unknown: {encoder: cam, publish: {token: \"00ff\"}}\n" +
 		"  new: {encoder: cam, publish: {token: auto}}\n")
 
 	path := filepath.Join(t.TempDir(), "oncue.yaml")
 	text := fmt.Sprintf("data_dir: %s\naccounts: {A: {webhook_secrets: [%s], api_secret: %q, api_url: %s}}\n"+
-		"encoders: {cam: {ffmpeg: {input: test}}}\nstreams:\n%s",
+		"encoders: {cam: {ffmpeg: {input: test}}, ladder: {ffmpeg: {input: test, renditions: "+
+		"[{height: 720, bitrate: 2M}, {height: 360, bitrate: 500k}]}}}\nstreams:\n%s",
 		t.TempDir(), exampleSecret.Reveal(), sim.APISecret().Reveal(), sim.APIURL(), streams.String())
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -92,9 +98,10 @@ func TestDoctorOfTokens(t *testing.T) {
 		"warning publishing token 8 (dark) of dark sends no thumbnails",
 		"warning publishing token 9 (sent) of sent re-streams, and that ends when nobody watches here",
 		"warning publishing token 11 (short) of short records, and the platform keeps no recording below 10s",
+		"error publishing token 13 of alone allows one source, so the renditions of ladder throw each other out",
 		"error cam publishes unknown with a token that account A does not have",
 		"warning new has no publishing token yet",
-		"ok what the platform says of the tokens of 3 streams is as it should be",
+		"ok what the platform says of the tokens of 4 streams is as it should be",
 	}
 	for i := range max(len(got), len(want)) {
 		if i >= len(got) || i >= len(want) || !strings.HasPrefix(got[i], want[i]) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -48,7 +49,7 @@ func (e *Encoder) Check(ctx context.Context, job encoders.Job) []encoders.Findin
 	if err != nil {
 		add(encoders.Bad, err.Error(), "")
 		c = command{binary: e.settings.Binary}
-		job.Publish = secret.New("/dev/null") // to find out what else the command line shows
+		job.Publish, settings.Renditions = secret.New("/dev/null"), nil // to find out what else the command line shows
 		if other, err := build(settings, job, true); err == nil {
 			c.own = other.own
 		}
@@ -126,21 +127,26 @@ type need struct{ list, kind, name string }
 
 func (e *Encoder) needs(c command) []need {
 	var n []need
+	add := func(one need) {
+		if !slices.Contains(n, one) { // each rendition needs the same
+			n = append(n, one)
+		}
+	}
 	for i := 0; i+1 < len(c.args); i++ {
 		switch name := c.args[i+1]; c.args[i] {
 		case "-c:v", "-c:a":
 			if name != "copy" {
-				n = append(n, need{"-encoders", "encoder", name})
+				add(need{"-encoders", "encoder", name})
 			}
 		case "-f":
 			if containerOf(c.args) == name {
-				n = append(n, need{"-muxers", "output format", name})
+				add(need{"-muxers", "output format", name})
 			}
 		}
 	}
 	if len(c.args) > 0 {
 		if scheme, _, ok := strings.Cut(c.args[len(c.args)-1], "://"); ok {
-			n = append(n, need{"-protocols", "protocol", scheme})
+			add(need{"-protocols", "protocol", scheme})
 		}
 	}
 	return n

@@ -14,21 +14,29 @@ import (
 type command struct {
 	binary   string
 	args     []string
-	options  string // the option file, read from descriptor optionFD; "" for none
-	list     string // the input as a list, read from descriptor listFD; "" when the command line names it
-	progress bool   // it is asked to report progress on its standard output
-	fast     bool   // the input is probed briefly
+	options  []string // the option file of each output, read from descriptor optionFD(i); "" for none
+	list     string   // the input as a list, read from descriptor listFD; "" when the command line names it
+	progress bool     // it is asked to report progress on its standard output
+	fast     bool     // the input is probed briefly
 	whip     bool
 	visible  string   // why the key can be seen in the process list; "" when it cannot
 	own      []string // the args that the settings give, in which other secrets could be seen there
 }
 
-// The descriptors of a child, apart from 0, 1 and 2.
+// The descriptors of a child, apart from 0, 1 and 2, and from optionFD of further outputs.
 const (
-	lockFD   = 3
-	optionFD = 4
-	listFD   = 5
+	lockFD  = 3
+	firstFD = 4
+	listFD  = 5
 )
+
+// optionFD is the descriptor of an output's option file.
+func optionFD(output int) int {
+	if output == 0 {
+		return firstFD
+	}
+	return listFD + output
+}
 
 // reporting makes FFmpeg report in a form that can be read for weeks: plain lines, one block twice
 // a second.
@@ -62,36 +70,47 @@ func madeCommand(s Settings, job encoders.Job, fast bool) (command, error) {
 	if err != nil {
 		return command{}, fmt.Errorf("the input %w", err)
 	}
-	out, err := readOutput(job.Publish.Reveal())
+	outputs, err := readOutputs(s, job.Publish.Reveal())
 	if err != nil {
 		return command{}, err
 	}
-	c := command{options: out.file(), progress: true, fast: fast && in.brief(), whip: out.format == "whip",
-		visible: out.visible}
+	c := command{progress: true, fast: fast && in.brief(), whip: outputs[0].format == "whip",
+		visible: outputs[0].visible}
 	c.args = append(c.args, reporting...)
 	opened, list := in.opening(s, fast, newRedactor(s, job))
 	c.list = list
 	c.own = append(opened[:len(opened):len(opened)], s.OutputArgs...)
 	c.args = append(c.args, opened...)
-	c.args = append(c.args, without(codecs(s, in, out.format), s.OutputArgs)...)
-	c.args = append(c.args, s.OutputArgs...)
-	c.args = append(c.args, without(out.arguments(), s.OutputArgs)...)
-	c.args = append(c.args, out.url)
+	if len(s.Renditions) > 0 {
+		c.args = append(c.args, "-filter_complex", ladder(s))
+	}
+	for i, out := range outputs {
+		encoded := codecs(s, in, out.format)
+		if len(s.Renditions) > 0 {
+			encoded = s.rendition(i, in, out.format)
+		}
+		c.options = append(c.options, out.file())
+		c.args = append(c.args, without(encoded, s.OutputArgs)...)
+		c.args = append(c.args, s.OutputArgs...)
+		c.args = append(c.args, without(out.arguments(i), s.OutputArgs)...)
+		c.args = append(c.args, out.url)
+	}
 	return c, nil
 }
 
 // arguments are the options on the command line, including the one for the option file, without the
 // URL.
-func (o output) arguments() []string {
-	return append(append([]string{"-f", o.format}, o.options...), o.preset()...)
+func (o output) arguments(place int) []string {
+	return append(append([]string{"-f", o.format}, o.options...), o.preset(place)...)
 }
 
-// preset is the option that makes FFmpeg read the option file; empty without one.
-func (o output) preset() []string {
+// preset is the option that makes FFmpeg read the option file of the output in a place of the
+// command line; empty without one.
+func (o output) preset(place int) []string {
 	if len(o.hidden) == 0 {
 		return nil
 	}
-	return []string{"-fpre", fmt.Sprintf("/dev/fd/%d", optionFD)}
+	return []string{"-fpre", fmt.Sprintf("/dev/fd/%d", optionFD(place))}
 }
 
 const placeholder = "{publish}"
@@ -123,8 +142,8 @@ func rawCommand(s Settings, job encoders.Job) (command, error) {
 		case err == nil && out.visible != "":
 			c.visible = out.visible
 		case err == nil && fits && containerOf(args[:last]) == out.format:
-			c.options = out.file()
-			c.args = append(c.args, out.preset()...)
+			c.options = []string{out.file()}
+			c.args = append(c.args, out.preset(0)...)
 			c.args = append(c.args, out.url)
 			continue
 		default:
@@ -206,12 +225,13 @@ func (c command) shell(r redactor) []string {
 		words = append(words, quote(r.clean(a)))
 	}
 	lines := []string{strings.Join(words, " ")}
-	for _, line := range strings.Split(strings.TrimSpace(c.options), "\n") {
-		if name, value, ok := strings.Cut(line, "="); ok {
+	for i, options := range c.options {
+		for line := range strings.Lines(options) {
+			name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
 			if name != "rtmp_app" {
 				value = secret.Mask
 			}
-			lines = append(lines, fmt.Sprintf("by descriptor %d, out of sight: %s=%s", optionFD, name, value))
+			lines = append(lines, fmt.Sprintf("by descriptor %d, out of sight: %s=%s", optionFD(i), name, value))
 		}
 	}
 	for line := range strings.Lines(c.list) {

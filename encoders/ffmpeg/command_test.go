@@ -23,6 +23,12 @@ func TestPlan(t *testing.T) {
 		concat = "-f concat -safe 0 -protocol_whitelist "
 		whole  = "rtmps://rtmp-auto.millicast.com:443/v2/pub/lobby?token=canary-6b1f"
 	)
+	rendition := func(picture, rate string) string {
+		return " -map '[out" + picture + "]' -c:v libx264 -preset veryfast -tune zerolatency -profile:v main -pix_fmt " +
+			"yuv420p -bf 0 -g 50 -keyint_min 50 -sc_threshold 0 -b:v " + rate + " -maxrate " + rate + " -bufsize " + rate
+	}
+	firstLine := func(s string) string { return s[:strings.Index(s, "\n")] }
+	afterFirst := func(s string) string { return s[strings.Index(s, "\n"):] }
 	for _, c := range []struct {
 		name    string
 		change  func(*Settings)
@@ -102,6 +108,16 @@ func TestPlan(t *testing.T) {
 		{"WHIP", func(s *Settings) { s.Args = []string{"-i", "x", "-f", "whip", "{publish}"} },
 			"https://h/whip/lobby?auth=canary-6b1f",
 			"-i x -f whip -fpre /dev/fd/4 https://h/whip/lobby\nby descriptor 4, out of sight: authorization=********"},
+		{"renditions", func(s *Settings) {
+			s.Input, s.FPS, s.OutputArgs = "rtsp://10.0.0.7/1", 25, []string{"-threads", "2"}
+			s.Renditions = []Rendition{{1080, "4500k"}, {720, "2M"}}
+		}, whole + "&priority=99",
+			fast + "-protocol_whitelist rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,crypto -rtsp_transport tcp -timeout " +
+				"10000000 -i rtsp://10.0.0.7/1 -filter_complex " +
+				"'[0:v:0]fps=25,split=2[in0][in1];[in0]scale=-2:1080[out0];[in1]scale=-2:720[out1]'" +
+				rendition("0", "4500k") + aac + " -threads 2" + firstLine(rtmp) + rendition("1", "2M") + " -an -threads 2" +
+				strings.Replace(firstLine(rtmp), "/dev/fd/4", "/dev/fd/6", 1) +
+				afterFirst(rtmp) + strings.ReplaceAll(afterFirst(rtmp), "descriptor 4", "descriptor 6")},
 		{"args", func(s *Settings) { s.Args = []string{"-i", "x {stream}", "-f", "flv", "{publish}"} }, whole,
 			"-i 'x lobby' -f flv -fpre /dev/fd/4 rtmps://rtmp-auto.millicast.com:443/v2/pub\n" +
 				"by descriptor 4, out of sight: rtmp_app=v2/pub\n" +
@@ -194,5 +210,45 @@ log_size: is 1, must be 4096 bytes or more`
 	if err := Defaults().Validate(); err == nil ||
 		err.Error() != "input: is missing: say what to publish, or write args for the whole command line" {
 		t.Errorf("of the defaults: %v", err)
+	}
+}
+
+func TestValidateRenditions(t *testing.T) {
+	for _, c := range []struct {
+		change func(*Settings)
+		want   string
+	}{
+		{func(s *Settings) {}, ""},
+		{func(s *Settings) { s.Renditions[1] = Rendition{1080, "2M"} }, ""}, // the same picture at half the rate
+		{func(s *Settings) { s.Args, s.Input = []string{"-i", "x"}, "" },
+			"renditions: have no place in args: write the outputs there, or input instead of args"},
+		{func(s *Settings) { s.Video = "copy" }, "renditions: are encoded, and video is copy: write video: h264"},
+		{func(s *Settings) { s.Renditions = s.Renditions[:1] },
+			"renditions: is one alone, must be two or more: for one, write height and bitrate beside input"},
+		{func(s *Settings) { s.Height = 720 },
+			"renditions: have heights of their own: remove width and height beside them"},
+		{func(s *Settings) { s.OutputArgs = []string{"-b:v", "1M"} },
+			"output_args: has -b:v, which goes to every output, and renditions set it for each: remove it"},
+		{func(s *Settings) { s.Renditions[0].Height = 1081 },
+			"renditions[0].height: is 1081, must be even and 16 or more"},
+		{func(s *Settings) { s.Renditions[1].Bitrate = "0k" },
+			`renditions[1].bitrate: is "0k", must be bits per second such as 1500k or 3M`},
+		{func(s *Settings) { s.Renditions[1].Bitrate = "" },
+			`renditions[1].bitrate: is "", must be bits per second such as 1500k or 3M`},
+		{func(s *Settings) { s.Renditions[0], s.Renditions[1] = s.Renditions[1], s.Renditions[0] },
+			"renditions[1]: is 1080 at 4500k after 540 at 1.2M, must be smaller than the one before: the best comes first"},
+		{func(s *Settings) { s.Renditions[1] = s.Renditions[0] },
+			"renditions[1]: is 1080 at 4500k after 1080 at 4500k, must be smaller than the one before: the best comes first"},
+	} {
+		s := Defaults()
+		s.Input, s.Renditions = "test", []Rendition{{1080, "4500k"}, {540, "1.2M"}}
+		c.change(&s)
+		got := ""
+		if err := s.Validate(); err != nil {
+			got = err.Error()
+		}
+		if got != c.want {
+			t.Errorf("\n got %s\nwant %s", got, c.want)
+		}
 	}
 }

@@ -71,6 +71,26 @@ func readOutput(publish string) (output, error) {
 	return o, nil
 }
 
+// readOutputs parses where a job publishes to: one output, or one for each rendition. Its errors do
+// not show the URL.
+func readOutputs(s Settings, publish string) ([]output, error) {
+	urls := []string{publish}
+	if n, silent := s.Layers(); n > 0 {
+		var err error
+		if urls, err = ingest.Layers(publish, n, silent); err != nil {
+			return nil, err
+		}
+	}
+	outputs := make([]output, len(urls))
+	for i, u := range urls {
+		var err error
+		if outputs[i], err = readOutput(u); err != nil {
+			return nil, err
+		}
+	}
+	return outputs, nil
+}
+
 // rtmpOutput gives the stream's name and key as rtmp_playpath, out of sight. The application is
 // given, too: otherwise FFmpeg would take its last element for the stream.
 func rtmpOutput(publish string) (output, error) {

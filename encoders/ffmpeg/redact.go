@@ -33,7 +33,8 @@ func newRedactor(s Settings, job encoders.Job) redactor {
 	}
 	if publish := job.Publish.Reveal(); publish != "" {
 		r.Know(publish)
-		if out, err := readOutput(publish); err == nil {
+		outputs, _ := readOutputs(s, publish)
+		for _, out := range outputs {
 			for _, h := range out.hidden {
 				if h.name != "rtmp_app" {
 					r.Know(h.value)

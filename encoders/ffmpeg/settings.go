@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oncue/oncue/configs/ingest"
 	"github.com/oncue/oncue/configs/secret"
 )
 
@@ -32,13 +33,18 @@ type Settings struct {
 
 	Video        string        `yaml:"video" enum:"h264,copy,none" doc:"h264 is encoded anew, safe for the platform; copy sends it as it comes"`
 	Audio        string        `yaml:"audio" enum:"aac,copy,none" doc:"aac is encoded anew, 48 kHz stereo; copy sends it as it comes; an input without audio is fine"`
-	Bitrate      string        `yaml:"bitrate" shown:"yes" doc:"of h264, bits per second, such as 3000k or 3M"`
+	Bitrate      string        `yaml:"bitrate" shown:"yes" doc:"of h264, bits per second, such as 3000k or 3M; renditions have their own"`
 	AudioBitrate string        `yaml:"audio_bitrate" shown:"yes" doc:"of aac, bits per second, such as 128k"`
 	Width        int           `yaml:"width" min:"0" doc:"of h264, pixels, even; 0 = as it comes, or as height and the aspect want it"`
 	Height       int           `yaml:"height" min:"0" doc:"of h264, pixels, even; 0 = as it comes, or as width and the aspect want it"`
 	FPS          float64       `yaml:"fps" min:"0" max:"240" doc:"frames per second, of h264 and asked of a device; 0 = as it comes"`
 	GOP          time.Duration `yaml:"gop" min:"100ms" max:"20s" doc:"from key frame to key frame, of h264"`
 	Preset       string        `yaml:"preset" enum:"ultrafast,superfast,veryfast,faster,fast,medium,slow,slower,veryslow" doc:"of x264: faster ones cost bitrate, slower ones the viewer's time"`
+
+	// Renditions are qualities of one picture, the best first, each published to a URL of its own
+	// that follows from the stream's (see ingest.Layers). The input is decoded once. They take the
+	// place of Width, Height and Bitrate; sound goes with the first.
+	Renditions []Rendition `yaml:"renditions" doc:"several qualities of the picture, the best first, each a feed of its own, for players that choose by their bandwidth"`
 
 	Binary       string        `yaml:"binary" shown:"yes" doc:"FFmpeg, or with args any program: a path, or a name in PATH"`
 	StallTimeout time.Duration `yaml:"stall_timeout" doc:"no progress for this long is a stall, and it is started anew; 0 = never"`
@@ -50,6 +56,12 @@ type Settings struct {
 
 	wrapper bool           // a trial has shown that Binary passes its args on to FFmpeg
 	secrets []secret.Value // the secrets in them that the loader knows
+}
+
+// Rendition is one quality of a picture.
+type Rendition struct {
+	Height  int    `yaml:"height" min:"16" doc:"pixels, even; the aspect of the picture stays"`
+	Bitrate string `yaml:"bitrate" shown:"yes" doc:"bits per second, such as 1500k"`
 }
 
 // Defaults returns the settings of an encoder that sets only its input.
@@ -115,6 +127,7 @@ func (s Settings) Validate() error {
 	if s.Width < 0 || s.Height < 0 || s.Width%2 != 0 || s.Height%2 != 0 {
 		bad("width", "and height are %d and %d, must be even and not negative", s.Width, s.Height)
 	}
+	s.checkRenditions(bad)
 	if s.FPS < 0 || s.FPS > 240 {
 		bad("fps", "is %v, must be from 0 to 240", s.FPS)
 	}
@@ -131,6 +144,67 @@ func (s Settings) Validate() error {
 		bad("binary", "is empty, must be a path or a name in PATH")
 	}
 	return errors.Join(errs...)
+}
+
+// checkRenditions reports what is impossible of Renditions.
+func (s Settings) checkRenditions(bad func(key, format string, args ...any)) {
+	n := len(s.Renditions)
+	switch {
+	case n == 0:
+		return
+	case len(s.Args) > 0:
+		bad("renditions", "have no place in args: write the outputs there, or input instead of args")
+	case s.Video != "h264":
+		bad("renditions", "are encoded, and video is %s: write video: h264", s.Video)
+	case n == 1:
+		bad("renditions", "is one alone, must be two or more: for one, write height and bitrate beside input")
+	case s.Width != 0 || s.Height != 0:
+		bad("renditions", "have heights of their own: remove width and height beside them")
+	}
+	for _, o := range s.OutputArgs {
+		if name, _, _ := strings.Cut(o, ":"); slices.Contains([]string{"-vf", "-filter", "-filter_complex", "-lavfi",
+			"-map", "-s", "-b"}, name) {
+			bad("output_args", "has %s, which goes to every output, and renditions set it for each: remove it", o)
+		}
+	}
+	for i, r := range s.Renditions {
+		key := fmt.Sprintf("renditions[%d]", i)
+		if r.Height < 16 || r.Height%2 != 0 {
+			bad(key+".height", "is %d, must be even and 16 or more", r.Height)
+		}
+		if !bitratePattern.MatchString(r.Bitrate) || bits(r.Bitrate) == 0 {
+			bad(key+".bitrate", "is %q, must be bits per second such as 1500k or 3M", r.Bitrate)
+		} else if i > 0 && (r.Height > s.Renditions[i-1].Height || bits(r.Bitrate) >= bits(s.Renditions[i-1].Bitrate)) {
+			bad(key, "is %d at %s after %d at %s, must be smaller than the one before: the best comes first", r.Height,
+				r.Bitrate, s.Renditions[i-1].Height, s.Renditions[i-1].Bitrate)
+		}
+	}
+}
+
+// bits are the bits per second of a bitrate; 0 when it is none.
+func bits(rate string) float64 {
+	number, unit := rate, 1.0
+	switch {
+	case strings.HasSuffix(rate, "k"), strings.HasSuffix(rate, "K"):
+		number, unit = rate[:len(rate)-1], 1000
+	case strings.HasSuffix(rate, "M"):
+		number, unit = rate[:len(rate)-1], 1e6
+	}
+	n, _ := strconv.ParseFloat(number, 64)
+	return n * unit
+}
+
+// Layers is how many qualities are published, each to a URL of its own; 0: there is one, published
+// to the stream's. Silent says that none of them has sound.
+func (s Settings) Layers() (n int, silent bool) { return len(s.Renditions), s.Audio == "none" }
+
+// Simulcasts says that FFmpeg sends one quality to one URL. What Args do is the user's.
+func (s Settings) Simulcasts(ingest.Protocol) error {
+	if len(s.Args) > 0 || len(s.Renditions) > 0 {
+		return nil
+	}
+	return errors.New("sends one quality; write renditions: [{height: 1080, bitrate: 4500k}, ...] in its settings, " +
+		"and no multi")
 }
 
 // isFFmpeg reports whether the binary takes FFmpeg's options: its name begins with ffmpeg

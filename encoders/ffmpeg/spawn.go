@@ -34,10 +34,14 @@ func (e *Encoder) spawn(c command, job encoders.Job) (*process, error) {
 	if child.tmp != "" {
 		prepareOwn(e.env.Dir)
 	}
-	if c.options != "" {
-		if child.options, err = pipeOf(c.options); err != nil {
-			return nil, fmt.Errorf("hand over the key: %w", err)
+	for _, text := range c.options {
+		var options *os.File
+		if text != "" {
+			if options, err = pipeOf(text); err != nil {
+				return nil, fmt.Errorf("hand over the key: %w", err)
+			}
 		}
+		child.options = append(child.options, options)
 	}
 	if child.list, err = listOf(c); err != nil {
 		return nil, err
@@ -96,8 +100,8 @@ func lookUp(binary string) (string, error) {
 type launch struct {
 	binary         string
 	args           []string
-	options        *os.File // becomes descriptor optionFD; nil for none
-	list           *os.File // becomes descriptor listFD; nil for none
+	options        []*os.File // become descriptors optionFD(i); nil for none
+	list           *os.File   // becomes descriptor listFD; nil for none
 	cookie         string
 	lock           *os.File
 	output, errors *os.File
@@ -153,7 +157,7 @@ func empty(f *os.File) error {
 
 // closeFiles closes our copies of the child's files.
 func (l *launch) closeFiles() {
-	for _, f := range []*os.File{l.output, l.errors, l.options, l.list} {
+	for _, f := range append([]*os.File{l.output, l.errors, l.list}, l.options...) {
 		if f != nil {
 			f.Close()
 		}
@@ -180,12 +184,12 @@ func (l *launch) start(job encoders.Job) (*handle, int, error) {
 		return nil, 0, err
 	}
 	defer null.Close()
-	files := []*os.File{null, l.output, l.errors, l.lock}
-	if l.options != nil || l.list != nil {
-		files = append(files, cmp.Or(l.options, null))
-	}
-	if l.list != nil {
-		files = append(files, l.list)
+	files := []*os.File{null, l.output, l.errors, l.lock, null, cmp.Or(l.list, null)}
+	for i, f := range l.options {
+		if i > 0 {
+			files = append(files, null)
+		}
+		files[optionFD(i)] = cmp.Or(f, null)
 	}
 	pidfd := -1
 	attr := os.ProcAttr{Env: environment(l.cookie, job, l.tmp), Files: files,

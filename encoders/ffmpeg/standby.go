@@ -25,9 +25,9 @@ type standby struct {
 	stream  string
 	handle  *handle
 	identity
-	watch   *handle  // used by follow alone
-	lock    *os.File // unlocked; the process shares the open file, so that locking ours locks its
-	key     *os.File // writing end of the pipe for its option file; nil for none
+	watch   *handle    // used by follow alone
+	lock    *os.File   // unlocked; the process shares the open file, so that locking ours locks its
+	keys    []*os.File // writing ends of the pipes for its option files; nil for none
 	logFrom int64
 	ended   chan struct{} // closed when the process has ended
 	left    chan struct{} // closed when follow returns
@@ -62,7 +62,7 @@ func (e *Encoder) warm(job encoders.Job) {
 }
 
 func (s *standby) fits(c command, job encoders.Job) bool {
-	return s.stream == job.ID() && s.command.binary == c.binary && s.command.options == c.options &&
+	return s.stream == job.ID() && s.command.binary == c.binary && slices.Equal(s.command.options, c.options) &&
 		s.command.list == c.list && slices.Equal(s.command.args, c.args)
 }
 
@@ -94,10 +94,14 @@ func (e *Encoder) ready(c command, job encoders.Job) (*standby, error) {
 		tmp: filepath.Dir(gate)}
 	child.confine(e.settings, e.env, job)
 	defer child.closeFiles()
-	if c.options != "" {
-		if child.options, s.key, err = os.Pipe(); err != nil {
-			return s, fmt.Errorf("hand over the key: %w", err)
+	for _, text := range c.options {
+		var options, key *os.File
+		if text != "" {
+			if options, key, err = os.Pipe(); err != nil {
+				return s, fmt.Errorf("hand over the key: %w", err)
+			}
 		}
+		child.options, s.keys = append(child.options, options), append(s.keys, key)
 	}
 	if child.list, err = listOf(c); err != nil {
 		return s, err
@@ -143,8 +147,10 @@ func (s *standby) release() {
 	if s.lock != nil {
 		s.lock.Close()
 	}
-	if s.key != nil {
-		s.key.Close()
+	for _, key := range s.keys {
+		if key != nil {
+			key.Close()
+		}
 	}
 }
 
@@ -160,8 +166,11 @@ func (e *Encoder) wake(c command, job encoders.Job) (*process, error) {
 	if err := lockOpen(s.lock); err != nil {
 		return nil, err
 	}
-	if s.key != nil {
-		if _, err := s.key.WriteString(c.options); err != nil {
+	for i, key := range s.keys {
+		if key == nil {
+			continue
+		}
+		if _, err := key.WriteString(c.options[i]); err != nil {
 			return nil, fmt.Errorf("hand over the key: %w", err)
 		}
 	}

@@ -17,17 +17,55 @@ func codecs(s Settings, in input, format string) []string {
 	} else {
 		o = append(o, "-map", "0:v:0") // an input without video must fail instead of publishing nothing
 		o = append(o, video(s, in)...)
+		if f := filters(s); f != "" {
+			o = append(o, "-vf", f)
+		}
 	}
+	return append(o, audio(s, format)...)
+}
+
+// rendition returns the options of one of several qualities: the picture that ladder makes for it,
+// and with the first of them the sound. All of them have the same frames, so the key frames of all
+// come at the same times.
+func (s Settings) rendition(i int, in input, format string) []string {
+	s.Bitrate = s.Renditions[i].Bitrate
+	if i > 0 {
+		s.Audio = "none"
+	}
+	o := append([]string{"-map", picture(i)}, video(s, in)...)
+	return append(o, audio(s, format)...)
+}
+
+// ladder is the filter graph that makes the pictures of all renditions from the input's.
+func ladder(s Settings) string {
+	first := fmt.Sprintf("split=%d", len(s.Renditions))
+	if s.FPS > 0 {
+		first = "fps=" + number(s.FPS) + "," + first
+	}
+	graph := "[0:v:0]" + first
+	scaled := ""
+	for i, r := range s.Renditions {
+		graph += fmt.Sprintf("[in%d]", i)
+		scaled += fmt.Sprintf(";[in%d]scale=-2:%d%s", i, r.Height, picture(i))
+	}
+	return graph + scaled
+}
+
+// picture is the name of a rendition's picture in the ladder.
+func picture(i int) string { return fmt.Sprintf("[out%d]", i) }
+
+func audio(s Settings, format string) []string {
 	switch s.Audio {
 	case "none":
-		return append(o, "-an")
+		return []string{"-an"}
 	case "copy":
-		return append(o, "-map", audioMap(s), "-c:a", "copy")
+		return []string{"-map", audioMap(s), "-c:a", "copy"}
 	}
+	codec := "aac"
 	if format == "whip" {
-		return append(o, "-map", audioMap(s), "-c:a", "libopus", "-b:a", s.AudioBitrate, "-ar", "48000", "-ac", "2")
+		codec = "libopus"
 	}
-	return append(o, "-map", audioMap(s), "-c:a", "aac", "-b:a", s.AudioBitrate, "-ar", "48000", "-ac", "2")
+	return []string{"-map", audioMap(s), "-c:a", codec, "-b:a", s.AudioBitrate, "-ar", "48000", "-ac", "2"}
 }
 
 // audioMap makes audio optional, unless it is published alone.
@@ -54,14 +92,13 @@ func video(s Settings, in input) []string {
 	} else { // at the input's own rate: count seconds instead of frames
 		o = append(o, "-g", "600", "-force_key_frames", fmt.Sprintf("expr:gte(t,n_forced*%s)", seconds(s.GOP)))
 	}
-	o = append(o, "-sc_threshold", "0", "-b:v", s.Bitrate, "-maxrate", s.Bitrate, "-bufsize", s.Bitrate)
-	if f := filters(s); f != "" {
-		o = append(o, "-vf", f)
-	}
-	return o
+	return append(o, "-sc_threshold", "0", "-b:v", s.Bitrate, "-maxrate", s.Bitrate, "-bufsize", s.Bitrate)
 }
 
 func filters(s Settings) string {
+	if s.Video != "h264" {
+		return ""
+	}
 	var f []string
 	if s.Width > 0 || s.Height > 0 {
 		size := func(n int) string {

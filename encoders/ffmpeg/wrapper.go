@@ -104,7 +104,7 @@ func (s Settings) couldHide() bool {
 }
 
 // wrapsFFmpeg runs the binary on a moment of silence, with no output. The binary counts as FFmpeg
-// when it prints FFmpeg's name, reads an option file behind optionFD, and reports progress on its
+// when it prints FFmpeg's name, reads an option file behind firstFD, and reports progress on its
 // standard output: inside a container or on another host it would not have our descriptors. Every
 // process that the binary has started is ended with it.
 func (e *Encoder) wrapsFFmpeg(ctx context.Context, path string) bool {
@@ -121,7 +121,7 @@ func (e *Encoder) wrapsFFmpeg(ctx context.Context, path string) bool {
 	ctx, cancel := context.WithTimeout(ctx, wrapperTime)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, "-nostdin", "-progress", "pipe:1", "-f", "lavfi", "-i", "anullsrc",
-		"-t", "0.1", "-f", "null", "-fpre", fmt.Sprintf("/dev/fd/%d", optionFD), "-")
+		"-t", "0.1", "-f", "null", "-fpre", fmt.Sprintf("/dev/fd/%d", firstFD), "-")
 	cookie := newCookie(wrapperRun)
 	cmd.Env = environment(cookie, encoders.Job{}, "")
 	cmd.ExtraFiles = []*os.File{null, options} // descriptors 3, the lock's, and 4

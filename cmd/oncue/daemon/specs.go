@@ -111,14 +111,19 @@ func contribution(s *configs.Stream, place int, e *configs.Encoder) *machine.Con
 	if told, ok := e.Settings.(configs.Publisher); !p.Set() || ok && !told.NeedsPublish() {
 		return nil
 	}
+	source, priority := "", (*int)(nil)
 	if p.Parts != nil {
-		return &machine.Contribution{Source: p.Parts.Source, Priority: p.Parts.Priority}
+		source, priority = p.Parts.Source, p.Parts.Priority
+	} else {
+		a, err := ingest.Parse(p.URL.Reveal())
+		if err != nil {
+			return nil
+		}
+		source, priority = a.Source, a.Priority
 	}
-	a, err := ingest.Parse(p.URL.Reveal())
-	if err != nil {
-		return nil
-	}
-	return &machine.Contribution{Source: a.Source, Priority: a.Priority}
+	n, _ := e.Layers()
+	sources := ingest.LayerSources(source, n)
+	return &machine.Contribution{Source: sources[0], More: sources[1:], Priority: priority}
 }
 
 // plan is a configuration in force.

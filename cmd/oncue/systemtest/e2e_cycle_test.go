@@ -31,6 +31,7 @@ func TestEndToEnd(t *testing.T) {
 		{"planned restarts", testPlannedRestarts},
 		{"lost hooks", testLostHooks},
 		{"automatic token", testAutoToken},
+		{"renditions", testRenditions},
 		{"bad input", testBadInput},
 		{"strangers", testStrangers},
 		{"hostile encoder", testHostileEncoder("strict")},
