@@ -10,8 +10,9 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// adoptLeft looks at encoders that an earlier process has left running without a word in the store:
-// it was lost, or is an old one. Whoever's they are takes them over; what is nobody's is stopped.
+// adoptLeft asks the encoders that an earlier process may have left running and that the store does
+// not know of, because it was lost, or is an old one. Streams take over theirs; the rest is
+// stopped.
 func (c *Controller) adoptLeft() {
 	defer func() {
 		c.swept.Store(true)
@@ -20,21 +21,21 @@ func (c *Controller) adoptLeft() {
 				c.mu.RLock()
 				evict := s.evicted
 				c.mu.RUnlock()
-				s.put(posted{evict: evict})
+				s.postItem(item{evict: evict})
 			}
 		}
 	}()
 	if c.cfg.Left == nil {
 		return
 	}
-	inHand := map[machine.Instance]bool{}
+	mayRun := map[machine.Instance]bool{}
 	for _, s := range c.all() {
 		for _, e := range s.published().state.Encoders {
-			inHand[e.Instance] = inHand[e.Instance] || e.MayRun()
+			mayRun[e.Instance] = mayRun[e.Instance] || e.MayRun()
 		}
 	}
 	for _, e := range c.cfg.Left() {
-		if c.ctx.Err() == nil && !inHand[e.Instance] {
+		if c.ctx.Err() == nil && !mayRun[e.Instance] {
 			c.adopt(e)
 		}
 	}
@@ -47,14 +48,14 @@ func (c *Controller) adopt(e machine.EncoderSpec) {
 	defer cancel()
 	enc, err := d.driver(e, encoders.Job{}, false)
 	if err != nil {
-		c.cfg.Log.Warn("an encoder that ran before cannot be looked at", "encoder", e.Device, "error", err)
+		c.cfg.Log.Warn("an encoder that may still run from before cannot be asked", "encoder", e.Device, "error", err)
 		return
 	}
 	st, err := enc.Status(ctx, encoders.Job{})
 	if err != nil || st.State.Gone() || st.State == encoders.StateUnknown || st.Stream == "" {
 		return
 	}
-	c.cfg.Log.Warn("an encoder was found running that the store knows nothing of",
+	c.cfg.Log.Warn("an encoder was found running that the store does not know of",
 		"encoder", e.Device, "stream", st.Stream, "pid", st.PID)
 	account, name, _ := controller.StreamID(st.Stream).Split()
 	s := c.stream(account, name)
@@ -62,7 +63,7 @@ func (c *Controller) adopt(e machine.EncoderSpec) {
 		s = c.bringBack(account, name, nil, machine.State{}, time.Time{})
 	}
 	answer := make(chan controller.Receipt, 1)
-	if s.put(posted{ev: machine.Leftover{Encoder: e.Name, Instance: e.Instance, Status: st}, answer: answer}) {
+	if s.postItem(item{ev: machine.Leftover{Encoder: e.Name, Instance: e.Instance, Status: st}, answer: answer}) {
 		select {
 		case <-answer:
 		case <-c.ctx.Done():

@@ -7,7 +7,7 @@ import (
 )
 
 // alarms rings once for each stream at its time. One heap and one timer serve all streams: a
-// hundred thousand deadlines due at once are told within milliseconds, and a stream that waits
+// hundred thousand deadlines due at once are rung within milliseconds, and a stream that waits
 // costs no goroutine.
 type alarms struct {
 	now  func() time.Time
@@ -71,8 +71,8 @@ func (a *alarms) arm() {
 	}
 }
 
-// look rings what is due, whatever the timer says.
-func (a *alarms) look() {
+// ringLate rings what is due although the timer has not fired.
+func (a *alarms) ringLate() {
 	a.mu.Lock()
 	late := len(a.queue) > 0 && !a.now().Before(a.queue[0].at)
 	a.mu.Unlock()

@@ -13,10 +13,10 @@ func TestAlarmsAfterSleep(t *testing.T) {
 	a := newAlarms(func() time.Time { return now }, func(*stream) { rung++ })
 	defer a.close()
 	a.set(&stream{}, now.Add(time.Hour))
-	a.look()
+	a.ringLate()
 	now = now.Add(2 * time.Hour)
-	a.look()
-	a.look()
+	a.ringLate()
+	a.ringLate()
 	if rung != 1 {
 		t.Errorf("rung %d times", rung)
 	}

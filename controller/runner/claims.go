@@ -10,8 +10,8 @@ import (
 )
 
 // claims sees to it that an encoder serves one stream at a time, and that no more encoders run on
-// this host than limits.running allows. Whoever is refused stands in a queue, and is told when it
-// is its turn.
+// this host than limits.running allows. Whoever is refused stands in a queue, and gets a
+// Freed event when it is its turn.
 //
 // What a stream holds and waits for is in its state, and there alone: after each step its stream
 // drops what the state does not have. What the queue says is only a reason to ask again.
@@ -21,7 +21,7 @@ type claims struct {
 	mu         sync.Mutex
 	limit      int                // 0: none
 	configured int                // devices of streams that the configuration names
-	held       map[string]claimer // by device
+	holders    map[string]claimer // by device
 	waiting    []waiter           // in order of arrival
 }
 
@@ -36,7 +36,7 @@ type waiter struct {
 }
 
 func newClaims(tell func(stream controller.StreamID, ev machine.Event)) *claims {
-	return &claims{tell: tell, held: map[string]claimer{}}
+	return &claims{tell: tell, holders: map[string]claimer{}}
 }
 
 // setLimit takes over limits.running, and how many devices the streams use that are named without a
@@ -53,12 +53,12 @@ func (c *claims) setLimit(n, configured int) {
 func (c *claims) claim(device string, by claimer, running bool) (ok bool, holder string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	at, taken := c.held[device]
+	at, taken := c.holders[device]
 	if taken && at.stream == by.stream {
 		return true, ""
 	}
 	if holder = c.obstacle(device, by); holder == "" || running && !taken {
-		c.held[device] = by
+		c.holders[device] = by
 		return true, ""
 	}
 	if !slices.ContainsFunc(c.waiting, func(w waiter) bool { return w.device == device && w.stream == by.stream }) {
@@ -70,10 +70,10 @@ func (c *claims) claim(device string, by claimer, running bool) (ok bool, holder
 
 // obstacle says who or what keeps the stream from the device.
 func (c *claims) obstacle(device string, by claimer) string {
-	if at, taken := c.held[device]; taken {
+	if at, taken := c.holders[device]; taken {
 		return string(at.stream)
 	}
-	if c.limit > 0 && len(c.held) >= c.limit {
+	if c.limit > 0 && len(c.holders) >= c.limit {
 		return fmt.Sprintf("the limit of %d running encoders", c.limit)
 	}
 	if c.limit > 0 && by.pattern && c.patterns() >= c.forPatterns() {
@@ -87,7 +87,7 @@ func (c *claims) obstacle(device string, by claimer) string {
 func (c *claims) forPatterns() int { return max(c.limit-min(c.configured, c.limit/2), 1) }
 
 func (c *claims) patterns() (n int) {
-	for _, at := range c.held {
+	for _, at := range c.holders {
 		if at.pattern {
 			n++
 		}
@@ -98,12 +98,12 @@ func (c *claims) patterns() (n int) {
 // contend tells those who hold what the stream waits for: one holder of the device, or, under the
 // limit, all.
 func (c *claims) contend(device string, by claimer) {
-	at, taken := c.held[device]
+	at, taken := c.holders[device]
 	if taken {
 		c.tell(at.stream, machine.Contended{By: string(by.stream), First: at.pattern && !by.pattern})
 		return
 	}
-	for _, at := range c.held {
+	for _, at := range c.holders {
 		c.tell(at.stream, machine.Contended{By: string(by.stream), First: at.pattern && !by.pattern})
 	}
 }
@@ -112,13 +112,13 @@ func (c *claims) contend(device string, by claimer) {
 func (c *claims) release(device string, stream controller.StreamID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.held[device].stream == stream {
-		delete(c.held, device)
+	if c.holders[device].stream == stream {
+		delete(c.holders, device)
 	}
 	left := len(c.waiting)
 	c.waiting = slices.DeleteFunc(c.waiting, func(w waiter) bool { return w.device == device && w.stream == stream })
 	if len(c.waiting) == 0 && left > 0 {
-		for _, at := range c.held {
+		for _, at := range c.holders {
 			c.tell(at.stream, machine.Contended{})
 		}
 	}
@@ -129,7 +129,7 @@ func (c *claims) release(device string, stream controller.StreamID) {
 func (c *claims) free(device string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	_, taken := c.held[device]
+	_, taken := c.holders[device]
 	return !taken
 }
 
@@ -141,7 +141,7 @@ func (c *claims) serve() {
 			if w.pattern != pattern || c.obstacle(w.device, w.claimer) != "" {
 				return false
 			}
-			c.held[w.device] = w.claimer
+			c.holders[w.device] = w.claimer
 			c.tell(w.stream, machine.Freed{Device: w.device})
 			return true
 		})

@@ -112,7 +112,7 @@ func TestReleaseAndClaimAtOnce(t *testing.T) {
 		defer r.end(false)
 		r.live("one", "F1")
 		r.hook(controller.HookNoViewers, "one")
-		free := r.holdStates()
+		free := r.blockStates()
 		r.pass(20 * time.Second) // the stop waits for its commit
 		go r.c.SetMode(context.Background(), "ACC/one",
 			controller.ModeRequest{Mode: controller.ModeOn}) //nolint:errcheck // the claims tell

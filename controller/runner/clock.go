@@ -26,7 +26,7 @@ type Clock struct {
 }
 
 // minStep is the least difference that counts as a step; slewing by NTP stays far below it between
-// two looks.
+// two checks.
 const minStep = 2 * time.Second
 
 // NewClock reads the host's clocks.
@@ -74,8 +74,8 @@ func (c *Clock) Anchor() string {
 	return c.boot + " " + strconv.FormatInt(c.base.Add(-c.from).UnixMilli(), 10)
 }
 
-// SteppedSince tells by how much the wall clock was stepped since the anchor was made, while nobody
-// looked.
+// SteppedSince tells by how much the wall clock was stepped since the anchor was made, while no
+// process checked it.
 func (c *Clock) SteppedSince(anchor string) time.Duration {
 	id, ms, ok := strings.Cut(anchor, " ")
 	then, err := strconv.ParseInt(ms, 10, 64)
@@ -95,7 +95,7 @@ func (c *Clock) SteppedSince(anchor string) time.Duration {
 // deadline comes early or late nor a displayed time is wrong.
 func (c *Controller) CheckClock() {
 	if c.cfg.Clock.Stepped() == 0 {
-		c.alarms.look() // a timer is late by the time that a suspended host was asleep
+		c.alarms.ringLate() // a timer is late by the time that a suspended host was asleep
 		return
 	}
 	c.clockMu.Lock()

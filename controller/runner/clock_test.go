@@ -50,7 +50,7 @@ func TestClockStepsWhileStoring(t *testing.T) {
 				if _, _, err := r.store.Append(context.Background(), rec); err != nil {
 					t.Fatal(err)
 				}
-				free := r.holdStates()
+				free := r.blockStates()
 				_, h := r.sent(controller.HookNoViewers, "lobby")
 				answers := r.takes(h)
 				answers = append(answers, r.takes(old)...)
@@ -87,7 +87,7 @@ func TestClockStepWhileTheDiskHangs(t *testing.T) {
 		defer r.end(false)
 		r.live("lobby", "F1")
 		r.live("foyer", "F2")
-		free := r.holdStates()
+		free := r.blockStates()
 		rec, h := r.sent(controller.HookNoViewers, "lobby")
 		go r.c.Take(context.Background(), rec, h) //nolint:errcheck // the phase tells
 		r.wall.Store(int64(time.Hour))

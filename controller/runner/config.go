@@ -66,11 +66,11 @@ type AccountSpec struct {
 	PollInterval time.Duration
 }
 
-// Observer is told what happens, for metrics. Nil fields are left out; the funcs must not block.
+// Observer hears what happens, for metrics. Nil fields are left out; the funcs must not block.
 type Observer struct {
 	AttemptToStart func(d time.Duration)
 	AttemptToLive  func(d time.Duration)
-	Story          func(controller.Transition)
+	Transition     func(controller.Transition)
 	Unconfirmed    func()
 	Polled         func(account string, err error)
 }

@@ -26,7 +26,7 @@ type Controller struct {
 	streams map[controller.StreamID]*stream
 	exact   map[controller.StreamID]*StreamSpec        // by id: the streams that are named without a pattern
 	names   map[string]map[controller.StreamID]*stream // pattern → the streams that it has made, by id
-	full    map[string]time.Time                       // pattern → when it was told last that it has too many
+	full    map[string]time.Time                       // pattern → when people were last told that it is full
 	polls   map[string]*poller                         // account → its poll
 
 	workers workers
@@ -40,8 +40,8 @@ type Controller struct {
 	closing atomic.Bool
 	cron    gocron.Scheduler
 	booted  atomic.Bool
-	swept   atomic.Bool // what an earlier process left running has been looked for
-	begun   time.Time   // when it was made
+	swept   atomic.Bool // adoptLeft is done
+	created time.Time   // when it was made
 	first   firstKnown  // since when the streams of the configuration are known
 }
 
@@ -62,21 +62,21 @@ func New(cfg Config) *Controller {
 	c.alarms = newAlarms(c.cfg.Clock.Now, func(s *stream) { s.post(machine.Timer{}) })
 	c.devices = devices{c: c, of: map[machine.Instance]*device{}, closing: map[machine.Instance]chan struct{}{}}
 	c.claims = newClaims(func(id controller.StreamID, ev machine.Event) {
-		if s := c.known(id); s != nil {
+		if s := c.lookUp(id); s != nil {
 			s.post(ev)
 		}
 	})
-	c.begun = c.cfg.Clock.Now()
+	c.created = c.cfg.Clock.Now()
 	c.claims.setLimit(cfg.Running, c.index())
 	return c
 }
 
 // Start brings back every stream that the store knows, and begins schedules and polls. It returns
-// as soon as hooks can be taken; aside, encoders found running are looked at and go on, and the
-// hooks that came after a stream's last word are replayed.
+// as soon as hooks can be taken. In the background, encoders that still run are asked and go on,
+// and the hooks received after a stream was last saved are replayed.
 func (c *Controller) Start(ctx context.Context) error {
 	c.first.load(ctx, c.cfg.Store, c.cfg.Clock)
-	c.know()
+	c.noteKnown()
 	saved, err := c.cfg.Store.LoadStreams(ctx)
 	if err != nil {
 		return fmt.Errorf("load the streams: %w", err)
@@ -89,7 +89,7 @@ func (c *Controller) Start(ctx context.Context) error {
 	if c.cron, err = gocron.NewScheduler(gocron.WithLocation(time.UTC)); err != nil {
 		return fmt.Errorf("make the scheduler: %w", err)
 	}
-	if err := c.plan(); err != nil {
+	if err := c.addJobs(); err != nil {
 		return err
 	}
 	// The states have what is older than the newest hook now; no other can come yet.
@@ -103,8 +103,8 @@ func (c *Controller) Start(ctx context.Context) error {
 	return nil
 }
 
-// resume sets the restored streams to work and replays the journal. It runs aside, for a viewer
-// should not wait for a thousand looks at encoders.
+// resume gives the restored streams to workers and replays the journal. It runs in the background
+// so that the first viewer does not wait for a thousand status calls.
 func (c *Controller) resume(newest []controller.Record) {
 	if c.cfg.EndLost != nil {
 		c.cfg.EndLost()
@@ -144,13 +144,13 @@ func (c *Controller) Stop(ctx context.Context, stopEncoders bool) {
 	c.calls.Wait()
 	for _, s := range c.all() {
 		s.waitIdle()
-		s.saveRest()
+		s.saveUnsaved()
 	}
 	c.workers.all.Wait()
 	c.devices.close()
 }
 
-// stopEncoders stops what runs at our word. The states still say that it is wanted: the next start
+// stopEncoders stops what runs for a stream. The states still say that it is wanted: the next start
 // brings it back.
 func (c *Controller) stopEncoders(ctx context.Context) {
 	var wg sync.WaitGroup
@@ -160,9 +160,9 @@ func (c *Controller) stopEncoders(ctx context.Context) {
 			if !e.On() {
 				continue
 			}
-			es, job := s.handle(e.Name, e.Instance, s.spec)
+			es, job := s.jobOf(e.Name, e.Instance, s.spec)
 			job = withPublish(job, s.spec, e.Name)
-			b := s.box(e.Instance)
+			b := s.caller(e.Instance)
 			wg.Go(func() {
 				enc, err := b.dev.driver(es, job, true)
 				if err == nil {

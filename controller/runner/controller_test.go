@@ -28,13 +28,13 @@ func TestCycle(t *testing.T) {
 		r.want("lobby", controller.PhaseStopping) // the platform's word of the feed's end is missing
 		r.hook(controller.HookFeedEnded, "lobby", "F1")
 		r.want("lobby", controller.PhaseIdle)
-		story, err := r.c.History(context.Background(), "ACC/lobby", 100, 0)
+		history, err := r.c.History(context.Background(), "ACC/lobby", 100, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var got []string
-		for i := len(story) - 1; i >= 0; i-- {
-			got = append(got, fmt.Sprintf("%s>%s %s", story[i].From, story[i].To, story[i].Event))
+		for i := len(history) - 1; i >= 0; i-- {
+			got = append(got, fmt.Sprintf("%s>%s %s", history[i].From, history[i].To, history[i].Event))
 		}
 		want := "idle>starting ViewerAttempt, starting>live started, live>live FirstViewerConnection, " +
 			"live>lingering NoActiveViewers, lingering>stopping timer, stopping>idle ended"

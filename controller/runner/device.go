@@ -17,36 +17,35 @@ type devices struct {
 	c       *Controller
 	mu      sync.Mutex
 	of      map[machine.Instance]*device
-	closing map[machine.Instance]chan struct{} // closed when the driver of before is
+	closing map[machine.Instance]chan struct{} // closed once the earlier driver is closed
 }
 
-// device is one encoder: its driver, opened once it is needed, and one watch that tells all streams
-// that use it. Locks: opening before mu, mu before a stream's. None of them is held while the
-// controller's is taken, and no driver is opened, asked or closed under devices.mu or mu.
+// device is one encoder: its driver, opened once it is needed, and one watch, whose statuses go to
+// all streams that use it. No driver is opened, asked or closed under devices.mu or mu.
 type device struct {
 	c  *Controller
 	at machine.Instance
 
-	opening sync.Mutex      // one opens or closes at a time; files and processes are looked at meanwhile
-	before  <-chan struct{} // closed when the driver that the instance had before is; nil: it had none
+	opening sync.Mutex      // held while the driver is opened or closed, which reads files and processes
+	before  <-chan struct{} // closed once the instance's earlier driver is closed; nil: it had none
 
-	refs int // boxes and others that work with it; guarded by devices.mu
+	refs int // callers and others that work with it; guarded by devices.mu
 
 	mu       sync.Mutex
 	enc      encoders.Encoder // nil: not open
 	version  string           // of the settings that it was opened with
 	users    map[*stream]user
 	watch    context.CancelFunc // nil: there is none
-	watched  watching           // what it is for
-	last     encoders.Status    // its latest look; no State: none yet
+	watched  watching           // what the watch is for
+	last     encoders.Status    // its latest; no State: none yet
 	replaced int                // how often the driver was opened anew
 }
 
-// user is a stream that is told of the device.
+// user is a stream that gets the statuses of the device.
 type user struct {
 	spec   machine.EncoderSpec
 	job    encoders.Job
-	active bool // the device may run at its word: the watch is made with its job
+	active bool // the device may run for it, so the watch has to be made with its job
 }
 
 type watching struct {
@@ -99,19 +98,19 @@ func (ds *devices) close() {
 	}
 }
 
-// driver is the driver that is open, or else one that is opened now. inHand: the encoder runs, or
-// is started, at the caller's word, so e has the version that counts. Who only looks takes that of
-// what may run there.
-func (d *device) driver(e machine.EncoderSpec, job encoders.Job, inHand bool) (encoders.Encoder, error) {
+// driver returns the driver that is open, or opens it. owned: the encoder runs, or is started, for
+// the caller, so e has the version to open it with. Without that, it is opened with the version of
+// whatever may run there.
+func (d *device) driver(e machine.EncoderSpec, job encoders.Job, owned bool) (encoders.Encoder, error) {
 	if d.before != nil {
 		<-d.before
 	}
 	d.opening.Lock()
 	defer d.opening.Unlock()
-	if enc, _ := d.open(); enc != nil {
+	if enc, _ := d.current(); enc != nil {
 		return enc, nil
 	}
-	if !inHand && !d.c.claims.free(d.at.Device) {
+	if !owned && !d.c.claims.free(d.at.Device) {
 		e.Version = ""
 	}
 	enc, version, err := d.c.cfg.Open(e, job)
@@ -124,7 +123,7 @@ func (d *device) driver(e machine.EncoderSpec, job encoders.Job, inHand bool) (e
 	return enc, nil
 }
 
-func (d *device) open() (enc encoders.Encoder, version string) {
+func (d *device) current() (enc encoders.Encoder, version string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.enc, d.version
@@ -136,7 +135,7 @@ func (d *device) renew(e machine.EncoderSpec) {
 	d.opening.Lock()
 	defer d.opening.Unlock()
 	if d.outdated(e.Version) {
-		d.reopen()
+		d.replace()
 	}
 }
 
@@ -146,25 +145,25 @@ func (d *device) renewIdle(e machine.EncoderSpec) {
 	d.opening.Lock()
 	defer d.opening.Unlock()
 	if d.outdated(e.Version) && d.c.claims.free(d.at.Device) {
-		d.reopen()
+		d.replace()
 	}
 }
 
 // outdated reports whether the driver was opened with another version of the settings.
 func (d *device) outdated(version string) bool {
-	enc, was := d.open()
+	enc, was := d.current()
 	return enc != nil && was != version
 }
 
-// again has the driver opened anew, whatever its settings are.
-func (d *device) again() {
+// reopen closes the driver, whatever its settings are, and has it opened anew.
+func (d *device) reopen() {
 	d.opening.Lock()
 	defer d.opening.Unlock()
-	d.reopen()
+	d.replace()
 }
 
-// reopen closes the driver, and the watch goes on with the next one. The caller holds opening.
-func (d *device) reopen() {
+// replace closes the driver; the watch goes on with the next one. The caller holds opening.
+func (d *device) replace() {
 	d.shut()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -192,7 +191,7 @@ func (d *device) shut() {
 	}
 }
 
-// addUser has the stream told of every look at the device from now on, the latest one first.
+// addUser gives the stream every status of the device from now on, beginning with the latest.
 func (d *device) addUser(s *stream, u user) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -204,7 +203,7 @@ func (d *device) addUser(s *stream, u user) {
 	}
 }
 
-// has reports whether the stream is told of the device, for that run and with those settings.
+// has reports whether the stream is a user of the device, for that run and with those settings.
 func (d *device) has(s *stream, spec machine.EncoderSpec, run string, active bool) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -212,7 +211,7 @@ func (d *device) has(s *stream, spec machine.EncoderSpec, run string, active boo
 	return there && was.active == active && was.job.Run == run && was.spec == spec
 }
 
-// removeUser ends that.
+// removeUser ends what addUser began.
 func (d *device) removeUser(s *stream) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -223,8 +222,8 @@ func (d *device) removeUser(s *stream) {
 	d.rewatch()
 }
 
-// rewatch makes the watch that of the stream at whose word the device may run, or of any when it is
-// nobody's. The caller holds mu.
+// rewatch makes the watch with the job of the stream that the device may run for, or of any user
+// when there is none. The caller holds mu.
 func (d *device) rewatch() {
 	var lead user
 	want := watching{opened: d.replaced}
@@ -242,7 +241,7 @@ func (d *device) rewatch() {
 	}
 	ctx, cancel := context.WithCancel(d.c.ctx)
 	d.watch, d.watched = cancel, want
-	d.c.calls.Go(func() { d.look(ctx, lead) })
+	d.c.calls.Go(func() { d.keepWatch(ctx, lead) })
 }
 
 func (d *device) endWatch() {
@@ -253,23 +252,23 @@ func (d *device) endWatch() {
 }
 
 const (
-	lookEvery   = time.Second // how often a driver that cannot watch is asked
-	openAgain   = time.Second // after which a driver that did not open is tried again; it doubles
-	openAgainIn = 30 * time.Second
+	statusEvery  = time.Second // how often a driver that cannot watch is asked
+	openRetry    = time.Second // after which a driver that did not open is tried again; it doubles
+	openRetryMax = 30 * time.Second
 )
 
-// look watches until ctx ends, with a driver that is opened as soon as it can be.
-func (d *device) look(ctx context.Context, u user) {
+// keepWatch watches until ctx ends. A driver that does not open is tried again.
+func (d *device) keepWatch(ctx context.Context, u user) {
 	report := func(st encoders.Status) { d.report(ctx, st) }
-	wait := openAgain
+	wait := openRetry
 	for ctx.Err() == nil {
 		enc, err := d.driver(u.spec, u.job, u.active)
 		if err == nil {
-			wait = openAgain
+			wait = openRetry
 			if w, ok := enc.(encoders.Watcher); ok {
 				_ = w.Watch(ctx, u.job, report)
 			} else {
-				poll(ctx, enc, u.job, report)
+				statusLoop(ctx, enc, u.job, report)
 			}
 		} else {
 			report(encoders.Status{State: encoders.StateUnknown, Error: err.Error()})
@@ -277,12 +276,12 @@ func (d *device) look(ctx context.Context, u user) {
 		select {
 		case <-ctx.Done():
 		case <-time.After(wait):
-			wait = min(2*wait, openAgainIn)
+			wait = min(2*wait, openRetryMax)
 		}
 	}
 }
 
-// report hands a look to all who are told, unless it is of a watch that is over.
+// report gives a status to all users, unless its watch has ended.
 func (d *device) report(ctx context.Context, st encoders.Status) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -295,8 +294,8 @@ func (d *device) report(ctx context.Context, st encoders.Status) {
 	}
 }
 
-func poll(ctx context.Context, enc encoders.Encoder, job encoders.Job, report func(encoders.Status)) {
-	tick := time.NewTicker(lookEvery)
+func statusLoop(ctx context.Context, enc encoders.Encoder, job encoders.Job, report func(encoders.Status)) {
+	tick := time.NewTicker(statusEvery)
 	defer tick.Stop()
 	for {
 		if st, err := enc.Status(ctx, job); err == nil {

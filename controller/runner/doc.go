@@ -8,8 +8,8 @@
 // between a viewer and the encoder, and hooks that come while a stream waits for the disk share the
 // next one. What a step sets off comes back to the stream as an event.
 //
-// Which stream may use a device follows from the states (claims.go). All streams that use one are
-// told of the same looks at it (device.go), and each look names the stream whose run it shows.
+// Which stream may use a device follows from the states (claims.go). All streams that use one get
+// the same statuses of it (device.go), and each status names the stream whose run it shows.
 //
 // Begin with config.go, then [Controller.Take] in hooks.go, then step.go.
 //
@@ -19,7 +19,7 @@
 //	streams.go                       which streams there are, and what a reload makes of them
 //	hooks.go, people.go              hooks come in; what people ask and say
 //	stream.go, step.go, workers.go   one stream: its inbox; decide, commit, publish, act
-//	box.go, device.go, claims.go     calls to encoders, looks at them, who may have one
+//	caller.go, device.go, claims.go  calls to encoders, their statuses, who may have one
 //	alarms.go, timers.go, clock.go   deadlines, jobs that come again, the machine's time
 //	poll.go, known.go                the platform is asked; since when streams are known
 //	publish.go, hub.go               what readers get, and how they hear of changes
@@ -31,10 +31,9 @@
 //	claims.mu            who has which device, and who waits; also while events are posted
 //	Controller.mu        which streams there are, and the configuration
 //	poller.mu            the poll of one account
-//	device.mu            the open driver, who is told of it; also while looks are posted
-//	stream.mu            the inbox, and whether a worker has the stream
-//	stream.viewMu        what readers see
-//	the leaves           devices.mu, box.mu, hub.mu, alarms.mu, firstKnown.mu; then Clock.mu
+//	device.mu            the open driver and its users; also while statuses are posted
+//	stream.mu            the inbox, whether a worker has the stream, what readers see
+//	the leaves           devices.mu, hub.mu, alarms.mu, firstKnown.mu; then Clock.mu
 //
 // None but opening is held while a driver, the store or the platform is called. stream.state has no
 // lock: it is the worker's, and CheckClock moves its times with clockMu held for writing.

@@ -23,7 +23,7 @@ func (c *Controller) Take(ctx context.Context, r controller.Record, h controller
 ) {
 	answer := make(chan controller.Receipt, 1)
 	var receipt controller.Receipt
-	if c.hand(h.Account, h.Name, posted{ev: h, record: &r, answer: answer}) {
+	if c.hand(h.Account, h.Name, item{ev: h, record: &r, answer: answer}) {
 		select {
 		case receipt = <-answer:
 		case <-ctx.Done():
@@ -45,19 +45,19 @@ func (c *Controller) Take(ctx context.Context, r controller.Record, h controller
 // Deliver hands a hook that is stored to its stream. It never blocks. A hook for a stream that the
 // configuration does not have is dropped.
 func (c *Controller) Deliver(h controller.Hook) {
-	c.hand(h.Account, h.Name, posted{ev: h})
+	c.hand(h.Account, h.Name, item{ev: h})
 	c.noteHook(h)
 }
 
 // hand has the stream of that name decide what is posted. It returns false when nobody will: the
 // configuration has no such stream, or the controller stops.
-func (c *Controller) hand(account, name string, p posted) bool {
+func (c *Controller) hand(account, name string, it item) bool {
 	for !c.closing.Load() {
 		s := c.stream(account, name)
 		if s == nil {
 			return false
 		}
-		if s.put(p) {
+		if s.postItem(it) {
 			return true
 		} // it was forgotten just now: the next one has the name
 	}
@@ -67,7 +67,7 @@ func (c *Controller) hand(account, name string, p posted) bool {
 // noteHook records that the account's hooks arrive.
 func (c *Controller) noteHook(h controller.Hook) {
 	if p := c.poller(h.Account); p != nil {
-		p.hooked(notAfter(h, c.cfg.Clock.Now()).Received)
+		p.noteHook(notAfter(h, c.cfg.Clock.Now()).Received)
 	}
 }
 

@@ -30,10 +30,10 @@ func TestTakeIsOneCommit(t *testing.T) {
 		if state := r.saved(); !strings.Contains(state, `"phase":"starting"`) {
 			t.Error(state)
 		}
-		story, err := r.c.History(context.Background(), "ACC/lobby", 100, 0)
-		if err != nil || len(story) == 0 || story[0].To != controller.PhaseStarting ||
-			story[0].Event != string(controller.HookAttempt) {
-			t.Errorf("%+v %v", story, err)
+		history, err := r.c.History(context.Background(), "ACC/lobby", 100, 0)
+		if err != nil || len(history) == 0 || history[0].To != controller.PhaseStarting ||
+			history[0].Event != string(controller.HookAttempt) {
+			t.Errorf("%+v %v", history, err)
 		}
 	})
 }
@@ -130,7 +130,7 @@ func (r *rig) takes(hooks ...controller.Hook) []chan taken {
 
 // waitsForStore has a stream wait for the store to save a hold, until the channel is closed.
 func (r *rig) waitsForStore(name string, mode controller.Mode) (free chan struct{}) {
-	free = r.holdStates()
+	free = r.blockStates()
 	go r.c.SetMode(context.Background(), controller.StreamID("ACC/"+name),
 		controller.ModeRequest{Mode: mode}) //nolint:errcheck // the mode tells
 	synctest.Wait()
@@ -289,7 +289,7 @@ func TestTakeWithTheLatestConfiguration(t *testing.T) {
 		r := newRig(t, spec("lobby", "cam"))
 		r.boot()
 		defer r.end(false)
-		free := r.holdStates()
+		free := r.blockStates()
 		go r.c.SetMode(context.Background(), "ACC/lobby", controller.ModeRequest{Mode: controller.ModeAuto,
 			By: "mia"}) //nolint:errcheck // it changes nothing
 		synctest.Wait()
@@ -335,7 +335,7 @@ func TestTakeMeanwhile(t *testing.T) {
 		r.boot()
 		defer r.end(false)
 		r.live("lobby", "F1")
-		free := r.holdStates()
+		free := r.blockStates()
 		rec, gone := r.sent(controller.HookNoViewers, "lobby")
 		go r.c.Take(context.Background(), rec, gone) //nolint:errcheck // the phase tells
 		_, started := r.sent(controller.HookFeedStarted, "lobby", "F2")
@@ -377,7 +377,7 @@ func TestTakeTooLate(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, spec("lobby", "cam"))
 		r.boot()
-		free := r.holdStates()
+		free := r.blockStates()
 		rec, h := r.sent(controller.HookAttempt, "lobby")
 		ctx, cancel := context.WithTimeout(context.Background(), 4*time.Second)
 		defer cancel()

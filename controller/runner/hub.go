@@ -13,7 +13,7 @@ import (
 type hub struct {
 	mu     sync.Mutex
 	last   uint64
-	recent []told // ring: at most hubMemory, oldest first
+	recent []entry // ring: at most hubMemory, oldest first
 	subs   map[chan controller.Change]struct{}
 }
 
@@ -22,16 +22,16 @@ const (
 	hubBuffer = 256
 )
 
-// told is a change as the hub keeps it. A view is made when somebody reads it: hooks come far more
-// often than readers.
-type told struct {
+// entry is a change that the hub remembers. Its view is made when somebody reads it: hooks come far
+// more often than readers.
+type entry struct {
 	id     uint64
 	stream *published // as it was at that time; nil when it is a hook
 	at     time.Time
 	hook   *controller.Record
 }
 
-func (t *told) change() controller.Change {
+func (t *entry) change() controller.Change {
 	if t.stream == nil {
 		return controller.Change{ID: t.id, Hook: t.hook}
 	}
@@ -41,7 +41,7 @@ func (t *told) change() controller.Change {
 
 func newHub() *hub { return &hub{subs: map[chan controller.Change]struct{}{}} }
 
-func (h *hub) publish(t told) {
+func (h *hub) publish(t entry) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.last++
@@ -64,7 +64,7 @@ func (h *hub) publish(t told) {
 	}
 }
 
-// watched reports whether anybody would see a change now.
+// watched reports whether anybody watches now.
 func (h *hub) watched() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -76,7 +76,7 @@ func (h *hub) watched() bool {
 func (h *hub) watch(ctx context.Context, after uint64) <-chan controller.Change {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var missed []told
+	var missed []entry
 	if after > 0 && after < h.last {
 		missed = h.recent[len(h.recent)-min(int(h.last-after), len(h.recent)):]
 	}
@@ -96,12 +96,12 @@ func (h *hub) watch(ctx context.Context, after uint64) <-chan controller.Change 
 	return sub
 }
 
-// Watch tells changes of streams and hooks as they come, those after the given id first as far as
-// they are remembered. The channel is closed when ctx ends or the reader is too slow; it may come
-// again.
+// Watch sends changes of streams and hooks as they come, first those after the given id that are
+// still remembered. The channel is closed when ctx ends or the reader is too slow; then watch
+// again from the last id.
 func (c *Controller) Watch(ctx context.Context, after uint64) <-chan controller.Change {
 	return c.hub.watch(ctx, after)
 }
 
-// Recorded tells readers of a hook that was stored.
-func (c *Controller) Recorded(r controller.Record) { c.hub.publish(told{hook: &r}) }
+// Recorded sends a hook that was stored to those who watch.
+func (c *Controller) Recorded(r controller.Record) { c.hub.publish(entry{hook: &r}) }

@@ -18,7 +18,7 @@ type firstKnown struct {
 	since map[controller.StreamID]time.Time // by id
 }
 
-// knownSetting is where it is stored.
+// knownSetting is the key of its setting in the store.
 const knownSetting = "known"
 
 type savedKnown struct {
@@ -26,28 +26,28 @@ type savedKnown struct {
 	Since  map[controller.StreamID]time.Time `json:"since"`
 }
 
-// know makes the streams of the configuration known. What is not saved is known from the next start
-// on.
-func (c *Controller) know() {
-	if !c.first.take(c.cfg.Streams, c.cfg.Clock.Now()) {
+// noteKnown makes the streams of the configuration known. If that cannot be saved, the next start
+// does it again.
+func (c *Controller) noteKnown() {
+	if !c.first.update(c.cfg.Streams, c.cfg.Clock.Now()) {
 		return
 	}
 	c.calls.Go(func() {
 		if err := c.first.save(context.Background(), c.cfg.Store, c.cfg.Clock); err != nil {
-			c.cfg.Log.Warn("since when the streams are known is not saved", "error", err)
+			c.cfg.Log.Warn("the times since when streams are known are not saved", "error", err)
 		}
 	})
 }
 
-// knownSince is since when a stream is known at the latest.
+// knownSince is since when a stream is known: at the latest since this controller was made.
 func (c *Controller) knownSince(id controller.StreamID) time.Time {
 	if at := c.first.of(id); !at.IsZero() {
 		return at
 	}
-	return c.begun
+	return c.created
 }
 
-// load reads what an earlier process knew. What cannot be read is known from now on.
+// load reads what an earlier process saved. Streams that it cannot read of are known from now on.
 func (k *firstKnown) load(ctx context.Context, st controller.Store, clock *Clock) {
 	text, err := st.Setting(ctx, knownSetting)
 	var saved savedKnown
@@ -60,9 +60,9 @@ func (k *firstKnown) load(ctx context.Context, st controller.Store, clock *Clock
 	k.shift(clock.SteppedSince(saved.Anchor))
 }
 
-// take makes the named streams of a configuration known, forgets those that it has no more, and
+// update makes the named streams of a configuration known, forgets those that it has no more, and
 // reports whether that changed anything.
-func (k *firstKnown) take(specs []StreamSpec, now time.Time) bool {
+func (k *firstKnown) update(specs []StreamSpec, now time.Time) bool {
 	since := make(map[controller.StreamID]time.Time, len(specs))
 	k.mu.Lock()
 	defer k.mu.Unlock()

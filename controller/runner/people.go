@@ -9,7 +9,8 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// SetMode is a person's word on a stream. It returns the stream as it is after the word was taken.
+// SetMode holds a stream on or off for a person, or ends that with auto. It returns the stream as
+// it is afterwards.
 func (c *Controller) SetMode(
 	ctx context.Context, id controller.StreamID, r controller.ModeRequest,
 ) (controller.StreamView, error) {
@@ -26,7 +27,7 @@ func (c *Controller) SetMode(
 		ev.Until = c.cfg.Clock.Now().Add(r.For)
 	}
 	answer := make(chan controller.Receipt, 1)
-	if !c.hand(account, name, posted{ev: ev, answer: answer}) {
+	if !c.hand(account, name, item{ev: ev, answer: answer}) {
 		err := controller.ErrUnknownStream
 		if c.closing.Load() {
 			err = errStopping
@@ -74,7 +75,7 @@ func (c *Controller) Log(ctx context.Context, id controller.StreamID, encoder st
 		return nil, fmt.Errorf("%w: %s has no encoder %q", controller.ErrInvalid, id, encoder)
 	}
 	at := e.Instance
-	if s := c.known(id); s != nil { // what runs may be another one than the configuration has now
+	if s := c.lookUp(id); s != nil { // what runs may be another one than the configuration has now
 		if p := s.published(); p.state.Encoder(encoder) != nil {
 			at = p.state.Encoder(encoder).Instance
 		}

@@ -20,8 +20,8 @@ type poller struct {
 
 	mu       sync.Mutex
 	spec     AccountSpec
-	busy     bool // asking for streams one by one
-	listing  bool // asking for all live streams of the account
+	busy     bool // asks about streams one by one
+	listing  bool // asks for all live streams of the account
 	lastHook time.Time
 	lastPoll time.Time
 	lastList time.Time     // when the last listing began
@@ -33,7 +33,7 @@ type poller struct {
 	webhook  *controller.WebhookView
 
 	waiting []*stream // whose questions are not answered yet
-	asking  bool      // somebody sees to them
+	asking  bool      // answer runs
 }
 
 const (
@@ -41,9 +41,9 @@ const (
 	askAtOnce   = 4                // such questions
 	askFailures = 3                // of such questions, before the others are not asked
 	askGather   = 100 * time.Millisecond
-	perPage     = 100 // live streams that one question of a listing tells of
-	listRest    = 20  // times what a listing took, before the next, where streams can be asked for one by one
-	idleFactor  = 10  // an account with nothing on is asked this much more seldom
+	perPage     = 100 // live streams on a page of a listing
+	listPause   = 20  // where streams are asked about one by one: pause between listings, in times of their length
+	idleFactor  = 10  // an account with nothing on is listed this many times less often
 	maxIdlePoll = 10 * time.Minute
 	maxBackoff  = 5 * time.Minute
 )
@@ -54,7 +54,7 @@ func (c *Controller) poller(account string) *poller {
 	return c.polls[account]
 }
 
-func (p *poller) hooked(at time.Time) {
+func (p *poller) noteHook(at time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if at.After(p.lastHook) {
@@ -63,8 +63,8 @@ func (p *poller) hooked(at time.Time) {
 }
 
 // tick is called every poll_interval. Where fewer streams matter than a listing of all live ones
-// has pages, they are asked for one by one; what else is live is then looked at as seldom as on an
-// account with nothing on.
+// has pages, they are asked about one by one; then all are listed only as often as on an account
+// with nothing on.
 func (p *poller) tick() {
 	now := p.c.cfg.Clock.Now()
 	active := p.c.active(p.account)
@@ -76,25 +76,25 @@ func (p *poller) tick() {
 	}
 	few := len(active) < p.pages()
 	idle := min(spec.PollInterval*idleFactor, max(maxIdlePoll, spec.PollInterval)) - spec.PollInterval/2
-	due := !few || p.lastList.IsZero() || now.Sub(p.lastList) >= max(idle, listRest*p.listTook)
+	due := !few || p.lastList.IsZero() || now.Sub(p.lastList) >= max(idle, listPause*p.listTook)
 	if due && !p.listing {
 		p.listing = true
-		p.c.calls.Go(func() { p.done(&p.listing, now, p.list(spec.Platform, active)) })
+		p.c.calls.Go(func() { p.finish(&p.listing, now, p.list(spec.Platform, active)) })
 	}
 	if few && len(active) > 0 && !p.busy {
 		p.busy = true
-		p.c.calls.Go(func() { p.done(&p.busy, now, p.askEach(spec.Platform, slices.Collect(maps.Values(active)))) })
+		p.c.calls.Go(func() { p.finish(&p.busy, now, p.askEach(spec.Platform, slices.Collect(maps.Values(active)))) })
 	}
 }
 
-// pages is how many questions a listing takes, by the last one. The caller holds mu.
+// pages is how many requests a listing takes, judged by the last one. The caller holds mu.
 func (p *poller) pages() int { return 1 + p.listed/perPage }
 
-// done takes note of how a poll went; under is what it was marked under.
-func (p *poller) done(under *bool, asked time.Time, err error) {
+// finish notes how a poll went, and clears the flag that it was running under.
+func (p *poller) finish(running *bool, asked time.Time, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	*under, p.err = false, err
+	*running, p.err = false, err
 	if f := p.c.cfg.Observe.Polled; f != nil {
 		f(p.account, err)
 	}
@@ -114,7 +114,7 @@ func (p *poller) done(under *bool, asked time.Time, err error) {
 	}
 }
 
-// active lists the streams of an account that the platform's word may matter to.
+// active lists the streams of an account for which it may matter what the platform says.
 func (c *Controller) active(account string) map[string]*stream {
 	found := map[string]*stream{} // by name
 	c.mu.RLock()
@@ -127,7 +127,7 @@ func (c *Controller) active(account string) map[string]*stream {
 	return found
 }
 
-// list asks the platform for all live streams and posts what it says to those of ours.
+// list asks the platform for all live streams and posts the answer to those of ours.
 func (p *poller) list(platform controller.Platform, active map[string]*stream) error {
 	asked := p.c.cfg.Clock.Now()
 	live, err := platform.Live(p.c.ctx)
@@ -135,7 +135,7 @@ func (p *poller) list(platform controller.Platform, active map[string]*stream) e
 	if err == nil {
 		p.listed = len(live)
 	}
-	if p.listed > 0 || err == nil { // streams can be asked for meanwhile
+	if p.listed > 0 || err == nil { // else the next tick lists again: no stream can be asked about by itself
 		p.lastList, p.listTook = asked, p.c.cfg.Clock.Now().Sub(asked)
 	}
 	pages := p.pages()
@@ -143,7 +143,7 @@ func (p *poller) list(platform controller.Platform, active map[string]*stream) e
 	if err != nil {
 		return err
 	}
-	gone := p.c.polled(p.account, asked, live, active)
+	gone := p.c.postListing(p.account, asked, live, active)
 	if len(gone) <= pages {
 		return p.askEach(platform, gone)
 	}
@@ -153,10 +153,10 @@ func (p *poller) list(platform controller.Platform, active map[string]*stream) e
 	return nil
 }
 
-// polled posts a listing to the streams that it is about. It leaves out those that were live and
-// are not in it, and returns them: streams that end move others from one page to another while the
-// pages are read.
-func (c *Controller) polled(
+// postListing posts a listing to the streams that it is about. It leaves out those that were live
+// and are not in it, and returns them: streams that end move others from one page to another while
+// the pages are read.
+func (c *Controller) postListing(
 	account string, asked time.Time, live []controller.LiveStream, active map[string]*stream,
 ) (gone []*stream) {
 	for _, l := range live {
@@ -182,8 +182,8 @@ func (c *Controller) polled(
 	return gone
 }
 
-// askEach asks about streams one by one and posts each answer as it comes. When the platform fails
-// it, it leaves the others out.
+// askEach asks about streams one by one and posts each answer as it comes. After askFailures
+// failures it leaves out the rest.
 func (p *poller) askEach(platform controller.Platform, streams []*stream) error {
 	var (
 		group    sync.WaitGroup
@@ -223,8 +223,8 @@ func (p *poller) askOne(platform controller.Platform, s *stream) error {
 	return err
 }
 
-// ask asks the platform about one stream; Polled or AskFailed follows. What several streams ask
-// meanwhile is asked together, so that a hundred that stop at once are no storm.
+// ask asks the platform about one stream; Polled or AskFailed follows. Streams that ask within
+// askGather are asked about together, so that a hundred that stop at once cause no storm.
 func (c *Controller) ask(s *stream) {
 	p := c.poller(s.account)
 	if p == nil || p.platform() == nil {
@@ -240,10 +240,10 @@ func (c *Controller) ask(s *stream) {
 	}
 }
 
-// errNoPlatform is what asking without an API secret gives.
+// errNoPlatform is the answer for an account without an API secret.
 var errNoPlatform = errors.New("no API secret is configured for the account")
 
-// answer sees to the questions of streams until none waits.
+// answer asks for the streams in waiting until there is none.
 func (p *poller) answer() {
 	for {
 		select {
@@ -271,7 +271,7 @@ func (p *poller) answer() {
 			err = p.list(platform, active)
 		}
 		for _, s := range waiting {
-			if err != nil { // who is answered all the same has no question open
+			if err != nil { // a stream that was answered all the same ignores it
 				p.c.askFailed(s, err)
 			}
 		}
@@ -305,7 +305,7 @@ func (p *poller) platform() controller.Platform {
 	return p.spec.Platform
 }
 
-// WebhookSeen takes note of how the platform shows the account's webhook.
+// WebhookSeen notes how the platform shows the account's webhook.
 func (c *Controller) WebhookSeen(account string, w *controller.WebhookView) {
 	if p := c.poller(account); p != nil {
 		p.mu.Lock()
@@ -314,7 +314,7 @@ func (c *Controller) WebhookSeen(account string, w *controller.WebhookView) {
 	}
 }
 
-// Accounts is the platform's side, in the order of the accounts' ids.
+// Accounts tells how hooks and polls of each account go, ordered by account id.
 func (c *Controller) Accounts() []controller.AccountView {
 	c.mu.RLock()
 	defer c.mu.RUnlock()

@@ -12,17 +12,17 @@ import (
 // published is what readers get of a stream: a state that nobody changes any more, and what the
 // configuration says. The view is made when it is read: hooks come far more often than readers.
 type published struct {
-	state machine.State
-	spec  *StreamSpec
-	begun time.Time // since when the stream is known
+	state      machine.State
+	spec       *StreamSpec
+	knownSince time.Time // since when the stream is known
 }
 
 // publish lets readers see the state, and tells those who watch when there is something new to see.
 func (s *stream) publish(spec *StreamSpec, now time.Time) {
-	s.viewMu.Lock()
+	s.mu.Lock()
 	news := s.view.spec != spec || !same(&s.view.state, &s.state)
 	s.view = published{s.state, spec, s.c.knownSince(s.id)}
-	s.viewMu.Unlock()
+	s.mu.Unlock()
 	attempt := s.state.Facts.Attempt.Seen
 	live := s.state.ForViewers && !s.state.LiveSince.IsZero()
 	if f := s.c.cfg.Observe.AttemptToLive; f != nil && live && attempt.After(s.lived) {
@@ -36,12 +36,12 @@ func (s *stream) publish(spec *StreamSpec, now time.Time) {
 		if s.c.hub.watched() {
 			p = s.published() // with the latest figures
 		}
-		s.c.hub.publish(told{stream: p, at: now})
+		s.c.hub.publish(entry{stream: p, at: now})
 	}
 }
 
-// same reports whether two states look the same to a reader, but for figures that grow by
-// themselves and the time of the last attempt.
+// same reports whether a reader sees two states alike, but for figures that grow by themselves and
+// the time of the last attempt.
 func same(a, b *machine.State) bool {
 	return a.Phase == b.Phase && a.Reason == b.Reason && a.Wanted == b.Wanted && a.Managed == b.Managed &&
 		a.Hold == b.Hold && a.Deadline.Equal(b.Deadline) &&
@@ -57,18 +57,18 @@ func same(a, b *machine.State) bool {
 		})
 }
 
-// matters reports whether the platform's word may matter to the stream now.
+// matters reports whether it may matter to the stream now what the platform says.
 func (s *stream) matters() bool {
-	s.viewMu.Lock()
-	defer s.viewMu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	p := &s.view
 	return p.spec != nil && (p.state.Phase != controller.PhaseIdle || p.state.Facts.Poll.Live || p.state.Facts.AnyOpen())
 }
 
-// wasLive reports whether the platform's last word is that the stream is live.
+// wasLive reports whether the stream is live by the platform's latest answer or hook.
 func (s *stream) wasLive() bool {
-	s.viewMu.Lock()
-	defer s.viewMu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	f := &s.view.state.Facts
 	return f.Poll.Live || f.AnyOpen()
 }
@@ -76,15 +76,15 @@ func (s *stream) wasLive() bool {
 // at is the view, with figures brought up to now.
 func (p *published) at(now time.Time) controller.StreamView {
 	s := &p.state
-	v := viewOf(s, p.spec, p.begun)
+	v := viewOf(s, p.spec, p.knownSince)
 	if !s.LiveSince.IsZero() {
 		v.UptimeS = seconds(now.Sub(s.LiveSince))
 	}
 	t := s.TotalsAt(&p.spec.Policy, now)
 	from := t.From
 	named := p.spec.Policy.Pattern == ""
-	if named && (from.IsZero() || p.begun.Before(from)) { // it saves from then on, though no viewer has come
-		from = p.begun
+	if named && (from.IsZero() || p.knownSince.Before(from)) { // it saves from then on, though no viewer has come
+		from = p.knownSince
 	}
 	if !from.IsZero() {
 		all := time.Duration(len(v.Encoders)) * now.Sub(from)
@@ -168,11 +168,11 @@ func troubleOf(e *machine.Encoder) *controller.Trouble {
 
 // idleView is the view of a stream to which nothing has happened.
 func (c *Controller) idleView(spec *StreamSpec, now time.Time) controller.StreamView {
-	return (&published{spec: spec, begun: c.knownSince(spec.ID())}).at(now)
+	return (&published{spec: spec, knownSince: c.knownSince(spec.ID())}).at(now)
 }
 
-// viewOfEncoder shows the machine's word where it knows more than the driver's last look: a start
-// or stop in flight, a failure that is being retried.
+// viewOfEncoder shows what the machine knows where that is more than the driver's last status: a
+// start or stop in flight, a failure that is being retried.
 func viewOfEncoder(s *machine.State, e *machine.Encoder, spec *StreamSpec) controller.EncoderView {
 	now := spec.Policy.Encoder(e.Name)
 	v := controller.EncoderView{
@@ -231,8 +231,8 @@ func (c *Controller) Streams() []controller.StreamView {
 // published returns what was published last, with the latest figures; its spec is nil when the
 // stream has not worked yet.
 func (s *stream) published() *published {
-	s.viewMu.Lock()
-	defer s.viewMu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	p := s.view
 	if len(s.figures) > 0 {
 		p.state.Encoders = slices.Clone(p.state.Encoders)
@@ -259,7 +259,7 @@ func (s *stream) now(now time.Time) controller.StreamView {
 // Stream is one of Streams.
 func (c *Controller) Stream(id controller.StreamID) (controller.StreamView, bool) {
 	now := c.cfg.Clock.Now()
-	if s := c.known(id); s != nil {
+	if s := c.lookUp(id); s != nil {
 		return s.now(now), true
 	}
 	c.mu.RLock()

@@ -60,15 +60,15 @@ func (c *Controller) bringBack(account, name string, spec *StreamSpec, state mac
 		e := &state.Encoders[i]
 		if e.Claimed { // in an old store two streams may have the same encoder: the drivers know whose it is
 			e.Claimed, _ = c.claims.claim(e.Device, claimer{s.id, spec.Policy.Pattern != ""}, true)
-			s.askedFor(e.Device)
+			s.noteRequest(e.Device)
 		}
 	}
 	s.state = state
 	s.view = published{state, spec, c.knownSince(s.id)}
 	if !known {
-		s.inbox = append(s.inbox, posted{ev: machine.Drained{Deaf: !hears}})
+		s.inbox = append(s.inbox, item{ev: machine.Drained{Deaf: !hears}})
 	}
-	s.inbox = append(s.inbox, posted{ev: machine.Booted{}}) // before any hook
+	s.inbox = append(s.inbox, item{ev: machine.Booted{}}) // before any hook
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.enlist(s)
@@ -94,6 +94,6 @@ func (c *Controller) replay(ctx context.Context, newest []controller.Record) err
 // empty one.
 func (c *Controller) SaveAgain() {
 	for _, s := range c.all() {
-		s.put(posted{save: true})
+		s.postItem(item{save: true})
 	}
 }

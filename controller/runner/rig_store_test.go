@@ -21,7 +21,7 @@ func (f flaky) Commit(ctx context.Context, c controller.Commit) ([]controller.Re
 		return nil, err
 	}
 	if c.Saved != nil {
-		f.r.held()
+		f.r.waitUnblocked()
 	}
 	return f.Store.Commit(ctx, c)
 }
@@ -37,12 +37,12 @@ func (r *rig) write() error {
 	return nil
 }
 
-func (r *rig) held() {
+func (r *rig) waitUnblocked() {
 	r.mu.Lock()
-	hold := r.hold
+	blocked := r.blocked
 	r.mu.Unlock()
-	if hold != nil {
-		<-hold
+	if blocked != nil {
+		<-blocked
 	}
 }
 
@@ -53,12 +53,12 @@ func (r *rig) refuses(err error) {
 	r.saveErr = err
 }
 
-// holdStates has states wait in the store, and what comes with them, until the channel is closed.
-func (r *rig) holdStates() (free chan struct{}) {
+// blockStates has states wait in the store, and what comes with them, until the channel is closed.
+func (r *rig) blockStates() (free chan struct{}) {
 	free = make(chan struct{})
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.hold = free
+	r.blocked = free
 	return free
 }
 

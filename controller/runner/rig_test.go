@@ -48,7 +48,7 @@ type rig struct {
 	notices []controller.Notice
 	saveErr error
 	commits int           // that the controller asked the store for
-	hold    chan struct{} // commits with a state wait for it
+	blocked chan struct{} // commits with a state wait for it
 
 	slowLeft time.Duration // how long a start reads the encoders' folders
 }

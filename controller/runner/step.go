@@ -29,12 +29,12 @@ type decision struct {
 // step is the one way for an event, whoever brings it: decide, commit, then publish and act, and at
 // last answer those who wait. A batch is all that was in the inbox; its hooks and the state that
 // they lead to are one commit, so one sync of the disk lies between a viewer and the encoder.
-func (s *stream) step(batch []posted, spec *StreamSpec) {
+func (s *stream) step(batch []item, spec *StreamSpec) {
 	s.c.clockMu.RLock() // nobody moves the clock under a step
 	evict := false
-	for _, p := range batch {
-		evict = evict || p.evict
-		if p.save {
+	for _, it := range batch {
+		evict = evict || it.evict
+		if it.save {
 			s.unsaved, s.savedAt = true, time.Time{}
 		}
 	}
@@ -64,11 +64,11 @@ func (s *stream) step(batch []posted, spec *StreamSpec) {
 }
 
 // decide runs the machine on a batch of events.
-func (s *stream) decide(d *decision, batch []posted, spec *StreamSpec) {
+func (s *stream) decide(d *decision, batch []item, spec *StreamSpec) {
 	now := s.c.cfg.Clock.Now()
 	d.state = s.state
-	for _, p := range batch {
-		ev := p.ev
+	for _, it := range batch {
+		ev := it.ev
 		if ev == nil {
 			continue
 		}
@@ -91,7 +91,7 @@ func (s *stream) decideOne(d *decision, ev machine.Event, spec *StreamSpec, now 
 		switch a := a.(type) {
 		case machine.Claim:
 			device := d.state.Encoder(a.Encoder).Device
-			s.askedFor(device)
+			s.noteRequest(device)
 			granted, holder := s.c.claims.claim(device, claimer{s.id, spec.Policy.Pattern != ""}, a.Running)
 			s.decideOne(d, machine.Claimed{Encoder: a.Encoder, OK: granted, Holder: holder, For: ev.Label()}, spec, now)
 		case machine.Tell:
@@ -107,11 +107,11 @@ func (s *stream) decideOne(d *decision, ev machine.Event, spec *StreamSpec, now 
 // store refuses or has already are answered, and left out of the batch that it returns: then the
 // decision does not hold, and has to be made anew without them. clockMu is let go meanwhile: a disk
 // that hangs holds up nobody else.
-func (s *stream) commit(d *decision, batch []posted) (stored []posted, err error) {
+func (s *stream) commit(d *decision, batch []item) (stored []item, err error) {
 	c := controller.Commit{Transitions: d.transitions}
-	for _, p := range batch {
-		if p.record != nil {
-			c.Records = append(c.Records, *p.record)
+	for _, it := range batch {
+		if it.record != nil {
+			c.Records = append(c.Records, *it.record)
 		}
 	}
 	if d.due {
@@ -142,20 +142,20 @@ func (s *stream) commit(d *decision, batch []posted) (stored []posted, err error
 }
 
 // answerRefused answers hooks that the store does not take, and returns the rest of the batch.
-func answerRefused(batch []posted, receipts []controller.Receipt, err error) (rest []posted) {
+func answerRefused(batch []item, receipts []controller.Receipt, err error) (rest []item) {
 	rest = batch[:0]
-	for _, p := range batch {
-		if p.record != nil {
-			if p.receipt = (controller.Receipt{Err: err}); err == nil {
-				p.receipt, receipts = receipts[0], receipts[1:]
+	for _, it := range batch {
+		if it.record != nil {
+			if it.receipt = (controller.Receipt{Err: err}); err == nil {
+				it.receipt, receipts = receipts[0], receipts[1:]
 			}
-			if p.receipt.Err != nil || p.receipt.Duplicate {
-				p.answer <- p.receipt
+			if it.receipt.Err != nil || it.receipt.Duplicate {
+				it.answer <- it.receipt
 				continue
 			}
-			p.record = nil
+			it.record = nil
 		}
-		rest = append(rest, p)
+		rest = append(rest, it)
 	}
 	return rest
 }
@@ -163,7 +163,7 @@ func answerRefused(batch []posted, receipts []controller.Receipt, err error) (re
 // accept makes the decision true: readers see it, encoders follow it, and whoever waits is
 // answered. err is why it is not saved: encoders must not depend on a disk, so it holds all the
 // same, and is saved later.
-func (s *stream) accept(d *decision, batch []posted, spec *StreamSpec, err error) {
+func (s *stream) accept(d *decision, batch []item, spec *StreamSpec, err error) {
 	now := s.c.cfg.Clock.Now()
 	s.state = d.state
 	s.unsaved = (s.unsaved || d.changed) && !d.saved
@@ -181,9 +181,9 @@ func (s *stream) accept(d *decision, batch []posted, spec *StreamSpec, err error
 	}
 	s.releaseClaims()
 	s.updateWatches(spec)
-	for _, p := range batch {
-		if p.answer != nil {
-			p.answer <- p.receipt
+	for _, it := range batch {
+		if it.answer != nil {
+			it.answer <- it.receipt
 		}
 	}
 }
@@ -205,7 +205,7 @@ func (s *stream) wakeAt(now time.Time, spec *StreamSpec) time.Time {
 // report gives transitions to metrics and the log.
 func (s *stream) report(transitions []controller.Transition) {
 	for _, t := range transitions {
-		if f := s.c.cfg.Observe.Story; f != nil {
+		if f := s.c.cfg.Observe.Transition; f != nil {
 			f(t)
 		}
 		level := slog.LevelInfo
@@ -222,13 +222,13 @@ func (s *stream) act(a machine.Action, spec *StreamSpec) {
 	switch a := a.(type) {
 	case machine.StartEncoder:
 		s.countStart()
-		es, job := s.handle(a.Encoder, a.Instance, spec)
+		es, job := s.jobOf(a.Encoder, a.Instance, spec)
 		job.Run, job.Adopt = a.Run, a.Adopt
-		s.box(a.Instance).start(es, withPublish(job, spec, a.Encoder), spec.Policy.StartTimeout)
+		s.caller(a.Instance).start(es, withPublish(job, spec, a.Encoder), spec.Policy.StartTimeout)
 	case machine.StopEncoder:
-		es, job := s.handle(a.Encoder, a.Instance, spec)
+		es, job := s.jobOf(a.Encoder, a.Instance, spec)
 		job.Run = a.Run
-		s.box(a.Instance).stop(es, withPublish(job, spec, a.Encoder), spec.Policy.StopTimeout)
+		s.caller(a.Instance).stop(es, withPublish(job, spec, a.Encoder), spec.Policy.StopTimeout)
 	case machine.Ask:
 		s.c.ask(s)
 	case machine.Disconnect:
@@ -252,26 +252,26 @@ func (s *stream) countStart() {
 	}
 }
 
-func (s *stream) askedFor(device string) {
-	if s.asked == nil {
-		s.asked = map[string]bool{}
+func (s *stream) noteRequest(device string) {
+	if s.requested == nil {
+		s.requested = map[string]bool{}
 	}
-	s.asked[device] = true
+	s.requested[device] = true
 }
 
 // releaseClaims gives back what the state does not claim.
 func (s *stream) releaseClaims() {
-	for device := range s.asked {
+	for device := range s.requested {
 		claims := func(e machine.Encoder) bool { return e.Device == device && (e.Claimed || e.Holder != "") }
 		if !slices.ContainsFunc(s.state.Encoders, claims) {
 			s.c.claims.release(device, s.id)
-			delete(s.asked, device)
+			delete(s.requested, device)
 		}
 	}
 }
 
-// saveRest saves what is not saved yet. No worker has the stream any more.
-func (s *stream) saveRest() {
+// saveUnsaved saves what is not saved yet. No worker has the stream any more.
+func (s *stream) saveUnsaved() {
 	if !s.unsaved {
 		return
 	}
@@ -290,13 +290,13 @@ func (s *stream) renewDrivers(spec *StreamSpec) {
 	if !s.state.Over() {
 		return
 	}
-	for at, b := range s.boxes {
+	for at, cl := range s.callers {
 		e := s.state.ByInstance(at)
 		if e == nil || e.MayRun() {
 			continue
 		}
-		if es := spec.Policy.Encoder(e.Name); es != nil && es.Instance == at && b.dev.outdated(es.Version) {
-			s.c.calls.Go(func() { b.dev.renewIdle(*es) })
+		if es := spec.Policy.Encoder(e.Name); es != nil && es.Instance == at && cl.dev.outdated(es.Version) {
+			s.c.calls.Go(func() { cl.dev.renewIdle(*es) })
 		}
 	}
 }

@@ -10,43 +10,42 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// stream is one stream. Whoever posts an event to an idle one has a worker run it until its inbox
-// is empty (step.go): a stream that waits for a deadline or a hook costs no goroutine. The state
-// belongs to the worker, and atWork says that there is one.
+// stream is one stream. An event posted to an idle one gets it a worker, which takes steps
+// (step.go) until the inbox is empty: a stream that waits for a deadline or a hook costs no
+// goroutine. The state belongs to the worker; atWork says whether there is one.
 type stream struct {
 	c             *Controller
 	id            controller.StreamID
 	account, name string
 
-	mu     sync.Mutex
-	inbox  []posted
+	mu     sync.Mutex // guards what follows up to the worker's
+	inbox  []item
 	atWork bool
-	gone   bool        // forgotten: what comes for its name is another stream's
+	gone   bool        // forgotten: its name belongs to another stream by now
 	spec   *StreamSpec // never changed, replaced by a reload
 	idle   *sync.Cond  // signalled when the worker leaves
 
+	view    published                  // what readers see
+	figures map[string]encoders.Status // the latest statuses that went past the machine
+
 	// owned by the worker
-	state   machine.State // changed by CheckClock, too, while no step is between two commits
-	boxes   map[machine.Instance]*box
-	asked   map[string]bool // devices that were claimed and may be held or waited for
-	unsaved bool            // the store has an older state
-	savedAt time.Time       // when it was saved last
-	started time.Time       // attempt that metrics have counted a start for
-	lived   time.Time       // and one for which they have counted that it became live
+	state     machine.State // CheckClock changes it, too, but not during a step
+	callers   map[machine.Instance]*caller
+	requested map[string]bool // devices that were claimed and may be held or waited for
+	unsaved   bool            // the store has an older state
+	savedAt   time.Time       // when it was saved last
+	started   time.Time       // attempt that metrics have counted a start for
+	lived     time.Time       // and one for which they have counted that it became live
 
 	alarm   *alarm // owned by alarms
 	evicted bool   // asked to make way; guarded by Controller.mu
-
-	viewMu  sync.Mutex
-	view    published
-	figures map[string]encoders.Status // the latest looks of encoders that went past the machine
 }
 
-// posted is one thing in the inbox of a stream.
-type posted struct {
+// item is one thing in the inbox of a stream.
+type item struct {
 	ev      machine.Event             // nil: there is nothing to decide
 	record  *controller.Record        // a hook's, to be stored with what it leads to; nil: no hook, or stored before
-	answer  chan<- controller.Receipt // gets one receipt after the step, and has room for it; nil: nobody waits
+	answer  chan<- controller.Receipt // buffered, gets one receipt after the step; nil: nobody waits
 	receipt controller.Receipt        // of the record, once it is stored
 	evict   bool                      // forget the stream now if nobody needs it: there are too many of its pattern
 	save    bool                      // the store may have lost the state
@@ -54,24 +53,24 @@ type posted struct {
 
 func newStream(c *Controller, spec *StreamSpec) *stream {
 	s := &stream{
-		c: c, id: spec.ID(), account: spec.Account, name: spec.Name, spec: spec, boxes: map[machine.Instance]*box{},
+		c: c, id: spec.ID(), account: spec.Account, name: spec.Name, spec: spec, callers: map[machine.Instance]*caller{},
 	}
 	s.idle = sync.NewCond(&s.mu)
 	return s
 }
 
-// post hands an event over. It never blocks.
-func (s *stream) post(ev machine.Event) { s.put(posted{ev: ev}) }
+// post puts an event in the inbox. It never blocks.
+func (s *stream) post(ev machine.Event) { s.postItem(item{ev: ev}) }
 
-// put hands something over, and returns false when nobody will see to it: the stream was forgotten,
-// or the controller stops. It never blocks.
-func (s *stream) put(p posted) bool {
+// postItem puts an item in the inbox. It returns false when nobody will work on it: the stream was
+// forgotten, or the controller stops. It never blocks.
+func (s *stream) postItem(it item) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.gone || s.c.closing.Load() {
 		return false
 	}
-	s.inbox = append(s.inbox, p)
+	s.inbox = append(s.inbox, it)
 	s.startWork()
 	return true
 }
@@ -120,26 +119,24 @@ func (s *stream) waitIdle() {
 	}
 }
 
-// observe takes a look at an encoder. One that tells nothing new but figures goes past the machine:
-// of a thousand encoders that run, five hundred have such a one every second.
+// observe posts a status of an encoder. One in which only figures are new goes past the machine: of
+// a thousand running encoders, five hundred report such a one every second.
 func (s *stream) observe(ev machine.EncoderSeen) {
 	if !s.keepFigures(ev.Encoder, ev.Instance, ev.Status) {
 		s.post(ev)
 	} else if s.c.hub.watched() {
-		s.c.hub.publish(told{stream: s.published(), at: s.c.cfg.Clock.Now()})
+		s.c.hub.publish(entry{stream: s.published(), at: s.c.cfg.Clock.Now()})
 	}
 }
 
-// keepFigures keeps a look for readers, if the machine would learn nothing from it. While the
-// stream is at work nobody can say so.
+// keepFigures keeps a status for readers and returns true, if the machine would learn nothing from
+// it. While the stream is at work that cannot be known.
 func (s *stream) keepFigures(encoder string, at machine.Instance, status encoders.Status) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.atWork || s.c.closing.Load() {
 		return false
 	}
-	s.viewMu.Lock()
-	defer s.viewMu.Unlock()
 	e := s.view.state.Encoder(encoder)
 	if e == nil || e.Instance != at || !e.Known || !alike(e.Seen, status) {
 		return false
@@ -151,15 +148,15 @@ func (s *stream) keepFigures(encoder string, at machine.Instance, status encoder
 	return true
 }
 
-// alike reports whether two looks say the same but for figures.
+// alike reports whether two statuses differ in figures alone.
 func alike(a, b encoders.Status) bool {
 	a.Health, a.At, b.Health, b.At = nil, time.Time{}, nil, time.Time{}
 	return a == b
 }
 
-// handle is what an encoder is opened with, and what it is asked to do: of the run, when it may
-// run.
-func (s *stream) handle(name string, at machine.Instance, spec *StreamSpec) (machine.EncoderSpec, encoders.Job) {
+// jobOf is what an encoder is opened with, and the job of its calls. While the encoder may run,
+// both are those of its run.
+func (s *stream) jobOf(name string, at machine.Instance, spec *StreamSpec) (machine.EncoderSpec, encoders.Job) {
 	es := machine.EncoderSpec{Name: name, Instance: at}
 	if now := spec.Policy.Encoder(name); now != nil && now.Instance == at {
 		es = *now
@@ -184,34 +181,34 @@ func withPublish(j encoders.Job, spec *StreamSpec, encoder string) encoders.Job 
 	return j
 }
 
-func (s *stream) box(at machine.Instance) *box {
-	b := s.boxes[at]
-	if b == nil {
-		b = &box{s: s, dev: s.c.devices.get(at), slot: make(chan struct{}, 1)}
-		s.boxes[at] = b
+func (s *stream) caller(at machine.Instance) *caller {
+	cl := s.callers[at]
+	if cl == nil {
+		cl = &caller{s: s, dev: s.c.devices.get(at), slot: make(chan struct{}, 1)}
+		s.callers[at] = cl
 	}
-	return b
+	return cl
 }
 
 // updateWatches has those encoders watched that run, and those that people may switch on by hand.
 func (s *stream) updateWatches(spec *StreamSpec) {
 	for i := range s.state.Encoders {
 		e := &s.state.Encoders[i]
-		es, job := s.handle(e.Name, e.Instance, spec)
+		es, job := s.jobOf(e.Name, e.Instance, spec)
 		if e.On() || e.Foreign() || es.Watched {
-			if dev := s.box(e.Instance).dev; !dev.has(s, es, job.Run, e.On()) {
+			if dev := s.caller(e.Instance).dev; !dev.has(s, es, job.Run, e.On()) {
 				dev.addUser(s, user{es, withPublish(job, spec, e.Name), e.On()})
 			}
-		} else if b := s.boxes[e.Instance]; b != nil {
-			b.dev.removeUser(s)
+		} else if cl := s.callers[e.Instance]; cl != nil {
+			cl.dev.removeUser(s)
 		}
 	}
-	for at, b := range s.boxes {
+	for at, cl := range s.callers {
 		here := func(e machine.Encoder) bool { return e.Instance == at }
 		if !slices.ContainsFunc(s.state.Encoders, here) { // it has left the configuration, and is off
-			delete(s.boxes, at)
-			b.dev.removeUser(s)
-			s.c.calls.Go(func() { s.c.devices.put(b.dev) }) // which may have to wait for the driver
+			delete(s.callers, at)
+			cl.dev.removeUser(s)
+			s.c.calls.Go(func() { s.c.devices.put(cl.dev) }) // which may have to wait for the driver
 		}
 	}
 }

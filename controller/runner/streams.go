@@ -14,7 +14,7 @@ import (
 // stream finds the stream, and makes it when the configuration has it; else nil. It is nil, too,
 // when its pattern has as many streams as it may, and all of them are needed.
 func (c *Controller) stream(account, name string) *stream {
-	if s := c.known(controller.JoinID(account, name)); s != nil {
+	if s := c.lookUp(controller.JoinID(account, name)); s != nil {
 		return s
 	}
 	c.mu.Lock()
@@ -31,7 +31,7 @@ func (c *Controller) stream(account, name string) *stream {
 	return s
 }
 
-func (c *Controller) known(id controller.StreamID) *stream {
+func (c *Controller) lookUp(id controller.StreamID) *stream {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.streams[id]
@@ -91,7 +91,7 @@ func (c *Controller) room(spec *StreamSpec) bool {
 	}
 	if oldest != nil {
 		oldest.evicted = true
-		oldest.put(posted{evict: true})
+		oldest.postItem(item{evict: true})
 		return true
 	}
 	if now := c.cfg.Clock.Now(); c.full[pattern].IsZero() || now.Sub(c.full[pattern]) >= fullAgain {
@@ -103,17 +103,17 @@ func (c *Controller) room(spec *StreamSpec) bool {
 	return false
 }
 
-// fullAgain is how long a pattern that has too many names is not told of again.
+// fullAgain is how long people are not told again that a pattern is full.
 const fullAgain = 10 * time.Minute
 
 // forget removes the stream, with its row and, for one of a pattern, with the files of its
 // encoders. Its history stays. What comes for it meanwhile keeps it. The caller is the stream's
 // worker.
 func (c *Controller) forget(s *stream, spec *StreamSpec) {
-	for at, b := range s.boxes {
-		delete(s.boxes, at)
-		b.dev.removeUser(s)
-		c.devices.put(b.dev)
+	for at, cl := range s.callers {
+		delete(s.callers, at)
+		cl.dev.removeUser(s)
+		c.devices.put(cl.dev)
 	}
 	if spec.Policy.Pattern != "" && c.cfg.Discard != nil {
 		for _, e := range s.published().state.Encoders {
@@ -138,7 +138,7 @@ func (c *Controller) forget(s *stream, spec *StreamSpec) {
 	c.alarms.set(s, time.Time{})
 }
 
-// index makes the look-ups for the streams of the configuration, and counts their devices.
+// index makes the index of the configuration's streams, and counts their devices.
 func (c *Controller) index() (devices int) {
 	c.exact = make(map[controller.StreamID]*StreamSpec, len(c.cfg.Streams))
 	uses := map[string]int{}
@@ -165,7 +165,7 @@ func (c *Controller) Reload(cfg Config) error {
 	c.cfg.Find, c.cfg.Streams, c.cfg.Accounts = cfg.Find, cfg.Streams, cfg.Accounts
 	c.cfg.Running, c.cfg.Defaults = cfg.Running, cfg.Defaults
 	devices := c.index()
-	c.know()
+	c.noteKnown()
 	c.mu.Unlock()
 	c.claims.setLimit(cfg.Running, devices)
 	for _, s := range c.all() {
@@ -194,7 +194,7 @@ func (c *Controller) Reload(cfg Config) error {
 			s.post(machine.TokenChanged{})
 		}
 	}
-	return c.plan()
+	return c.addJobs()
 }
 
 // TokenChanged tells a stream, or those of a pattern, that there is another publishing token, or

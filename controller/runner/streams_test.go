@@ -177,7 +177,7 @@ func TestNamesOfAPattern(t *testing.T) {
 		if _, there := r.c.Stream("ACC/cam-7"); there {
 			t.Error("it is not forgotten")
 		}
-		if story, err := r.c.History(context.Background(), "ACC/cam-7", 10, 0); err != nil || len(story) == 0 {
+		if history, err := r.c.History(context.Background(), "ACC/cam-7", 10, 0); err != nil || len(history) == 0 {
 			t.Errorf("its history is gone: %v", err)
 		}
 		if all, err := r.store.LoadStreams(context.Background()); err != nil || len(all) > 1 {

@@ -9,9 +9,9 @@ import (
 	"github.com/oncue/oncue/controller/machine"
 )
 
-// plan gives gocron what happens again and again: the polls of each account, and the look at the
-// clock. It wakes the streams that have something to do by themselves.
-func (c *Controller) plan() error {
+// addJobs gives gocron what happens again and again: the polls of each account, and the check of
+// the clock. It wakes the streams that may have something to do without a hook.
+func (c *Controller) addJobs() error {
 	if c.cron == nil {
 		return nil
 	}
@@ -23,9 +23,9 @@ func (c *Controller) plan() error {
 	_, err := c.cron.NewJob(gocron.DurationJob(time.Second), gocron.NewTask(c.CheckClock),
 		gocron.WithSingletonMode(gocron.LimitModeReschedule))
 	if err != nil {
-		return fmt.Errorf("plan the look at the clock: %w", err)
+		return fmt.Errorf("add the check of the clock: %w", err)
 	}
-	if err := c.planPolls(); err != nil {
+	if err := c.addPolls(); err != nil {
 		return err
 	}
 	c.mu.RLock()
@@ -41,7 +41,7 @@ func (c *Controller) plan() error {
 	return nil
 }
 
-func (c *Controller) planPolls() error {
+func (c *Controller) addPolls() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for id := range c.polls {
@@ -64,7 +64,7 @@ func (c *Controller) planPolls() error {
 		_, err := c.cron.NewJob(gocron.DurationJob(max(spec.PollInterval, 100*time.Millisecond)), gocron.NewTask(p.tick),
 			gocron.WithSingletonMode(gocron.LimitModeReschedule), gocron.WithStartAt(gocron.WithStartImmediately()))
 		if err != nil {
-			return fmt.Errorf("plan the poll of %s: %w", id, err)
+			return fmt.Errorf("add the poll of %s: %w", id, err)
 		}
 	}
 	return nil

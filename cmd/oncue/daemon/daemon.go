@@ -347,7 +347,7 @@ func (d *Daemon) notice(n controller.Notice) {
 func (d *Daemon) observer() runner.Observer {
 	m := d.metrics
 	return runner.Observer{
-		AttemptToStart: m.ObserveAttemptToStart, AttemptToLive: m.ObserveAttemptToLive, Story: d.observeTransition,
+		AttemptToStart: m.ObserveAttemptToStart, AttemptToLive: m.ObserveAttemptToLive, Transition: d.observeTransition,
 		Unconfirmed: m.ObserveUnconfirmedStop, Polled: m.ObservePoll,
 	}
 }
