@@ -219,6 +219,7 @@ func (d *doctor) exams(used map[string]string) []exam {
 	for _, id := range accounts {
 		if a := d.cfg.Accounts[id]; a.APISecret.Set() {
 			add("tokens "+id, 0, func(ctx context.Context) findings { return d.examineTokens(ctx, a) })
+			add("regions "+id, 0, func(ctx context.Context) findings { return d.examineRegions(ctx, a) })
 		}
 	}
 	for _, e := range d.cfg.Encoders {

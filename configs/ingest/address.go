@@ -200,10 +200,26 @@ var shown = map[string]bool{
 }
 
 // Platform reports whether the host is the platform's.
-func (a Address) Platform() bool {
+func (a Address) Platform() bool { return strings.HasSuffix("."+a.hostname(), ".millicast.com") }
+
+func (a Address) hostname() string {
 	host := strings.ToLower(a.Host[strings.LastIndexByte(a.Host, '@')+1:])
 	host, _, _ = strings.Cut(host, ":")
-	return strings.HasSuffix("."+host, ".millicast.com")
+	return host
+}
+
+// Region is the platform's region in the host's name, "" for the nearest one. ok is false where no
+// host of the platform names one, as with WHIP.
+func (a Address) Region() (id string, ok bool) {
+	_, id, ok = strings.Cut(a.hostname(), "-")
+	id, is := strings.CutSuffix(id, ".millicast.com")
+	if !ok || !is || !a.RTMP() && a.Scheme != "srt" {
+		return "", false
+	}
+	if id == "auto" {
+		id = ""
+	}
+	return id, true
 }
 
 // Same reports whether two addresses are the same contribution to the same stream, so that the

@@ -2,6 +2,7 @@ package ingest_test
 
 import (
 	"slices"
+	"cmp"
 	"strings"
 	"testing"
 
@@ -198,6 +199,29 @@ func TestLayers(t *testing.T) {
 	for _, bad := range []string{"/tmp/x.flv", "udp://h:1", "rtsp://h/x"} {
 		if _, err := ingest.Layers(bad, 2, false); err == nil {
 			t.Errorf("%s was taken", bad)
+		}
+	}
+}
+
+func TestRegion(t *testing.T) {
+	for url, want := range map[string]string{
+		"rtmps://rtmp-auto.millicast.com:443/v2/pub/a?token=00":  "the nearest",
+		"rtmp://rtmp-FRA-1.millicast.com/v2/pub/a?token=00":      "fra-1",
+		"srt://srt-iad-1.millicast.com:10000?streamid=a%3Ft%3D0": "iad-1",
+		"https://director.millicast.com/api/whip/a?auth=00":      "none",
+		"https://x-fra-1.millicast.com/api/whip/a?auth=00":       "none",
+		"rtmp://rtmp-fra-1.example.com/v2/pub/a?token=00":        "none",
+	} {
+		a, err := ingest.Parse(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, ok := a.Region()
+		if got = cmp.Or(got, "the nearest"); !ok {
+			got = "none"
+		}
+		if got != want {
+			t.Errorf("%s: %s, want %s", url, got, want)
 		}
 	}
 }

@@ -25,7 +25,7 @@
 //	parse.go, scan.go, misfit.go, message.go  reading bodies; writing them as the platform does
 //	arrivals.go, stats.go, thumbs.go          waiting for a hook, counting results, pictures
 //	client.go, retry.go, pace.go, errors.go   calls of the API: attempts, pauses, errors
-//	streams.go, webhooks.go, tokens.go        what the API reports and changes
+//	streams.go, webhooks.go, tokens.go, regions.go   what the API reports and changes
 //	owntoken.go                               the publishing tokens that oncue makes
 //	caretaker.go, roundtrip.go                keeping the webhook in order, and testing it
 package millicast

@@ -31,6 +31,7 @@ func (s *Simulator) Handler() http.Handler {
 		"POST /api/stream/stop":                s.stopStream,
 		"POST /api/thumbnails":                 s.demandThumbnail,
 		"POST /api/stream/reprioritize":        s.reprioritize,
+		"GET /api/cluster":                     s.listRegions,
 		"POST /api/publish_token":              s.createToken,
 		"GET /api/publish_token/list":          s.listTokens,
 		"GET /api/publish_token/list_by_name":  s.listTokensByName,

@@ -21,6 +21,6 @@
 //	dump.go, thumbnail.go, recording.go          what becomes of the media
 //	viewer.go, truth.go                          viewers, and what is really so
 //	webhook.go, hooks.go, deliver.go             hooks on their way
-//	api.go, api_streams.go, api_webhooks.go, api_tokens.go   the REST API
+//	api.go, api_streams.go, api_webhooks.go, api_tokens.go, api_regions.go   the REST API
 //	api_faults.go                                what goes wrong with it
 package simulator
