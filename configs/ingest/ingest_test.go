@@ -1,8 +1,8 @@
 package ingest_test
 
 import (
-	"slices"
 	"cmp"
+	"slices"
 	"strings"
 	"testing"
 

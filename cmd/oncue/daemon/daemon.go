@@ -46,6 +46,7 @@ type Daemon struct {
 	control      *runner.Controller
 	receiver     *millicast.Receiver
 	thumbnails   *millicast.ThumbnailDir
+	pictures     *pictures
 	metrics      *web.Metrics
 	hooks        *web.Hooks
 	admin        *web.Admin
@@ -135,6 +136,7 @@ func Start(ctx context.Context, cfg *configs.Config, o Options) (_ *Daemon, err 
 	if d.thumbnails, err = millicast.OpenThumbnails(cfg.DataDir); err != nil {
 		return nil, err
 	}
+	d.pictures = newPictures(d.askPicture, d.pictureTaken, d.log)
 	// After the store, because in a planned restart the daemon before closes its sockets first and
 	// then lets go of the store. Before the controller, because an address that is not available is
 	// the most common reason not to start.
@@ -313,6 +315,9 @@ func (d *Daemon) release() error {
 	if d.notifier != nil {
 		d.notifier.Close()
 	}
+	if d.pictures != nil {
+		d.pictures.close()
+	}
 	for _, a := range d.inForce().accounts {
 		a.close()
 	}
@@ -354,6 +359,7 @@ func (d *Daemon) observer() runner.Observer {
 
 func (d *Daemon) observeTransition(t controller.Transition) {
 	d.metrics.ObserveTransition(t)
+	d.pictures.observe(t)
 	if d.onTransition != nil {
 		d.onTransition(t)
 	}

@@ -32,6 +32,7 @@ func TestEndToEnd(t *testing.T) {
 		{"lost hooks", testLostHooks},
 		{"automatic token", testAutoToken},
 		{"renditions", testRenditions},
+		{"picture at once", testPictureAtOnce},
 		{"bad input", testBadInput},
 		{"strangers", testStrangers},
 		{"hostile encoder", testHostileEncoder("strict")},

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/oncue/oncue/controller"
 	"github.com/oncue/oncue/controller/millicast/simulator"
@@ -76,5 +77,28 @@ streams:
 		if strings.Contains(s.log(), token.Value.Reveal()) {
 			t.Error("the log shows a token")
 		}
+	}
+}
+
+// testPictureAtOnce: a stream that goes live has a picture long before the platform's regular one,
+// which comes after 30 s.
+func testPictureAtOnce(t *testing.T, s *site) {
+	needFFmpeg(t)
+	sim := s.platform(simulator.Settings{Thumbnails: true})
+	s.configure(`
+encoders: {cam: ` + testPicture + `}
+streams: {lobby: {encoder: cam, publish: "RTMP:"}}
+`)
+	s.start()
+	sim.Join("lobby")
+	s.awaitPhase("lobby", controller.PhaseLive)
+	live := time.Now()
+	const path = "/api/v1/streams/" + testAccount + "%2Flobby/thumbnail"
+	s.await("a picture", func() bool {
+		status, body := s.get(path)
+		return status == http.StatusOK && len(body) > 0
+	})
+	if took := time.Since(live); took > 25*time.Second {
+		t.Errorf("it took %s", took)
 	}
 }
