@@ -23,6 +23,8 @@ func Decide(s State, ev Event, p *Policy, now time.Time, roll float64) (State, [
 	m.settle()
 	if m.Phase != before {
 		m.tell(before, "", m.Reason)
+	} else if m.lease != "" && !m.claiming { // a claim that is granted changes the phase
+		m.tell(before, "", m.lease)
 	}
 	if _, ok := ev.(Reloaded); ok {
 		m.tellRemoved(m.Phase != before)
@@ -52,6 +54,7 @@ type machine struct {
 	now      time.Time
 	roll     float64
 	label    string
+	lease    string // what the event says of a lease, for the history
 	acts     []Action
 	claiming bool
 	demand   demand
@@ -133,6 +136,8 @@ func (m *machine) merge(ev Event) {
 		m.Contended = ev
 	case ModeSet:
 		m.setMode(ev)
+	case Leased:
+		m.leased(Lease(ev))
 	case Booted:
 		m.boot()
 	case Reloaded:
@@ -227,6 +232,34 @@ func (m *machine) setMode(ev ModeSet) {
 	}
 }
 
+// leased takes a lease in, in the place of the one with its name.
+func (m *machine) leased(l Lease) {
+	at, found := slices.BinarySearchFunc(m.Leases, l.By, func(x Lease, by string) int { return cmp.Compare(x.By, by) })
+	switch {
+	case !m.now.Before(l.Until):
+		if found {
+			m.Leases = slices.Delete(m.Leases, at, at+1)
+			m.LeaseEnd, m.lease = m.now, "no longer wanted by "+l.By
+		}
+	case found:
+		m.Leases[at] = l
+	case len(m.Leases) < LeaseLimit:
+		m.Leases = slices.Insert(m.Leases, at, l)
+		m.lease = fmt.Sprintf("wanted by %s, for %s", l.By, short(l.Until.Sub(m.now)))
+	}
+}
+
+// endLeases drops the leases whose time is over.
+func (m *machine) endLeases() {
+	m.Leases = slices.DeleteFunc(m.Leases, func(l Lease) bool {
+		over := !m.now.Before(l.Until)
+		if over {
+			m.LeaseEnd = later(m.LeaseEnd, l.Until)
+		}
+		return over
+	})
+}
+
 // forgive lets encoders that were given up try again, and with hurry those that wait for a retry,
 // too.
 func (m *machine) forgive(hurry bool) {
@@ -279,6 +312,7 @@ func (m *machine) settle() {
 		}
 		m.Hold = Hold{}
 	}
+	m.endLeases()
 	was := m.Window.Do
 	m.Window = m.p.Schedule.At(m.now)
 	if was != m.Window.Do && m.label == (Timer{}).Label() {
@@ -336,6 +370,7 @@ func (m *machine) want() demand {
 func (m *machine) beginEpisode(d demand) {
 	m.Episode, m.ForViewers, m.Blocked = m.now, !d.ordered, time.Time{}
 	m.FirstLive, m.Joined, m.JoinUntil, m.IdleFrom = time.Time{}, false, time.Time{}, time.Time{}
+	m.LeaseEnd = time.Time{}
 	if !d.ordered {
 		m.Totals.Wakes++
 		m.Wakes = slices.DeleteFunc(append(m.Wakes, m.now), func(t time.Time) bool { return m.now.Sub(t) >= time.Hour })
@@ -353,12 +388,13 @@ func (m *machine) beginEpisode(d demand) {
 func (m *machine) endEpisode(d demand) {
 	if d.capped {
 		m.do(Notify{"max_uptime", d.why})
+		m.Leases = nil // who still wants the stream asks again, as a viewer does
 	}
 	if !m.Joined && m.ForViewers && !m.ProofAfter.Before(m.Episode) { // it was started for viewers, and none came
 		m.Totals.Wasted++
 	}
 	m.Episode, m.FirstLive, m.SpentAt = time.Time{}, time.Time{}, m.now
-	m.Joined, m.JoinUntil, m.IdleFrom = false, time.Time{}, time.Time{}
+	m.Joined, m.JoinUntil, m.IdleFrom, m.LeaseEnd = false, time.Time{}, time.Time{}, time.Time{}
 	m.InUse, m.Contended, m.Asking = "", Contended{}, Question{}
 }
 
@@ -509,7 +545,7 @@ func (m *machine) phase() (controller.Phase, string) {
 		return controller.PhaseFailed, fmt.Sprintf("%s; %s is given up: %s", d.why, failed.Name, failed.Error)
 	case d.on:
 		return controller.PhaseStarting, d.why
-	case m.foreign() || m.liveElsewhere():
+	case m.foreign() || m.liveElsewhere(m.p):
 		m.Managed = false
 		why := "somebody else's broadcast, left alone"
 		if m.blockedBy(m.Facts.Attempt) != nil && !m.Blocked.IsZero() {
@@ -544,18 +580,18 @@ func (m *machine) shared(e *Encoder) bool {
 }
 
 // liveElsewhere reports whether the platform shows the stream live while nothing of ours is.
-func (m *machine) liveElsewhere() bool {
-	if m.openFeed(m.p) != nil {
+func (s *State) liveElsewhere(p *Policy) bool {
+	if s.openFeed(p) != nil {
 		return true
 	}
-	f := &m.Facts
-	if f.First.At.After(f.NoViewers.At) && !f.First.Seen.Before(m.SpentAt) &&
+	f := &s.Facts
+	if f.First.At.After(f.NoViewers.At) && !f.First.Seen.Before(s.SpentAt) &&
 		f.First.Seen.After(f.lastEnd()) && f.Poll.OfflineSince.IsZero() {
 		return true
 	}
 	// The API has been seen to call a stream live that had just stopped: two answers, and the time
 	// that a stop may take.
-	return f.Poll.Live && f.Poll.Asked.After(f.Poll.LiveSince) && f.Poll.LiveSince.After(m.GoneAt.Add(m.p.StopTimeout))
+	return f.Poll.Live && f.Poll.Asked.After(f.Poll.LiveSince) && f.Poll.LiveSince.After(s.GoneAt.Add(p.StopTimeout))
 }
 
 // feedPending reports whether a feed of the run that is over is still open.
@@ -574,6 +610,9 @@ func (m *machine) next() (at time.Time, does string) {
 	soonest(d.wake, "start")
 	soonest(d.until, cmp.Or(d.ends, "stop"))
 	soonest(m.Hold.Until, "return to auto")
+	for _, l := range m.Leases {
+		soonest(l.Until, leaseEnds)
+	}
 	if m.Window.Do != "" {
 		soonest(m.Window.Until, "end of the scheduled window")
 	} else {

@@ -85,42 +85,61 @@ func (s *State) capEnd(p *Policy) time.Time {
 	return later(s.FirstLive, s.IdleFrom).Add(p.MaxUptime) // IdleFrom: a hold or a window has ended, and was not capped
 }
 
-// viewersWant is the demand of viewers: somebody watches, waits, or is about to join.
+// viewersWant is the demand of viewers, and of those who ask for the stream as viewers do: somebody
+// watches, waits, or is about to join.
 func (s *State) viewersWant(p *Policy, now time.Time, running bool) demand {
 	live := running && s.live()
 	if present, _ := s.audience(p); present && (running || s.anyOn() || s.stranded()) {
 		return demand{on: true, why: "somebody is watching"}
 	}
-	if running && now.Before(s.JoinUntil) {
-		why := "a viewer is waiting"
-		if live {
-			why = "live, and waiting for the first viewer to join"
-		}
-		return demand{on: true, why: why, until: s.JoinUntil, ends: "stop"}
-	}
-	if live || !s.attemptCounts() || !s.FirstLive.IsZero() && !s.unanswered() {
-		return demand{why: "no viewer"}
-	}
-	end := s.Facts.Attempt.Seen.Add(p.AttemptHold)
-	if !now.Before(end) {
+	asked := s.asked(p, now, running, live)
+	if !now.Before(asked.until) {
 		return demand{why: "no viewer"}
 	}
 	if running {
-		return demand{on: true, why: "a viewer is waiting", until: end, ends: "stop"}
+		return asked
 	}
 	if cool := later(s.GoneAt, s.SpentAt).Add(p.Cooldown); p.Cooldown > 0 && now.Before(cool) {
 		d := demand{why: fmt.Sprintf("cooling down: viewers are ignored for %s after a stop", short(p.Cooldown))}
-		if cool.Before(end) {
+		if cool.Before(asked.until) {
 			d.wake = cool
 		}
 		return d
 	}
 	if free := s.wakeFree(p, now); free.After(now) {
-		return demand{on: true, why: "a viewer is waiting", until: end, ends: "give up", wake: free,
-			limit: fmt.Sprintf("the limit of %d starts an hour", p.MaxStartsPerHour)}
+		asked.ends, asked.wake = "give up", free
+		asked.limit = fmt.Sprintf("the limit of %d starts an hour", p.MaxStartsPerHour)
 	}
-	return demand{on: true, why: "a viewer is waiting", until: end, ends: "stop"}
+	return asked
 }
+
+// asked is the demand of those who ask for the stream and do not watch it: a viewer who found it
+// off, one who is about to join, or the longest lease. It may be over. A lease does not ask for
+// what somebody else publishes already.
+func (s *State) asked(p *Policy, now time.Time, running, live bool) demand {
+	d := demand{on: true, why: "a viewer is waiting", ends: "stop"}
+	switch {
+	case running && now.Before(s.JoinUntil):
+		d.until = s.JoinUntil
+		if live {
+			d.why = "live, and waiting for the first viewer to join"
+		}
+	case !live && s.attemptCounts() && (s.FirstLive.IsZero() || s.unanswered()):
+		d.until = s.Facts.Attempt.Seen.Add(p.AttemptHold)
+	}
+	if !running && !s.anyOn() && s.liveElsewhere(p) && !s.stranded() {
+		return d
+	}
+	for _, l := range s.Leases {
+		if l.Until.After(d.until) {
+			d.until, d.why, d.ends = l.Until, "wanted by "+l.By, leaseEnds
+		}
+	}
+	return d
+}
+
+// leaseEnds is what happens at the end of a lease.
+const leaseEnds = "end of somebody's demand"
 
 // attemptCounts reports whether the latest attempt asks for a start: it came after our last stop,
 // and nobody else's broadcast is in its way.
@@ -206,7 +225,7 @@ func (s *State) lingers(p *Policy, now time.Time) demand {
 		}
 	}
 	keep(s.FirstLive.Add(p.MinUptime), fmt.Sprintf("nobody is watching; min_uptime of %s is not over", short(p.MinUptime)))
-	from := s.IdleFrom
+	from := s.idleFrom()
 	if _, empty := s.audience(p); empty.After(s.Episode.Add(-p.AttemptHold)) || s.Joined {
 		from = later(from, empty)
 	}
@@ -216,11 +235,19 @@ func (s *State) lingers(p *Policy, now time.Time) demand {
 	return d
 }
 
+// idleFrom is when something other than a viewer ceased to keep the stream up; zero: nothing did.
+func (s *State) idleFrom() time.Time {
+	if s.LeaseEnd.After(s.FirstLive) {
+		return later(s.IdleFrom, s.LeaseEnd)
+	}
+	return s.IdleFrom
+}
+
 func (s *State) whyStop(p *Policy) string {
 	switch {
 	case s.FirstLive.IsZero():
 		return "nobody is waiting any more"
-	case !s.Joined && s.IdleFrom.IsZero():
+	case !s.Joined && s.idleFrom().IsZero():
 		return fmt.Sprintf("nobody joined within %s", short(p.JoinTimeout))
 	default:
 		return fmt.Sprintf("nobody has watched for %s", short(p.IdleTimeout))

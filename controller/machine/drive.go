@@ -100,7 +100,7 @@ func (m *machine) observeRunning(e *Encoder) {
 		e.Boot = false
 	case other: // the last words of an earlier run
 	case st.ByHand && m.p.Unmanaged == Observe && m.Hold.Mode != controller.ModeOn:
-		m.SpentAt, m.JoinUntil, m.IdleFrom = m.now, time.Time{}, time.Time{}
+		m.SpentAt, m.JoinUntil, m.IdleFrom, m.Leases = m.now, time.Time{}, time.Time{}, nil
 		m.gone(e)
 		m.tell(m.Phase, e.Name, "stopped at the encoder by a person; viewers who come later start it again")
 	case st.State == encoders.StateFailed:
@@ -207,7 +207,8 @@ func (m *machine) proof() bool {
 			return true
 		}
 		late := !m.GoneAt.IsZero() && first.Seen.Sub(m.GoneAt) < hookDelay
-		if first.At.After(f.Attempt.At) && end.IsZero() && !late {
+		caused := !f.Attempt.Seen.Before(m.Episode.Add(-m.p.AttemptHold))
+		if caused && first.At.After(f.Attempt.At) && end.IsZero() && !late {
 			return true
 		}
 	}

@@ -79,6 +79,9 @@ type (
 		By    string
 		Why   string
 	}
+	// Leased begins, renews or, with a zero Until, ends a lease. One more than LeaseLimit is not
+	// taken.
+	Leased Lease
 	// Timer says that the deadline has come.
 	Timer struct{}
 	// Booted is the first event after the controller's start: what encoders do is not known yet.
@@ -103,6 +106,7 @@ func (c Claimed) Label() string    { return c.For }
 func (Freed) Label() string        { return "claim" }
 func (Contended) Label() string    { return "contended" }
 func (ModeSet) Label() string      { return "mode" }
+func (Leased) Label() string       { return "demand" }
 func (Timer) Label() string        { return "timer" }
 func (Booted) Label() string       { return "boot" }
 func (Reloaded) Label() string     { return "reload" }

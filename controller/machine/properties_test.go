@@ -33,11 +33,14 @@ func drawPolicy(t *rapid.T) Policy {
 // perform draws what people do and lets it happen.
 func perform(t *rapid.T, w *world) {
 	for range rapid.IntRange(1, 12).Draw(t, "acts") {
-		switch rapid.SampledFrom([]string{"come", "come", "leave", "wait", "wait", "long"}).Draw(t, "act") {
+		switch rapid.SampledFrom([]string{"come", "come", "leave", "lease", "wait", "wait", "long"}).Draw(t, "act") {
 		case "come":
 			w.come()
 		case "leave":
 			w.leave()
+		case "lease":
+			w.lease(rapid.SampledFrom([]string{"player", "site"}).Draw(t, "by"),
+				time.Duration(rapid.IntRange(0, 90).Draw(t, "lease"))*time.Second)
 		case "wait":
 			w.pass(time.Duration(rapid.IntRange(1, 40).Draw(t, "s")) * time.Second)
 		case "long":
@@ -47,6 +50,9 @@ func perform(t *rapid.T, w *world) {
 }
 
 func everybodyLeaves(w *world) {
+	for _, by := range []string{"player", "site"} {
+		w.lease(by, 0)
+	}
 	for w.waiting > 0 || w.inside > 0 {
 		w.leave()
 	}
@@ -212,7 +218,7 @@ func TestKills(t *testing.T) {
 			wait time.Duration
 		}
 		scenes := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) scene {
-			return scene{rapid.IntRange(0, 2).Draw(t, "act"), time.Duration(rapid.IntRange(1, 150).Draw(t, "s")) * time.Second}
+			return scene{rapid.IntRange(0, 3).Draw(t, "act"), time.Duration(rapid.IntRange(1, 150).Draw(t, "s")) * time.Second}
 		}), 1, 6).Draw(t, "scenes")
 		run := func(killAt int, lose bool) *world {
 			w := newWorld(t, p, faults{poll: 20 * time.Second}, seed)
@@ -223,6 +229,8 @@ func TestKills(t *testing.T) {
 					w.come()
 				case 1:
 					w.leave()
+				case 2:
+					w.lease("player", sc.wait/2)
 				}
 				w.pass(sc.wait)
 			}

@@ -13,9 +13,10 @@ import (
 // next. It is stored as JSON; fields that describe only the present process (what was seen since
 // boot, calls in flight) are not.
 type State struct {
-	Facts  Facts  `json:"facts"`
-	Hold   Hold   `json:"hold,omitzero"`
-	Window Window `json:"window,omitzero"` // what the schedule said last
+	Facts  Facts   `json:"facts"`
+	Hold   Hold    `json:"hold,omitzero"`
+	Window Window  `json:"window,omitzero"`  // what the schedule said last
+	Leases []Lease `json:"leases,omitempty"` // by name
 
 	Phase   controller.Phase `json:"phase"`
 	Since   time.Time        `json:"since,omitzero"`
@@ -34,6 +35,7 @@ type State struct {
 	Joined      bool        `json:"joined,omitempty"`      // somebody watched in this episode
 	JoinUntil   time.Time   `json:"join_until,omitzero"`   // how long to wait for the first viewer
 	IdleFrom    time.Time   `json:"idle_from,omitzero"`    // a hold, window or adoption ended: idle_timeout starts here
+	LeaseEnd    time.Time   `json:"lease_end,omitzero"`    // a lease ended in this episode; max_uptime does not count from it
 	Unconfirmed bool        `json:"unconfirmed,omitempty"` // live by the encoder's word alone
 	GoneAt      time.Time   `json:"gone_at,omitzero"`      // when our last encoder was last known to be gone
 	SpentAt     time.Time   `json:"spent_at,omitzero"`     // hooks from before this ask for nothing any more
@@ -62,6 +64,17 @@ type Hold struct {
 	By    string          `json:"by,omitempty"`
 	Why   string          `json:"why,omitempty"`
 }
+
+// Lease is somebody's demand for the stream, like that of a viewer who waits: a page that wants to
+// show it soon, or another server. It is no hold: everything that keeps a viewer from starting the
+// stream keeps a lease, too.
+type Lease struct {
+	By    string    `json:"by"`
+	Until time.Time `json:"until"`
+}
+
+// LeaseLimit is how many leases a stream has at once.
+const LeaseLimit = 64
 
 // Window is the schedule's word on the stream.
 type Window struct {
@@ -205,7 +218,8 @@ func (s *State) Over() bool { return !s.anyOn() && s.Episode.IsZero() }
 // Disposable reports whether nobody would miss the state: it is of a name that a pattern matches,
 // it is off, and no person has said anything about it.
 func (s *State) Disposable(p *Policy) bool {
-	return p.Pattern != "" && s.Over() && s.Hold.Mode == "" && s.Phase == controller.PhaseIdle && !s.Facts.Poll.Live &&
+	return p.Pattern != "" && s.Over() && s.Hold.Mode == "" && len(s.Leases) == 0 &&
+		s.Phase == controller.PhaseIdle && !s.Facts.Poll.Live &&
 		!slices.ContainsFunc(s.Encoders, func(e Encoder) bool { return e.MayRun() || e.Foreign() })
 }
 
@@ -251,6 +265,7 @@ func (s *State) TotalsAt(p *Policy, now time.Time) Totals {
 func (s State) Clone() State {
 	s.Encoders = slices.Clone(s.Encoders) // whose Matches are never changed in place
 	s.Wakes = slices.Clone(s.Wakes)
+	s.Leases = slices.Clone(s.Leases)
 	s.Facts.Feeds = slices.Clone(s.Facts.Feeds)
 	return s
 }
@@ -321,6 +336,9 @@ func Shifted(ev Event, by time.Duration) Event {
 		ev.Asked = ev.Asked.Add(by)
 		return ev
 	case ModeSet:
+		move(&ev.Until, by)
+		return ev
+	case Leased:
 		move(&ev.Until, by)
 		return ev
 	}

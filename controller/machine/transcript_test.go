@@ -37,6 +37,7 @@ var update = flag.Bool("update", false, "write the outcomes of testdata/*.txt an
 //	api live VIEWERS | off | down | refused     what the platform's API answers from now on
 //	poll live VIEWERS | off     the regular poll brings this
 //	on | off | auto [for=2h] [by=NAME] [why=TEXT]
+//	lease NAME DURATION         NAME asks for the stream that long; 0s: no longer
 //	window on|off|auto [for=DURATION]
 //	claims deny=HOLDER | free | contended=STREAM
 //	crash [lost]                the controller is killed and comes back; lost: before it did what it
@@ -173,6 +174,12 @@ func (st *stage) command(words []string) {
 		ev := ModeSet{Mode: controller.Mode(word), By: opt("by="), Why: opt("why=")}
 		if d := opt("for="); d != "" {
 			ev.Until = st.now.Add(st.duration(d))
+		}
+		st.decide(ev)
+	case "lease":
+		ev := Leased{By: args[0]}
+		if d := st.duration(args[1]); d > 0 {
+			ev.Until = st.now.Add(d)
 		}
 		st.decide(ev)
 	case "window":

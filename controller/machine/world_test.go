@@ -36,7 +36,8 @@ type world struct {
 	stopped   map[string]bool   // runs that were told to stop
 	empty     time.Time         // since when nobody is inside
 	toldEmpty bool
-	attempt   time.Time // last hook of that kind
+	attempt   time.Time            // last hook of that kind
+	leases    map[string]time.Time // name → until when it wants the stream
 
 	starts   int
 	log      []string
@@ -91,7 +92,7 @@ func (d *dice) roll(n int) int {
 func newWorld(t *rapid.T, p Policy, f faults, seed uint64) *world {
 	w := &world{
 		t: t, p: p, faults: f, rng: &dice{seed}, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
-		boxes: map[string]*unit{}, open: map[string]string{}, stopped: map[string]bool{},
+		boxes: map[string]*unit{}, open: map[string]string{}, stopped: map[string]bool{}, leases: map[string]time.Time{},
 	}
 	for _, e := range p.Encoders {
 		w.boxes[e.Name] = &unit{name: e.Name}
@@ -367,6 +368,12 @@ func (w *world) checkStop() {
 	if w.faults.poll > 0 && w.inside > 0 && len(w.open) > 0 && in > limit && !off {
 		w.fatal("it is stopped, and %d viewers have been in for %s", w.inside, in)
 	}
+	for by, until := range w.leases {
+		idle, wasLive := w.now.Sub(until), !w.s.FirstLive.IsZero() && until.After(w.s.FirstLive)
+		if idle < 0 || wasLive && idle < w.p.IdleTimeout {
+			w.fatal("it is stopped, and %s wanted it until %s", by, until.Format(time.TimeOnly))
+		}
+	}
 	if idle := w.now.Sub(w.known); idle < w.p.IdleTimeout {
 		w.fatal("it is stopped %s after somebody was known to be in; idle_timeout is %s", idle, w.p.IdleTimeout)
 	}
@@ -408,6 +415,27 @@ func (w *world) join() {
 		w.entered = w.now
 		w.hook(controller.HookFirstViewer, "")
 	}
+}
+
+// lease is somebody who asks for the stream, or with 0 no longer does.
+func (w *world) lease(by string, lasts time.Duration) {
+	w.note("%s wants it for %s", by, lasts)
+	w.leases[by] = w.now.Add(lasts)
+	ev := Leased{By: by}
+	if lasts > 0 {
+		ev.Until = w.leases[by]
+	}
+	w.decide(ev)
+}
+
+// leased reports whether somebody has a lease.
+func (w *world) leased() bool {
+	for _, until := range w.leases {
+		if w.now.Before(until) {
+			return true
+		}
+	}
+	return false
 }
 
 func (w *world) leave() {
@@ -491,6 +519,10 @@ func (w *world) check() {
 	}
 	if s.Hold.Mode == controller.ModeOff && s.Wanted {
 		w.fatal("held off, and wanted")
+	}
+	elsewhere := s.Phase == controller.PhaseLive && !s.Managed // as far as the machine can know
+	if s.Hold.Mode == "" && w.p.MaxUptime == 0 && !s.Wanted && !elsewhere && w.leased() {
+		w.fatal("somebody has a lease, and it is not wanted")
 	}
 	if s.Phase == controller.PhaseIdle && s.anyOn() {
 		w.fatal("idle, and an encoder is in hand")
