@@ -101,8 +101,9 @@ type Notice struct {
 	Text    string // plain words, no secret
 }
 
-// ErrUnknownStream and ErrInvalid are what the control methods return for a person's mistakes.
+// What the control methods return for a person's mistakes, and for what cannot be done now.
 var (
 	ErrUnknownStream = errors.New("no such stream")
 	ErrInvalid       = errors.New("invalid request")
+	ErrFull          = errors.New("there are too many already")
 )

@@ -18,6 +18,7 @@ type StreamView struct {
 	ModeUntil    *Time         `json:"mode_until"`
 	ModeBy       *string       `json:"mode_by"`
 	ModeWhy      *string       `json:"mode_why"`
+	Demand       []Lease       `json:"demand"` // who else asks for it, by name
 	Wanted       bool          `json:"wanted"`
 	Managed      bool          `json:"managed"` // false: what runs was started by somebody else, and is left alone
 	Reason       string        `json:"reason"`
@@ -35,6 +36,12 @@ type StreamView struct {
 	Trouble      *Trouble      `json:"trouble"` // in any phase: what fails, and has not gone well since
 	Savings      Savings       `json:"savings"`
 	Draining     bool          `json:"draining,omitempty"` // no longer in the configuration; ends when it is off
+}
+
+// Lease is somebody's demand for a stream through the API, as long as it lasts.
+type Lease struct {
+	By    string `json:"by"`
+	Until Time   `json:"until"`
 }
 
 // EncoderView is one encoder of a stream.
@@ -143,6 +150,12 @@ type ModeRequest struct {
 	For  time.Duration // 0: until further notice
 	By   string
 	Why  string
+}
+
+// DemandRequest begins or renews a lease on a stream, or ends it.
+type DemandRequest struct {
+	By  string
+	For time.Duration // 0: it is given back
 }
 
 // Time prints as RFC 3339 with milliseconds, UTC.

@@ -64,23 +64,32 @@ func newHold(mode controller.Mode, short, long string) *cobra.Command {
 			return err
 		}
 		path := client.StreamPath(id, "/mode")
-		if *asJSON {
-			var answer []byte
-			if err := c.Call(cmd.Context(), http.MethodPut, path, request, &answer); err != nil {
-				return err
-			}
-			_, err := cmd.OutOrStdout().Write(answer)
-			return err
-		}
-		var v controller.StreamView
-		if err := c.Call(cmd.Context(), http.MethodPut, path, request, &v); err != nil {
-			return err
-		}
-		fmt.Fprintf(cmd.OutOrStdout(), "%s is %s; it is %s\n", term.Harmless(string(v.ID)), term.HeldWords(v, time.Now()),
-			phaseWords(v))
-		return nil
+		return change(cmd, c, http.MethodPut, path, request, *asJSON, func(v controller.StreamView) string {
+			return fmt.Sprintf("is %s; it is %s", term.HeldWords(v, time.Now()), phaseWords(v))
+		})
 	}
 	return cmd
+}
+
+// change asks for a change of a stream and prints what the API answers: as it is, or in words.
+func change(
+	cmd *cobra.Command, c *client.Client, method, path string, request any, asJSON bool,
+	words func(controller.StreamView) string,
+) error {
+	if asJSON {
+		var answer []byte
+		if err := c.Call(cmd.Context(), method, path, request, &answer); err != nil {
+			return err
+		}
+		_, err := cmd.OutOrStdout().Write(answer)
+		return err
+	}
+	var v controller.StreamView
+	if err := c.Call(cmd.Context(), method, path, request, &v); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s %s\n", term.Harmless(string(v.ID)), words(v))
+	return err
 }
 
 // phaseWords is the phase, and why, unless a hold says that already.

@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/oncue/oncue/controller"
 	"github.com/oncue/oncue/controller/machine"
@@ -21,23 +22,54 @@ func (c *Controller) SetMode(
 		return controller.StreamView{},
 			fmt.Errorf("%w: a duration is allowed only with on or off, and must be positive", controller.ErrInvalid)
 	}
-	account, name, _ := id.Split()
 	ev := machine.ModeSet{Mode: r.Mode, By: r.By, Why: r.Why}
 	if r.For > 0 {
 		ev.Until = c.cfg.Clock.Now().Add(r.For)
 	}
+	return c.say(ctx, id, ev)
+}
+
+// SetDemand begins, renews or ends a lease on a stream: it is wanted as by a viewer who waits,
+// until the lease is over. It returns the stream as it is after that. ErrFull: the stream has as
+// many leases as it may, or its pattern as many names.
+func (c *Controller) SetDemand(
+	ctx context.Context, id controller.StreamID, r controller.DemandRequest,
+) (controller.StreamView, error) {
+	if r.For <= 0 && c.lookUp(id) == nil { // nothing has happened to it, so there is nothing to end
+		if v, ok := c.Stream(id); ok {
+			return v, nil
+		}
+		return controller.StreamView{}, fmt.Errorf("%w: %s", controller.ErrUnknownStream, id)
+	}
+	ev := machine.Leased{By: r.By}
+	if r.For > 0 {
+		ev.Until = c.cfg.Clock.Now().Add(r.For)
+	}
+	v, err := c.say(ctx, id, ev)
+	taken := func(l controller.Lease) bool { return l.By == r.By }
+	if err == nil && r.For > 0 && len(v.Demand) >= machine.LeaseLimit && !slices.ContainsFunc(v.Demand, taken) {
+		return v, fmt.Errorf("%w: %d others ask for %s", controller.ErrFull, len(v.Demand), id)
+	}
+	return v, err
+}
+
+// say has the stream decide a word of a person's, and returns the stream after it.
+func (c *Controller) say(ctx context.Context, id controller.StreamID, ev machine.Event) (controller.StreamView, error) {
+	account, name, _ := id.Split()
 	answer := make(chan controller.Receipt, 1)
 	if !c.hand(account, name, item{ev: ev, answer: answer}) {
 		err := controller.ErrUnknownStream
 		if c.closing.Load() {
 			err = errStopping
+		} else if c.Knows(account, name) {
+			err = controller.ErrFull
 		}
 		return controller.StreamView{}, fmt.Errorf("%w: %s", err, id)
 	}
 	select {
 	case <-answer:
 	case <-ctx.Done():
-		return controller.StreamView{}, fmt.Errorf("set the mode of %s: %w", id, ctx.Err())
+		return controller.StreamView{}, fmt.Errorf("ask for %s: %w", id, ctx.Err())
 	}
 	v, ok := c.Stream(id)
 	if !ok {

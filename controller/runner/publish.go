@@ -44,7 +44,7 @@ func (s *stream) publish(spec *StreamSpec, now time.Time) {
 // the time of the last attempt.
 func same(a, b *machine.State) bool {
 	return a.Phase == b.Phase && a.Reason == b.Reason && a.Wanted == b.Wanted && a.Managed == b.Managed &&
-		a.Hold == b.Hold && a.Deadline.Equal(b.Deadline) &&
+		a.Hold == b.Hold && slices.Equal(a.Leases, b.Leases) && a.Deadline.Equal(b.Deadline) &&
 		a.Starts == b.Starts && a.Unconfirmed == b.Unconfirmed && a.Draining == b.Draining &&
 		a.Facts.Poll.Viewers == b.Facts.Poll.Viewers &&
 		slices.EqualFunc(a.Facts.Feeds, b.Facts.Feeds, func(x, y machine.FeedFact) bool {
@@ -105,7 +105,7 @@ func viewOf(s *machine.State, spec *StreamSpec, begun time.Time) controller.Stre
 		ID: spec.ID(), Account: spec.Account, Name: spec.Name, Pattern: spec.Policy.Pattern,
 		Phase: s.Phase, Mode: controller.ModeAuto, Wanted: s.Wanted, Managed: s.Managed, Reason: s.Reason,
 		Since: controller.Time{Time: s.Since}, Deadline: timeOrNil(s.Deadline), Unconfirmed: s.Unconfirmed,
-		Feeds: []controller.Feed{}, Starts: s.Starts,
+		Demand: []controller.Lease{}, Feeds: []controller.Feed{}, Starts: s.Starts,
 		LastAttempt: timeOrNil(s.Facts.Attempt.Seen), Draining: s.Draining, Encoders: []controller.EncoderView{},
 	}
 	if s.Phase == "" {
@@ -120,6 +120,9 @@ func viewOf(s *machine.State, spec *StreamSpec, begun time.Time) controller.Stre
 	}
 	if h := s.Hold; h.Mode != "" {
 		v.Mode, v.ModeUntil, v.ModeBy, v.ModeWhy = h.Mode, timeOrNil(h.Until), textOrNil(h.By), textOrNil(h.Why)
+	}
+	for _, l := range s.Leases {
+		v.Demand = append(v.Demand, controller.Lease{By: l.By, Until: controller.Time{Time: l.Until}})
 	}
 	if poll := s.Facts.Poll; !poll.Asked.IsZero() {
 		n := poll.Viewers

@@ -22,6 +22,7 @@ type decision struct {
 	transitions []controller.Transition
 	work        []machine.Action // what else is to be done
 	changed     bool             // there was an event
+	said        bool             // by one who was answered that it holds
 	due         bool             // the state has to be saved now
 	saved       bool             // it is
 }
@@ -72,13 +73,16 @@ func (s *stream) decide(d *decision, batch []item, spec *StreamSpec) {
 		if ev == nil {
 			continue
 		}
-		if h, ok := ev.(controller.Hook); ok {
-			ev = notAfter(h, now)
+		switch said := ev.(type) {
+		case controller.Hook:
+			ev = notAfter(said, now)
+		case machine.ModeSet, machine.Leased:
+			d.said = true
 		}
 		d.changed = true
 		s.decideOne(d, ev, spec, now)
 	}
-	acted := len(d.transitions)+len(d.work) > 0
+	acted := d.said || len(d.transitions)+len(d.work) > 0
 	d.due = acted || (s.unsaved || d.changed) && now.Sub(s.savedAt) >= lazySave
 }
 

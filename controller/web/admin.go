@@ -26,6 +26,9 @@ type Controller interface {
 	// SetMode holds a stream on or off, or returns it to automatic. ErrUnknownStream and ErrInvalid
 	// are in the chain of a person's mistakes.
 	SetMode(ctx context.Context, id controller.StreamID, r controller.ModeRequest) (controller.StreamView, error)
+	// SetDemand begins, renews or, with a For of 0, ends a lease on a stream, which wants it as a
+	// viewer who waits does. Beside the errors of SetMode, ErrFull: no more leases fit.
+	SetDemand(ctx context.Context, id controller.StreamID, r controller.DemandRequest) (controller.StreamView, error)
 	// History returns at most limit transitions with a Seq below before (0: no bound), newest
 	// first.
 	History(ctx context.Context, id controller.StreamID, limit int, before int64) ([]controller.Transition, error)
@@ -140,6 +143,8 @@ func (a *Admin) routes(e *echo.Echo) {
 	get(api+"/streams", a.streams)
 	get(api+"/streams/:id", a.stream)
 	e.PUT(api+"/streams/:id/mode", a.setMode)
+	e.PUT(api+"/streams/:id/demand", a.setDemand)
+	e.DELETE(api+"/streams/:id/demand", a.endDemand)
 	get(api+"/streams/:id/history", a.history)
 	get(api+"/streams/:id/log", a.encoderLog)
 	get(api+"/streams/:id/thumbnail", a.thumbnail)

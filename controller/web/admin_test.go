@@ -171,6 +171,7 @@ func TestStatus(t *testing.T) {
    "account": "ABC123",
    "deadline": null,
    "deadline_does": null,
+   "demand": [],
    "encoders": [
     {
      "driver": "ffmpeg",
@@ -318,6 +319,15 @@ func TestMistakesAreNamed(t *testing.T) {
 			"by and why: at most 200 characters each", ""},
 		{"PUT", stream + "/mode", `{"mode":"on","why":"` + strings.Repeat("x", 20000) + `"}`, 413,
 			"the body is larger than 16384 bytes", ""},
+		{"PUT", stream + "/demand", `{"by":"x"}`, 422, "for is missing: how long the stream is wanted",
+			`send {"for":"60s","by":"…"}; for is required`},
+		{"PUT", stream + "/demand", `{"for":"soon"}`, 422, `for: "soon" is not a duration (examples: 60s, 10m)`, ""},
+		{"PUT", stream + "/demand", `{"for":"25h"}`, 422, `for: "25h" is not between 1s and 1d`,
+			"send the request again before the time is over"},
+		{"PUT", stream + "/demand", `{"for":"1m","by":"` + strings.Repeat("x", 201) + `"}`, 422,
+			"by: at most 200 characters", ""},
+		{"PUT", base + "/api/v1/streams/ABC123%2Floby/demand", `{"for":"1m"}`, 404, `no stream "ABC123/loby"`,
+			`did you mean "ABC123/lobby", "ABC123/lobbz"?`},
 		{"GET", stream + "/history?limit=0", "", 400, `limit: "0" is not a whole number from 1 to 1000`, ""},
 		{"GET", stream + "/history?before=x", "", 400,
 			`before: "x" is not a whole number from 0 to 9223372036854775807`, ""},
@@ -353,6 +363,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		{fmt.Errorf("mode on: %w: the schedule forbids it", controller.ErrInvalid), 422,
 			"mode on: invalid request: the schedule forbids it", ""},
 		{fmt.Errorf("save: %w: disk full", controller.ErrStore), 503, "save: the store cannot take it: disk full", ""},
+		{fmt.Errorf("%w: ABC123/cam-9", controller.ErrFull), 429, "there are too many already: ABC123/cam-9", ""},
 		{context.DeadlineExceeded, 504, "no answer in time", ""},
 		{errors.New("secret internals"), 500, "something went wrong inside oncue", "see its log"},
 	} {

@@ -100,6 +100,24 @@ func (f *fakeController) SetMode(
 	return s, nil
 }
 
+func (f *fakeController) SetDemand(
+	_ context.Context, id controller.StreamID, r controller.DemandRequest,
+) (controller.StreamView, error) {
+	if f.failWith != nil {
+		return controller.StreamView{}, f.failWith
+	}
+	s, ok := f.Stream(id)
+	if !ok {
+		return s, fmt.Errorf("%w: %s", controller.ErrUnknownStream, id)
+	}
+	s.Demand = nil
+	if r.For > 0 {
+		s.Demand = []controller.Lease{{By: r.By, Until: controller.Time{Time: time.Now().Add(r.For)}}}
+	}
+	f.put(s)
+	return s, nil
+}
+
 func (f *fakeController) History(
 	_ context.Context, id controller.StreamID, limit int, before int64,
 ) ([]controller.Transition, error) {

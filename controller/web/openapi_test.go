@@ -146,6 +146,9 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"GET", "/api/v1/streams/nobody", "", 404},
 		{"PUT", "/api/v1/streams/ABC123%2Flobby/mode", `{"mode":"on","for":"2h","by":"mia","why":"rehearsal"}`, 200},
 		{"PUT", "/api/v1/streams/ABC123%2Flobby/mode", `{"mode":"on","for":"soon"}`, 422},
+		{"PUT", "/api/v1/streams/ABC123%2Flobby/demand", `{"for":"60s","by":"mia"}`, 200},
+		{"PUT", "/api/v1/streams/ABC123%2Flobby/demand", `{"for":"25h"}`, 422},
+		{"DELETE", "/api/v1/streams/ABC123%2Flobby/demand?by=mia", "", 200},
 		{"GET", "/api/v1/streams/ABC123%2Ffull/history?limit=2&before=9", "", 200},
 		{"GET", "/api/v1/streams/ABC123%2Ffull/log?lines=5", "", 200},
 		{"GET", "/api/v1/streams/ABC123%2Ffull/thumbnail", "", 200},
@@ -254,6 +257,7 @@ func fullStream(id string) controller.StreamView {
 		Health: &encoders.Health{BitrateBPS: &rate, FPS: &rate, Frames: &count, Dropped: &count, Bytes: &count,
 			Congestion: &rate, Speed: &rate},
 	}}
+	s.Demand = []controller.Lease{{By: "mia", Until: at}}
 	s.UptimeS, s.Starts = 1.5, 3
 	s.Savings.RunS, s.Savings.WatchedS, s.Savings.AvoidedS, s.Savings.Wasted = 100, 80, 900, 1
 	return s

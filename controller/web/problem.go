@@ -60,6 +60,7 @@ func asProblem(err error) (p *problem, known bool) {
 	}{
 		{controller.ErrUnknownStream, http.StatusNotFound},
 		{controller.ErrInvalid, http.StatusUnprocessableEntity},
+		{controller.ErrFull, http.StatusTooManyRequests},
 		{controller.ErrStore, http.StatusServiceUnavailable},
 		{context.DeadlineExceeded, http.StatusGatewayTimeout},
 	} {

@@ -85,6 +85,9 @@ func newStreamJSON(s controller.StreamView) streamJSON {
 			out.Feeds[i].Encoder = &f.Encoder
 		}
 	}
+	if out.Demand == nil {
+		out.Demand = []controller.Lease{}
+	}
 	if out.Encoders == nil {
 		out.Encoders = []controller.EncoderView{}
 	}

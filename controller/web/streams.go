@@ -24,9 +24,9 @@ import (
 )
 
 const (
-	maxModeBody = 16 << 10
-	maxText     = 200 // characters of by and why
-	maxHold     = 366 * 24 * time.Hour
+	maxBody = 16 << 10
+	maxText = 200 // characters of by and why
+	maxHold = 366 * 24 * time.Hour
 )
 
 // streamID is the id in the path: one segment, percent-encoded.
@@ -76,8 +76,8 @@ func (a *Admin) setMode(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	body, err := readMode(c)
-	if err != nil {
+	var body modeBody
+	if err := readBody(c, &body, modeSample); err != nil {
 		return err
 	}
 	request, err := body.request()
@@ -111,27 +111,26 @@ func (a *Admin) author(r *http.Request) string {
 
 const modeSample = `send {"mode":"on","for":"2h","by":"…","why":"…"}; only mode is required`
 
-func readMode(c echo.Context) (modeBody, error) {
-	var body modeBody
+// readBody reads the one JSON object of a request; sample shows how to send it.
+func readBody(c echo.Context, body any, sample string) error {
 	kind, _, err := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType))
 	if err != nil || kind != echo.MIMEApplicationJSON {
-		return body, newProblem(http.StatusUnsupportedMediaType, "the body is not JSON",
+		return newProblem(http.StatusUnsupportedMediaType, "the body is not JSON",
 			"send Content-Type: application/json")
 	}
-	decoder := json.NewDecoder(http.MaxBytesReader(c.Response(), c.Request().Body, maxModeBody))
+	decoder := json.NewDecoder(http.MaxBytesReader(c.Response(), c.Request().Body, maxBody))
 	decoder.DisallowUnknownFields()
-	err = decoder.Decode(&body)
+	err = decoder.Decode(body)
 	if err == nil && decoder.Decode(new(json.RawMessage)) != io.EOF {
-		return body, newProblem(http.StatusBadRequest,
-			"the body cannot be read: something follows the object", modeSample)
+		return newProblem(http.StatusBadRequest, "the body cannot be read: something follows the object", sample)
 	}
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return body, err
+		return err
 	}
 	if err != nil {
-		return body, newProblem(http.StatusBadRequest, "the body cannot be read: "+millicast.Misfit(err), modeSample)
+		return newProblem(http.StatusBadRequest, "the body cannot be read: "+millicast.Misfit(err), sample)
 	}
-	return body, nil
+	return nil
 }
 
 // request checks what a person asked for.

@@ -288,6 +288,7 @@ func nextWord(v controller.StreamView, now time.Time) string {
 		"return to auto":               "auto",
 		"end of the scheduled window":  "end",
 		"begin of a scheduled window":  "begin",
+		"end of somebody's demand":     "end",
 		"go on without the platform":   "go on",
 		"count the old feed as closed": "feed over",
 		"retry the stop":               "retry",

@@ -23,6 +23,9 @@ func (s Screen) Story(v controller.StreamView, steps []Step, now time.Time) {
 	}
 	s.fact("next", nextStory(v, now))
 	s.fact("mode", HeldWords(v, now))
+	for i, l := range v.Demand {
+		s.fact(first("wanted by", i), fmt.Sprintf("%s, for %s more", l.By, Span(l.Until.Sub(now))))
+	}
 	if !v.Managed {
 		s.fact("managed", "no: somebody else started what runs, and oncue leaves it alone")
 	}

@@ -80,6 +80,7 @@ function facts() {
   list(byID("facts"), {
     [`In phase ${s.phase}`]: `for ${age(now() - at(s.since))}, since ${clock(at(s.since), true)}`,
     "Viewers": viewersText(s),
+    "Wanted by": s.demand.length ? s.demand.map((l) => `${l.by} for ${age(Math.max(0, at(l.until) - now()))} more`).join(", ") : "nobody else",
     "Last viewer attempt": s.last_attempt ? `${age(now() - at(s.last_attempt))} ago` : "none yet",
     "Feeds": s.feeds.length ? s.feeds.map((f) => f.source_id || f.id).join(", ") : "none",
     "Encoder starts": s.starts,
