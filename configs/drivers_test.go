@@ -57,6 +57,7 @@ type obsSettings struct {
 	Host            `yaml:",inline"`
 	Password        secret.Value  `yaml:"password" doc:"of the websocket server"`
 	SetService      bool          `yaml:"set_service" doc:"put publish into OBS"`
+	Keep            string        `yaml:"keep" enum:"true,false,key" doc:"a choice of more than yes and no"`
 	Profile         string        `yaml:"profile" doc:"chosen before a start"`
 	SceneCollection string        `yaml:"scene_collection" doc:"chosen before a start"`
 	Scene           string        `yaml:"scene" doc:"chosen before a start"`

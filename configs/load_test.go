@@ -184,6 +184,31 @@ encoders:
 	}
 }
 
+// TestChoiceOfMoreThanYesAndNo: such a key is written without quotes, as an editor's schema has it.
+func TestChoiceOfMoreThanYesAndNo(t *testing.T) {
+	s := compiledSchema(t)
+	for written, want := range map[string]string{
+		"true": "true", "False": "false", "key": "key", `"${FLAG}"`: "true", "yes": "", "off": "", "keys": "",
+	} {
+		text := fmt.Sprintf("encoders: {studio: {obs: {address: h:1, keep: %s}}}\n", written)
+		c, _, err := testOptions().Parse("c.yaml", []byte("accounts: {A: {webhook_secrets: [c2VjcmV0]}}\n"+text))
+		schema := s.Validate(asJSON(t, []byte(text)))
+		if want == "" {
+			if err == nil || schema == nil || !strings.Contains(err.Error(), "is not allowed") {
+				t.Errorf("%s: %v; by the schema %v", written, err, schema)
+			}
+			continue
+		}
+		if err != nil || schema != nil {
+			t.Errorf("%s: %v; by the schema %v", written, err, schema)
+			continue
+		}
+		if e, _ := c.Encoder("studio"); e.Settings.(*obsSettings).Keep != want {
+			t.Errorf("%s is read as %q", written, e.Settings.(*obsSettings).Keep)
+		}
+	}
+}
+
 func TestPresetUnderTheFilesOwnKeys(t *testing.T) {
 	c := mustParse(t, `
 encoders:

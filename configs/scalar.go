@@ -57,7 +57,9 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string, r rule) boo
 	}
 	switch v.Kind() {
 	case reflect.String:
-		if text, pieces, ok := d.text(n, path, r.hint); ok && d.oneOf(n, text, path, r) {
+		if n.ShortTag() == "!!bool" && slices.Contains(r.enum, "true") { // a choice that has more than yes and no
+			v.SetString(strings.ToLower(n.Value))
+		} else if text, pieces, ok := d.text(n, path, r.hint); ok && d.oneOf(n, text, path, r) {
 			if !r.shown {
 				d.hideReferred(text, pieces)
 			}

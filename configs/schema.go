@@ -55,9 +55,20 @@ func (g *generator) of(v reflect.Value, r rule) object {
 		s["description"] = r.doc
 	}
 	if def, ok := defaultOf(v); ok {
+		if text, is := def.(string); is && len(r.enum) > 0 {
+			def = choice(text)
+		}
 		s["default"] = def
 	}
 	return s
+}
+
+// choice is a word of an enum as the file has it.
+func choice(word string) any {
+	if word == "true" || word == "false" {
+		return word == "true"
+	}
+	return word
 }
 
 func (g *generator) kind(v reflect.Value, r rule) object {
@@ -77,7 +88,11 @@ func (g *generator) kind(v reflect.Value, r rule) object {
 	switch v.Kind() {
 	case reflect.String:
 		if len(r.enum) > 0 {
-			return orReference(object{"enum": r.enum})
+			var choices []any
+			for _, word := range r.enum {
+				choices = append(choices, choice(word))
+			}
+			return orReference(object{"enum": choices})
 		}
 		return text
 	case reflect.Bool:

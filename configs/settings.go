@@ -105,6 +105,10 @@ func fill(v reflect.Value, plain any) error {
 		return nil
 	}
 	p := reflect.ValueOf(plain)
+	if p.Kind() == reflect.Bool && v.Kind() == reflect.String { // what an earlier version knew as true or false
+		v.SetString(fmt.Sprint(plain))
+		return nil
+	}
 	if !p.CanConvert(v.Type()) || p.Kind() == reflect.String != (v.Kind() == reflect.String) {
 		return fmt.Errorf("a %s is a %T", v.Type(), plain)
 	}

@@ -52,6 +52,9 @@ func TestSettingsComeBack(t *testing.T) {
 	if diff := cmp.Diff(want, got, sameSecret); diff != "" {
 		t.Error(diff)
 	}
+	if err := DecodeSettings([]byte("Kind: true"), got); err != nil || got.Kind != "true" { // a bool in an earlier version
+		t.Errorf("a choice that was true is %q, %v", got.Kind, err)
+	}
 	for _, bad := range []string{"Count: x", "Words: {}", "Password: [1]", "Unknown: 1", "Steps: [1]", "a: [", "[]"} {
 		if err := DecodeSettings([]byte(bad), got); err == nil {
 			t.Errorf("%q is taken", bad)
