@@ -91,7 +91,7 @@ func loudFFmpeg(t *testing.T) (path string) {
 	const script = `#!/bin/sh
 tr '\0' '\n' </proc/$$/cmdline >>"$0.seen"; tr '\0' '\n' </proc/$$/environ >>"$0.seen"
 echo "[error] $*" >&2
-for fd in 4 5; do [ -p /proc/$$/fd/$fd ] && cat /proc/$$/fd/$fd >&2; done
+for fd in 4 5 6; do [ -p /proc/$$/fd/$fd ] && cat /proc/$$/fd/$fd >&2; done
 exit 1
 `
 	if err := os.WriteFile(path, []byte(script), 0o700); err != nil {
@@ -125,8 +125,10 @@ func TestNoKeyShowsWhatAReferenceGave(t *testing.T) {
 		return with(with(with(http, []string{"auth"}, kind), []string{"auth_name"}, "k"), []string{"auth_value"}, "x")
 	}
 	bases := map[string][]any{
-		"ffmpeg": {m{"input": "testsrc"}, m{"args": []any{"-i", "x"}}},
-		"obs":    {m{"address": obstest.NewServer(t, obstest.Settings{}).Address, "set_service": true}},
+		"ffmpeg": {m{"input": "testsrc"}, m{"args": []any{"-i", "x"}}, m{"input": "testsrc",
+			"renditions": []any{m{"height": 180, "bitrate": "300k"}, m{"height": 90, "bitrate": "100k"}}}},
+		"obs": {m{"address": obstest.NewServer(t, obstest.Settings{}).Address, "set_service": true},
+			m{"address": obstest.NewServer(t, obstest.Settings{}).Address, "set_service": "key"}},
 		"fake":   {m{}},
 		"http": {
 			http, auth("header"), auth("query"), auth("bearer"), login,

@@ -1,6 +1,7 @@
 package obs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,8 +35,8 @@ func (e *Encoder) Check(ctx context.Context, job encoders.Job) []encoders.Findin
 			"obs asks for no password: everyone who reaches it can control it"))
 	}
 	found = append(found, e.checkChoices(ctx, sess, job)...)
-	if e.settings.SetService {
-		return append(found, e.checkWanted(job, v))
+	if e.settings.NeedsPublish() {
+		return append(found, e.checkWanted(ctx, sess, job, v))
 	}
 	return append(found, e.checkOwn(ctx, sess))
 }
@@ -84,8 +85,8 @@ func (e *Encoder) checkChoices(ctx context.Context, sess *session, job encoders.
 	return found
 }
 
-// checkWanted checks that the publishing URL can be put into this OBS.
-func (e *Encoder) checkWanted(job encoders.Job, v version) encoders.Finding {
+// checkWanted checks that the publishing URL, or its key, can be put into this OBS.
+func (e *Encoder) checkWanted(ctx context.Context, sess *session, job encoders.Job, v version) encoders.Finding {
 	wanted, err := e.settings.service(job)
 	if err == nil {
 		err = wanted.fits(v)
@@ -93,7 +94,18 @@ func (e *Encoder) checkWanted(job encoders.Job, v version) encoders.Finding {
 	if err != nil {
 		return bad(err.Error())
 	}
-	return good("a start puts %s into obs", wanted.shown)
+	if wanted.kind != "" {
+		return good("a start puts %s into obs", wanted.shown)
+	}
+	kind, values, err := readService(ctx, e, sess)
+	if err != nil {
+		return odd("", "obs does not give its stream settings: %v", err)
+	}
+	if err := takesKey(kind, values); err != nil {
+		return bad("obs takes no key: " + err.Error())
+	}
+	name, _ := values["service"].(string)
+	return good("a start puts the key into obs, whose service stays: %s", cmp.Or(name, "a custom server"))
 }
 
 // checkOwn checks OBS's own stream settings.

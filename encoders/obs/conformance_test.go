@@ -12,7 +12,8 @@ import (
 func TestConformance(t *testing.T) {
 	for name, settings := range map[string]Settings{
 		"own settings": {},
-		"set service":  {SetService: true, Profile: "other", Scene: "other"},
+		"set service":  {SetService: setAll, Profile: "other", Scene: "other"},
+		"set key":      {SetService: setKey},
 	} {
 		t.Run(name, func(t *testing.T) {
 			encodertest.Run(t, encodertest.Harness{

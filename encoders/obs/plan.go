@@ -24,6 +24,8 @@ func (e *Encoder) Plan(job encoders.Job) []string {
 		return append(steps, "no start: "+err.Error())
 	case wanted.isZero():
 		steps = append(steps, "leave the stream settings of obs as they are")
+	case wanted.kind == "":
+		steps = append(steps, "SetStreamServiceSettings: the service that obs has, key "+secret.Mask)
 	default:
 		steps = append(steps, fmt.Sprintf("SetStreamServiceSettings: %s, %s, key %s", wanted.kind, wanted.shown,
 			secret.Mask))

@@ -38,6 +38,7 @@ func TestReal(t *testing.T) {
 		{"killed while live", realKilled},
 		{"closed while live", realClosed},
 		{"set service", realSetService},
+		{"set key", realSetKey},
 	} {
 		if !t.Run(part.name, func(t *testing.T) { part.run(t, o, in) }) {
 			break
@@ -242,7 +243,7 @@ func realClosed(t *testing.T, o *obstest.OBS, in *ingestServer) {
 
 func realSetService(t *testing.T, o *obstest.OBS, in *ingestServer) {
 	r := realRig(t, o, func(s *Settings) {
-		s.SetService, s.Profile, s.SceneCollection, s.Scene = true, "other", "other", "other"
+		s.SetService, s.Profile, s.SceneCollection, s.Scene = setAll, "other", "other", "other"
 	})
 	r.job = encodertest.NewJob(in.url + "/studio?token=" + encodertest.Canary)
 	r.start()
@@ -258,5 +259,30 @@ func realSetService(t *testing.T, o *obstest.OBS, in *ingestServer) {
 	r.job.Publish = secret.New("https://127.0.0.1/api/whip/lobby?token=" + encodertest.Canary)
 	if err := r.Start(r.within(patience), r.job); r.link.version.major() < whipSince && !encoders.IsPermanent(err) {
 		t.Errorf("start over WHIP with OBS %s: %v; want a permanent error", r.link.version.OBS, err)
+	}
+}
+
+// realSetKey starts an OBS in which a person has chosen a service by its name.
+func realSetKey(t *testing.T, o *obstest.OBS, in *ingestServer) {
+	chosen := map[string]any{"service": "Twitch", "server": in.url, "key": "old", "bwtest": false}
+	press(t, o, "SetStreamServiceSettings", map[string]any{"streamServiceType": "rtmp_common",
+		"streamServiceSettings": chosen})
+	r := realRig(t, o, func(s *Settings) { s.SetService = setKey })
+	r.job = encodertest.NewJob("rtmp://elsewhere.example/v2/pub/keyed?token=" + encodertest.Canary)
+	r.start()
+	r.awaitState(encoders.StatePublishing)
+	await(t, "the feed of the job", func() bool { return in.published("keyed") })
+	kind, values, err := readService(r.within(patience), r.Encoder, r.link.sess)
+	chosen["key"] = "keyed?token=" + encodertest.Canary
+	for key, want := range chosen {
+		if got := values[key]; err != nil || kind != "rtmp_common" || got != want {
+			t.Errorf("of %s, %s is %v, want %v (%v)", kind, key, got, want, err)
+		}
+	}
+	r.stop()
+	r.awaitFeeds(in, 0)
+	found := r.Check(r.within(patience), r.job)
+	if last := found[len(found)-1]; last.What != "a start puts the key into obs, whose service stays: Twitch" {
+		t.Errorf("the check finds %+v", last)
 	}
 }

@@ -53,14 +53,19 @@ func (s *session) press(t *testing.T, kind string) {
 }
 
 // pressOnce connects an operator who presses one button.
-func pressOnce(t *testing.T, o *obstest.OBS, kind string) {
+func pressOnce(t *testing.T, o *obstest.OBS, kind string) { t.Helper(); press(t, o, kind, nil) }
+
+// press connects an operator who makes one request.
+func press(t *testing.T, o *obstest.OBS, kind string, data any) {
 	t.Helper()
 	s, err := dial(context.Background(), target{address: o.Address, password: o.Password}, patience, func(event) {})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.close()
-	s.press(t, kind)
+	if err := s.do(context.Background(), patience, kind, data, nil); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // switchOff leaves OBS off for the next part.

@@ -13,7 +13,7 @@ import (
 // service is where OBS streams to, in OBS's words. The zero service leaves OBS's own settings
 // alone.
 type service struct {
-	kind    string            // streamServiceType
+	kind    string            // streamServiceType; "": that of the service in OBS, which stays
 	shown   string            // where to, without secrets
 	values  map[string]any    // streamServiceSettings; secrets in it
 	secrets map[string]string // the values that are compared and never shown, by key
@@ -27,7 +27,7 @@ const (
 
 // service reads Job.Publish, if it is to be put into OBS. Its errors do not show it.
 func (s Settings) service(job encoders.Job) (service, error) {
-	if !s.SetService {
+	if !s.NeedsPublish() {
 		return service{}, nil
 	}
 	if !job.Publish.Set() {
@@ -40,6 +40,11 @@ func (s Settings) service(job encoders.Job) (service, error) {
 	shown := a.Scheme + "://" + a.Host[strings.LastIndexByte(a.Host, '@')+1:]
 	values := map[string]string{"server": a.Server(), "key": a.Key()}
 	switch {
+	case s.SetService == setKey && a.Key() == "":
+		return service{}, errors.New("set_service: key puts a stream key into OBS, and the publish URL has none: publish " +
+			"over RTMPS or SRT, or write set_service: true")
+	case s.SetService == setKey:
+		return newService("", "the stream's key", map[string]string{"key": a.Key()}), nil
 	case a.WHIP(): // the token goes into the Authorization header
 		path, _, _ := strings.Cut(afterHost(a.Server()), "?")
 		return newService(serviceWHIP, shown+path, map[string]string{"server": a.Server(), "bearer_token": a.Token}), nil
@@ -74,7 +79,7 @@ func afterHost(text string) string {
 	return "/" + path
 }
 
-func (s service) isZero() bool { return s.kind == "" }
+func (s service) isZero() bool { return s.values == nil }
 
 // fits returns an error if this OBS has no such service.
 func (s service) fits(v version) error {
@@ -87,6 +92,16 @@ func (s service) fits(v version) error {
 
 // set puts the service into OBS, which must be stopped, and reads it back.
 func (s service) set(ctx context.Context, e *Encoder, sess *session) error {
+	if s.kind == "" { // OBS lays values over those of a service of the same type, and replaces any other
+		kind, values, err := readService(ctx, e, sess)
+		if err == nil {
+			err = takesKey(kind, values)
+		}
+		if err != nil {
+			return fmt.Errorf("read the stream settings of obs: %w", err)
+		}
+		s.kind = kind
+	}
 	data := map[string]any{"streamServiceType": s.kind, "streamServiceSettings": s.values}
 	if err := e.patiently(ctx, sess, "SetStreamServiceSettings", data, nil); err != nil {
 		return fmt.Errorf("put the stream settings into obs: %w", withoutComment(err))
@@ -101,10 +116,26 @@ func (s service) set(ctx context.Context, e *Encoder, sess *session) error {
 	return nil
 }
 
+// takesKey returns an error if the service that OBS has is none that a stream key alone can be put
+// into.
+func takesKey(kind string, values map[string]any) error {
+	name, _ := values["service"].(string)
+	server, _ := values["server"].(string)
+	switch {
+	case kind == serviceWHIP:
+		return encoders.Permanent(errors.New("its service is WHIP, which has no stream key: choose another in OBS under " +
+			"Settings → Stream, or write set_service: true"))
+	case name == "" && server == "":
+		return encoders.Permanent(errors.New("no service is chosen: choose one in OBS under Settings → " +
+			"Stream, or write set_service: true"))
+	}
+	return nil
+}
+
 // isSet reports whether OBS has this service.
 func (s service) isSet(ctx context.Context, e *Encoder, sess *session) (bool, error) {
 	kind, values, err := readService(ctx, e, sess)
-	if err != nil || kind != s.kind {
+	if err != nil || s.kind != "" && kind != s.kind {
 		return false, err
 	}
 	for key, want := range s.secrets {

@@ -42,7 +42,7 @@ func TestService(t *testing.T) {
 		{"whip://127.0.0.1:8080/lobby", serviceWHIP,
 			map[string]any{"server": "http://127.0.0.1:8080/lobby", "bearer_token": ""}, "http://127.0.0.1:8080/lobby"},
 	} {
-		got, err := Settings{SetService: true}.service(encoders.Job{Publish: secret.New(c.publish)})
+		got, err := Settings{SetService: setAll}.service(encoders.Job{Publish: secret.New(c.publish)})
 		if err != nil {
 			t.Errorf("%s: %v", c.publish, err)
 			continue
@@ -59,7 +59,7 @@ func TestService(t *testing.T) {
 func TestServiceErrorsShowNothing(t *testing.T) {
 	for _, publish := range []string{"", "lobby?token=hush", "rtmp://%zz/hush", "ftp://h/hush", "rtmp:///live/hush",
 		"://hush"} {
-		_, err := Settings{SetService: true}.service(encoders.Job{Publish: secret.New(publish)})
+		_, err := Settings{SetService: setAll}.service(encoders.Job{Publish: secret.New(publish)})
 		if err == nil || strings.Contains(err.Error(), "hush") {
 			t.Errorf("%q: error %v", publish, err)
 		}
@@ -70,7 +70,7 @@ func TestServiceErrorsShowNothing(t *testing.T) {
 }
 
 func TestWHIPNeedsOBS30(t *testing.T) {
-	s, err := Settings{SetService: true}.service(encoders.Job{Publish: secret.New("https://h/whip/x?token=t")})
+	s, err := Settings{SetService: setAll}.service(encoders.Job{Publish: secret.New("https://h/whip/x?token=t")})
 	if err != nil {
 		t.Fatal(err)
 	}

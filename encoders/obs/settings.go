@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oncue/oncue/configs/ingest"
 	"github.com/oncue/oncue/configs/secret"
 )
 
@@ -18,7 +19,10 @@ type Settings struct {
 	Password secret.Value `yaml:"password" doc:"of the websocket server; empty when it asks for none"`
 	TLS      bool         `yaml:"tls" doc:"speak wss, for a proxy in front of OBS; OBS itself has no TLS"`
 
-	SetService bool `yaml:"set_service" doc:"put server and key of publish into OBS before each start; otherwise its own stream settings stay"`
+	// SetService says what of the stream's publish is put into OBS before each start: "true" server
+	// and key, "key" the key alone, for a service that OBS knows by name and that may send several
+	// qualities (Enhanced Broadcasting), "false" nothing.
+	SetService string `yaml:"set_service" enum:"true,false,key" doc:"put server and key of publish into OBS before each start; key: the key alone, so that the service chosen in OBS stays, with its Enhanced Broadcasting; false: its own stream settings stay"`
 
 	Profile         string `yaml:"profile" doc:"selected before a start; empty = leave it"`
 	SceneCollection string `yaml:"scene_collection" doc:"selected before a start; empty = leave it"`
@@ -28,17 +32,39 @@ type Settings struct {
 }
 
 // Defaults returns the settings of an OBS on this machine.
-func Defaults() Settings { return Settings{Addr: "127.0.0.1:4455", StallTimeout: 10 * time.Second} }
+func Defaults() Settings {
+	return Settings{Addr: "127.0.0.1:4455", SetService: setNothing, StallTimeout: 10 * time.Second}
+}
+
+// What SetService can be.
+const (
+	setAll     = "true"
+	setKey     = "key"
+	setNothing = "false"
+)
 
 // NeedsPublish reports whether a start needs a publishing URL. Otherwise OBS's own settings say
 // where to publish.
-func (s Settings) NeedsPublish() bool { return s.SetService }
+func (s Settings) NeedsPublish() bool { return s.SetService == setAll || s.SetService == setKey }
+
+// Simulcasts says when OBS sends one quality alone: to a custom RTMP or SRT server. Source: the
+// platform's documentation, "Enhanced Broadcasting in OBS".
+func (s Settings) Simulcasts(p ingest.Protocol) error {
+	if s.SetService != setAll || p == ingest.WHIP {
+		return nil
+	}
+	return fmt.Errorf("sends one quality to a custom %s server; write set_service: key, which keeps the service that "+
+		"is chosen in OBS and its Enhanced Broadcasting, or protocol: whip", p)
+}
 
 // Validate reports every impossible value.
 func (s Settings) Validate() error {
 	var errs []error
 	if err := checkAddress(s.Addr); err != nil {
 		errs = append(errs, err)
+	}
+	if s.SetService != "" && s.SetService != setNothing && !s.NeedsPublish() {
+		errs = append(errs, fmt.Errorf("set_service: is %q, must be true, false or key", s.SetService))
 	}
 	if s.StallTimeout < time.Second {
 		errs = append(errs, fmt.Errorf("stall_timeout: is %v, must be 1s or more", s.StallTimeout))

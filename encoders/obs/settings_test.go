@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/oncue/oncue/configs/ingest"
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/encoders"
 	"github.com/oncue/oncue/encoders/encodertest"
@@ -35,8 +36,17 @@ func TestSettings(t *testing.T) {
 			t.Errorf("%q: %v; want %s", address, err, want)
 		}
 	}
-	if (Settings{}).NeedsPublish() || !(Settings{SetService: true}).NeedsPublish() {
+	if (Settings{}).NeedsPublish() || !(Settings{SetService: setAll}).NeedsPublish() {
 		t.Error("a publishing URL is needed exactly when it is put into OBS")
+	}
+	for _, c := range []struct {
+		set   string
+		by    ingest.Protocol
+		sends bool
+	}{{setAll, ingest.RTMPS, false}, {setAll, ingest.SRT, false}, {setAll, ingest.WHIP, true}, {setKey, ingest.RTMPS, true}} {
+		if err := (Settings{SetService: c.set}).Simulcasts(c.by); (err == nil) != c.sends {
+			t.Errorf("set_service: %s sends several qualities over %s: %v", c.set, c.by, err)
+		}
 	}
 	if _, err := New(Settings{}, encoders.Env{}); err == nil {
 		t.Error("impossible settings make an encoder")
@@ -44,7 +54,7 @@ func TestSettings(t *testing.T) {
 }
 
 func TestPlan(t *testing.T) {
-	s := Settings{Addr: "10.0.0.{1}:4455", Password: secret.New(encodertest.Canary), SetService: true, Profile: "live",
+	s := Settings{Addr: "10.0.0.{1}:4455", Password: secret.New(encodertest.Canary), SetService: setAll, Profile: "live",
 		Scene: "{stream}", StallTimeout: time.Second}
 	r := newRig(t, s, fast())
 	r.job.Matches = []string{"7"}
@@ -79,7 +89,7 @@ func TestCheck(t *testing.T) {
 	if server.Requests("SetCurrentProfile")+server.Requests("StartStream") > 0 {
 		t.Error("the check changed OBS")
 	}
-	s.SetService, s.Profile, s.SceneCollection = true, "none", ""
+	s.SetService, s.Profile, s.SceneCollection = setAll, "none", ""
 	r = newRig(t, s, fast())
 	r.job.Publish = secret.New("https://h/whip/x?token=" + encodertest.Canary)
 	found := r.Check(r.within(patience), r.job)

@@ -110,7 +110,7 @@ func (e *Encoder) join(ctx context.Context, sess *session, job encoders.Job, wan
 	owner := e.out.owner.Stream
 	e.mu.Unlock()
 	fits := owner == "" && job.Adopt
-	if fits && e.settings.SetService { // else OBS's own settings say where to, and there is nothing to compare
+	if fits && !wanted.isZero() { // else OBS's own settings say where to, and there is nothing to compare
 		var err error
 		if fits, err = wanted.isSet(ctx, e, sess); err != nil {
 			return fmt.Errorf("start: read where obs already streams to: %w", err)

@@ -201,7 +201,7 @@ func TestSetService(t *testing.T) {
 	if n := server.Requests("SetStreamServiceSettings"); n != 0 {
 		t.Errorf("without set_service the stream settings were set %d times", n)
 	}
-	s.SetService = true
+	s.SetService = setAll
 	r = newRig(t, s, fast())
 	r.job.Publish = secret.New("rtmps://h/v2/pub/lobby?token=" + encodertest.Canary)
 	server.Set(func(s *obstest.Settings) { s.Refuse = map[string][]int{"SetStreamServiceSettings": {207, 500}} })
@@ -221,5 +221,59 @@ func TestSetService(t *testing.T) {
 	server.Set(func(s *obstest.Settings) { s.Ignore = map[string]bool{"GetStreamServiceSettings": true} })
 	if err := r.Start(r.within(patience), r.job); err == nil || server.Requests("StartStream") != 2 {
 		t.Errorf("start with stream settings that cannot be read back: %v", err)
+	}
+}
+
+// TestSetKey keeps the service that a person has chosen in OBS, and puts the key alone into it.
+func TestSetKey(t *testing.T) {
+	t.Parallel()
+	server := obstest.NewServer(t, obstest.Settings{})
+	choose := func(kind string, values map[string]any) {
+		t.Helper()
+		o := &obstest.OBS{Address: server.Address}
+		press(t, o, "SetStreamServiceSettings", map[string]any{"streamServiceType": kind, "streamServiceSettings": values})
+	}
+	choose("rtmp_common", map[string]any{"service": "Dolby OptiView Real-time", "server": "auto", "key": "old",
+		"bwtest": false})
+	s := settingsFor(server)
+	s.SetService = setKey
+	r := newRig(t, s, fast())
+	r.job.Publish = secret.New("rtmps://rtmp-auto.millicast.com:443/v2/pub/lobby?token=" + encodertest.Canary)
+	check := r.Check(r.within(patience), r.job)
+	if last := check[len(check)-1]; last.Level != encoders.OK ||
+		last.What != "a start puts the key into obs, whose service stays: Dolby OptiView Real-time" {
+		t.Errorf("the check finds %+v", last)
+	}
+	r.start()
+	want := map[string]any{"streamServiceType": "rtmp_common", "streamServiceSettings": map[string]any{
+		"service": "Dolby OptiView Real-time", "server": "auto", "key": "lobby?token=" + encodertest.Canary,
+		"bwtest": false}}
+	if diff := cmp.Diff(want, server.Service()); diff != "" {
+		t.Error(diff)
+	}
+	r.awaitState(encoders.StatePublishing)
+	r.stop()
+	for _, c := range []struct {
+		kind, publish, want string
+		values              map[string]any
+	}{
+		{"whip_custom", "rtmp://h/v2/pub/lobby?token=t", "its service is WHIP", map[string]any{"server": "https://h"}},
+		{"rtmp_common", "rtmp://h/v2/pub/lobby?token=t", "no service is chosen", map[string]any{"key": "x", "service": "",
+			"server": ""}},
+		{"rtmp_common", "https://h/api/whip/lobby?token=t", "the publish URL has none", nil},
+	} {
+		if c.values != nil {
+			choose(c.kind, c.values)
+		}
+		r.job.Publish = secret.New(c.publish)
+		err := r.Start(r.within(patience), r.job)
+		check := r.Check(r.within(patience), r.job)
+		if last := check[len(check)-1]; !encoders.IsPermanent(err) || !strings.Contains(err.Error(), c.want) ||
+			last.Level != encoders.Bad || !strings.Contains(last.What, c.want) {
+			t.Errorf("%s with %s: %v; the check finds %+v", c.publish, c.kind, err, last)
+		}
+	}
+	if n := server.Requests("StartStream"); n != 1 {
+		t.Errorf("OBS was told to start %d times", n)
 	}
 }

@@ -197,8 +197,20 @@ func (s *Server) handle(r request) (code int, answer any) {
 		if s.stream.active {
 			return 500, nil
 		}
-		s.stream.service = map[string]any{}
-		return parsed(r.D.Data, &s.stream.service), nil
+		var service struct {
+			Type     string         `json:"streamServiceType"`
+			Settings map[string]any `json:"streamServiceSettings"`
+		}
+		if code := parsed(r.D.Data, &service); code != 100 {
+			return code, nil
+		}
+		if old := s.stream.service; service.Type == old["streamServiceType"] { // the rest stays, as in OBS
+			merged := maps.Clone(old["streamServiceSettings"].(map[string]any))
+			maps.Copy(merged, service.Settings)
+			service.Settings = merged
+		}
+		s.stream.service = map[string]any{"streamServiceType": service.Type, "streamServiceSettings": service.Settings}
+		return 100, nil
 	}
 	return s.lists(r)
 }
