@@ -48,8 +48,8 @@ func (d *Daemon) beginUpkeep() error {
 		return fmt.Errorf("make the scheduler: %w", err)
 	}
 	for _, j := range jobs {
-		task := gocron.NewTask(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), upkeepLimit)
+		task := gocron.NewTask(func(ctx context.Context) { // which ends with the scheduler
+			ctx, cancel := context.WithTimeout(ctx, upkeepLimit)
 			defer cancel()
 			j.do(ctx)
 		})
@@ -60,7 +60,7 @@ func (d *Daemon) beginUpkeep() error {
 		_, err := d.upkeep.NewJob(gocron.DurationJob(j.every), task,
 			gocron.WithStartAt(at), gocron.WithSingletonMode(gocron.LimitModeReschedule))
 		if err != nil {
-			return fmt.Errorf("plan the upkeep: %w", err)
+			return fmt.Errorf("add a job of the upkeep: %w", err)
 		}
 	}
 	d.upkeep.Start()
