@@ -1,6 +1,7 @@
 package runner_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -9,7 +10,11 @@ import (
 	"time"
 
 	"github.com/oncue/oncue/controller"
+	"github.com/oncue/oncue/controller/machine"
 	"github.com/oncue/oncue/controller/runner"
+	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/fake"
+	"github.com/oncue/oncue/store"
 )
 
 // TestOwnEntryOfACamera gives one camera of a pattern an entry of its own while it is live, and
@@ -98,4 +103,58 @@ func TestFolderGone(t *testing.T) {
 		r.pass(10 * time.Second)
 		r.wantOn("cam")
 	})
+}
+
+// TestDriverOpensSlowly: while the driver of one encoder opens, which may read files and processes
+// of a slow disk, hooks of all streams are taken and the others start. Whoever waits for a lock is
+// unknown to a bubble of simulated time, so this runs in real time.
+func TestDriverOpensSlowly(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	st, err := store.Open(ctx, store.Options{Dir: filepath.Join(t.TempDir(), "data")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	r := newRig(t, spec("lobby", "slow"), spec("foyer", "fast"))
+	r.boxes = map[string]*fake.Encoder{}
+	opening, opens := make(chan struct{}), make(chan struct{})
+	started := make(chan struct{})
+	c := runner.New(runner.Config{Find: r.find, Streams: r.specs, Accounts: r.accounts, Store: st,
+		Open: func(e machine.EncoderSpec, job encoders.Job) (encoders.Encoder, string, error) {
+			if e.Device == "slow" {
+				close(opening)
+				<-opens
+			} else {
+				close(started)
+			}
+			return r.open(e, job)
+		}})
+	if err := c.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Stop(ctx, false)
+	defer close(opens)
+	take := func(name string, n int) {
+		h := controller.Hook{Kind: controller.HookAttempt, Account: "ACC", Name: name,
+			At: controller.ByPlatform(r.begun.Add(time.Duration(n))), Received: r.begun}
+		if _, _, err := c.Take(ctx, recordOf(h), h); err != nil {
+			t.Fatal(name, err)
+		}
+	}
+	take("lobby", 1)
+	<-opening
+	alive, cancelAlive := context.WithTimeout(ctx, 10*time.Second)
+	defer cancelAlive()
+	if err := c.Pulse(alive); err != nil {
+		t.Fatal(err)
+	}
+	take("foyer", 1)
+	take("lobby", 2)
+	select {
+	case <-started:
+	case <-ctx.Done():
+		t.Error("the other encoder is not started")
+	}
 }
