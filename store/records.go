@@ -4,13 +4,21 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/oncue/oncue/controller"
 )
 
-// blockBits says how many rows are a block of the index journal_by_stream: 4,096.
-const blockBits = 12
+// blockBits says how many rows are a block of the index journal_by_stream: 512.
+const blockBits = 9
+
+// The indexes by type and event leave out what floods are of, for its senders would wait for them.
+const (
+	floodType  = "viewerConnection"
+	floodEvent = string(controller.HookAttempt)
+	noFlood    = "(type <> '" + floodType + "' OR event <> '" + floodEvent + "')"
+)
 
 // Records returns hooks without their bodies, newest first; see [controller.Store].
 func (s *Store) Records(ctx context.Context, f controller.RecordFilter) ([]controller.Record, error) {
@@ -23,8 +31,12 @@ func (s *Store) Records(ctx context.Context, f controller.RecordFilter) ([]contr
 	switch {
 	case f.Stream != "":
 		return s.recordsOfStream(ctx, f)
+	case strings.EqualFold(f.Type, floodType) || strings.EqualFold(f.Type, floodEvent):
+		return s.records(ctx, "SELECT "+journalColumns+" FROM journal WHERE seq < ?2"+
+			" AND (lower(type) = lower(?1) OR lower(event) = lower(?1)) ORDER BY seq DESC LIMIT ?3",
+			f.Type, f.Before, f.Limit)
 	case f.Type != "":
-		const newest = " AND seq < ?2 ORDER BY seq DESC LIMIT ?3)"
+		const newest = " AND " + noFlood + " AND seq < ?2 ORDER BY seq DESC LIMIT ?3)"
 		return s.records(ctx, "SELECT "+journalColumns+" FROM journal WHERE seq IN ("+
 			"SELECT seq FROM (SELECT seq FROM journal WHERE lower(type) = lower(?1)"+newest+
 			" UNION SELECT seq FROM (SELECT seq FROM journal WHERE lower(event) = lower(?1)"+newest+
@@ -40,7 +52,7 @@ func (s *Store) recordsOfStream(ctx context.Context, f controller.RecordFilter) 
 	const query = "WITH RECURSIVE block(n) AS (VALUES (?1) UNION ALL SELECT n + 1 FROM block WHERE n < ?2) " +
 		"SELECT " + journalColumns + " FROM journal WHERE seq IN (" +
 		"SELECT j.seq FROM block CROSS JOIN journal j INDEXED BY journal_by_stream" +
-		" WHERE (j.seq >> 12) = block.n AND j.stream = ?3 AND j.seq < ?4" +
+		" WHERE (j.seq >> 9) = block.n AND j.stream = ?3 AND j.seq < ?4" +
 		" AND (?5 = '' OR lower(j.type) = lower(?5) OR lower(j.event) = lower(?5))" +
 		" ORDER BY j.seq DESC LIMIT ?6) ORDER BY seq DESC"
 	var first, last int64

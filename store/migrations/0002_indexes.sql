@@ -1,18 +1,11 @@
--- Ordinary indexes find what runs and terms were for. They are made so that hooks of one time stand
--- on few pages: a batch of hooks changes about six pages of them, however many hooks are stored.
+-- Ordinary indexes find what runs was for, and 0003 what terms was for. They are made so that hooks of
+-- one time stand on few pages, however many hooks are stored.
 
 CREATE INDEX journal_by_received ON journal (received);
 
 -- Of a duplicate: it says the same time. The headers of a picture, its time among them, are signed
 -- by nobody.
 CREATE INDEX journal_by_body ON journal (iif(body IS NULL, 0, sent), substr(sum, 1, 8));
-
--- Of a stream, in each block of 4,096 rows: with the stream first, each hook of a flood would change
--- a page of its own.
-CREATE INDEX journal_by_stream ON journal (seq >> 12, stream);
-
-CREATE INDEX journal_by_type ON journal (lower(type));
-CREATE INDEX journal_by_event ON journal (lower(event));
 
 -- Hooks that retention has removed within the day, which still have duplicates.
 CREATE TABLE swept (
