@@ -50,9 +50,11 @@ func (in *insertion) add(r *request, alone bool) (err error) {
 
 func (in *insertion) place(r *controller.Record) (_ controller.Receipt, err error) {
 	if in.last == 0 {
-		if in.last, err = in.conn.Number("SELECT max(seq) FROM journal"); err == nil {
-			in.sent, err = in.conn.Number(newestSent)
-		}
+		err = in.conn.Query(newestHook, nil, 2, func(row []driver.Value) error {
+			in.last, _ = row[0].(int64)
+			in.sent, _ = row[1].(int64)
+			return nil
+		})
 		if err != nil {
 			return controller.Receipt{}, fmt.Errorf("number a hook: %w", err)
 		}

@@ -15,6 +15,10 @@ const (
 	checkpointIdle = 512              // pages in the log that are worth a checkpoint when nothing waits
 	checkpointBusy = walPages * 7 / 8 // and when something does
 
+	// looksAfter is after how many requests a busy writer asks how long the log is. To ask costs as
+	// much as to write two hooks, and a request adds three pages at most on average.
+	looksAfter = 128
+
 	// PageSize is that of the database.
 	PageSize  = 4096
 	frameSize = PageSize + 24 // https://sqlite.org/fileformat2.html#the_write_ahead_log
@@ -29,6 +33,7 @@ type wal struct {
 	path         string
 	preallocated bool
 	checkpointed int64 // pages that were in the log at the last checkpoint
+	unseen       int   // requests since the last look at its length
 }
 
 // openWAL takes checkpoints over from SQLite, which would make them while somebody waits.
@@ -52,13 +57,19 @@ func (l *wal) idle(roomy func() (bool, error)) error {
 	return errors.Join(err, l.checkpointAt(checkpointIdle))
 }
 
-// busy does what is due even under load.
-func (l *wal) busy() error { return l.checkpointAt(checkpointBusy) }
+// busy does what is due even under load, after so many requests more.
+func (l *wal) busy(requests int) error {
+	if l.unseen += requests; l.unseen < looksAfter {
+		return nil
+	}
+	return l.checkpointAt(checkpointBusy)
+}
 
 // checkpointAt moves the log into the file once it has so many pages more than at the last
 // checkpoint, or has begun anew and has so many. It goes as far as readers let it, and does not
 // disturb them. The next batch then begins the log anew, unless a reader still needs it.
 func (l *wal) checkpointAt(least int64) error {
+	l.unseen = 0
 	pages, err := l.checkpoint("NOOP")
 	if err != nil {
 		return err

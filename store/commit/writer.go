@@ -200,7 +200,7 @@ func (w *Writer[R]) loop() error {
 		if last {
 			return nil
 		}
-		if err := w.broken(w.log.busy()); err != nil {
+		if err := w.broken(w.log.busy(len(urgent.list()) + len(others.list()))); err != nil {
 			return err
 		}
 		timer.Reset(max(time.Until(settled), quiet))
