@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/oncue/oncue/cmd/oncue/client"
+	"github.com/oncue/oncue/cmd/oncue/daemon"
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/controller/millicast"
@@ -113,15 +114,7 @@ func apiAccount(cfg *configs.Config, id string) (*configs.Account, error) {
 }
 
 // explain adds the likely fix to the platform's refusals.
-func (d *webhookCmd) explain(err error) error {
-	switch {
-	case errors.Is(err, millicast.ErrUnauthorized):
-		return term.Hint(err, "copy the API secret of account "+d.account.ID+" again from the platform's settings")
-	case errors.Is(err, millicast.ErrNotFound):
-		return term.Hint(err, "oncue webhook list and oncue token list show those that exist")
-	}
-	return err
-}
+func (d *webhookCmd) explain(err error) error { return daemon.ExplainPlatform(err, d.account.ID) }
 
 // ownURL is the URL of our webhook.
 func (d *webhookCmd) ownURL() (string, error) {

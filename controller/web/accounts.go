@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
@@ -31,7 +32,7 @@ func (a *Admin) rotateWebhook(c echo.Context) error {
 	defer cancel()
 	r, err := a.opts.Rotate(ctx, c.Param("id"))
 	if err != nil {
-		return err
+		return platformFailure(err)
 	}
 	answer := struct {
 		Webhook controller.WebhookView `json:"webhook"`
@@ -42,6 +43,21 @@ func (a *Admin) rotateWebhook(c echo.Context) error {
 	}
 	c.Response().Header().Set("Cache-Control", "no-store")
 	return c.JSON(http.StatusOK, answer)
+}
+
+// platformFailure is the error of a call that goes on to the platform. Its text is for people.
+func platformFailure(err error) error {
+	if _, known := asProblem(err); known {
+		return err
+	}
+	hint := ""
+	if h, ok := errors.AsType[interface {
+		error
+		Hint() string
+	}](err); ok {
+		hint = h.Hint()
+	}
+	return newProblem(http.StatusBadGateway, err.Error(), hint)
 }
 
 // TokenRotation is a stream's new publishing token.
@@ -69,7 +85,7 @@ func (a *Admin) rotateToken(c echo.Context) error {
 	defer cancel()
 	r, err := a.opts.RotateToken(ctx, id)
 	if err != nil {
-		return err
+		return platformFailure(err)
 	}
 	answer := struct {
 		Stream controller.StreamID `json:"stream"`

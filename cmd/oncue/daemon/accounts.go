@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync/atomic"
 
+	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/controller"
 	"github.com/oncue/oncue/controller/millicast"
@@ -127,6 +129,21 @@ func (p platform) checkOwner(ctx context.Context) error {
 	}
 	p.own.Store(err == nil)
 	return nil
+}
+
+// ExplainPlatform adds the likely fix to the platform's refusals.
+func ExplainPlatform(err error, account string) error {
+	answer, answered := errors.AsType[*millicast.APIError](err)
+	switch {
+	case answered && answer.Status == http.StatusForbidden:
+		return term.Hint(err, "may the API secret of account "+account+" do that? else copy it again from the "+
+			"platform's settings")
+	case errors.Is(err, millicast.ErrUnauthorized):
+		return term.Hint(err, "copy the API secret of account "+account+" again from the platform's settings")
+	case errors.Is(err, millicast.ErrNotFound):
+		return term.Hint(err, "oncue webhook list and oncue token list show those that exist")
+	}
+	return err
 }
 
 func refused(err error) error {

@@ -360,6 +360,10 @@ func (d *Daemon) observer() runner.Observer {
 func (d *Daemon) observeTransition(t controller.Transition) {
 	d.metrics.ObserveTransition(t)
 	d.pictures.observe(t)
+	if t.To == controller.PhaseBackoff || t.To == controller.PhaseFailed {
+		account, _, _ := t.Stream.Split()
+		d.tokens.doubt(account)
+	}
 	if d.onTransition != nil {
 		d.onTransition(t)
 	}

@@ -28,6 +28,7 @@ const (
 	tokensEvery = 2 * time.Second // at most; see tokenKeeper.due
 	// A kept token is compared with the platform's this often, and less often when there are many.
 	tokenCheckEvery = time.Minute
+	tokenDoubtEvery = 10 * time.Second // while encoders fail: somebody may have deleted their token
 	tokenRetryMax   = 2 * time.Minute
 )
 
@@ -57,8 +58,9 @@ type tokenKeeper struct {
 // tokenRound is when the tokens of an account are looked at again.
 type tokenRound struct {
 	next   time.Time
-	failed int    // rounds in a row
-	err    string // of the last one
+	done   time.Time // the last one that went well
+	failed int       // rounds in a row
+	err    string    // of the last one
 }
 
 func newTokenKeeper(st *store.Store, s seal, log *slog.Logger) *tokenKeeper {
@@ -198,6 +200,17 @@ func (k *tokenKeeper) hurry() {
 	clear(k.rounds)
 }
 
+// doubt makes an account due soon: one of its encoders has failed, and maybe for want of a token.
+func (k *tokenKeeper) doubt(account string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if r := k.rounds[account]; r != nil && r.failed == 0 {
+		if soon := r.done.Add(tokenDoubtEvery); soon.Before(r.next) {
+			r.next = soon
+		}
+	}
+}
+
 // finished notes the result of a round.
 func (k *tokenKeeper) finished(account string, streams int, err error, now time.Time) {
 	k.mu.Lock()
@@ -207,7 +220,7 @@ func (k *tokenKeeper) finished(account string, streams int, err error, now time.
 		return // hurry has come in between
 	}
 	if err == nil {
-		*r = tokenRound{next: now.Add(tokenCheckEvery + time.Duration(streams)*time.Second)}
+		*r = tokenRound{next: now.Add(tokenCheckEvery + time.Duration(streams)*time.Second), done: now}
 		return
 	}
 	if r.err != err.Error() {
@@ -413,7 +426,9 @@ func (d *Daemon) rotateToken(ctx context.Context, id controller.StreamID) (web.T
 		return web.TokenRotation{}, fmt.Errorf("%w: %w", controller.ErrInvalid, err)
 	}
 	t, err := d.tokens.rotate(ctx, f.accounts[s.Account].client, s)
-	return web.TokenRotation{Stream: controller.StreamID(s.ID), ID: t.ID, Label: t.Label, Value: t.Value}, err
+	return web.TokenRotation{
+		Stream: controller.StreamID(s.ID), ID: t.ID, Label: t.Label, Value: t.Value,
+	}, ExplainPlatform(err, s.Account)
 }
 
 // AutoStream is the configuration's entry for a stream whose token oncue finds or makes.

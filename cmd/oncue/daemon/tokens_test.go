@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -51,7 +53,7 @@ encoders: {cam: {ffmpeg: {input: test}}, back: {ffmpeg: {input: test}}}
 streams:
 %s
 `, filepath.Join(g.dir, "admin.sock"), filepath.Join(g.dir, "data"), g.sim.APISecret().Reveal(), g.sim.APIURL(),
-		streams)
+		strings.ReplaceAll(streams, "RTMP", g.sim.RTMPAddr()))
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		g.Fatal(err)
 	}
@@ -337,4 +339,65 @@ func TestTokensThatComeStart(t *testing.T) {
 		t.Fatal(refused)
 	}
 	starts("ACC/lobby", 5)
+}
+
+// TestTokenRotationFails: the admin side tells what the platform says, and what may help.
+func TestTokenRotationFails(t *testing.T) {
+	t.Parallel()
+	g := newTokenRig(t, "  lobby: {encoder: cam, publish: {token: auto}}\n")
+	d := g.start()
+	defer d.Stop()
+	g.until("the token", func() bool { return publishes(d, "lobby", "cam") != "" })
+	admin := &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(g.dir, "admin.sock"))
+		},
+		DisableKeepAlives: true,
+	}}
+	for status, want := range map[int]string{
+		401: `answered 401 Unauthorized: Unauthorized","hint":"copy the API secret of account ACC again `,
+		403: `answered 403 Forbidden: Forbidden","hint":"may the API secret of account ACC do that? `,
+		404: `answered 404 Not Found`,
+	} {
+		g.sim.SetAPIFaults(simulator.APIFaults{Path: "/api/publish_token", Status: status})
+		resp, err := admin.Post("http://oncue/api/v1/streams/ACC%2Flobby/token/rotate", "application/json", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusBadGateway || !strings.Contains(string(body), want) {
+			t.Errorf("%d: answered %d %s, %v", status, resp.StatusCode, body, err)
+		}
+	}
+}
+
+// TestTokenDeletedByHand: a start that fails has the tokens compared long before it is their turn.
+func TestTokenDeletedByHand(t *testing.T) {
+	t.Parallel()
+	g := newTokenRig(t, `
+  lobby: {encoder: cam, publish: {token: auto, server: "rtmp://RTMP"}, restart: {initial: 1h, max: 1h}}
+`)
+	d := g.start()
+	defer d.Stop()
+	g.until("the token", func() bool { return publishes(d, "lobby", "cam") != "" })
+	d.tokens.mu.Lock()
+	d.tokens.rounds["ACC"].next = time.Now().Add(time.Hour)
+	d.tokens.rounds["ACC"].done = time.Now().Add(-time.Hour)
+	d.tokens.mu.Unlock()
+	if err := d.inForce().accounts["ACC"].client.DeleteToken(g.ctx, g.sim.Tokens()[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	mode := controller.ModeRequest{Mode: controller.ModeOn}
+	if _, err := d.control.SetMode(g.ctx, "ACC/lobby", mode); err != nil {
+		t.Fatal(err)
+	}
+	g.until("it publishes with another token", func() bool {
+		v, _ := d.Stream("ACC/lobby")
+		return v.Starts > 1 && g.sim.Truth("lobby").Live
+	})
+	if _, err := d.control.SetMode(g.ctx, "ACC/lobby", controller.ModeRequest{Mode: controller.ModeOff}); err != nil {
+		t.Fatal(err)
+	}
+	g.until("it is off", func() bool { v, _ := d.Stream("ACC/lobby"); return v.Phase == controller.PhaseIdle })
 }

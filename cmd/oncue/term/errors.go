@@ -20,6 +20,9 @@ type hinted struct {
 
 func (e hinted) Unwrap() error { return e.error }
 
+// Hint is for the admin side, which answers with it.
+func (e hinted) Hint() string { return e.hint }
+
 // Hint gives an error the likely fix.
 func Hint(err error, text string) error { return hinted{err, text} }
 
