@@ -32,6 +32,11 @@ func (c *Contribution) meets(other *Contribution) bool {
 	return c.has(other.Source) || slices.ContainsFunc(other.More, c.has)
 }
 
+// equal reports whether two are the same, or both not known.
+func (c *Contribution) equal(other *Contribution) bool {
+	return c == nil && other == nil || c != nil && other != nil && c.Same(other)
+}
+
 // fits reports whether a feed can be the contribution's. One without a priority of its own fits
 // any: the platform may have given it one by its token.
 func (c *Contribution) fits(f *FeedFact) bool {
@@ -51,37 +56,82 @@ func (s *State) contribution(p *Policy, e *Encoder) *Contribution {
 
 // ours reports whether a feed can be that of one of our encoders.
 func (s *State) ours(p *Policy, f *FeedFact) bool {
-	return slices.ContainsFunc(s.Encoders, func(e Encoder) bool {
+	return f.Of != "" || slices.ContainsFunc(s.Encoders, func(e Encoder) bool {
 		c := s.contribution(p, &e)
 		return c == nil || c.fits(f)
 	})
 }
 
 // owner is the one encoder whose feed this can be; nil when it is nobody's, or when several fit
-// alike.
+// alike. Of those that fit exactly, one that runs comes before those that would only start so.
 func (s *State) owner(p *Policy, f *FeedFact) *Encoder {
-	var fits, exact *Encoder
-	several, twice := false, false
+	if !f.Over.IsZero() {
+		return nil
+	}
+	if f.Of != "" {
+		return s.Encoder(f.Of)
+	}
+	var fits, exact, running []*Encoder
 	for i := range s.Encoders {
 		e := &s.Encoders[i]
 		c := s.contribution(p, e)
 		if c != nil && !c.fits(f) {
 			continue
 		}
-		several = several || fits != nil
-		fits = e
-		if c != nil && c.Same(&Contribution{Source: f.SourceID, Priority: f.Priority}) {
-			twice = twice || exact != nil
-			exact = e
+		fits = append(fits, e)
+		if c == nil || !c.Same(&Contribution{Source: f.SourceID, Priority: f.Priority}) {
+			continue
+		}
+		exact = append(exact, e)
+		if e.MayRun() {
+			running = append(running, e)
 		}
 	}
-	switch {
-	case !several:
-		return fits
-	case !twice:
-		return exact
+	for _, list := range [][]*Encoder{fits, exact, running} {
+		if len(list) == 1 {
+			return list[0]
+		}
 	}
 	return nil
+}
+
+// attribute keeps whose feeds are whose, before a reload gives their places to others. Where the
+// configuration itself gives encoders the same place, nobody can tell.
+func (m *machine) attribute() {
+	for i := range m.Facts.Feeds {
+		f := &m.Facts.Feeds[i]
+		if f.Of != "" || m.p.placeShared() {
+			continue
+		}
+		if had := m.havePublished(&Contribution{Source: f.SourceID, Priority: f.Priority}); len(had) == 1 {
+			f.Of = had[0].Name
+		} else if o := m.owner(m.p, f); len(had) == 0 && o != nil && o.On() && f.Open() && !m.leftover(m.p, f) {
+			f.Of = o.Name // its priority may be that of its token
+		}
+	}
+}
+
+// placeShared reports whether two encoders are given the same contribution, or one that is not
+// known.
+func (p *Policy) placeShared() bool {
+	for i, e := range p.Encoders {
+		for _, o := range p.Encoders[:i] {
+			if e.Publishes == nil || o.Publishes == nil || e.Publishes.Same(o.Publishes) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// havePublished lists the encoders whose last run was exactly this contribution.
+func (s *State) havePublished(c *Contribution) (list []*Encoder) {
+	for i := range s.Encoders {
+		if e := &s.Encoders[i]; e.Publishes != nil && e.Publishes.Same(c) {
+			list = append(list, e)
+		}
+	}
+	return list
 }
 
 // Owner is the name of the one encoder whose feed this is; "" when it is somebody else's, or
@@ -95,8 +145,8 @@ func (s *State) Owner(p *Policy, f *FeedFact) string {
 
 // has reports whether the feed is the encoder's, or may be.
 func (s *State) has(p *Policy, e *Encoder, f *FeedFact) bool {
-	if o := s.owner(p, f); o != nil {
-		return o.Name == e.Name
+	if o := s.owner(p, f); o != nil || f.Of != "" {
+		return o != nil && o.Name == e.Name
 	}
 	return s.ours(p, f)
 }
@@ -112,6 +162,9 @@ func (s *State) distinct(p *Policy, e *Encoder) bool {
 		if o.Name == e.Name {
 			continue
 		}
+		if e.MayRun() && !o.MayRun() && s.givenAway(p, o, e) {
+			continue // it waits for the end of this run
+		}
 		other := s.contribution(p, o)
 		if other == nil && c.Priority == nil || other != nil && c.Same(other) {
 			return false
@@ -126,8 +179,22 @@ func (s *State) beside(p *Policy, a, b *Encoder) bool {
 	return x != nil && y != nil && !x.Same(y)
 }
 
+// givenAway reports whether the encoder's next run would replace the feed of another's run: a
+// reload has given it a contribution that is in use. Two that the configuration gives the same are
+// not meant.
+func (s *State) givenAway(p *Policy, e, running *Encoder) bool {
+	spec, now := p.Encoder(e.Name), p.Encoder(running.Name)
+	if spec == nil || spec.Publishes == nil || running.Publishes == nil || !running.Publishes.Same(spec.Publishes) {
+		return false
+	}
+	return now == nil || !spec.Publishes.equal(now.Publishes)
+}
+
 // goneAt is when the encoder whose feed this can be was last known to be gone; zero: never.
 func (s *State) goneAt(p *Policy, f *FeedFact) time.Time {
+	if !f.Over.IsZero() {
+		return f.Over
+	}
 	if e := s.owner(p, f); e != nil {
 		return later(e.GoneAt, s.GoneAt)
 	}
@@ -154,15 +221,26 @@ func (s *State) feedOf(p *Policy, e *Encoder) *FeedFact {
 	return nil
 }
 
-// othersShown reports whether another encoder has an open feed of its own, so that a viewer or the
-// platform's API, who see the stream, say nothing of this one.
+// othersShown reports whether another encoder is live or has an open feed of its own, so that a
+// viewer or the platform's API, who see the stream, say nothing of this one.
 func (s *State) othersShown(p *Policy, e *Encoder) bool {
 	for i := range s.Encoders {
-		if o := &s.Encoders[i]; o.Name != e.Name && s.feedOf(p, o) != nil {
+		if o := &s.Encoders[i]; o.Name != e.Name && (s.shows(p, o) || s.feedOf(p, o) != nil) {
 			return true
 		}
 	}
 	return false
+}
+
+// anyShown reports whether anything says that viewers have a picture. After the end of a feed the
+// platform's API is waited for.
+func (m *machine) anyShown() bool {
+	poll, end := &m.Facts.Poll, m.Facts.lastEnd()
+	if m.p.CanAsk && !poll.Asked.After(end) && m.now.Sub(end) < askTimeout {
+		return true
+	}
+	return m.Facts.AnyOpen() || poll.Live && poll.Asked.After(end) ||
+		slices.ContainsFunc(m.Encoders, func(e Encoder) bool { return m.shows(m.p, &e) })
 }
 
 // noteOnAir keeps who is on the air, and tells when the platform changes over from one encoder to

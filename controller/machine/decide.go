@@ -100,7 +100,7 @@ func (m *machine) merge(ev Event) {
 		if m.LiveSince.IsZero() && m.anyOn() {
 			back = m.now // the answer may be the first sign of it
 		}
-		m.Facts.polled(ev, back, m.p.uncounted())
+		m.Facts.polled(ev, back, m.p.uncounted(), func(f *FeedFact) bool { return m.leftover(m.p, f) })
 		m.answered(ev, back)
 	case AskFailed:
 		m.noAnswer(ev)
@@ -155,6 +155,7 @@ func (m *machine) merge(ev Event) {
 		}
 	}
 	m.Facts.forget(m.now)
+	m.attribute()
 }
 
 // tellKept reports an encoder that runs with other settings than the configuration has now.

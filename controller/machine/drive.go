@@ -314,8 +314,8 @@ func (m *machine) lostFeed() {
 // seen all the same; "" when all is well. The qualities of one picture have a feed each, and the
 // loss of one is a loss: they come from one process, which alone can publish it again.
 func (m *machine) lost(e *Encoder) string {
-	since := m.ProofAfter
-	if m.distinct(m.p, e) {
+	since, distinct := m.ProofAfter, m.distinct(m.p, e)
+	if distinct {
 		since = later(since, e.StartedAt)
 	}
 	parts, c := []string{""}, m.contribution(m.p, e)
@@ -331,6 +331,7 @@ func (m *machine) lost(e *Encoder) string {
 		}
 		switch {
 		case !m.has(m.p, e, f) || m.leftover(m.p, f):
+		case distinct && (f.Of != e.Name || f.beganBy().Before(e.StartedAt)): // not for sure of this run
 		case f.Open():
 			open[part] = true
 		case !f.EndSeen.Before(since):
@@ -391,8 +392,9 @@ func (m *machine) claim(e *Encoder) {
 }
 
 func (m *machine) driveOn(e *Encoder) {
-	if spec := m.p.Encoder(e.Name); e.Doubt && !e.On() && spec.Instance != e.Instance {
-		m.stop(e, StepOff) // the configuration has another one for the name; this one may have heard its start
+	spec := m.p.Encoder(e.Name)
+	if e.Doubt && !e.On() && (spec.Instance != e.Instance || !e.Publishes.equal(spec.Publishes)) {
+		m.stop(e, StepOff) // the configuration has changed; this one may have heard its start
 		return
 	}
 	switch e.Step {
@@ -404,7 +406,19 @@ func (m *machine) driveOn(e *Encoder) {
 	default:
 		return
 	}
-	if m.leftAlone(e) || m.othersInTheWay(e) {
+	if m.leftAlone(e) {
+		return
+	}
+	if o := m.inPlaceOf(e); o != nil {
+		if e.Step != StepWaiting {
+			e.Step, e.Since = StepWaiting, m.now
+			e.Error = fmt.Sprintf("waits until %s ends its run, which has the source and priority that the "+
+				"configuration now gives to %s", o.Name, e.Name)
+			m.tell(m.Phase, e.Name, e.Error)
+		}
+		return
+	}
+	if m.othersInTheWay(e) {
 		return
 	}
 	if !e.Claimed {
@@ -426,21 +440,35 @@ func (m *machine) othersInTheWay(e *Encoder) bool { return m.now.Before(m.clearA
 
 // clearAt is when no other encoder is in the way of this one any more. One that cannot be confirmed
 // gone holds the next one up for stop_timeout, not for ever: a box that has died silently must not
-// take its stand-in with it.
+// take its stand-in with it. One whose feed would be replaced holds it up as long as viewers have a
+// picture all the same.
 func (m *machine) clearAt(e *Encoder) (at time.Time) {
 	for i := range m.Encoders {
 		o := &m.Encoders[i]
 		failedOver := m.p.Several == Failover && !m.beside(m.p, e, o)
-		if o.Name == e.Name || !o.On() || !failedOver && m.p.Encoder(o.Name) != nil {
+		replaces := o.Step == StepStopping && m.givenAway(m.p, e, o)
+		if o.Name == e.Name || !o.On() || !failedOver && !replaces && m.p.Encoder(o.Name) != nil {
 			continue
 		}
 		began := m.now // of its stop, which comes in this step
-		if o.Step == StepStopping {
+		if o.Step == StepStopping && !(replaces && m.anyShown()) {
 			began = o.StopAt
 		}
 		at = later(at, began.Add(m.p.StopTimeout))
 	}
 	return at
+}
+
+// inPlaceOf is an encoder that is to go on publishing, and whose feed this one's would replace: a
+// reload has given a place away that is in use until that run ends. Nil: there is none.
+func (m *machine) inPlaceOf(e *Encoder) *Encoder {
+	for i := range m.Encoders {
+		o := &m.Encoders[i]
+		if o.Name != e.Name && m.wants(i) && o.MayRun() && o.Step != StepStopping && m.givenAway(m.p, e, o) {
+			return o
+		}
+	}
+	return nil
 }
 
 func (m *machine) driveOff(e *Encoder) {

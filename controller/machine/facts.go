@@ -40,10 +40,20 @@ type FeedFact struct {
 	EndSeen time.Time               `json:"end_seen,omitzero"` // when its end was heard of
 	Closed  bool                    `json:"closed,omitempty"`  // EndSeen is our guess, not the platform's word
 	Again   time.Time               `json:"again,omitzero"`    // when the journal told of it once more
+	Of      string                  `json:"of,omitempty"`      // the encoder that publishes it; "": not known, or nobody's
+	Over    time.Time               `json:"over,omitzero"`     // when that encoder, which has left the stream, was gone
 }
 
 // Open reports whether the feed counts as up.
 func (f *FeedFact) Open() bool { return f.EndSeen.IsZero() }
+
+// beganBy is the latest time by this host's clock at which the feed can have begun.
+func (f *FeedFact) beganBy() time.Time {
+	if f.EndSeen.IsZero() || f.Ended.IsZero() || f.Started.IsZero() {
+		return f.Seen
+	}
+	return earlier(f.Seen, f.EndSeen.Add(f.Started.Time().Sub(f.Ended.Time())))
+}
 
 // close takes a feed for gone without a word of the platform's; reopen takes that back.
 func (f *FeedFact) close(now time.Time) { f.EndSeen, f.Closed = now, true }
@@ -164,8 +174,9 @@ func (f *Facts) forget(now time.Time) {
 }
 
 // polled takes an answer over. For as long as uncounted after the stream has gone live, by the API
-// or by ours (back; later than the answer: not yet), nobody watching says nothing.
-func (f *Facts) polled(p Polled, back time.Time, uncounted time.Duration) {
+// or by ours (back; later than the answer: not yet), nobody watching says nothing. A feed whose
+// run is over stays closed: what is live is another one.
+func (f *Facts) polled(p Polled, back time.Time, uncounted time.Duration, over func(*FeedFact) bool) {
 	if !p.Asked.After(f.Poll.Asked) {
 		return
 	}
@@ -193,7 +204,7 @@ func (f *Facts) polled(p Polled, back time.Time, uncounted time.Duration) {
 		switch { // the API lags behind: it takes two answers in a row
 		case g.Open() && !p.Live && !before.Live && g.Seen.Before(before.Asked):
 			g.close(p.Asked)
-		case g.Closed && p.Live && before.Live && g.EndSeen.Before(before.Asked):
+		case g.Closed && p.Live && before.Live && g.EndSeen.Before(before.Asked) && !over(g):
 			g.reopen(p.Asked)
 		}
 	}
@@ -213,6 +224,20 @@ func (s *State) backSince() time.Time {
 		}
 	}
 	return back
+}
+
+// left notes of the feeds of encoders that leave the stream that they are over.
+func (f *Facts) left(before, after []Encoder) {
+	for _, e := range before {
+		if slices.ContainsFunc(after, func(o Encoder) bool { return o.Name == e.Name && o.Instance == e.Instance }) {
+			continue
+		}
+		for i := range f.Feeds {
+			if g := &f.Feeds[i]; g.Of == e.Name && g.Over.IsZero() {
+				g.Over = later(e.GoneAt, g.Seen)
+			}
+		}
+	}
 }
 
 // lastEnd is when a feed was last heard to end.

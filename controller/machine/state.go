@@ -278,7 +278,9 @@ func (s *State) fit(p *Policy) {
 	}
 	same := func(e Encoder, r EncoderSpec) bool { return e.Name == r.Name && e.Instance == r.Instance }
 	if !slices.EqualFunc(s.Encoders, p.Encoders, same) {
+		before := s.Encoders
 		s.Encoders = s.fitted(p.Encoders)
+		s.Facts.left(before, s.Encoders)
 	}
 	if p.Encoder(s.InUse) == nil {
 		s.InUse = ""

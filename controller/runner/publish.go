@@ -203,6 +203,9 @@ func viewOfEncoder(s *machine.State, e *machine.Encoder, spec *StreamSpec) contr
 		if v.State == "" {
 			v.State = "stopped"
 		}
+		if e.Step == machine.StepWaiting && e.Holder == "" { // for another of the same stream
+			v.Error = textOrNil(e.Error)
+		}
 	}
 	v.Outdated = e.Outdated(now)
 	if e.Seen.PID > 0 {
