@@ -36,7 +36,9 @@ type rig struct {
 	accounts map[string]runner.AccountSpec
 	pattern  func(n string) runner.StreamSpec // of cam-N; nil: none
 	running  int
-	settings map[string]fake.Settings // by encoder
+	settings map[string]fake.Settings                        // by encoder
+	openBox  func(machine.EncoderSpec) encoders.Encoder      // nil: a fake box
+	parse    func(controller.Record) (controller.Hook, bool) // of journaled hooks
 
 	store *store.Store
 	c     *runner.Controller
@@ -55,7 +57,7 @@ type rig struct {
 
 func newRig(t *testing.T, specs ...runner.StreamSpec) *rig {
 	return &rig{t: t, dir: t.TempDir(), begun: time.Now(), specs: specs, settings: map[string]fake.Settings{},
-		accounts: map[string]runner.AccountSpec{"ACC": {PollInterval: 10 * time.Second}}}
+		parse: parsed, accounts: map[string]runner.AccountSpec{"ACC": {PollInterval: 10 * time.Second}}}
 }
 
 // spec is a stream with short time-outs.
@@ -127,7 +129,7 @@ func (r *rig) start() {
 		Clock: runner.ClockOf(func() time.Time { return time.Now().Add(time.Duration(r.wall.Load())) },
 			func() time.Duration { return time.Since(r.begun) }),
 		Left:        r.left,
-		ParseRecord: parsed,
+		ParseRecord: r.parse,
 		Open:        r.open, Notify: func(n controller.Notice) {
 			r.mu.Lock()
 			r.notices = append(r.notices, n)
@@ -166,6 +168,9 @@ func (r *rig) reload(specs ...runner.StreamSpec) {
 }
 
 func (r *rig) open(e machine.EncoderSpec, _ encoders.Job) (encoders.Encoder, string, error) {
+	if r.openBox != nil {
+		return r.openBox(e), e.Version, nil
+	}
 	r.mu.Lock()
 	err := r.openErr
 	r.mu.Unlock()
