@@ -153,7 +153,7 @@ func (e *Encoder) explain(p *process, how exit) failure {
 	}
 	said := words{lines: outputLines(body), cut: len(body) >= logTail, ffmpeg: p.Progress}
 	f := classify(said, how, e.redactor(), func(f failure) bool { return e.proves(said, f) })
-	if e.settings.confined() && !e.settings.apart() && slices.ContainsFunc(said.lines, denied.MatchString) {
+	if e.settings.confined() && !e.settings.apart() && heldBack(said.lines) {
 		f.text += "; it may touch only what its settings name: if it needs more, " +
 			"write that into allow, or set sandbox: off"
 	}
@@ -164,6 +164,15 @@ func (e *Encoder) explain(p *process, how exit) failure {
 		}
 	}
 	return f
+}
+
+// heldBack reports whether the system may have refused something to the program. FFmpeg says that of
+// an RTMP server's refusal, too.
+func heldBack(lines []string) bool {
+	refused := slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, "Server error: ") })
+	return slices.ContainsFunc(lines, func(l string) bool {
+		return denied.MatchString(l) && !(refused && strings.Contains(l, "rtmp"))
+	})
 }
 
 // proves reports whether it is proven that a retry cannot help.

@@ -201,3 +201,19 @@ func TestProofs(t *testing.T) {
 		}
 	}
 }
+
+// TestHeldBack: what an RTMP server refuses is not the sandbox's doing.
+func TestHeldBack(t *testing.T) {
+	const refused = "[rtmp @ 0x55] [error] Server error: wrong publishing token"
+	for text, want := range map[string]bool{
+		"[error] /dev/video0: Permission denied":                                              true,
+		"[error] rtmp://127.0.0.1:1/v2/pub: Operation not permitted":                          true,
+		refused + "\n[error] rtmp://127.0.0.1:1/v2/pub: Operation not permitted":              false,
+		refused + "\n[error] /etc/x: Permission denied":                                       true,
+		refused + "\n[error] Error opening output rtmp://h:1/v2/pub: Operation not permitted": false,
+	} {
+		if got := heldBack(strings.Split(text, "\n")); got != want {
+			t.Errorf("%q: %t", text, got)
+		}
+	}
+}
