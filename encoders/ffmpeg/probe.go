@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -72,7 +73,23 @@ func (e *Encoder) probe(ctx context.Context, job encoders.Job, remote, local tim
 		}
 	}
 	f.What = e.redactor().clean(f.What)
-	return []encoders.Finding{f}
+	return append([]encoders.Finding{f}, enlarged(s.Renditions, contents(said))...)
+}
+
+// enlarged warns of renditions that are larger than the picture that comes, as contents tells it.
+func enlarged(renditions []Rendition, seen string) []encoders.Finding {
+	m := height.FindStringSubmatch(seen)
+	if m == nil || len(renditions) == 0 {
+		return nil
+	}
+	high, err := strconv.Atoi(m[1])
+	if err != nil || renditions[0].Height <= high {
+		return nil
+	}
+	return []encoders.Finding{{Level: encoders.Warn,
+		What: fmt.Sprintf("its best rendition has %d lines, and its input %d: enlarging costs bitrate and shows no more",
+			renditions[0].Height, high),
+		Hint: fmt.Sprintf("begin renditions with height: %d", high)}}
 }
 
 // openInput makes FFmpeg read a moment of the input, and returns its output. It hides a secret of
@@ -111,6 +128,7 @@ func (e *Encoder) openInput(
 var (
 	streamLine = regexp.MustCompile(`Stream #0:\d+.*?: (?:Video|Audio): ([A-Za-z0-9_]+)`)
 	pictures   = regexp.MustCompile(`, (\d{2,5}x\d{2,5})\b`)
+	height     = regexp.MustCompile(`\b\d{2,5}x(\d{2,5})\b`)
 )
 
 // contents summarises FFmpeg's description of an open input: "h264 1280x720, aac". It is "" when

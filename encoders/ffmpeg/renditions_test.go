@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -15,7 +16,11 @@ import (
 // kept warm, and from an input whose URL is a secret. Nothing of that stands in a command line.
 func TestRenditions(t *testing.T) {
 	needFFmpeg(t)
-	source := broadcast(t, film(t))
+	clip := film(t)
+	source, file := broadcast(t, clip), filepath.Join(t.TempDir(), "film.ts")
+	if err := os.WriteFile(file, clip, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, change := range map[string]func(*Settings){
 		"plain":        func(s *Settings) { s.Audio = "none" },
 		"warm":         func(s *Settings) { s.Standby = "warm" },
@@ -57,7 +62,12 @@ func TestRenditions(t *testing.T) {
 		})
 	}
 	s := small()
-	s.Renditions = []Rendition{{90, "100k"}, {46, "50k"}}
+	s.Input, s.Renditions = file, []Rendition{{720, "2M"}, {46, "50k"}}
+	found := opened(t, s).Probe(t.Context(), job)
+	if len(found) != 2 || found[0].Level != encoders.OK || found[1].Level != encoders.Warn ||
+		found[1].Hint != "begin renditions with height: 240" {
+		t.Errorf("of an input of 320x240, the probe finds %+v", found)
+	}
 	j := job
 	j.Publish = secret.New("/tmp/film.flv")
 	if err := opened(t, s).Start(t.Context(), j); !encoders.IsPermanent(err) {
