@@ -12,7 +12,7 @@ import (
 )
 
 // block is one report of FFmpeg's -progress (fftools/ffmpeg.c, print_report). Values that are
-// missing or N/A are negative.
+// missing or N/A are negative. Of several renditions it tells the bytes of the first alone.
 type block struct {
 	outTime time.Duration
 	frame   int64
