@@ -43,7 +43,10 @@ func TestSettings(t *testing.T) {
 		set   string
 		by    ingest.Protocol
 		sends bool
-	}{{setAll, ingest.RTMPS, false}, {setAll, ingest.SRT, false}, {setAll, ingest.WHIP, true}, {setKey, ingest.RTMPS, true}} {
+	}{
+		{setAll, ingest.RTMPS, false}, {setAll, ingest.SRT, false}, {setAll, ingest.WHIP, true},
+		{setKey, ingest.RTMPS, true},
+	} {
 		if err := (Settings{SetService: c.set}).Simulcasts(c.by); (err == nil) != c.sends {
 			t.Errorf("set_service: %s sends several qualities over %s: %v", c.set, c.by, err)
 		}
