@@ -10,7 +10,7 @@
 //	verdict.go                         the result of a reload, for the process that asked for it
 //	drivers.go, opened.go, open.go     drivers, and with what each encoder was opened
 //	accounts.go, secrets.go, tokens.go the platform, its webhooks' secrets, its publishing tokens
-//	upkeep.go, memory.go               what is done by the clock
+//	upkeep.go, memory.go, pictures.go  what is done by the clock, and a picture of what has gone live
 //	doors.go, datadir.go, guard.go     listeners, folders, what encoders must not reach
 //	logging.go, logsink.go             its log
 package daemon
