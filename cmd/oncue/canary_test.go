@@ -129,7 +129,7 @@ func TestNoKeyShowsWhatAReferenceGave(t *testing.T) {
 			"renditions": []any{m{"height": 180, "bitrate": "300k"}, m{"height": 90, "bitrate": "100k"}}}},
 		"obs": {m{"address": obstest.NewServer(t, obstest.Settings{}).Address, "set_service": true},
 			m{"address": obstest.NewServer(t, obstest.Settings{}).Address, "set_service": "key"}},
-		"fake":   {m{}},
+		"fake": {m{}},
 		"http": {
 			http, auth("header"), auth("query"), auth("bearer"), login,
 			with(login, []string{"login", "capture", "x"}, m{"regex": "(.+)"}),
