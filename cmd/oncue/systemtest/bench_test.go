@@ -28,6 +28,7 @@ func TestBenchTable(t *testing.T) {
 		{"hooks", benchHooks},
 		{"exec", benchExec},
 		{"first frame", benchFirstFrame},
+		{"switch-over", benchSwitchOver},
 		{"large", benchLarge},
 		{"packages", benchPackages},
 	} {

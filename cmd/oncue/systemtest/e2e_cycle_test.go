@@ -32,6 +32,7 @@ func TestEndToEnd(t *testing.T) {
 		{"lost hooks", testLostHooks},
 		{"automatic token", testAutoToken},
 		{"renditions", testRenditions},
+		{"redundant ingest", testRedundantIngest},
 		{"picture at once", testPictureAtOnce},
 		{"bad input", testBadInput},
 		{"strangers", testStrangers},
