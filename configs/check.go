@@ -20,6 +20,7 @@ import (
 func (d *decoder) check(c *Config) {
 	d.checkListen(c)
 	d.checkPublicURL(c)
+	d.checkWake(c.Wake)
 	for id, a := range c.Accounts {
 		d.checkAccount(c, join("accounts", id), a)
 	}
@@ -211,6 +212,26 @@ func (d *decoder) checkPublicURL(c *Config) {
 		d.wrong(path, "has something after the host; allowed: https://HOST or https://HOST:PORT")
 	}
 	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
+}
+
+func (d *decoder) checkWake(w Wake) {
+	if n := len(w.Secret.Reveal()); w.Secret.Set() && n < shortestToken {
+		d.wrong("wake.secret", "can be guessed: it is shorter than %d characters; `openssl rand -hex 32` makes a good one",
+			shortestToken)
+	} else if !w.Secret.Set() && d.isSet("wake") && len(w.Origins) > 0 {
+		d.missing("wake.secret", "is missing; it signs the links. `openssl rand -hex 32` makes a good one")
+	}
+	for i, origin := range w.Origins {
+		u, err := url.Parse(origin)
+		path := fmt.Sprintf("wake.origins[%d]", i)
+		switch {
+		case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || strings.Contains(u.Host, "*"):
+			d.wrong(path, "is not the origin of a site; allowed: https://HOST or https://HOST:PORT")
+		case origin != u.Scheme+"://"+strings.ToLower(u.Host):
+			d.wrong(path, "is not as browsers write it, in small letters and with nothing after the host; allowed: "+
+				"https://HOST or https://HOST:PORT")
+		}
+	}
 }
 
 func (d *decoder) checkAccount(c *Config, path string, a *Account) {

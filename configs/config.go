@@ -26,6 +26,7 @@ type Config struct {
 	Accounts       map[string]*Account `yaml:"accounts" doc:"accounts of the platform, by account id"`
 	Defaults       Timing              `yaml:"defaults" doc:"for every stream that does not say otherwise"`
 	Limits         Limits              `yaml:"limits" doc:"caps for the whole host"`
+	Wake           Wake                `yaml:"wake" doc:"links by which pages ask for a stream before their viewer presses play; off without a secret"`
 	Encoders       []*Encoder          `yaml:"encoders,own" doc:"boxes and processes that can publish, by name, with one driver key each"`
 	Streams        []*Stream           `yaml:"streams,own" doc:"which encoder publishes which stream, by stream name, account/name, or a pattern with * and ?"`
 	Notify         []Notify            `yaml:"notify" doc:"who is told what happened"`
@@ -96,6 +97,14 @@ type Limits struct {
 	HooksPerSecond int `yaml:"hooks_per_second" min:"0" doc:"flood guard on the public side: deliveries that no secret verifies, from one sender (an address, or an IPv6 /64); signed hooks are never limited; 0 = no cap"`
 }
 
+// Wake turns wake links on: pages ask for a stream by them before their viewer presses play. They
+// are off without a secret.
+type Wake struct {
+	Secret  secret.Value  `yaml:"secret" doc:"signs the links: 16 characters or more, which your site knows, too"`
+	Origins []string      `yaml:"origins" shown:"yes" doc:"sites whose pages may use links, such as https://example.com"`
+	Hold    time.Duration `yaml:"hold" min:"5s" max:"1h" doc:"how long a page wants the stream; it asks again while it waits"`
+}
+
 // Notify is one receiver of notices.
 type Notify struct {
 	URL    secret.Value `yaml:"url" doc:"where to: a shoutrrr URL (slack://, telegram://, smtp:// ...) or a plain https webhook"`
@@ -132,6 +141,7 @@ func Default() *Config {
 			History: 90 * words.Day,
 			MaxSize: 1 << 30,
 		},
+		Wake:     Wake{Hold: 30 * time.Second},
 		Defaults: builtIn(),
 	}
 }

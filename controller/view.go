@@ -44,6 +44,15 @@ type Lease struct {
 	Until Time   `json:"until"`
 }
 
+// Situation is where a stream is, for pages that wait for it.
+type Situation struct {
+	Phase Phase `json:"phase"`
+	Live  bool  `json:"live"` // viewers see it, or would
+}
+
+// SituationIn is the situation of a stream in that phase.
+func SituationIn(p Phase) Situation { return Situation{p, p == PhaseLive || p == PhaseLingering} }
+
 // EncoderView is one encoder of a stream.
 type EncoderView struct {
 	Name     string           `json:"name"`

@@ -77,7 +77,8 @@ func newRoot() *cobra.Command {
 func commands() []*cobra.Command {
 	return []*cobra.Command{
 		newServe(), newReload(), newCheck(),
-		newStatus(), newOn(), newOff(), newAuto(), newDemand(), newHistory(), newLogs(), newEvents(), newDashboard(),
+		newStatus(), newOn(), newOff(), newAuto(), newDemand(), newWakeLink(), newHistory(), newLogs(), newEvents(),
+		newDashboard(),
 		newDemo(),
 		newHook(), newDoctor(), newWebhook(), newToken(), newUndo(), newTry(), newPresets(), newBundle(), newInit(),
 		newVersion(), newCompletion(), newMan(),

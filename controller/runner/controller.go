@@ -29,20 +29,21 @@ type Controller struct {
 	full    map[string]time.Time                       // pattern → when people were last told that it is full
 	polls   map[string]*poller                         // account → its poll
 
-	workers workers
-	alarms  *alarms
-	claims  *claims
-	devices devices
-	hub     *hub
-	calls   sync.WaitGroup
-	clockMu sync.RWMutex  // held for writing while the clock and all states are moved
-	moved   time.Duration // by how much they were so far; guarded by clockMu
-	closing atomic.Bool
-	cron    gocron.Scheduler
-	booted  atomic.Bool
-	swept   atomic.Bool // adoptLeft is done
-	created time.Time   // when it was made
-	first   firstKnown  // since when the streams of the configuration are known
+	workers   workers
+	alarms    *alarms
+	claims    *claims
+	devices   devices
+	hub       *hub
+	followers followers
+	calls     sync.WaitGroup
+	clockMu   sync.RWMutex  // held for writing while the clock and all states are moved
+	moved     time.Duration // by how much they were so far; guarded by clockMu
+	closing   atomic.Bool
+	cron      gocron.Scheduler
+	booted    atomic.Bool
+	swept     atomic.Bool // adoptLeft is done
+	created   time.Time   // when it was made
+	first     firstKnown  // since when the streams of the configuration are known
 }
 
 // New makes a controller. Nothing happens before Start.

@@ -23,6 +23,7 @@
 //	alarms.go, timers.go, clock.go   deadlines, jobs that come again, the machine's time
 //	poll.go, known.go                the platform is asked; since when streams are known
 //	publish.go, hub.go               what readers get, and how they hear of changes
+//	wake.go                          pages that ask for a stream, and are told when it is live
 //
 // Whoever holds one of these locks takes only ones further down:
 //
@@ -33,7 +34,7 @@
 //	poller.mu            the poll of one account
 //	device.mu            the open driver and its users; also while statuses are posted
 //	stream.mu            the inbox, whether a worker has the stream, what readers see
-//	the leaves           devices.mu, hub.mu, alarms.mu, firstKnown.mu; then Clock.mu
+//	the leaves           devices.mu, hub.mu, followers.mu, alarms.mu, firstKnown.mu; then Clock.mu
 //
 // None but opening is held while a driver, the store or the platform is called. stream.state has no
 // lock: it is the worker's, and CheckClock moves its times with clockMu held for writing.

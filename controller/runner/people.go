@@ -58,13 +58,7 @@ func (c *Controller) say(ctx context.Context, id controller.StreamID, ev machine
 	account, name, _ := id.Split()
 	answer := make(chan controller.Receipt, 1)
 	if !c.hand(account, name, item{ev: ev, answer: answer}) {
-		err := controller.ErrUnknownStream
-		if c.closing.Load() {
-			err = errStopping
-		} else if c.Knows(account, name) {
-			err = controller.ErrFull
-		}
-		return controller.StreamView{}, fmt.Errorf("%w: %s", err, id)
+		return controller.StreamView{}, c.noStream(account, name)
 	}
 	select {
 	case <-answer:

@@ -21,8 +21,12 @@ type published struct {
 func (s *stream) publish(spec *StreamSpec, now time.Time) {
 	s.mu.Lock()
 	news := s.view.spec != spec || !same(&s.view.state, &s.state)
+	moved := s.view.state.Phase != s.state.Phase
 	s.view = published{s.state, spec, s.c.knownSince(s.id)}
 	s.mu.Unlock()
+	if moved {
+		s.c.followers.tell(s.id, s.state.Phase)
+	}
 	attempt := s.state.Facts.Attempt.Seen
 	live := s.state.ForViewers && !s.state.LiveSince.IsZero()
 	if f := s.c.cfg.Observe.AttemptToLive; f != nil && live && attempt.After(s.lived) {

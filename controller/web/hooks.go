@@ -46,6 +46,11 @@ type HookOptions struct {
 	// it sends while its idle connection is being closed, so only benchmarks use it.
 	KeepAlive bool
 
+	// Waker is asked for streams by wake links, once SetWake has turned them on; nil: never.
+	// ObserveWake, when not nil, gets what became of each of their requests, and must not block.
+	Waker       Waker
+	ObserveWake func(WakeResult)
+
 	// Observe, when not nil, gets the result of each request and how long its answer took. It must
 	// not block.
 	Observe func(result HookResult, took time.Duration)
@@ -83,11 +88,15 @@ var refusals = map[HookResult]struct {
 	ResultMalformed: {http.StatusBadRequest, "the body cannot be read"},
 }
 
-// Hooks is the public side: POST millicast.HookPath and GET /healthz, nothing else.
+// Hooks is the public side: POST millicast.HookPath and GET /healthz, and nothing else but wake
+// links where they are on.
 type Hooks struct {
 	*Server
 	opts      HookOptions
 	strangers atomic.Pointer[strangers]
+	wake      atomic.Pointer[WakeOptions] // nil: wake links are off
+	pages     *pages
+	ending    context.Context // ends what pages are told when the server drains
 	bodies    *bodies
 	refused   *rate.Limiter // limits the log lines about refusals
 	failed    *rate.Limiter // and about oncue's own failures, which a flood must not hide
@@ -95,10 +104,13 @@ type Hooks struct {
 
 // NewHooks makes the public side.
 func NewHooks(o HookOptions) *Hooks {
-	h := &Hooks{opts: o, bodies: newBodies(), refused: rate.NewLimiter(5, 20), failed: rate.NewLimiter(5, 20)}
+	ending, end := context.WithCancel(context.Background())
+	h := &Hooks{opts: o, bodies: newBodies(), pages: newPages(roomFor(o.MaxConns)), ending: ending,
+		refused: rate.NewLimiter(5, 20), failed: rate.NewLimiter(5, 20)}
 	h.SetHooksPerSecond(o.HooksPerSecond)
 	h.Server = newServer(h.router(), serverOptions{
 		log: o.Log, tls: o.TLS, keepAlive: o.KeepAlive, writeTimeout: hookWriteTimeout, maxConns: o.MaxConns,
+		end: end,
 		refusal: func(status int) (string, []byte) {
 			return echo.MIMEApplicationJSON, refusalBody(http.StatusText(status))
 		},
@@ -133,6 +145,8 @@ func (h *Hooks) router() http.Handler {
 	e.Match([]string{http.MethodGet, http.MethodHead}, "/healthz", func(c echo.Context) error {
 		return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, []byte(`{"status":"ok"}`))
 	})
+	e.Any(wakeRoot+"*", h.wakeLink)
+	e.Match([]string{http.MethodGet, http.MethodHead}, "/wake.js", h.script)
 	return e
 }
 

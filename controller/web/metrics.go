@@ -21,6 +21,7 @@ type Metrics struct {
 
 	hooks       *prometheus.CounterVec
 	hookSeconds prometheus.Histogram
+	wakes       *prometheus.CounterVec
 	toStart     prometheus.Histogram
 	toLive      prometheus.Histogram
 	starts      *prometheus.CounterVec
@@ -59,6 +60,7 @@ func NewMetrics(version string, log *slog.Logger) *Metrics {
 		registry: prometheus.NewRegistry(),
 		log:      log,
 		hooks:    counter("oncue_hooks_total", "Hook deliveries by result.", "result"),
+		wakes:    counter("oncue_wake_requests_total", "Requests of wake links by result.", "result"),
 		hookSeconds: histogram("oncue_hook_duration_seconds",
 			"From a hook's request line to its answer.", quickBuckets),
 		toStart: histogram("oncue_attempt_to_start_seconds",
@@ -87,7 +89,7 @@ func NewMetrics(version string, log *slog.Logger) *Metrics {
 	build.Set(1)
 	m.ObserveReload(time.Now(), nil) // a daemon that runs has read a good file
 	m.registry.MustRegister(
-		m.hooks, m.hookSeconds, m.toStart, m.toLive, m.starts, m.stops, m.unconfirmed, m.failures,
+		m.hooks, m.hookSeconds, m.wakes, m.toStart, m.toLive, m.starts, m.stops, m.unconfirmed, m.failures,
 		m.polls, m.pollErrors, m.storeTime, m.storeErrors, m.reloadOK, m.reloadAt, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -124,6 +126,9 @@ func (m *Metrics) ObserveHook(result HookResult, took time.Duration) {
 	m.hooks.WithLabelValues(string(result)).Inc()
 	m.hookSeconds.Observe(took.Seconds())
 }
+
+// ObserveWake is for HookOptions.ObserveWake.
+func (m *Metrics) ObserveWake(result WakeResult) { m.wakes.WithLabelValues(string(result)).Inc() }
 
 // ObserveTransition counts starts, stops and failures. Its event is a hook's name or a word such as
 // "timer", so the label has few values.

@@ -222,6 +222,7 @@ func (d *Daemon) apply(p *plan) error {
 	}
 	if d.hooks != nil {
 		d.hooks.SetHooksPerSecond(p.Limits.HooksPerSecond)
+		d.hooks.SetWake(web.WakeOptions(p.Wake))
 	}
 	return d.control.Reload(runner.Config{
 		Find: findStream(p), Streams: streamSpecs(p), Accounts: accountSpecs(accounts),
@@ -246,7 +247,9 @@ func (d *Daemon) open(at doors, cfg *configs.Config, o Options) error {
 	d.hooks = web.NewHooks(web.HookOptions{
 		Receiver: d.receiver, Log: d.log, TLS: tlsConfig, ClientAddr: web.TrustProxies(cfg.TrustedProxies),
 		HooksPerSecond: cfg.Limits.HooksPerSecond, Observe: d.metrics.ObserveHook, KeepAlive: o.KeepAlive,
+		Waker: d.control, ObserveWake: d.metrics.ObserveWake,
 	})
+	d.hooks.SetWake(web.WakeOptions(cfg.Wake))
 	view := adminView{d.control, d.thumbnails}
 	ao := web.AdminOptions{
 		Controller: view, Log: d.log, Version: o.Version, Started: time.Now(),

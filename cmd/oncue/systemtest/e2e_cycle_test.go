@@ -36,6 +36,7 @@ func TestEndToEnd(t *testing.T) {
 		{"picture at once", testPictureAtOnce},
 		{"bad input", testBadInput},
 		{"strangers", testStrangers},
+		{"wake links", testWakeLink},
 		{"hostile encoder", testHostileEncoder("strict")},
 		{"hostile program", testHostileEncoder("auto")},
 		{"closed memory", testClosedMemory},
