@@ -224,6 +224,32 @@ func (d *decoder) checkContributions(c *Config, s *Stream, path string) {
 	if k, i, ok := c.contenders(s); ok {
 		d.reportContention(s, path, k, i)
 	}
+	d.checkBackups(c, s, path)
+}
+
+// checkBackups warns of an encoder with one quality and another with several, of one source: their
+// feeds have different ones, so the one stands beside the other, and not behind or before it.
+func (d *decoder) checkBackups(c *Config, s *Stream, path string) {
+	ladder, alone := -1, -1
+	for i, name := range s.Encoders {
+		p := s.PublishOf(i)
+		a, err := ingest.Parse(p.Address(secret.New("auto")).Reveal())
+		if err != nil || a.Multi || a.Source != "" || !p.Set() || !c.Told(name) {
+			continue // what it publishes is not known, or said on purpose
+		}
+		if n, _ := c.encoders[name].Layers(); n > 0 {
+			ladder = i
+		} else {
+			alone = i
+		}
+	}
+	if ladder >= 0 && alone >= 0 {
+		if own := fmt.Sprintf("%s.encoders[%d].publish", s.key, alone); d.isSet(own) {
+			path = own
+		}
+		d.warn(path, "%s publishes one quality beside the renditions of %s, and stands in for none of them; give it the "+
+			"same renditions, or publish: {source: \"1\"}, the best one's", s.Encoders[alone], s.Encoders[ladder])
+	}
 }
 
 // Fights reports whether two encoders of the stream would throw each other out if both were on:
