@@ -166,8 +166,8 @@ func (e *Encoder) explain(p *process, how exit) failure {
 	return f
 }
 
-// heldBack reports whether the system may have refused something to the program. FFmpeg says that of
-// an RTMP server's refusal, too.
+// heldBack reports whether the system may have refused something to the program. FFmpeg says that
+// of an RTMP server's refusal, too.
 func heldBack(lines []string) bool {
 	refused := slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, "Server error: ") })
 	return slices.ContainsFunc(lines, func(l string) bool {
