@@ -135,20 +135,20 @@ func (s *Store) Ready(ctx context.Context) error {
 		return nil
 	}
 	var reserved error
-	err := s.do(ctx, &request{do: func(c *commit.Conn) error {
+	err := s.writer.Do(ctx, &request{do: func(c *commit.Conn) error {
 		reserved = s.admit(c)
 		return tryHook(c, s.now())
-	}})
+	}}, false)
 	if err == nil {
 		err = reserved
 	}
-	if err == nil {
-		return nil
+	if err == nil || err == ctx.Err() { //nolint:errorlint // as in do
+		return err
 	}
 	if f := faultOf(err); f > faultRequest {
-		return fmt.Errorf("%w: %s (%w)", controller.ErrStore, f.words(), err)
+		err = fmt.Errorf("%s (%w)", f.words(), err)
 	}
-	return err
+	return refused(err)
 }
 
 // tryHook writes all that a hook takes, and leaves nothing of it.
