@@ -24,6 +24,7 @@ type failure struct {
 	unexplained bool   // only the exit status is known
 
 	proof proof  // what would make it permanent
+	found bool   // by FFmpeg's words, in line
 	line  int    // which line says it
 	name  string // what it is about
 }
@@ -252,7 +253,11 @@ func (w words) beforeAll(line int) bool {
 // classify turns what a run has said and its exit into words.
 func classify(said words, how exit, r redactor, proves func(failure) bool) failure {
 	f := said.reason(how, proves)
-	if last := lastWords(said.lines); last != "" {
+	lines := said.lines
+	if f.found { // FFmpeg repeats one cause at each of its layers
+		lines = lines[f.line : f.line+1]
+	}
+	if last := lastWords(lines); last != "" {
 		f.text += "; it said: " + last
 	}
 	f.text = r.clean(f.text)
@@ -289,7 +294,7 @@ func (w words) reason(how exit, proves func(failure) bool) failure {
 			if m == nil {
 				continue
 			}
-			f := failure{probing: c.probing, proof: c.proof, line: i}
+			f := failure{probing: c.probing, proof: c.proof, line: i, found: true}
 			f.text = strings.ReplaceAll(string(c.says.ExpandString(nil, c.means, message, m)), "%s", side)
 			f.name = string(c.says.ExpandString(nil, "$1", message, m))
 			f.permanent = c.proof != never && proves(f)

@@ -217,3 +217,18 @@ func TestHeldBack(t *testing.T) {
 		}
 	}
 }
+
+// TestCauseIsToldOnce: each layer of FFmpeg reports a refused connection; people read of it once.
+func TestCauseIsToldOnce(t *testing.T) {
+	said := words{ffmpeg: true, lines: []string{
+		"[tcp @ 0x55ea2053b500] [error] Connection to tcp://127.0.0.1:1?tcp_nodelay=0 failed: Connection refused",
+		"[rtmp @ 0x55ea2053ae00] [error] Cannot open connection tcp://127.0.0.1:1?tcp_nodelay=0",
+		"[error] rtmp://127.0.0.1:1/live/x: Connection refused",
+	}}
+	f := classify(said, exit{known: true, code: 1}, redactor{}, func(failure) bool { return false })
+	const want = "connection refused by the input; it said: " +
+		"tcp Connection to tcp://127.0.0.1:1?tcp_nodelay=0 failed: Connection refused"
+	if f.text != want {
+		t.Errorf("it is told as %q", f.text)
+	}
+}
