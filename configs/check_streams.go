@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net/url"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -75,7 +74,7 @@ func (d *decoder) checkURL(s *Stream, path, text string) {
 	if !d.bad[path] {
 		d.checkDestination(s, path, text)
 	}
-	for _, m := range placeholder.FindAllStringSubmatch(text, -1) {
+	for _, m := range ingest.Placeholder.FindAllStringSubmatch(text, -1) {
 		switch word := m[1]; {
 		case word == "stream" || word == "account":
 		case isNumber(word):
@@ -107,7 +106,7 @@ func (d *decoder) checkUnused(c *Config, s *Stream, path string) {
 
 // checkDestination warns of a good URL that leads nowhere.
 func (d *decoder) checkDestination(s *Stream, path, text string) {
-	if s.IsPattern && !placeholder.MatchString(text) {
+	if s.IsPattern && !ingest.Placeholder.MatchString(text) {
 		d.warn(path, "every name that matches %s would publish to the same place; put {stream} into the URL", s.Name)
 	}
 	u, err := ingest.Parse(text)
@@ -118,7 +117,7 @@ func (d *decoder) checkDestination(s *Stream, path, text string) {
 		d.warn(path, "holds no publishing token, and the platform takes no stream without one; write %s",
 			withToken[strings.TrimSuffix(u.Scheme, "s")])
 	}
-	if u.App == "v2/pub" && u.Stream != s.Name && !placeholder.MatchString(u.Stream) {
+	if u.App == "v2/pub" && u.Stream != s.Name && !ingest.Placeholder.MatchString(u.Stream) {
 		d.warn(path, "names a stream other than %s after /v2/pub/, so viewers of %s would wait forever; write "+
 			"{stream} there", s.Name, s.Name)
 	}
@@ -143,7 +142,7 @@ func noHost(text, rest string) bool {
 	if rest == "" || rest[0] == '/' {
 		return true
 	}
-	u, err := url.Parse(placeholder.ReplaceAllString(text, "x"))
+	u, err := url.Parse(ingest.Placeholder.ReplaceAllString(text, "x"))
 	return err == nil && u.Host == ""
 }
 
@@ -154,8 +153,6 @@ func needsPublish(e *Encoder) bool {
 	}
 	return e.Driver == "ffmpeg"
 }
-
-var placeholder = regexp.MustCompile(`\{([A-Za-z0-9_]+)\}`)
 
 func isNumber(s string) bool {
 	_, err := strconv.Atoi(s)
@@ -184,7 +181,7 @@ func (d *decoder) checkInstance(s *Stream, e *Encoder, ref string) {
 	if !s.IsPattern {
 		return
 	}
-	if address := boxOf(e); address != "" && !placeholder.MatchString(address) {
+	if address := boxOf(e); address != "" && !ingest.Placeholder.MatchString(address) {
 		d.wrong(ref, "every name that matches %s would drive the same %s; put {stream} or {1} into the encoder's "+
 			"address, or map the names one by one", s.Name, e.Driver)
 	}
@@ -195,7 +192,7 @@ type numbered struct{ path, number string }
 
 func (d *decoder) numbersOf(e *Encoder) (list []numbered) {
 	d.walk(reflect.ValueOf(e.Settings), join("encoders", e.Name)+"."+e.Driver, func(path, text string) {
-		for _, m := range placeholder.FindAllStringSubmatch(text, -1) {
+		for _, m := range ingest.Placeholder.FindAllStringSubmatch(text, -1) {
 			if isNumber(m[1]) {
 				list = append(list, numbered{path, m[1]})
 			}

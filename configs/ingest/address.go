@@ -30,7 +30,8 @@ type Address struct {
 	options string // SRT: the query without the stream id
 }
 
-var placeholder = regexp.MustCompile(`\{[A-Za-z0-9_]+\}`)
+// Placeholder is a placeholder in a URL or a setting, such as {stream}; its group is the name.
+var Placeholder = regexp.MustCompile(`\{([A-Za-z0-9_]+)\}`)
 
 // errAddress tells nothing of the URL, which holds a token.
 var errAddress = errors.New("the publishing URL must read rtmps://HOST/APP/STREAM?token=…, " +
@@ -54,7 +55,7 @@ func Parse(text string) (Address, error) {
 	a.query = query
 	host, path, _ := strings.Cut(place, "/")
 	a.Host = host
-	if _, err := url.Parse(a.Scheme + "://" + placeholder.ReplaceAllString(host, "x")); err != nil || host == "" {
+	if _, err := url.Parse(a.Scheme + "://" + Placeholder.ReplaceAllString(host, "x")); err != nil || host == "" {
 		return Address{}, errAddress
 	}
 	parameters := query
