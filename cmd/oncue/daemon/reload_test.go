@@ -106,7 +106,8 @@ func TestReloadDuringCare(t *testing.T) {
 		}
 		for range 20 {
 			for _, key := range []*secret.Value{&before, &made.Secret} {
-				if status := sendSigned(g.ctx, t, g.HookAddr.String(), *key, controller.HookAttempt, "ACC", "lobby"); status != 200 {
+				status := sendSigned(g.ctx, t, g.HookAddr.String(), *key, controller.HookAttempt, "ACC", "lobby")
+				if status != 200 {
 					t.Fatalf("a hook with a secret in force is answered with %d", status)
 				}
 			}
