@@ -16,13 +16,17 @@ type Step struct {
 	First *controller.Time `json:"first"`
 }
 
-// why is the reason: "failed 5 times since 03:37:12: connection refused".
+// why is the reason, with the encoder that it is about: "failed 5 times since 03:37:12: connection
+// refused (cam)".
 func (t Step) why(now time.Time) string {
-	cause, ok := strings.CutPrefix(t.Reason, "failed: ")
-	if !ok || t.Count < 2 || t.First == nil {
-		return t.Reason
+	why := t.Reason
+	if cause, ok := strings.CutPrefix(why, "failed: "); ok && t.Count >= 2 && t.First != nil {
+		why = fmt.Sprintf("failed %d times since %s: %s", t.Count, Clock(t.First.Time, now), cause)
 	}
-	return fmt.Sprintf("failed %d times since %s: %s", t.Count, Clock(t.First.Time, now), cause)
+	if t.Encoder != "" {
+		why += " (" + t.Encoder + ")"
+	}
+	return why
 }
 
 // HistoryTable writes the steps of a stream, which come newest first, the newest last.
@@ -34,13 +38,9 @@ func (s Screen) HistoryTable(id string, steps []Step, now time.Time) {
 	slices.Reverse(steps)
 	rows := make([][]Cell, len(steps))
 	for i, step := range steps {
-		why := step.why(now)
-		if step.Encoder != "" {
-			why += " (" + step.Encoder + ")"
-		}
 		rows[i] = []Cell{
 			{step.At.Local().Format(timeLayout(steps[0].At.Time, now)), Faint}, {string(step.To), phaseStyle(step.To)},
-			{Text: step.Event}, {Text: why},
+			{Text: step.Event}, {Text: step.why(now)},
 		}
 	}
 	s.Table([]Column{
