@@ -104,7 +104,7 @@ type WebhookView struct {
 	Disabled *string `json:"disabled"` // the reason and until when, or null
 }
 
-// A Transition is one step of a stream's story.
+// A Transition is one step in a stream's history.
 type Transition struct {
 	Seq      int64    `json:"seq"`
 	Stream   StreamID `json:"stream"`

@@ -10,15 +10,15 @@ import (
 	"github.com/oncue/oncue/store/commit"
 )
 
-func saveStream(ctx context.Context, s *Store, saved controller.Saved, story []controller.Transition) error {
-	_, err := s.Commit(ctx, controller.Commit{Saved: &saved, Transitions: story})
+func saveStream(ctx context.Context, s *Store, saved controller.Saved, history []controller.Transition) error {
+	_, err := s.Commit(ctx, controller.Commit{Saved: &saved, Transitions: history})
 	return err
 }
 
 func commitOne(ctx context.Context, s *Store, r controller.Record, saved controller.Saved,
-	story []controller.Transition) (seq int64, duplicate bool, err error) {
+	history []controller.Transition) (seq int64, duplicate bool, err error) {
 	receipts, err := s.Commit(ctx, controller.Commit{Records: []controller.Record{r}, Saved: &saved,
-		Transitions: story})
+		Transitions: history})
 	if err != nil {
 		return 0, false, err
 	}

@@ -119,7 +119,7 @@ func showStatus(ctx context.Context, c *client.Client, s term.Screen, of selecti
 		return err
 	}
 	s.Problems(all)
-	s.Story(v, steps, all.Now.Time)
+	s.Stream(v, steps, all.Now.Time)
 	s.Complaints(all)
 	return nil
 }

@@ -87,7 +87,7 @@ streams: {lobby: {encoder: cam, publish: "RTMP:", idle_timeout: 500ms}}
 		controller.PhaseIdle,
 	}
 	if got := s.phases("lobby"); !slices.Equal(got, want) {
-		t.Errorf("the story went %v, want %v", got, want)
+		t.Errorf("the phases went %v, want %v", got, want)
 	}
 	if n := sim.Connections(); n != 1 {
 		t.Errorf("the ingest saw %d connections", n)

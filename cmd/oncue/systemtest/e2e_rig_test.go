@@ -419,7 +419,7 @@ func (s *site) awaitPhase(name string, p controller.Phase) controller.StreamView
 	return s.awaitStream(name, string(p), func(v controller.StreamView) bool { return v.Phase == p })
 }
 
-// history is a stream's story, oldest step first.
+// history is a stream's past, oldest step first.
 func (s *site) history(name string) []controller.Transition {
 	s.t.Helper()
 	code, body := s.get("/api/v1/streams/" + url.PathEscape(testAccount+"/"+name) + "/history?limit=1000")
@@ -431,7 +431,7 @@ func (s *site) history(name string) []controller.Transition {
 	return steps
 }
 
-// phases is the story as the phases that followed each other.
+// phases is that past as the phases that followed each other.
 func (s *site) phases(name string) []controller.Phase {
 	s.t.Helper()
 	var list []controller.Phase

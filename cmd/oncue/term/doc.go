@@ -9,6 +9,6 @@
 //	errors.go    wrong usage, hints, errors that were printed already
 //	journald.go  lines with a priority where journald reads them
 //	status.go    the table of all streams
-//	story.go     everything about one stream
+//	stream.go    everything about one stream
 //	history.go   the steps of a stream
 package term

@@ -10,8 +10,8 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// Story tells everything of one stream in plain words.
-func (s Screen) Story(v controller.StreamView, steps []Step, now time.Time) {
+// Stream tells everything of one stream in plain words.
+func (s Screen) Stream(v controller.StreamView, steps []Step, now time.Time) {
 	since := ""
 	if !v.Since.IsZero() {
 		since = fmt.Sprintf(" since %s (%s)", Clock(v.Since.Time, now), Span(now.Sub(v.Since.Time)))
@@ -43,7 +43,7 @@ func (s Screen) Story(v controller.StreamView, steps []Step, now time.Time) {
 		s.fact(first("feeds", i), line)
 	}
 	for i, e := range v.Encoders {
-		words := encoderStory(e, now)
+		words := encoderLine(e, now)
 		if e.OnAir && len(v.Encoders) > 1 {
 			words += ", on the air"
 		}
@@ -164,7 +164,7 @@ func feedLines(v controller.StreamView, now time.Time) []string {
 	return lines
 }
 
-func encoderStory(e controller.EncoderView, now time.Time) string {
+func encoderLine(e controller.EncoderView, now time.Time) string {
 	words := fmt.Sprintf("%s (%s) %s", e.Name, e.Driver, e.State)
 	if e.Since != nil {
 		words += " since " + Clock(e.Since.Time, now)
