@@ -28,7 +28,7 @@ import (
 	"github.com/oncue/oncue/encoders/fake"
 )
 
-var interleavings = flag.Int("interleavings", 200, "how many random interleavings TestRedundantIngest makes")
+var interleavings = flag.Int("interleavings", 50, "how many random interleavings TestRedundantIngest makes")
 
 // Each platform has so many shows, and each show so many episodes. One episode of one show is an
 // interleaving: everything happens to it at random, then nothing for a while, then all viewers
