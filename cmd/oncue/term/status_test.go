@@ -161,7 +161,7 @@ func TestStepsNameTheirEncoder(t *testing.T) {
 	t.Parallel()
 	step := Step{Transition: controller.Transition{To: "live", Reason: "is on the air now", Encoder: "backup"}}
 	var out bytes.Buffer
-	Screen{Out: &out, Size: 80}.Story(controller.StreamView{ID: "ABC123/show"}, []Step{step}, time.Now())
+	Screen{Out: &out, Size: 80}.Stream(controller.StreamView{ID: "ABC123/show"}, []Step{step}, time.Now())
 	if want := "is on the air now (backup)"; !strings.Contains(out.String(), want) {
 		t.Errorf("%q is not in\n%s", want, out.String())
 	}
