@@ -9,7 +9,7 @@
 //	duration.go, completion.go              durations as flags, completion of names
 //	serve.go
 //	status.go, watch.go, history.go, events.go, logs.go
-//	reload.go, hold.go (on, off, auto), demand.go, dashboard.go
+//	reload.go, hold.go (on, off, auto), demand.go, wakelink.go, dashboard.go
 //	init.go, check.go, check_reload.go, presets.go, try.go, trace.go
 //	doctor.go, doctor_host.go, doctor_platform.go, doctor_regions.go, doctor_tokens.go
 //	doctor_reach.go, bundle.go

@@ -19,8 +19,8 @@
 //	hooks.go, body.go, strangers.go     the public side: hooks, their bodies, the flood guard
 //	admin.go, guard.go                  the admin side: its routes, and the checks before them
 //	login.go, local.go, guesses.go      permissions: tokens, sessions, users of this host
-//	status.go, streams.go, accounts.go  what the API shows and changes; leases of demand:
-//	demand.go
+//	status.go, streams.go, accounts.go  what the API shows and changes
+//	demand.go, wake.go                  leases of demand, and the wake links that pages ask by
 //	watch.go, fold.go, near.go          live updates, short histories, suggested names
 //	pages.go, problem.go                the dashboard's files; errors as answers
 //	metrics.go, collector.go            metrics for Prometheus
