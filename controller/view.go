@@ -34,6 +34,7 @@ type StreamView struct {
 	Starts       int           `json:"starts"`   // encoder starts so far
 	LastAttempt  *Time         `json:"last_attempt"`
 	Trouble      *Trouble      `json:"trouble"` // in any phase: what fails, and has not gone well since
+	Waits        *Waits        `json:"waits"`   // of those who asked for it; null before the first
 	Savings      Savings       `json:"savings"`
 	Draining     bool          `json:"draining,omitempty"` // no longer in the configuration; ends when it is off
 }
@@ -159,6 +160,30 @@ type ModeRequest struct {
 	For  time.Duration // 0: until further notice
 	By   string
 	Why  string
+}
+
+// WaitEnd is what somebody waits for who asks for a stream.
+type WaitEnd string
+
+const (
+	WaitStart  WaitEnd = "start"  // of the encoder
+	WaitLive   WaitEnd = "live"   // confirmed
+	WaitViewer WaitEnd = "viewer" // the first one is in
+)
+
+// Waits are how long those waited who asked for a stream that was off: viewers, and who asks by
+// SetDemand or a wake link.
+type Waits struct {
+	Last    Wait `json:"last"`
+	Typical Wait `json:"typical"` // the median of each figure, over the latest
+	Of      int  `json:"of"`      // so many waits
+}
+
+// Wait is one wait, in seconds from the first wish. Null: that has not come.
+type Wait struct {
+	StartS  *float64 `json:"start_s"`
+	LiveS   *float64 `json:"live_s"`
+	ViewerS *float64 `json:"viewer_s"`
 }
 
 // DemandRequest begins or renews a lease on a stream, or ends it.

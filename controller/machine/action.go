@@ -1,6 +1,10 @@
 package machine
 
-import "github.com/oncue/oncue/controller"
+import (
+	"time"
+
+	"github.com/oncue/oncue/controller"
+)
 
 // An Action is what the machine wants done. The runner does it after the state that wants it is
 // saved; each may be done again after a crash.
@@ -33,6 +37,11 @@ type (
 	Disconnect struct{}
 	// Notify tells people.
 	Notify struct{ Kind, Text string }
+	// Waited tells metrics how long somebody waited who asked for the stream.
+	Waited struct {
+		Until controller.WaitEnd
+		Took  time.Duration
+	}
 	// Tell adds a line to the stream's history.
 	Tell struct{ controller.Transition }
 )
@@ -43,4 +52,5 @@ func (Claim) action()        {}
 func (Ask) action()          {}
 func (Disconnect) action()   {}
 func (Notify) action()       {}
+func (Waited) action()       {}
 func (Tell) action()         {}

@@ -243,8 +243,9 @@ func (m *machine) leased(l Lease) {
 			m.LeaseEnd, m.lease = m.now, "no longer wanted by "+l.By
 		}
 	case found:
-		m.Leases[at] = l
+		m.Leases[at].Until = l.Until
 	case len(m.Leases) < LeaseLimit:
+		l.Asked = m.now
 		m.Leases = slices.Insert(m.Leases, at, l)
 		m.lease = fmt.Sprintf("wanted by %s, for %s", l.By, short(l.Until.Sub(m.now)))
 	}
@@ -373,6 +374,7 @@ func (m *machine) beginEpisode(d demand) {
 	m.FirstLive, m.Joined, m.JoinUntil, m.IdleFrom = time.Time{}, false, time.Time{}, time.Time{}
 	m.LeaseEnd = time.Time{}
 	if !d.ordered {
+		m.wait()
 		m.Totals.Wakes++
 		m.Wakes = slices.DeleteFunc(append(m.Wakes, m.now), func(t time.Time) bool { return m.now.Sub(t) >= time.Hour })
 	}

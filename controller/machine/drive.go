@@ -169,6 +169,7 @@ func (m *machine) confirmLive() {
 	if present, _ := m.audience(m.p); present && !m.LiveSince.IsZero() && !m.Episode.IsZero() {
 		if !m.Joined {
 			m.tell(m.Phase, "", "the first viewer is in")
+			m.waited(controller.WaitViewer)
 		}
 		m.Joined, m.JoinUntil = true, time.Time{}
 	}
@@ -225,6 +226,7 @@ func (m *machine) markLive(e *Encoder) {
 		return
 	}
 	m.LiveSince = m.now
+	m.waited(controller.WaitLive)
 	if m.FirstLive.IsZero() {
 		m.FirstLive = m.now
 		if m.attemptCounts() && m.unanswered() {
@@ -504,6 +506,7 @@ func (m *machine) start(e *Encoder) {
 	e.Boot, e.Holder, e.Doubt, e.Shown = false, "", false, false
 	e.Seen = encoders.Status{}
 	m.Starts++
+	m.waited(controller.WaitStart)
 	m.call(e, m.adopts())
 }
 

@@ -52,6 +52,7 @@ type State struct {
 
 	Starts    int       `json:"starts,omitempty"`
 	Totals    Totals    `json:"totals,omitzero"`
+	Waits     Waits     `json:"waits,omitzero"`
 	Draining  bool      `json:"draining,omitempty"`
 	DeafSince time.Time `json:"deaf_since,omitzero"` // Draining, and no hook can come any more
 	Anchor    string    `json:"anchor,omitempty"`    // Clock.Anchor when it was saved
@@ -70,6 +71,7 @@ type Hold struct {
 // stream keeps a lease, too.
 type Lease struct {
 	By    string    `json:"by"`
+	Asked time.Time `json:"asked,omitzero"` // first, by this host's clock
 	Until time.Time `json:"until"`
 }
 
@@ -266,6 +268,7 @@ func (s State) Clone() State {
 	s.Encoders = slices.Clone(s.Encoders) // whose Matches are never changed in place
 	s.Wakes = slices.Clone(s.Wakes)
 	s.Leases = slices.Clone(s.Leases)
+	s.Waits.Past = slices.Clone(s.Waits.Past)
 	s.Facts.Feeds = slices.Clone(s.Facts.Feeds)
 	return s
 }

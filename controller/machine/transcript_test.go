@@ -38,6 +38,8 @@ var update = flag.Bool("update", false, "write the outcomes of testdata/*.txt an
 //	poll live VIEWERS | off     the regular poll brings this
 //	on | off | auto [for=2h] [by=NAME] [why=TEXT]
 //	lease NAME DURATION         NAME asks for the stream that long; 0s: no longer
+//	waits                       tells how long it took until start, live and first viewer; -1ns: it
+//	                            has not come
 //	window on|off|auto [for=DURATION]
 //	claims deny=HOLDER | free | contended=STREAM
 //	crash [lost]                the controller is killed and comes back; lost: before it did what it
@@ -182,6 +184,9 @@ func (st *stage) command(words []string) {
 			ev.Until = st.now.Add(d)
 		}
 		st.decide(ev)
+	case "waits":
+		typical, of := st.s.Waits.Typical()
+		st.say("last %v, typically %v of %d", st.s.Waits.Last(), typical, of)
 	case "window":
 		st.window(controller.Mode(args[0]), opt("for="))
 	case "claims":

@@ -70,6 +70,7 @@ type AccountSpec struct {
 type Observer struct {
 	AttemptToStart func(d time.Duration)
 	AttemptToLive  func(d time.Duration)
+	Waited         func(account, stream string, until controller.WaitEnd, took time.Duration) // stream: or its pattern
 	Transition     func(controller.Transition)
 	Unconfirmed    func()
 	Polled         func(account string, err error)

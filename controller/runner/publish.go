@@ -139,6 +139,7 @@ func viewOf(s *machine.State, spec *StreamSpec, begun time.Time) controller.Stre
 			v.Feeds = append(v.Feeds, feed)
 		}
 	}
+	v.Waits = waitsOf(&s.Waits)
 	for i := range s.Encoders {
 		v.Encoders = append(v.Encoders, viewOfEncoder(s, &s.Encoders[i], spec))
 		if t := troubleOf(&s.Encoders[i]); t != nil && (v.Trouble == nil || t.Last.After(v.Trouble.Last.Time)) {
@@ -154,6 +155,25 @@ func viewOf(s *machine.State, spec *StreamSpec, begun time.Time) controller.Stre
 		}
 	}
 	return v
+}
+
+// waitsOf is how long those waited who asked, or nil when nobody has.
+func waitsOf(w *machine.Waits) *controller.Waits {
+	if w.Asked.IsZero() {
+		return nil
+	}
+	view := func(took [3]time.Duration) controller.Wait {
+		var s [3]*float64
+		for i, d := range took {
+			if d >= 0 {
+				n := seconds(d)
+				s[i] = &n
+			}
+		}
+		return controller.Wait{StartS: s[0], LiveS: s[1], ViewerS: s[2]}
+	}
+	typical, of := w.Typical()
+	return &controller.Waits{Last: view(w.Last()), Typical: view(typical), Of: of}
 }
 
 // troubleOf is what the encoder fails of, or nil.

@@ -233,6 +233,15 @@ func (s *stream) act(a machine.Action, spec *StreamSpec) {
 		es, job := s.jobOf(a.Encoder, a.Instance, spec)
 		job.Run = a.Run
 		s.caller(a.Instance).stop(es, withPublish(job, spec, a.Encoder), spec.Policy.StopTimeout)
+	case machine.Waited:
+		if f := s.c.cfg.Observe.Waited; f != nil {
+			id := s.id
+			if p := spec.Policy.Pattern; p != "" {
+				id = controller.StreamID(p)
+			}
+			account, name, _ := id.Split()
+			f(account, name, a.Until, a.Took)
+		}
 	case machine.Ask:
 		s.c.ask(s)
 	case machine.Disconnect:

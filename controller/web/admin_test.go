@@ -232,6 +232,7 @@ func TestStatus(t *testing.T) {
    "unconfirmed": false,
    "uptime_s": 0,
    "viewers": null,
+   "waits": null,
    "waits_for": null,
    "wanted": false
   }

@@ -24,6 +24,7 @@ type Metrics struct {
 	wakes       *prometheus.CounterVec
 	toStart     prometheus.Histogram
 	toLive      prometheus.Histogram
+	waits       *prometheus.HistogramVec
 	starts      *prometheus.CounterVec
 	stops       *prometheus.CounterVec
 	unconfirmed prometheus.Counter
@@ -39,6 +40,7 @@ type Metrics struct {
 // Buckets in seconds: for answers of programs, and for waits of viewers.
 var (
 	quickBuckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5}
+	waitBuckets  = []float64{.1, .5, 1, 2, 3, 6, 10, 14, 30, 60, 120} // players try again at 0, 0.1, 2.2, 6.3, 14.4, 30.5
 	liveBuckets  = []float64{.1, .25, .5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 45, 60, 90, 120}
 )
 
@@ -67,6 +69,11 @@ func NewMetrics(version string, log *slog.Logger) *Metrics {
 			"From a viewer's attempt to the encoder's start.", quickBuckets),
 		toLive: histogram("oncue_attempt_to_live_seconds",
 			"From a viewer's attempt until the stream is live.", liveBuckets),
+		waits: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "oncue_stream_wait_seconds", Buckets: waitBuckets,
+			Help: "How long those waited who asked for the stream: until its encoder's start, until it was live, until the " +
+				"first viewer was in.",
+		}, []string{"account", "stream", "until"}),
 		starts:      counter("oncue_starts_total", "Encoder starts by the event that caused them.", "reason"),
 		stops:       counter("oncue_stops_total", "Encoder stops by the event that caused them.", "reason"),
 		unconfirmed: alone("oncue_stops_unconfirmed_total", "Stops that were not confirmed within stop_timeout."),
@@ -89,7 +96,7 @@ func NewMetrics(version string, log *slog.Logger) *Metrics {
 	build.Set(1)
 	m.ObserveReload(time.Now(), nil) // a daemon that runs has read a good file
 	m.registry.MustRegister(
-		m.hooks, m.hookSeconds, m.wakes, m.toStart, m.toLive, m.starts, m.stops, m.unconfirmed, m.failures,
+		m.hooks, m.hookSeconds, m.wakes, m.toStart, m.toLive, m.waits, m.starts, m.stops, m.unconfirmed, m.failures,
 		m.polls, m.pollErrors, m.storeTime, m.storeErrors, m.reloadOK, m.reloadAt, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -152,6 +159,11 @@ func (m *Metrics) ObserveAttemptToStart(d time.Duration) { m.toStart.Observe(d.S
 
 // ObserveAttemptToLive is called once for each run that a viewer's attempt began.
 func (m *Metrics) ObserveAttemptToLive(d time.Duration) { m.toLive.Observe(d.Seconds()) }
+
+// ObserveWait measures how long somebody waited who asked for a stream, or for one of a pattern.
+func (m *Metrics) ObserveWait(account, stream string, until controller.WaitEnd, took time.Duration) {
+	m.waits.WithLabelValues(label(account), label(stream), string(until)).Observe(took.Seconds())
+}
 
 // ObserveUnconfirmedStop counts a stop that nobody confirmed within stop_timeout.
 func (m *Metrics) ObserveUnconfirmedStop() { m.unconfirmed.Inc() }

@@ -36,6 +36,7 @@ func observed(t testing.TB) *Metrics {
 	}
 	m.ObserveAttemptToStart(2 * time.Millisecond)
 	m.ObserveAttemptToLive(3 * time.Second)
+	m.ObserveWait("ABC123", "lobby", controller.WaitLive, 2*time.Second)
 	m.ObserveUnconfirmedStop()
 	m.ObservePoll("ABC123", nil)
 	m.ObservePoll("ABC123", errors.New("x"))
@@ -101,6 +102,8 @@ oncue_stream_starts_total{account="ABC123",stream="lobby"} 0
 oncue_stream_unconfirmed{account="ABC123",stream="full�\n\""} 1
 oncue_stream_unconfirmed{account="ABC123",stream="lobby"} 0
 oncue_stream_viewers{account="ABC123",stream="full�\n\""} 3
+oncue_stream_wait_seconds_sum{account="ABC123",stream="lobby",until="live"} 2
+oncue_stream_wait_seconds_count{account="ABC123",stream="lobby",until="live"} 1
 oncue_stream_wanted{account="ABC123",stream="full�\n\""} 1
 oncue_stream_wanted{account="ABC123",stream="lobby"} 0
 oncue_stream_wasted_starts_total{account="ABC123",stream="full�\n\""} 1

@@ -259,6 +259,7 @@ func fullStream(id string) controller.StreamView {
 	}}
 	s.Demand = []controller.Lease{{By: "mia", Until: at}}
 	s.UptimeS, s.Starts = 1.5, 3
+	s.Waits = &controller.Waits{Last: controller.Wait{StartS: &rate}, Typical: controller.Wait{LiveS: &rate}, Of: 2}
 	s.Savings.RunS, s.Savings.WatchedS, s.Savings.AvoidedS, s.Savings.Wasted = 100, 80, 900, 1
 	return s
 }

@@ -27,7 +27,9 @@ type fakeWaker struct {
 	moves chan controller.Situation
 }
 
-func (f *fakeWaker) Knows(account, name string) bool { return account == "ABC123" && name == "lobby ä/1" }
+func (f *fakeWaker) Knows(account, name string) bool {
+	return account == "ABC123" && name == "lobby ä/1"
+}
 
 func (f *fakeWaker) Wake(_ context.Context, _ controller.StreamID, hold time.Duration) error {
 	f.mu.Lock()
@@ -127,7 +129,8 @@ func TestWakeLinks(t *testing.T) {
 		}
 	}
 	if got := call(t, "GET", base+"/wake.js", ""); got.status != 200 ||
-		!strings.Contains(got.body, "function oncueWake(") || !strings.HasPrefix(got.header.Get("Content-Type"), "text/javascript") {
+		!strings.Contains(got.body, "function oncueWake(") ||
+		!strings.HasPrefix(got.header.Get("Content-Type"), "text/javascript") {
 		t.Errorf("wake.js: %d %v", got.status, got.header)
 	} else if got := call(t, "GET", base+"/wake.js", "", "If-None-Match: "+got.header.Get("ETag")); got.status != 304 {
 		t.Errorf("wake.js again: %d", got.status)

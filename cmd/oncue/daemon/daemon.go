@@ -355,7 +355,8 @@ func (d *Daemon) notice(n controller.Notice) {
 func (d *Daemon) observer() runner.Observer {
 	m := d.metrics
 	return runner.Observer{
-		AttemptToStart: m.ObserveAttemptToStart, AttemptToLive: m.ObserveAttemptToLive, Transition: d.observeTransition,
+		AttemptToStart: m.ObserveAttemptToStart, AttemptToLive: m.ObserveAttemptToLive, Waited: m.ObserveWait,
+		Transition:  d.observeTransition,
 		Unconfirmed: m.ObserveUnconfirmedStop, Polled: m.ObservePoll,
 	}
 }

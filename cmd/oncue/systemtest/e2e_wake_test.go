@@ -110,10 +110,8 @@ func (s *site) wakes(result string) int {
 	return s.metric(`oncue_wake_requests_total{result="` + result + `"}`)
 }
 
-// commits is how often the daemon has asked its store for one.
-func (s *site) commits() int {
-	return s.metric(`oncue_store_duration_seconds_count{operation="commit"}`)
-}
+// saves is how often the daemon has stored the state of a stream.
+func (s *site) saves() int { return s.metric(`oncue_store_duration_seconds_count{operation="save"}`) }
 
 func (s *site) metric(series string) int {
 	s.t.Helper()
@@ -160,6 +158,14 @@ func testWakeLink(t *testing.T, s *site) {
 	if got := evaluate[string](t, tab, "phases.join()"); !strings.HasSuffix(got, "starting,live") {
 		t.Errorf("the page was told of %s", got)
 	}
+	if w := v.Waits; w == nil || w.Of != 1 || w.Last.StartS == nil || w.Last.LiveS == nil || *w.Last.LiveS <= 0 ||
+		w.Last.ViewerS != nil {
+		t.Errorf("how long it took: %+v", w)
+	}
+	const series = `oncue_stream_wait_seconds_count{account="ABC123",stream="lobby",until="live"}`
+	if n := s.metric(series); n != 1 {
+		t.Errorf("the metrics tell of %d waits", n)
+	}
 	asked := s.wakes("accepted")
 	if err := syscall.Kill(*v.Encoders[0].PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
@@ -186,7 +192,7 @@ func (s *site) replayed(l wakeLink) {
 	t.Helper()
 	forged, over, unmapped := l.URL[:len(l.URL)-2], strings.Replace(l.URL, "exp=1", "exp=0", 1), l.URL
 	unmapped = strings.Replace(unmapped, "/lobby?", "/"+url.PathEscape("no/body")+"?", 1)
-	before, began := s.commits(), time.Now()
+	before, began := s.saves(), time.Now()
 	var taken, refused atomic.Int64
 	const each = 2000
 	many(16, func(i int) {
@@ -211,9 +217,9 @@ func (s *site) replayed(l wakeLink) {
 		t.Errorf("%d links taken, %d refused; want %d and %d", taken.Load(), refused.Load(), each, 3*each)
 	}
 	if before == 0 {
-		t.Error("the daemon tells of no commits")
+		t.Error("the daemon tells of no state that it has stored")
 	}
-	if n, most := s.commits()-before, 10+int(took/time.Second)*4; n > most {
-		t.Errorf("%d commits in %s, want %d at most", n, took, most)
+	if n, most := s.saves()-before, 10+int(took/time.Second)*4; n > most {
+		t.Errorf("a state was stored %d times in %s, want %d at most", n, took, most)
 	}
 }

@@ -52,6 +52,9 @@ func (s Screen) Stream(v controller.StreamView, steps []Step, now time.Time) {
 			s.fact("", "error: "+*e.Error)
 		}
 	}
+	if v.Waits != nil {
+		s.fact("waits", waitsStory(v.Waits))
+	}
 	s.fact("savings", savingsStory(v, now))
 	for i := range steps {
 		step := steps[len(steps)-1-i]
@@ -202,6 +205,20 @@ func HealthWords(h *encoders.Health) string {
 		parts = append(parts, fmt.Sprintf("%.2f of real time", *h.Speed))
 	}
 	return strings.Join(parts, ", ")
+}
+
+// waitsStory says how long those waited who asked for the stream.
+func waitsStory(w *controller.Waits) string {
+	words := func(w controller.Wait) string {
+		text := func(s *float64) string {
+			if s == nil {
+				return "-"
+			}
+			return fmt.Sprintf("%.1f s", *s)
+		}
+		return "live after " + text(w.LiveS) + ", first viewer in after " + text(w.ViewerS)
+	}
+	return "last " + words(w.Last) + "; typically " + words(w.Typical) + ", of " + Plural(w.Of, "wait")
 }
 
 func savingsStory(v controller.StreamView, now time.Time) string {

@@ -82,10 +82,17 @@ function facts() {
     "Viewers": viewersText(s),
     "Wanted by": s.demand.length ? s.demand.map((l) => `${l.by} for ${age(Math.max(0, at(l.until) - now()))} more`).join(", ") : "nobody else",
     "Last viewer attempt": s.last_attempt ? `${age(now() - at(s.last_attempt))} ago` : "none yet",
+    "Wait until live": waits(s.waits, "live_s"),
+    "Wait until the first viewer": waits(s.waits, "viewer_s"),
     "Feeds": s.feeds.length ? s.feeds.map((f) => f.source_id || f.id).join(", ") : "none",
     "Encoder starts": s.starts,
     "Live for": s.uptime_s > 0 ? age(s.uptime_s * 1000) : "–",
   });
+}
+
+function waits(w, key) {
+  const text = (s) => s === null ? "–" : `${s.toFixed(1)} s`;
+  return w ? `${text(w.last[key])}, typically ${text(w.typical[key])} of ${w.of}` : "nobody has waited";
 }
 
 // list fills a description list and changes only texts that differ.
