@@ -114,7 +114,8 @@ func (s *Stream) masked(address string) string {
 // open is a part of a publishing URL as it may be shown.
 func (s *Stream) open(part string) string {
 	name, err := url.PathUnescape(part)
-	if part == "" || err == nil && name == s.Name || openWords[part] || ingest.Placeholder.ReplaceAllString(part, "") == "" {
+	if part == "" || err == nil && name == s.Name || openWords[part] ||
+		ingest.Placeholder.ReplaceAllString(part, "") == "" {
 		return part
 	}
 	return secret.Mask
