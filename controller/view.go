@@ -67,6 +67,8 @@ type EncoderView struct {
 	OnAir    bool             `json:"on_air"`             // viewers are shown what it publishes
 	Outdated bool             `json:"outdated,omitempty"` // it runs with settings from before a reload
 	Health   *encoders.Health `json:"health"`
+
+	Standby *encoders.Standby `json:"standby,omitempty"` // what is kept ready for its next start
 }
 
 // Trouble is what an encoder failed of last. It stays when nobody asks for the stream any more,

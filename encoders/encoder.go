@@ -60,9 +60,17 @@ type Watcher interface {
 }
 
 // Closer is implemented by drivers that hold connections, goroutines or processes of their own.
-// Close ends them all, a process that is only kept ready for a start as well. It does not stop an
-// encoder that publishes. A closed encoder cannot be used again.
+// Close ends them all, but not an encoder that publishes, nor what waits for the next controller and
+// ends by itself when none comes: an input that is held open. A closed encoder cannot be used again.
 type Closer interface{ Close() error }
+
+// Readier is implemented by drivers that can keep something ready for the next start.
+type Readier interface {
+	// KeepReady says whether something may be kept ready for the job's next start. It returns at
+	// once; Status.Standby tells what comes of it, and Off ends all that is kept, once no run needs
+	// it. Before the first call nothing new is made ready.
+	KeepReady(job Job, on bool)
+}
 
 // Logger is implemented by drivers that keep the encoder's output. Log returns at most n last
 // lines, oldest first, secrets redacted.
@@ -135,6 +143,34 @@ type Status struct {
 	Error      string    `json:"error,omitempty"`       // plain words, for StateFailed, StateStalled and StateUnknown
 	Permanent  bool      `json:"permanent,omitempty"`   // with StateFailed: a retry cannot cure it
 	Health     *Health   `json:"health,omitempty"`      // what the box measures, if it does
+	Standby    *Standby  `json:"standby,omitempty"`     // what is kept ready for the next start; nil: nothing is to be
+}
+
+// Alike reports whether two observations say the same but for figures and the time.
+func (s Status) Alike(o Status) bool {
+	same := s.Standby.Alike(o.Standby)
+	s.Health, s.At, s.Standby, o.Health, o.At, o.Standby = nil, time.Time{}, nil, nil, time.Time{}, nil
+	return same && s == o
+}
+
+// Standby is what is kept ready for an encoder's next start. Figures that are not known are nil.
+type Standby struct {
+	Kind       string   `json:"kind"`                  // warm: a loaded process; hot: a live input with its last pictures, too
+	Ready      bool     `json:"ready"`                 // a start would profit from it now
+	AgeMS      *int64   `json:"age_ms,omitempty"`      // hot: how long ago its newest picture came
+	BeginsMS   *int64   `json:"begins_ms,omitempty"`   // hot: how old the picture is with which a start would begin
+	BitrateBPS *int64   `json:"bitrate_bps,omitempty"` // hot: bits per second that the input sends
+	CPU        *float64 `json:"cpu_percent,omitempty"` // of one core
+	Memory     *int64   `json:"memory,omitempty"`      // bytes, shared ones in proportion
+	Error      string   `json:"error,omitempty"`       // plain words: why it is not ready
+}
+
+// Alike reports whether two standbys are the same but for figures.
+func (s *Standby) Alike(o *Standby) bool {
+	if s == nil || o == nil {
+		return s == o
+	}
+	return s.Kind == o.Kind && s.Ready == o.Ready && s.Error == o.Error
 }
 
 // Health is what an encoder measures of itself. A field that the box does not report is nil.

@@ -56,8 +56,25 @@ func (m *masked) Stop(ctx context.Context, job Job) error {
 func (m *masked) Status(ctx context.Context, job Job) (Status, error) {
 	m.know(job)
 	s, err := m.inner.Status(ctx, job)
-	s.Error = m.mask.Mask(s.Error)
+	m.status(&s)
 	return s, m.mask.Error(err)
+}
+
+func (m *masked) status(s *Status) {
+	s.Error = m.mask.Mask(s.Error)
+	if s.Standby != nil {
+		clean := *s.Standby
+		clean.Error = m.mask.Mask(clean.Error)
+		s.Standby = &clean
+	}
+}
+
+// KeepReady implements [Readier].
+func (m *masked) KeepReady(job Job, on bool) {
+	m.know(job)
+	if r, ok := m.inner.(Readier); ok {
+		r.KeepReady(job, on)
+	}
 }
 
 // Close implements [Closer].
@@ -128,7 +145,7 @@ type maskedWatcher struct {
 func (m *maskedWatcher) Watch(ctx context.Context, job Job, report func(Status)) error {
 	m.know(job)
 	return m.mask.Error(m.watcher.Watch(ctx, job, func(s Status) {
-		s.Error = m.mask.Mask(s.Error)
+		m.status(&s)
 		report(s)
 	}))
 }

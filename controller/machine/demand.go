@@ -67,6 +67,13 @@ func (s *State) ordered() (demand, bool) {
 	return demand{}, false
 }
 
+// MayStart reports whether anything could start the stream: it is neither held off nor in a window
+// that keeps it off, and stays in the configuration. While nothing can, nothing is kept ready.
+func (s *State) MayStart() bool {
+	d, ordered := s.ordered()
+	return !s.Draining && (!ordered || d.on)
+}
+
 func (h Hold) words() string {
 	text := ""
 	if h.By != "" {

@@ -148,7 +148,7 @@ func (c *Controller) Stop(ctx context.Context, stopEncoders bool) {
 		s.saveUnsaved()
 	}
 	c.workers.all.Wait()
-	c.devices.close()
+	c.devices.close(stopEncoders)
 }
 
 // stopEncoders stops what runs for a stream. The states still say that it is wanted: the next start

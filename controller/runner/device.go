@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/controller/machine"
 	"github.com/oncue/oncue/encoders"
 )
@@ -26,6 +27,7 @@ type device struct {
 	c  *Controller
 	at machine.Instance
 
+	telling sync.Mutex      // held while the driver is told what to keep ready: the latest word must be the last
 	opening sync.Mutex      // held while the driver is opened or closed, which reads files and processes
 	before  <-chan struct{} // closed once the instance's earlier driver is closed; nil: it had none
 
@@ -39,6 +41,7 @@ type device struct {
 	watched  watching           // what the watch is for
 	last     encoders.Status    // its latest; no State: none yet
 	replaced int                // how often the driver was opened anew
+	keeps    bool               // the driver was told to keep something ready
 }
 
 // user is a stream that gets the statuses of the device.
@@ -46,12 +49,25 @@ type user struct {
 	spec   machine.EncoderSpec
 	job    encoders.Job
 	active bool // the device may run for it, so the watch has to be made with its job
+	ready  bool // something may be kept ready for its next start
+}
+
+// same reports whether the driver would be asked and told the same for both.
+func (u user) same(o user) bool {
+	return u.spec == o.spec && u.active == o.active && u.ready == o.ready && u.job.Run == o.job.Run &&
+		u.job.Publish.Same(o.job.Publish)
 }
 
 type watching struct {
 	stream *stream
 	run    string
 	opened int
+	next   *stream      // for which something is kept ready; nil: nothing is
+	to     secret.Value // where that publishes
+}
+
+func (w watching) same(o watching) bool {
+	return w.stream == o.stream && w.run == o.run && w.opened == o.opened && w.next == o.next && w.to.Same(o.to)
 }
 
 // get returns the device for as long as the caller works with it; put ends that.
@@ -87,13 +103,19 @@ func (ds *devices) put(d *device) {
 	}
 }
 
-// close closes all drivers, when nobody works with them any more.
-func (ds *devices) close() {
+// close closes all drivers, when nobody works with them any more. With off, what they keep ready is
+// ended, too.
+func (ds *devices) close(off bool) {
 	ds.mu.Lock()
 	all := slices.Collect(maps.Values(ds.of))
 	clear(ds.of)
 	ds.mu.Unlock()
 	for _, d := range all {
+		if off {
+			d.mu.Lock()
+			clear(d.users)
+			d.mu.Unlock()
+		}
 		d.close()
 	}
 }
@@ -179,6 +201,7 @@ func (d *device) close() {
 
 // shut ends the watch and closes the driver. The caller holds opening.
 func (d *device) shut() {
+	d.tellReady()
 	d.mu.Lock()
 	enc := d.enc
 	d.enc, d.last = nil, encoders.Status{}
@@ -203,12 +226,12 @@ func (d *device) addUser(s *stream, u user) {
 	}
 }
 
-// has reports whether the stream is a user of the device, for that run and with those settings.
-func (d *device) has(s *stream, spec machine.EncoderSpec, run string, active bool) bool {
+// has reports whether the stream is a user of the device already, with that job and those settings.
+func (d *device) has(s *stream, u user) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	was, there := d.users[s]
-	return there && was.active == active && was.job.Run == run && was.spec == spec
+	return there && was.same(u)
 }
 
 // removeUser ends what addUser began.
@@ -220,6 +243,36 @@ func (d *device) removeUser(s *stream) {
 	}
 	delete(d.users, s)
 	d.rewatch()
+	if len(d.users) == 0 && d.keeps {
+		d.c.calls.Go(d.tellReady)
+	}
+}
+
+// next is the user for whose next start something is kept ready: the one that is in use, if any.
+// The caller holds mu.
+func (d *device) next() (s *stream, u user) {
+	for at, o := range d.users {
+		if o.ready && (s == nil || o.active && !u.active || o.active == u.active && at == d.watched.next) {
+			s, u = at, o
+		}
+	}
+	return s, u
+}
+
+// tellReady tells the driver for whom to keep something ready, or that nobody needs it. While
+// nobody has asked, an earlier controller's word counts.
+func (d *device) tellReady() {
+	d.telling.Lock()
+	defer d.telling.Unlock()
+	d.mu.Lock()
+	enc := d.enc
+	s, u := d.next()
+	tell := len(d.users) > 0 || d.keeps
+	d.keeps = s != nil
+	d.mu.Unlock()
+	if r, ok := enc.(encoders.Readier); ok && tell {
+		r.KeepReady(u.job, s != nil)
+	}
 }
 
 // rewatch makes the watch with the job of the stream that the device may run for, or of any user
@@ -232,7 +285,9 @@ func (d *device) rewatch() {
 			lead, want.stream, want.run = u, s, u.job.Run
 		}
 	}
-	if d.watch != nil && want == d.watched {
+	next, ready := d.next()
+	want.next, want.to = next, ready.job.Publish
+	if d.watch != nil && want.same(d.watched) {
 		return
 	}
 	d.endWatch()
@@ -265,6 +320,7 @@ func (d *device) keepWatch(ctx context.Context, u user) {
 		enc, err := d.driver(u.spec, u.job, u.active)
 		if err == nil {
 			wait = openRetry
+			d.tellReady()
 			if w, ok := enc.(encoders.Watcher); ok {
 				_ = w.Watch(ctx, u.job, report)
 			} else {

@@ -29,6 +29,7 @@
 //
 //	Controller.clockMu   nobody moves the clock under a step; let go while the disk syncs
 //	device.opening       one opens or closes a driver at a time, however long that takes
+//	device.telling       one tells a driver at a time what to keep ready
 //	claims.mu            who has which device, and who waits; also while events are posted
 //	Controller.mu        which streams there are, and the configuration
 //	poller.mu            the poll of one account
@@ -36,6 +37,7 @@
 //	stream.mu            the inbox, whether a worker has the stream, what readers see
 //	the leaves           devices.mu, hub.mu, followers.mu, alarms.mu, firstKnown.mu; then Clock.mu
 //
-// None but opening is held while a driver, the store or the platform is called. stream.state has no
-// lock: it is the worker's, and CheckClock moves its times with clockMu held for writing.
+// None but those two of a device is held while a driver, the store or the platform is called.
+// stream.state has no lock: it is the worker's, and CheckClock moves its times with clockMu held for
+// writing.
 package runner

@@ -56,7 +56,7 @@ func same(a, b *machine.State) bool {
 		}) &&
 		slices.EqualFunc(a.Encoders, b.Encoders, func(x, y machine.Encoder) bool {
 			return x.Step == y.Step &&
-				x.Seen.State == y.Seen.State && x.Seen.Error == y.Seen.Error && x.Seen.PID == y.Seen.PID &&
+				x.Seen.State == y.Seen.State && x.Seen.Standby.Alike(y.Seen.Standby) && x.Seen.Error == y.Seen.Error && x.Seen.PID == y.Seen.PID &&
 				x.OnAir == y.OnAir && x.Restarts == y.Restarts && x.Error == y.Error && x.Trouble.Count == y.Trouble.Count
 		})
 }
@@ -205,6 +205,7 @@ func viewOfEncoder(s *machine.State, e *machine.Encoder, spec *StreamSpec) contr
 	v := controller.EncoderView{
 		Name: e.Name, Driver: e.Driver, State: e.Seen.State, Since: timeOrNil(e.Since), Restarts: e.Restarts,
 		Error: textOrNil(e.Seen.Error), OnAir: e.OnAir, Health: e.Seen.Health,
+		Standby: e.Seen.Standby,
 	}
 	v.Wanted = s.Wanted && e.Step != machine.StepOff && e.Step != machine.StepStopping
 	switch e.Step {
@@ -268,7 +269,7 @@ func (s *stream) published() *published {
 		p.state.Encoders = slices.Clone(p.state.Encoders)
 		for i := range p.state.Encoders {
 			e := &p.state.Encoders[i]
-			if f, ok := s.figures[e.Name]; ok && f.At.After(e.Seen.At) && alike(f, e.Seen) {
+			if f, ok := s.figures[e.Name]; ok && f.At.After(e.Seen.At) && f.Alike(e.Seen) {
 				e.Seen = f
 			}
 		}

@@ -141,7 +141,7 @@ func (s *stream) keepFigures(encoder string, at machine.Instance, status encoder
 		return false
 	}
 	e := s.view.state.Encoder(encoder)
-	if e == nil || e.Instance != at || !e.Known || !alike(e.Seen, status) {
+	if e == nil || e.Instance != at || !e.Known || !e.Seen.Alike(status) {
 		return false
 	}
 	if s.figures == nil {
@@ -149,12 +149,6 @@ func (s *stream) keepFigures(encoder string, at machine.Instance, status encoder
 	}
 	s.figures[encoder] = status
 	return true
-}
-
-// alike reports whether two statuses differ in figures alone.
-func alike(a, b encoders.Status) bool {
-	a.Health, a.At, b.Health, b.At = nil, time.Time{}, nil, time.Time{}
-	return a == b
 }
 
 // jobOf is what an encoder is opened with, and the job of its calls. While the encoder may run,
@@ -199,8 +193,9 @@ func (s *stream) updateWatches(spec *StreamSpec) {
 		e := &s.state.Encoders[i]
 		es, job := s.jobOf(e.Name, e.Instance, spec)
 		if e.On() || e.Foreign() || es.Watched {
-			if dev := s.caller(e.Instance).dev; !dev.has(s, es, job.Run, e.On()) {
-				dev.addUser(s, user{es, withPublish(job, spec, e.Name), e.On()})
+			u := user{es, withPublish(job, spec, e.Name), e.On(), s.state.MayStart()}
+			if dev := s.caller(e.Instance).dev; !dev.has(s, u) {
+				dev.addUser(s, u)
 			}
 		} else if cl := s.callers[e.Instance]; cl != nil {
 			cl.dev.removeUser(s)

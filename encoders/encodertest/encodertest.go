@@ -116,6 +116,9 @@ func newBench(t *testing.T, h Harness) *bench {
 	if b.Job.Name == "" {
 		b.Job = NewJob("")
 	}
+	if r, ok := b.Encoder.(encoders.Readier); ok {
+		r.KeepReady(b.Job, true)
+	}
 	t.Cleanup(func() { b.end() })
 	return b
 }

@@ -168,6 +168,9 @@ func (b *bench) reopen() {
 	before := b.awaitPublishing()
 	b.close()
 	b.Encoder, b.closed = b.Reopen(b.T), false
+	if r, ok := b.Encoder.(encoders.Readier); ok {
+		r.KeepReady(b.Job, true)
+	}
 	after := b.awaitPublishing()
 	if before.PID != after.PID || b.h.EchoesRun && after.Run != b.Job.Run {
 		b.Errorf("the controller's restart changed %+v to %+v", before, after)

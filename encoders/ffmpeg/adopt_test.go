@@ -38,7 +38,7 @@ func TestAdoption(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			box, dir := newSink(t), t.TempDir()
 			publish := box.url("lobby?token=canary")
-			pid := startElsewhere(t, dir, publish)
+			pid := startElsewhere(t, "controller", dir, publish)
 			await(t, "pictures come", func() bool { return box.pictures() > 5 })
 			c.harm(t, dir)
 			e := openIn(t, small(), dir)
@@ -72,7 +72,7 @@ func TestAdoption(t *testing.T) {
 func TestAdoptedEnds(t *testing.T) {
 	needFFmpeg(t)
 	box, dir := newSink(t), t.TempDir()
-	pid := startElsewhere(t, dir, box.url("lobby?token=canary"))
+	pid := startElsewhere(t, "controller", dir, box.url("lobby?token=canary"))
 	e := openIn(t, small(), dir)
 	defer end(t, e)
 	awaitState(t, e, encoders.StatePublishing)
@@ -90,7 +90,7 @@ func TestAdoptedEnds(t *testing.T) {
 func TestEndedMeanwhile(t *testing.T) {
 	needFFmpeg(t)
 	box, dir := newSink(t), t.TempDir()
-	pid := startElsewhere(t, dir, box.url("lobby?token=canary"))
+	pid := startElsewhere(t, "controller", dir, box.url("lobby?token=canary"))
 	await(t, "pictures come", func() bool { return box.pictures() > 5 })
 	if err := box.server.Close(); err != nil {
 		t.Fatal(err)
@@ -134,7 +134,7 @@ func TestStrangerHoldsLock(t *testing.T) {
 	dir := t.TempDir()
 	e := openIn(t, small(), dir)
 	defer func() { _ = e.Close() }()
-	lock, err := takeLock(dir)
+	lock, err := takeLock(dir, lockFile)
 	if err != nil {
 		t.Fatal(err)
 	}

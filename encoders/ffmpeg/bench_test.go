@@ -84,7 +84,7 @@ func BenchmarkFirstFrame(b *testing.B) {
 				}, func(box *sink) {
 					if standby == "warm" {
 						j.Publish = secret.New(box.url("lobby?token=x"))
-						e.keepWarm(j)
+						e.KeepReady(j, true)
 						waiting(b, e)
 					}
 				})

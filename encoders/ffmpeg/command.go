@@ -16,6 +16,7 @@ type command struct {
 	args     []string
 	options  []string // the option file of each output, read from descriptor optionFD(i); "" for none
 	list     string   // the input as a list, read from descriptor listFD; "" when the command line names it
+	held     bool     // descriptor listFD is the input itself, a connection to the relay
 	progress bool     // it is asked to report progress on its standard output
 	fast     bool     // the input is probed briefly
 	whip     bool
@@ -66,15 +67,18 @@ func build(s Settings, job encoders.Job, fast bool) (command, error) {
 // madeCommand makes the command line for Input.
 func madeCommand(s Settings, job encoders.Job, fast bool) (command, error) {
 	s.Input, s.InputArgs, s.OutputArgs = argument(job, s.Input), fillAll(job, s.InputArgs), fillAll(job, s.OutputArgs)
-	in, err := readInput(s.Input)
-	if err != nil {
-		return command{}, fmt.Errorf("the input %w", err)
+	in := input{kind: inputHeld, url: s.Input}
+	if !s.held {
+		var err error
+		if in, err = readInput(s.Input); err != nil {
+			return command{}, fmt.Errorf("the input %w", err)
+		}
 	}
 	outputs, err := readOutputs(s, job.Publish.Reveal())
 	if err != nil {
 		return command{}, err
 	}
-	c := command{progress: true, fast: fast && in.brief(), whip: outputs[0].format == "whip",
+	c := command{held: s.held, progress: true, fast: fast && in.brief(), whip: outputs[0].format == "whip",
 		visible: outputs[0].visible}
 	c.args = append(c.args, reporting...)
 	opened, list := in.opening(s, fast, newRedactor(s, job))

@@ -191,11 +191,11 @@ func TestPlan(t *testing.T) {
 func TestValidate(t *testing.T) {
 	s := Defaults()
 	s.Args, s.Input, s.InputArgs = []string{"x"}, "ftp://x/y", []string{"-re"}
-	s.Video, s.Bitrate, s.Standby, s.LogSize, s.Width = "h265", "fast", "hot", 1, 3
+	s.Video, s.Bitrate, s.Standby, s.LogSize, s.Width = "h265", "fast", "cold", 1, 3
 	const want = `args: is the whole command line and leaves no room for input: keep one of them
 input: ftp:// is not known; use rtsp, rtsps, rtmp, rtmps, srt, http, https, udp, rtp, tcp, file or lavfi, or write args
 video: is "h265", must be one of h264, copy, none
-standby: is "hot", must be one of none, warm
+standby: is "cold", must be one of none, warm, hot
 bitrate: is "fast", must be bits per second such as 3000k or 3M
 width: and height are 3 and 0, must be even and not negative
 log_size: is 1, must be 4096 bytes or more`

@@ -9,7 +9,8 @@
 //	spawn.go, state.go, files.go               the start: lock, output files, process, state file
 //	confine.go, paths.go, ports.go             what the process may touch: files, TCP ports,
 //	hardware.go, programs.go, wrapper.go       devices, programs, and FFmpegs by another name
-//	adopt.go, lost.go, standby.go              what an earlier controller left; a warm process
+//	adopt.go, lost.go                          what an earlier controller left
+//	standby.go, hot.go                         what is kept ready: a warm process, an open input
 //	watch.go, progress.go, watchdog.go         the goroutine per process: exits, progress, stalls
 //	status.go                                  what is reported of it
 //	stop.go                                    TERM, TERM, KILL, until nothing of it is left
@@ -22,6 +23,10 @@
 // its environment, and never signalled before all of them match. A lock on a file of the folder,
 // held by the process itself, makes a second copy impossible: the kernel releases it when the last
 // process of the family ends, whatever else was lost.
+//
+// A hot encoder's input is opened by another process, which package relay describes. It survives the
+// controller as well, and has a lock of its own, so that the input never has two readers. What
+// publishes is a process as above, which reads from the relay instead of the input.
 //
 // The process reads what strangers send, so its output is not trusted blindly, and it can use only
 // what its settings name: see package sandbox. Inside the encoder's folder it may write only to its

@@ -22,6 +22,7 @@ type failure struct {
 	permanent   bool   // proven
 	probing     bool   // the input may have been probed too briefly
 	unexplained bool   // only the exit status is known
+	inputEnded  bool   // without a complaint
 
 	proof proof  // what would make it permanent
 	found bool   // by FFmpeg's words, in line
@@ -304,7 +305,7 @@ func (w words) reason(how exit, proves func(failure) bool) failure {
 		}
 	}
 	if how.known && how.code == 0 {
-		return failure{text: "the input ended (exit status 0)"}
+		return failure{text: "the input ended (exit status 0)", inputEnded: true}
 	}
 	return failure{text: fmt.Sprintf("it ended by itself (%v)", how), unexplained: true}
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/ffmpeg/relay"
 )
 
 // Encoder supervises at most one process at a time.
@@ -19,8 +20,11 @@ type Encoder struct {
 	shut      sync.Once
 	followers sync.WaitGroup
 
+	nudged chan struct{} // tells tend to look at what is to be kept ready
+
 	// guarded by turn
 	standby *standby // nil when no process is kept warm
+	link    *link    // nil, or gone, when no relay holds the input open
 
 	mu        sync.Mutex
 	running   *process // nil when there is none
@@ -28,7 +32,14 @@ type Encoder struct {
 	lastBlock block         // of the running process, or of the last one
 	changed   chan struct{} // closed and replaced when status changes
 	noted     encoders.Job
-	redact    redactor // for the noted job; made when first needed
+	redact    redactor      // for the noted job; made when first needed
+	wanted    *encoders.Job // of the next start, for which something is to be kept ready; nil: nothing is
+	told      bool          // by KeepReady, which of the two it is
+	warmPID   int           // of the process that is kept warm; 0: none
+	report    relay.Report  // the relay's latest; zero: there is none
+	mark      string        // of the relay that fits
+	heldError string        // why the relay is not ready, in plain words
+	costs     costs         // of what is kept ready
 
 	// guarded by trying, which holds a token while a binary is tried
 	trying chan struct{}
@@ -44,6 +55,7 @@ var (
 	_ encoders.Checker = (*Encoder)(nil)
 	_ encoders.Prober  = (*Encoder)(nil)
 	_ encoders.Planner = (*Encoder)(nil)
+	_ encoders.Readier = (*Encoder)(nil)
 )
 
 // New opens the encoder in env.Dir, and adopts the process that runs there. Without Dir the encoder
@@ -56,6 +68,7 @@ func New(settings Settings, env encoders.Env) (*Encoder, error) {
 	e := &Encoder{
 		settings: settings, env: env, turn: make(chan struct{}, 1), trying: make(chan struct{}, 1),
 		closed: make(chan struct{}), changed: make(chan struct{}),
+		nudged: make(chan struct{}, 1),
 		status: encoders.Status{State: encoders.StateStopped}, lastBlock: emptyBlock(),
 	}
 	e.turn <- struct{}{}
@@ -70,6 +83,8 @@ func New(settings Settings, env encoders.Env) (*Encoder, error) {
 		if settings.mayWrap() {
 			e.followers.Go(e.tryBinary)
 		}
+		e.followers.Go(e.tend)
+		e.nudge()
 	}
 	return e, nil
 }
@@ -88,13 +103,18 @@ func (e *Encoder) tryBinary() {
 	e.known(ctx)
 }
 
-// Close releases the process, which continues. It ends a process that is only kept warm, and
-// cancels a start or stop that is in progress.
+// Close releases the process, which continues, and the relay, which waits for the next controller
+// for [relayPatience]. It ends a process that is only kept warm, and cancels a start or stop that is
+// in progress.
 func (e *Encoder) Close() error {
 	e.shut.Do(func() {
 		close(e.closed)
 		<-e.turn // never returned
 		e.cool()
+		if e.unwanted() {
+			e.dismiss()
+		}
+		e.unlink()
 		e.mu.Lock()
 		p := e.running
 		e.mu.Unlock()
@@ -169,7 +189,14 @@ func (e *Encoder) Start(ctx context.Context, job encoders.Job) error {
 	case p != nil:
 		return fmt.Errorf("ffmpeg publishes %s as process %d: %w", p.Stream, p.PID, encoders.ErrBusy)
 	}
-	c, err := build(e.known(ctx), job, !e.probesFully(job))
+	e.renewWanted(job)
+	defer e.nudge()
+	if e.settings.hot() {
+		if err := e.holdInput(job); err != nil {
+			return err
+		}
+	}
+	c, err := build(e.known(ctx).published(), job, !e.probesFully(job))
 	if err != nil {
 		return err
 	}
@@ -188,23 +215,4 @@ func (e *Encoder) Start(ctx context.Context, job encoders.Job) error {
 	e.cool()
 	_, err = e.spawn(c, job)
 	return err
-}
-
-// keepWarm makes a standby if nothing runs and no start or stop is in progress.
-func (e *Encoder) keepWarm(job encoders.Job) {
-	if e.settings.Standby != "warm" || e.env.Dir == "" {
-		return
-	}
-	select {
-	case <-e.closed:
-	case <-e.turn:
-		defer e.leave()
-		e.mu.Lock()
-		idle := e.running == nil
-		e.mu.Unlock()
-		if idle {
-			e.warm(job)
-		}
-	default: // a start or stop is under way
-	}
 }

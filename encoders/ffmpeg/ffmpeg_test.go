@@ -10,6 +10,7 @@ import (
 
 	"github.com/oncue/oncue/encoders"
 	"github.com/oncue/oncue/encoders/encodertest"
+	"github.com/oncue/oncue/encoders/ffmpeg/relay"
 )
 
 // small is a cheap picture that never ends.
@@ -97,6 +98,9 @@ func TestConformance(t *testing.T) {
 // TestMain plays the programs that tests start: the test binary itself, told by its environment
 // what to be.
 func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == relay.Command {
+		os.Exit(relay.Main())
+	}
 	if role := os.Getenv("ONCUE_TEST_ROLE"); role != "" {
 		os.Exit(play(role))
 	}

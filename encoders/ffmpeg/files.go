@@ -18,6 +18,8 @@ import (
 // waits for us.
 const (
 	lockFile     = "ffmpeg.lock"     // locked while any process of the family lives
+	relayLock    = "relay.lock"      // locked while the input's relay or its reader lives
+	relayDir     = "relay"           // the relay's folder
 	stateFile    = "ffmpeg.json"     // the process's identity
 	logFile      = "ffmpeg.log"      // its standard error
 	progressFile = "ffmpeg.progress" // its standard output
@@ -133,10 +135,10 @@ func lines(body []byte) []string {
 // errLocked means that a process of the encoder is alive.
 var errLocked = errors.New("an encoder process of an earlier start still runs")
 
-// takeLock locks the folder. The lock belongs to the open file, so a process that inherits the
-// descriptor holds it, too.
-func takeLock(dir string) (*os.File, error) {
-	f, err := openLock(dir)
+// takeLock locks a lock file of the folder. The lock belongs to the open file, so a process that
+// inherits the descriptor holds it, too.
+func takeLock(dir, name string) (*os.File, error) {
+	f, err := openLock(dir, name)
 	if err != nil {
 		return nil, err
 	}
@@ -147,8 +149,8 @@ func takeLock(dir string) (*os.File, error) {
 	return f, nil
 }
 
-func openLock(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
+func openLock(dir, name string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, name), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the lock file: %w", err)
 	}

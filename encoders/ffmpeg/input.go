@@ -29,6 +29,7 @@ const (
 	inputFile   inputKind = "file"
 	inputDevice inputKind = "device"
 	inputTest   inputKind = "test"
+	inputHeld   inputKind = "held" // by the relay; no user can name it
 )
 
 // inputTimeout is how long an input may be silent before FFmpeg gives up, in microseconds.
@@ -49,6 +50,7 @@ var whitelists = map[inputKind]string{
 	inputHTTP: "http,https,tcp,tls,crypto,data,httpproxy",
 	inputUDP:  "udp,rtp,srtp,crypto",
 	inputTCP:  "tcp,tls",
+	inputHeld: "pipe",
 	inputFile: "file,crypto,data",
 }
 
@@ -146,6 +148,9 @@ func (in input) options(s Settings, fast bool) []string {
 		}
 	case inputTest:
 		o = append(o, "-re", "-f", "lavfi")
+	case inputHeld:
+		// Its first picture is enough. FFmpeg gives more that it would probe with wrong times.
+		o = append(o, "-probesize", "32", "-fpsprobesize", "0", "-f", "nut")
 	}
 	return append(without(o, s.InputArgs), s.InputArgs...)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -32,6 +33,10 @@ func EndLost(root string) (ended []int) {
 	return ended
 }
 
+// lostFile is what the kernel calls a deleted lock file.
+var lostFile = regexp.MustCompile(`/(` + regexp.QuoteMeta(lockFile) + `|` + regexp.QuoteMeta(relayLock) +
+	`) \(deleted\)$`)
+
 // lostLock reports whether a process has a deleted lock file below root open.
 func lostLock(root string, pid int) bool {
 	links, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
@@ -40,7 +45,7 @@ func lostLock(root string, pid int) bool {
 	}
 	for _, link := range links {
 		to, err := os.Readlink(link)
-		if err == nil && strings.HasPrefix(to, root+"/") && strings.HasSuffix(to, "/"+lockFile+" (deleted)") {
+		if err == nil && strings.HasPrefix(to, root+"/") && lostFile.MatchString(to) {
 			return true
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -86,6 +87,33 @@ func environ(pid int, name string) string {
 		}
 	}
 	return ""
+}
+
+// processorTime is what a process has used, to the kernel's hundredth of a second; 0 when unknown.
+func processorTime(pid int) time.Duration {
+	var buf [1024]byte
+	n, err := readProc(pid, "stat", buf[:])
+	fields := strings.Fields(string(buf[bytes.LastIndexByte(buf[:n], ')')+1 : n]))
+	if err != nil || len(fields) < 13 {
+		return 0
+	}
+	user, _ := strconv.Atoi(fields[11])
+	system, _ := strconv.Atoi(fields[12])
+	return time.Duration(user+system) * 10 * time.Millisecond
+}
+
+// proportionalMemory is Pss of /proc/PID/smaps_rollup, in bytes: what it shares counts in parts. It
+// is 0 when unknown.
+func proportionalMemory(pid int) int64 {
+	var buf [4096]byte
+	n, _ := readProc(pid, "smaps_rollup", buf[:])
+	for line := range strings.Lines(string(buf[:n])) {
+		if rest, ok := strings.CutPrefix(line, "Pss:"); ok {
+			kilobytes, _ := strconv.ParseInt(strings.Fields(rest + " 0")[0], 10, 64)
+			return kilobytes << 10
+		}
+	}
+	return 0
 }
 
 // pids lists the visible processes.

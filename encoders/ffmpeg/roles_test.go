@@ -15,13 +15,17 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// play runs the test binary in another role. A controller starts the encoder in a folder, or keeps
-// it warm, prints the pid, and waits to be killed.
+// play runs the test binary in another role. A controller starts the encoder in a folder, or in the
+// role standby keeps it ready, prints the pid, and waits to be killed.
 func play(role string) int {
-	if role != "controller" {
+	if role != "controller" && role != "standby" {
 		return 2
 	}
 	settings := small()
+	if input := os.Getenv("ONCUE_TEST_INPUT"); input != "" {
+		settings = held(&camera{})
+		settings.Input = input
+	}
 	if standby := os.Getenv("ONCUE_TEST_STANDBY"); standby != "" {
 		settings.Standby = standby
 	}
@@ -32,9 +36,13 @@ func play(role string) int {
 		return 1
 	}
 	job := roleJob(os.Getenv("ONCUE_TEST_PUBLISH"))
-	if settings.Standby == "warm" {
-		e.keepWarm(job)
-		fmt.Println(e.standby.PID)
+	if role == "standby" {
+		e.KeepReady(job, true)
+		for s, changed := e.now(); s.Standby == nil || !s.Standby.Ready; s, changed = e.now() {
+			<-changed
+		}
+		e.mu.Lock()
+		fmt.Println(e.warmPID)
 		select {}
 	}
 	if err := e.Start(context.Background(), job); err != nil {
@@ -52,10 +60,10 @@ func roleJob(publish string) encoders.Job {
 
 // startElsewhere starts the encoder from another controller, kills that with SIGKILL, and returns
 // the encoder's pid.
-func startElsewhere(t *testing.T, dir, publish string) int {
+func startElsewhere(t *testing.T, role, dir, publish string) int {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "ONCUE_TEST_ROLE=controller", "ONCUE_TEST_DIR="+dir, "ONCUE_TEST_PUBLISH="+publish)
+	cmd.Env = append(os.Environ(), "ONCUE_TEST_ROLE="+role, "ONCUE_TEST_DIR="+dir, "ONCUE_TEST_PUBLISH="+publish)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

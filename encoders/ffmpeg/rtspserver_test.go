@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -24,20 +25,30 @@ type camera struct {
 	keys  []bool
 	sdp   string
 	began time.Time
+
+	mu     sync.Mutex
+	pulled bool // its cable is
+	frozen bool // it sends nothing, and keeps its connections
+	conns  map[net.Conn]bool
+	now    int // players
+	most   int // at a time
+	all    int // so far
 }
 
-const (
-	cameraFPS = 30
-	cameraGOP = 60 // pictures
-)
+const cameraFPS = 30
 
-// newCamera plays on loopback until the test ends.
-func newCamera(t testing.TB) *camera {
+// newCamera is a small camera with a key frame every two seconds.
+func newCamera(t testing.TB) *camera { return newCameraOf(t, "640x360", "1M", 2*time.Second) }
+
+// newCameraOf plays on loopback until the test ends.
+func newCameraOf(t testing.TB, size, bitrate string, gop time.Duration) *camera {
 	t.Helper()
+	cameraGOP := int(gop.Seconds() * cameraFPS)
 	path := filepath.Join(t.TempDir(), "camera.h264")
 	out, err := exec.Command("ffmpeg", "-nostdin", "-loglevel", "error", "-f", "lavfi", "-i",
-		fmt.Sprintf("testsrc2=size=640x360:rate=%d", cameraFPS),
-		"-t", "4", "-c:v", "libx264", "-preset", "ultrafast", "-g", fmt.Sprint(cameraGOP), "-keyint_min",
+		fmt.Sprintf("testsrc2=size=%s:rate=%d", size, cameraFPS),
+		"-t", fmt.Sprint(2*gop.Seconds()), "-c:v", "libx264", "-preset", "ultrafast", "-b:v", bitrate, "-maxrate", bitrate,
+		"-bufsize", bitrate, "-g", fmt.Sprint(cameraGOP), "-keyint_min",
 		fmt.Sprint(cameraGOP), "-sc_threshold", "0", "-bf", "0", "-x264-params", "slices=1:threads=1",
 		"-bsf:v", "h264_metadata=aud=insert", "-f", "h264", path).CombinedOutput()
 	if err != nil {
@@ -47,7 +58,7 @@ func newCamera(t testing.TB) *camera {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &camera{began: time.Now()}
+	c := &camera{began: time.Now(), conns: map[net.Conn]bool{}}
 	c.read(body)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -55,30 +66,65 @@ func newCamera(t testing.TB) *camera {
 	}
 	c.addr = l.Addr().String()
 	var work sync.WaitGroup
-	var mu sync.Mutex
-	conns := map[net.Conn]bool{}
 	work.Go(func() {
 		for {
 			nc, err := l.Accept()
 			if err != nil {
 				return
 			}
-			mu.Lock()
-			conns[nc] = true
-			mu.Unlock()
+			c.mu.Lock()
+			if c.pulled {
+				nc.Close()
+			}
+			c.conns[nc] = true
+			c.mu.Unlock()
 			work.Go(func() { defer nc.Close(); c.serve(nc) })
 		}
 	})
 	t.Cleanup(func() {
 		l.Close()
-		mu.Lock()
-		for nc := range conns {
-			nc.Close()
-		}
-		mu.Unlock()
+		c.pull()
 		work.Wait()
 	})
 	return c
+}
+
+// pull takes the camera off the network, giveBack puts it back.
+func (c *camera) pull() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pulled = true
+	for nc := range c.conns {
+		nc.Close()
+	}
+}
+
+func (c *camera) giveBack() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pulled, c.frozen = false, false
+}
+
+// freeze makes the camera send nothing any more, on connections that stay.
+func (c *camera) freeze() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.frozen = true
+}
+
+// players returns how many play now, the most that ever did at a time, and how many there were.
+func (c *camera) players() (now, most, all int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now, c.most, c.all
+}
+
+// count counts a player that comes, or goes.
+func (c *camera) count(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now += n
+	c.most, c.all = max(c.most, c.now), c.all+max(n, 0)
 }
 
 func (c *camera) url() string { return "rtsp://admin:" + canary + "@" + c.addr + "/cam" }
@@ -150,19 +196,35 @@ func (c *camera) serve(nc net.Conn) {
 			return
 		}
 		if method == "PLAY" {
-			go func() { _, _ = in.WriteTo(new(bytes.Buffer)) }() // what the player still says; ends with the connection
-			c.play(nc)
+			gone := make(chan struct{})
+			go func() { // what the player still says
+				defer close(gone)
+				_, _ = in.WriteTo(io.Discard)
+			}()
+			c.count(1)
+			c.play(nc, gone)
+			c.count(-1)
 			return
 		}
 	}
 }
 
 // play sends the picture of the moment, at each moment.
-func (c *camera) play(nc net.Conn) {
+func (c *camera) play(nc net.Conn, gone <-chan struct{}) {
 	var seq uint16
 	for n := int(time.Since(c.began).Seconds() * cameraFPS); ; n++ {
 		due := c.began.Add(time.Duration(n) * time.Second / cameraFPS)
-		<-time.After(time.Until(due))
+		select {
+		case <-time.After(time.Until(due)):
+		case <-gone:
+			return
+		}
+		c.mu.Lock()
+		frozen := c.frozen
+		c.mu.Unlock()
+		if frozen {
+			continue
+		}
 		units := c.units[n%len(c.units)]
 		for i, nal := range units {
 			for _, packet := range packets(nal, i == len(units)-1) {

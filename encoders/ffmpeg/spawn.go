@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/ffmpeg/relay"
 )
 
 // spawn starts a process for a job and saves its identity. If that fails, it ends the process.
@@ -20,7 +21,7 @@ func (e *Encoder) spawn(c command, job encoders.Job) (*process, error) {
 	if err != nil {
 		return nil, encoders.Permanent(err)
 	}
-	lock, err := takeLock(e.env.Dir)
+	lock, err := takeLock(e.env.Dir, lockFile)
 	if err != nil {
 		return nil, err
 	}
@@ -30,7 +31,7 @@ func (e *Encoder) spawn(c command, job encoders.Job) (*process, error) {
 	child := launch{binary: binary, args: c.args, cookie: newCookie(job.Run), lock: lock,
 		tmp: filepath.Join(e.env.Dir, ownDir)}
 	defer child.closeFiles()
-	child.confine(e.settings, e.env, job)
+	child.confine(e.settings.published(), e.env, job)
 	if child.tmp != "" {
 		prepareOwn(e.env.Dir)
 	}
@@ -43,7 +44,7 @@ func (e *Encoder) spawn(c command, job encoders.Job) (*process, error) {
 		}
 		child.options = append(child.options, options)
 	}
-	if child.list, err = listOf(c); err != nil {
+	if child.list, err = e.listOf(c); err != nil {
 		return nil, err
 	}
 	if st.LogFrom, err = child.openFiles(e.env.Dir, e.settings.LogSize); err != nil {
@@ -62,6 +63,12 @@ func (e *Encoder) spawn(c command, job encoders.Job) (*process, error) {
 	if err != nil { // a later controller could not find it
 		abandon(h, pid)
 		return nil, err
+	}
+	if c.held {
+		err = relay.Go(child.list)
+	}
+	if err != nil {
+		e.env.Log.Warn("the input that is held open does not come", "error", err) // the process will say so, too
 	}
 	e.noteInLog("run %s begins, pid %d", job.Run, pid)
 	yieldMemory(pid)
@@ -162,6 +169,15 @@ func (l *launch) closeFiles() {
 			f.Close()
 		}
 	}
+}
+
+// listOf returns what descriptor listFD of a command's process is: a connection to the relay, a pipe
+// that holds the command's list, or nil.
+func (e *Encoder) listOf(c command) (*os.File, error) {
+	if c.held {
+		return e.feed()
+	}
+	return listOf(c)
 }
 
 // listOf returns a pipe that holds a command's list, nil when it has none.

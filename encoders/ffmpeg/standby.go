@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/ffmpeg/relay"
 )
 
 // standby is a process that is loaded and waiting, so that a start need not load it. It has opened
@@ -28,6 +29,8 @@ type standby struct {
 	watch   *handle    // used by follow alone
 	lock    *os.File   // unlocked; the process shares the open file, so that locking ours locks its
 	keys    []*os.File // writing ends of the pipes for its option files; nil for none
+	feed    *os.File   // its connection to the relay; nil for none
+	link    *link      // to that relay
 	logFrom int64
 	ended   chan struct{} // closed when the process has ended
 	left    chan struct{} // closed when follow returns
@@ -43,22 +46,34 @@ const (
 
 // warm makes a standby for the job's next start, if the settings ask for one. Nothing may be
 // running, and the caller holds turn.
-func (e *Encoder) warm(job encoders.Job) {
-	if e.settings.Standby != "warm" || !e.settings.isFFmpeg() || !job.Publish.Set() {
-		return
+func (e *Encoder) warm(job encoders.Job) error {
+	if !e.settings.KeepsReady() || !e.settings.isFFmpeg() || !job.Publish.Set() {
+		return nil
 	}
-	c, err := build(e.settings, job, !e.probesFully(job))
+	c, err := build(e.settings.published(), job, !e.probesFully(job))
 	if err != nil || !c.progress || c.whip {
-		return
+		return nil // the next start shows why
 	}
-	if s := e.standby; s != nil && s.fits(c, job) { // even if it has ended: the next start shows why
-		return
+	if s := e.standby; s != nil && s.fits(c, job) && s.link == e.link { // even if it has ended: likewise
+		return nil
 	}
 	e.cool()
 	if e.standby, err = e.ready(c, job); err != nil {
 		e.cool()
-		e.env.Log.Warn("no process is kept warm", "error", err)
+		return fmt.Errorf("keep a process warm: %w", err)
 	}
+	e.setWarm(e.standby.PID)
+	return nil
+}
+
+// setWarm tells readers which process is kept warm; 0: none.
+func (e *Encoder) setWarm(pid int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if (e.warmPID == 0) != (pid == 0) {
+		e.announce()
+	}
+	e.warmPID = pid
 }
 
 func (s *standby) fits(c command, job encoders.Job) bool {
@@ -85,14 +100,14 @@ func (e *Encoder) ready(c command, job encoders.Job) (*standby, error) {
 	if err := unix.Mkfifo(gate, 0o600); err != nil {
 		return nil, fmt.Errorf("make the gate: %w", err)
 	}
-	s := &standby{command: c, stream: job.ID(), ended: make(chan struct{}), left: make(chan struct{})}
-	if s.lock, err = openLock(e.env.Dir); err != nil {
+	s := &standby{command: c, stream: job.ID(), link: e.link, ended: make(chan struct{}), left: make(chan struct{})}
+	if s.lock, err = openLock(e.env.Dir, lockFile); err != nil {
 		return s, err
 	}
 	child := launch{binary: binary, args: append([]string{"-progress", "file:" + gate}, c.args...),
 		cookie: newCookie(standbyRun), lock: s.lock,
 		tmp: filepath.Dir(gate)}
-	child.confine(e.settings, e.env, job)
+	child.confine(e.settings.published(), e.env, job)
 	defer child.closeFiles()
 	for _, text := range c.options {
 		var options, key *os.File
@@ -103,8 +118,13 @@ func (e *Encoder) ready(c command, job encoders.Job) (*standby, error) {
 		}
 		child.options, s.keys = append(child.options, options), append(s.keys, key)
 	}
-	if child.list, err = listOf(c); err != nil {
+	if child.list, err = e.listOf(c); err != nil {
 		return s, err
+	}
+	if c.held {
+		if s.feed, err = duplicate(child.list); err != nil {
+			return s, err
+		}
 	}
 	if s.logFrom, err = child.openFiles(e.env.Dir, e.settings.LogSize); err != nil {
 		return s, fmt.Errorf("open the encoder's output files: %w", err)
@@ -152,13 +172,24 @@ func (s *standby) release() {
 			key.Close()
 		}
 	}
+	if s.feed != nil {
+		s.feed.Close()
+	}
+}
+
+func duplicate(f *os.File) (*os.File, error) {
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("keep the input's connection: %w", err)
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil
 }
 
 // wake opens the gate for a job, and makes the standby the running process. It returns nil when
 // there is no fitting standby.
 func (e *Encoder) wake(c command, job encoders.Job) (*process, error) {
 	s := e.standby
-	if s == nil || s.handle == nil || !s.fits(c, job) || !s.unfollow() {
+	if s == nil || s.handle == nil || !s.fits(c, job) || s.link != e.link || !s.unfollow() {
 		return nil, nil
 	}
 	st := state{identity: s.identity, Stream: s.stream, Run: job.Run, Started: time.Now(), LogFrom: s.logFrom,
@@ -177,12 +208,18 @@ func (e *Encoder) wake(c command, job encoders.Job) (*process, error) {
 	if err := st.save(e.env.Dir); err != nil {
 		return nil, err
 	}
+	if s.feed != nil {
+		if err := relay.Go(s.feed); err != nil {
+			return nil, fmt.Errorf("get the input that is held open: %w", err)
+		}
+	}
 	s.release()
 	e.noteInLog("run %s begins, pid %d, kept warm before", job.Run, s.PID)
 	if err := openGate(e.env.Dir); err != nil {
 		return nil, err
 	}
 	e.standby = nil
+	e.setWarm(0)
 	return e.open(newProcess(e.settings, st), s.handle), nil
 }
 
@@ -203,6 +240,7 @@ func (e *Encoder) cool() {
 		return
 	}
 	e.standby = nil
+	e.setWarm(0)
 	s.release()
 	if s.watch != nil {
 		s.unfollow()
@@ -232,19 +270,19 @@ func (e *Encoder) clearGate() {
 		}
 	}
 	for _, pid := range holders(filepath.Join(e.env.Dir, lockFile)) {
-		e.endWaiting(pid)
+		endByCookie(pid, standbyRun)
 	}
 	_ = os.Remove(gate)
 }
 
-// endWaiting kills a process if it is a standby, which it verifies behind the handle.
-func (e *Encoder) endWaiting(pid int) {
+// endByCookie kills a process whose cookie, which it verifies behind the handle, is of that run.
+func endByCookie(pid int, run string) {
 	h, err := openHandle(pid)
 	if err != nil {
 		return
 	}
 	defer h.close()
-	if strings.HasPrefix(environ(pid, cookieName), standbyRun+".") {
+	if strings.HasPrefix(environ(pid, cookieName), run+".") {
 		_ = h.signalOne(unix.SIGKILL)
 		_, _ = h.wait(time.Now().Add(time.Second))
 	}

@@ -62,6 +62,7 @@ func TestStandby(t *testing.T) {
 	if s, err := e.Status(t.Context(), j); err != nil || s.State != encoders.StateStopped {
 		t.Fatalf("it is %+v, %v", s, err)
 	}
+	e.KeepReady(j, true)
 	first := waiting(t, e)
 	if s, _ := e.now(); s.PID != 0 || s.State != encoders.StateStopped {
 		t.Errorf("with a process kept warm, it is %+v", s)
@@ -107,7 +108,7 @@ func TestStandbyOrphaned(t *testing.T) {
 	needFFmpeg(t)
 	box, dir := newSink(t), t.TempDir()
 	t.Setenv("ONCUE_TEST_STANDBY", "warm")
-	pid := startElsewhere(t, dir, box.url("lobby?token=canary"))
+	pid := startElsewhere(t, "standby", dir, box.url("lobby?token=canary"))
 	if n := box.server.Connections(); n != 0 {
 		t.Errorf("it has made %d connections", n)
 	}

@@ -16,9 +16,14 @@ func (e *Encoder) change(f func(*encoders.Status)) {
 	old := e.status
 	f(&e.status)
 	if differs(old, e.status) {
-		close(e.changed)
-		e.changed = make(chan struct{})
+		e.announce()
 	}
+}
+
+// announce wakes watchers. The caller holds mu.
+func (e *Encoder) announce() {
+	close(e.changed)
+	e.changed = make(chan struct{})
 }
 
 func differs(a, b encoders.Status) bool {
@@ -28,7 +33,6 @@ func differs(a, b encoders.Status) bool {
 // Status returns what is known; a goroutine observes the process all the time.
 func (e *Encoder) Status(ctx context.Context, job encoders.Job) (encoders.Status, error) {
 	e.note(job)
-	e.keepWarm(job)
 	s, _ := e.now()
 	return s, ctx.Err()
 }
@@ -42,6 +46,7 @@ func (e *Encoder) now() (encoders.Status, <-chan struct{}) {
 	if !s.State.Gone() && e.lastBlock != emptyBlock() {
 		s.Health = e.lastBlock.health()
 	}
+	s.Standby = e.readiness()
 	return s, e.changed
 }
 
@@ -50,7 +55,6 @@ const healthEvery = 2 * time.Second
 // Watch reports each change as soon as it is observed.
 func (e *Encoder) Watch(ctx context.Context, job encoders.Job, report func(encoders.Status)) error {
 	e.note(job)
-	e.keepWarm(job)
 	timer := time.NewTimer(healthEvery)
 	defer timer.Stop()
 	for {
@@ -60,7 +64,7 @@ func (e *Encoder) Watch(ctx context.Context, job encoders.Job, report func(encod
 		s, changed := e.now()
 		report(s)
 		var due <-chan time.Time
-		if s.Health != nil {
+		if s.Health != nil || s.Standby != nil && s.Standby.AgeMS != nil {
 			timer.Reset(healthEvery)
 			due = timer.C
 		}

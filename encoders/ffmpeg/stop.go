@@ -32,9 +32,13 @@ func (e *Encoder) Stop(ctx context.Context, job encoders.Job) error {
 	if p != nil && p.Stream != job.ID() && p.Stream != "" && job.Name != "" {
 		return nil // nothing of that stream is on
 	}
+	e.renewWanted(job)
+	e.mu.Lock()
+	e.told = true // who stops it without a word about its next start does not need one
+	e.mu.Unlock()
+	defer e.nudge()
 	if p == nil {
 		e.stopped()
-		e.warm(job)
 		return nil
 	}
 	if err := ctx.Err(); err != nil {
@@ -50,7 +54,6 @@ func (e *Encoder) Stop(ctx context.Context, job encoders.Job) error {
 		return err
 	}
 	e.stopped() // even if it failed a moment before
-	e.warm(job)
 	return nil
 }
 
@@ -76,6 +79,9 @@ func stopTime(ctx context.Context, grace time.Duration) time.Duration {
 
 // end sends TERM, TERM after three tenths of the time, and KILL after seven tenths.
 func (e *Encoder) end(ctx context.Context, p *process, limit time.Duration) error {
+	if e.link.alive() { // an FFmpeg that waits for its input would not hear the signal
+		e.link.HangUp()
+	}
 	for _, step := range []struct {
 		signal unix.Signal
 		share  time.Duration // of the time, in tenths

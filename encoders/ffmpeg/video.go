@@ -42,6 +42,9 @@ func ladder(s Settings) string {
 	if s.FPS > 0 {
 		first = "fps=" + number(s.FPS) + "," + first
 	}
+	if s.held {
+		first = thinned + "," + first
+	}
 	graph := "[0:v:0]" + first
 	scaled := ""
 	for i, r := range s.Renditions {
@@ -95,11 +98,18 @@ func video(s Settings, in input) []string {
 	return append(o, "-sc_threshold", "0", "-b:v", s.Bitrate, "-maxrate", s.Bitrate, "-bufsize", s.Bitrate)
 }
 
+// thinned drops most of the pictures that a relay has kept, which come a millisecond apart: they are
+// decoded, because the present one needs them, and few are worth encoding.
+const thinned = `select=isnan(prev_selected_t)+gte(t-prev_selected_t\,0.008)`
+
 func filters(s Settings) string {
 	if s.Video != "h264" {
 		return ""
 	}
 	var f []string
+	if s.held {
+		f = append(f, thinned)
+	}
 	if s.Width > 0 || s.Height > 0 {
 		size := func(n int) string {
 			if n == 0 {

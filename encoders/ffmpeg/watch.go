@@ -46,8 +46,10 @@ const (
 )
 
 func newProcess(s Settings, st state) *process {
-	return &process{state: st, done: make(chan struct{}), queue: sendQueue{pid: st.PID},
+	p := &process{state: st, done: make(chan struct{}), queue: sendQueue{pid: st.PID},
 		watchdog: newWatchdog(s.StallTimeout, st.Progress, st.Started)}
+	p.watchdog.ours = s.Input != "" // only an FFmpeg understands what is made of it
+	return p
 }
 
 // open makes p the running process, and follows it until it ends or the encoder is closed.
@@ -191,6 +193,9 @@ func (e *Encoder) finish(p *process) {
 			how = p.handle.status(reapLate)
 			f = e.explain(p, how)
 		}
+		if why := e.heldWhy(); f.inputEnded && why != "" {
+			f.text = "the input ended: " + why
+		}
 		s.State, s.Error, s.Permanent = encoders.StateFailed, f.text, f.permanent
 		short, _, _ := strings.Cut(s.Error, "; it said: ")
 		e.noteInLog("run %s ended, pid %d, %v: %s", p.Run, p.PID, how, short)
@@ -205,6 +210,7 @@ func (e *Encoder) finish(p *process) {
 	e.mu.Unlock()
 	e.change(func(now *encoders.Status) { *now = s })
 	close(p.done)
+	e.nudge()
 }
 
 // endFamily ends the processes that an ended process leaves behind. It returns false when the
