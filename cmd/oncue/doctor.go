@@ -175,7 +175,7 @@ func (d *doctor) examine(ctx context.Context, tell func(finding)) error {
 	if d.cfg == nil {
 		return nil
 	}
-	exams := d.exams(d.usedBy(ctx))
+	exams := d.exams(d.inDaemon(ctx))
 	results := make([]chan findings, len(exams))
 	turns := make(chan struct{}, examineAtOnce)
 	for i, e := range exams {
@@ -201,7 +201,7 @@ func (d *doctor) examine(ctx context.Context, tell func(finding)) error {
 	return nil
 }
 
-func (d *doctor) exams(used map[string]string) []exam {
+func (d *doctor) exams(used map[string]inUse) []exam {
 	list := []exam{
 		{name: "data dir", do: d.examineDataDir},
 		{name: "disk", do: d.examineDisk},
@@ -284,9 +284,9 @@ func (d *doctor) examineConfig() findings {
 	return append(found, warnings...)
 }
 
-// examineEncoder has the driver try itself, for the first stream that uses the encoder. By is the
-// stream for which the daemon uses it now, "" for none.
-func (d *doctor) examineEncoder(ctx context.Context, name, by string) findings {
+// examineEncoder has the driver try itself, for the first stream that uses the encoder, and tells
+// what the daemon does with it now.
+func (d *doctor) examineEncoder(ctx context.Context, name string, by inUse) findings {
 	enc, done, err := daemon.OpenEncoder(d.cfg, name, "")
 	if err != nil {
 		return bad(err.Error(), "")
@@ -302,11 +302,21 @@ func (d *doctor) examineEncoder(ctx context.Context, name, by string) findings {
 		found = c.Check(ctx, job)
 	}
 	if _, ok := encoders.Driver(enc).(encoders.Prober); ok {
-		if by == "" {
+		switch {
+		case by.stream != "":
+			found.add(good("it is on for %s, so its input was not opened once more", by.stream))
+		case by.held():
+			found.add(good("the daemon holds its input open, so it was not opened once more"))
+		default:
 			found.add(enc.(encoders.Prober).Probe(ctx, job))
-		} else {
-			found.add(good("it is on for %s, so its input was not opened once more", by))
 		}
+	}
+	if b := by.standby; b != nil {
+		level := encoders.OK
+		if !b.Ready {
+			level = encoders.Warn
+		}
+		found.add(findings{{Level: level, What: "standby: " + term.StandbyWords(b)}})
 	}
 	if user < 0 {
 		found.add(odd("no stream uses it", ""))

@@ -86,9 +86,18 @@ func (i *ingest) examine(ctx context.Context) findings {
 	return good("%s, for %s, takes connections", i.address, whose)
 }
 
-// usedBy tells which stream the daemon uses each encoder for right now.
-func (d *doctor) usedBy(ctx context.Context) map[string]string {
-	used := map[string]string{}
+// inUse is what the daemon does with an encoder.
+type inUse struct {
+	stream  string            // for which it is on; "" for none
+	standby *encoders.Standby // what is kept ready; nil for nothing
+}
+
+// held reports whether the daemon has the encoder's input open.
+func (u inUse) held() bool { return u.standby != nil && u.standby.Kind == "hot" }
+
+// inDaemon tells what the daemon does with each encoder right now.
+func (d *doctor) inDaemon(ctx context.Context) map[string]inUse {
+	used := map[string]inUse{}
 	if d.daemon == nil {
 		return used
 	}
@@ -100,9 +109,14 @@ func (d *doctor) usedBy(ctx context.Context) map[string]string {
 	}
 	for _, s := range all.Streams {
 		for _, e := range s.Encoders {
+			now := used[e.Name]
 			if !e.State.Gone() && e.State != encoders.StateUnknown {
-				used[e.Name] = string(s.ID)
+				now.stream = string(s.ID)
 			}
+			if e.Standby != nil {
+				now.standby = e.Standby
+			}
+			used[e.Name] = now
 		}
 	}
 	return used

@@ -151,6 +151,11 @@ func (t *trial) leftAlone(ctx context.Context) error {
 	}
 	for _, s := range all.Streams {
 		for _, e := range s.Encoders {
+			held := e.Standby != nil && e.Standby.Kind == "hot"
+			if e.Name == t.name && e.State.Gone() && held {
+				return term.Hint(fmt.Errorf("the daemon holds the input of %s open for %s", t.name, s.ID),
+					fmt.Sprintf("oncue off %s lets it go; --force continues all the same", s.Name))
+			}
 			if e.Name == t.name && !e.State.Gone() {
 				return term.Hint(fmt.Errorf("the daemon uses %s for %s (%s)", t.name, s.ID, e.State),
 					fmt.Sprintf("oncue off %s frees it; --force continues all the same", s.Name))

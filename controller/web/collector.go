@@ -77,8 +77,10 @@ var (
 	descRestarts = encoderDesc("oncue_encoder_restarts", "Restarts since the encoder was last wanted after a pause.")
 	descFaulty   = encoderDesc("oncue_encoder_faulty", "1 while the encoder has failed, stalls or does not answer.")
 	descOnAir    = encoderDesc("oncue_encoder_on_air", "1 while viewers see what the encoder publishes.")
-	descBitrate  = encoderDesc("oncue_encoder_bitrate_bps", "Bits per second that the encoder reports to send.")
-	descDropped  = encoderDesc("oncue_encoder_dropped_frames", "Frames that the encoder dropped since its start.")
+	descStandby  = encoderDesc("oncue_encoder_standby_ready",
+		"1 while what the encoder keeps for a quicker start is ready; no series where nothing is kept.")
+	descBitrate = encoderDesc("oncue_encoder_bitrate_bps", "Bits per second that the encoder reports to send.")
+	descDropped = encoderDesc("oncue_encoder_dropped_frames", "Frames that the encoder dropped since its start.")
 
 	descHookAge = desc("oncue_last_hook_age_seconds",
 		"Since the last verified hook of the account; no series before the first.", "account")
@@ -137,6 +139,9 @@ func collectStream(out chan<- prometheus.Metric, s *controller.StreamView) {
 		gauge(out, descRestarts, float64(e.Restarts), labels...)
 		gauge(out, descFaulty, truth(isFaulty(e)), labels...)
 		gauge(out, descOnAir, truth(e.OnAir), labels...)
+		if e.Standby != nil {
+			gauge(out, descStandby, truth(e.Standby.Ready), labels...)
+		}
 		if h := e.Health; h != nil {
 			if h.BitrateBPS != nil {
 				gauge(out, descBitrate, *h.BitrateBPS, labels...)

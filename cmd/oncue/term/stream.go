@@ -51,6 +51,9 @@ func (s Screen) Stream(v controller.StreamView, steps []Step, now time.Time) {
 		if e.Error != nil {
 			s.fact("", "error: "+*e.Error)
 		}
+		if e.Standby != nil {
+			s.fact("", "standby: "+StandbyWords(e.Standby))
+		}
 	}
 	if v.Waits != nil {
 		s.fact("waits", waitsStory(v.Waits))
@@ -180,6 +183,32 @@ func encoderLine(e controller.EncoderView, now time.Time) string {
 	}
 	if h := HealthWords(e.Health); h != "" {
 		words += ", " + h
+	}
+	return words
+}
+
+// StandbyWords says what is kept ready for the next start, whether it is, and what that costs.
+func StandbyWords(b *encoders.Standby) string {
+	words := b.Kind
+	switch {
+	case !b.Ready && b.Error != "":
+		words += ", not ready: " + b.Error
+	case !b.Ready:
+		words += ", not ready"
+	case b.BeginsMS != nil:
+		words += fmt.Sprintf(", ready, would begin with a picture %.1f s old", float64(*b.BeginsMS)/1000)
+	default:
+		words += ", ready"
+	}
+	var costs []string
+	if b.BitrateBPS != nil {
+		costs = append(costs, fmt.Sprintf("%.1f Mbit/s of input", float64(*b.BitrateBPS)/1e6))
+	}
+	if b.CPU != nil && b.Memory != nil {
+		costs = append(costs, fmt.Sprintf("%.1f %% of a core, %d MB", *b.CPU, *b.Memory/1_000_000))
+	}
+	if len(costs) > 0 {
+		words += "; costs " + strings.Join(costs, ", ")
 	}
 	return words
 }

@@ -2,7 +2,7 @@
 
 import { at, now, age, clock, hours, el, plural, put } from "./format.js";
 import { get, streamPath } from "./api.js";
-import { next, hold, tag, why, trouble, encoderText, viewersText, onAir, pictureTime, modeLabel } from "./rows.js";
+import { next, hold, tag, why, trouble, encoderText, standbyText, viewersText, onAir, pictureTime, modeLabel } from "./rows.js";
 import { ask } from "./hold.js";
 import * as timeline from "./timeline.js";
 
@@ -121,6 +121,7 @@ function encoders() {
     return el("div", { class: "encoder-card" },
       el("p", {}, el("strong", { textContent: e.name }), ` ${encoderText(e)}`),
       el("p", { class: "dim", textContent: more }),
+      e.standby ? el("p", { class: e.standby.ready ? "dim" : "trouble", textContent: standbyText(e) }) : null,
       e.error ? el("p", { class: "trouble", textContent: e.error }) : null);
   }));
 }

@@ -75,6 +75,19 @@ export function encoderText(e) {
   return parts.join(" · ");
 }
 
+// standbyText says what is kept ready for the next start of an encoder; "" for nothing.
+export function standbyText(e) {
+  const b = e && e.standby;
+  if (!b) return "";
+  const parts = [`${b.kind} standby ${b.ready ? "ready" : "not ready"}`];
+  if (!b.ready && b.error) parts.push(b.error);
+  if (b.ready && b.begins_ms !== undefined) parts.push(`begins with a picture ${(b.begins_ms / 1000).toFixed(1)} s old`);
+  if (b.bitrate_bps) parts.push(`${bitrate(b.bitrate_bps)} of input`);
+  if (b.cpu_percent !== undefined) parts.push(`${b.cpu_percent.toFixed(1)} % of a core`);
+  if (b.memory) parts.push(`${Math.round(b.memory / 1e6)} MB`);
+  return parts.join(" · ");
+}
+
 // onAir reports whether the last picture can show the present.
 export function onAir(s) { return ["live", "lingering"].includes(s.phase); }
 
