@@ -60,8 +60,9 @@ type Watcher interface {
 }
 
 // Closer is implemented by drivers that hold connections, goroutines or processes of their own.
-// Close ends them all, but not an encoder that publishes, nor what waits for the next controller and
-// ends by itself when none comes: an input that is held open. A closed encoder cannot be used again.
+// Close ends them all, but not an encoder that publishes, nor what waits for the next controller
+// and ends by itself when none comes: an input that is held open. A closed encoder cannot be used
+// again.
 type Closer interface{ Close() error }
 
 // Readier is implemented by drivers that can keep something ready for the next start.

@@ -38,6 +38,6 @@
 //	the leaves           devices.mu, hub.mu, followers.mu, alarms.mu, firstKnown.mu; then Clock.mu
 //
 // None but those two of a device is held while a driver, the store or the platform is called.
-// stream.state has no lock: it is the worker's, and CheckClock moves its times with clockMu held for
-// writing.
+// stream.state has no lock: it is the worker's, and CheckClock moves its times with clockMu held
+// for writing.
 package runner

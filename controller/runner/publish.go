@@ -56,7 +56,8 @@ func same(a, b *machine.State) bool {
 		}) &&
 		slices.EqualFunc(a.Encoders, b.Encoders, func(x, y machine.Encoder) bool {
 			return x.Step == y.Step &&
-				x.Seen.State == y.Seen.State && x.Seen.Standby.Alike(y.Seen.Standby) && x.Seen.Error == y.Seen.Error && x.Seen.PID == y.Seen.PID &&
+				x.Seen.State == y.Seen.State && x.Seen.Standby.Alike(y.Seen.Standby) &&
+				x.Seen.Error == y.Seen.Error && x.Seen.PID == y.Seen.PID &&
 				x.OnAir == y.OnAir && x.Restarts == y.Restarts && x.Error == y.Error && x.Trouble.Count == y.Trouble.Count
 		})
 }

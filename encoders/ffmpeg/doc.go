@@ -24,8 +24,8 @@
 // held by the process itself, makes a second copy impossible: the kernel releases it when the last
 // process of the family ends, whatever else was lost.
 //
-// A hot encoder's input is opened by another process, which package relay describes. It survives the
-// controller as well, and has a lock of its own, so that the input never has two readers. What
+// A hot encoder's input is opened by another process, which package relay describes. It survives
+// the controller as well, and has a lock of its own, so that the input never has two readers. What
 // publishes is a process as above, which reads from the relay instead of the input.
 //
 // The process reads what strangers send, so its output is not trusted blindly, and it can use only

@@ -104,8 +104,8 @@ func (e *Encoder) tryBinary() {
 }
 
 // Close releases the process, which continues, and the relay, which waits for the next controller
-// for [relayPatience]. It ends a process that is only kept warm, and cancels a start or stop that is
-// in progress.
+// for [relayPatience]. It ends a process that is only kept warm, and cancels a start or stop that
+// is in progress.
 func (e *Encoder) Close() error {
 	e.shut.Do(func() {
 		close(e.closed)

@@ -129,8 +129,9 @@ func TestHot(t *testing.T) {
 	}
 }
 
-// TestHotInputComesAndGoes pulls the camera away, freezes it and gives it back, in standby and while
-// it is published: the standby heals by itself, and a run fails and starts again as with any input.
+// TestHotInputComesAndGoes pulls the camera away, freezes it and gives it back, in standby and
+// while it is published: the standby heals by itself, and a run fails and starts again as with any
+// input.
 func TestHotInputComesAndGoes(t *testing.T) {
 	t.Parallel()
 	needFFmpeg(t)
@@ -193,8 +194,8 @@ func awaitUnready(t testing.TB, e *Encoder, what string) (why string) {
 	return why
 }
 
-// TestHotProcessesDie kills each process of a hot encoder, in standby and while it publishes. All is
-// made anew, and the camera never has two readers.
+// TestHotProcessesDie kills each process of a hot encoder, in standby and while it publishes. All
+// is made anew, and the camera never has two readers.
 func TestHotProcessesDie(t *testing.T) {
 	t.Parallel()
 	needFFmpeg(t)

@@ -35,9 +35,7 @@ func TestRenditions(t *testing.T) {
 			j := job
 			j.Publish = secret.New(box.url("lobby?token=" + canary))
 			if s.Standby == "warm" {
-				if _, err := e.Status(t.Context(), j); err != nil {
-					t.Fatal(err)
-				}
+				e.KeepReady(j, true)
 				waiting(t, e)
 			}
 			start(t, e, j)

@@ -171,8 +171,8 @@ func (l *launch) closeFiles() {
 	}
 }
 
-// listOf returns what descriptor listFD of a command's process is: a connection to the relay, a pipe
-// that holds the command's list, or nil.
+// listOf returns what descriptor listFD of a command's process is: a connection to the relay, a
+// pipe that holds the command's list, or nil.
 func (e *Encoder) listOf(c command) (*os.File, error) {
 	if c.held {
 		return e.feed()

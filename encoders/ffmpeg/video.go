@@ -98,8 +98,8 @@ func video(s Settings, in input) []string {
 	return append(o, "-sc_threshold", "0", "-b:v", s.Bitrate, "-maxrate", s.Bitrate, "-bufsize", s.Bitrate)
 }
 
-// thinned drops most of the pictures that a relay has kept, which come a millisecond apart: they are
-// decoded, because the present one needs them, and few are worth encoding.
+// thinned drops most of the pictures that a relay has kept, which come a millisecond apart: they
+// are decoded, because the present one needs them, and few are worth encoding.
 const thinned = `select=isnan(prev_selected_t)+gte(t-prev_selected_t\,0.008)`
 
 func filters(s Settings) string {

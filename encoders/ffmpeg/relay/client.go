@@ -45,7 +45,8 @@ type Report struct {
 // Spawn says how to start a relay: what the driver gives every process that it starts.
 type Spawn func(files []*os.File) error
 
-// Begin starts a relay with the order and returns when its socket is there. The caller has the lock.
+// Begin starts a relay with the order and returns when its socket is there. The caller has the
+// lock.
 func Begin(o Order, lock, log *os.File, spawn Spawn) error {
 	for _, dir := range []string{o.Folder, filepath.Join(o.Folder, tmpDir)} {
 		if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {

@@ -20,8 +20,8 @@ import (
 // Command is the one argument that makes this program a relay, see [Main].
 const Command = "relay"
 
-// Protocol is the version of what is said at the socket and in orders. A relay of another version is
-// replaced.
+// Protocol is the version of what is said at the socket and in orders. A relay of another version
+// is replaced.
 const Protocol = 1
 
 // The files of a relay's folder.
