@@ -60,7 +60,8 @@ func (id identity) sentAt(r *controller.Record) int64 {
 
 // newestHook asks for the number of the last hook, and for the last of those times, the end of all
 // when one of them is not known.
-const newestHook = "SELECT (SELECT max(seq) FROM journal), coalesce((SELECT 1 << 62 FROM swept WHERE sent = -1 LIMIT 1)," +
+const newestHook = "SELECT (SELECT max(seq) FROM journal)," +
+	" coalesce((SELECT 1 << 62 FROM swept WHERE sent = -1 LIMIT 1)," +
 	" max(coalesce((SELECT max(iif(body IS NULL, 0, sent)) FROM journal), 0)," +
 	" coalesce((SELECT max(sent) FROM swept), 0)))"
 

@@ -17,7 +17,8 @@ import (
 
 // TestPublishesBySRT publishes to a real SRT listener, which must get the picture and exactly the
 // stream id that the platform documents: the name, the token as base64url of its bytes, and the
-// parameters, percent-encoded in the id and once more in the URL. The process list shows none of it.
+// parameters, percent-encoded in the id and once more in the URL. The process list shows nothing
+// of it.
 func TestPublishesBySRT(t *testing.T) {
 	needFFmpeg(t)
 	const token = "fbef0123456789abcdef0123456789abcdefbeef0123456789abcdef01234567"
