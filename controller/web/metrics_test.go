@@ -73,6 +73,7 @@ oncue_encoder_on_air{account="ABC123",encoder="cam",stream="full�\n\""} 0
 oncue_encoder_on_air{account="ABC123",encoder="cam",stream="lobby"} 0
 oncue_encoder_restarts{account="ABC123",encoder="cam",stream="full�\n\""} 1
 oncue_encoder_restarts{account="ABC123",encoder="cam",stream="lobby"} 0
+oncue_encoder_standby_ready{account="ABC123",encoder="cam",stream="full�\n\""} 1
 oncue_hook_duration_seconds_count 2
 oncue_hooks_total{result="accepted"} 1
 oncue_hooks_total{result="signature"} 1

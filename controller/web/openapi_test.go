@@ -256,6 +256,8 @@ func fullStream(id string) controller.StreamView {
 		Name: "cam", Driver: "ffmpeg", State: encoders.StatePublishing, Since: &at, Restarts: 1, Error: &word, PID: &n,
 		Health: &encoders.Health{BitrateBPS: &rate, FPS: &rate, Frames: &count, Dropped: &count, Bytes: &count,
 			Congestion: &rate, Speed: &rate},
+		Standby: &encoders.Standby{Kind: "hot", Ready: true, AgeMS: &count, BeginsMS: &count, BitrateBPS: &count,
+			CPU: &rate, Memory: &count, Error: word},
 	}}
 	s.Demand = []controller.Lease{{By: "mia", Until: at}}
 	s.UptimeS, s.Starts = 1.5, 3

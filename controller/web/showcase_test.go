@@ -39,11 +39,14 @@ func showcase() *fakeController {
 	}
 	rate, fps, dropped, frames := 3.05e6, 30.0, int64(4), int64(1437)
 	health := &encoders.Health{BitrateBPS: &rate, FPS: &fps, Dropped: &dropped, Frames: &frames}
+	age, begins, input, share, memory := int64(20), int64(4130), int64(4_860_000), 1.3, int64(57_000_000)
 	running := func(s *controller.StreamView) {
 		s.Wanted, s.Viewers, s.UptimeS, s.LastAttempt = true, number(3), 2830, in(-48*time.Minute)
 		s.Feeds = []controller.Feed{{ID: "6d3f0a", Started: controller.ByPlatform(now.Add(-47 * time.Minute))}}
 		s.Encoders[0] = controller.EncoderView{Name: "lobby-cam", Driver: "ffmpeg", State: encoders.StatePublishing,
-			Wanted: true, Since: in(-47 * time.Minute), PID: number(4711), Health: health}
+			Wanted: true, Since: in(-47 * time.Minute), PID: number(4711), Health: health,
+			Standby: &encoders.Standby{Kind: "hot", Ready: true, AgeMS: &age, BeginsMS: &begins, BitrateBPS: &input,
+				CPU: &share, Memory: &memory}}
 	}
 	add("lobby", controller.PhaseLive, "3 viewers watch", 47*time.Minute, running)
 	add("main-stage", controller.PhaseLive, "held on by mia", 3*time.Hour, func(s *controller.StreamView) {
