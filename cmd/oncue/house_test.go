@@ -62,15 +62,18 @@ var arrows = map[string][]string{
 	// Helpers of tests.
 	"encoders/encodertest": {"encoders", "configs/secret"},
 	"encoders/obs/obstest": {"configs/secret"},
+
+	"encoders/httpapi/mediamtxtest": {},
 }
 
 // homes says where a technology lives, and nowhere else.
 var homes = map[string][]string{
-	"github.com/labstack/echo/":    {"controller/web"},
-	"database/sql":                 {"store", "store/commit"},
-	"github.com/mattn/go-sqlite3":  {"store"},
-	"go.yaml.in/yaml/":             {"configs"},
-	"os/exec":                      {"encoders/ffmpeg", "cmd/oncue/demo", "encoders/obs/obstest"},
+	"github.com/labstack/echo/":   {"controller/web"},
+	"database/sql":                {"store", "store/commit"},
+	"github.com/mattn/go-sqlite3": {"store"},
+	"go.yaml.in/yaml/":            {"configs"},
+	"os/exec": {"encoders/ffmpeg", "cmd/oncue/demo", "encoders/obs/obstest",
+		"encoders/httpapi/mediamtxtest"},
 	"github.com/spf13/cobra":       {"cmd/oncue", "cmd/oncue/client"},
 	"github.com/coder/websocket":   {"encoders/obs", "encoders/obs/obstest"},
 	"github.com/expr-lang/expr":    {"encoders/httpapi"},

@@ -3,7 +3,6 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -19,6 +18,7 @@ import (
 	"github.com/oncue/oncue/controller/millicast/simulator"
 	"github.com/oncue/oncue/encoders"
 	"github.com/oncue/oncue/encoders/encodertest"
+	"github.com/oncue/oncue/encoders/httpapi/mediamtxtest"
 )
 
 // These tests drive real programs where they are installed.
@@ -157,78 +157,9 @@ func silentWAV(seconds int) []byte {
 	return b
 }
 
-const mediamtxVersion = "v1.20.1"
-
-// mediamtxProgram finds MediaMTX: on the path, built by an earlier run, or, where
-// ONCUE_TEST_MEDIAMTX is set, built now.
-func mediamtxProgram(t *testing.T) string {
-	t.Helper()
-	if path, err := exec.LookPath("mediamtx"); err == nil {
-		return path
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Skipf("there is no folder to build MediaMTX in: %v", err)
-	}
-	path := filepath.Join(cache, "oncue-test", "mediamtx-"+mediamtxVersion)
-	if _, err := os.Stat(path); err == nil {
-		return path
-	}
-	if os.Getenv("ONCUE_TEST_MEDIAMTX") == "" {
-		t.Skip("mediamtx is not installed; with ONCUE_TEST_MEDIAMTX=1 this test builds it, once, in some minutes")
-	}
-	if err := buildMediaMTX(t.TempDir(), path); err != nil {
-		t.Skipf("MediaMTX cannot be built: %v", err)
-	}
-	return path
-}
-
-// buildMediaMTX builds from the module in a copy, because the module lacks two files that its own
-// build makes: a version and a browser script, which nothing here uses.
-func buildMediaMTX(dir, path string) error {
-	run := func(name string, args ...string) ([]byte, error) {
-		cmd := exec.Command(name, args...)
-		cmd.Dir, cmd.Stderr = dir, nil
-		cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off")
-		out, err := cmd.Output()
-		var failed *exec.ExitError
-		if errors.As(err, &failed) {
-			err = fmt.Errorf("%s %s: %w: %s", name, args[0], err, failed.Stderr)
-		}
-		return out, err
-	}
-	out, err := run("go", "mod", "download", "-json", "github.com/bluenviron/mediamtx@"+mediamtxVersion)
-	if err != nil {
-		return err
-	}
-	var module struct{ Dir string }
-	if err := json.Unmarshal(out, &module); err != nil {
-		return err
-	}
-	dir = filepath.Join(dir, "mediamtx")
-	if err := os.CopyFS(dir, os.DirFS(module.Dir)); err != nil {
-		return err
-	}
-	for name, text := range map[string]string{"internal/core/VERSION": mediamtxVersion,
-		"internal/servers/hls/hls.min.js": "\n"} {
-		name = filepath.Join(dir, name)
-		if err := os.Chmod(filepath.Dir(name), 0o755); err != nil {
-			return err
-		}
-		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
-			return err
-		}
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	_, err = run("go", "build", "-o", path, ".")
-	return err
-}
-
 // TestRealMediaMTX forwards a real picture from a real MediaMTX to the simulated platform.
 func TestRealMediaMTX(t *testing.T) {
-	mediamtx, ffmpeg := mediamtxProgram(t), find(t, "ffmpeg")
+	mediamtx, ffmpeg := mediamtxtest.Program(t), find(t, "ffmpeg")
 	sim, err := simulator.Start(context.Background(), simulator.Settings{})
 	if err != nil {
 		t.Fatal(err)

@@ -37,6 +37,8 @@ func TestEndToEnd(t *testing.T) {
 		{"bad input", testBadInput},
 		{"strangers", testStrangers},
 		{"wake links", testWakeLink},
+		{"readers of MediaMTX", testMediaMTX},
+		{"bridge for other servers", testBridge},
 		{"hostile encoder", testHostileEncoder("strict")},
 		{"hostile program", testHostileEncoder("auto")},
 		{"closed memory", testClosedMemory},
