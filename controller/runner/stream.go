@@ -28,8 +28,7 @@ type stream struct {
 	view    published                  // what readers see
 	figures map[string]encoders.Status // the latest statuses that went past the machine
 
-	wokenAt  time.Time // when a page's wish was taken last
-	wokenErr error     // and what came of it
+	woken woken
 
 	// owned by the worker
 	state     machine.State // CheckClock changes it, too, but not during a step

@@ -3,11 +3,13 @@ package runner
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/oncue/oncue/controller"
+	"github.com/oncue/oncue/controller/machine"
 )
 
 // wakeName is the name of the one lease that all pages of a stream have together.
@@ -23,21 +25,27 @@ func (c *Controller) Wake(ctx context.Context, id controller.StreamID, hold time
 		return c.noStream(account, name)
 	}
 	s.mu.Lock()
-	now := time.Now()
-	due := s.wokenAt.IsZero() || now.Sub(s.wokenAt) >= hold/10
-	if due {
-		s.wokenAt = now
+	w := &s.woken
+	now, there := time.Now(), func(l machine.Lease) bool { return l.By == wakeName }
+	gone := w.err == nil && !slices.ContainsFunc(s.view.state.Leases, there) // ended early: ask anew
+	if w.asking || now.Sub(w.at) < hold/10 && !gone {
+		defer s.mu.Unlock()
+		return w.err
 	}
-	err := s.wokenErr
+	w.asking, w.at, w.err = true, now, nil
 	s.mu.Unlock()
-	if !due {
-		return err
-	}
-	_, err = c.SetDemand(ctx, id, controller.DemandRequest{By: wakeName, For: hold})
+	_, err := c.SetDemand(ctx, id, controller.DemandRequest{By: wakeName, For: hold})
 	s.mu.Lock()
-	s.wokenErr = err
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	w.asking, w.err = false, err
 	return err
+}
+
+// woken is how pages last asked for a stream.
+type woken struct {
+	asking bool // one of them does now
+	at     time.Time
+	err    error // what came of it
 }
 
 // noStream says why there is no stream of that name: unknown, or too many of its pattern.

@@ -37,6 +37,12 @@ func TestWake(t *testing.T) {
 		if n := r.commits - before; n > 5 {
 			t.Errorf("they took %d commits", n)
 		}
+		if _, err := r.demand("lobby", "a page", 0); err != nil { // somebody ends it, and pages still ask
+			t.Fatal(err)
+		}
+		if err := r.c.Wake(ctx, "ACC/lobby", hold); err != nil || len(r.view("lobby").Demand) != 1 {
+			t.Errorf("asked for anew: %v %+v", err, r.view("lobby").Demand)
+		}
 		r.pass(hold / 2)
 		if err := r.c.Wake(ctx, "ACC/lobby", hold); err != nil {
 			t.Fatal(err)

@@ -29,6 +29,7 @@ func TestBenchTable(t *testing.T) {
 		{"exec", benchExec},
 		{"first frame", benchFirstFrame},
 		{"switch-over", benchSwitchOver},
+		{"wake link", benchWakeLink},
 		{"large", benchLarge},
 		{"packages", benchPackages},
 	} {
