@@ -64,6 +64,7 @@ var arrows = map[string][]string{
 	"encoders/obs/obstest": {"configs/secret"},
 
 	"encoders/httpapi/mediamtxtest": {},
+	"encoders/ffmpeg/cameratest":    {},
 }
 
 // homes says where a technology lives, and nowhere else.
@@ -72,7 +73,7 @@ var homes = map[string][]string{
 	"database/sql":                {"store", "store/commit"},
 	"github.com/mattn/go-sqlite3": {"store"},
 	"go.yaml.in/yaml/":            {"configs"},
-	"os/exec": {"encoders/ffmpeg", "cmd/oncue/demo", "encoders/obs/obstest",
+	"os/exec": {"encoders/ffmpeg", "cmd/oncue/demo", "encoders/obs/obstest", "encoders/ffmpeg/cameratest",
 		"encoders/httpapi/mediamtxtest"},
 	"github.com/spf13/cobra":       {"cmd/oncue", "cmd/oncue/client"},
 	"github.com/coder/websocket":   {"encoders/obs", "encoders/obs/obstest"},

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/oncue/oncue/configs/secret"
+	"github.com/oncue/oncue/encoders/ffmpeg/cameratest"
 )
 
 // source is an input to measure with.
@@ -35,14 +36,14 @@ func sources(b *testing.B) []source {
 	rtmp, srt := freePort(b), freePort(b)
 	rtmpURL, srtURL := "rtmp://127.0.0.1:"+rtmp+"/live/cam", "srt://127.0.0.1:"+srt
 	loop := []string{"-re", "-stream_loop", "-1", "-i", file, "-c", "copy"}
-	cam := newCamera(b)
+	cam := cameratest.Small(b)
 	const picture = "testsrc2=size=1280x720:rate=30"
 	return []source{
 		{name: "testsrc", input: "lavfi:" + picture, video: "h264",
 			plain: []string{"-re", "-f", "lavfi", "-i", picture, "-c:v", "libx264"}},
 		{name: "file", input: file, video: "copy", plain: []string{"-re", "-i", file, "-c", "copy"}},
-		{name: "rtsp", input: cam.url(), video: "copy",
-			plain: []string{"-rtsp_transport", "tcp", "-i", cam.url(), "-c", "copy"}, key: cam.nextKey},
+		{name: "rtsp", input: cam.URL(), video: "copy",
+			plain: []string{"-rtsp_transport", "tcp", "-i", cam.URL(), "-c", "copy"}, key: cam.NextKey},
 		{name: "rtmp", port: rtmp, input: rtmpURL, video: "copy", plain: []string{"-i", rtmpURL, "-c", "copy"},
 			serve: append(loop[:len(loop):len(loop)], "-tcp_nodelay", "1", "-listen", "1", "-f", "flv", rtmpURL)},
 		{name: "srt", port: srt, input: srtURL, video: "copy", plain: []string{"-i", srtURL, "-c", "copy"},

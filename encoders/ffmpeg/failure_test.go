@@ -13,6 +13,7 @@ import (
 
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/ffmpeg/cameratest"
 )
 
 // lies are what an input may say of itself, in FFmpeg's own words.
@@ -122,10 +123,10 @@ func TestLies(t *testing.T) {
 		}
 	})
 	t.Run("RTSP", func(t *testing.T) {
-		c := newCamera(t)
-		c.sdp = strings.Replace(c.sdp, "s=", "s="+lies[0]+"\r\ni=[fatal] "+lies[0]+"\r\ns=", 1)
+		c := cameratest.Small(t)
+		c.SDP = strings.Replace(c.SDP, "s=", "s="+lies[0]+"\r\ni=[fatal] "+lies[0]+"\r\ns=", 1)
 		s := small()
-		s.Input, s.Audio = c.url(), "none"
+		s.Input, s.Audio = c.URL(), "none"
 		expect(t, s, job.Publish.Reveal(), "connection refused by the publishing server")
 	})
 }

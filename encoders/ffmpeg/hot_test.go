@@ -11,13 +11,14 @@ import (
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/encoders"
 	"github.com/oncue/oncue/encoders/encodertest"
+	"github.com/oncue/oncue/encoders/ffmpeg/cameratest"
 	"github.com/oncue/oncue/encoders/ffmpeg/relay"
 )
 
 // held are the settings of a camera whose input is held open.
-func held(c *camera) Settings {
+func held(c *cameratest.Camera) Settings {
 	s := Defaults()
-	s.Input, s.Video, s.Audio, s.Standby = c.url(), "copy", "copy", "hot"
+	s.Input, s.Video, s.Audio, s.Standby = c.URL(), "copy", "copy", "hot"
 	return s
 }
 
@@ -61,7 +62,7 @@ func awaitReady(t testing.TB, e *Encoder) encoders.Standby {
 // TestHotConformance passes the suite with an input that is held open.
 func TestHotConformance(t *testing.T) {
 	needFFmpeg(t)
-	c := newCamera(t)
+	c := cameratest.Small(t)
 	encodertest.Run(t, encodertest.Harness{EchoesRun: true, OneStream: true, Live: 20 * time.Second,
 		New: func(t *testing.T) encodertest.Rig {
 			box, dir := newSink(t), t.TempDir()
@@ -75,7 +76,7 @@ func TestHotConformance(t *testing.T) {
 				Reopen:  func(t *testing.T) encoders.Encoder { return openIn(t, held(c), dir) },
 			}
 		}})
-	if _, most, _ := c.players(); most > 1 {
+	if _, most, _ := c.Players(); most > 1 {
 		t.Errorf("the camera had %d readers at a time", most)
 	}
 }
@@ -86,7 +87,7 @@ func TestHot(t *testing.T) {
 	needFFmpeg(t)
 	for _, video := range []string{"copy", "h264"} {
 		t.Run(video, func(t *testing.T) {
-			c, box := newCamera(t), newSink(t)
+			c, box := cameratest.Small(t), newSink(t)
 			s := held(c)
 			s.Video = video
 			e := openHot(t, s, t.TempDir())
@@ -115,11 +116,11 @@ func TestHot(t *testing.T) {
 				awaitReady(t, e)
 				waiting(t, e)
 			}
-			if now, most, all := c.players(); now != 1 || most != 1 || all != 1 {
+			if now, most, all := c.Players(); now != 1 || most != 1 || all != 1 {
 				t.Errorf("the camera has %d readers, had %d at a time, and %d in all; want one", now, most, all)
 			}
 			e.KeepReady(j, false)
-			await(t, "the camera is let go", func() bool { now, _, _ := c.players(); return now == 0 })
+			await(t, "the camera is let go", func() bool { now, _, _ := c.Players(); return now == 0 })
 			await(t, "nothing is ready", func() bool { s, _ := e.now(); return s.Standby == nil })
 			body, _ := e.Log(t.Context(), 1000)
 			if text := strings.Join(body, "\n"); strings.Contains(text, canary) {
@@ -135,20 +136,20 @@ func TestHot(t *testing.T) {
 func TestHotInputComesAndGoes(t *testing.T) {
 	t.Parallel()
 	needFFmpeg(t)
-	c, box := newCamera(t), newSink(t)
+	c, box := cameratest.Small(t), newSink(t)
 	s := held(c)
 	s.StallTimeout = 2 * time.Second
 	e := openHot(t, s, t.TempDir())
 	j := job
 	j.Publish = secret.New(box.url("lobby?token=" + canary))
 	e.KeepReady(j, true)
-	faults := map[string]func(){"pulled away": c.pull, "frozen": c.freeze}
+	faults := map[string]func(){"pulled away": c.Pull, "frozen": c.Freeze}
 	for name, fault := range faults {
 		awaitReady(t, e)
 		fault()
 		why := awaitUnready(t, e, name)
 		t.Logf("%s in standby: %s", name, why)
-		c.giveBack()
+		c.GiveBack()
 		awaitReady(t, e)
 		start(t, e, j)
 		awaitState(t, e, encoders.StatePublishing)
@@ -156,7 +157,7 @@ func TestHotInputComesAndGoes(t *testing.T) {
 		t.Logf("%s while it is published: %s", name, awaitState(t, e, encoders.StateFailed).Error)
 		start(t, e, j) // before there is an input
 		box.forget()
-		c.giveBack()
+		c.GiveBack()
 		awaitState(t, e, encoders.StatePublishing)
 		if box.pictures() == 0 {
 			t.Error("it counts as publishing before it has an input")
@@ -166,13 +167,13 @@ func TestHotInputComesAndGoes(t *testing.T) {
 		}
 	}
 	start(t, e, j)
-	c.pull()
+	c.Pull()
 	awaitState(t, e, encoders.StateFailed)
 	start(t, e, j)
 	if err := e.Stop(t.Context(), j); err != nil {
 		t.Errorf("a stop while it waits for the input: %v", err)
 	}
-	if _, most, _ := c.players(); most != 1 {
+	if _, most, _ := c.Players(); most != 1 {
 		t.Errorf("the camera had %d readers at a time", most)
 	}
 }
@@ -199,7 +200,7 @@ func awaitUnready(t testing.TB, e *Encoder, what string) (why string) {
 func TestHotProcessesDie(t *testing.T) {
 	t.Parallel()
 	needFFmpeg(t)
-	c, box := newCamera(t), newSink(t)
+	c, box := cameratest.Small(t), newSink(t)
 	e := openHot(t, held(c), t.TempDir())
 	j := job
 	j.Publish = secret.New(box.url("lobby?token=" + canary))
@@ -218,7 +219,7 @@ func TestHotProcessesDie(t *testing.T) {
 				awaitState(t, e, encoders.StatePublishing)
 			}
 			relay, reader := pids()
-			_, _, before := c.players()
+			_, _, before := c.Players()
 			switch victim {
 			case "relay":
 				kill(t, relay, syscall.SIGKILL)
@@ -236,7 +237,7 @@ func TestHotProcessesDie(t *testing.T) {
 					t.Logf("without its %s: %s", victim, awaitState(t, e, encoders.StateFailed).Error)
 				}
 			}
-			await(t, "another reader", func() bool { _, _, all := c.players(); return all > before })
+			await(t, "another reader", func() bool { _, _, all := c.Players(); return all > before })
 			awaitReady(t, e)
 			start(t, e, j)
 			awaitState(t, e, encoders.StatePublishing)
@@ -245,7 +246,7 @@ func TestHotProcessesDie(t *testing.T) {
 			}
 		}
 	}
-	if now, most, _ := c.players(); now != 1 || most != 1 {
+	if now, most, _ := c.Players(); now != 1 || most != 1 {
 		t.Errorf("the camera has %d readers, and had %d at a time", now, most)
 	}
 }
@@ -263,9 +264,9 @@ func TestHotControllerDies(t *testing.T) {
 	needFFmpeg(t)
 	for _, role := range []string{"standby", "controller"} {
 		t.Run(role, func(t *testing.T) {
-			c, box, dir := newCamera(t), newSink(t), t.TempDir()
+			c, box, dir := cameratest.Small(t), newSink(t), t.TempDir()
 			t.Setenv("ONCUE_TEST_STANDBY", "hot")
-			t.Setenv("ONCUE_TEST_INPUT", c.url())
+			t.Setenv("ONCUE_TEST_INPUT", c.URL())
 			publish := box.url("lobby?token=canary")
 			first := startElsewhere(t, role, dir, publish)
 			s := held(c)
@@ -281,7 +282,7 @@ func TestHotControllerDies(t *testing.T) {
 				start(t, e, j)
 				awaitState(t, e, encoders.StatePublishing)
 			}
-			if now, _, all := c.players(); now != 1 || all != 1 {
+			if now, _, all := c.Players(); now != 1 || all != 1 {
 				t.Errorf("the camera has %d readers, and had %d; want the first one alone", now, all)
 			}
 		})
@@ -293,26 +294,26 @@ func TestHotControllerDies(t *testing.T) {
 func TestHotSettingsChange(t *testing.T) {
 	t.Parallel()
 	needFFmpeg(t)
-	one, two, dir := newCamera(t), newCamera(t), t.TempDir()
+	one, two, dir := cameratest.Small(t), cameratest.Small(t), t.TempDir()
 	t.Cleanup(func() { letGo(t, dir) })
-	for n, c := range []*camera{one, two} {
+	for n, c := range []*cameratest.Camera{one, two} {
 		e := openIn(t, held(c), dir)
 		e.KeepReady(job, true)
 		awaitReady(t, e)
 		if n == 1 {
-			await(t, "the first camera is let go", func() bool { now, _, _ := one.players(); return now == 0 })
+			await(t, "the first camera is let go", func() bool { now, _, _ := one.Players(); return now == 0 })
 		}
 		if err := e.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if now, _, _ := c.players(); now != 1 {
+		if now, _, _ := c.Players(); now != 1 {
 			t.Errorf("when its controller has left, camera %d has %d readers", n, now)
 		}
 	}
 	e := openIn(t, small(), dir)
 	defer end(t, e)
 	e.KeepReady(job, false)
-	await(t, "the second camera is let go", func() bool { now, _, _ := two.players(); return now == 0 })
+	await(t, "the second camera is let go", func() bool { now, _, _ := two.Players(); return now == 0 })
 	await(t, "nothing of it is left", func() bool { _, err := os.Stat(filepath.Join(dir, relayDir)); return err != nil })
 }
 
@@ -320,7 +321,7 @@ func TestHotSettingsChange(t *testing.T) {
 func TestHotEndsWithItsFolder(t *testing.T) {
 	t.Parallel()
 	needFFmpeg(t)
-	c, dir := newCamera(t), filepath.Join(t.TempDir(), "cam")
+	c, dir := cameratest.Small(t), filepath.Join(t.TempDir(), "cam")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -333,5 +334,5 @@ func TestHotEndsWithItsFolder(t *testing.T) {
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "the camera is let go", func() bool { now, _, _ := c.players(); return now == 0 })
+	await(t, "the camera is let go", func() bool { now, _, _ := c.Players(); return now == 0 })
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/ffmpeg/cameratest"
 )
 
 // film makes a transport stream of 8 s with one key frame, in its first picture.
@@ -136,7 +137,7 @@ func TestInputs(t *testing.T) {
 	if err := os.WriteFile(path, film(t), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cam := newCamera(t)
+	cam := cameratest.Small(t)
 	rtmp, srt := freePort(t), freePort(t)
 	rtmpURL, srtURL := "rtmp://127.0.0.1:"+rtmp+"/live/cam?token="+canary, "srt://127.0.0.1:"+srt+"?passphrase="+canary
 	loop := []string{"-nostdin", "-loglevel", "error", "-re", "-stream_loop", "-1", "-i", path, "-c", "copy"}
@@ -145,8 +146,8 @@ func TestInputs(t *testing.T) {
 	await(t, "the senders listen", func() bool { return listens(t, rtmp) && listens(t, srt) })
 	web := website(t)
 	for name, settings := range map[string]func(*Settings){
-		"a camera, copied":     func(s *Settings) { s.Input, s.Video, s.Audio = cam.url(), "copy", "aac" },
-		"a camera, re-encoded": func(s *Settings) { s.Input, s.Width = cam.url(), 320 },
+		"a camera, copied":     func(s *Settings) { s.Input, s.Video, s.Audio = cam.URL(), "copy", "aac" },
+		"a camera, re-encoded": func(s *Settings) { s.Input, s.Width = cam.URL(), 320 },
 		"an RTMP sender":       func(s *Settings) { s.Input, s.Video, s.Audio = rtmpURL, "copy", "copy" },
 		"an SRT sender":        func(s *Settings) { s.Input, s.Video, s.Audio = srtURL, "copy", "copy" },
 		"a file":               func(s *Settings) { s.Input, s.Video = path, "copy" },

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/ffmpeg/cameratest"
 )
 
 // TestProbe opens inputs of all kinds, and none that others may need.
@@ -30,7 +31,7 @@ func TestProbe(t *testing.T) {
 		level encoders.Level // "": nothing is tried
 		says  string
 	}{
-		"a camera": {newCamera(t).url(), encoders.OK, "h264 640x360"},
+		"a camera": {cameratest.Small(t).URL(), encoders.OK, "h264 640x360"},
 		"a camera that is off": {"rtsp://admin:" + canary + "@" + closed + "/cam", encoders.Bad,
 			"connection refused"},
 		"an address that is off":  {"http://" + closed + "/a.m3u8?token=" + canary, encoders.Bad, "connection refused"},

@@ -13,6 +13,7 @@ import (
 
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/ffmpeg/cameratest"
 )
 
 // play runs the test binary in another role. A controller starts the encoder in a folder, or in the
@@ -23,7 +24,7 @@ func play(role string) int {
 	}
 	settings := small()
 	if input := os.Getenv("ONCUE_TEST_INPUT"); input != "" {
-		settings = held(&camera{})
+		settings = held(&cameratest.Camera{})
 		settings.Input = input
 	}
 	if standby := os.Getenv("ONCUE_TEST_STANDBY"); standby != "" {

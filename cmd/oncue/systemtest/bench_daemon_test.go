@@ -317,9 +317,12 @@ func cpuOf(t testing.TB, pid int) time.Duration {
 }
 
 // rssOf is a process's resident memory, bytes.
-func rssOf(t testing.TB, pid int) int {
+func rssOf(t testing.TB, pid int) int { return memoryOf(t, pid, "status", "VmRSS:") }
+
+// memoryOf reads kilobytes from a file of /proc/PID.
+func memoryOf(t testing.TB, pid int, file, name string) int {
 	t.Helper()
-	_, rest, _ := strings.Cut(readFile(t, fmt.Sprintf("/proc/%d/status", pid)), "VmRSS:")
+	_, rest, _ := strings.Cut(readFile(t, fmt.Sprintf("/proc/%d/%s", pid, file)), name)
 	n, err := strconv.Atoi(strings.Fields(rest)[0])
 	if err != nil {
 		t.Fatal(err)

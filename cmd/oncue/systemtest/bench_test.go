@@ -28,6 +28,7 @@ func TestBenchTable(t *testing.T) {
 		{"hooks", benchHooks},
 		{"exec", benchExec},
 		{"first frame", benchFirstFrame},
+		{"hot standby", benchHot},
 		{"switch-over", benchSwitchOver},
 		{"wake link", benchWakeLink},
 		{"large", benchLarge},

@@ -33,6 +33,7 @@ func TestEndToEnd(t *testing.T) {
 		{"automatic token", testAutoToken},
 		{"renditions", testRenditions},
 		{"redundant ingest", testRedundantIngest},
+		{"hot standby", testHotStandby},
 		{"picture at once", testPictureAtOnce},
 		{"bad input", testBadInput},
 		{"strangers", testStrangers},

@@ -1,4 +1,6 @@
-package ffmpeg
+// Package cameratest plays a camera for tests: an RTSP server with pictures of real H.264, which can
+// be pulled off the network, frozen, and given back, and counts its players.
+package cameratest
 
 import (
 	"bufio"
@@ -17,13 +19,13 @@ import (
 	"time"
 )
 
-// camera is an RTSP server that plays for ever, at its own pace: a late player begins in the middle
+// Camera is an RTSP server that plays for ever, at its own pace: a late player begins in the middle
 // of a group of pictures.
-type camera struct {
+type Camera struct {
 	addr  string
 	units [][][]byte // NAL units of each picture, parameter sets left out
 	keys  []bool
-	sdp   string
+	SDP   string // what it says that it plays
 	began time.Time
 
 	mu     sync.Mutex
@@ -35,13 +37,17 @@ type camera struct {
 	all    int // so far
 }
 
+// Password is in the camera's URL, but not asked for.
+const Password = "canary-6b1f"
+
 const cameraFPS = 30
 
-// newCamera is a small camera with a key frame every two seconds.
-func newCamera(t testing.TB) *camera { return newCameraOf(t, "640x360", "1M", 2*time.Second) }
+// Small is a small camera with a key frame every two seconds.
+func Small(t testing.TB) *Camera { return New(t, "640x360", "1M", 2*time.Second) }
 
-// newCameraOf plays on loopback until the test ends.
-func newCameraOf(t testing.TB, size, bitrate string, gop time.Duration) *camera {
+// New makes a camera with pictures of that size and bitrate (FFmpeg's words), 30 a second, and a key
+// frame every gop. It plays on loopback until the test ends.
+func New(t testing.TB, size, bitrate string, gop time.Duration) *Camera {
 	t.Helper()
 	cameraGOP := int(gop.Seconds() * cameraFPS)
 	path := filepath.Join(t.TempDir(), "camera.h264")
@@ -58,7 +64,7 @@ func newCameraOf(t testing.TB, size, bitrate string, gop time.Duration) *camera 
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &camera{began: time.Now(), conns: map[net.Conn]bool{}}
+	c := &Camera{began: time.Now(), conns: map[net.Conn]bool{}}
 	c.read(body)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -83,14 +89,14 @@ func newCameraOf(t testing.TB, size, bitrate string, gop time.Duration) *camera 
 	})
 	t.Cleanup(func() {
 		l.Close()
-		c.pull()
+		c.Pull()
 		work.Wait()
 	})
 	return c
 }
 
-// pull takes the camera off the network, giveBack puts it back.
-func (c *camera) pull() {
+// Pull takes the camera off the network, GiveBack puts it back.
+func (c *Camera) Pull() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.pulled = true
@@ -99,38 +105,38 @@ func (c *camera) pull() {
 	}
 }
 
-func (c *camera) giveBack() {
+func (c *Camera) GiveBack() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.pulled, c.frozen = false, false
 }
 
-// freeze makes the camera send nothing any more, on connections that stay.
-func (c *camera) freeze() {
+// Freeze makes the camera send nothing any more, on connections that stay.
+func (c *Camera) Freeze() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.frozen = true
 }
 
-// players returns how many play now, the most that ever did at a time, and how many there were.
-func (c *camera) players() (now, most, all int) {
+// Players returns how many play now, the most that ever did at a time, and how many there were.
+func (c *Camera) Players() (now, most, all int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now, c.most, c.all
 }
 
 // count counts a player that comes, or goes.
-func (c *camera) count(n int) {
+func (c *Camera) count(n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now += n
 	c.most, c.all = max(c.most, c.now), c.all+max(n, 0)
 }
 
-func (c *camera) url() string { return "rtsp://admin:" + canary + "@" + c.addr + "/cam" }
+func (c *Camera) URL() string { return "rtsp://admin:" + Password + "@" + c.addr + "/cam" }
 
 // read cuts an H.264 byte stream at its access unit delimiters.
-func (c *camera) read(stream []byte) {
+func (c *Camera) read(stream []byte) {
 	var sps, pps []byte
 	for _, nal := range bytes.Split(stream, []byte{0, 0, 1}) {
 		nal = bytes.TrimRight(nal, "\x00")
@@ -152,12 +158,12 @@ func (c *camera) read(stream []byte) {
 		}
 	}
 	b64 := base64.StdEncoding.EncodeToString
-	c.sdp = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=cam\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n" +
+	c.SDP = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=cam\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n" +
 		"a=fmtp:96 packetization-mode=1;sprop-parameter-sets=" + b64(sps) + "," + b64(pps) + "\r\na=control:track1\r\n"
 }
 
 // serve answers one player, TCP-interleaved.
-func (c *camera) serve(nc net.Conn) {
+func (c *Camera) serve(nc net.Conn) {
 	in := bufio.NewReader(nc)
 	for {
 		head, err := in.ReadString('\n')
@@ -186,7 +192,7 @@ func (c *camera) serve(nc net.Conn) {
 		case "OPTIONS":
 			answer += "Public: DESCRIBE, SETUP, PLAY, TEARDOWN\r\n\r\n"
 		case "DESCRIBE":
-			answer += fmt.Sprintf("Content-Type: application/sdp\r\nContent-Length: %d\r\n\r\n%s", len(c.sdp), c.sdp)
+			answer += fmt.Sprintf("Content-Type: application/sdp\r\nContent-Length: %d\r\n\r\n%s", len(c.SDP), c.SDP)
 		case "SETUP":
 			answer += "Session: 1\r\nTransport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n\r\n"
 		default:
@@ -210,7 +216,7 @@ func (c *camera) serve(nc net.Conn) {
 }
 
 // play sends the picture of the moment, at each moment.
-func (c *camera) play(nc net.Conn, gone <-chan struct{}) {
+func (c *Camera) play(nc net.Conn, gone <-chan struct{}) {
 	var seq uint16
 	for n := int(time.Since(c.began).Seconds() * cameraFPS); ; n++ {
 		due := c.began.Add(time.Duration(n) * time.Second / cameraFPS)
@@ -237,8 +243,8 @@ func (c *camera) play(nc net.Conn, gone <-chan struct{}) {
 	}
 }
 
-// nextKey is when the next picture comes that a player can begin with.
-func (c *camera) nextKey(from time.Time) time.Time {
+// NextKey is when the next picture comes that a player can begin with.
+func (c *Camera) NextKey(from time.Time) time.Time {
 	for n := int(from.Sub(c.began).Seconds()*cameraFPS) + 1; ; n++ {
 		if c.keys[n%len(c.keys)] {
 			return c.began.Add(time.Duration(n) * time.Second / cameraFPS)
