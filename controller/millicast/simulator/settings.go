@@ -13,11 +13,12 @@ import (
 )
 
 // Times of the platform, before the clock scale. Documented: attemptSpacing, noViewersDelay,
-// thumbnailPeriod, thumbnailMinute, summaryMemory. Read in the vendor's web player: firstBackoff,
-// lastBackoff.
+// thumbnailPeriod, thumbnailMinute, summaryMemory. Read in the vendor's web player, and seen of it: attemptFails,
+// firstBackoff, lastBackoff.
 const (
-	attemptSpacing  = 10 * time.Second // between ViewerAttempt hooks of one stream
-	noViewersDelay  = 60 * time.Second // from the last viewer's leaving to NoActiveViewers
+	attemptSpacing  = 10 * time.Second       // between ViewerAttempt hooks of one stream
+	noViewersDelay  = 60 * time.Second       // from the last viewer's leaving to NoActiveViewers
+	attemptFails    = 100 * time.Millisecond // from a player's attempt to the answer that there is nothing
 	firstBackoff    = 2 * time.Second
 	lastBackoff     = 32 * time.Second
 	thumbnailPeriod = 30 * time.Second

@@ -17,8 +17,9 @@ const (
 	Left       ViewerState = "left"
 )
 
-// Viewer is one player on somebody's screen. It behaves as the vendor's web player: it attempts at
-// once, and again after 2, 4, 8, 16, 32, 32, … s.
+// Viewer is one player on somebody's screen. It behaves as the vendor's web player: each attempt
+// takes 0.1 s to fail, the second follows at once, and further ones after 2, 4, 8, 16, 32, 32, … s. So
+// they come at 0, 0.1, 2.2, 6.3, 14.4, 30.5, 62.6 s.
 type Viewer struct {
 	sim    *Simulator
 	stream *stream
@@ -36,7 +37,7 @@ type Viewer struct {
 func (s *Simulator) Join(name string) *Viewer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v := &Viewer{sim: s, stream: s.stream(name), state: Attempting, backoff: firstBackoff, arrived: time.Now()}
+	v := &Viewer{sim: s, stream: s.stream(name), state: Attempting, arrived: time.Now()}
 	v.stream.viewers = append(v.stream.viewers, v)
 	s.attempt(v)
 	return v
@@ -54,12 +55,12 @@ func (s *Simulator) attempt(v *Viewer) {
 		st.attempted = now
 		s.emit(controller.HookAttempt, st)
 	}
-	v.retry = s.after(v.backoff, func() {
+	v.retry = s.after(attemptFails+v.backoff, func() {
 		if v.state == Attempting {
 			s.attempt(v)
 		}
 	})
-	v.backoff = min(2*v.backoff, lastBackoff)
+	v.backoff = min(max(2*v.backoff, firstBackoff), lastBackoff)
 	s.changed.notify()
 }
 

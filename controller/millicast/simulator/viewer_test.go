@@ -30,9 +30,9 @@ func TestViewerBacksOffAndHooksAreSpaced(t *testing.T) {
 	inMemory(t, Settings{}, func(t *testing.T, sim *Simulator, rec *receiver) {
 		begin := time.Now()
 		v := sim.Join("lobby")
-		pass(130 * time.Second) // attempts at 0, 2, 6, 14, 30, 62, 94, 126
-		if got := v.Attempts(); got != 8 {
-			t.Errorf("%d attempts in 130 s, want 8", got)
+		pass(130 * time.Second) // attempts at 0, 0.1, 2.2, 6.3, 14.4, 30.5, 62.6, 94.7, 126.8
+		if got := v.Attempts(); got != 9 {
+			t.Errorf("%d attempts in 130 s, want 9", got)
 		}
 		var seconds []int
 		for _, h := range rec.hooks("lobby") {
@@ -70,9 +70,9 @@ func TestCycle(t *testing.T) {
 		if v.State() != Attempting {
 			t.Errorf("state = %s before the next attempt", v.State())
 		}
-		pass(time.Second)
-		if waited, ok := v.Waited(); v.State() != Watching || !ok || waited != 2*time.Second {
-			t.Errorf("state = %s, waited %v, want watching after 2s", v.State(), waited)
+		pass(1200 * time.Millisecond)
+		if waited, ok := v.Waited(); v.State() != Watching || !ok || waited != 2200*time.Millisecond {
+			t.Errorf("state = %s, waited %v, want watching after 2.2s", v.State(), waited)
 		}
 		w := sim.Join("lobby")
 		v.Leave()
