@@ -29,6 +29,7 @@ func TestBenchTable(t *testing.T) {
 		{"exec", benchExec},
 		{"first frame", benchFirstFrame},
 		{"hot standby", benchHot},
+		{"wakes", benchWakes},
 		{"switch-over", benchSwitchOver},
 		{"wake link", benchWakeLink},
 		{"large", benchLarge},
