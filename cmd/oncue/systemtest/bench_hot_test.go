@@ -17,7 +17,7 @@ import (
 // begins with the next key frame; and what holding it open costs.
 func benchHot(t *testing.T, table *table) {
 	needFFmpeg(t)
-	const tries, plainTries = 25, 3
+	const tries, plainTries = 20, 3
 	for _, gop := range []time.Duration{time.Second, 2 * time.Second, 10 * time.Second} {
 		cam := cameratest.New(t, "1920x1080", "5M", gop)
 		s := newSite(t, buildFast(t))

@@ -229,7 +229,7 @@ func (c *container) mainHeader(f fields) error {
 		if given > 7 {
 			next.elided = f.count(127)
 		}
-		for ; given > 8; given-- {
+		for ; given > 8 && f.err == nil; given-- {
 			f.v()
 		}
 		if n <= 0 {
