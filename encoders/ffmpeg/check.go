@@ -21,11 +21,20 @@ import (
 // Plan returns the command line of a start, with secrets masked.
 func (e *Encoder) Plan(job encoders.Job) []string {
 	e.note(job)
-	c, err := build(e.known(context.Background()), job, e.env.Dir == "" || !e.probesFully(job))
+	c, err := build(e.known(context.Background()).published(), job, e.env.Dir == "" || !e.probesFully(job))
+	var reader command
+	if err == nil && e.settings.hot() {
+		reader, err = e.reader(job)
+	}
 	if err != nil {
 		return []string{"cannot start: " + e.redactor().clean(err.Error())}
 	}
 	lines := c.shell(e.redactor())
+	if e.settings.hot() {
+		lines = append(lines, "the input is held open between runs, and kept since its last key frame, by a process "+
+			"that runs:")
+		lines = append(lines, reader.shell(e.redactor())...)
+	}
 	if e.settings.Standby == "warm" && c.progress {
 		lines = append(lines, "kept warm between runs: one process, loaded and waiting, about 10 MB of memory of its "+
 			"own and no processor time")
@@ -44,8 +53,13 @@ func (e *Encoder) Check(ctx context.Context, job encoders.Job) []encoders.Findin
 	add := func(level encoders.Level, what, hint string) {
 		found = append(found, encoders.Finding{Level: level, What: e.redactor().clean(what), Hint: hint})
 	}
-	settings := e.known(ctx)
+	settings := e.known(ctx).published()
 	c, err := build(settings, job, true)
+	if err == nil && e.settings.hot() {
+		var reader command
+		reader, err = e.reader(job)
+		c.own = append(c.own, reader.args...)
+	}
 	if err != nil {
 		add(encoders.Bad, err.Error(), "")
 		c = command{binary: e.settings.Binary}
@@ -78,7 +92,11 @@ func (e *Encoder) Check(ctx context.Context, job encoders.Job) []encoders.Findin
 		return found
 	}
 	found = append(found, e.checkVersion(ctx, path))
-	found = append(found, e.checkNeeds(ctx, path, e.needs(c))...)
+	needs := e.needs(c)
+	if e.settings.hot() {
+		needs = append(needs, need{"-muxers", "output format", "nut"})
+	}
+	found = append(found, e.checkNeeds(ctx, path, needs)...)
 	if in, err := readInput(job.Fill(e.settings.Input)); err == nil && e.settings.Input != "" {
 		if f, ok := checkInput(in); ok {
 			found = append(found, f)

@@ -108,36 +108,48 @@ func (s Settings) published() Settings {
 	return s
 }
 
-// order is what the encoder's relay is told for a job. Its mark, which is noted, says whether a
-// relay fits: it does not depend on where the job publishes.
-func (e *Encoder) order(job encoders.Job) (relay.Order, error) {
+// reader is the command line that reads a job's input for the relay. All of its errors are
+// permanent.
+func (e *Encoder) reader(job encoders.Job) (command, error) {
 	s := e.settings
 	if err := checkMatches(s, job); err != nil {
-		return relay.Order{}, encoders.Permanent(err)
+		return command{}, encoders.Permanent(err)
 	}
 	s.Input, s.InputArgs = argument(job, s.Input), fillAll(job, s.InputArgs)
 	in, err := readInput(s.Input)
 	if err != nil {
-		return relay.Order{}, encoders.Permanent(fmt.Errorf("the input %w", err))
+		return command{}, encoders.Permanent(fmt.Errorf("the input %w", err))
+	}
+	c := command{binary: s.Binary}
+	c.args = append(c.args, "-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+warning")
+	opened, list := in.opening(s, false, newRedactor(s, job)) // it has the time to probe
+	c.args, c.list, c.own = append(c.args, opened...), list, opened
+	if s.Video != "none" {
+		c.args = append(c.args, "-map", "0:v:0")
+	}
+	if s.Audio != "none" {
+		c.args = append(c.args, "-map", audioMap(s))
+	}
+	// Without the delta a picture would wait for the sound of its time, and the other way round.
+	c.args = append(c.args, "-c", "copy", "-max_interleave_delta", "1", "-flush_packets", "1", "-f", "nut",
+		"-write_index", "0", "pipe:1")
+	return c, nil
+}
+
+// order is what the encoder's relay is told for a job. Its mark, which is noted, says whether a
+// relay fits: it does not depend on where the job publishes.
+func (e *Encoder) order(job encoders.Job) (relay.Order, error) {
+	s := e.settings
+	c, err := e.reader(job)
+	if err != nil {
+		return relay.Order{}, err
 	}
 	binary, err := lookUp(s.Binary)
 	if err != nil {
 		return relay.Order{}, encoders.Permanent(err)
 	}
 	o := relay.Order{Protocol: relay.Protocol, Folder: filepath.Join(e.env.Dir, relayDir), Binary: binary,
-		Stall: s.StallTimeout, Limit: relayLimit, Patience: relayPatience}
-	o.Args = append(o.Args, "-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+warning")
-	opened, list := in.opening(s, false, newRedactor(s, job)) // it has the time to probe
-	o.Args, o.List = append(o.Args, opened...), list
-	if s.Video != "none" {
-		o.Args = append(o.Args, "-map", "0:v:0")
-	}
-	if s.Audio != "none" {
-		o.Args = append(o.Args, "-map", audioMap(s))
-	}
-	// Without the delta a picture would wait for the sound of its time, and the other way round.
-	o.Args = append(o.Args, "-c", "copy", "-max_interleave_delta", "1", "-flush_packets", "1", "-f", "nut",
-		"-write_index", "0", "pipe:1")
+		Args: c.args, List: c.list, Stall: s.StallTimeout, Limit: relayLimit, Patience: relayPatience}
 	text, err := json.Marshal([]any{o, s.Sandbox, s.Allow})
 	if err != nil {
 		return relay.Order{}, err
