@@ -164,6 +164,13 @@ func (c *campaign) act() {
 		c.press([]string{"obs", "shared"}[c.dice.IntN(2)])
 	case n == 20 && c.ask: // what an old one does not know, nobody says again
 		c.oldDatabase()
+	case n == 23:
+		lasts := time.Duration(c.dice.IntN(90)) * time.Second
+		c.note("a page asks for %s, for %s", name, lasts)
+		v, err := c.demand(name, "a page", lasts)
+		if err == nil && lasts > 0 && len(v.Demand) == 0 {
+			c.fatal("%s takes a page's word, and does not keep it", name)
+		}
 	case n == 21:
 		if box := c.boxes["f1"]; box != nil {
 			c.note("f1 dies")

@@ -39,6 +39,7 @@ type rig struct {
 	settings map[string]fake.Settings                        // by encoder
 	openBox  func(machine.EncoderSpec) encoders.Encoder      // nil: a fake box
 	parse    func(controller.Record) (controller.Hook, bool) // of journaled hooks
+	observe  runner.Observer
 
 	store *store.Store
 	c     *runner.Controller
@@ -129,8 +130,8 @@ func (r *rig) start() {
 		Clock: runner.ClockOf(func() time.Time { return time.Now().Add(time.Duration(r.wall.Load())) },
 			func() time.Duration { return time.Since(r.begun) }),
 		Left:        r.left,
-		ParseRecord: r.parse,
-		Open:        r.open, Notify: func(n controller.Notice) {
+		ParseRecord: r.parse, Observe: r.observe,
+		Open: r.open, Notify: func(n controller.Notice) {
 			r.mu.Lock()
 			r.notices = append(r.notices, n)
 			r.mu.Unlock()

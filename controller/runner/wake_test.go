@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/oncue/oncue/controller"
 )
 
@@ -103,6 +105,37 @@ func TestFollow(t *testing.T) {
 			t.Errorf("who was slow hears of %v", s)
 		}
 		cancel()
+		r.end(true)
+	})
+}
+
+// TestWaitsAreObserved: how long viewers waited reaches the metrics; names of a pattern are one.
+func TestWaitsAreObserved(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, spec("lobby", "cam"))
+		r.pattern = cameras
+		var mu sync.Mutex
+		took := map[string][]time.Duration{}
+		r.observe.Waited = func(account, stream string, until controller.WaitEnd, d time.Duration) {
+			mu.Lock()
+			defer mu.Unlock()
+			what := fmt.Sprint(account, " ", stream, " ", until)
+			took[what] = append(took[what], d.Round(100*time.Millisecond))
+		}
+		r.boot()
+		for i, name := range []string{"lobby", "cam-1", "cam-2"} {
+			r.live(name, fmt.Sprint("F", i)) // after a second
+		}
+		want := map[string][]time.Duration{}
+		for until, d := range map[string]time.Duration{"start": 0, "live": time.Second, "viewer": time.Second} {
+			want["ACC lobby "+until], want["ACC cam-* "+until] = []time.Duration{d}, []time.Duration{d, d}
+		}
+		if diff := cmp.Diff(want, took); diff != "" {
+			t.Error(diff)
+		}
+		if w := r.view("cam-2").Waits; w == nil || *w.Last.LiveS < 1 || *w.Last.LiveS > 1.1 || w.Of != 1 {
+			t.Errorf("%+v", w)
+		}
 		r.end(true)
 	})
 }

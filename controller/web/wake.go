@@ -260,7 +260,7 @@ func (h *Hooks) follow(c echo.Context, o *WakeOptions, id controller.StreamID) W
 	w.buf.WriteString("retry: " + strconv.Itoa(eventRetry) + "\n")
 	changes, beat := h.opts.Waker.Follow(ctx, id), time.NewTicker(heartbeat)
 	defer beat.Stop()
-	for w.flush() == nil {
+	for w.flush() == nil && h.wakesBy(o.Secret) {
 		select {
 		case now := <-changes:
 			data, _ := json.Marshal(struct { // cannot fail: all members are plain
@@ -279,6 +279,12 @@ func (h *Hooks) follow(c echo.Context, o *WakeOptions, id controller.StreamID) W
 		}
 	}
 	return WakeFollowed
+}
+
+// wakesBy reports whether links by that secret are still good.
+func (h *Hooks) wakesBy(key secret.Value) bool {
+	now := h.wake.Load()
+	return now != nil && now.Secret.Same(key)
 }
 
 // script sends the client for pages.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -225,9 +226,20 @@ func TestFollow(t *testing.T) {
 	if got := next(short); got != "closed" {
 		t.Errorf("after the end of the link: %q", got)
 	}
-	if _, resp := follow(link); resp.StatusCode != 200 {
+	other, resp := follow(link)
+	if resp.StatusCode != 200 {
 		t.Errorf("once there is room: %s", resp.Status)
 	}
+	h.SetWake(WakeOptions{Secret: secret.New("another of 0123456789")})
+	for range 2 { // each is told of one
+		f.moves <- controller.SituationIn("idle")
+	}
+	if got := []string{next(page)[:5], next(other)[:5], next(page), next(other)}; !slices.Equal(got,
+		[]string{"state", "state", "closed", "closed"}) {
+		t.Errorf("after the secret was changed: %v", got)
+	}
+	h.SetWake(WakeOptions{Secret: wakeKey, Origins: []string{wakeSite}, Hold: 30 * time.Second})
+	page, _ = follow(link)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := h.Drain(ctx); err != nil {

@@ -12,8 +12,8 @@ import (
 
 // benchWakeLink measures from the opening of a page in a real browser, on a site of its own, until
 // the page is told that the stream is live: script, wake link, store, encoder, the platform's hook
-// and the event to the page. Beside it is FFmpeg's plainest command line, until the platform has its
-// feed.
+// and the event to the page. Beside it is FFmpeg's plainest command line, until the platform has
+// its feed.
 func benchWakeLink(t *testing.T, table *table) {
 	needFFmpeg(t)
 	const tries, picture = 15, "testsrc2=size=1280x720:rate=30"
