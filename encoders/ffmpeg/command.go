@@ -86,7 +86,7 @@ func madeCommand(s Settings, job encoders.Job, fast bool) (command, error) {
 	c.own = append(opened[:len(opened):len(opened)], s.OutputArgs...)
 	c.args = append(c.args, opened...)
 	if len(s.Renditions) > 0 {
-		c.args = append(c.args, "-filter_complex", ladder(s))
+		c.args = append(c.args, "-filter_complex", ladder(s, in))
 	}
 	for i, out := range outputs {
 		encoded := codecs(s, in, out.format)

@@ -20,6 +20,9 @@ func TestPlan(t *testing.T) {
 			"/dev/fd/4 rtmps://rtmp-auto.millicast.com:443/v2/pub\n" +
 			"by descriptor 4, out of sight: rtmp_app=v2/pub\nby descriptor 4, out of sight: rtmp_playpath=********"
 		fast   = "-probesize 32768 -fpsprobesize 0 "
+		camera = "-probesize 32 -fpsprobesize 0 "
+		slice  = "-thread_type slice "
+		rate   = ` -vf 'fps='\''if(between(source_fps,1,240),source_fps,30)'\'''`
 		concat = "-f concat -safe 0 -protocol_whitelist "
 		whole  = "rtmps://rtmp-auto.millicast.com:443/v2/pub/lobby?token=canary-6b1f"
 	)
@@ -36,16 +39,16 @@ func TestPlan(t *testing.T) {
 		want    string
 	}{
 		{"RTSP", func(s *Settings) { s.Input = "rtsp://u:canary-6b1f@10.0.0.7/1" }, whole,
-			"-f concat -safe 0 -protocol_whitelist pipe,rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,crypto " + fast +
-				"-i pipe:5" + h264 + aac + rtmp +
+			"-f concat -safe 0 -protocol_whitelist pipe,rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,crypto " + camera +
+				slice + "-i pipe:5" + h264 + rate + aac + rtmp +
 				"\nby descriptor 5, out of sight: file 'rtsp://********@10.0.0.7/1'"},
 		{"the user's options win", func(s *Settings) {
 			s.Input, s.InputArgs, s.OutputArgs = "rtsp://10.0.0.7/1",
 				[]string{"-rtsp_transport", "udp", "-probesize", "5M"}, []string{"-b:v", "1M", "-tcp_nodelay", "0"}
 		}, whole,
-			"-fpsprobesize 0 -protocol_whitelist rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,crypto -timeout 10000000 " +
-				"-rtsp_transport udp -probesize 5M -i rtsp://10.0.0.7/1" +
-				strings.Replace(h264, " -b:v 3000k", "", 1) + aac + " -b:v 1M -tcp_nodelay 0" +
+			"-fpsprobesize 0 -thread_type slice -protocol_whitelist rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,crypto " +
+				"-timeout 10000000 -rtsp_transport udp -probesize 5M -i rtsp://10.0.0.7/1" +
+				strings.Replace(h264, " -b:v 3000k", "", 1) + rate + aac + " -b:v 1M -tcp_nodelay 0" +
 				strings.Replace(rtmp, " -tcp_nodelay 1", "", 1)},
 		{"RTMP, copied", func(s *Settings) {
 			s.Input, s.Video, s.Audio = "rtmp://10.0.0.7/live/{stream}", "copy", "copy"
@@ -84,7 +87,7 @@ func TestPlan(t *testing.T) {
 		{"what a camera with a password of its own kind wants", func(s *Settings) {
 			s.Input, s.Video, s.Audio = "rtsp://h/user=admin_password=canary-6b1f_channel=1", "copy", "none"
 		}, whole,
-			concat + "pipe,rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,crypto -probesize 32768 -fpsprobesize 0 -i " +
+			concat + "pipe,rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,crypto " + camera + "-i " +
 				"pipe:5 -map 0:v:0 -c:v copy -an" + rtmp +
 				"\nby descriptor 5, out of sight: file 'rtsp://h/user=admin_password=********'"},
 		{"an option that no list takes", func(s *Settings) {
@@ -112,8 +115,8 @@ func TestPlan(t *testing.T) {
 			s.Input, s.FPS, s.OutputArgs = "rtsp://10.0.0.7/1", 25, []string{"-threads", "2"}
 			s.Renditions = []Rendition{{1080, "4500k"}, {720, "2M"}}
 		}, whole + "&priority=99",
-			fast + "-protocol_whitelist rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,crypto -rtsp_transport tcp -timeout " +
-				"10000000 -i rtsp://10.0.0.7/1 -filter_complex " +
+			camera + slice + "-protocol_whitelist rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,crypto -rtsp_transport tcp " +
+				"-timeout 10000000 -i rtsp://10.0.0.7/1 -filter_complex " +
 				"'[0:v:0]fps=25,split=2[in0][in1];[in0]scale=-2:1080[out0];[in1]scale=-2:720[out1]'" +
 				rendition("0", "4500k") + aac + " -threads 2" + firstLine(rtmp) + rendition("1", "2M") + " -an -threads 2" +
 				strings.Replace(firstLine(rtmp), "/dev/fd/4", "/dev/fd/6", 1) +

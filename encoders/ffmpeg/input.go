@@ -112,7 +112,15 @@ func (in input) brief() bool { return in.live && !in.list }
 func (in input) options(s Settings, fast bool) []string {
 	var o []string
 	if fast && in.brief() {
-		o = append(o, "-probesize", "32768", "-fpsprobesize", "0")
+		size := "32768"
+		if in.kind == inputRTSP {
+			size = "32" // one packet: its server has described the streams
+		}
+		o = append(o, "-probesize", size, "-fpsprobesize", "0")
+	}
+	if in.brief() && s.Video == "h264" {
+		// Its decoder would keep back a picture for each processor.
+		o = append(o, "-thread_type", "slice")
 	}
 	if list := whitelists[in.kind]; list != "" {
 		o = append(o, "-protocol_whitelist", list)

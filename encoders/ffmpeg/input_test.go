@@ -76,6 +76,29 @@ func TestProbing(t *testing.T) {
 	await(t, "pictures come", func() bool { return box.pictures() > 0 })
 }
 
+// TestUnknownRate re-encodes an input that says no believable rate, as many cameras do: its picture
+// must get the bitrate that is set, and not that of one in 90,000.
+func TestUnknownRate(t *testing.T) {
+	needFFmpeg(t)
+	port, box, s := freePort(t), newSink(t), small()
+	defer run(t, "-nostdin", "-loglevel", "error", "-re", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=15", "-c:v",
+		"libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "15", "-b:v", "1M", "-bsf:v",
+		"h264_metadata=tick_rate=180000", "-f", "mpegts", "srt://127.0.0.1:"+port+"?mode=listener")()
+	await(t, "the sender listens", func() bool { return listens(t, port) })
+	s.Input, s.Audio, s.Bitrate = "srt://127.0.0.1:"+port, "none", "800k"
+	e := opened(t, s)
+	j := job
+	j.Publish = secret.New(box.url("lobby"))
+	start(t, e, j)
+	await(t, "the bitrate that is set", func() bool {
+		st := must(e.Status(t.Context(), j))
+		if st.State == encoders.StateFailed {
+			t.Fatalf("it is %+v", st)
+		}
+		return st.Health != nil && st.Health.BitrateBPS != nil && *st.Health.BitrateBPS > 300_000
+	})
+}
+
 // TestInputEnds ends the input: FFmpeg exits with success, which counts as a failure.
 func TestInputEnds(t *testing.T) {
 	needFFmpeg(t)

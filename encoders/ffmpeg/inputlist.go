@@ -26,8 +26,8 @@ var inside = options(`
 // outside names the options of FFmpeg itself and of its decoders, which stand before the list.
 var outside = options(`
 	re readrate stream_loop itsoffset thread_queue_size hwaccel hwaccel_device hwaccel_output_format c c:v c:a codec
-	codec:v codec:a vcodec acodec threads t to ss an vn sn dn autorotate noautorotate flags flags2 err_detect ec
-	skip_frame discard`)
+	codec:v codec:a vcodec acodec threads thread_type t to ss an vn sn dn autorotate noautorotate flags flags2 err_detect
+	ec skip_frame discard`)
 
 // probing names the inside options that are needed outside as well, because FFmpeg probes the
 // list's output again.

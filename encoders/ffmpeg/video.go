@@ -3,6 +3,7 @@ package ffmpeg
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 )
@@ -17,7 +18,7 @@ func codecs(s Settings, in input, format string) []string {
 	} else {
 		o = append(o, "-map", "0:v:0") // an input without video must fail instead of publishing nothing
 		o = append(o, video(s, in)...)
-		if f := filters(s); f != "" {
+		if f := filters(s, in); f != "" {
 			o = append(o, "-vf", f)
 		}
 	}
@@ -37,10 +38,10 @@ func (s Settings) rendition(i int, in input, format string) []string {
 }
 
 // ladder is the filter graph that makes the pictures of all renditions from the input's.
-func ladder(s Settings) string {
+func ladder(s Settings, in input) string {
 	first := fmt.Sprintf("split=%d", len(s.Renditions))
-	if s.FPS > 0 {
-		first = "fps=" + number(s.FPS) + "," + first
+	if rate := s.rate(in); rate != "" {
+		first = rate + "," + first
 	}
 	if s.held {
 		first = thinned + "," + first
@@ -102,7 +103,7 @@ func video(s Settings, in input) []string {
 // are decoded, because the present one needs them, and few are worth encoding.
 const thinned = `select=isnan(prev_selected_t)+gte(t-prev_selected_t\,0.008)`
 
-func filters(s Settings) string {
+func filters(s Settings, in input) string {
 	if s.Video != "h264" {
 		return ""
 	}
@@ -119,10 +120,26 @@ func filters(s Settings) string {
 		}
 		f = append(f, "scale="+size(s.Width)+":"+size(s.Height))
 	}
-	if s.FPS > 0 {
-		f = append(f, "fps="+number(s.FPS))
+	if rate := s.rate(in); rate != "" {
+		f = append(f, rate)
 	}
 	return strings.Join(f, ",")
 }
+
+// rate is the filter that makes the rate of the pictures; "" where the input's own is known. Many
+// cameras do not tell theirs, and FFmpeg, which probes them too briefly to count, then takes the
+// ticks of their clock for it: x264 would give each picture the share of one in 90,000.
+func (s Settings) rate(in input) string {
+	switch {
+	case s.FPS > 0:
+		return "fps=" + number(s.FPS)
+	case in.brief() && !slices.ContainsFunc(s.OutputArgs, func(arg string) bool { return ownPicture[arg] }):
+		return "fps='if(between(source_fps,1,240),source_fps,30)'"
+	}
+	return ""
+}
+
+// ownPicture names the output options with which users make the picture themselves.
+var ownPicture = options(`c c:v codec codec:v vcodec vf filter filter:v filter_complex lavfi r vsync fps_mode`)
 
 func seconds(d time.Duration) string { return number(d.Seconds()) }

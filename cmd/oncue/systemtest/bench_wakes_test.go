@@ -15,7 +15,7 @@ import (
 	"github.com/oncue/oncue/encoders/ffmpeg/cameratest"
 )
 
-var wakes = flag.Int("bench-wakes", 48, "viewers who wake a camera in TestBenchTable, and as many for FFmpeg's plain line")
+var wakes = flag.Int("bench-wakes", 48, "viewers who wake a camera in TestBenchTable")
 
 // secondRetry is when the vendor's player tries for the third time, after its first attempt and a
 // retry at 0.1 s. Whoever misses it waits for 6.3 s.
@@ -29,7 +29,8 @@ type wait struct{ live, picture, in time.Duration }
 // FFmpeg's plain command line, begun at the first attempt without any hook.
 func benchWakes(t *testing.T, table *table) {
 	needFFmpeg(t)
-	const lanes, names, gop = 8, 4, 2 * time.Second // a lane takes turns with its names: the platform tells of one attempt in 10 s
+	// A lane takes turns with its names: the platform tells of one attempt in 10 s.
+	const lanes, names, gop = 8, 4, 2 * time.Second
 	cam := cameratest.Small(t)
 	source := cam.URL()
 	s := newSite(t, buildFast(t))

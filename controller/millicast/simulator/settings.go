@@ -13,8 +13,8 @@ import (
 )
 
 // Times of the platform, before the clock scale. Documented: attemptSpacing, noViewersDelay,
-// thumbnailPeriod, thumbnailMinute, summaryMemory. Read in the vendor's web player, and seen of it: attemptFails,
-// firstBackoff, lastBackoff.
+// thumbnailPeriod, thumbnailMinute, summaryMemory. Read in the vendor's web player, and seen of it:
+// attemptFails, firstBackoff, lastBackoff.
 const (
 	attemptSpacing  = 10 * time.Second       // between ViewerAttempt hooks of one stream
 	noViewersDelay  = 60 * time.Second       // from the last viewer's leaving to NoActiveViewers

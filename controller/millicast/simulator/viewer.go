@@ -18,7 +18,7 @@ const (
 )
 
 // Viewer is one player on somebody's screen. It behaves as the vendor's web player: each attempt
-// takes 0.1 s to fail, the second follows at once, and further ones after 2, 4, 8, 16, 32, 32, … s. So
+// takes 0.1 s to fail, the second follows at once, further ones after 2, 4, 8, 16, 32, 32, … s. So
 // they come at 0, 0.1, 2.2, 6.3, 14.4, 30.5, 62.6 s.
 type Viewer struct {
 	sim    *Simulator
