@@ -21,6 +21,7 @@ func benchHot(t *testing.T, table *table) {
 	for _, gop := range []time.Duration{time.Second, 2 * time.Second, 10 * time.Second} {
 		cam := cameratest.New(t, "1920x1080", "5M", gop)
 		s := newSite(t, buildFast(t))
+		s.hooksOnly = true // else each stop would first ask, and wait
 		sim := s.platform(simulator.Settings{Scale: 60})
 		s.configure(fmt.Sprintf(`
 on_exit: stop

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -82,6 +83,7 @@ type relay struct {
 // Main is the process: it reads its order from standard input, holds the lock behind descriptor 3,
 // says on standard output when its socket is there, and returns the exit code at its end.
 func Main() int {
+	debug.SetGCPercent(25) // it makes little garbage, and its memory counts
 	var order Order
 	err := json.NewDecoder(os.Stdin).Decode(&order)
 	if err == nil && order.Protocol != Protocol {
