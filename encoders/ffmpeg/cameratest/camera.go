@@ -1,5 +1,5 @@
-// Package cameratest plays a camera for tests: an RTSP server with pictures of real H.264, which can
-// be pulled off the network, frozen, and given back, and counts its players.
+// Package cameratest plays a camera for tests: an RTSP server with pictures of real H.264, which
+// can be pulled off the network, frozen, and given back, and counts its players.
 package cameratest
 
 import (
@@ -45,8 +45,8 @@ const cameraFPS = 30
 // Small is a small camera with a key frame every two seconds.
 func Small(t testing.TB) *Camera { return New(t, "640x360", "1M", 2*time.Second) }
 
-// New makes a camera with pictures of that size and bitrate (FFmpeg's words), 30 a second, and a key
-// frame every gop. It plays on loopback until the test ends.
+// New makes a camera with pictures of that size and bitrate (FFmpeg's words), 30 a second, and a
+// key frame every gop. It plays on loopback until the test ends.
 func New(t testing.TB, size, bitrate string, gop time.Duration) *Camera {
 	t.Helper()
 	cameraGOP := int(gop.Seconds() * cameraFPS)

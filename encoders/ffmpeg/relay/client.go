@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -159,9 +158,4 @@ func dial(folder, as string) (*os.File, error) {
 		return nil, err
 	}
 	return f, nil
-}
-
-// Nobody reports whether an error of [Dial] or [Publisher] says that no relay is there.
-func Nobody(err error) bool {
-	return errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)
 }

@@ -30,8 +30,8 @@ func nutOf(t testing.TB, args ...string) []byte {
 // described lists the packets of a NUT stream as FFmpeg reads them.
 func described(t testing.TB, nut []byte) string {
 	t.Helper()
-	cmd := exec.Command("ffprobe", "-loglevel", "error", "-f", "nut", "-show_entries", "packet=stream_index,pts,size,flags",
-		"-show_data_hash", "crc32", "-of", "compact", "pipe:0")
+	cmd := exec.Command("ffprobe", "-loglevel", "error", "-f", "nut", "-show_entries",
+		"packet=stream_index,pts,size,flags", "-show_data_hash", "crc32", "-of", "compact", "pipe:0")
 	cmd.Stdin = bytes.NewReader(nut)
 	out, err := cmd.Output()
 	if err != nil {
