@@ -105,6 +105,7 @@ func (h *handles) check(ctx context.Context) error {
 }
 
 func dsn(path string, options url.Values) string {
+	options.Set("_mutex", "no") // database/sql has one goroutine at a time use a connection
 	options.Set("_busy_timeout", strconv.FormatInt(lockedWait.Milliseconds(), 10))
 	return (&url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: options.Encode()}).String()
 }
