@@ -37,7 +37,7 @@ type Settings struct {
 	AudioBitrate string        `yaml:"audio_bitrate" shown:"yes" doc:"of aac, bits per second, such as 128k"`
 	Width        int           `yaml:"width" min:"0" doc:"of h264, pixels, even; 0 = as it comes, or as height and the aspect want it"`
 	Height       int           `yaml:"height" min:"0" doc:"of h264, pixels, even; 0 = as it comes, or as width and the aspect want it"`
-	FPS          float64       `yaml:"fps" min:"0" max:"240" doc:"frames per second, of h264 and asked of a device; 0 = as it comes"`
+	FPS          float64       `yaml:"fps" min:"0" max:"240" doc:"frames per second, of h264 and asked of a device; 0 = as it comes, 30 where a live input does not tell"`
 	GOP          time.Duration `yaml:"gop" min:"100ms" max:"20s" doc:"from key frame to key frame, of h264"`
 	Preset       string        `yaml:"preset" enum:"ultrafast,superfast,veryfast,faster,fast,medium,slow,slower,veryslow" doc:"of x264: faster ones cost bitrate, slower ones the viewer's time"`
 

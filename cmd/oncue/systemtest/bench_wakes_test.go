@@ -30,7 +30,7 @@ type wait struct{ live, picture, in time.Duration }
 func benchWakes(t *testing.T, table *table) {
 	needFFmpeg(t)
 	// A lane takes turns with its names: the platform tells of one attempt in 10 s.
-	const lanes, names, gop = 8, 4, 2 * time.Second
+	const lanes, names, gop = 16, 4, 2 * time.Second
 	cam := cameratest.Small(t)
 	source := cam.URL()
 	s := newSite(t, buildFast(t))
