@@ -105,10 +105,24 @@ func (m *machine) attribute() {
 		}
 		if had := m.havePublished(&Contribution{Source: f.SourceID, Priority: f.Priority}); len(had) == 1 {
 			f.Of = had[0].Name
+		} else if left := m.hasLeft(f); len(had) == 0 && left != nil {
+			f.Of, f.Over = left.Name, later(left.GoneAt, f.Seen) // only now one hears of it
 		} else if o := m.owner(m.p, f); len(had) == 0 && o != nil && o.On() && f.Open() && !m.leftover(m.p, f) {
 			f.Of = o.Name // its priority may be that of its token
 		}
 	}
+}
+
+// hasLeft is the encoder that published this until just before one heard of the feed, and is no
+// longer the stream's; nil: none did.
+func (s *State) hasLeft(f *FeedFact) *Departed {
+	at := slices.IndexFunc(s.Left, func(d Departed) bool {
+		return f.Seen.Sub(d.GoneAt) < hookDelay && d.Published.Same(&Contribution{Source: f.SourceID, Priority: f.Priority})
+	})
+	if at < 0 {
+		return nil
+	}
+	return &s.Left[at]
 }
 
 // placeShared reports whether two encoders are given the same contribution, or one that is not

@@ -244,8 +244,7 @@ func (m *machine) watchFeeds() {
 	m.lostFeed()
 	for i := range m.Encoders {
 		e := &m.Encoders[i]
-		due := e.Step == StepStarting && !m.now.Before(e.StartedAt.Add(m.p.StartTimeout))
-		if !due || m.tooEarlyToJudge(e) || m.Asking.Why == "start" {
+		if !m.overdue(e) || m.Asking.Why == "start" {
 			continue
 		}
 		if m.p.CanAsk && m.LiveSince.IsZero() && m.Facts.Poll.Asked.Before(e.StartedAt.Add(m.p.StartTimeout)) {
@@ -257,11 +256,16 @@ func (m *machine) watchFeeds() {
 	}
 }
 
+// overdue reports whether the encoder's start has taken start_timeout, and can be judged.
+func (m *machine) overdue(e *Encoder) bool {
+	return e.Step == StepStarting && !m.now.Before(e.StartedAt.Add(m.p.StartTimeout)) && !m.tooEarlyToJudge(e)
+}
+
 // evidence decides about overdue starts by what the encoders themselves say.
 func (m *machine) evidence() {
 	for i := range m.Encoders {
 		e := &m.Encoders[i]
-		if e.Step != StepStarting || m.now.Before(e.StartedAt.Add(m.p.StartTimeout)) {
+		if !m.overdue(e) {
 			continue
 		}
 		if e.Known && e.Seen.State == encoders.StatePublishing && !e.Seen.ConfigOnly {
@@ -279,7 +283,7 @@ func (m *machine) evidence() {
 func (m *machine) startTimedOut(why string) {
 	for i := range m.Encoders {
 		e := &m.Encoders[i]
-		if e.Step == StepStarting && !m.now.Before(e.StartedAt.Add(m.p.StartTimeout)) {
+		if m.overdue(e) {
 			why := fmt.Sprintf("%s after start_timeout of %s", why, short(m.p.StartTimeout))
 			m.fail(e, cmp.Or(e.Seen.Error, why), false, true)
 		}
@@ -333,7 +337,7 @@ func (m *machine) lost(e *Encoder) string {
 		}
 		switch {
 		case !m.has(m.p, e, f) || m.leftover(m.p, f):
-		case distinct && (f.Of != e.Name || f.beganBy().Before(e.StartedAt)): // not for sure of this run
+		case distinct && (f.Of != e.Name || f.beganBy().Before(e.StartedAt) || m.maybeBefore(e, f)): // of another run
 		case f.Open():
 			open[part] = true
 		case !f.EndSeen.Before(since):
@@ -355,6 +359,12 @@ func (m *machine) lost(e *Encoder) string {
 		return ""
 	}
 	return why
+}
+
+// maybeBefore reports whether a feed may be that of whoever published this contribution before: the
+// word of its start was lost, and that of its end came when the encoder had just gone live.
+func (m *machine) maybeBefore(e *Encoder, f *FeedFact) bool {
+	return f.Told.IsZero() && f.EndSeen.Before(e.OnSince.Add(hookDelay))
 }
 
 // wants reports whether the encoder at i takes part.

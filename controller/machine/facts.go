@@ -227,15 +227,19 @@ func (s *State) backSince() time.Time {
 }
 
 // left notes of the feeds of encoders that leave the stream that they are over.
-func (f *Facts) left(before, after []Encoder) {
+func (s *State) left(before []Encoder) {
 	for _, e := range before {
-		if slices.ContainsFunc(after, func(o Encoder) bool { return o.Name == e.Name && o.Instance == e.Instance }) {
+		stays := func(o Encoder) bool { return o.Name == e.Name && o.Instance == e.Instance }
+		if slices.ContainsFunc(s.Encoders, stays) {
 			continue
 		}
-		for i := range f.Feeds {
-			if g := &f.Feeds[i]; g.Of == e.Name && g.Over.IsZero() {
+		for i := range s.Facts.Feeds {
+			if g := &s.Facts.Feeds[i]; g.Of == e.Name && g.Over.IsZero() {
 				g.Over = later(e.GoneAt, g.Seen)
 			}
+		}
+		if e.Publishes != nil && !e.GoneAt.IsZero() {
+			s.Left = append(s.Left, Departed{e.Name, *e.Publishes, e.GoneAt})
 		}
 	}
 }

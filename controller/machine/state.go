@@ -42,8 +42,9 @@ type State struct {
 	Blocked     time.Time   `json:"blocked,omitzero"`      // since when viewers contradict somebody else's feed
 	Wakes       []time.Time `json:"wakes,omitempty"`       // starts for viewers within the last hour
 
-	Encoders []Encoder `json:"encoders"`
-	InUse    string    `json:"in_use,omitempty"` // failover: the name of the one in use; "" is the first
+	Encoders []Encoder  `json:"encoders"`
+	InUse    string     `json:"in_use,omitempty"` // failover: the name of the one in use; "" is the first
+	Left     []Departed `json:"left,omitempty"`   // encoders that the stream has no more, for hookDelay
 
 	Asking    Question  `json:"-"`
 	AskedStop time.Time `json:"-"` // when a stop for idleness was first put to the platform
@@ -162,6 +163,13 @@ type Failing struct {
 	Last  time.Time `json:"last,omitzero"`
 }
 
+// Departed is an encoder that the stream no longer has. Hooks about its feed may still come.
+type Departed struct {
+	Name      string       `json:"name"`
+	Published Contribution `json:"published"`
+	GoneAt    time.Time    `json:"gone_at"` // when its last run was known to be over
+}
+
 // On reports whether the encoder runs or may run at our word.
 func (e *Encoder) On() bool {
 	return e.Step == StepStarting || e.Step == StepOn || e.Step == StepStopping
@@ -267,7 +275,7 @@ func (s *State) TotalsAt(p *Policy, now time.Time) Totals {
 func (s State) Clone() State {
 	s.Encoders = slices.Clone(s.Encoders) // whose Matches are never changed in place
 	s.Wakes = slices.Clone(s.Wakes)
-	s.Leases = slices.Clone(s.Leases)
+	s.Leases, s.Left = slices.Clone(s.Leases), slices.Clone(s.Left)
 	s.Waits.Past = slices.Clone(s.Waits.Past)
 	s.Facts.Feeds = slices.Clone(s.Facts.Feeds)
 	return s
@@ -283,7 +291,7 @@ func (s *State) fit(p *Policy) {
 	if !slices.EqualFunc(s.Encoders, p.Encoders, same) {
 		before := s.Encoders
 		s.Encoders = s.fitted(p.Encoders)
-		s.Facts.left(before, s.Encoders)
+		s.left(before)
 	}
 	if p.Encoder(s.InUse) == nil {
 		s.InUse = ""

@@ -42,8 +42,8 @@ var update = flag.Bool("update", false, "write the outcomes of testdata/*.txt an
 //	                            has not come
 //	window on|off|auto [for=DURATION]
 //	claims deny=HOLDER | free | contended=STREAM
-//	crash [lost]                the controller is killed and comes back; lost: before it did what it
-//	                            had just saved
+//	crash [for=DURATION]        the controller is killed and comes back, after a while
+//	lose                        the next crash is before it did what it had just saved
 //	clock BY                    somebody sets the host's clock
 //	reload KEY=VALUE … | token | drain
 func TestStories(t *testing.T) {
@@ -192,6 +192,9 @@ func (st *stage) command(words []string) {
 	case "claims":
 		st.claims(args[0])
 	case "crash":
+		if d := opt("for="); d != "" {
+			st.now = st.now.Add(st.duration(d))
+		}
 		st.crash()
 	case "lose":
 		st.lost = true
