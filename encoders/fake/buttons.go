@@ -1,6 +1,7 @@
 package fake
 
 import (
+	"context"
 	"os"
 	"strings"
 	"syscall"
@@ -50,6 +51,17 @@ func (e *Encoder) Stall() {
 // SetUnreachable cuts the box off, or reconnects it. The box itself keeps running.
 func (e *Encoder) SetUnreachable(cut bool) {
 	e.press(func(time.Time, phase) { e.unreachable = cut })
+}
+
+// Face is what a person sees at the box's front, whether or not it can be reached.
+func (e *Encoder) Face() encoders.Status {
+	s, _, _ := e.face()
+	return s
+}
+
+// WatchFace reports the box as Watch does, whether or not it can be reached.
+func (e *Encoder) WatchFace(ctx context.Context, report func(encoders.Status)) error {
+	return e.watch(ctx, e.face, report)
 }
 
 // Starts is how many starts were asked for, refused ones included, since the box was new.

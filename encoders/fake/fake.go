@@ -191,11 +191,23 @@ func (e *Encoder) Status(ctx context.Context, _ encoders.Job) (encoders.Status, 
 func (e *Encoder) observe() (encoders.Status, time.Time, <-chan struct{}) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	now := time.Now()
 	if e.unreachable {
-		return encoders.Status{State: encoders.StateUnknown, At: now, Error: errUnreachable.Error()}, time.Time{},
+		return encoders.Status{State: encoders.StateUnknown, At: time.Now(), Error: errUnreachable.Error()}, time.Time{},
 			e.changed
 	}
+	return e.look()
+}
+
+// face is what observe returns to a person at the box's front, who needs no network.
+func (e *Encoder) face() (encoders.Status, time.Time, <-chan struct{}) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.look()
+}
+
+// look is observe for those who hold mu.
+func (e *Encoder) look() (encoders.Status, time.Time, <-chan struct{}) {
+	now := time.Now()
 	p := e.st.at(now, e.settings)
 	s := encoders.Status{State: p.state, At: now, Since: p.since, Run: e.st.Run, ByHand: e.st.ByHand, Error: p.err}
 	if !e.st.ByHand {
@@ -221,6 +233,12 @@ const (
 // Watch reports the box as it changes. All boxes of a process wake at the same instants, so that a
 // thousand of them wake it no more often than one.
 func (e *Encoder) Watch(ctx context.Context, _ encoders.Job, report func(encoders.Status)) error {
+	return e.watch(ctx, e.observe, report)
+}
+
+func (e *Encoder) watch(
+	ctx context.Context, observe func() (encoders.Status, time.Time, <-chan struct{}), report func(encoders.Status),
+) error {
 	timer := time.NewTimer(healthEvery)
 	defer timer.Stop()
 	var last encoders.Status
@@ -233,7 +251,7 @@ func (e *Encoder) Watch(ctx context.Context, _ encoders.Job, report func(encoder
 			e.pressByFile()
 			pressAt = time.Now().Add(untilNext(pressEvery))
 		}
-		s, next, changed := e.observe()
+		s, next, changed := observe()
 		if last.At.IsZero() || differs(last, s) || s.Health != nil && s.At.Truncate(healthEvery).After(last.At) {
 			report(s)
 			last = s
