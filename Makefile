@@ -26,11 +26,14 @@ test: needs ## install what the tests need (apt), and run every check and every 
 	   go test -json -race -timeout 25m ./... ; \
 	   ONCUE_CHAOS=1 go test -json -timeout 15m -run '^TestChaos$$' ./cmd/oncue/systemtest ; \
 	   go test -json -timeout 10m -run '$(PROPERTIES)' ./controller/machine -args -rapid.checks=$(CASES) ; \
+	   go test -json -timeout 10m -run '^TestRedundantIngest$$' ./controller/runner -args -interleavings=$(INTERLEAVINGS) ; \
 	 } 2>&1 | go run .ci/tally.go
 
-# The machine's properties once more, with a number of cases each for which the race detector is too slow.
+# Properties of the machine, and of main and backup beside each other, once more, with a number of cases for which the race detector
+# is too slow.
 PROPERTIES := ^Test(Confluence|TruthWithPolls|Served|Caps|Holds|Kills|Pure)$$
 CASES ?= 15000
+INTERLEAVINGS ?= 1000
 
 needs:
 	@.ci/packages $(NEEDS)

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -98,17 +99,22 @@ type publisher struct {
 	show *show
 	name string
 
-	mu   sync.Mutex                // taken before broadcaster.mu
-	told map[string]ingest.Address // by run
-	run  string
-	feed string          // open; "" when none is, though it may linger
-	had  map[string]bool // every feed of it
-	hurt bool            // something was done to this run
+	mu      sync.Mutex                // taken before broadcaster.mu
+	told    map[string]ingest.Address // by run
+	run     string                    // that has published last
+	feed    string                    // open; "" when none is, though it may linger
+	had     map[string]bool           // every feed of it
+	hurt    string                    // the run to which something was done last
+	stopped string                    // the run that was to be stopped last
 }
 
 func newBroadcaster(t *testing.T, seed uint64) *broadcaster {
 	b := &broadcaster{rig: newRig(t), dice: rand.New(rand.NewPCG(seed, 1)), luck: rand.New(rand.NewPCG(seed, 2)),
 		ask: seed%2 == 0, sure: map[string]bool{}}
+	if dir, err := os.MkdirTemp("/dev/shm", "oncue"); err == nil { // no disk, whose syncs take most of the time
+		b.dir = dir
+		t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	}
 	chance := func() bool { return b.dice.IntN(2) == 0 }
 	var err error
 	b.sim, err = simulator.Start(context.Background(), simulator.Settings{
@@ -158,7 +164,7 @@ func (b *broadcaster) publisher(s *show, name string) *publisher {
 		b.t.Fatal(err)
 	}
 	p := &publisher{Encoder: box, b: b, show: s, name: name, told: map[string]ingest.Address{}, had: map[string]bool{}}
-	go func() { _ = box.Watch(b.t.Context(), encoders.Job{}, p.follow) }()
+	go func() { _ = box.WatchFace(b.t.Context(), p.follow) }()
 	return p
 }
 
@@ -311,7 +317,11 @@ func (b *broadcaster) pass(d time.Duration) {
 		return !strings.Contains(line, name) && !strings.HasSuffix(line, "file") && !strings.Contains(line, "killed")
 	})
 	v, _ := b.c.Stream(controller.JoinID("ACC", name))
-	b.t.Fatalf("%s\n%s\n%s is %s: %s\n%+v\n%+v", wrong, strings.Join(lines[max(0, len(lines)-60):], "\n"),
+	history, _ := b.c.History(context.Background(), v.ID, 20, 0)
+	for _, h := range slices.Backward(history) {
+		lines = append(lines, fmt.Sprintf("%v %s %s: %s", h.At.Sub(b.begun), h.Event, h.Encoder, h.Reason))
+	}
+	b.t.Fatalf("%s\n%s\n%s is %s: %s\n%+v\n%+v", wrong, strings.Join(lines[max(0, len(lines)-100):], "\n"),
 		name, v.Phase, v.Reason, v.Encoders, v.Feeds)
 }
 
@@ -329,18 +339,20 @@ func (p *publisher) Start(ctx context.Context, job encoders.Job) error {
 	return err
 }
 
-// Stop is called for a reason that has to do with this encoder, or because the show is over.
+// Stop is called for a reason that has to do with this encoder, or because the show is over. A
+// controller that comes back repeats what it has saved, whatever has become of the reason.
 func (p *publisher) Stop(ctx context.Context, job encoders.Job) error {
-	st, _ := p.Encoder.Status(ctx, job)
+	p.b.note("%s: stop %s", p.name, job.Run)
+	st := p.Face()
 	v, _ := p.b.c.Stream(controller.JoinID("ACC", p.show.name))
 	p.mu.Lock()
-	mine := st.Run == job.Run && !st.State.Gone() && !p.hurt
+	unharmed := st.Run == job.Run && !st.State.Gone() && p.hurt != job.Run && p.stopped != job.Run
+	p.stopped = job.Run
 	p.mu.Unlock()
 	p.b.mu.Lock()
 	place := p.b.places[p.show.name]
 	p.b.mu.Unlock()
-	p.b.note("%s: stop %s", p.name, job.Run)
-	if mine && v.Wanted && place[p.name] && len(place) > 1 && p.show.several == machine.AllEncoders {
+	if unharmed && v.Wanted && place[p.name] && len(place) > 1 && p.show.several == machine.AllEncoders {
 		p.b.never(p.show, "%s is stopped, and nothing has happened to it: %s", p.name, v.Reason)
 	}
 	return p.Encoder.Stop(ctx, job)
@@ -361,7 +373,7 @@ func (p *publisher) turn(st encoders.Status) bool {
 	case st.State == encoders.StatePublishing && st.Run != p.run:
 		p.cut(0)
 		to := p.told[st.Run]
-		p.run, p.hurt = st.Run, p.b.vacated(p, to)
+		p.run = st.Run
 		p.feed = p.b.sim.OpenFeed(p.show.name, to.Source, to.Priority)
 		p.had[p.feed] = true
 		p.b.note("%s: publishes %s as %q %s", p.name, p.feed, to.Source, shownPriority(to.Priority))
@@ -409,16 +421,6 @@ func (b *broadcaster) replaced(newer *publisher) {
 	}
 }
 
-// vacated reports whether another encoder has just left the place: hooks about its feed that come
-// late may look like hooks about the new one's, and cost that one a restart.
-func (b *broadcaster) vacated(p *publisher, to ingest.Address) bool {
-	place := &machine.Contribution{Source: to.Source, Priority: to.Priority}
-	return slices.ContainsFunc(b.sim.Truth(p.show.name).Past, func(f simulator.Feed) bool {
-		return !p.had[f.ID] && time.Since(f.Ended) < 10*time.Second &&
-			place.Same(&machine.Contribution{Source: f.SourceID, Priority: f.Priority})
-	})
-}
-
 // known reports whether the controller can know that a feed is published. A box that cannot be
 // reached, and whose feed was never told of, must not hold up its stand-in for ever.
 func (b *broadcaster) known(p *publisher, feed string) bool {
@@ -458,16 +460,12 @@ func (b *broadcaster) act(s *show, p *publisher) {
 	case n < 22:
 		p.harm("dies", func() {
 			p.Die(errors.New("it died"))
-			p.mu.Lock()
-			defer p.mu.Unlock()
 			p.cut(time.Duration(b.roll(12000)) * time.Millisecond) // the connection may just fall silent
 		})
 	case n < 26:
 		p.harm("stalls", p.Stall)
 	case n < 30:
 		p.harm("loses its feed", func() {
-			p.mu.Lock()
-			defer p.mu.Unlock()
 			b.mu.Lock()
 			b.sure[p.feed] = true
 			b.mu.Unlock()
@@ -500,16 +498,17 @@ func (p *publisher) noticeEnd() {
 	p.mu.Lock()
 	cut := p.feed == ""
 	p.mu.Unlock()
-	if st, _ := p.Encoder.Status(context.Background(), encoders.Job{}); cut && st.State == encoders.StatePublishing {
+	if cut && p.Face().State == encoders.StatePublishing {
 		p.Die(errors.New("the connection was closed"))
 	}
 }
 
+// harm does something to the run of the box. p.mu is held meanwhile.
 func (p *publisher) harm(what string, do func()) {
 	p.b.note("%s: %s", p.name, what)
 	p.mu.Lock()
-	p.hurt = true
-	p.mu.Unlock()
+	defer p.mu.Unlock()
+	p.hurt = p.Face().Run
 	do()
 }
 
@@ -626,7 +625,7 @@ func (b *broadcaster) leave() {
 			b.never(s, "nobody is there, and live is %v, %s: %s", truth.Live, v.Phase, v.Reason)
 		}
 		for _, p := range s.encoders {
-			if st, _ := p.Encoder.Status(context.Background(), encoders.Job{}); !st.State.Gone() {
+			if !p.Face().State.Gone() {
 				b.never(s, "%s is left on", p.name)
 			}
 		}
