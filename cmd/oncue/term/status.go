@@ -193,6 +193,9 @@ func whyWords(v controller.StreamView, now time.Time) string {
 		return v.Reason
 	}
 	words := troubleWords(t, now)
+	if on := standIn(v); on != "" {
+		words = fmt.Sprintf("%s failed, %s is on the air: %s (%s)", t.Encoder, on, t.Text, timesWords(t, now))
+	}
 	// The reason of backoff and failed ends in the same failure.
 	reason := v.Reason
 	for _, verb := range []string{" failed: ", " is given up: "} {
@@ -209,11 +212,24 @@ func whyWords(v controller.StreamView, now time.Time) string {
 
 // troubleWords says what fails: "failed: connection refused (cam, 5 times, last 03:38:01)".
 func troubleWords(t *controller.Trouble, now time.Time) string {
-	times := ""
+	return fmt.Sprintf("failed: %s (%s, %s)", t.Text, t.Encoder, timesWords(t, now))
+}
+
+func timesWords(t *controller.Trouble, now time.Time) string {
 	if t.Count > 1 {
-		times = fmt.Sprintf("%d times, last ", t.Count)
+		return fmt.Sprintf("%d times, last %s", t.Count, Clock(t.Last.Time, now))
 	}
-	return fmt.Sprintf("failed: %s (%s, %s%s)", t.Text, t.Encoder, times, Clock(t.Last.Time, now))
+	return Clock(t.Last.Time, now)
+}
+
+// standIn is the encoder that viewers see while another one fails; "" when there is none.
+func standIn(v controller.StreamView) string {
+	for _, e := range v.Encoders {
+		if e.OnAir && e.Name != v.Trouble.Encoder {
+			return e.Name
+		}
+	}
+	return ""
 }
 
 // savings says what all streams together have saved.

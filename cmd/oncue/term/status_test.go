@@ -95,21 +95,26 @@ func TestTroubleComesFirst(t *testing.T) {
 			t.Errorf("%q is not on a page with room:\n%s", want, out.String())
 		}
 	}
-	for _, c := range []struct{ phase, reason, want string }{
+	for _, c := range []struct{ phase, reason, onAir, want string }{
 		{
-			"backoff", "a viewer is waiting; cam failed: refused",
+			"backoff", "a viewer is waiting; cam failed: refused", "",
 			"failed: refused (cam, 3 times, last 19:00:00); a viewer is waiting",
 		},
 		{
-			"failed", "a viewer is waiting; cam is given up: refused",
+			"failed", "a viewer is waiting; cam is given up: refused", "",
 			"failed: refused (cam, 3 times, last 19:00:00); given up; a viewer is waiting",
 		},
-		{"idle", "no viewer", "failed: refused (cam, 3 times, last 19:00:00); no viewer"},
+		{"idle", "no viewer", "", "failed: refused (cam, 3 times, last 19:00:00); no viewer"},
+		{
+			"live", "somebody is watching", "backup",
+			"cam failed, backup is on the air: refused (3 times, last 19:00:00); somebody is watching",
+		},
 	} {
 		last := controller.Time{Time: statusNow.Add(-time.Hour)}
 		v := controller.StreamView{
 			Phase: controller.Phase(c.phase), Reason: c.reason,
-			Trouble: &controller.Trouble{Encoder: "cam", Text: "refused", Count: 3, Last: last},
+			Trouble:  &controller.Trouble{Encoder: "cam", Text: "refused", Count: 3, Last: last},
+			Encoders: []controller.EncoderView{{Name: "cam"}, {Name: "backup", OnAir: c.onAir == "backup"}},
 		}
 		if got := whyWords(v, statusNow); got != c.want {
 			t.Errorf("%s: %q, want %q", c.phase, got, c.want)
