@@ -103,26 +103,34 @@ func (m *machine) attribute() {
 		if f.Of != "" || m.p.placeShared() {
 			continue
 		}
-		if had := m.havePublished(&Contribution{Source: f.SourceID, Priority: f.Priority}); len(had) == 1 {
-			f.Of = had[0].Name
-		} else if left := m.hasLeft(f); len(had) == 0 && left != nil {
-			f.Of, f.Over = left.Name, later(left.GoneAt, f.Seen) // only now one hears of it
-		} else if o := m.owner(m.p, f); len(had) == 0 && o != nil && o.On() && f.Open() && !m.leftover(m.p, f) {
+		had, past := m.havePublished(&Contribution{Source: f.SourceID, Priority: f.Priority}), m.unheard(f)
+		begun := len(had) == 1 && had[0].MayRun() && had[0].Begun
+		switch o := m.owner(m.p, f); {
+		case past >= 0 && !begun:
+			f.Of, f.Over = m.Unheard[past].Encoder, later(m.Unheard[past].GoneAt, f.Seen)
+			m.Unheard = slices.Delete(m.Unheard, past, past+1)
+		case len(had) == 1:
+			f.Of, f.Unsure = had[0].Name, past >= 0
+		case len(had) == 0 && o != nil && o.On() && f.Open() && !m.leftover(m.p, f):
 			f.Of = o.Name // its priority may be that of its token
 		}
 	}
 }
 
-// hasLeft is the encoder that published this until just before one heard of the feed, and is no
-// longer the stream's; nil: none did.
-func (s *State) hasLeft(f *FeedFact) *Departed {
-	at := slices.IndexFunc(s.Left, func(d Departed) bool {
-		return f.Seen.Sub(d.GoneAt) < hookDelay && d.Published.Same(&Contribution{Source: f.SourceID, Priority: f.Priority})
+// unheard is the place of a run that was over just before the feed was heard of, and that may have
+// been its; -1: there is none.
+func (s *State) unheard(f *FeedFact) int {
+	return slices.IndexFunc(s.Unheard, func(r PastRun) bool {
+		return f.Seen.Sub(r.GoneAt) < hookDelay && r.Published.Same(&Contribution{Source: f.SourceID, Priority: f.Priority})
 	})
-	if at < 0 {
-		return nil
+}
+
+// noteUnheard keeps the encoder's run, which is over, if its feed was not heard of.
+func (m *machine) noteUnheard(e *Encoder) {
+	heard := func(f FeedFact) bool { return f.Of == e.Name && !f.Seen.Before(e.StartedAt) }
+	if e.Publishes != nil && e.On() && e.Begun && !slices.ContainsFunc(m.Facts.Feeds, heard) {
+		m.Unheard = append(m.Unheard, PastRun{e.Name, *e.Publishes, m.now})
 	}
-	return &s.Left[at]
 }
 
 // placeShared reports whether two encoders are given the same contribution, or one that is not

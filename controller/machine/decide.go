@@ -156,7 +156,7 @@ func (m *machine) merge(ev Event) {
 	}
 	m.Facts.forget(m.now)
 	m.attribute()
-	m.Left = slices.DeleteFunc(m.Left, func(d Departed) bool { return m.now.Sub(d.GoneAt) >= hookDelay })
+	m.Unheard = slices.DeleteFunc(m.Unheard, func(r PastRun) bool { return m.now.Sub(r.GoneAt) >= hookDelay })
 }
 
 // tellKept reports an encoder that runs with other settings than the configuration has now.

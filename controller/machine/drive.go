@@ -36,7 +36,7 @@ func (m *machine) seen(e *Encoder, st encoders.Status) {
 		e.Busy = false
 	}
 	if e.On() && !st.State.Gone() && st.State != encoders.StateUnknown {
-		e.Shown = true
+		e.Shown, e.Begun = true, e.Begun || st.State == encoders.StatePublishing
 	}
 	if wasForeign && st.State.Gone() && !e.On() && st.ByHand && !m.shared(e) {
 		m.SpentAt = m.now // the person who had started it has stopped it: what viewers asked for before is answered
@@ -361,10 +361,10 @@ func (m *machine) lost(e *Encoder) string {
 	return why
 }
 
-// maybeBefore reports whether a feed may be that of whoever published this contribution before: the
-// word of its start was lost, and that of its end came when the encoder had just gone live.
+// maybeBefore reports whether a feed may be that of whoever published this contribution before: its
+// end was told when the encoder had just gone live, and its start when both were possible, or never.
 func (m *machine) maybeBefore(e *Encoder, f *FeedFact) bool {
-	return f.Told.IsZero() && f.EndSeen.Before(e.OnSince.Add(hookDelay))
+	return (f.Unsure || f.Told.IsZero()) && f.EndSeen.Before(e.OnSince.Add(hookDelay))
 }
 
 // wants reports whether the encoder at i takes part.
@@ -513,7 +513,7 @@ func (m *machine) start(e *Encoder) {
 		e.Restarts++
 	}
 	e.Step, e.Since, e.StartedAt, e.OnSince = StepStarting, m.now, m.now, time.Time{}
-	e.Boot, e.Holder, e.Doubt, e.Shown = false, "", false, false
+	e.Boot, e.Holder, e.Doubt, e.Shown, e.Begun = false, "", false, false, false
 	e.Seen = encoders.Status{}
 	m.Starts++
 	m.waited(controller.WaitStart)
@@ -613,6 +613,7 @@ func (m *machine) stopDone(e *Encoder, ev StopDone) {
 
 // gone marks an encoder that is known not to publish.
 func (m *machine) gone(e *Encoder) {
+	m.noteUnheard(e)
 	e.Step, e.Since, e.OnSince, e.Boot, e.Doubt = StepOff, m.now, time.Time{}, false, false
 	e.StopAt, e.StopNext, e.Then, e.Alarmed = time.Time{}, time.Time{}, "", false
 	e.GoneAt, e.FeedLost = m.now, time.Time{}

@@ -41,7 +41,8 @@ type FeedFact struct {
 	Closed  bool                    `json:"closed,omitempty"`  // EndSeen is our guess, not the platform's word
 	Again   time.Time               `json:"again,omitzero"`    // when the journal told of it once more
 	Of      string                  `json:"of,omitempty"`      // the encoder that publishes it; "": not known, or nobody's
-	Over    time.Time               `json:"over,omitzero"`     // when that encoder, which has left the stream, was gone
+	Over    time.Time               `json:"over,omitzero"`     // since when that run of that encoder is known to be over
+	Unsure  bool                    `json:"unsure,omitempty"`  // it may be of a run before the one of that encoder
 }
 
 // Open reports whether the feed counts as up.
@@ -227,19 +228,15 @@ func (s *State) backSince() time.Time {
 }
 
 // left notes of the feeds of encoders that leave the stream that they are over.
-func (s *State) left(before []Encoder) {
+func (f *Facts) left(before, after []Encoder) {
 	for _, e := range before {
-		stays := func(o Encoder) bool { return o.Name == e.Name && o.Instance == e.Instance }
-		if slices.ContainsFunc(s.Encoders, stays) {
+		if slices.ContainsFunc(after, func(o Encoder) bool { return o.Name == e.Name && o.Instance == e.Instance }) {
 			continue
 		}
-		for i := range s.Facts.Feeds {
-			if g := &s.Facts.Feeds[i]; g.Of == e.Name && g.Over.IsZero() {
+		for i := range f.Feeds {
+			if g := &f.Feeds[i]; g.Of == e.Name && g.Over.IsZero() {
 				g.Over = later(e.GoneAt, g.Seen)
 			}
-		}
-		if e.Publishes != nil && !e.GoneAt.IsZero() {
-			s.Left = append(s.Left, Departed{e.Name, *e.Publishes, e.GoneAt})
 		}
 	}
 }

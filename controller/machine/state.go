@@ -42,9 +42,9 @@ type State struct {
 	Blocked     time.Time   `json:"blocked,omitzero"`      // since when viewers contradict somebody else's feed
 	Wakes       []time.Time `json:"wakes,omitempty"`       // starts for viewers within the last hour
 
-	Encoders []Encoder  `json:"encoders"`
-	InUse    string     `json:"in_use,omitempty"` // failover: the name of the one in use; "" is the first
-	Left     []Departed `json:"left,omitempty"`   // encoders that the stream has no more, for hookDelay
+	Encoders []Encoder `json:"encoders"`
+	InUse    string    `json:"in_use,omitempty"`  // failover: the name of the one in use; "" is the first
+	Unheard  []PastRun `json:"unheard,omitempty"` // runs that are over and of whose feeds hooks may still come
 
 	Asking    Question  `json:"-"`
 	AskedStop time.Time `json:"-"` // when a stop for idleness was first put to the platform
@@ -142,6 +142,7 @@ type Encoder struct {
 	OnAir     bool          `json:"on_air,omitempty"`    // viewers are shown what it publishes
 
 	Shown bool `json:"shown,omitempty"` // this run was seen on
+	Begun bool `json:"begun,omitempty"` // this run was seen publishing
 
 	Version  string          `json:"-"` // of the settings of the run; "": those that the instance was opened with last
 	Known    bool            `json:"-"` // looked at since boot
@@ -163,11 +164,11 @@ type Failing struct {
 	Last  time.Time `json:"last,omitzero"`
 }
 
-// Departed is an encoder that the stream no longer has. Hooks about its feed may still come.
-type Departed struct {
-	Name      string       `json:"name"`
+// PastRun is a run that has published and is over, and of whose feed nobody had heard until then.
+type PastRun struct {
+	Encoder   string       `json:"encoder"`
 	Published Contribution `json:"published"`
-	GoneAt    time.Time    `json:"gone_at"` // when its last run was known to be over
+	GoneAt    time.Time    `json:"gone_at"`
 }
 
 // On reports whether the encoder runs or may run at our word.
@@ -275,7 +276,7 @@ func (s *State) TotalsAt(p *Policy, now time.Time) Totals {
 func (s State) Clone() State {
 	s.Encoders = slices.Clone(s.Encoders) // whose Matches are never changed in place
 	s.Wakes = slices.Clone(s.Wakes)
-	s.Leases, s.Left = slices.Clone(s.Leases), slices.Clone(s.Left)
+	s.Leases, s.Unheard = slices.Clone(s.Leases), slices.Clone(s.Unheard)
 	s.Waits.Past = slices.Clone(s.Waits.Past)
 	s.Facts.Feeds = slices.Clone(s.Facts.Feeds)
 	return s
@@ -291,7 +292,7 @@ func (s *State) fit(p *Policy) {
 	if !slices.EqualFunc(s.Encoders, p.Encoders, same) {
 		before := s.Encoders
 		s.Encoders = s.fitted(p.Encoders)
-		s.left(before)
+		s.Facts.left(before, s.Encoders)
 	}
 	if p.Encoder(s.InUse) == nil {
 		s.InUse = ""
