@@ -33,7 +33,7 @@ test: needs ## install what the tests need (apt), and run every check and every 
 # is too slow.
 PROPERTIES := ^Test(Confluence|TruthWithPolls|Served|Caps|Holds|Kills|Pure)$$
 CASES ?= 15000
-INTERLEAVINGS ?= 1000
+INTERLEAVINGS ?= 500
 
 needs:
 	@.ci/packages $(NEEDS)

@@ -362,7 +362,7 @@ func (m *machine) lost(e *Encoder) string {
 }
 
 // maybeBefore reports whether a feed may be that of whoever published this contribution before: its
-// end was told when the encoder had just gone live, and its start when both were possible, or never.
+// end was told when the encoder had just gone live, and its start never, or when both could be.
 func (m *machine) maybeBefore(e *Encoder, f *FeedFact) bool {
 	return (f.Unsure || f.Told.IsZero()) && f.EndSeen.Before(e.OnSince.Add(hookDelay))
 }

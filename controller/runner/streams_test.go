@@ -9,10 +9,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/oncue/oncue/configs/ingest"
 	"github.com/oncue/oncue/controller"
 	"github.com/oncue/oncue/controller/machine"
 	"github.com/oncue/oncue/controller/runner"
 	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/fake"
 )
 
 // TestReload: timers stay, a removed stream is drained and then forgotten.
@@ -83,6 +85,40 @@ func TestFailoverReordered(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestFailoverOverlaps: with priorities of their own, the next encoder publishes while the failed
+// one, which takes its time to stop, still does.
+func TestFailoverOverlaps(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := spec("lobby", "main", "backup")
+		s.Policy.Several, s.Policy.FailoverAfter = machine.Failover, 1
+		for i := range s.Policy.Encoders {
+			priority := ingest.Rank(i)
+			s.Policy.Encoders[i].Publishes = &machine.Contribution{Priority: &priority}
+		}
+		r := newRig(t, s)
+		r.settings["main"] = fake.Settings{StopDelay: 4 * time.Second}
+		r.boot()
+		defer r.end(false)
+		r.live("lobby", "F1")
+		r.boxes["main"].Stall()
+		r.pass(2 * time.Second)
+		if main, backup := r.boxes["main"].Face(), r.boxes["backup"].Face(); main.State != encoders.StateStopping ||
+			backup.State != encoders.StatePublishing {
+			t.Errorf("main is %s, backup %s", main.State, backup.State)
+		}
+		r.hook(controller.HookFeedStarted, "lobby", "F2")
+		r.pass(3 * time.Second)
+		r.wantOn("backup")
+		r.hook(controller.HookFeedEnded, "lobby", "F1")
+		r.pass(time.Minute)
+		r.wantOn("backup")
+		r.want("lobby", controller.PhaseLive)
+		if n := r.starts("backup"); n != 1 {
+			t.Errorf("%d starts of backup", n)
+		}
+	})
 }
 
 // TestOrphan: the store is lost while an encoder runs; it is found and taken over.
