@@ -87,9 +87,11 @@ func (e *Encoder) choose(ctx context.Context, sess *session, c choice) error {
 	if err := e.change(ctx, sess, c); err != nil {
 		return fmt.Errorf("change the %s of obs to %q: %w", c.what, c.name, err)
 	}
-	for now.current() != c.name {
-		if err := e.pause(ctx, sess.done, time.Now().Add(e.limits.retry)); err != nil {
-			return fmt.Errorf("obs does not change its %s to %q: %w", c.what, c.name, err)
+	for wait := c.heavy; now.current() != c.name; wait = true { // a scene is there with the answer
+		if wait {
+			if err := e.pause(ctx, sess.done, time.Now().Add(e.limits.retry)); err != nil {
+				return fmt.Errorf("obs does not change its %s to %q: %w", c.what, c.name, err)
+			}
 		}
 		if now, err = e.listed(ctx, sess, c); err != nil {
 			return fmt.Errorf("read the %s of obs: %w", c.what, err)
