@@ -354,6 +354,27 @@ func TestDashboardShowsTrouble(t *testing.T) {
 	p.clean()
 }
 
+// A main encoder has failed, and its backup is on the air: the row says both, and tells of the
+// backup.
+func TestStandInOnDashboard(t *testing.T) {
+	f := showcase()
+	s, _ := f.Stream("ABC123/lobby")
+	main := s.Encoders[0]
+	backup := main
+	main.Name, backup.Name, backup.OnAir, main.State = "main", "backup", true, encoders.StateFailed
+	last := controller.Time{Time: time.Now()}
+	s.Encoders = []controller.EncoderView{main, backup}
+	s.Trouble = &controller.Trouble{Encoder: "main", Text: "killed by signal 9", Count: 1, Since: last, Last: last}
+	f.put(s)
+	_, base := startAdmin(t, f, nil)
+	p := openPage(t, startBrowser(t), base, 1440, 900, false)
+	lobby := row("ABC123/lobby")
+	p.wait(lobby + `?.querySelector(".fault").textContent.includes("\u2068backup\u2069 is on the air")`)
+	p.wait(lobby + `.querySelector(".encoder").textContent.startsWith("\u2068backup\u2069: publishing")`)
+	p.shot("stand-in")
+	p.clean()
+}
+
 // On a phone the chip of troubled streams is in view.
 func TestChipsFitAPhone(t *testing.T) {
 	browser := startBrowser(t)

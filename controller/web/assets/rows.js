@@ -40,6 +40,8 @@ export function trouble(s) {
   if (!t) return "";
   let when = `at ${clock(at(t.last), true)}`;
   if (t.count > 1) when = `${plural(t.count, "time", "times")} since ${clock(at(t.since))}, last ${when}`;
+  const other = s.encoders.find((e) => e.on_air && e.name !== t.encoder);
+  if (other) when += `; ${isolate(other.name)} is on the air`;
   return `${isolate(t.text)} (${isolate(t.encoder)} failed ${when})`;
 }
 
@@ -62,7 +64,8 @@ export function viewersText(s) { return s.viewers === null ? "–" : s.viewers.t
 
 // encoderOf is the encoder to show: the first one that publishes, or else that is wanted.
 function encoderOf(s) {
-  return s.encoders.find((e) => e.state === "publishing") || s.encoders.find((e) => e.wanted) || s.encoders[0];
+  const first = (is) => s.encoders.find(is);
+  return first((e) => e.on_air) || first((e) => e.state === "publishing") || first((e) => e.wanted) || s.encoders[0];
 }
 
 export function encoderText(e) {
@@ -192,7 +195,7 @@ export class Rows {
     p.viewers.classList.toggle("some", s.viewers > 0);
     p.viewers.title = s.viewers === null ? "viewers: the platform has not been asked" : "viewers";
     const e = encoderOf(s);
-    put(p.encoder, encoderText(e));
+    put(p.encoder, s.encoders.length > 1 && e ? `${isolate(e.name)}: ${encoderText(e)}` : encoderText(e));
     put(p.error, e && e.error && !(s.trouble && s.trouble.text === e.error) ? e.error : "");
     for (const b of row.buttons) {
       b.setAttribute("aria-pressed", String(b.dataset.mode === s.mode));
