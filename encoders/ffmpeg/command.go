@@ -85,6 +85,9 @@ func madeCommand(s Settings, job encoders.Job, fast bool) (command, error) {
 	c.list = list
 	c.own = append(opened[:len(opened):len(opened)], s.OutputArgs...)
 	c.args = append(c.args, opened...)
+	if in.silent(s) {
+		c.args = append(c.args, "-f", "lavfi", "-i", "anullsrc=sample_rate=48000:channel_layout=stereo")
+	}
 	if len(s.Renditions) > 0 {
 		c.args = append(c.args, "-filter_complex", ladder(s, in))
 	}

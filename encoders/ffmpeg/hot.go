@@ -128,7 +128,7 @@ func (e *Encoder) reader(job encoders.Job) (command, error) {
 		c.args = append(c.args, "-map", "0:v:0")
 	}
 	if s.Audio != "none" {
-		c.args = append(c.args, "-map", audioMap(s))
+		c.args = append(c.args, "-map", audioMap(s, in))
 	}
 	// Without the delta a picture would wait for the sound of its time, and the other way round.
 	c.args = append(c.args, "-c", "copy", "-max_interleave_delta", "1", "-flush_packets", "1", "-f", "nut",

@@ -1,6 +1,7 @@
 package ffmpeg
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -15,6 +16,8 @@ type input struct {
 	url  string // what -i gets
 	live bool   // it comes over a network at its own pace; FFmpeg must not pace it
 	list bool   // it is a list of pieces (HLS), each of them a file
+
+	still bool // it is a file with one picture
 }
 
 type inputKind string
@@ -68,7 +71,7 @@ func readInput(text string) (input, error) {
 		}
 		return input{kind: inputTest, url: rest}, nil
 	case found && known && kind == inputFile:
-		return input{kind: inputFile, url: "file:" + strings.TrimPrefix(rest, "//")}, nil
+		return fileInput(strings.TrimPrefix(rest, "//")), nil
 	case found && known:
 		if u, err := url.Parse(text); err == nil && u.Host == "" {
 			return input{}, fmt.Errorf("%s: names no host", scheme)
@@ -89,8 +92,18 @@ func readInput(text string) (input, error) {
 	case "testsrc", "testsrc2", "smptebars", "smptehdbars":
 		return input{kind: inputTest, url: text}, nil
 	}
-	return input{kind: inputFile, url: "file:" + text}, nil
+	return fileInput(text), nil
 }
+
+func fileInput(path string) input {
+	return input{kind: inputFile, url: "file:" + path, still: stills[strings.ToLower(filepath.Ext(path))]}
+}
+
+// stills are the endings of files with one picture.
+var stills = map[string]bool{".png": true, ".jpg": true, ".jpeg": true, ".webp": true, ".bmp": true}
+
+// stillFPS is the rate of a still picture when none is set: nothing in it moves.
+const stillFPS = 10.0
 
 // videoFiles are the endings of web addresses that name a complete file instead of a live stream.
 var videoFiles = map[string]bool{".mp4": true, ".mov": true, ".mkv": true, ".webm": true, ".avi": true, ".m4v": true}
@@ -145,7 +158,12 @@ func (in input) options(s Settings, fast bool) []string {
 	case inputTCP:
 		o = append(o, "-timeout", inputTimeout)
 	case inputFile:
-		o = append(o, "-stream_loop", "-1", "-re")
+		if in.still {
+			o = append(o, "-f", "image2", "-pattern_type", "none", "-loop", "1", "-re",
+				"-framerate", number(cmp.Or(s.FPS, stillFPS)))
+		} else {
+			o = append(o, "-stream_loop", "-1", "-re")
+		}
 	case inputDevice:
 		o = append(o, "-f", "v4l2", "-thread_queue_size", "64")
 		if s.FPS > 0 {

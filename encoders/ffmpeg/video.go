@@ -22,7 +22,7 @@ func codecs(s Settings, in input, format string) []string {
 			o = append(o, "-vf", f)
 		}
 	}
-	return append(o, audio(s, format)...)
+	return append(o, audio(s, in, format)...)
 }
 
 // rendition returns the options of one of several qualities: the picture that ladder makes for it,
@@ -34,7 +34,7 @@ func (s Settings) rendition(i int, in input, format string) []string {
 		s.Audio = "none"
 	}
 	o := append([]string{"-map", picture(i)}, video(s, in)...)
-	return append(o, audio(s, format)...)
+	return append(o, audio(s, in, format)...)
 }
 
 // ladder is the filter graph that makes the pictures of all renditions from the input's.
@@ -58,26 +58,35 @@ func ladder(s Settings, in input) string {
 // picture is the name of a rendition's picture in the ladder.
 func picture(i int) string { return fmt.Sprintf("[out%d]", i) }
 
-func audio(s Settings, format string) []string {
+func audio(s Settings, in input, format string) []string {
 	switch s.Audio {
 	case "none":
 		return []string{"-an"}
 	case "copy":
-		return []string{"-map", audioMap(s), "-c:a", "copy"}
+		return []string{"-map", audioMap(s, in), "-c:a", "copy"}
 	}
 	codec := "aac"
 	if format == "whip" {
 		codec = "libopus"
 	}
-	return []string{"-map", audioMap(s), "-c:a", codec, "-b:a", s.AudioBitrate, "-ar", "48000", "-ac", "2"}
+	return []string{"-map", audioMap(s, in), "-c:a", codec, "-b:a", s.AudioBitrate, "-ar", "48000", "-ac", "2"}
 }
 
 // audioMap makes audio optional, unless it is published alone.
-func audioMap(s Settings) string {
+func audioMap(s Settings, in input) string {
+	if in.silent(s) {
+		return "1:a:0"
+	}
 	if s.Video == "none" {
 		return "0:a:0"
 	}
 	return "0:a:0?"
+}
+
+// silent reports whether the input gets silence beside it: a still picture has no sound, and
+// players that begin with it would have none later.
+func (in input) silent(s Settings) bool {
+	return in.still && s.Audio == "aac" && !slices.Contains(s.InputArgs, "-f")
 }
 
 func video(s Settings, in input) []string {
@@ -89,6 +98,9 @@ func video(s Settings, in input) []string {
 	fps := s.FPS
 	if fps == 0 && in.kind == inputTest && !strings.ContainsAny(in.url, "=;[,") {
 		fps = testFPS
+	}
+	if fps == 0 && in.still && !slices.Contains(s.InputArgs, "-framerate") {
+		fps = stillFPS
 	}
 	if fps > 0 {
 		frames := fmt.Sprint(int(math.Max(1, math.Round(fps*s.GOP.Seconds()))))
@@ -119,6 +131,8 @@ func filters(s Settings, in input) string {
 			return fmt.Sprint(n)
 		}
 		f = append(f, "scale="+size(s.Width)+":"+size(s.Height))
+	} else if in.still {
+		f = append(f, "scale=trunc(iw/2)*2:trunc(ih/2)*2") // x264 takes no odd sizes, and cameras have none
 	}
 	if rate := s.rate(in); rate != "" {
 		f = append(f, rate)
