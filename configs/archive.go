@@ -29,11 +29,15 @@ func (c *Config) Archive(drivers map[string]func() any) ([]byte, error) {
 	for _, s := range c.Streams {
 		m := archived(reflect.ValueOf(streamKeys{Timing: s.Timing}), reflect.ValueOf(streamKeys{Timing: c.Defaults}))
 		used := &yaml.Node{Kind: yaml.SequenceNode}
-		for i, name := range s.Encoders {
+		for i, name := range s.All() {
 			e := &yaml.Node{Kind: yaml.MappingNode}
 			put(e, "name", word(name))
 			if shown := c.Masked(s, i); len(shown) > 0 {
 				put(e, "publish", word(strings.Join(shown, " ")))
+			}
+			if name == s.Cover {
+				put(m, "cover", e)
+				continue
 			}
 			used.Content = append(used.Content, e)
 		}

@@ -40,6 +40,13 @@ func (d *decoder) checkStream(c *Config, s *Stream) {
 			d.checkInstance(s, e, p)
 		}
 	}
+	if name := s.Cover; name != "" {
+		if e := c.encoders[name]; e != nil {
+			d.checkInstance(s, e, path+".cover")
+		} else {
+			d.wrong(path+".cover", "%q is not an encoder%s", name, choices(name, slices.Sorted(maps.Keys(c.encoders))))
+		}
+	}
 	if s.IsPattern {
 		d.checkPatternSchedule(s)
 	}
@@ -208,8 +215,8 @@ func (d *decoder) checkUse(c *Config) {
 	used := make(map[string]bool, len(c.Encoders))
 	shared := map[string][]string{}
 	for _, s := range c.Streams {
-		for _, name := range s.Encoders {
-			if used[name] = true; !s.IsPattern {
+		for _, name := range s.All() {
+			if used[name] = true; !s.IsPattern && !(name == s.Cover && boxOf(c.encoders[name]) == "") {
 				shared[name] = append(shared[name], s.Name)
 			}
 		}
@@ -244,6 +251,9 @@ func listed(names []string) string {
 }
 
 func boxOf(e *Encoder) string {
+	if e == nil {
+		return ""
+	}
 	if b, ok := e.Settings.(Box); ok {
 		return b.Address()
 	}

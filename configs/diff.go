@@ -127,6 +127,9 @@ func diffStreams(old, new *Config) []string {
 // streamChanges leaves out what only follows the defaults; those are reported once.
 func streamChanges(old, new *Stream) []change {
 	var list []change
+	if old.Cover != new.Cover {
+		list = append(list, change{"cover", old.Cover, new.Cover})
+	}
 	if !slices.Equal(old.Encoders, new.Encoders) {
 		list = append(list, change{"encoders", strings.Join(old.Encoders, ", "), strings.Join(new.Encoders, ", ")})
 	}

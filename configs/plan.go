@@ -15,16 +15,17 @@ import (
 // StreamPlan is one stream as it would run.
 type StreamPlan struct {
 	ID       string
-	Pattern  bool // stands for every name that matches
-	Line     int  // where the file defines it
-	Encoders []EncoderPlan
-	Keys     []KeyPlan // every key of Timing, in the order of the documentation
+	Pattern  bool          // stands for every name that matches
+	Line     int           // where the file defines it
+	Encoders []EncoderPlan // the cover is the last
+	Keys     []KeyPlan     // every key of Timing, in the order of the documentation
 }
 
 // EncoderPlan names one encoder of a stream.
 type EncoderPlan struct {
 	Name, Driver string
 	Line         int
+	Cover        bool
 	Publish      []string // where it publishes to, what may be a key masked; none when it knows by itself
 }
 
@@ -39,9 +40,9 @@ func (c *Config) Plan() []StreamPlan {
 	plans := make([]StreamPlan, 0, len(c.Streams))
 	for _, s := range c.Streams {
 		p := StreamPlan{ID: s.ID, Pattern: s.IsPattern, Line: s.Line}
-		for i, name := range s.Encoders {
+		for i, name := range s.All() {
 			e := c.encoders[name]
-			p.Encoders = append(p.Encoders, EncoderPlan{e.Name, e.Driver, e.Line, c.Masked(s, i)})
+			p.Encoders = append(p.Encoders, EncoderPlan{e.Name, e.Driver, e.Line, name == s.Cover, c.Masked(s, i)})
 		}
 		for _, l := range leaves(reflect.ValueOf(s.Timing), "") {
 			p.Keys = append(p.Keys, KeyPlan{l.path, l.text(), s.Origin(l.path)})

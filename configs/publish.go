@@ -64,7 +64,7 @@ type streamEncoder struct {
 
 func (streamEncoder) Alone() string { return "Name" }
 
-// PublishOf is where the encoder in a place of Encoders publishes to.
+// PublishOf is where the encoder in a place of All publishes to.
 func (s *Stream) PublishOf(place int) Publish {
 	if place < len(s.publishes) {
 		return s.publishes[place]
@@ -75,7 +75,7 @@ func (s *Stream) PublishOf(place int) Publish {
 // PublishBy is PublishOf for a name. An encoder that a reload has taken from the stream may still
 // run, and has to be stopped: for it the answer is what the first one publishes to.
 func (s *Stream) PublishBy(encoder string) Publish {
-	return s.PublishOf(max(0, slices.Index(s.Encoders, encoder)))
+	return s.PublishOf(max(0, slices.Index(s.All(), encoder)))
 }
 
 // AutoToken reports whether an encoder of the stream publishes with a token that is found or made
@@ -96,6 +96,31 @@ func (d *decoder) resolvePublish(s *Stream, keys streamKeys) {
 	if len(keys.Encoders) == 0 {
 		s.publishes = []Publish{d.publish(s.key+".publish", keys.Publish, "", publishKeys{}, 0)}
 	}
+	if s.Cover != "" && len(s.Encoders) > 0 {
+		lowest := ingest.Rank(len(s.Encoders) - 1)
+		for _, p := range s.publishes {
+			if n := p.priority(); n != nil {
+				lowest = min(lowest, *n)
+			}
+		}
+		below := keys.Publish
+		lowest--
+		below.Priority = &lowest
+		s.publishes = append(s.publishes,
+			d.publish(s.key+".publish", below, s.key+".cover.publish", keys.Cover.Publish, len(s.Encoders)))
+	}
+}
+
+// priority is what the contribution says of it; nil: nothing.
+func (p Publish) priority() *int {
+	if p.Parts != nil {
+		return p.Parts.Priority
+	}
+	a, err := ingest.Parse(p.URL.Reveal())
+	if err != nil {
+		return nil
+	}
+	return a.Priority
 }
 
 // publish is what an encoder's own keys say over the stream's.
@@ -160,8 +185,11 @@ func (d *decoder) checkPublish(c *Config, s *Stream) {
 	if d.isSet(path) && !d.bad[path] {
 		d.checkUnused(c, s, path)
 	}
-	for i, name := range s.Encoders {
+	for i, name := range s.All() {
 		own := fmt.Sprintf("%s.encoders[%d].publish", s.key, i)
+		if i == len(s.Encoders) {
+			own = s.key + ".cover.publish"
+		}
 		at := path
 		if d.isSet(own) {
 			at = own
@@ -183,6 +211,49 @@ func (d *decoder) checkPublish(c *Config, s *Stream) {
 		}
 	}
 	d.checkContributions(c, s, path)
+	d.checkCover(c, s)
+}
+
+// checkCover looks whether the cover is a contribution of its own, below those of the others.
+func (d *decoder) checkCover(c *Config, s *Stream) {
+	path, place := s.key+".cover", len(s.Encoders)
+	e := c.encoders[s.Cover]
+	if s.Cover == "" || place == 0 || e == nil || d.badBelow(path) {
+		return
+	}
+	mine := s.PublishOf(place)
+	const wayOut = "write publish: {token: ...} for the stream, which gives each a priority of its own, or " +
+		"cover: {name: ..., publish: ...}"
+	switch {
+	case slices.Contains(s.Encoders, s.Cover):
+		d.wrong(path, "%q is an encoder of the stream already; name another one, which shows a slate", s.Cover)
+		return
+	case !c.Told(s.Cover):
+		d.wrong(path, "%s (%s) publishes where its own settings say, so nobody could tell its feed from those of the "+
+			"stream's encoders; name one that is told where to publish", s.Cover, e.Driver)
+		return
+	case mine.priority() == nil:
+		d.wrong(path, "%s would publish without a priority, so nobody could tell its feed from those of the stream's "+
+			"encoders; %s", s.Cover, wayOut)
+		return
+	case *mine.priority() < 0:
+		d.wrong(path, "must have a priority below all others, and 0 is taken; give the stream's encoders 1 or more")
+		return
+	}
+	for i, name := range s.Encoders {
+		other := s.PublishOf(i)
+		switch {
+		case c.Told(name) && c.contend(s, i, place):
+			d.wrong(path, "%s and %s would publish the same stream, source and priority, and throw each other out; %s",
+				name, s.Cover, wayOut)
+		case !c.Told(name) || other.priority() == nil:
+			d.warn(path, "%s publishes without a priority that oncue knows, so viewers may see %s until it is stopped, "+
+				"some seconds after %s is live", name, s.Cover, name)
+		case *other.priority() <= *mine.priority():
+			d.wrong(path, "%s would be shown instead of %s: its priority is %d, and must be below %d", s.Cover, name,
+				*mine.priority(), *other.priority())
+		}
+	}
 }
 
 // checkMulti looks whether an encoder can send several qualities over its URL.
@@ -328,7 +399,7 @@ func (c *Config) addresses(s *Stream, place int) ([]string, error) {
 		return nil, nil
 	}
 	address := p.Address(secret.New("auto")).Reveal()
-	if n, silent := c.encoders[s.Encoders[place]].Layers(); n > 0 {
+	if n, silent := c.encoders[s.All()[place]].Layers(); n > 0 {
 		return ingest.Layers(address, n, silent)
 	}
 	return []string{address}, nil

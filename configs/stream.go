@@ -16,12 +16,13 @@ type Stream struct {
 	Name      string   // without the account; with * and ? when IsPattern
 	ID        string   // account/name
 	Encoders  []string // names, first choice first; see PublishOf
+	Cover     string   // the encoder that is shown while none of them is; "": none
 	Timing    Timing
 	IsPattern bool
 	Line      int // where the file defines it
 
 	key       string            // path in the file
-	publishes []Publish         // by place in Encoders
+	publishes []Publish         // by place in All
 	match     *regexp.Regexp    // of patterns
 	own       map[string]Origin // of the keys of Timing that the stream sets itself; nested: restart.max
 	defaults  map[string]Origin // of those that `defaults:` sets
@@ -49,10 +50,19 @@ func (s *Stream) Origin(key string) Origin {
 	return s.defaults[key]
 }
 
+// All are the encoders of the stream, and at last its cover, if it has one.
+func (s *Stream) All() []string {
+	if s.Cover == "" {
+		return s.Encoders
+	}
+	return append(slices.Clone(s.Encoders), s.Cover)
+}
+
 // streamKeys are the keys of a stream.
 type streamKeys struct {
 	Encoder  string          `yaml:"encoder" shown:"yes" hint:"for several, write encoders: [main, backup]" doc:"the encoder that publishes the stream"`
 	Encoders []streamEncoder `yaml:"encoders" doc:"several encoders, first choice first; see mode"`
+	Cover    streamEncoder   `yaml:"cover" doc:"an encoder that shows a slate, below all others, while none of them is live and somebody waits or watches"`
 	Publish  publishKeys     `yaml:"publish" doc:"where the encoders publish to: a token and what goes with it, or a URL"`
 	Timing   `yaml:",inline"`
 }
@@ -80,7 +90,7 @@ func (d *decoder) streams(c *Config) {
 			Timing: keys.Timing, key: path,
 			Line: d.placeOf(f.key).line, own: d.origins(path, d.noted[before:]), defaults: defaults,
 		}
-		s.Encoders = d.named(keys, path)
+		s.Encoders, s.Cover = d.named(keys, path), keys.Cover.Name
 		d.resolvePublish(s, keys)
 		if d.identify(s, f, path, c) {
 			c.Streams = append(c.Streams, s)
@@ -261,7 +271,7 @@ func (d *decoder) origins(path string, noted []string) map[string]Origin {
 	var out map[string]Origin
 	for _, p := range noted {
 		k, inside := strings.CutPrefix(p, path+".")
-		if !inside || k == "encoder" || k == "encoders" || k == "publish" {
+		if !inside || k == "encoder" || k == "encoders" || k == "cover" || k == "publish" {
 			continue
 		}
 		if out == nil {

@@ -65,6 +65,7 @@ type EncoderView struct {
 	Error    *string          `json:"error"`
 	PID      *int             `json:"pid"`
 	OnAir    bool             `json:"on_air"`             // viewers are shown what it publishes
+	Cover    bool             `json:"cover,omitempty"`    // it shows a slate while none of the others is live
 	Outdated bool             `json:"outdated,omitempty"` // it runs with settings from before a reload
 	Health   *encoders.Health `json:"health"`
 

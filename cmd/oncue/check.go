@@ -182,7 +182,11 @@ func (s planPage) planStream(cfg *configs.Config, st *configs.Stream, p configs.
 	s.Printf("%s (line %d)\n", s.Paint(term.Bold, kind+term.Harmless(p.ID)), p.Line)
 	var failed []error
 	for _, e := range p.Encoders {
-		s.item("encoder", "%s (%s, line %d)", e.Name, e.Driver, e.Line)
+		role := "encoder"
+		if e.Cover {
+			role = "cover"
+		}
+		s.item(role, "%s (%s, line %d)", e.Name, e.Driver, e.Line)
 		for _, url := range e.Publish {
 			s.item("publish", "%s", url)
 		}

@@ -61,7 +61,9 @@ func fates(cfg *configs.Config, v *controller.StreamView) (lines [][2]string) {
 		switch {
 		case !known:
 			fate = "is drained: it serves until nobody watches, and the stream is gone then"
-		case !slices.Contains(st.Encoders, e.Name):
+		case e.Cover && e.Name != st.Cover:
+			fate = "is stopped, and is the cover no longer"
+		case !slices.Contains(st.All(), e.Name):
 			fate = fmt.Sprintf("is stopped, and %s takes over", strings.Join(st.Encoders, ", "))
 		case there && now.Driver != e.Driver:
 			fate = fmt.Sprintf("is kept as %s; its next start is by %s", e.Driver, now.Driver)

@@ -293,7 +293,7 @@ func (d *doctor) examineEncoder(ctx context.Context, name string, by inUse) find
 	}
 	defer done()
 	var job encoders.Job
-	user := slices.IndexFunc(d.cfg.Streams, func(st *configs.Stream) bool { return slices.Contains(st.Encoders, name) })
+	user := slices.IndexFunc(d.cfg.Streams, func(st *configs.Stream) bool { return slices.Contains(st.All(), name) })
 	if user >= 0 {
 		job = exampleJob(d.cfg.Streams[user], name)
 	}

@@ -33,7 +33,7 @@ var publishPorts = map[string]string{
 func ingests(cfg *configs.Config) []*ingest {
 	var list []*ingest
 	for _, st := range cfg.Streams {
-		for _, encoder := range st.Encoders {
+		for _, encoder := range st.All() {
 			if !cfg.Told(encoder) {
 				continue
 			}

@@ -68,7 +68,7 @@ func (d *doctor) examineRegions(ctx context.Context, a *configs.Account) finding
 // whose host names the region.
 func (d *doctor) toRegions(s *configs.Stream) []toRegion {
 	var list []toRegion
-	for _, encoder := range s.Encoders {
+	for _, encoder := range s.All() {
 		if !d.cfg.Told(encoder) {
 			continue
 		}

@@ -56,7 +56,7 @@ func (d *doctor) examineTokens(ctx context.Context, a *configs.Account) findings
 // encoders is told where to publish.
 func (d *doctor) examineTokensOf(s *configs.Stream, all []millicast.PublishToken) (found findings, examined bool) {
 	var seen []int
-	for _, encoder := range s.Encoders {
+	for _, encoder := range s.All() {
 		to := s.PublishBy(encoder)
 		if !to.Set() || !d.cfg.Told(encoder) {
 			continue

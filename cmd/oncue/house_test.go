@@ -119,7 +119,7 @@ func TestMachineIsPure(t *testing.T) {
 	// sync/atomic: a schedule keeps its last answer, which is a function of the time it was asked
 	// for.
 	allowed := []string{
-		"cmp", "fmt", "math", "reflect", "slices", "strconv", "sync/atomic", "time", "github.com/robfig/cron/v3",
+		"cmp", "fmt", "iter", "math", "reflect", "slices", "strconv", "sync/atomic", "time", "github.com/robfig/cron/v3",
 		module + "controller", module + "encoders",
 	}
 	clock := []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker"}

@@ -87,7 +87,7 @@ func tryJob(cfg *configs.Config, encoder, stream string) (encoders.Job, error) {
 	var job encoders.Job
 	if stream == "" {
 		i := slices.IndexFunc(cfg.Streams,
-			func(st *configs.Stream) bool { return slices.Contains(st.Encoders, encoder) })
+			func(st *configs.Stream) bool { return slices.Contains(st.All(), encoder) })
 		if i < 0 {
 			return encoders.Job{Name: "try", Run: tryRun, Grace: 10 * time.Second}, nil
 		}

@@ -71,6 +71,9 @@ func (s *State) owner(p *Policy, f *FeedFact) *Encoder {
 	if f.Of != "" {
 		return s.Encoder(f.Of)
 	}
+	if s.ofCover(p, f) {
+		return &s.Cover
+	}
 	var fits, exact, running []*Encoder
 	for i := range s.Encoders {
 		e := &s.Encoders[i]
@@ -100,6 +103,9 @@ func (s *State) owner(p *Policy, f *FeedFact) *Encoder {
 func (m *machine) attribute() {
 	for i := range m.Facts.Feeds {
 		f := &m.Facts.Feeds[i]
+		if f.Of == "" && m.ofCover(m.p, f) {
+			f.Of = m.Cover.Name
+		}
 		if f.Of != "" || m.p.placeShared() {
 			continue
 		}
@@ -217,7 +223,9 @@ func (s *State) goneAt(p *Policy, f *FeedFact) time.Time {
 	if !f.Over.IsZero() {
 		return f.Over
 	}
-	if e := s.owner(p, f); e != nil {
+	if e := s.owner(p, f); e == &s.Cover {
+		return e.GoneAt
+	} else if e != nil {
 		return later(e.GoneAt, s.GoneAt)
 	}
 	if s.ours(p, f) {
@@ -277,6 +285,7 @@ func (m *machine) noteOnAir() {
 			m.tell(m.Phase, e.Name, "is on the air now")
 		}
 	}
+	m.Cover.OnAir = m.onAir(m.p, &m.Cover)
 }
 
 // onAir reports whether viewers are shown what the encoder publishes: it is live, and of all of

@@ -97,7 +97,7 @@ func (m *machine) merge(ev Event) {
 		m.hooked(ev, before)
 	case Polled:
 		back := m.backSince()
-		if m.LiveSince.IsZero() && m.anyOn() {
+		if m.LiveSince.IsZero() && m.anyOn() && !m.Cover.MayRun() {
 			back = m.now // the answer may be the first sign of it
 		}
 		m.Facts.polled(ev, back, m.p.uncounted(), func(f *FeedFact) bool { return m.leftover(m.p, f) })
@@ -127,11 +127,13 @@ func (m *machine) merge(ev Event) {
 			e.Claimed, e.Holder = ev.OK, ev.Holder
 		}
 	case Freed:
-		for i := range m.Encoders {
-			if e := &m.Encoders[i]; e.Device == ev.Device {
+		for e := range m.All() {
+			if e.Device == ev.Device {
 				e.Holder = ""
 			}
 		}
+	case Yield:
+		m.yield(ev)
 	case Contended:
 		m.Contended = ev
 	case ModeSet:
@@ -143,8 +145,8 @@ func (m *machine) merge(ev Event) {
 	case Reloaded:
 		m.Draining, m.DeafSince = false, time.Time{}
 		m.forgive(false)
-		for i := range m.Encoders {
-			m.tellKept(&m.Encoders[i])
+		for e := range m.All() {
+			m.tellKept(e)
 		}
 	case TokenChanged:
 		m.retryNow()
@@ -266,8 +268,8 @@ func (m *machine) endLeases() {
 // forgive lets encoders that were given up try again, and with hurry those that wait for a retry,
 // too.
 func (m *machine) forgive(hurry bool) {
-	for i := range m.Encoders {
-		if e := &m.Encoders[i]; e.Step == StepFailed || hurry && e.Step == StepBackoff {
+	for e := range m.All() {
+		if e.Step == StepFailed || hurry && e.Step == StepBackoff {
 			e.Step, e.Since, e.Failures, e.RetryAt = StepOff, m.now, 0, time.Time{}
 		}
 	}
@@ -276,8 +278,7 @@ func (m *machine) forgive(hurry bool) {
 // retryNow ends the wait of encoders that have failed. Their failures still count: one that fails
 // again waits as long as it would have.
 func (m *machine) retryNow() {
-	for i := range m.Encoders {
-		e := &m.Encoders[i]
+	for e := range m.All() {
 		switch {
 		case e.Step == StepFailed:
 			e.Step, e.Since = StepBackoff, m.now
@@ -292,8 +293,7 @@ func (m *machine) retryNow() {
 
 func (m *machine) boot() {
 	m.Asking, m.AskedStop, m.StopOK, m.Contended = Question{}, time.Time{}, time.Time{}, Contended{}
-	for i := range m.Encoders {
-		e := &m.Encoders[i]
+	for e := range m.All() {
 		e.Known, e.Busy, e.Ended, e.Calling, e.Boot, e.Holder, e.Seen = false, false, "", false, false, "", encoders.Status{}
 		switch e.Step {
 		case StepStarting, StepOn:
@@ -333,6 +333,7 @@ func (m *machine) settle() {
 	m.demand = m.want()
 	m.Wanted = m.demand.on
 	m.drive()
+	m.driveCover()
 	m.closeFeeds()
 	m.derive()
 }
@@ -379,8 +380,7 @@ func (m *machine) beginEpisode(d demand) {
 		m.Totals.Wakes++
 		m.Wakes = slices.DeleteFunc(append(m.Wakes, m.now), func(t time.Time) bool { return m.now.Sub(t) >= time.Hour })
 	}
-	for i := range m.Encoders {
-		e := &m.Encoders[i]
+	for e := range m.All() {
 		e.Deaths, e.Restarts = 0, 0
 		if e.Step == StepFailed {
 			e.Step, e.Since = StepOff, m.now
@@ -403,8 +403,14 @@ func (m *machine) endEpisode(d demand) {
 }
 
 // mayBeLive reports whether an encoder is live, or may be without our knowing it: hooks get lost.
+// The cover is as good: somebody may watch it.
 func (m *machine) mayBeLive() bool {
-	return slices.ContainsFunc(m.Encoders, func(e Encoder) bool { return e.Step == StepOn || e.Step == StepStarting })
+	for e := range m.All() {
+		if e.Step == StepOn || e.Step == StepStarting {
+			return true
+		}
+	}
+	return false
 }
 
 // askBeforeStop asks the platform before a stop for idleness. ok: the stream is kept up until then.
@@ -473,6 +479,7 @@ func (m *machine) noAnswer(a AskFailed) {
 // derive names the phase and the next moment at which something may change by itself.
 func (m *machine) derive() {
 	phase, reason := m.phase()
+	reason += m.coverShown(phase)
 	m.noteOnAir()
 	if m.claiming { // the claim is answered before anything is saved
 		return
@@ -588,6 +595,9 @@ func (s *State) liveElsewhere(p *Policy) bool {
 	if s.openFeed(p) != nil {
 		return true
 	}
+	if s.Cover.MayRun() {
+		return false // what is seen may be the cover
+	}
 	f := &s.Facts
 	if f.First.At.After(f.NoViewers.At) && !f.First.Seen.Before(s.SpentAt) &&
 		f.First.Seen.After(f.lastEnd()) && f.Poll.OfflineSince.IsZero() {
@@ -595,12 +605,15 @@ func (s *State) liveElsewhere(p *Policy) bool {
 	}
 	// The API has been seen to call a stream live that had just stopped: two answers, and the time
 	// that a stop may take.
-	return f.Poll.Live && f.Poll.Asked.After(f.Poll.LiveSince) && f.Poll.LiveSince.After(s.GoneAt.Add(p.StopTimeout))
+	gone := later(s.GoneAt, s.Cover.GoneAt)
+	return f.Poll.Live && f.Poll.Asked.After(f.Poll.LiveSince) && f.Poll.LiveSince.After(gone.Add(p.StopTimeout))
 }
 
 // feedPending reports whether a feed of the run that is over is still open.
 func (m *machine) feedPending() bool {
-	return slices.ContainsFunc(m.Facts.Feeds, func(f FeedFact) bool { return f.Open() && m.leftover(m.p, &f) })
+	return slices.ContainsFunc(m.Facts.Feeds, func(f FeedFact) bool {
+		return f.Open() && m.leftover(m.p, &f) && !m.ofCover(m.p, &f)
+	})
 }
 
 // next is the first moment at which something may change by itself.
@@ -634,7 +647,7 @@ func (m *machine) next() (at time.Time, does string) {
 		e := &m.Encoders[i]
 		switch e.Step {
 		case StepStarting:
-			if m.Asking.Why != "start" && !m.tooEarlyToJudge(e) {
+			if m.Asking.Why != "start" && !m.tooEarlyToJudge(e) && !m.hides(e) {
 				soonest(e.StartedAt.Add(m.p.StartTimeout), "retry")
 			}
 		case StepOn:
@@ -652,6 +665,9 @@ func (m *machine) next() (at time.Time, does string) {
 				soonest(e.StopAt.Add(m.p.StopTimeout), "raise an alarm")
 			}
 		}
+	}
+	if t, what := m.coverNext(); what != "" {
+		soonest(t, what)
 	}
 	return at, does
 }

@@ -86,17 +86,21 @@ func (h Hold) words() string {
 }
 
 func (s *State) capEnd(p *Policy) time.Time {
-	if p.MaxUptime <= 0 || s.FirstLive.IsZero() {
+	from := s.FirstLive
+	if present, _ := s.audience(p); present && from.IsZero() && s.Cover.Name != "" { // it is the cover that they watch
+		from = s.Episode
+	}
+	if p.MaxUptime <= 0 || from.IsZero() {
 		return time.Time{}
 	}
-	return later(s.FirstLive, s.IdleFrom).Add(p.MaxUptime) // IdleFrom: a hold or a window has ended, and was not capped
+	return later(from, s.IdleFrom).Add(p.MaxUptime) // IdleFrom: a hold or a window has ended, and was not capped
 }
 
 // viewersWant is the demand of viewers, and of those who ask for the stream as viewers do: somebody
 // watches, waits, or is about to join.
 func (s *State) viewersWant(p *Policy, now time.Time, running bool) demand {
 	live := running && s.live()
-	if present, _ := s.audience(p); present && (running || s.anyOn() || s.stranded()) {
+	if present, _ := s.audience(p); present && (running || s.anyOn() || s.Cover.On() || s.stranded()) {
 		return demand{on: true, why: "somebody is watching"}
 	}
 	asked := s.asked(p, now, running, live)
@@ -176,7 +180,7 @@ func (s *State) blockedBy(a Mark) *FeedFact {
 	}
 	for i := range s.Facts.Feeds {
 		f := &s.Facts.Feeds[i]
-		old := !s.GoneAt.IsZero() && !f.Seen.After(s.GoneAt)
+		old := !s.GoneAt.IsZero() && !f.Seen.After(s.GoneAt) || s.Cover.Name != "" && f.Of == s.Cover.Name
 		if f.Open() && !old && !f.Told.IsZero() && f.Told.Add(reorderWindow).Before(a.At) {
 			return f
 		}
@@ -193,8 +197,8 @@ const hookDelay = 10 * time.Second
 // stranded reports whether a viewer got in while the stream was being stopped, and sees no picture
 // now: a player that was in does not try again, so no attempt will come.
 func (s *State) stranded() bool {
-	first := s.Facts.First.Seen
-	return !s.GoneAt.IsZero() && first.After(s.GoneAt) && first.Sub(s.GoneAt) < hookDelay
+	first, gone := s.Facts.First.Seen, later(s.GoneAt, s.Cover.GoneAt)
+	return !gone.IsZero() && first.After(gone) && first.Sub(gone) < hookDelay
 }
 
 // live reports whether an encoder of ours is confirmed live and not being stopped.
@@ -221,6 +225,9 @@ func (s *State) wakeFree(p *Policy, now time.Time) time.Time {
 func (s *State) lingers(p *Policy, now time.Time) demand {
 	d := demand{}
 	if s.FirstLive.IsZero() {
+		if _, empty := s.audience(p); s.Cover.Name != "" && now.Before(empty) { // of those who watched the cover
+			d = demand{on: true, empty: true, why: "nobody is counted any more", until: empty, ends: "stop"}
+		}
 		return d
 	}
 	if p.KeepElsewhere && !s.SpentAt.After(s.FirstLive) { // after it: a person has stopped the encoder

@@ -38,7 +38,7 @@ func (m *machine) seen(e *Encoder, st encoders.Status) {
 	if e.On() && !st.State.Gone() && st.State != encoders.StateUnknown {
 		e.Shown, e.Begun = true, e.Begun || st.State == encoders.StatePublishing
 	}
-	if wasForeign && st.State.Gone() && !e.On() && st.ByHand && !m.shared(e) {
+	if wasForeign && st.State.Gone() && !e.On() && st.ByHand && !m.shared(e) && !m.IsCover(e) {
 		m.SpentAt = m.now // the person who had started it has stopped it: what viewers asked for before is answered
 	}
 }
@@ -49,6 +49,10 @@ func (m *machine) leftRunning(ev Leftover) {
 	e := m.Encoder(ev.Encoder)
 	switch {
 	case e != nil && e.Instance == ev.Instance:
+		m.seen(e, ev.Status)
+		return
+	case e != nil && m.IsCover(e) && !e.MayRun():
+		*e = Encoder{Name: ev.Encoder, Instance: ev.Instance, Step: StepOff, GoneAt: e.GoneAt}
 		m.seen(e, ev.Status)
 		return
 	case e != nil && e.MayRun(): // and of the same name: the runner stops it by itself
@@ -99,7 +103,7 @@ func (m *machine) observeRunning(e *Encoder) {
 	case !st.State.Gone():
 		e.Boot = false
 	case other: // the last words of an earlier run
-	case st.ByHand && m.p.Unmanaged == Observe && m.Hold.Mode != controller.ModeOn:
+	case st.ByHand && m.p.Unmanaged == Observe && m.Hold.Mode != controller.ModeOn && !m.IsCover(e):
 		m.SpentAt, m.JoinUntil, m.IdleFrom, m.Leases = m.now, time.Time{}, time.Time{}, nil
 		m.gone(e)
 		m.tell(m.Phase, e.Name, "stopped at the encoder by a person; viewers who come later start it again")
@@ -197,13 +201,15 @@ func (m *machine) confirms(e *Encoder, proof, delivers bool) bool {
 //     the run: it was sent after the attempt, no feed has ended, and it is not about a viewer of
 //     the run that has just ended (hookDelay).
 //   - The API says live, asked after the run began and after the last feed ended.
+//
+// Where the cover may be what a viewer or the API saw, they say nothing of the run.
 func (m *machine) proof() bool {
 	if m.openFeed(m.p) != nil {
 		return true
 	}
 	f := &m.Facts
 	first, end := f.First, f.lastEnd()
-	if counts := !first.At.IsZero() && !first.Seen.Before(m.SpentAt); counts {
+	if !first.At.IsZero() && !first.Seen.Before(m.SpentAt) && !m.sawCover(first.Seen, hookDelay) {
 		if first.Seen.After(end) && !first.Seen.Before(m.ProofAfter) {
 			return true
 		}
@@ -213,7 +219,7 @@ func (m *machine) proof() bool {
 			return true
 		}
 	}
-	return f.Poll.Live && f.Poll.Asked.After(m.ProofAfter) && f.Poll.Asked.After(end)
+	return f.Poll.Live && f.Poll.Asked.After(m.ProofAfter) && f.Poll.Asked.After(end) && !m.sawCover(f.Poll.Asked, 0)
 }
 
 func (m *machine) markLive(e *Encoder) {
@@ -244,10 +250,12 @@ func (m *machine) watchFeeds() {
 	m.lostFeed()
 	for i := range m.Encoders {
 		e := &m.Encoders[i]
-		if !m.overdue(e) || m.Asking.Why == "start" {
+		if !m.overdue(e) || m.Asking.Why == "start" || m.hides(e) {
 			continue
 		}
-		if m.p.CanAsk && m.LiveSince.IsZero() && m.Facts.Poll.Asked.Before(e.StartedAt.Add(m.p.StartTimeout)) {
+		asked := m.Facts.Poll.Asked
+		fresh := !asked.Before(e.StartedAt.Add(m.p.StartTimeout)) && !asked.Before(m.Cover.GoneAt)
+		if m.p.CanAsk && m.LiveSince.IsZero() && !fresh {
 			m.Asking = Question{"start", m.now}
 			m.do(Ask{})
 			continue
@@ -354,7 +362,9 @@ func (m *machine) lost(e *Encoder) string {
 			why, end = "the platform lost its feed", at
 		}
 	}
-	seen := m.Facts.First.Seen.After(end) || m.Facts.Poll.Live && m.Facts.Poll.Asked.After(end)
+	first, poll := m.Facts.First.Seen, m.Facts.Poll
+	seen := first.After(end) && !m.sawCover(first, hookDelay) ||
+		poll.Live && poll.Asked.After(end) && !m.sawCover(poll.Asked, 0)
 	if seen && len(open) == 0 && !m.othersShown(m.p, e) {
 		return ""
 	}
@@ -468,7 +478,7 @@ func (m *machine) clearAt(e *Encoder) (at time.Time) {
 		}
 		at = later(at, began.Add(m.p.StopTimeout))
 	}
-	return at
+	return later(at, m.coverGives(e))
 }
 
 // inPlaceOf is an encoder that is to go on publishing, and whose feed this one's would replace: a
@@ -506,8 +516,12 @@ func (m *machine) driveOff(e *Encoder) {
 }
 
 func (m *machine) start(e *Encoder) {
-	if !m.anyOn() {
-		m.ProofAfter = m.now
+	if !m.IsCover(e) {
+		if !m.anyOn() {
+			m.ProofAfter = m.now
+		}
+		m.Starts++
+		m.waited(controller.WaitStart)
 	}
 	if e.Failures > 0 || e.Deaths > 0 {
 		e.Restarts++
@@ -515,8 +529,6 @@ func (m *machine) start(e *Encoder) {
 	e.Step, e.Since, e.StartedAt, e.OnSince = StepStarting, m.now, m.now, time.Time{}
 	e.Boot, e.Holder, e.Doubt, e.Shown, e.Begun = false, "", false, false, false
 	e.Seen = encoders.Status{}
-	m.Starts++
-	m.waited(controller.WaitStart)
 	m.call(e, m.adopts())
 }
 
@@ -527,6 +539,9 @@ func (m *machine) call(e *Encoder, adopt bool) {
 		e.Version, e.Publishes = spec.Version, spec.Publishes
 	}
 	e.Run = strconv.FormatInt(m.now.UnixMilli(), 36) + "x" + strconv.Itoa(m.Starts)
+	if m.IsCover(e) { // its starts are not counted, and the run of another may begin at the same time
+		e.Run += "c"
+	}
 	m.do(StartEncoder{e.Name, e.Instance, e.Run, adopt})
 }
 
@@ -618,7 +633,9 @@ func (m *machine) gone(e *Encoder) {
 	e.StopAt, e.StopNext, e.Then, e.Alarmed = time.Time{}, time.Time{}, "", false
 	e.GoneAt, e.FeedLost = m.now, time.Time{}
 	e.Seen.State, e.Seen.PID, e.Seen.Health = encoders.StateStopped, 0, nil
-	if !m.anyOn() {
+	if m.IsCover(e) {
+		e.Claimed = false // each start asks anew, after those of others
+	} else if !m.anyOn() {
 		m.GoneAt, m.LiveSince, m.Unconfirmed = m.now, time.Time{}, false
 	}
 }
@@ -637,7 +654,7 @@ func (m *machine) fail(e *Encoder, why string, permanent, running bool) {
 	r := m.p.Restart
 	e.RetryAt = m.now.Add(r.Delay(e.Failures, m.roll))
 	giveUp := permanent || r.GiveUpAfter > 0 && e.Failures >= r.GiveUpAfter
-	if e.Failures == 1 || giveUp {
+	if (e.Failures == 1 || giveUp) && !m.IsCover(e) {
 		m.do(Notify{"failed", fmt.Sprintf("%s: %s", e.Name, why)})
 	}
 	m.warn(e.Name, "failed: "+why)
@@ -687,7 +704,7 @@ func (m *machine) closeFeeds() {
 		}
 		f.close(m.now)
 		m.warn("", "feed "+f.ID+" counts as closed: its encoder is gone, and the platform has not reported the end")
-		if m.p.ForceStop && !m.anyOn() {
+		if m.p.ForceStop && !m.anyOn() && !m.Cover.MayRun() {
 			m.do(Disconnect{})
 		}
 	}

@@ -72,6 +72,8 @@ type (
 		By    string
 		First bool
 	}
+	// Yield says that To needs the place which our cover has.
+	Yield struct{ Device, To string }
 	// ModeSet is a person's word. Until is zero for "until further notice".
 	ModeSet struct {
 		Mode  controller.Mode
@@ -105,6 +107,7 @@ func (StopDone) Label() string     { return "stop" }
 func (c Claimed) Label() string    { return c.For }
 func (Freed) Label() string        { return "claim" }
 func (Contended) Label() string    { return "contended" }
+func (Yield) Label() string        { return "claim" }
 func (ModeSet) Label() string      { return "mode" }
 func (Leased) Label() string       { return "demand" }
 func (Timer) Label() string        { return "timer" }

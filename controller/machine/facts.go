@@ -219,6 +219,9 @@ func (p *Policy) uncounted() time.Duration { return min(hookDelay, p.patience())
 // of: the one before may have broken off.
 func (s *State) backSince() time.Time {
 	back := later(s.LiveSince, s.Facts.Poll.LiveSince)
+	if s.Cover.Step == StepOn {
+		back = later(back, s.Cover.OnSince)
+	}
 	for i := range s.Facts.Feeds {
 		if f := &s.Facts.Feeds[i]; f.Open() {
 			back = later(back, f.Seen)
@@ -250,10 +253,10 @@ func (f *Facts) lastEnd() time.Time {
 	return last
 }
 
-// openFeed returns an open feed that is no leftover, or nil.
+// openFeed returns an open feed that is no leftover and not the cover's, or nil.
 func (s *State) openFeed(p *Policy) *FeedFact {
 	for i := range s.Facts.Feeds {
-		if f := &s.Facts.Feeds[i]; f.Open() && !s.leftover(p, f) {
+		if f := &s.Facts.Feeds[i]; f.Open() && !s.leftover(p, f) && !s.ofCover(p, f) {
 			return f
 		}
 	}
@@ -287,7 +290,7 @@ func (s *State) audience(p *Policy) (present bool, empty time.Time) {
 			empty = time.Time{}
 		case firstCounts:
 			empty = later(poll.ZeroSince, f.First.Seen).Add(p.patience())
-		case s.Joined && (empty.IsZero() || poll.Watched.After(empty)):
+		case (s.Joined || s.Cover.Name != "" && poll.Watched.After(s.Episode)) && (empty.IsZero() || poll.Watched.After(empty)):
 			empty = poll.ZeroSince.Add(p.patience())
 		}
 	}

@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"iter"
 	"math"
 	"time"
 
@@ -33,6 +34,7 @@ type Policy struct {
 	Restart          Restart
 
 	Encoders  []EncoderSpec // in the order of the configuration
+	Cover     *EncoderSpec  // none of Encoders; publishes below them. nil: none
 	Schedule  *Schedule     // nil: none
 	CanAsk    bool          // the platform's API can be asked
 	ForceStop bool          // the platform may be told to disconnect a feed that outlives its encoder
@@ -56,8 +58,25 @@ type EncoderSpec struct {
 	Publishes *Contribution // nil: it is not known, for its own settings say
 }
 
-// Encoder returns the encoder of that name, or nil.
+// All are the encoders of the stream, and at last its cover, if it has one.
+func (p *Policy) All() iter.Seq[*EncoderSpec] {
+	return func(yield func(*EncoderSpec) bool) {
+		for i := range p.Encoders {
+			if !yield(&p.Encoders[i]) {
+				return
+			}
+		}
+		if p.Cover != nil {
+			yield(p.Cover)
+		}
+	}
+}
+
+// Encoder returns the encoder of that name, which may be the cover, or nil.
 func (p *Policy) Encoder(name string) *EncoderSpec {
+	if p.Cover != nil && p.Cover.Name == name {
+		return p.Cover
+	}
 	for i := range p.Encoders {
 		if p.Encoders[i].Name == name {
 			return &p.Encoders[i]

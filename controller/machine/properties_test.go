@@ -30,6 +30,55 @@ func drawPolicy(t *rapid.T) Policy {
 	return p
 }
 
+// drawCover may give the stream a cover. Contributions have priorities then, as the configuration
+// gives them.
+func drawCover(t *rapid.T, p Policy) Policy {
+	if rapid.Bool().Draw(t, "cover") {
+		cover(&p)
+	}
+	return p
+}
+
+func cover(p *Policy) {
+	place := func(n int) *Contribution { n = 100 - n; return &Contribution{Priority: &n} }
+	for i := range p.Encoders {
+		p.Encoders[i].Publishes = place(i)
+	}
+	p.Cover = &EncoderSpec{Name: "slate", Publishes: place(len(p.Encoders))}
+}
+
+// TestCoverChangesNothing: the encoders start and stop as they would without a cover.
+func TestCoverChangesNothing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		f := faults{
+			twice: rapid.IntRange(0, 50).Draw(t, "twice"), failStart: rapid.IntRange(0, 60).Draw(t, "fail"),
+			hangStop: rapid.IntRange(0, 40).Draw(t, "hang"), dies: rapid.IntRange(0, 60).Draw(t, "dies"),
+			slow: time.Duration(rapid.IntRange(1, 8).Draw(t, "slow")) * time.Second,
+		}
+		p, seed := drawPolicy(t), rapid.Uint64().Draw(t, "seed")
+		leases := rapid.SliceOfN(rapid.IntRange(0, 200), 1, 8).Draw(t, "leases")
+		run := func(p Policy) *world {
+			w := newWorld(t, p, f, seed)
+			for _, s := range leases {
+				w.lease("site", time.Duration(s)*time.Second)
+				w.pass(time.Duration(s+40) * time.Second / 2)
+			}
+			w.pass(10 * time.Minute)
+			return w
+		}
+		cover(&p)
+		covered := run(p)
+		p.Cover = nil
+		plain := run(p)
+		if diff := cmp.Diff(plain.told, covered.told); diff != "" {
+			covered.fatal("-without +with a cover:\n%s", diff)
+		}
+		if covered.running() {
+			covered.fatal("nobody wants it, and it runs")
+		}
+	})
+}
+
 // perform draws what people do and lets it happen.
 func perform(t *rapid.T, w *world) {
 	for range rapid.IntRange(1, 12).Draw(t, "acts") {
@@ -120,7 +169,7 @@ func TestTruthWithPolls(t *testing.T) {
 		f := faults{lose: rapid.IntRange(0, 100).Draw(t, "lose"), twice: 20, delay: 5 * time.Second}
 		f.dies = rapid.IntRange(0, 30).Draw(t, "dies")
 		f.blinks = rapid.IntRange(0, 80).Draw(t, "blinks")
-		p := drawPolicy(t)
+		p := drawCover(t, drawPolicy(t))
 		f.poll = time.Duration(rapid.IntRange(5, 60).Draw(t, "poll")) * time.Second
 		f.slow = time.Duration(rapid.IntRange(1, int(p.StartTimeout/time.Second)+5).Draw(t, "slow")) * time.Second
 		w := newWorld(t, p, f, rapid.Uint64().Draw(t, "seed"))
@@ -165,7 +214,7 @@ func TestServed(t *testing.T) {
 			twice: 30, delay: 2 * time.Second, failStart: rapid.IntRange(0, 50).Draw(t, "fail"),
 			hangStop: rapid.IntRange(0, 50).Draw(t, "hang"), dies: rapid.IntRange(0, 50).Draw(t, "dies"),
 		}
-		w := newWorld(t, drawPolicy(t), f, rapid.Uint64().Draw(t, "seed"))
+		w := newWorld(t, drawCover(t, drawPolicy(t)), f, rapid.Uint64().Draw(t, "seed"))
 		perform(t, w)
 		w.faults = faults{}
 		w.come()
@@ -194,7 +243,8 @@ func TestCaps(t *testing.T) {
 // TestHolds: no hook overrides a hold.
 func TestHolds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := newWorld(t, drawPolicy(t), faults{twice: 20, delay: 3 * time.Second, dies: 20}, rapid.Uint64().Draw(t, "seed"))
+		p := drawCover(t, drawPolicy(t))
+		w := newWorld(t, p, faults{twice: 20, delay: 3 * time.Second, dies: 20}, rapid.Uint64().Draw(t, "seed"))
 		perform(t, w)
 		mode := rapid.SampledFrom([]controller.Mode{controller.ModeOn, controller.ModeOff}).Draw(t, "mode")
 		w.decide(ModeSet{Mode: mode, By: "anna"})
@@ -211,7 +261,7 @@ func TestHolds(t *testing.T) {
 // nothing had been.
 func TestKills(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p := drawPolicy(t)
+		p := drawCover(t, drawPolicy(t))
 		seed := rapid.Uint64().Draw(t, "seed")
 		type scene struct {
 			act  int

@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"iter"
 	"reflect"
 	"slices"
 	"time"
@@ -45,6 +46,7 @@ type State struct {
 	Encoders []Encoder `json:"encoders"`
 	InUse    string    `json:"in_use,omitempty"`  // failover: the name of the one in use; "" is the first
 	Unheard  []PastRun `json:"unheard,omitempty"` // runs that are over and of whose feeds hooks may still come
+	Cover    Encoder   `json:"cover,omitzero"`    // without a name: there is none
 
 	Asking    Question  `json:"-"`
 	AskedStop time.Time `json:"-"` // when a stop for idleness was first put to the platform
@@ -198,8 +200,25 @@ func (e *Encoder) Outdated(now *EncoderSpec) bool {
 	return e.MayRun() && now != nil && (e.Instance != now.Instance || e.Version != "" && e.Version != now.Version)
 }
 
-// Encoder returns the encoder of that name, or nil.
+// All are the encoders of the stream, and at last its cover, if it has one.
+func (s *State) All() iter.Seq[*Encoder] {
+	return func(yield func(*Encoder) bool) {
+		for i := range s.Encoders {
+			if !yield(&s.Encoders[i]) {
+				return
+			}
+		}
+		if s.Cover.Name != "" {
+			yield(&s.Cover)
+		}
+	}
+}
+
+// Encoder returns the encoder of that name, which may be the cover, or nil.
 func (s *State) Encoder(name string) *Encoder {
+	if s.Cover.Name == name && name != "" {
+		return &s.Cover
+	}
 	for i := range s.Encoders {
 		if s.Encoders[i].Name == name {
 			return &s.Encoders[i]
@@ -210,28 +229,28 @@ func (s *State) Encoder(name string) *Encoder {
 
 // ByInstance returns the encoder that is that instance, or nil.
 func (s *State) ByInstance(at Instance) *Encoder {
-	for i := range s.Encoders {
-		if s.Encoders[i].Instance == at {
-			return &s.Encoders[i]
+	for e := range s.All() {
+		if e.Instance == at {
+			return e
 		}
 	}
 	return nil
 }
 
-// anyOn reports whether an encoder runs or may run at our word.
+// anyOn reports whether an encoder runs or may run at our word. The cover is none.
 func (s *State) anyOn() bool {
 	return slices.ContainsFunc(s.Encoders, func(e Encoder) bool { return e.On() })
 }
 
 // Over reports whether nothing runs, and nothing is wanted.
-func (s *State) Over() bool { return !s.anyOn() && s.Episode.IsZero() }
+func (s *State) Over() bool { return !s.anyOn() && !s.Cover.MayRun() && s.Episode.IsZero() }
 
 // Disposable reports whether nobody would miss the state: it is of a name that a pattern matches,
 // it is off, and no person has said anything about it.
 func (s *State) Disposable(p *Policy) bool {
 	return p.Pattern != "" && s.Over() && s.Hold.Mode == "" && len(s.Leases) == 0 &&
 		s.Phase == controller.PhaseIdle && !s.Facts.Poll.Live &&
-		!slices.ContainsFunc(s.Encoders, func(e Encoder) bool { return e.MayRun() || e.Foreign() })
+		!s.Cover.Foreign() && !slices.ContainsFunc(s.Encoders, func(e Encoder) bool { return e.MayRun() || e.Foreign() })
 }
 
 // ForgetAt is when a disposable state tells nothing any more that could matter: hooks that belong
@@ -297,14 +316,15 @@ func (s *State) fit(p *Policy) {
 	if p.Encoder(s.InUse) == nil {
 		s.InUse = ""
 	}
+	s.fitCover(p)
 }
 
 func (s *State) fitted(policy []EncoderSpec) []Encoder {
 	next := make([]Encoder, 0, len(policy))
 	for _, ref := range policy {
-		e := s.Encoder(ref.Name)
-		if e != nil && (e.Instance == ref.Instance || e.MayRun()) {
-			next = append(next, *e)
+		i := slices.IndexFunc(s.Encoders, func(e Encoder) bool { return e.Name == ref.Name })
+		if i >= 0 && (s.Encoders[i].Instance == ref.Instance || s.Encoders[i].MayRun()) {
+			next = append(next, s.Encoders[i])
 		} else {
 			next = append(next, Encoder{Name: ref.Name, Instance: ref.Instance, Step: StepOff})
 		}

@@ -27,7 +27,7 @@ var update = flag.Bool("update", false, "write the outcomes of testdata/*.txt an
 //
 //	policy KEY=VALUE …          durations by their configuration keys; several=failover ask …
 //	                            encoders=a,b, or with priorities a@100,b@99, or a@? (not known),
-//	                            or with the sources of several qualities a@100:1/2/3
+//	                            or with the sources of several qualities a@100:1/2/3; cover=b@98
 //	+DURATION                   time passes; deadlines ring
 //	attempt | first | noviewers | started FEED | ended FEED   [sent=-5s] [source=S] [priority=N]
 //	box NAME KEY=VALUE …        how an encoder behaves: start=200ms|hang|busy|fail:TEXT,
@@ -280,19 +280,13 @@ func (st *stage) policy(a string) {
 		*numbers[key] = n
 	case key == "encoders":
 		st.p.Encoders = nil
-		for _, name := range strings.Split(value, ",") {
-			name, sources, _ := strings.Cut(name, ":")
-			name, priority, has := strings.Cut(name, "@")
-			publishes := &Contribution{}
-			if all := strings.Split(sources, "/"); sources != "" {
-				publishes.Source, publishes.More = all[0], all[1:]
-			}
-			if n, err := strconv.Atoi(priority); err == nil {
-				publishes.Priority = &n
-			} else if has {
-				publishes = nil // it is not known
-			}
-			st.p.Encoders = append(st.p.Encoders, EncoderSpec{Name: name, Publishes: publishes})
+		for _, one := range strings.Split(value, ",") {
+			st.p.Encoders = append(st.p.Encoders, encoderSpec(one))
+		}
+	case key == "cover":
+		if st.p.Cover = nil; value != "" {
+			spec := encoderSpec(value)
+			st.p.Cover = &spec
 		}
 	case key == "several":
 		st.p.Several = Several(value)
@@ -313,6 +307,22 @@ func (st *stage) policy(a string) {
 	default:
 		st.t.Fatalf("no policy %q", key)
 	}
+}
+
+// encoderSpec reads one of encoders=.
+func encoderSpec(text string) EncoderSpec {
+	name, sources, _ := strings.Cut(text, ":")
+	name, priority, has := strings.Cut(name, "@")
+	publishes := &Contribution{}
+	if all := strings.Split(sources, "/"); sources != "" {
+		publishes.Source, publishes.More = all[0], all[1:]
+	}
+	if n, err := strconv.Atoi(priority); err == nil {
+		publishes.Priority = &n
+	} else if has {
+		publishes = nil // it is not known
+	}
+	return EncoderSpec{Name: name, Publishes: publishes}
 }
 
 func (st *stage) prop(name string) *prop {
@@ -403,7 +413,7 @@ func (st *stage) crash() {
 	}
 	st.queue = nil
 	st.decide(Booted{})
-	for _, ref := range st.p.Encoders {
+	for ref := range st.p.All() {
 		if e := st.s.Encoder(ref.Name); e != nil && (e.On() || st.prop(ref.Name).state != encoders.StateStopped) {
 			b := st.prop(ref.Name)
 			st.decide(EncoderSeen{Encoder: ref.Name, Status: encoders.Status{State: b.state, Run: b.run}})

@@ -28,6 +28,7 @@ type world struct {
 	queue     []thing
 	boxes     map[string]*unit
 	feeds     int
+	feedsOf   map[string]string // feed → encoder, also when it is over
 	open      map[string]string // feed → encoder
 	waiting   int               // viewers who see black
 	inside    int               // viewers who watch
@@ -40,6 +41,7 @@ type world struct {
 	leases    map[string]time.Time // name → until when it wants the stream
 
 	starts   int
+	told     []string // starts and stops, without the cover's
 	log      []string
 	liveFrom time.Time
 	toldLive time.Time // when the machine could know that; zero: not yet
@@ -75,6 +77,11 @@ type unit struct {
 	run     string
 	feed    string
 	failed  bool
+	aired   time.Time // when it last had a feed
+	cover   bool
+
+	publishes *Contribution
+	rng       *dice // its faults do not depend on what others do
 }
 
 // dice are random numbers that do not depend on what else is drawn: the run with a kill and the one
@@ -92,16 +99,28 @@ func (d *dice) roll(n int) int {
 func newWorld(t *rapid.T, p Policy, f faults, seed uint64) *world {
 	w := &world{
 		t: t, p: p, faults: f, rng: &dice{seed}, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
-		boxes: map[string]*unit{}, open: map[string]string{}, stopped: map[string]bool{}, leases: map[string]time.Time{},
+		boxes: map[string]*unit{}, open: map[string]string{}, stopped: map[string]bool{},
+		feedsOf: map[string]string{}, leases: map[string]time.Time{},
 	}
-	for _, e := range p.Encoders {
-		w.boxes[e.Name] = &unit{name: e.Name}
+	for i, e := range w.specs() {
+		w.boxes[e.Name] = &unit{
+			name: e.Name, publishes: e.Publishes, cover: i == len(p.Encoders), rng: &dice{seed + uint64(i)<<32},
+		}
 	}
 	if f.poll > 0 {
 		w.p.CanAsk = true
 		w.after(f.poll, w.poll)
 	}
 	return w
+}
+
+// specs are the encoders, and at last the cover.
+func (w *world) specs() []EncoderSpec {
+	specs := slices.Clone(w.p.Encoders)
+	if w.p.Cover != nil {
+		specs = append(specs, *w.p.Cover)
+	}
+	return specs
 }
 
 func (w *world) after(d time.Duration, do func()) {
@@ -149,12 +168,16 @@ func (w *world) pass(d time.Duration) {
 
 func (w *world) decide(ev Event) {
 	w.steps++
+	before := w.s
 	next, acts := Decide(w.s, ev, &w.p, w.now, 0.5)
 	if next.Phase != w.s.Phase || next.Reason != w.s.Reason {
 		w.note("%T -> %s: %s", ev, next.Phase, next.Reason)
 	}
 	w.s = next
-	w.check()
+	if claims := slices.ContainsFunc(acts, func(a Action) bool { _, is := a.(Claim); return is }); !claims {
+		w.check() // else the claim is answered before anybody sees the state
+		w.checkCover(&before)
+	}
 	if w.steps == w.killAt {
 		lost := w.loseActs
 		w.kill(acts, lost)
@@ -187,7 +210,7 @@ func (w *world) kill(acts []Action, lost bool) {
 		w.t.Fatal(err)
 	}
 	w.decide(Booted{})
-	for _, ref := range w.p.Encoders {
+	for _, ref := range w.specs() {
 		w.see(w.boxes[ref.Name])
 	}
 }
@@ -232,8 +255,9 @@ func (w *world) answer(took time.Duration) {
 	if said.Live && w.now.Sub(w.liveFrom) > back {
 		said.Viewers = w.inside
 	}
+	real := w.realOpen()
 	w.after(took, func() {
-		if said.Viewers > 0 {
+		if said.Viewers > 0 && real {
 			w.known = later(w.known, said.Asked)
 		}
 		w.asked = said.Asked
@@ -251,7 +275,12 @@ func (w *world) start(a StartEncoder) {
 	}
 	w.starts++
 	w.note("start %s", a.Encoder)
-	if w.rng.roll(100) < w.faults.failStart {
+	if !u.cover {
+		w.told = append(w.told, fmt.Sprintf("%s start %s", w.now.Format(time.TimeOnly), u.name))
+	} else if w.faults.lose == 0 {
+		w.checkCoverStart()
+	}
+	if u.rng.roll(100) < w.faults.failStart {
 		w.after(20*time.Millisecond, func() { w.decide(StartDone{Encoder: a.Encoder, Run: a.Run, Err: "refused"}) })
 		return
 	}
@@ -273,8 +302,8 @@ func (w *world) publish(u *unit, run string) {
 	for range w.waiting {
 		w.after(time.Duration(1+w.rng.roll(30))*time.Second, w.join)
 	}
-	if w.rng.roll(100) < w.faults.dies {
-		w.after(time.Duration(5+w.rng.roll(120))*time.Second, func() { w.die(u, run) })
+	if u.rng.roll(100) < w.faults.dies {
+		w.after(time.Duration(5+u.rng.roll(120))*time.Second, func() { w.die(u, run) })
 	}
 	w.mayBlink(u, run)
 }
@@ -283,7 +312,12 @@ func (w *world) publish(u *unit, run string) {
 func (w *world) air(u *unit) {
 	w.feeds++
 	u.feed = fmt.Sprint("F", w.feeds)
-	w.open[u.feed] = u.name
+	for _, o := range w.boxes {
+		if o != u && o.feed != "" && u.publishes != nil && o.publishes.Same(u.publishes) {
+			w.fatal("the feed of %s replaces that of %s", u.name, o.name)
+		}
+	}
+	w.open[u.feed], w.feedsOf[u.feed], u.aired = u.name, u.name, w.now
 	if len(w.open) == 1 {
 		w.liveFrom, w.toldLive = w.now, time.Time{}
 	}
@@ -304,6 +338,7 @@ func (w *world) blink(u *unit, run string) {
 	}
 	w.note("the feed of %s breaks off", u.name)
 	delete(w.open, u.feed)
+	u.aired = w.now
 	w.hook(controller.HookFeedEnded, u.feed)
 	u.feed = ""
 	w.after(time.Duration(200+w.rng.roll(2000))*time.Millisecond, func() {
@@ -331,6 +366,7 @@ func (w *world) end(u *unit) {
 		return
 	}
 	delete(w.open, u.feed)
+	u.aired = w.now
 	w.hook(controller.HookFeedEnded, u.feed)
 	u.feed = ""
 	if len(w.open) == 0 {
@@ -341,11 +377,14 @@ func (w *world) end(u *unit) {
 func (w *world) stop(a StopEncoder) {
 	u := w.boxes[a.Encoder]
 	w.note("stop %s", a.Encoder)
+	if !u.cover {
+		w.told = append(w.told, fmt.Sprintf("%s stop %s", w.now.Format(time.TimeOnly), u.name))
+	}
 	if again := w.stopped[a.Run]; !again && !w.s.Wanted && w.s.Hold.Mode == "" && w.p.MaxUptime == 0 {
 		w.checkStop()
 	}
 	w.stopped[a.Run] = true
-	if w.rng.roll(100) < w.faults.hangStop {
+	if u.rng.roll(100) < w.faults.hangStop {
 		w.after(w.p.StopTimeout, func() { w.decide(StopDone{Encoder: a.Encoder, Run: a.Run, Err: "no answer"}) })
 		return
 	}
@@ -461,7 +500,10 @@ func (w *world) leave() {
 func (w *world) hook(kind controller.HookKind, feed string) {
 	at := controller.ByPlatform(w.now)
 	h := controller.Hook{Kind: kind, Account: "ACC", Name: "show", At: at, Feed: controller.Feed{ID: feed, Started: at}}
-	times := 1
+	if u := w.boxes[w.feedsOf[feed]]; u != nil && u.publishes != nil {
+		h.Feed.Priority = u.publishes.Priority
+	}
+	times, real := 1, w.realOpen()
 	if w.rng.roll(100) < w.faults.lose {
 		times = 0
 	} else if w.rng.roll(100) < w.faults.twice {
@@ -475,7 +517,7 @@ func (w *world) hook(kind controller.HookKind, feed string) {
 		w.after(wait, func() {
 			h := h
 			h.Received = w.now
-			if kind == controller.HookFirstViewer {
+			if kind == controller.HookFirstViewer && real {
 				w.known = later(w.known, h.At.Time())
 			}
 			w.decide(h)
@@ -489,6 +531,53 @@ func (w *world) hook(kind controller.HookKind, feed string) {
 func (w *world) poll() {
 	w.answer(pollTook)
 	w.after(w.faults.poll, w.poll)
+}
+
+// checkCover holds at every step: the cover makes nobody live, and goes when somebody is.
+func (w *world) checkCover(before *State) {
+	if w.p.Cover == nil {
+		return
+	}
+	for i := range w.s.Encoders {
+		e := &w.s.Encoders[i]
+		if was := before.Encoder(e.Name); e.Step != StepOn || was == nil || was.Step == StepOn {
+			continue
+		}
+		if u := w.boxes[e.Name]; u.feed == "" && w.now.Sub(u.aired) > w.faults.delay+takeOver {
+			w.fatal("%s counts as live and has no feed", e.Name)
+		}
+	}
+	c := &w.s.Cover
+	if c.Step != StepStarting && c.Step != StepOn {
+		return
+	}
+	if !w.s.Wanted {
+		w.fatal("the cover is on, and nothing is wanted")
+	}
+	for i := range w.s.Encoders {
+		if e := &w.s.Encoders[i]; e.Step == StepOn && w.now.Sub(e.OnSince) > coverOverlap {
+			w.fatal("the cover is on, and %s has been live since %s", e.Name, e.OnSince.Format(time.TimeOnly))
+		}
+	}
+}
+
+// checkCoverStart holds where no hook is lost: somebody is there, or was a moment ago.
+func (w *world) checkCoverStart() {
+	here := w.waiting+w.inside > 0 || w.leased()
+	untold := !w.empty.IsZero() && (!w.toldEmpty || w.now.Sub(w.empty) < time.Minute+w.faults.delay+time.Second)
+	if !here && !untold && w.now.Sub(w.attempt) > w.p.AttemptHold+w.faults.delay {
+		w.fatal("the cover starts, and nobody is there")
+	}
+}
+
+// realOpen reports whether a feed is open that is not the cover's.
+func (w *world) realOpen() bool {
+	for _, name := range w.open {
+		if !w.boxes[name].cover {
+			return true
+		}
+	}
+	return false
 }
 
 // running reports whether any box is on.

@@ -30,7 +30,7 @@ func (c *Controller) adoptLeft() {
 	}
 	mayRun := map[machine.Instance]bool{}
 	for _, s := range c.all() {
-		for _, e := range s.published().state.Encoders {
+		for e := range s.published().state.All() {
 			mayRun[e.Instance] = mayRun[e.Instance] || e.MayRun()
 		}
 	}

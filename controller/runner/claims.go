@@ -28,6 +28,7 @@ type claims struct {
 type claimer struct {
 	stream  controller.StreamID
 	pattern bool // the stream comes from a pattern: anybody can ask for such names
+	cover   bool // as the stream's cover, which has a place only while no other encoder needs it
 }
 
 type waiter struct {
@@ -54,11 +55,18 @@ func (c *claims) claim(device string, by claimer, running bool) (ok bool, holder
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	at, taken := c.holders[device]
-	if taken && at.stream == by.stream {
+	if taken && at.stream == by.stream && (running || !by.cover) {
+		c.holders[device] = by
 		return true, ""
+	}
+	if taken && at.stream == by.stream { // a cover that was off: others go first
+		delete(c.holders, device)
+		c.serve()
+		_, taken = c.holders[device]
 	}
 	if holder = c.obstacle(device, by); holder == "" || running && !taken {
 		c.holders[device] = by
+		c.clear(by.stream)
 		return true, ""
 	}
 	if !slices.ContainsFunc(c.waiting, func(w waiter) bool { return w.device == device && w.stream == by.stream }) {
@@ -73,10 +81,10 @@ func (c *claims) obstacle(device string, by claimer) string {
 	if at, taken := c.holders[device]; taken {
 		return string(at.stream)
 	}
-	if c.limit > 0 && len(c.holders) >= c.limit {
+	if c.limit > 0 && c.held(by, false) >= c.limit {
 		return fmt.Sprintf("the limit of %d running encoders", c.limit)
 	}
-	if c.limit > 0 && by.pattern && c.patterns() >= c.forPatterns() {
+	if c.limit > 0 && by.pattern && c.held(by, true) >= c.forPatterns() {
 		return fmt.Sprintf("the share of patterns in the limit of %d running encoders", c.limit)
 	}
 	return ""
@@ -86,25 +94,44 @@ func (c *claims) obstacle(device string, by claimer) string {
 // the configuration names.
 func (c *claims) forPatterns() int { return max(c.limit-min(c.configured, c.limit/2), 1) }
 
-func (c *claims) patterns() (n int) {
+// held is how many places count for the limit, or for the share of patterns: those of covers count
+// for another cover alone.
+func (c *claims) held(by claimer, patterns bool) (n int) {
 	for _, at := range c.holders {
-		if at.pattern {
+		if (at.pattern || !patterns) && (by.cover || !at.cover) {
 			n++
 		}
 	}
 	return n
 }
 
+// clear asks as many covers for their places as are over the limit.
+func (c *claims) clear(to controller.StreamID) {
+	over := len(c.holders) - c.limit
+	for device, at := range c.holders {
+		if c.limit > 0 && over > 0 && at.cover {
+			c.tell(at.stream, machine.Yield{Device: device, To: string(to)})
+			over--
+		}
+	}
+}
+
 // contend tells those who hold what the stream waits for: one holder of the device, or, under the
 // limit, all.
 func (c *claims) contend(device string, by claimer) {
 	at, taken := c.holders[device]
-	if taken {
+	switch {
+	case by.cover: // nobody gives way to it
+	case taken && at.cover:
+		c.tell(at.stream, machine.Yield{Device: device, To: string(by.stream)})
+	case taken:
 		c.tell(at.stream, machine.Contended{By: string(by.stream), First: at.pattern && !by.pattern})
-		return
-	}
-	for _, at := range c.holders {
-		c.tell(at.stream, machine.Contended{By: string(by.stream), First: at.pattern && !by.pattern})
+	default:
+		for _, at := range c.holders {
+			if !at.cover {
+				c.tell(at.stream, machine.Contended{By: string(by.stream), First: at.pattern && !by.pattern})
+			}
+		}
 	}
 }
 
@@ -115,14 +142,24 @@ func (c *claims) release(device string, stream controller.StreamID) {
 	if c.holders[device].stream == stream {
 		delete(c.holders, device)
 	}
-	left := len(c.waiting)
+	left := c.contenders()
 	c.waiting = slices.DeleteFunc(c.waiting, func(w waiter) bool { return w.device == device && w.stream == stream })
-	if len(c.waiting) == 0 && left > 0 {
+	if c.contenders() == 0 && left > 0 {
 		for _, at := range c.holders {
 			c.tell(at.stream, machine.Contended{})
 		}
 	}
 	c.serve()
+}
+
+// contenders are those who wait, and to whom others give way.
+func (c *claims) contenders() (n int) {
+	for _, w := range c.waiting {
+		if !w.cover {
+			n++
+		}
+	}
+	return n
 }
 
 // free reports whether nobody holds the device.
@@ -133,15 +170,16 @@ func (c *claims) free(device string) bool {
 	return !taken
 }
 
-// serve gives free devices to those who wait longest, streams that the configuration names first.
-// The caller holds mu.
+// serve gives free devices to those who wait longest, streams that the configuration names first,
+// and covers last. The caller holds mu.
 func (c *claims) serve() {
-	for _, pattern := range []bool{false, true} {
+	for _, turn := range []claimer{{}, {pattern: true}, {cover: true}, {pattern: true, cover: true}} {
 		c.waiting = slices.DeleteFunc(c.waiting, func(w waiter) bool {
-			if w.pattern != pattern || c.obstacle(w.device, w.claimer) != "" {
+			if w.pattern != turn.pattern || w.cover != turn.cover || c.obstacle(w.device, w.claimer) != "" {
 				return false
 			}
 			c.holders[w.device] = w.claimer
+			c.clear(w.stream)
 			c.tell(w.stream, machine.Freed{Device: w.device})
 			return true
 		})

@@ -55,7 +55,7 @@ func (s *StreamSpec) ID() controller.StreamID { return controller.JoinID(s.Accou
 // the token.
 func (s *StreamSpec) publishesElsewhere(before *StreamSpec) bool {
 	return s.Publish != nil && before.Publish != nil &&
-		slices.ContainsFunc(s.Policy.Encoders, func(e machine.EncoderSpec) bool {
+		slices.ContainsFunc(slices.Collect(s.Policy.All()), func(e *machine.EncoderSpec) bool {
 			return !s.Publish(e.Name).Same(before.Publish(e.Name))
 		})
 }

@@ -156,8 +156,7 @@ func (c *Controller) Stop(ctx context.Context, stopEncoders bool) {
 func (c *Controller) stopEncoders(ctx context.Context) {
 	var wg sync.WaitGroup
 	for _, s := range c.all() {
-		for i := range s.state.Encoders {
-			e := &s.state.Encoders[i]
+		for e := range s.state.All() {
 			if !e.On() {
 				continue
 			}

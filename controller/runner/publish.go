@@ -54,7 +54,7 @@ func same(a, b *machine.State) bool {
 		slices.EqualFunc(a.Facts.Feeds, b.Facts.Feeds, func(x, y machine.FeedFact) bool {
 			return x.ID == y.ID && x.Open() == y.Open()
 		}) &&
-		slices.EqualFunc(a.Encoders, b.Encoders, func(x, y machine.Encoder) bool {
+		slices.EqualFunc(slices.Collect(a.All()), slices.Collect(b.All()), func(x, y *machine.Encoder) bool {
 			return x.Step == y.Step &&
 				x.Seen.State == y.Seen.State && x.Seen.Standby.Alike(y.Seen.Standby) &&
 				x.Seen.Error == y.Seen.Error && x.Seen.PID == y.Seen.PID &&
@@ -92,7 +92,11 @@ func (p *published) at(now time.Time) controller.StreamView {
 		from = p.knownSince
 	}
 	if !from.IsZero() {
-		all := time.Duration(len(v.Encoders)) * now.Sub(from)
+		n := len(v.Encoders)
+		if p.spec.Policy.Cover != nil { // which saves nothing, and is not counted when it runs
+			n--
+		}
+		all := time.Duration(n) * now.Sub(from)
 		v.Savings = controller.Savings{
 			Since: controller.Time{Time: from}, RunS: seconds(t.Run), WatchedS: seconds(t.Watched),
 			AvoidedS: seconds(max(all-t.Run, 0)), Wakes: t.Wakes, Wasted: t.Wasted,
@@ -150,9 +154,14 @@ func viewOf(s *machine.State, spec *StreamSpec, begun time.Time) controller.Stre
 			v.WaitsFor = textOrNil(e.Holder)
 		}
 	}
+	if s.Cover.Name != "" {
+		v.Encoders = append(v.Encoders, viewOfEncoder(s, &s.Cover, spec))
+	}
 	if len(s.Encoders) == 0 {
-		for _, e := range spec.Policy.Encoders {
-			v.Encoders = append(v.Encoders, controller.EncoderView{Name: e.Name, Driver: e.Driver, State: "stopped"})
+		for e := range spec.Policy.All() {
+			v.Encoders = append(v.Encoders, controller.EncoderView{
+				Name: e.Name, Driver: e.Driver, State: "stopped", Cover: e == spec.Policy.Cover,
+			})
 		}
 	}
 	return v
@@ -205,7 +214,7 @@ func viewOfEncoder(s *machine.State, e *machine.Encoder, spec *StreamSpec) contr
 	now := spec.Policy.Encoder(e.Name)
 	v := controller.EncoderView{
 		Name: e.Name, Driver: e.Driver, State: e.Seen.State, Since: timeOrNil(e.Since), Restarts: e.Restarts,
-		Error: textOrNil(e.Seen.Error), OnAir: e.OnAir, Health: e.Seen.Health,
+		Error: textOrNil(e.Seen.Error), OnAir: e.OnAir, Cover: s.IsCover(e), Health: e.Seen.Health,
 		Standby: e.Seen.Standby,
 	}
 	v.Wanted = s.Wanted && e.Step != machine.StepOff && e.Step != machine.StepStopping
@@ -268,8 +277,7 @@ func (s *stream) published() *published {
 	p := s.view
 	if len(s.figures) > 0 {
 		p.state.Encoders = slices.Clone(p.state.Encoders)
-		for i := range p.state.Encoders {
-			e := &p.state.Encoders[i]
+		for e := range p.state.All() {
 			if f, ok := s.figures[e.Name]; ok && f.At.After(e.Seen.At) && f.Alike(e.Seen) {
 				e.Seen = f
 			}

@@ -56,10 +56,9 @@ func (c *Controller) bringBack(account, name string, spec *StreamSpec, state mac
 	}
 	s := newStream(c, spec)
 	s.savedAt = savedAt
-	for i := range state.Encoders {
-		e := &state.Encoders[i]
+	for e := range state.All() {
 		if e.Claimed { // in an old store two streams may have the same encoder: the drivers know whose it is
-			e.Claimed, _ = c.claims.claim(e.Device, claimer{s.id, spec.Policy.Pattern != ""}, true)
+			e.Claimed, _ = c.claims.claim(e.Device, claimer{s.id, spec.Policy.Pattern != "", state.IsCover(e)}, true)
 			s.noteRequest(e.Device)
 		}
 	}

@@ -94,9 +94,10 @@ func (s *stream) decideOne(d *decision, ev machine.Event, spec *StreamSpec, now 
 	for _, a := range acts {
 		switch a := a.(type) {
 		case machine.Claim:
-			device := d.state.Encoder(a.Encoder).Device
-			s.noteRequest(device)
-			granted, holder := s.c.claims.claim(device, claimer{s.id, spec.Policy.Pattern != ""}, a.Running)
+			e := d.state.Encoder(a.Encoder)
+			s.noteRequest(e.Device)
+			by := claimer{s.id, spec.Policy.Pattern != "", d.state.IsCover(e)}
+			granted, holder := s.c.claims.claim(e.Device, by, a.Running)
 			s.decideOne(d, machine.Claimed{Encoder: a.Encoder, OK: granted, Holder: holder, For: ev.Label()}, spec, now)
 		case machine.Tell:
 			a.Stream = s.id
@@ -275,8 +276,8 @@ func (s *stream) noteRequest(device string) {
 // releaseClaims gives back what the state does not claim.
 func (s *stream) releaseClaims() {
 	for device := range s.requested {
-		claims := func(e machine.Encoder) bool { return e.Device == device && (e.Claimed || e.Holder != "") }
-		if !slices.ContainsFunc(s.state.Encoders, claims) {
+		claims := func(e *machine.Encoder) bool { return e.Device == device && (e.Claimed || e.Holder != "") }
+		if !slices.ContainsFunc(slices.Collect(s.state.All()), claims) {
 			s.c.claims.release(device, s.id)
 			delete(s.requested, device)
 		}

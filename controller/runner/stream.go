@@ -1,7 +1,6 @@
 package runner
 
 import (
-	"slices"
 	"sync"
 	"time"
 
@@ -188,8 +187,7 @@ func (s *stream) caller(at machine.Instance) *caller {
 
 // updateWatches has those encoders watched that run, and those that people may switch on by hand.
 func (s *stream) updateWatches(spec *StreamSpec) {
-	for i := range s.state.Encoders {
-		e := &s.state.Encoders[i]
+	for e := range s.state.All() {
 		es, job := s.jobOf(e.Name, e.Instance, spec)
 		if e.On() || e.Foreign() || es.Watched {
 			u := user{es, withPublish(job, spec, e.Name), e.On(), s.state.MayStart()}
@@ -201,8 +199,7 @@ func (s *stream) updateWatches(spec *StreamSpec) {
 		}
 	}
 	for at, cl := range s.callers {
-		here := func(e machine.Encoder) bool { return e.Instance == at }
-		if !slices.ContainsFunc(s.state.Encoders, here) { // it has left the configuration, and is off
+		if s.state.ByInstance(at) == nil { // it has left the configuration, and is off
 			delete(s.callers, at)
 			cl.dev.removeUser(s)
 			s.c.calls.Go(func() { s.c.devices.put(cl.dev) }) // which may have to wait for the driver

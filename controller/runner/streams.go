@@ -116,7 +116,7 @@ func (c *Controller) forget(s *stream, spec *StreamSpec) {
 		c.devices.put(cl.dev)
 	}
 	if spec.Policy.Pattern != "" && c.cfg.Discard != nil {
-		for _, e := range s.published().state.Encoders {
+		for e := range s.published().state.All() {
 			c.cfg.Discard(e.Instance)
 		}
 	}
@@ -145,14 +145,13 @@ func (c *Controller) index() (devices int) {
 	for i := range c.cfg.Streams {
 		spec := &c.cfg.Streams[i]
 		c.exact[spec.ID()] = spec
-		for _, e := range spec.Policy.Encoders {
+		for e := range spec.Policy.All() {
 			uses[e.Device]++
 		}
 	}
 	for i := range c.cfg.Streams {
-		list := c.cfg.Streams[i].Policy.Encoders
-		for k := range list {
-			list[k].Shared = uses[list[k].Device] > 1
+		for e := range c.cfg.Streams[i].Policy.All() {
+			e.Shared = uses[e.Device] > 1
 		}
 	}
 	return len(uses)

@@ -33,7 +33,8 @@ func (c *Controller) addJobs() error {
 	c.mu.RUnlock()
 	for i := range streams {
 		p := &streams[i].Policy
-		if p.Schedule != nil || slices.ContainsFunc(p.Encoders, func(e machine.EncoderSpec) bool { return e.Watched }) {
+		watched := func(e *machine.EncoderSpec) bool { return e.Watched }
+		if p.Schedule != nil || slices.ContainsFunc(slices.Collect(p.All()), watched) {
 			// A window may be open, and boxes are watched from now on.
 			c.stream(streams[i].Account, streams[i].Name).post(machine.Timer{})
 		}

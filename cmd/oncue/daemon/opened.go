@@ -200,7 +200,7 @@ func (d *Daemon) leftEncoders() []machine.EncoderSpec {
 		left = append(left, e)
 	}
 	for _, s := range streamSpecs(p) { // the first edition left folders without a note
-		for _, e := range s.Policy.Encoders {
+		for e := range s.Policy.All() {
 			if _, err := os.Stat(filepath.Join(root, DeviceDir(e.Device))); err == nil && !known[e.Instance] {
 				known[e.Instance] = true
 				left = append(left, machine.EncoderSpec{Name: e.Name, Instance: e.Instance})

@@ -64,20 +64,25 @@ func streamSpec(p *plan, s *configs.Stream, name string, matches []string) runne
 	if a := p.Accounts[s.Account]; a != nil {
 		policy.CanAsk, policy.ForceStop = a.APISecret.Set(), a.ForceStop
 	}
-	for place, ref := range s.Encoders {
+	for place, ref := range s.All() {
 		e, ok := p.Encoder(ref)
 		if !ok {
 			continue // the loader has refused such a file
 		}
-		device := e.Name
-		if s.IsPattern {
-			device += "@" + s.Account + "/" + name
+		device, cover := e.Name, ref == s.Cover
+		if box, ok := e.Settings.(configs.Box); s.IsPattern || cover && (!ok || box.Address() == "") {
+			device += "@" + s.Account + "/" + name // one slate for many streams, each with a process of its own
 		}
-		policy.Encoders = append(policy.Encoders, machine.EncoderSpec{
+		es := machine.EncoderSpec{
 			Name: e.Name, Instance: machine.Instance{Driver: e.Driver, Device: device},
 			Version: strconv.Itoa(p.version[e.Name]),
 			Watched: drivers[e.Driver].byHand || keepsReady(e.Settings), Publishes: contribution(s, place, e),
-		})
+		}
+		if cover {
+			policy.Cover = &es
+		} else {
+			policy.Encoders = append(policy.Encoders, es)
+		}
 	}
 	if p.Fights(s) {
 		policy.Several = machine.Failover

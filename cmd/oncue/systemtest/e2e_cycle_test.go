@@ -34,6 +34,7 @@ func TestEndToEnd(t *testing.T) {
 		{"renditions", testRenditions},
 		{"redundant ingest", testRedundantIngest},
 		{"hot standby", testHotStandby},
+		{"cover", testCover},
 		{"picture at once", testPictureAtOnce},
 		{"bad input", testBadInput},
 		{"strangers", testStrangers},

@@ -44,6 +44,9 @@ func (s Screen) Stream(v controller.StreamView, steps []Step, now time.Time) {
 	}
 	for i, e := range v.Encoders {
 		words := encoderLine(e, now)
+		if e.Cover {
+			words += ", the cover"
+		}
 		if e.OnAir && len(v.Encoders) > 1 {
 			words += ", on the air"
 		}

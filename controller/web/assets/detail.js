@@ -111,6 +111,7 @@ function encoders() {
   byID("encoders").replaceChildren(...s.encoders.map((e) => {
     const h = e.health || {};
     const more = [
+      e.cover ? "the cover" : null,
       e.on_air && s.encoders.length > 1 ? "on the air" : null,
       `driver ${e.driver}`,
       e.pid ? `process ${e.pid}` : null,
