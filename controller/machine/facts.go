@@ -290,7 +290,8 @@ func (s *State) audience(p *Policy) (present bool, empty time.Time) {
 			empty = time.Time{}
 		case firstCounts:
 			empty = later(poll.ZeroSince, f.First.Seen).Add(p.patience())
-		case (s.Joined || s.Cover.Name != "" && poll.Watched.After(s.Episode)) && (empty.IsZero() || poll.Watched.After(empty)):
+		case (s.Joined || s.Cover.Name != "" && poll.Watched.After(s.Episode)) &&
+			(empty.IsZero() || poll.Watched.After(empty)):
 			empty = poll.ZeroSince.Add(p.patience())
 		}
 	}
