@@ -76,6 +76,9 @@ func TestCoverChangesNothing(t *testing.T) {
 		if covered.running() {
 			covered.fatal("nobody wants it, and it runs")
 		}
+		if plain.s.Starts != covered.s.Starts {
+			covered.fatal("%d starts are counted, without a cover %d", covered.s.Starts, plain.s.Starts)
+		}
 	})
 }
 
