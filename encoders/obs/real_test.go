@@ -89,6 +89,7 @@ func realOperator(t *testing.T, o *obstest.OBS, in *ingestServer) {
 	if s := r.awaitState(encoders.StateStopped); !s.ByHand {
 		t.Errorf("stopped by hand, it is %+v", s)
 	}
+	r.stop() // returns when OBS has taken its output down, which it says is on for some milliseconds more
 	r.awaitFeeds(in, 0)
 }
 
