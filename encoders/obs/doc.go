@@ -6,6 +6,9 @@
 // OBS: while it is starting it says that it is not active, refuses a stop, and crashes at a second
 // start. Start, Stop and Watch only send requests and wait for that phase to change.
 //
+// While OBS is idle, KeepReady has service, scene, profile and scene collection set before the next
+// start, which then only reads that they are as it wants them.
+//
 // OBS's websocket server listens on all interfaces and has no TLS: it belongs behind a firewall or
 // in a tunnel.
 //
@@ -15,6 +18,7 @@
 //	obs.go, link.go, session.go, message.go   the encoder, its connection, the protocol on it
 //	output.go, poll.go, meter.go              the phase of OBS's output; polls and measurements
 //	start.go, prepare.go, stop.go, status.go  the calls of the controller
+//	ready.go                                  what is prepared before a start
 //	started.go                                whose start it was, over restarts
 //	check.go, plan.go, errors.go              what people are told
 package obs

@@ -17,7 +17,7 @@ import (
 // connected notes a new connection, of which nothing is known yet.
 func (l *link) connected(sess *session) {
 	l.sess, l.ready, l.err = sess, false, nil
-	l.events, l.changes = 0, 0
+	l.events, l.changes, l.setup, l.busyUntil = 0, 0, setup{}, time.Time{}
 }
 
 // run keeps the connection until the encoder is closed.

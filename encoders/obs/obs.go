@@ -16,10 +16,11 @@ var (
 	_ encoders.Closer  = (*Encoder)(nil)
 	_ encoders.Checker = (*Encoder)(nil)
 	_ encoders.Planner = (*Encoder)(nil)
+	_ encoders.Readier = (*Encoder)(nil)
 )
 
-// Encoder is one OBS. Its connection is made by the first Start, Stop, Status or Watch, and closed
-// by Close.
+// Encoder is one OBS. Its connection is made by the first Start, Stop, Status, Watch or KeepReady,
+// and closed by Close.
 type Encoder struct {
 	// set at construction
 	settings Settings
@@ -41,6 +42,7 @@ type Encoder struct {
 	out     output
 	saved   started // what is on disk
 	link    link
+	keep    setup // what KeepReady wants in OBS while it is idle
 }
 
 // link is what is known of the connection to OBS.
@@ -51,6 +53,9 @@ type link struct {
 	events  int       // stream events received from sess
 	changes int       // changes of its profile or scene collection under way, during which OBS must not be polled
 	change  time.Time // when changes was set last
+
+	setup     setup     // put into OBS last, or tried, on sess
+	busyUntil time.Time // OBS is not set up before the next start until then: an output was on
 
 	err     error     // why there is no connection; nil before the first attempt has ended
 	lastErr error     // why the last attempt failed, or the last connection ended
@@ -129,6 +134,7 @@ func (e *Encoder) connectOnce(job encoders.Job) {
 			e.out.deadline = last.At.Add(startLimit)
 		}
 		e.running.Go(e.run)
+		e.running.Go(e.keepReady)
 	})
 }
 

@@ -10,23 +10,29 @@ import (
 )
 
 // prepare selects profile, scene collection and scene, and sets the service, in that order: each
-// may change those that follow.
-func (e *Encoder) prepare(ctx context.Context, sess *session, job encoders.Job, wanted service) error {
-	for _, c := range e.settings.choices(job) {
+// may change those that follow. It leaves the rest once somebody else has started OBS.
+func (e *Encoder) prepare(ctx context.Context, sess *session, s setup) error {
+	e.mu.Lock()
+	v := e.link.version
+	if e.link.sess == sess {
+		e.link.setup = s // also when it fails: KeepReady tries once
+	}
+	e.mu.Unlock()
+	for _, c := range s.choices {
+		if e.phase() != phaseStopped {
+			return nil
+		}
 		if err := e.choose(ctx, sess, c); err != nil {
 			return err
 		}
 	}
-	if wanted.isZero() {
+	if s.service.isZero() || e.phase() != phaseStopped {
 		return nil
 	}
-	e.mu.Lock()
-	v := e.link.version
-	e.mu.Unlock()
-	if err := wanted.fits(v); err != nil {
+	if err := s.service.fits(v); err != nil {
 		return err
 	}
-	return wanted.set(ctx, e, sess)
+	return s.service.set(ctx, e, sess)
 }
 
 // choice is one thing that is selected in OBS before a start.

@@ -37,6 +37,7 @@ func TestReal(t *testing.T) {
 		{"check", realCheck},
 		{"killed while live", realKilled},
 		{"closed while live", realClosed},
+		{"keep ready", realKeepReady},
 		{"set service", realSetService},
 		{"set key", realSetKey},
 	} {
@@ -240,6 +241,39 @@ func realClosed(t *testing.T, o *obstest.OBS, in *ingestServer) {
 	r.awaitFeeds(in, 0)
 	o.Open(t)
 	r.awaitStatus("gone", func(s encoders.Status) bool { return s.State.Gone() })
+}
+
+// realKeepReady shows a scene before any start, and leaves an OBS that records.
+func realKeepReady(t *testing.T, o *obstest.OBS, in *ingestServer) {
+	op := operator(t, o)
+	scene := func() string {
+		var l listed
+		if err := op.do(t.Context(), patience, "GetSceneList", nil, &l); err != nil {
+			t.Fatal(err)
+		}
+		return l.Scene
+	}
+	press(t, o, "SetCurrentProgramScene", map[string]any{"sceneName": "ci"})
+	r := realRig(t, o, func(s *Settings) { s.SetService, s.Scene = setAll, "other" })
+	r.job = encodertest.NewJob(in.url + "/ready?token=" + encodertest.Canary)
+	r.KeepReady(r.job, true)
+	await(t, "the scene is shown", func() bool { return scene() == "other" })
+	r.start()
+	r.awaitState(encoders.StatePublishing)
+	await(t, "the feed of the job", func() bool { return in.published("ready") })
+	r.stop()
+	r.awaitFeeds(in, 0)
+	r.Close()
+
+	op.press(t, "StartRecord")
+	r = realRig(t, o, func(s *Settings) { s.Scene = "ci" })
+	r.KeepReady(r.job, true)
+	await(t, "the recording is seen", func() bool { return strings.Contains(r.log.String(), "is on") })
+	if s := scene(); s != "other" {
+		t.Errorf("during a recording, OBS shows %q", s)
+	}
+	op.press(t, "StopRecord")
+	await(t, "the scene is shown after the recording", func() bool { return scene() == "ci" })
 }
 
 func realSetService(t *testing.T, o *obstest.OBS, in *ingestServer) {

@@ -90,17 +90,17 @@ func (s service) fits(v version) error {
 	return nil
 }
 
-// set puts the service into OBS, which must be stopped, and reads it back.
+// set puts the service into OBS, which must be stopped, and reads it back, unless OBS has it.
 func (s service) set(ctx context.Context, e *Encoder, sess *session) error {
-	if s.kind == "" { // OBS lays values over those of a service of the same type, and replaces any other
-		kind, values, err := readService(ctx, e, sess)
-		if err == nil {
-			err = takesKey(kind, values)
-		}
-		if err != nil {
-			return fmt.Errorf("read the stream settings of obs: %w", err)
-		}
-		s.kind = kind
+	kind, values, err := readService(ctx, e, sess)
+	if s.kind == "" && err == nil { // OBS lays values over those of a service of the same type, and replaces any other
+		s.kind, err = kind, takesKey(kind, values)
+	}
+	if err != nil {
+		return fmt.Errorf("read the stream settings of obs: %w", err)
+	}
+	if s.isAmong(kind, values) {
+		return nil
 	}
 	data := map[string]any{"streamServiceType": s.kind, "streamServiceSettings": s.values}
 	if err := e.patiently(ctx, sess, "SetStreamServiceSettings", data, nil); err != nil {
@@ -132,7 +132,17 @@ func takesKey(kind string, values map[string]any) error {
 	return nil
 }
 
-// isSet reports whether OBS has this service.
+// isAmong reports whether OBS, with these stream settings, has all that set would put into it.
+func (s service) isAmong(kind string, values map[string]any) bool {
+	for key, want := range s.values {
+		if got, there := values[key]; got != want && (there || want != false) {
+			return false
+		}
+	}
+	return kind == s.kind
+}
+
+// isSet reports whether OBS publishes where this service does.
 func (s service) isSet(ctx context.Context, e *Encoder, sess *session) (bool, error) {
 	kind, values, err := readService(ctx, e, sess)
 	if err != nil || s.kind != "" && kind != s.kind {

@@ -12,7 +12,7 @@ import (
 // Start makes OBS stream. It returns once OBS has accepted the start, and never sends it a second
 // one.
 func (e *Encoder) Start(ctx context.Context, job encoders.Job) error {
-	wanted, err := e.settings.service(job)
+	wanted, err := e.settings.setup(job)
 	if err != nil {
 		return encoders.Permanent(err)
 	}
@@ -30,7 +30,7 @@ func (e *Encoder) Start(ctx context.Context, job encoders.Job) error {
 // errDead says that a connection that seemed to be there was not.
 var errDead = errors.New("the connection was dead")
 
-func (e *Encoder) start(ctx context.Context, job encoders.Job, wanted service) error {
+func (e *Encoder) start(ctx context.Context, job encoders.Job, wanted setup) error {
 	sess, err := e.connected(ctx, job)
 	if err != nil {
 		return fmt.Errorf("start: %w", err)
@@ -41,12 +41,12 @@ func (e *Encoder) start(ctx context.Context, job encoders.Job, wanted service) e
 			return fmt.Errorf("start: %w", err)
 		}
 		if on {
-			return e.join(ctx, sess, job, wanted)
+			return e.join(ctx, sess, job, wanted.service)
 		}
 		if err := e.probe(ctx, sess); err != nil {
 			return fmt.Errorf("start: %w", err)
 		}
-		if err := e.prepare(ctx, sess, job, wanted); err != nil {
+		if err := e.prepare(ctx, sess, wanted); err != nil {
 			return fmt.Errorf("start: %w", err)
 		}
 		accepted, err := e.sendStart(ctx, sess, job)

@@ -44,6 +44,7 @@ type Settings struct {
 	Refuse     map[string][]int // codes to refuse the next requests of a type with, in order
 	Ignore     map[string]bool  // request types that are never answered
 	Stuck      bool             // streams, but delivers nothing
+	Records    bool             // records
 	Greeting   string           // sent in place of the real greeting
 }
 

@@ -177,6 +177,11 @@ func (s *Server) handle(r request) (code int, answer any) {
 			"renderTotalFrames": time.Since(s.stream.opened).Milliseconds() * 30 / 1000}
 	case "GetStreamStatus":
 		return 100, s.status()
+	case "GetOutputList":
+		return 100, map[string]any{"outputs": []any{
+			map[string]any{"outputName": "simple_stream", "outputActive": s.stream.active},
+			map[string]any{"outputName": "simple_file_output", "outputActive": s.settings.Records},
+		}}
 	case "StartStream":
 		if s.stream.active {
 			return 500, nil
