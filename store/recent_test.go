@@ -25,7 +25,8 @@ func TestRecent(t *testing.T) {
 		var bodies []controller.Record
 		last := int64(0)
 		for range 250 {
-			now = now.Add([]time.Duration{0, 0, time.Millisecond, time.Second, 25 * time.Hour}[random.IntN(100)%5*random.IntN(2)])
+			steps := []time.Duration{0, 0, time.Millisecond, time.Second, 25 * time.Hour}
+			now = now.Add(steps[random.IntN(100)%5*random.IntN(2)])
 			batch := make([]*request, 1+random.IntN(80))
 			for i := range batch {
 				r := hook(len(bodies))
