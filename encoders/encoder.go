@@ -156,7 +156,7 @@ func (s Status) Alike(o Status) bool {
 
 // Standby is what is kept ready for an encoder's next start. Figures that are not known are nil.
 type Standby struct {
-	Kind       string   `json:"kind"`                  // warm: a loaded process; hot: a live input with its last pictures, too
+	Kind       string   `json:"kind"`                  // warm: a loaded process; hot: a live input with its last pictures
 	Ready      bool     `json:"ready"`                 // a start would profit from it now
 	AgeMS      *int64   `json:"age_ms,omitempty"`      // hot: how long ago its newest picture came
 	BeginsMS   *int64   `json:"begins_ms,omitempty"`   // hot: how old the picture is with which a start would begin

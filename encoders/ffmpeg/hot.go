@@ -20,7 +20,8 @@ import (
 
 // This file keeps the input of a hot encoder open: it begins, adopts and ends the relay, of which
 // package relay tells. The publisher is a process like any other of the encoder, except that its
-// input is a connection to the relay. So is the one that is kept warm for the next start.
+// input is a connection to the relay. No publisher is kept warm beside it, as it would save a tenth
+// of a second, which FFmpeg takes to load, for as much memory as the reader takes.
 
 const (
 	// relayRun is the run in the cookie of a relay and its reader.
@@ -158,7 +159,10 @@ func (e *Encoder) order(job encoders.Job) (relay.Order, error) {
 	o.Mark = hex.EncodeToString(sum[:])
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.mark = o.Mark
+	if e.mark != o.Mark { // a relay that was found may be ready by it
+		e.mark = o.Mark
+		e.announce()
+	}
 	return o, nil
 }
 
@@ -233,7 +237,7 @@ func (e *Encoder) hear(r relay.Report) {
 	why := cmp.Or(e.whyEnded(r), r.Why)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.costs.measure(time.Now(), r.PID, r.Reader, e.warmPID)
+	e.costs.measure(time.Now(), r.PID, r.Reader)
 	was := e.report
 	e.report, e.heldError = r, why
 	if was.Ready != r.Ready || was.Ended != r.Ended || was.Mark != r.Mark || (was.Reader == 0) != (r.Reader == 0) {
@@ -462,10 +466,7 @@ func (e *Encoder) settleStandby() error {
 		e.dismiss() // of the settings before
 		return e.warm(*wanted)
 	}
-	if err := e.holdInput(*wanted); err != nil {
-		return err
-	}
-	return e.warm(*wanted)
+	return e.holdInput(*wanted)
 }
 
 // readiness describes what is kept ready; nil when nothing is wanted. The caller holds mu.
@@ -524,8 +525,8 @@ type costs struct {
 // costsEvery is the window: looking at the memory of an FFmpeg takes milliseconds.
 const costsEvery = 20 * time.Second
 
-// measure looks at the relay, its reader and the process that is kept warm, if it is time to.
-func (c *costs) measure(now time.Time, relay, reader, warm int) {
+// measure looks at the relay and its reader, if it is time to.
+func (c *costs) measure(now time.Time, relay, reader int) {
 	if pids := [2]int{relay, reader}; pids != c.pids {
 		*c = costs{pids: pids}
 	}
@@ -536,10 +537,7 @@ func (c *costs) measure(now time.Time, relay, reader, warm int) {
 	if !c.from.IsZero() {
 		share := float64(used-c.used) / float64(now.Sub(c.from)) * 100
 		c.cpu = &share
-		memory := int64(0)
-		for _, pid := range []int{relay, reader, warm} {
-			memory += proportionalMemory(pid)
-		}
+		memory := proportionalMemory(relay) + proportionalMemory(reader)
 		c.memory = &memory
 	}
 	c.from, c.used = now, used

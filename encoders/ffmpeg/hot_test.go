@@ -72,7 +72,6 @@ func TestHotConformance(t *testing.T) {
 				Job:     encodertest.NewJob(box.url("lobby?token=" + encodertest.Canary)),
 				Secrets: []string{canary},
 				Copies:  box.copies,
-				Waiting: func() int { return len(holders(filepath.Join(dir, lockFile))) },
 				Reopen:  func(t *testing.T) encoders.Encoder { return openIn(t, held(c), dir) },
 			}
 		}})
@@ -97,7 +96,11 @@ func TestHot(t *testing.T) {
 			if s := awaitReady(t, e); s.Kind != "hot" || s.AgeMS == nil || *s.AgeMS > 3000 {
 				t.Errorf("it is %+v", s)
 			}
-			waiting(t, e)
+			<-e.turn
+			if e.standby != nil {
+				t.Error("a publisher waits beside the relay")
+			}
+			e.leave()
 			if n := box.server.Connections(); n != 0 {
 				t.Errorf("before a start there are %d connections to the ingest", n)
 			}
@@ -114,7 +117,6 @@ func TestHot(t *testing.T) {
 				}
 				await(t, "the end", func() bool { return box.copies() == 0 })
 				awaitReady(t, e)
-				waiting(t, e)
 			}
 			if now, most, all := c.Players(); now != 1 || most != 1 || all != 1 {
 				t.Errorf("the camera has %d readers, had %d at a time, and %d in all; want one", now, most, all)
@@ -213,7 +215,6 @@ func TestHotProcessesDie(t *testing.T) {
 	for _, victim := range []string{"relay", "reader", "a relay that hangs"} {
 		for _, publishing := range []bool{false, true} {
 			awaitReady(t, e)
-			waiting(t, e)
 			if publishing {
 				start(t, e, j)
 				awaitState(t, e, encoders.StatePublishing)

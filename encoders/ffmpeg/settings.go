@@ -48,7 +48,7 @@ type Settings struct {
 
 	Binary       string        `yaml:"binary" shown:"yes" doc:"FFmpeg, or with args any program: a path, or a name in PATH"`
 	StallTimeout time.Duration `yaml:"stall_timeout" doc:"no progress for this long is a stall, and it is started anew; 0 = never"`
-	Standby      string        `yaml:"standby" enum:"none,warm,hot" doc:"warm keeps a process loaded and stopped, for a quicker start; hot also keeps a live input open, with its last group of pictures, so that a start begins with a picture at once"`
+	Standby      string        `yaml:"standby" enum:"none,warm,hot" doc:"warm keeps a process loaded and stopped, for a quicker start; hot keeps a live input open, with its last group of pictures, so that a start begins with a picture at once"`
 	HideKey      string        `yaml:"hide_key" enum:"auto,yes,no" doc:"of a binary that is no ffmpeg and gets {publish} as its last arg: does it hand its args and descriptors on to an ffmpeg, so that the key can stay out of the process list? auto tries it once, with silence to nowhere"`
 	Sandbox      string        `yaml:"sandbox" enum:"auto,strict,off" doc:"strict: the process can touch only what its settings name, and allow; auto: strict for FFmpeg itself, while another program is kept from what is the daemon's (as root; else strict); off: all that the daemon can"`
 	Allow        []string      `yaml:"allow" doc:"what it may touch beside: files and folders (read and written), unix sockets, devices, and tcp:PORT"`

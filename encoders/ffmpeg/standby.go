@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oncue/oncue/encoders"
-	"github.com/oncue/oncue/encoders/ffmpeg/relay"
 )
 
 // standby is a process that is loaded and waiting, so that a start need not load it. It has opened
@@ -29,8 +28,6 @@ type standby struct {
 	watch   *handle    // used by follow alone
 	lock    *os.File   // unlocked; the process shares the open file, so that locking ours locks its
 	keys    []*os.File // writing ends of the pipes for its option files; nil for none
-	feed    *os.File   // its connection to the relay; nil for none
-	link    *link      // to that relay
 	logFrom int64
 	ended   chan struct{} // closed when the process has ended
 	left    chan struct{} // closed when follow returns
@@ -47,14 +44,14 @@ const (
 // warm makes a standby for the job's next start, if the settings ask for one. Nothing may be
 // running, and the caller holds turn.
 func (e *Encoder) warm(job encoders.Job) error {
-	if !e.settings.KeepsReady() || !e.settings.isFFmpeg() || !job.Publish.Set() {
+	if e.settings.Standby != "warm" || !e.settings.isFFmpeg() || !job.Publish.Set() {
 		return nil
 	}
-	c, err := build(e.settings.published(), job, !e.probesFully(job))
+	c, err := build(e.settings, job, !e.probesFully(job))
 	if err != nil || !c.progress || c.whip {
 		return nil // the next start shows why
 	}
-	if s := e.standby; s != nil && s.fits(c, job) && s.link == e.link { // even if it has ended: likewise
+	if s := e.standby; s != nil && s.fits(c, job) { // even if it has ended: likewise
 		return nil
 	}
 	e.cool()
@@ -100,14 +97,14 @@ func (e *Encoder) ready(c command, job encoders.Job) (*standby, error) {
 	if err := unix.Mkfifo(gate, 0o600); err != nil {
 		return nil, fmt.Errorf("make the gate: %w", err)
 	}
-	s := &standby{command: c, stream: job.ID(), link: e.link, ended: make(chan struct{}), left: make(chan struct{})}
+	s := &standby{command: c, stream: job.ID(), ended: make(chan struct{}), left: make(chan struct{})}
 	if s.lock, err = openLock(e.env.Dir, lockFile); err != nil {
 		return s, err
 	}
 	child := launch{binary: binary, args: append([]string{"-progress", "file:" + gate}, c.args...),
 		cookie: newCookie(standbyRun), lock: s.lock,
 		tmp: filepath.Dir(gate)}
-	child.confine(e.settings.published(), e.env, job)
+	child.confine(e.settings, e.env, job)
 	defer child.closeFiles()
 	for _, text := range c.options {
 		var options, key *os.File
@@ -118,13 +115,8 @@ func (e *Encoder) ready(c command, job encoders.Job) (*standby, error) {
 		}
 		child.options, s.keys = append(child.options, options), append(s.keys, key)
 	}
-	if child.list, err = e.listOf(c); err != nil {
+	if child.list, err = listOf(c); err != nil {
 		return s, err
-	}
-	if c.held {
-		if s.feed, err = duplicate(child.list); err != nil {
-			return s, err
-		}
 	}
 	if s.logFrom, err = child.openFiles(e.env.Dir, e.settings.LogSize); err != nil {
 		return s, fmt.Errorf("open the encoder's output files: %w", err)
@@ -172,24 +164,13 @@ func (s *standby) release() {
 			key.Close()
 		}
 	}
-	if s.feed != nil {
-		s.feed.Close()
-	}
-}
-
-func duplicate(f *os.File) (*os.File, error) {
-	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("keep the input's connection: %w", err)
-	}
-	return os.NewFile(uintptr(fd), f.Name()), nil
 }
 
 // wake opens the gate for a job, and makes the standby the running process. It returns nil when
 // there is no fitting standby.
 func (e *Encoder) wake(c command, job encoders.Job) (*process, error) {
 	s := e.standby
-	if s == nil || s.handle == nil || !s.fits(c, job) || s.link != e.link || !s.unfollow() {
+	if s == nil || s.handle == nil || !s.fits(c, job) || !s.unfollow() {
 		return nil, nil
 	}
 	st := state{identity: s.identity, Stream: s.stream, Run: job.Run, Started: time.Now(), LogFrom: s.logFrom,
@@ -207,11 +188,6 @@ func (e *Encoder) wake(c command, job encoders.Job) (*process, error) {
 	}
 	if err := st.save(e.env.Dir); err != nil {
 		return nil, err
-	}
-	if s.feed != nil {
-		if err := relay.Go(s.feed); err != nil {
-			return nil, fmt.Errorf("get the input that is held open: %w", err)
-		}
 	}
 	s.release()
 	e.noteInLog("run %s begins, pid %d, kept warm before", job.Run, s.PID)

@@ -305,7 +305,7 @@ func (r *relay) look(now time.Time) {
 	}
 }
 
-// publishes reports whether a publisher is at work; one that is only kept warm is not. The caller
+// publishes reports whether a publisher is at work; one that has not begun is not. The caller
 // holds mu.
 func (r *relay) publishes() bool {
 	for p := range r.publishers {
