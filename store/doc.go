@@ -12,7 +12,6 @@
 //	sqlite_cgo.go, sqlite_nocgo.go         what depends on that build
 //	write.go                               what callers ask to have written, and a batch of it
 //	journal.go, duplicates.go, streams.go  its rows: hooks, what they repeat, states and history
-//	recent.go                              the newest hooks, remembered under load
 //	records.go                             reading hooks
 //	run.go                                 the writer, on one file after another
 //	sweep.go, backup.go                    retention and backups

@@ -154,7 +154,7 @@ func (s *Store) Ready(ctx context.Context) error {
 // tryHook writes all that a hook takes, and leaves nothing of it.
 func tryHook(c *commit.Conn, now time.Time) error {
 	r := controller.Record{Received: now, Sent: now, Body: make([]byte, 256)}
-	in := insertion{conn: c, recent: &recent{}}
+	in := insertion{conn: c}
 	got, err := in.place(&r)
 	if err == nil {
 		err = in.insert()

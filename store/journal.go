@@ -12,9 +12,11 @@ import (
 
 // insertion gathers the rows that a batch adds to the journal.
 type insertion struct {
-	conn   *commit.Conn
-	recent *recent
-	rows   []row
+	conn *commit.Conn
+	last int64 // seq of the last row, those to insert included
+	sent int64 // when the newest hook was sent of those that were stored before the batch
+	rows []row
+	sums map[identity]int64 // of rows to insert: their seq
 }
 
 type row struct {
@@ -36,8 +38,7 @@ func (in *insertion) add(r *request, alone bool) (err error) {
 			}
 			return in.insert()
 		}); err != nil && scopeOf(err) == commit.OneRequest {
-			in.recent.forget()
-			in.rows = nil
+			*in = insertion{conn: in.conn}
 			*got, err = controller.Receipt{Err: refused(err)}, nil
 		}
 		if err != nil {
@@ -47,18 +48,37 @@ func (in *insertion) add(r *request, alone bool) (err error) {
 	return nil
 }
 
-func (in *insertion) place(r *controller.Record) (controller.Receipt, error) {
-	if err := in.recent.load(in.conn); err != nil {
-		return controller.Receipt{}, err
-	}
-	if r.Sum != ([32]byte{}) {
-		if seq, err := in.recent.repeated(in.conn, r); err != nil || seq != 0 {
-			return controller.Receipt{Seq: seq, Duplicate: seq != 0}, err
+func (in *insertion) place(r *controller.Record) (_ controller.Receipt, err error) {
+	if in.last == 0 {
+		err = in.conn.Query(newestHook, nil, 2, func(row []driver.Value) error {
+			in.last, _ = row[0].(int64)
+			in.sent, _ = row[1].(int64)
+			return nil
+		})
+		if err != nil {
+			return controller.Receipt{}, fmt.Errorf("number a hook: %w", err)
 		}
 	}
-	seq := in.recent.add(r)
-	in.rows = append(in.rows, row{seq, r})
-	return controller.Receipt{Seq: seq}, nil
+	if r.Sum != ([32]byte{}) {
+		id := identityOf(r)
+		for _, before := range id.earlier() {
+			if seq := in.sums[before]; seq != 0 {
+				return controller.Receipt{Seq: seq, Duplicate: true}, nil
+			}
+		}
+		if id.sentAt(r) <= in.sent { // most are newer than all before
+			if seq, err := repeated(in.conn, r); err != nil || seq != 0 {
+				return controller.Receipt{Seq: seq, Duplicate: seq != 0}, err
+			}
+		}
+		if in.sums == nil {
+			in.sums = map[identity]int64{}
+		}
+		in.sums[id] = in.last + 1
+	}
+	in.last++
+	in.rows = append(in.rows, row{in.last, r})
+	return controller.Receipt{Seq: in.last}, nil
 }
 
 const (

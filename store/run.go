@@ -12,19 +12,11 @@ func (s *Store) newWriter() *commit.Writer[request] {
 		Write:   s.write,
 		Scope:   scopeOf,
 		Admit:   s.admit,
-		Wrote:   s.wrote,
+		Wrote:   s.health.wrote,
 		Roomy:   func() (bool, error) { return plenty(s.options.Dir) },
 		LogPath: s.path + "-wal",
 		Settle:  s.options.Settle,
 	})
-}
-
-// wrote hears how each batch went.
-func (s *Store) wrote(err error) {
-	if err != nil {
-		s.recent.forget()
-	}
-	s.health.wrote(err)
 }
 
 // run runs the writer, on one file after another should they turn out corrupt.
@@ -33,7 +25,6 @@ func (s *Store) run() {
 	for {
 		err := errCorrupt
 		if s.movedTo == "" {
-			s.recent.forget()
 			err = s.writer.Serve(s.handles.Load().rw)
 		}
 		if err == nil {

@@ -28,7 +28,6 @@ type Store struct {
 	health  *health
 	stopped chan struct{} // closed when the writer has ended
 
-	recent     recent // the writer's goroutine owns it
 	movedTo    string // where a corrupt file was moved until another is in its place; run owns it
 	ballast    *ballast
 	policy     atomic.Pointer[Policy] // of the last sweep

@@ -68,21 +68,12 @@ func refused(err error) error { return fmt.Errorf("%w: %w", controller.ErrStore,
 
 // write writes a batch, in as few statements as possible. Of a stream with several states the last
 // one wins, and the transitions of all are kept.
-func (s *Store) write(c *commit.Conn, batch []*request) (err error) {
-	hooks := insertion{conn: c, recent: &s.recent}
-	alone := len(batch) == 1 // because those before it were undone, it may be, and may be undone by itself
-	if alone {
-		s.recent.forget()
-	}
-	defer func() {
-		if alone || err != nil {
-			s.recent.forget()
-		}
-	}()
+func (s *Store) write(c *commit.Conn, batch []*request) error {
+	hooks := insertion{conn: c}
 	states := map[controller.StreamID]*controller.Saved{}
 	var transitions []controller.Transition
 	for _, r := range batch {
-		if err := hooks.add(r, alone); err != nil {
+		if err := hooks.add(r, len(batch) == 1); err != nil {
 			return err
 		}
 	}
