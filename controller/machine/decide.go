@@ -357,7 +357,7 @@ func (m *machine) want() demand {
 	if d.on {
 		m.AskedStop, m.StopOK = time.Time{}, time.Time{}
 	}
-	if d.ask && !d.on && m.p.CanAsk && m.mayBeLive() {
+	if d.ask && !d.on && m.p.CanAsk && (m.mayBeLive() || !m.AskedStop.IsZero() && m.restarts()) {
 		if kept, ok := m.askBeforeStop(d); ok {
 			return kept
 		}
@@ -411,6 +411,14 @@ func (m *machine) mayBeLive() bool {
 		}
 	}
 	return false
+}
+
+// restarts reports whether an encoder has failed and is to start again. Its viewers see no picture,
+// and are not counted.
+func (m *machine) restarts() bool {
+	return slices.ContainsFunc(m.Encoders, func(e Encoder) bool {
+		return e.Step == StepBackoff || e.Step == StepStopping && e.Then == StepBackoff
+	})
 }
 
 // askBeforeStop asks the platform before a stop for idleness. ok: the stream is kept up until then.

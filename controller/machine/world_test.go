@@ -255,7 +255,7 @@ func (w *world) answer(took time.Duration) {
 	if said.Live && w.now.Sub(w.liveFrom) > back {
 		said.Viewers = w.inside
 	}
-	real := w.realOpen()
+	real := w.realOpen() && !w.s.Cover.MayRun() // or else nothing says that it is not the cover that they watch
 	w.after(took, func() {
 		if said.Viewers > 0 && real {
 			w.known = later(w.known, said.Asked)
@@ -400,7 +400,7 @@ func (w *world) stop(a StopEncoder) {
 func (w *world) checkStop() {
 	in := w.now.Sub(later(w.entered, w.liveFrom))
 	limit := pollTook
-	if w.toldLive.IsZero() || w.toldLive.After(w.asked) {
+	if w.toldLive.Before(w.liveFrom) || w.toldLive.After(w.asked) {
 		limit += back
 	}
 	off := w.toldLive.IsZero() && !w.s.Facts.AnyOpen() // by the latest word
@@ -561,11 +561,13 @@ func (w *world) checkCover(before *State) {
 	}
 }
 
-// checkCoverStart holds where no hook is lost: somebody is there, or was a moment ago.
+// checkCoverStart holds where no hook is lost: somebody is there, or was a moment ago, or is
+// expected for join_timeout after it went live.
 func (w *world) checkCoverStart() {
 	here := w.waiting+w.inside > 0 || w.leased()
 	untold := !w.empty.IsZero() && (!w.toldEmpty || w.now.Sub(w.empty) < time.Minute+w.faults.delay+time.Second)
-	if !here && !untold && w.now.Sub(w.attempt) > w.p.AttemptHold+w.faults.delay {
+	expected := w.now.Sub(w.attempt) <= w.p.AttemptHold+w.faults.delay || w.now.Before(w.s.JoinUntil)
+	if !here && !untold && !expected {
 		w.fatal("the cover starts, and nobody is there")
 	}
 }
