@@ -25,7 +25,7 @@ test: needs ## install what the tests need (apt), and run every check and every 
 	   .ci/check staticcheck go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./... ; \
 	   go test -json -race -timeout 25m ./... ; \
 	   ONCUE_CHAOS=1 go test -json -timeout 15m -run '^TestChaos$$' ./cmd/oncue/systemtest ; \
-	   go test -json -timeout 10m -run '$(PROPERTIES)' ./controller/machine -args -rapid.checks=$(CASES) ; \
+	   go test -json -timeout 10m -run '$(PROPERTIES)' ./controller/machine -args -rapid.checks=$(CASES) -rapid.seed=$(SEED) ; \
 	   go test -json -timeout 10m -run '^TestRedundantIngest$$' ./controller/runner -args -interleavings=$(INTERLEAVINGS) ; \
 	 } 2>&1 | go run .ci/tally.go
 
@@ -33,6 +33,7 @@ test: needs ## install what the tests need (apt), and run every check and every 
 # is too slow.
 PROPERTIES := ^Test(Confluence|TruthWithPolls|Served|Caps|Holds|Kills|Pure)$$
 CASES ?= 15000
+SEED ?= 1
 INTERLEAVINGS ?= 500
 
 needs:
@@ -85,7 +86,6 @@ bench: needs ## measure: hooks, starts, decisions
 	go test ./cmd/oncue/systemtest -count 1 -timeout 30m -run TestBenchTable -v -bench-table
 
 CHAOS ?= 1m
-SEED ?= 1
 chaos: needs ## break things at random for CHAOS (1m), the same for the same SEED (1)
 	go test ./cmd/oncue/systemtest -count 1 -timeout 0 -run TestChaos -v -chaos=$(CHAOS) -chaos.seed=$(SEED)
 
