@@ -471,7 +471,7 @@ func (e *Encoder) settleStandby() error {
 
 // readiness describes what is kept ready; nil when nothing is wanted. The caller holds mu.
 func (e *Encoder) readiness() *encoders.Standby {
-	if e.wanted == nil && !(e.settings.hot() && e.report.PID != 0) {
+	if e.settings.Standby == "none" || e.wanted == nil && !(e.settings.hot() && e.report.PID != 0) {
 		return nil
 	}
 	s := &encoders.Standby{Kind: e.settings.Standby, Ready: e.warmPID != 0 || e.running != nil}

@@ -126,3 +126,16 @@ func TestStandbyOrphaned(t *testing.T) {
 	start(t, e, j)
 	awaitState(t, e, encoders.StatePublishing)
 }
+
+// TestNoStandby: where nothing is to be kept ready, nothing is said of it.
+func TestNoStandby(t *testing.T) {
+	settings := Defaults()
+	settings.Input = "test"
+	e := openIn(t, settings, t.TempDir())
+	e.KeepReady(job, true)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if s := e.readiness(); s != nil {
+		t.Errorf("it tells of a standby: %+v", *s)
+	}
+}
