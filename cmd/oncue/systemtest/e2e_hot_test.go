@@ -30,7 +30,8 @@ streams: {lobby: {encoder: cam, publish: "RTMP:", schedule: [%s]}}
 		t.Helper()
 		s.awaitStream("lobby", "ready, "+what, func(v controller.StreamView) bool {
 			b := v.Encoders[0].Standby
-			return b != nil && b.Kind == "hot" && b.Ready && b.AgeMS != nil
+			now, _, _ := cam.Players() // the status may be of a moment before the camera was let go
+			return b != nil && b.Kind == "hot" && b.Ready && b.AgeMS != nil && now == 1
 		})
 	}
 	letGo := func(what string) {
