@@ -27,9 +27,10 @@ var arrows = map[string][]string{
 	"encoders":        {"configs/secret"},
 	"encoders/fake":   {"encoders", "configs/secret"},
 	"encoders/ffmpeg": {
-		"configs/ingest", "encoders", "encoders/ffmpeg/relay", "encoders/sandbox", "configs/secret",
+		"configs/ingest", "encoders", "encoders/ffmpeg/relay", "encoders/proc", "encoders/sandbox", "configs/secret",
 	},
 	"encoders/ffmpeg/relay": {"encoders/sandbox"},
+	"encoders/proc":         {"encoders", "configs/secret"},
 	"encoders/sandbox":      {},
 	"encoders/obs":          {"configs/ingest", "encoders", "configs/secret"},
 	"encoders/httpapi":      {"configs/ingest", "encoders", "configs/secret", "configs/presets"},
@@ -51,7 +52,7 @@ var arrows = map[string][]string{
 	"cmd/oncue/daemon": {
 		"cmd/oncue/term", "configs", "configs/ingest", "configs/secret", "controller", "controller/machine",
 		"controller/millicast", "controller/notify", "controller/runner", "controller/web",
-		"encoders", "encoders/fake", "encoders/ffmpeg", "encoders/httpapi", "encoders/obs", "store",
+		"encoders", "encoders/fake", "encoders/ffmpeg", "encoders/httpapi", "encoders/obs", "encoders/proc", "store",
 	},
 	"cmd/oncue/demo": {
 		"cmd/oncue/daemon", "cmd/oncue/term", "configs", "configs/secret", "controller", "controller/millicast",
@@ -73,7 +74,7 @@ var homes = map[string][]string{
 	"database/sql":                {"store", "store/commit"},
 	"github.com/mattn/go-sqlite3": {"store"},
 	"go.yaml.in/yaml/":            {"configs"},
-	"os/exec": {"encoders/ffmpeg", "cmd/oncue/demo", "encoders/obs/obstest", "encoders/ffmpeg/cameratest",
+	"os/exec": {"encoders/ffmpeg", "encoders/proc", "cmd/oncue/demo", "encoders/obs/obstest", "encoders/ffmpeg/cameratest",
 		"encoders/httpapi/mediamtxtest"},
 	"github.com/spf13/cobra":       {"cmd/oncue", "cmd/oncue/client"},
 	"github.com/coder/websocket":   {"encoders/obs", "encoders/obs/obstest"},

@@ -1,13 +1,11 @@
 package ffmpeg
 
 import (
-	"fmt"
-	"net/url"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/proc"
 )
 
 // present returns the running process, after adopting it if another controller has started it.
@@ -18,7 +16,7 @@ func (e *Encoder) present() (*process, error) {
 	if p != nil {
 		return p, nil
 	}
-	alive, err := locked(e.env.Dir)
+	alive, err := proc.Locked(e.env.Dir, lockFile)
 	if err != nil || !alive {
 		return nil, err
 	}
@@ -28,7 +26,7 @@ func (e *Encoder) present() (*process, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.running == nil {
-		return nil, errLocked
+		return nil, proc.ErrLocked
 	}
 	return e.running, nil
 }
@@ -36,7 +34,7 @@ func (e *Encoder) present() (*process, error) {
 // adopt finds the process of an earlier controller: by the state file or, when that is lost, by its
 // lock.
 func (e *Encoder) adopt() error {
-	alive, err := locked(e.env.Dir)
+	alive, err := proc.Locked(e.env.Dir, lockFile)
 	if err != nil {
 		return err
 	}
@@ -46,7 +44,7 @@ func (e *Encoder) adopt() error {
 	}
 	written := st != state{}
 	if written {
-		if h, err := find(st.identity); err == nil {
+		if h, err := proc.Find(st.Identity); err == nil {
 			return e.takeOver(h, st)
 		}
 	}
@@ -55,7 +53,7 @@ func (e *Encoder) adopt() error {
 	}
 	if written { // it ended while no controller ran
 		p := newProcess(e.settings, st)
-		f := e.explain(p, exit{})
+		f := e.explain(p, proc.Exit{})
 		e.blankLog(p, true)
 		e.change(func(s *encoders.Status) {
 			*s = encoders.Status{State: encoders.StateFailed, Since: time.Now(), Run: st.Run, Stream: st.Stream,
@@ -67,7 +65,7 @@ func (e *Encoder) adopt() error {
 }
 
 // takeOver opens a process and catches up on its progress.
-func (e *Encoder) takeOver(h *handle, st state) error {
+func (e *Encoder) takeOver(h *proc.Handle, st state) error {
 	p := newProcess(e.settings, st)
 	if err := e.catchUp(p); err != nil {
 		e.env.Log.Warn("the progress of an adopted process cannot be read", "pid", st.PID, "error", err)
@@ -80,21 +78,17 @@ func (e *Encoder) takeOver(h *handle, st state) error {
 // adoptHolder takes over a process that is only known to hold the lock. Its environment says which
 // run it is.
 func (e *Encoder) adoptHolder() error {
-	who := holders(filepath.Join(e.env.Dir, lockFile))
+	warm := 0
 	if e.standby != nil { // it has the file open, but not locked
-		who = slices.DeleteFunc(who, func(pid int) bool { return pid == e.standby.PID })
+		warm = e.standby.PID
 	}
-	h, id, err := findByCookie(who)
+	h, id, stream, err := proc.FindHolder(filepath.Join(e.env.Dir, lockFile), warm)
 	if err != nil {
-		return fmt.Errorf("%w: processes %v hold the lock in its folder, and none of them is known", errLocked, who)
+		return err
 	}
-	stream, err := url.PathUnescape(environ(id.PID, streamName))
-	if err != nil {
-		stream = ""
-	}
-	st := state{identity: id, Stream: stream, Run: runOf(id.Cookie), Started: time.Now(), Progress: true}
+	st := state{Identity: id, Stream: stream, Run: proc.RunOf(id.Cookie), Started: time.Now(), Progress: true}
 	if err := st.save(e.env.Dir); err != nil {
-		h.close()
+		h.Close()
 		return err
 	}
 	return e.takeOver(h, st)

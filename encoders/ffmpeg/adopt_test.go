@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/proc"
 )
 
 // TestAdoption kills the controller with SIGKILL and opens the encoder again: nothing is lost, and
@@ -95,7 +96,7 @@ func TestEndedMeanwhile(t *testing.T) {
 	if err := box.server.Close(); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "the process is gone", func() bool { st, err := readStat(pid); return err != nil || st.gone() })
+	await(t, "the process is gone", func() bool { st, err := proc.ReadStat(pid); return err != nil || st.Gone() })
 	e := openIn(t, small(), dir)
 	defer end(t, e)
 	s, _ := e.now()
@@ -109,16 +110,16 @@ func TestEndedMeanwhile(t *testing.T) {
 // nor signalled.
 func TestAnotherProcess(t *testing.T) {
 	dir := t.TempDir()
-	h, err := openHandle(os.Getpid())
+	h, err := proc.OpenHandle(os.Getpid())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer h.close()
-	id, err := identify(h, os.Getpid(), "run1.abc")
+	defer h.Close()
+	id, err := proc.Identify(h, os.Getpid(), "run1.abc")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := (state{identity: id, Stream: "ABC123/lobby", Run: "run1"}).save(dir); err != nil {
+	if err := (state{Identity: id, Stream: "ABC123/lobby", Run: "run1"}).save(dir); err != nil {
 		t.Fatal(err)
 	}
 	e := openIn(t, small(), dir)
@@ -134,15 +135,15 @@ func TestStrangerHoldsLock(t *testing.T) {
 	dir := t.TempDir()
 	e := openIn(t, small(), dir)
 	defer func() { _ = e.Close() }()
-	lock, err := takeLock(dir, lockFile)
+	lock, err := proc.TakeLock(dir, lockFile)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer lock.Close()
-	if err := e.Start(t.Context(), roleJob("rtmp://127.0.0.1:1/v2/pub/lobby")); !errors.Is(err, errLocked) {
+	if err := e.Start(t.Context(), roleJob("rtmp://127.0.0.1:1/v2/pub/lobby")); !errors.Is(err, proc.ErrLocked) {
 		t.Errorf("start: %v", err)
 	}
-	if err := e.Stop(t.Context(), encoders.Job{}); !errors.Is(err, errLocked) {
+	if err := e.Stop(t.Context(), encoders.Job{}); !errors.Is(err, proc.ErrLocked) {
 		t.Errorf("stop: %v", err)
 	}
 	again := openIn(t, small(), dir)
@@ -184,7 +185,7 @@ func TestCycles(t *testing.T) {
 	if n := count(t, "/proc/self/task"); n > threads+5 {
 		t.Errorf("%d threads before, %d after", threads, n)
 	}
-	if left := holders(filepath.Join(dir, lockFile)); len(left) > 0 {
+	if left := proc.Holders(filepath.Join(dir, lockFile)); len(left) > 0 {
 		t.Errorf("left behind: processes %v", left)
 	}
 	if err := e.Close(); err != nil {

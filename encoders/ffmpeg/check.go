@@ -16,6 +16,7 @@ import (
 
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/proc"
 )
 
 // Plan returns the command line of a start, with secrets masked.
@@ -68,7 +69,7 @@ func (e *Encoder) Check(ctx context.Context, job encoders.Job) []encoders.Findin
 			c.own = other.own
 		}
 	}
-	path, err := lookUp(c.binary)
+	path, err := proc.LookUp(c.binary, binaryKey)
 	if err != nil {
 		add(encoders.Bad, err.Error(), "Debian and Ubuntu: apt install ffmpeg")
 		return found
@@ -228,7 +229,7 @@ func (e *Encoder) ask(ctx context.Context, path string, args ...string) (string,
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Env = environment("", encoders.Job{}, "")
+	cmd.Env = proc.Environment("", encoders.Job{}, "")
 	cmd.WaitDelay = time.Second
 	var out bytes.Buffer
 	cmd.Stdout = &out

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/proc"
 	"github.com/oncue/oncue/encoders/sandbox"
 )
 
@@ -26,7 +27,7 @@ func (s Settings) apart() bool {
 	if s.Sandbox != "auto" || !sandbox.CanPartApart() {
 		return false
 	}
-	path, err := lookUp(s.Binary)
+	path, err := proc.LookUp(s.Binary, binaryKey)
 	return err == nil && (!strings.HasPrefix(filepath.Base(s.Binary), "ffmpeg") || isScript(path))
 }
 
@@ -41,13 +42,8 @@ func isScript(path string) bool {
 	return err == nil && string(mark) == "#!"
 }
 
-// confiner starts a process that can use less than we can.
-type confiner interface {
-	Do(start func() error) error
-}
-
 // apartFrom hides what belongs to the daemon, except the encoder's own folder.
-func apartFrom(env encoders.Env) confiner {
+func apartFrom(env encoders.Env) proc.Room {
 	hidden := slices.DeleteFunc(slices.Clone(env.Guard.Hidden), func(path string) bool { return path == "" })
 	return sandbox.Apart{Hidden: hidden, Own: env.Dir}
 }

@@ -9,13 +9,15 @@
 //	spawn.go, state.go, files.go               the start: lock, output files, process, state file
 //	confine.go, paths.go, ports.go             what the process may touch: files, TCP ports,
 //	hardware.go, programs.go, wrapper.go       devices, programs, and FFmpegs by another name
-//	adopt.go, lost.go                          what an earlier controller left
+//	adopt.go                                   what an earlier controller left
 //	standby.go, hot.go                         what is kept ready: a warm process, an open input
 //	watch.go, progress.go, watchdog.go         the goroutine per process: exits, progress, stalls
 //	status.go                                  what is reported of it
 //	stop.go                                    TERM, TERM, KILL, until nothing of it is left
 //	failure.go, redact.go                      why it ended, in plain words
-//	identity.go, handle.go, proc.go, queue.go  what the kernel says of a process
+//
+// Package proc has what it shares with other drivers of processes: handles, identity, lock, output
+// files, and what the kernel says of a process.
 //
 // The process has its own session and no pipe to us, so that it continues when the controller is
 // killed or replaced. The next [New] on the same folder adopts it: same process, no second copy,

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/proc"
 )
 
 // failure is why a process ended although it should have run.
@@ -148,8 +149,8 @@ var (
 const logTail = 256 << 10
 
 // explain finds out why a process ended.
-func (e *Encoder) explain(p *process, how exit) failure {
-	body, err := lastBytes(filepath.Join(e.env.Dir, logFile), p.LogFrom, logTail)
+func (e *Encoder) explain(p *process, how proc.Exit) failure {
+	body, err := proc.LastBytes(filepath.Join(e.env.Dir, logFile), p.LogFrom, logTail)
 	if err != nil {
 		return failure{text: fmt.Sprintf("it ended (%v), and its output cannot be read: %v", how, err)}
 	}
@@ -185,7 +186,7 @@ func (e *Encoder) proves(said words, f failure) bool {
 	case noLibrary:
 		return f.line == 0 && !said.cut
 	}
-	path, err := lookUp(e.settings.Binary)
+	path, err := proc.LookUp(e.settings.Binary, binaryKey)
 	if err != nil || !said.ffmpeg || f.name == "" {
 		return false
 	}
@@ -252,7 +253,7 @@ func (w words) beforeAll(line int) bool {
 }
 
 // classify turns what a run has said and its exit into words.
-func classify(said words, how exit, r redactor, proves func(failure) bool) failure {
+func classify(said words, how proc.Exit, r redactor, proves func(failure) bool) failure {
 	f := said.reason(how, proves)
 	lines := said.lines
 	if f.found { // FFmpeg repeats one cause at each of its layers
@@ -265,17 +266,17 @@ func classify(said words, how exit, r redactor, proves func(failure) bool) failu
 	return f
 }
 
-func (w words) reason(how exit, proves func(failure) bool) failure {
-	if last := len(w.lines) - 1; last >= 0 && how.known && how.code == 255 {
+func (w words) reason(how proc.Exit, proves func(failure) bool) failure {
+	if last := len(w.lines) - 1; last >= 0 && how.Known && how.Code == 255 {
 		if m := signalled.FindStringSubmatch(w.lines[last]); m != nil {
 			return failure{text: "somebody stopped it with signal " + m[1]}
 		}
 	}
 	switch {
-	case how.known && how.signal == unix.SIGKILL:
+	case how.Known && how.Signal == unix.SIGKILL:
 		return failure{text: "killed by signal 9: the machine ran out of memory, or somebody killed it"}
-	case how.known && how.signal != 0:
-		return failure{text: fmt.Sprintf("killed by signal %d (%s)", how.signal, unix.SignalName(how.signal))}
+	case how.Known && how.Signal != 0:
+		return failure{text: fmt.Sprintf("killed by signal %d (%s)", how.Signal, unix.SignalName(how.Signal))}
 	}
 	side := "input"
 	from, to := w.description()
@@ -283,7 +284,7 @@ func (w words) reason(how exit, proves func(failure) bool) failure {
 		side = "publishing server"
 	}
 	for _, c := range causes {
-		if how.known && how.code == 0 && !c.probing {
+		if how.Known && how.Code == 0 && !c.probing {
 			continue
 		}
 		for i, line := range w.lines {
@@ -304,7 +305,7 @@ func (w words) reason(how exit, proves func(failure) bool) failure {
 			}
 		}
 	}
-	if how.known && how.code == 0 {
+	if how.Known && how.Code == 0 {
 		return failure{text: "the input ended (exit status 0)", inputEnded: true}
 	}
 	return failure{text: fmt.Sprintf("it ended by itself (%v)", how), unexplained: true}

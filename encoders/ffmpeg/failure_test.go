@@ -14,6 +14,7 @@ import (
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/encoders"
 	"github.com/oncue/oncue/encoders/ffmpeg/cameratest"
+	"github.com/oncue/oncue/encoders/proc"
 )
 
 // lies are what an input may say of itself, in FFmpeg's own words.
@@ -154,10 +155,10 @@ func TestProofs(t *testing.T) {
 	needFFmpeg(t)
 	const before, banner = "[info] Input #0, mov, from 'x':\n", "[info] ffmpeg version 7\n"
 	e := opened(t, small())
-	one := exit{known: true, code: 1}
+	one := proc.Exit{Known: true, Code: 1}
 	for _, c := range []struct {
 		said string
-		how  exit
+		how  proc.Exit
 		want string
 		permanent,
 		other bool // it is no FFmpeg
@@ -182,15 +183,15 @@ func TestProofs(t *testing.T) {
 			one, "connection refused by the publishing server", false, false},
 		{before + "[error] a.flv: No space left on device", one, "the disk is full", false, false},
 		{"ffmpeg: error while loading shared libraries: libx.so: cannot open shared object file",
-			exit{known: true, code: 127}, "the program lacks its library libx.so", true, false},
+			proc.Exit{Known: true, Code: 127}, "the program lacks its library libx.so", true, false},
 		{banner + "ffmpeg: error while loading shared libraries: libx.so: cannot open shared object file",
-			exit{known: true, code: 127}, "it ended by itself", false, false},
-		{"[info] Exiting normally, received signal 15.", exit{known: true, code: 255},
+			proc.Exit{Known: true, Code: 127}, "it ended by itself", false, false},
+		{"[info] Exiting normally, received signal 15.", proc.Exit{Known: true, Code: 255},
 			"somebody stopped it with signal 15", false, false},
-		{"[info] Exiting normally, received signal 15.\n[error] boom", exit{known: true, code: 255},
+		{"[info] Exiting normally, received signal 15.\n[error] boom", proc.Exit{Known: true, Code: 255},
 			"it ended by itself", false, false},
 		{"[info] Exiting normally, received signal 15.", one, "it ended by itself", false, false},
-		{"[info] Exiting normally, received signal 15.", exit{}, "it ended by itself", false, false},
+		{"[info] Exiting normally, received signal 15.", proc.Exit{}, "it ended by itself", false, false},
 		{"dial tcp: Connection refused", one, "connection refused by the input", false, true},
 		{"Unrecognized option 'x'", one, "unknown option -x", false, true},
 		{"    title : Connection refused", one, "it ended by itself", false, true},
@@ -226,7 +227,7 @@ func TestCauseIsToldOnce(t *testing.T) {
 		"[rtmp @ 0x55ea2053ae00] [error] Cannot open connection tcp://127.0.0.1:1?tcp_nodelay=0",
 		"[error] rtmp://127.0.0.1:1/live/x: Connection refused",
 	}}
-	f := classify(said, exit{known: true, code: 1}, redactor{}, func(failure) bool { return false })
+	f := classify(said, proc.Exit{Known: true, Code: 1}, redactor{}, func(failure) bool { return false })
 	const want = "connection refused by the input; it said: " +
 		"tcp Connection to tcp://127.0.0.1:1?tcp_nodelay=0 failed: Connection refused"
 	if f.text != want {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/proc"
 )
 
 var job = encoders.Job{Account: "ABC123", Name: "lobby", Run: "run1",
@@ -61,7 +62,7 @@ func TestStopsForSure(t *testing.T) {
 			var members []int
 			await(t, "its processes run", func() bool {
 				said, _ := os.ReadFile(filepath.Join(e.env.Dir, progressFile))
-				members = family(p.identity)
+				members = proc.Family(p.Identity)
 				return string(said) == "ready\n" && len(members) >= c.processes
 			})
 			began := time.Now()
@@ -69,7 +70,7 @@ func TestStopsForSure(t *testing.T) {
 			if d := time.Since(began); d > 15*time.Second {
 				t.Errorf("the stop took %v", d)
 			}
-			if left := family(p.identity); len(left) > 0 {
+			if left := proc.Family(p.Identity); len(left) > 0 {
 				t.Errorf("of %v, left behind: %v", members, left)
 			}
 			if s, _ := e.now(); s.State != encoders.StateStopped || s.PID != 0 {
@@ -97,7 +98,7 @@ func TestEndsByItself(t *testing.T) {
 			if s.Error != c.want || s.PID != 0 || s.Run != "run1" {
 				t.Errorf("it is %+v; want the error %q", s, c.want)
 			}
-			if left := holders(filepath.Join(e.env.Dir, lockFile)); len(left) > 0 {
+			if left := proc.Holders(filepath.Join(e.env.Dir, lockFile)); len(left) > 0 {
 				t.Errorf("left behind: %v", left)
 			}
 		})

@@ -8,6 +8,7 @@ import (
 
 	"github.com/oncue/oncue/encoders"
 	"github.com/oncue/oncue/encoders/ffmpeg/relay"
+	"github.com/oncue/oncue/encoders/proc"
 )
 
 // Encoder supervises at most one process at a time.
@@ -74,7 +75,7 @@ func New(settings Settings, env encoders.Env) (*Encoder, error) {
 	e.turn <- struct{}{}
 	if env.Dir != "" {
 		e.clearGate()
-		if err := e.adopt(); errors.Is(err, errLocked) {
+		if err := e.adopt(); errors.Is(err, proc.ErrLocked) {
 			// The next start or stop tries again.
 			e.status = encoders.Status{State: encoders.StateUnknown, Error: err.Error()}
 		} else if err != nil {
@@ -119,14 +120,12 @@ func (e *Encoder) Close() error {
 		p := e.running
 		e.mu.Unlock()
 		if p != nil {
-			p.handle.close()
+			p.Handle.Close()
 		}
 		e.followers.Wait()
 	})
 	return nil
 }
-
-var errClosed = errors.New("ffmpeg: the encoder is closed")
 
 // enter waits until no other start or stop is in progress, and notes the job.
 func (e *Encoder) enter(ctx context.Context, job encoders.Job) error {
@@ -136,14 +135,14 @@ func (e *Encoder) enter(ctx context.Context, job encoders.Job) error {
 	}
 	select {
 	case <-e.closed:
-		return errClosed
+		return proc.ErrClosed
 	default:
 	}
 	select {
 	case <-e.turn:
 		return nil
 	case <-e.closed:
-		return errClosed
+		return proc.ErrClosed
 	case <-ctx.Done():
 		return fmt.Errorf("ffmpeg: another start or stop is in progress: %w", ctx.Err())
 	}
@@ -182,7 +181,7 @@ func (e *Encoder) Start(ctx context.Context, job encoders.Job) error {
 	switch {
 	case err != nil:
 		return err
-	case p != nil && p.stopping.Load():
+	case p != nil && p.Stopping.Load():
 		return fmt.Errorf("start ffmpeg: process %d of the run before is not gone yet", p.PID)
 	case p != nil && p.Stream == job.ID():
 		return nil

@@ -11,11 +11,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/oncue/oncue/encoders"
 	"github.com/oncue/oncue/encoders/ffmpeg/relay"
+	"github.com/oncue/oncue/encoders/proc"
 )
 
 // This file keeps the input of a hot encoder open: it begins, adopts and ends the relay, of which
@@ -145,7 +145,7 @@ func (e *Encoder) order(job encoders.Job) (relay.Order, error) {
 	if err != nil {
 		return relay.Order{}, err
 	}
-	binary, err := lookUp(s.Binary)
+	binary, err := proc.LookUp(s.Binary, binaryKey)
 	if err != nil {
 		return relay.Order{}, encoders.Permanent(err)
 	}
@@ -248,17 +248,17 @@ func (e *Encoder) hear(r relay.Report) {
 // beginRelay starts a relay, confined as far as its reader and its socket allow. The caller holds
 // turn.
 func (e *Encoder) beginRelay(o relay.Order, job encoders.Job) error {
-	lock, err := takeLock(e.env.Dir, relayLock)
+	lock, err := proc.TakeLock(e.env.Dir, relayLock)
 	if err != nil {
 		return err
 	}
 	defer lock.Close() // the relay holds it
-	log, err := openOutput(filepath.Join(e.env.Dir, logFile))
+	log, err := proc.OpenOutput(filepath.Join(e.env.Dir, logFile))
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	var room confiner
+	var room proc.Room
 	if s := e.settings; s.apart() {
 		room = apartFrom(e.env)
 	} else if s.confined() {
@@ -271,48 +271,26 @@ func (e *Encoder) beginRelay(o relay.Order, job encoders.Job) error {
 		all := reads
 		all.Sockets = true
 		all.Write = append(slices.Clone(all.Write), own)
-		all.Read = append(slices.Clone(all.Read), itself)
+		all.Read = append(slices.Clone(all.Read), proc.Itself)
 		room = all
 	}
 	return relay.Begin(o, lock, log, func(files []*os.File) error {
-		pidfd := -1
-		attr := os.ProcAttr{Env: environment(newCookie(relayRun), job, ""), Files: files,
-			Sys: &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd}}
-		pid := 0
-		start := func() error {
-			p, err := os.StartProcess(itself, []string{os.Args[0], relay.Command}, &attr)
-			if err != nil {
-				return err
-			}
-			pid = p.Pid
-			return p.Release()
-		}
-		if room != nil {
-			err = room.Do(start)
-		} else {
-			err = start()
-		}
+		attr := os.ProcAttr{Env: proc.Environment(proc.NewCookie(relayRun), job, ""), Files: files}
+		h, pid, err := proc.Start(room, proc.Itself, []string{os.Args[0], relay.Command}, attr)
 		if err != nil {
 			return err
 		}
-		yieldMemory(pid)
-		h, err := newHandle(pidfd)
-		if err != nil {
-			return err
-		}
+		proc.YieldMemory(pid)
 		go func() { // as long as it lives, which may be longer than this encoder is open
-			if ended, _ := h.wait(time.Time{}); ended {
-				h.status(0)
+			if ended, _ := h.Wait(time.Time{}); ended {
+				h.Status(0)
 			}
-			h.close()
+			h.Close()
 		}()
 		e.noteInLog("the input is held open, pid %d", pid)
 		return nil
 	})
 }
-
-// itself is the program that runs, also when its file was replaced since.
-const itself = "/proc/self/exe"
 
 // dismiss ends the relay of the folder, if there is one, and waits until nothing of it is left. The
 // caller holds turn.
@@ -333,15 +311,15 @@ func (e *Encoder) dismiss() {
 		}
 	}
 	e.unlink()
-	lock, err := takeLock(e.env.Dir, relayLock)
-	for n := 0; errors.Is(err, errLocked) && n < 100; n++ { // it was killed, or hangs
+	lock, err := proc.TakeLock(e.env.Dir, relayLock)
+	for n := 0; errors.Is(err, proc.ErrLocked) && n < 100; n++ { // it was killed, or hangs
 		if n > 10 {
-			for _, pid := range holders(filepath.Join(e.env.Dir, relayLock)) {
+			for _, pid := range proc.Holders(filepath.Join(e.env.Dir, relayLock)) {
 				endByCookie(pid, relayRun)
 			}
 		}
 		time.Sleep(10 * time.Millisecond)
-		lock, err = takeLock(e.env.Dir, relayLock)
+		lock, err = proc.TakeLock(e.env.Dir, relayLock)
 	}
 	if err != nil {
 		e.env.Log.Warn("what holds the input open does not end", "error", err)
@@ -506,7 +484,7 @@ func (e *Encoder) whyEnded(r relay.Report) string {
 		return ""
 	}
 	said := words{lines: outputLines([]byte(strings.Join(r.Said, "\n"))), ffmpeg: true}
-	f := classify(said, exit{}, e.redactor(), func(failure) bool { return false })
+	f := classify(said, proc.Exit{}, e.redactor(), func(failure) bool { return false })
 	if f.unexplained {
 		return "its reader ended: " + r.Ended
 	}
@@ -533,11 +511,11 @@ func (c *costs) measure(now time.Time, relay, reader int) {
 	if relay == 0 || reader == 0 || now.Sub(c.from) < costsEvery && !c.from.IsZero() {
 		return
 	}
-	used := processorTime(relay) + processorTime(reader)
+	used := proc.ProcessorTime(relay) + proc.ProcessorTime(reader)
 	if !c.from.IsZero() {
 		share := float64(used-c.used) / float64(now.Sub(c.from)) * 100
 		c.cpu = &share
-		memory := proportionalMemory(relay) + proportionalMemory(reader)
+		memory := proc.ProportionalMemory(relay) + proc.ProportionalMemory(reader)
 		c.memory = &memory
 	}
 	c.from, c.used = now, used

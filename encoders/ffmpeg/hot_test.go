@@ -13,6 +13,7 @@ import (
 	"github.com/oncue/oncue/encoders/encodertest"
 	"github.com/oncue/oncue/encoders/ffmpeg/cameratest"
 	"github.com/oncue/oncue/encoders/ffmpeg/relay"
+	"github.com/oncue/oncue/encoders/proc"
 )
 
 // held are the settings of a camera whose input is held open.
@@ -39,7 +40,7 @@ func letGo(t testing.TB, dir string) {
 		defer l.Close()
 	}
 	await(t, "the relay is gone", func() bool {
-		lock, err := takeLock(dir, relayLock)
+		lock, err := proc.TakeLock(dir, relayLock)
 		if err == nil {
 			lock.Close()
 		}

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"github.com/oncue/oncue/encoders/proc"
 )
 
 // TestEndLost deletes the folder of one of two encoders that run: that one is ended, and the other
@@ -30,13 +32,13 @@ func TestEndLost(t *testing.T) {
 	if err := os.RemoveAll(filepath.Join(root, "lost")); err != nil {
 		t.Fatal(err)
 	}
-	if ended := EndLost(root); !slices.Equal(ended, pids[1:]) {
+	if ended := proc.EndLost(root); !slices.Equal(ended, pids[1:]) {
 		t.Errorf("ended %v of %v", ended, pids)
 	}
-	if st, err := readStat(pids[1]); err == nil && !st.gone() {
+	if st, err := proc.ReadStat(pids[1]); err == nil && !st.Gone() {
 		t.Error("the lost one goes on")
 	}
-	if st, err := readStat(pids[0]); err != nil || st.gone() {
+	if st, err := proc.ReadStat(pids[0]); err != nil || st.Gone() {
 		t.Errorf("the other has ended: %v", err)
 	}
 }

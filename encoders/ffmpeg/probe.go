@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/proc"
 )
 
 // probeTime is how long a network input has to show what it is. Local inputs need only processor
@@ -35,7 +36,7 @@ func (e *Encoder) probe(ctx context.Context, job encoders.Job, remote, local tim
 		in.kind == inputTest && !strings.HasPrefix(s.Input, "lavfi") {
 		return nil // unknown in args, reported by Check, a device that may be in use, or known to work
 	}
-	path, err := lookUp(s.Binary)
+	path, err := proc.LookUp(s.Binary, binaryKey)
 	if err != nil {
 		return nil // Check says so
 	}
@@ -51,7 +52,7 @@ func (e *Encoder) probe(ctx context.Context, job encoders.Job, remote, local tim
 	switch seen := contents(said); {
 	case err != nil:
 		f.What = err.Error()
-	case how.known && how.code == 0 && how.signal == 0:
+	case how.Known && how.Code == 0 && how.Signal == 0:
 		f.Level, f.What = encoders.OK, fmt.Sprintf("its input opens in %.1f s: %s", time.Since(began).Seconds(), seen)
 	case ctx.Err() != nil && seen != "":
 		f.Level, f.What = encoders.OK, fmt.Sprintf("its input opens, but brings little within %s: %s", limit, seen)
@@ -96,19 +97,19 @@ func enlarged(renditions []Rendition, seen string) []encoders.Finding {
 // the input as a start does.
 func (e *Encoder) openInput(
 	ctx context.Context, path string, in input, s Settings, job encoders.Job,
-) (said []string, how exit, err error) {
+) (said []string, how proc.Exit, err error) {
 	args := []string{"-hide_banner", "-nostdin", "-nostats", "-loglevel", "repeat+level+info"}
 	opened, list := in.opening(s, true, newRedactor(s, job))
 	args = append(append(args, opened...), "-map", "0:v?", "-map", "0:a?", "-c", "copy", "-t", "0.2", "-f", "null", "-")
 	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Env = environment("", encoders.Job{}, "")
+	cmd.Env = proc.Environment("", encoders.Job{}, "")
 	cmd.WaitDelay = time.Second
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	if list != "" {
 		pipe, err := listOf(command{list: list})
 		if err != nil {
-			return nil, exit{}, err
+			return nil, proc.Exit{}, err
 		}
 		defer pipe.Close()
 		cmd.ExtraFiles = make([]*os.File, listFD-2)
@@ -119,9 +120,9 @@ func (e *Encoder) openInput(
 		err = cmd.Wait()
 	}
 	if cmd.ProcessState == nil {
-		return nil, exit{}, fmt.Errorf("run %s: %w", path, err)
+		return nil, proc.Exit{}, fmt.Errorf("run %s: %w", path, err)
 	}
-	how = exit{known: true, code: cmd.ProcessState.ExitCode()}
+	how = proc.Exit{Known: true, Code: cmd.ProcessState.ExitCode()}
 	return outputLines(stderr.Bytes()), how, nil
 }
 

@@ -11,12 +11,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/oncue/oncue/encoders/proc"
 	"github.com/oncue/oncue/encoders/sandbox"
 )
 
 // known grants what the settings' program needs for any job.
 func (g *grants) known(s Settings) {
-	path, _ := lookUp(s.Binary)
+	path, _ := proc.LookUp(s.Binary, binaryKey)
 	words := append([]string{os.Getenv("PATH"), os.Getenv("HOME"), strconv.FormatBool(s.isFFmpeg())}, g.guard.Paths...)
 	under := strings.Join(words, "\x00")
 	was, _ := keptGrants.Load(path)
@@ -77,7 +78,7 @@ func (g *grants) depend(path string) {
 // program grants a program and, if it lies outside the system's folders, its folder and the
 // libraries next to that. For a script it grants the interpreter as well.
 func (g *grants) program(binary string) {
-	path, err := lookUp(binary)
+	path, err := proc.LookUp(binary, binaryKey)
 	if err != nil {
 		return
 	}

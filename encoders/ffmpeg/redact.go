@@ -1,17 +1,12 @@
 package ffmpeg
 
 import (
-	"bytes"
-	"errors"
-	"io"
-	"io/fs"
-	"math"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/proc"
 )
 
 // redactor masks the secrets of one job in texts for people.
@@ -57,34 +52,9 @@ func newRedactor(s Settings, job encoders.Job) redactor {
 // clean returns text without secrets.
 func (r redactor) clean(text string) string { return r.Mask(text) }
 
-// blank overwrites the secrets in an output file from an offset on, and returns the offset up to
-// which it did: the end of the last complete line, or of the file when ended says that the process
-// has ended. The process may append meanwhile, because nothing moves.
-func (r redactor) blank(path string, from int64, ended bool) (to int64, err error) {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return from, nil
-	}
-	if err != nil {
-		return from, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.NewSectionReader(f, from, math.MaxInt64-from))
-	if !ended {
-		text = text[:bytes.LastIndexByte(text, '\n')+1]
-	}
-	if err == nil && r.Blank(text) {
-		_, err = f.WriteAt(text, from)
-	}
-	if err != nil {
-		return from, err
-	}
-	return from + int64(len(text)), nil
-}
-
 // blankLog is blank for what a process has written to the log since the last call.
 func (e *Encoder) blankLog(p *process, ended bool) {
-	to, err := e.redactor().blank(filepath.Join(e.env.Dir, logFile), max(p.blanked, p.LogFrom), ended)
+	to, err := proc.Blank(e.redactor().Masker, filepath.Join(e.env.Dir, logFile), max(p.blanked, p.LogFrom), ended)
 	if err != nil {
 		e.env.Log.Warn("secrets may stay in the encoder's output file", "error", err)
 	}

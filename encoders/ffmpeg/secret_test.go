@@ -10,6 +10,7 @@ import (
 
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/proc"
 )
 
 const canary = "canary-6b1f"
@@ -153,7 +154,7 @@ func TestLogKeepsNoSecret(t *testing.T) {
 // later.
 func TestBlank(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
-	out, err := openOutput(path)
+	out, err := proc.OpenOutput(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,13 +167,13 @@ func TestBlank(t *testing.T) {
 	}
 	r := newRedactor(Defaults(), job)
 	write("early rtsp://u:pw@h\nopen rtsp://u:pw@h/1\nhalf rtsp://u:p")
-	at := must(r.blank(path, int64(len("early rtsp://u:pw@h\n")), false))
+	at := must(proc.Blank(r.Masker, path, int64(len("early rtsp://u:pw@h\n")), false))
 	write("w@h/2\nlast ?pwd=s")
 	want := "early rtsp://u:pw@h\nopen rtsp://****@h/1\nhalf rtsp://u:pw@h/2\nlast ?pwd=s"
 	if got := read(t, path); got != want {
 		t.Errorf("it is %q, want %q", got, want)
 	}
-	at = must(r.blank(path, at, true))
+	at = must(proc.Blank(r.Masker, path, at, true))
 	want = "early rtsp://u:pw@h\nopen rtsp://****@h/1\nhalf rtsp://****@h/2\nlast ?pwd=*"
 	if got := read(t, path); got != want || at != int64(len(want)) {
 		t.Errorf("it is %q up to %d, want %q", got, at, want)

@@ -59,6 +59,9 @@ type Settings struct {
 	secrets []secret.Value // the secrets in them that the loader knows
 }
 
+// binaryKey is the key of Settings that names the program.
+const binaryKey = "binary"
+
 // Rendition is one quality of a picture.
 type Rendition struct {
 	Height  int    `yaml:"height" min:"16" doc:"pixels, even; the aspect of the picture stays"`

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/proc"
 )
 
 // standby is a process that is loaded and waiting, so that a start need not load it. It has opened
@@ -23,11 +24,11 @@ import (
 type standby struct {
 	command command
 	stream  string
-	handle  *handle
-	identity
-	watch   *handle    // used by follow alone
-	lock    *os.File   // unlocked; the process shares the open file, so that locking ours locks its
-	keys    []*os.File // writing ends of the pipes for its option files; nil for none
+	handle  *proc.Handle
+	proc.Identity
+	watch   *proc.Handle // used by follow alone
+	lock    *os.File     // unlocked; the process shares the open file, so that locking ours locks its
+	keys    []*os.File   // writing ends of the pipes for its option files; nil for none
 	logFrom int64
 	ended   chan struct{} // closed when the process has ended
 	left    chan struct{} // closed when follow returns
@@ -89,7 +90,7 @@ func (s *standby) gone() bool {
 
 // ready starts a standby.
 func (e *Encoder) ready(c command, job encoders.Job) (*standby, error) {
-	binary, err := lookUp(c.binary)
+	binary, err := proc.LookUp(c.binary, binaryKey)
 	if err != nil {
 		return nil, err
 	}
@@ -98,11 +99,11 @@ func (e *Encoder) ready(c command, job encoders.Job) (*standby, error) {
 		return nil, fmt.Errorf("make the gate: %w", err)
 	}
 	s := &standby{command: c, stream: job.ID(), ended: make(chan struct{}), left: make(chan struct{})}
-	if s.lock, err = openLock(e.env.Dir, lockFile); err != nil {
+	if s.lock, err = proc.OpenLock(e.env.Dir, lockFile); err != nil {
 		return s, err
 	}
 	child := launch{binary: binary, args: append([]string{"-progress", "file:" + gate}, c.args...),
-		cookie: newCookie(standbyRun), lock: s.lock,
+		cookie: proc.NewCookie(standbyRun), lock: s.lock,
 		tmp: filepath.Dir(gate)}
 	child.confine(e.settings, e.env, job)
 	defer child.closeFiles()
@@ -125,15 +126,15 @@ func (e *Encoder) ready(c command, job encoders.Job) (*standby, error) {
 	if err != nil {
 		return s, fmt.Errorf("start %s: %w", c.binary, err)
 	}
-	if s.identity, err = identify(h, pid, child.cookie); err == nil {
-		s.watch, err = openHandle(pid)
+	if s.Identity, err = proc.Identify(h, pid, child.cookie); err == nil {
+		s.watch, err = proc.OpenHandle(pid)
 	}
 	if err != nil {
-		abandon(h, pid)
+		proc.Abandon(h, pid)
 		return s, err
 	}
 	s.handle = h
-	yieldMemory(pid)
+	proc.YieldMemory(pid)
 	e.followers.Go(s.follow)
 	return s, nil
 }
@@ -141,15 +142,15 @@ func (e *Encoder) ready(c command, job encoders.Job) (*standby, error) {
 // follow reaps the process if it ends while it waits.
 func (s *standby) follow() {
 	defer close(s.left)
-	if ended, _ := s.watch.wait(time.Time{}); ended {
-		s.watch.status(0)
+	if ended, _ := s.watch.Wait(time.Time{}); ended {
+		s.watch.Status(0)
 		close(s.ended)
 	}
 }
 
 // unfollow ends follow, and reports whether the process still runs.
 func (s *standby) unfollow() bool {
-	s.watch.close()
+	s.watch.Close()
 	<-s.left
 	return !s.gone()
 }
@@ -173,9 +174,9 @@ func (e *Encoder) wake(c command, job encoders.Job) (*process, error) {
 	if s == nil || s.handle == nil || !s.fits(c, job) || !s.unfollow() {
 		return nil, nil
 	}
-	st := state{identity: s.identity, Stream: s.stream, Run: job.Run, Started: time.Now(), LogFrom: s.logFrom,
+	st := state{Identity: s.Identity, Stream: s.stream, Run: job.Run, Started: time.Now(), LogFrom: s.logFrom,
 		Progress: true, Fast: c.fast, Input: inputMark(e.settings, job)}
-	if err := lockOpen(s.lock); err != nil {
+	if err := proc.Lock(s.lock); err != nil {
 		return nil, err
 	}
 	for i, key := range s.keys {
@@ -222,7 +223,7 @@ func (e *Encoder) cool() {
 		s.unfollow()
 	}
 	if s.handle != nil {
-		abandon(s.handle, s.PID)
+		proc.Abandon(s.handle, s.PID)
 	}
 	if err := os.Remove(filepath.Join(e.env.Dir, gateFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		e.env.Log.Warn("the gate of a warm process cannot be removed", "error", err)
@@ -237,15 +238,15 @@ func (e *Encoder) clearGate() {
 		return
 	}
 	if st, err := loadState(e.env.Dir); err == nil && strings.HasPrefix(st.Cookie, standbyRun+".") {
-		if h, err := find(st.identity); err == nil {
-			h.close()
+		if h, err := proc.Find(st.Identity); err == nil {
+			h.Close()
 			if err := openGate(e.env.Dir); err != nil {
 				e.env.Log.Warn("a woken process still waits", "error", err)
 			}
 			return
 		}
 	}
-	for _, pid := range holders(filepath.Join(e.env.Dir, lockFile)) {
+	for _, pid := range proc.Holders(filepath.Join(e.env.Dir, lockFile)) {
 		endByCookie(pid, standbyRun)
 	}
 	_ = os.Remove(gate)
@@ -253,13 +254,13 @@ func (e *Encoder) clearGate() {
 
 // endByCookie kills a process whose cookie, which it verifies behind the handle, is of that run.
 func endByCookie(pid int, run string) {
-	h, err := openHandle(pid)
+	h, err := proc.OpenHandle(pid)
 	if err != nil {
 		return
 	}
-	defer h.close()
-	if strings.HasPrefix(environ(pid, cookieName), run+".") {
-		_ = h.signalOne(unix.SIGKILL)
-		_, _ = h.wait(time.Now().Add(time.Second))
+	defer h.Close()
+	if strings.HasPrefix(proc.Environ(pid, proc.CookieVar), run+".") {
+		_ = h.SignalOne(unix.SIGKILL)
+		_, _ = h.Wait(time.Now().Add(time.Second))
 	}
 }

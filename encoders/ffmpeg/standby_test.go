@@ -11,6 +11,7 @@ import (
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/encoders"
 	"github.com/oncue/oncue/encoders/encodertest"
+	"github.com/oncue/oncue/encoders/proc"
 )
 
 func warmed() Settings {
@@ -46,7 +47,7 @@ func TestWarmConformance(t *testing.T) {
 				Encoder: openIn(t, warmed(), dir),
 				Job:     encodertest.NewJob(box.url("lobby?token=" + encodertest.Canary)),
 				Copies:  box.copies,
-				Waiting: func() int { return len(holders(filepath.Join(dir, lockFile))) },
+				Waiting: func() int { return len(proc.Holders(filepath.Join(dir, lockFile))) },
 				Reopen:  func(t *testing.T) encoders.Encoder { return openIn(t, warmed(), dir) },
 			}
 		}})
@@ -67,7 +68,7 @@ func TestStandby(t *testing.T) {
 	if s, _ := e.now(); s.PID != 0 || s.State != encoders.StateStopped {
 		t.Errorf("with a process kept warm, it is %+v", s)
 	}
-	if alive, err := locked(e.env.Dir); alive || err != nil {
+	if alive, err := proc.Locked(e.env.Dir, lockFile); alive || err != nil {
 		t.Errorf("a process that waits holds the lock: %v", err)
 	}
 	if n := box.server.Connections(); n != 0 {
@@ -80,7 +81,7 @@ func TestStandby(t *testing.T) {
 	if s := awaitState(t, e, encoders.StatePublishing); s.PID != first || s.Run != j.Run {
 		t.Errorf("it is %+v; want process %d woken", s, first)
 	}
-	if alive, err := locked(e.env.Dir); !alive || err != nil {
+	if alive, err := proc.Locked(e.env.Dir, lockFile); !alive || err != nil {
 		t.Errorf("a process that was woken does not hold the lock: %v", err)
 	}
 	if len(box.keys) != 1 || box.keys[0] != "lobby?token="+canary {
@@ -112,8 +113,8 @@ func TestStandbyOrphaned(t *testing.T) {
 	if n := box.server.Connections(); n != 0 {
 		t.Errorf("it has made %d connections", n)
 	}
-	st, err := readStat(pid)
-	if err != nil || st.gone() {
+	st, err := proc.ReadStat(pid)
+	if err != nil || st.Gone() {
 		t.Fatalf("with its controller gone, it is gone too: %v", err)
 	}
 	e := openIn(t, warmed(), dir)
@@ -121,7 +122,7 @@ func TestStandbyOrphaned(t *testing.T) {
 	if s, _ := e.now(); s.State != encoders.StateStopped {
 		t.Errorf("it is %+v", s)
 	}
-	await(t, "it is gone", func() bool { st, err := readStat(pid); return err != nil || st.gone() })
+	await(t, "it is gone", func() bool { st, err := proc.ReadStat(pid); return err != nil || st.Gone() })
 	j := roleJob(box.url("lobby?token=canary"))
 	start(t, e, j)
 	awaitState(t, e, encoders.StatePublishing)

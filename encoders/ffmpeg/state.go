@@ -4,11 +4,12 @@ import (
 	"time"
 
 	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/proc"
 )
 
 // state is what a later controller must know of the process. It holds no secret.
 type state struct {
-	identity
+	proc.Identity
 	Stream   string    `json:"stream"` // stream id
 	Run      string    `json:"run"`
 	Started  time.Time `json:"started"`

@@ -2,11 +2,11 @@ package ffmpeg
 
 import (
 	"context"
-	"fmt"
 	"path/filepath"
 	"time"
 
 	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/proc"
 )
 
 // change lets f change the status, and wakes watchers if it then says anything new.
@@ -81,19 +81,10 @@ func (e *Encoder) Log(_ context.Context, n int) ([]string, error) {
 	if e.env.Dir == "" || n <= 0 {
 		return nil, nil
 	}
-	path := filepath.Join(e.env.Dir, logFile)
-	var out []string
-	for _, part := range []string{path + ".1", path} {
-		body, err := lastBytes(part, 0, e.settings.LogSize)
-		if err != nil {
-			return nil, fmt.Errorf("read the encoder's output: %w", err)
-		}
-		out = append(out, lines(body)...)
-	}
-	out = out[max(0, len(out)-n):]
+	out, err := proc.Tail(filepath.Join(e.env.Dir, logFile), e.settings.LogSize, n)
 	r := e.redactor()
 	for i, line := range out {
 		out[i] = r.clean(line)
 	}
-	return out, nil
+	return out, err
 }

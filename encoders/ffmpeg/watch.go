@@ -3,32 +3,24 @@ package ffmpeg
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/proc"
 )
 
 // process is one running process. Its goroutine runs follow.
 type process struct {
 	// set at construction
 	state
-	handle *handle
-	done   chan struct{} // closed when its whole family has ended and the encoder's status says so
-
-	// set by Stop
-	stopping atomic.Bool
-	forced   atomic.Bool // TERM did not help, so KILL is used
+	*proc.Leader
 
 	// owned by follow
 	progress *progress
 	watchdog watchdog
-	queue    sendQueue
+	queue    proc.SendQueue
 	ticks    int
 	blanked  int64 // the secrets in the log are overwritten up to here
 }
@@ -46,15 +38,15 @@ const (
 )
 
 func newProcess(s Settings, st state) *process {
-	p := &process{state: st, done: make(chan struct{}), queue: sendQueue{pid: st.PID},
+	p := &process{state: st, Leader: proc.NewLeader(st.Identity), queue: proc.SendQueue{PID: st.PID},
 		watchdog: newWatchdog(s.StallTimeout, st.Progress, st.Started)}
 	p.watchdog.ours = s.Input != "" // only an FFmpeg understands what is made of it
 	return p
 }
 
 // open makes p the running process, and follows it until it ends or the encoder is closed.
-func (e *Encoder) open(p *process, h *handle) *process {
-	p.handle = h
+func (e *Encoder) open(p *process, h *proc.Handle) *process {
+	p.Handle = h
 	now := time.Now()
 	seen, why := p.watchdog.verdict(now)
 	e.mu.Lock()
@@ -75,7 +67,7 @@ func (e *Encoder) follow(p *process) {
 		if p.watchdog.moves == 0 {
 			every = startTick
 		}
-		ended, err := p.handle.wait(time.Now().Add(every))
+		ended, err := p.Handle.Wait(time.Now().Add(every))
 		if err != nil { // closed: the process continues
 			return
 		}
@@ -88,7 +80,7 @@ func (e *Encoder) follow(p *process) {
 }
 
 func (p *process) close() {
-	p.handle.close()
+	p.Handle.Close()
 	if p.progress != nil {
 		p.progress.close()
 	}
@@ -104,7 +96,7 @@ func (e *Encoder) observe(p *process, now time.Time) {
 		p.watchdog.ours = e.showsFFmpeg(p)
 	}
 	if p.watchdog.moves > 0 && p.ticks%queueEach == 0 {
-		if n, err := p.queue.bytes(now); err == nil {
+		if n, err := p.queue.Bytes(now); err == nil {
 			p.watchdog.sockets(now, n)
 		}
 	}
@@ -144,7 +136,7 @@ func (e *Encoder) publishVerdict(p *process, now time.Time) {
 	e.lastBlock = p.watchdog.last
 	e.mu.Unlock()
 	e.change(func(s *encoders.Status) {
-		if p.stopping.Load() || seen == encoders.StateStalled && s.State == seen {
+		if p.Stopping.Load() || seen == encoders.StateStalled && s.State == seen {
 			return // in a stall, only the words would change, every second
 		}
 		if s.State != seen {
@@ -156,16 +148,16 @@ func (e *Encoder) publishVerdict(p *process, now time.Time) {
 
 // showsFFmpeg reports whether the output begins as FFmpeg's does.
 func (e *Encoder) showsFFmpeg(p *process) bool {
-	head, err := firstBytes(filepath.Join(e.env.Dir, logFile), p.LogFrom, 256)
+	head, err := proc.FirstBytes(filepath.Join(e.env.Dir, logFile), p.LogFrom, 256)
 	return err == nil && bytes.Contains(head, []byte("ffmpeg version "))
 }
 
 func (e *Encoder) cutFiles(p *process) {
 	e.blankLog(p, false)
 	log := filepath.Join(e.env.Dir, logFile)
-	cut, err := rotate(log, e.settings.LogSize)
+	cut, err := proc.Rotate(log, e.settings.LogSize)
 	if cut {
-		_, blankErr := e.redactor().blank(log+".1", 0, true) // including the last lines before the cut
+		_, blankErr := proc.Blank(e.redactor().Masker, log+".1", 0, true) // including the last lines before the cut
 		p.LogFrom, p.blanked = 0, 0
 		err = errors.Join(blankErr, p.state.save(e.env.Dir))
 	}
@@ -180,17 +172,17 @@ func (e *Encoder) cutFiles(p *process) {
 // finish reports how a process ended, once its whole family has ended.
 func (e *Encoder) finish(p *process) {
 	_ = e.readProgress(p, time.Now()) // the last reports
-	how := p.handle.status(reapSoon)
-	if !e.endFamily(p) {
+	how := p.Handle.Status(reapSoon)
+	if !p.EndFamily(e.closed) {
 		return // closed meanwhile
 	}
 	s := encoders.Status{State: encoders.StateStopped, Since: time.Now(), Run: p.Run, Stream: p.Stream}
-	if p.stopping.Load() {
+	if p.Stopping.Load() {
 		e.noteInLog("run %s was stopped, pid %d", p.Run, p.PID)
 	} else {
 		f := e.explain(p, how)
-		if f.unexplained && !how.known {
-			how = p.handle.status(reapLate)
+		if f.unexplained && !how.Known {
+			how = p.Handle.Status(reapLate)
 			f = e.explain(p, how)
 		}
 		if why := e.heldWhy(); f.inputEnded && why != "" {
@@ -209,60 +201,6 @@ func (e *Encoder) finish(p *process) {
 	e.running, e.lastBlock = nil, p.watchdog.last
 	e.mu.Unlock()
 	e.change(func(now *encoders.Status) { *now = s })
-	close(p.done)
+	close(p.Done)
 	e.nudge()
-}
-
-// endFamily ends the processes that an ended process leaves behind. It returns false when the
-// encoder is closed meanwhile.
-func (e *Encoder) endFamily(p *process) bool {
-	wait := 20 * time.Millisecond
-	for n := 0; ; n++ {
-		left := family(p.identity)
-		if len(left) == 0 {
-			return true
-		}
-		sig := unix.SIGTERM
-		if p.forced.Load() || n > 5 {
-			sig = unix.SIGKILL
-		}
-		if n == 0 || sig == unix.SIGKILL {
-			p.signalFamily(left, sig)
-		}
-		select {
-		case <-e.closed:
-			return false
-		case <-time.After(wait):
-		}
-		wait = min(2*wait, time.Second)
-	}
-}
-
-// signalFamily signals members of the family one by one, each verified behind its handle.
-func (p *process) signalFamily(pids []int, sig unix.Signal) {
-	for _, pid := range pids {
-		h, err := openHandle(pid)
-		if err != nil {
-			continue
-		}
-		st, err := readStat(pid)
-		if err == nil && (st.sid == p.PID || st.pgrp == p.PID || environ(pid, cookieName) == p.Cookie) {
-			_ = h.signalOne(sig)
-			_ = h.signalOne(unix.SIGCONT)
-		}
-		h.close()
-	}
-}
-
-// signal signals the process's group, including stopped members. Processes that have left the group
-// are ended after the process itself.
-func (p *process) signal(sig unix.Signal) error {
-	err := p.handle.signal(sig, p.PID)
-	if cont := p.handle.signal(unix.SIGCONT, p.PID); err == nil {
-		err = cont
-	}
-	if err != nil {
-		return fmt.Errorf("signal process %d: %w", p.PID, err)
-	}
-	return nil
 }

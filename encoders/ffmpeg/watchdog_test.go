@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/proc"
 )
 
 // TestWatchdog plays what is seen of a process, second by second.
@@ -93,7 +94,7 @@ func TestWatchdog(t *testing.T) {
 func TestProgress(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "progress")
 	write := func(text string) {
-		f, err := openOutput(path)
+		f, err := proc.OpenOutput(path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -140,45 +141,4 @@ func TestProgress(t *testing.T) {
 	next()
 	later.frame = 1
 	expect(later)
-}
-
-func TestRotate(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "log")
-	f, err := openOutput(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	write := func(text string) {
-		if _, err := f.WriteString(text); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("one\ntwo\n")
-	if done, err := rotate(path, 8); done || err != nil {
-		t.Errorf("rotate of 8 bytes: %v, %v", done, err)
-	}
-	write("three\n")
-	if done, err := rotate(path, 8); !done || err != nil {
-		t.Errorf("rotate of 14 bytes: %v, %v", done, err)
-	}
-	write("four\n")
-	if got := read(t, path) + "|" + read(t, path+".1"); got != "four\n|o\nthree\n" {
-		t.Errorf("the files hold %q", got)
-	}
-	for _, c := range []struct {
-		from, n int64
-		want    string
-	}{{0, 100, "four\n"}, {2, 100, "ur\n"}, {100, 100, "four\n"}, {0, 3, ""}} {
-		if got, err := lastBytes(path, c.from, c.n); err != nil || string(got) != c.want {
-			t.Errorf("lastBytes from %d, %d: %q, %v; want %q", c.from, c.n, got, err, c.want)
-		}
-	}
-}
-
-func TestLines(t *testing.T) {
-	got := lines([]byte("one\n\nframe=1\rframe=2\r\n\x1b[31mred\x07\n"))
-	if d := cmp.Diff([]string{"one", "frame=2", "[31mred"}, got); d != "" {
-		t.Error(d)
-	}
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/proc"
 )
 
 const (
@@ -79,7 +80,7 @@ func (t trial) of(now trial) bool {
 
 // program returns a trial of the binary as it is now, without an outcome.
 func (e *Encoder) program() (trial, bool) {
-	path, err := lookUp(e.settings.Binary)
+	path, err := proc.LookUp(e.settings.Binary, binaryKey)
 	if err != nil {
 		return trial{}, false
 	}
@@ -108,7 +109,7 @@ func (s Settings) couldHide() bool {
 // standard output: inside a container or on another host it would not have our descriptors. Every
 // process that the binary has started is ended with it.
 func (e *Encoder) wrapsFFmpeg(ctx context.Context, path string) bool {
-	options, err := pipeOf("fflags=+bitexact\n")
+	options, err := proc.Pipe("fflags=+bitexact\n")
 	if err != nil {
 		return false
 	}
@@ -122,8 +123,8 @@ func (e *Encoder) wrapsFFmpeg(ctx context.Context, path string) bool {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, "-nostdin", "-progress", "pipe:1", "-f", "lavfi", "-i", "anullsrc",
 		"-t", "0.1", "-f", "null", "-fpre", fmt.Sprintf("/dev/fd/%d", firstFD), "-")
-	cookie := newCookie(wrapperRun)
-	cmd.Env = environment(cookie, encoders.Job{}, "")
+	cookie := proc.NewCookie(wrapperRun)
+	cmd.Env = proc.Environment(cookie, encoders.Job{}, "")
 	cmd.ExtraFiles = []*os.File{null, options} // descriptors 3, the lock's, and 4
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	var said, progress bytes.Buffer
@@ -133,9 +134,9 @@ func (e *Encoder) wrapsFFmpeg(ctx context.Context, path string) bool {
 	if err := e.begin(cmd, e.settings, encoders.Job{}); err != nil {
 		return false
 	}
-	all := identity{PID: cmd.Process.Pid, Cookie: cookie}
-	if st, err := readStat(all.PID); err == nil {
-		all.Start = st.start
+	all := proc.Identity{PID: cmd.Process.Pid, Cookie: cookie}
+	if st, err := proc.ReadStat(all.PID); err == nil {
+		all.Start = st.Start
 	}
 	err = cmd.Wait()
 	endAll(all)
@@ -144,13 +145,13 @@ func (e *Encoder) wrapsFFmpeg(ctx context.Context, path string) bool {
 }
 
 // endAll kills the family of a program on trial until nothing is left of it.
-func endAll(id identity) {
+func endAll(id proc.Identity) {
 	for range 50 {
-		left := family(id)
+		left := proc.Family(id)
 		if len(left) == 0 {
 			return
 		}
-		(&process{state: state{identity: id}}).signalFamily(left, unix.SIGKILL)
+		proc.SignalFamily(id, left, unix.SIGKILL)
 		time.Sleep(10 * time.Millisecond)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/proc"
 )
 
 // script writes a program of one line.
@@ -126,8 +127,8 @@ func TestTrialLeavesNothing(t *testing.T) {
 
 // ofTrials lists the processes that have the cookie of a try.
 func ofTrials() (found []string) {
-	for _, pid := range pids() {
-		if cookie := environ(pid, cookieName); strings.HasPrefix(cookie, wrapperRun+".") {
+	for _, pid := range proc.PIDs() {
+		if cookie := proc.Environ(pid, proc.CookieVar); strings.HasPrefix(cookie, wrapperRun+".") {
 			found = append(found, fmt.Sprint(pid, " ", cookie))
 		}
 	}

@@ -20,7 +20,7 @@ import (
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/controller/machine"
 	"github.com/oncue/oncue/encoders"
-	"github.com/oncue/oncue/encoders/ffmpeg"
+	"github.com/oncue/oncue/encoders/proc"
 )
 
 // This file remembers the settings with which each encoder was opened last. What runs was started
@@ -221,7 +221,7 @@ func (d *Daemon) endLost() {
 		d.log.Warn("encoders whose folder was deleted cannot be found", "error", err)
 		return
 	}
-	if pids := ffmpeg.EndLost(filepath.Join(dir, "encoders")); len(pids) > 0 {
+	if pids := proc.EndLost(filepath.Join(dir, "encoders")); len(pids) > 0 {
 		d.log.Warn("encoders whose folder was deleted while they ran were ended", "pids", pids)
 	}
 }

@@ -1,4 +1,4 @@
-package ffmpeg
+package proc
 
 import (
 	"bytes"
@@ -11,19 +11,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// procStat is part of /proc/PID/stat (proc_pid_stat(5)).
-type procStat struct {
+// Stat is part of /proc/PID/stat (proc_pid_stat(5)).
+type Stat struct {
 	state byte // R S D T Z …
 	pgrp  int
 	sid   int
-	start uint64 // clock ticks after boot
+	Start uint64 // clock ticks after boot
 }
 
-func readStat(pid int) (procStat, error) {
+func ReadStat(pid int) (Stat, error) {
 	var buf [1024]byte
 	n, err := readProc(pid, "stat", buf[:])
 	if err != nil {
-		return procStat{}, err
+		return Stat{}, err
 	}
 	return parseStat(buf[:n])
 }
@@ -51,26 +51,26 @@ func readProc(pid int, name string, buf []byte) (n int, err error) {
 }
 
 // parseStat begins after the last bracket, because the name before it may contain anything.
-func parseStat(body []byte) (procStat, error) {
+func parseStat(body []byte) (Stat, error) {
 	end := bytes.LastIndexByte(body, ')')
 	fields := strings.Fields(string(body[end+1:])) // fields[0] is the manual's third field
 	if end < 0 || len(fields) < 20 {
-		return procStat{}, fmt.Errorf("/proc stat is not understood: %q", body)
+		return Stat{}, fmt.Errorf("/proc stat is not understood: %q", body)
 	}
-	s := procStat{state: fields[0][0]}
+	s := Stat{state: fields[0][0]}
 	s.pgrp, _ = strconv.Atoi(fields[2])
 	s.sid, _ = strconv.Atoi(fields[3])
 	start, err := strconv.ParseUint(fields[19], 10, 64)
-	s.start = start
+	s.Start = start
 	return s, err
 }
 
-// gone reports whether the process is a zombie or dead.
-func (s procStat) gone() bool { return s.state == 'Z' || s.state == 'X' }
+// Gone reports whether the process is a zombie or dead.
+func (s Stat) Gone() bool { return s.state == 'Z' || s.state == 'X' }
 
-// environ returns the value of a variable in a process's environment at its exec; "" when it is not
+// Environ returns the value of a variable in a process's environment at its exec; "" when it is not
 // set or cannot be read.
-func environ(pid int, name string) string {
+func Environ(pid int, name string) string {
 	var small [4096]byte
 	body := small[:]
 	n, err := readProc(pid, "environ", body)
@@ -89,8 +89,8 @@ func environ(pid int, name string) string {
 	return ""
 }
 
-// processorTime is what a process has used, to the kernel's hundredth of a second; 0 when unknown.
-func processorTime(pid int) time.Duration {
+// ProcessorTime is what a process has used, to the kernel's hundredth of a second; 0 when unknown.
+func ProcessorTime(pid int) time.Duration {
 	var buf [1024]byte
 	n, err := readProc(pid, "stat", buf[:])
 	fields := strings.Fields(string(buf[bytes.LastIndexByte(buf[:n], ')')+1 : n]))
@@ -102,9 +102,9 @@ func processorTime(pid int) time.Duration {
 	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
-// proportionalMemory is Pss of /proc/PID/smaps_rollup, in bytes: what it shares counts in parts. It
+// ProportionalMemory is Pss of /proc/PID/smaps_rollup, in bytes: what it shares counts in parts. It
 // is 0 when unknown.
-func proportionalMemory(pid int) int64 {
+func ProportionalMemory(pid int) int64 {
 	var buf [4096]byte
 	n, _ := readProc(pid, "smaps_rollup", buf[:])
 	for line := range strings.Lines(string(buf[:n])) {
@@ -116,8 +116,8 @@ func proportionalMemory(pid int) int64 {
 	return 0
 }
 
-// pids lists the visible processes.
-func pids() []int {
+// PIDs lists the visible processes.
+func PIDs() []int {
 	dir, err := os.Open("/proc")
 	if err != nil {
 		return nil
@@ -133,33 +133,33 @@ func pids() []int {
 	return found
 }
 
-// family returns the living processes that belong to id: those in its session or group, and those
+// Family returns the living processes that belong to id: those in its session or group, and those
 // with its cookie. A member that has left the session still has the cookie. The kernel does not
 // reuse the number of a session before its last member has ended.
-func family(id identity) []int {
-	leader, err := readStat(id.PID)
-	another := err == nil && leader.start != id.Start
+func Family(id Identity) []int {
+	leader, err := ReadStat(id.PID)
+	another := err == nil && leader.Start != id.Start
 	var found []int
-	for _, p := range pids() {
-		st, err := readStat(p)
-		if err != nil || st.gone() || st.sid == 0 { // kernel threads have no session
+	for _, p := range PIDs() {
+		st, err := ReadStat(p)
+		if err != nil || st.Gone() || st.sid == 0 { // kernel threads have no session
 			continue
 		}
-		if !another && (st.sid == id.PID || st.pgrp == id.PID) || environ(p, cookieName) == id.Cookie {
+		if !another && (st.sid == id.PID || st.pgrp == id.PID) || Environ(p, CookieVar) == id.Cookie {
 			found = append(found, p)
 		}
 	}
 	return found
 }
 
-// holders returns the processes that have the file open, except ours.
-func holders(path string) []int {
+// Holders returns the processes that have the file open, except ours.
+func Holders(path string) []int {
 	var want unix.Stat_t
 	if unix.Stat(path, &want) != nil {
 		return nil
 	}
 	var found []int
-	for _, pid := range pids() {
+	for _, pid := range PIDs() {
 		fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
 		if err != nil || pid == os.Getpid() {
 			continue

@@ -1,4 +1,4 @@
-package ffmpeg
+package proc
 
 import (
 	"errors"
@@ -11,15 +11,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// handle is a pidfd: it always means the same process, even after the pid was given to another one.
+// Handle is a pidfd: it always means the same process, even after the pid was given to another one.
 // The runtime's epoll waits on all of them, so waiting costs a parked goroutine and no thread.
-type handle struct {
+type Handle struct {
 	file *os.File
 	raw  syscall.RawConn
 }
 
-// newHandle takes ownership of fd.
-func newHandle(fd int) (*handle, error) {
+// NewHandle takes ownership of fd.
+func NewHandle(fd int) (*Handle, error) {
 	if err := unix.SetNonblock(fd, true); err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("pidfd: %w", err)
@@ -33,28 +33,28 @@ func newHandle(fd int) (*handle, error) {
 		file.Close()
 		return nil, fmt.Errorf("pidfd: %w", err)
 	}
-	return &handle{file: file, raw: raw}, nil
+	return &Handle{file: file, raw: raw}, nil
 }
 
-func openHandle(pid int) (*handle, error) {
+func OpenHandle(pid int) (*Handle, error) {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		return nil, fmt.Errorf("pidfd of %d: %w", pid, err)
 	}
-	return newHandle(fd)
+	return NewHandle(fd)
 }
 
-func (h *handle) close() { h.file.Close() }
+func (h *Handle) Close() { h.file.Close() }
 
-// wait waits until the process has ended, or until the given time (zero: no limit). Its error is
+// Wait waits until the process has ended, or until the given time (zero: no limit). Its error is
 // os.ErrClosed after close.
-func (h *handle) wait(until time.Time) (ended bool, err error) {
+func (h *Handle) Wait(until time.Time) (ended bool, err error) {
 	return h.poll(until, unix.POLLIN|unix.POLLHUP)
 }
 
 // poll waits for one of the events. The pidfd reports POLLIN when the process ends, and POLLHUP
 // once it is reaped; the runtime wakes this goroutine for both.
-func (h *handle) poll(until time.Time, events int16) (bool, error) {
+func (h *Handle) poll(until time.Time, events int16) (bool, error) {
 	if err := h.file.SetReadDeadline(until); err != nil {
 		return false, err
 	}
@@ -70,7 +70,7 @@ func (h *handle) poll(until time.Time, events int16) (bool, error) {
 }
 
 // control runs f on the descriptor; f's error is returned, or os.ErrClosed.
-func (h *handle) control(f func(fd int) error) error {
+func (h *Handle) control(f func(fd int) error) error {
 	var err error
 	if closed := h.raw.Control(func(fd uintptr) { err = f(int(fd)) }); closed != nil {
 		return os.ErrClosed // the runtime has its own error for a file that is being closed
@@ -78,9 +78,9 @@ func (h *handle) control(f func(fd int) error) error {
 	return err
 }
 
-// signal signals the process's group, which the process leads. It is no error when the process or
+// Signal signals the process's group, which the process leads. It is no error when the process or
 // the group is gone.
-func (h *handle) signal(sig unix.Signal, pid int) error {
+func (h *Handle) Signal(sig unix.Signal, pid int) error {
 	err := h.control(func(fd int) error {
 		err := unix.PidfdSendSignal(fd, sig, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP)
 		if !errors.Is(err, unix.EINVAL) {
@@ -99,15 +99,15 @@ func (h *handle) signal(sig unix.Signal, pid int) error {
 	return err
 }
 
-// signalOne signals this process alone.
-func (h *handle) signalOne(sig unix.Signal) error {
+// SignalOne signals this process alone.
+func (h *Handle) SignalOne(sig unix.Signal) error {
 	return h.control(func(fd int) error { return unix.PidfdSendSignal(fd, sig, nil, 0) })
 }
 
 const pidfsMagic = 0x50494446
 
 // inode returns the pidfs inode, which is unique for this boot; 0 before Linux 6.9.
-func (h *handle) inode() (ino uint64) {
+func (h *Handle) inode() (ino uint64) {
 	_ = h.control(func(fd int) error {
 		var fs unix.Statfs_t
 		var st unix.Stat_t
@@ -119,46 +119,46 @@ func (h *handle) inode() (ino uint64) {
 	return ino
 }
 
-// exit is how a process ended.
-type exit struct {
-	known  bool
-	code   int
-	signal unix.Signal // 0 for none
+// Exit is how a process ended.
+type Exit struct {
+	Known  bool
+	Code   int
+	Signal unix.Signal // 0 for none
 }
 
-func (x exit) String() string {
+func (x Exit) String() string {
 	switch {
-	case !x.known:
+	case !x.Known:
 		return "exit status unknown"
-	case x.signal != 0:
-		return fmt.Sprintf("signal %d (%s)", x.signal, unix.SignalName(x.signal))
+	case x.Signal != 0:
+		return fmt.Sprintf("signal %d (%s)", x.Signal, unix.SignalName(x.Signal))
 	}
-	return fmt.Sprintf("exit status %d", x.code)
+	return fmt.Sprintf("exit status %d", x.Code)
 }
 
-// status returns how an ended process ended. It reaps our own child; for other processes it reads
+// Status returns how an ended process ended. It reaps our own child; for other processes it reads
 // the kernel's record, which exists since Linux 6.15 (PIDFD_INFO_EXIT) once the new parent has
-// reaped the process. Init does that at once or within seconds; status waits for it at most as long
+// reaped the process. Init does that at once or within seconds; Status waits for it at most as long
 // as patience.
-func (h *handle) status(patience time.Duration) exit {
+func (h *Handle) Status(patience time.Duration) Exit {
 	var info unix.Siginfo
 	err := h.control(func(fd int) error { return unix.Waitid(unix.P_PIDFD, fd, &info, unix.WEXITED|unix.WNOHANG, nil) })
 	if err == nil && info.Signo != 0 {
 		return exitOfChild(&info)
 	}
 	x, err := h.record()
-	if err != nil || x.known {
+	if err != nil || x.Known {
 		return x
 	}
 	if reaped, err := h.poll(time.Now().Add(patience), unix.POLLHUP); err != nil || !reaped {
-		return exit{}
+		return Exit{}
 	}
 	x, _ = h.record()
 	return x
 }
 
 // record reads the kernel's record of the exit. An error means that this kernel keeps none.
-func (h *handle) record() (exit, error) {
+func (h *Handle) record() (Exit, error) {
 	info := pidfdInfo{mask: unix.PIDFD_INFO_EXIT}
 	err := h.control(func(fd int) error {
 		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), pidfdGetInfo,
@@ -170,11 +170,11 @@ func (h *handle) record() (exit, error) {
 	status := unix.WaitStatus(info.exitCode)
 	switch {
 	case err != nil, info.mask&unix.PIDFD_INFO_EXIT == 0:
-		return exit{}, err
+		return Exit{}, err
 	case status.Signaled():
-		return exit{known: true, signal: status.Signal()}, nil
+		return Exit{Known: true, Signal: status.Signal()}, nil
 	}
-	return exit{known: true, code: status.ExitStatus()}, nil
+	return Exit{Known: true, Code: status.ExitStatus()}, nil
 }
 
 // pidfdInfo is the first version of struct pidfd_info (linux/pidfd.h); pidfdGetInfo is
@@ -189,13 +189,13 @@ type pidfdInfo struct {
 const pidfdGetInfo = 0xC040FF0B
 
 // exitOfChild reads si_code and si_status, which follow si_pid and si_uid.
-func exitOfChild(info *unix.Siginfo) exit {
+func exitOfChild(info *unix.Siginfo) Exit {
 	at := unsafe.Sizeof(uintptr(0)) // the union follows three words, aligned for a pointer
 	union := (3*4 + at - 1) / at * at
 	status := *(*int32)(unsafe.Add(unsafe.Pointer(info), union+8))
 	const exited = 1 // CLD_EXITED
 	if info.Code == exited {
-		return exit{known: true, code: int(status)}
+		return Exit{Known: true, Code: int(status)}
 	}
-	return exit{known: true, signal: unix.Signal(status)}
+	return Exit{Known: true, Signal: unix.Signal(status)}
 }

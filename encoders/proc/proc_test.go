@@ -1,4 +1,4 @@
-package ffmpeg
+package proc
 
 import (
 	"io"
@@ -11,7 +11,7 @@ import (
 func TestParseStat(t *testing.T) {
 	got, err := parseStat([]byte("42 (a) S (b) R 1 7 8 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 123456 1000 200 " +
 		"18446744073709551615"))
-	if want := (procStat{state: 'R', pgrp: 7, sid: 8, start: 123456}); err != nil || got != want {
+	if want := (Stat{state: 'R', pgrp: 7, sid: 8, Start: 123456}); err != nil || got != want {
 		t.Errorf("got %+v, %v; want %+v", got, err, want)
 	}
 	if _, err := parseStat([]byte("42 (x")); err == nil {
@@ -39,8 +39,8 @@ func TestSendQueue(t *testing.T) {
 			}
 			defer other.Close()
 			for _, denied := range []bool{false, true} {
-				q := sendQueue{pid: os.Getpid(), denied: denied}
-				if n, err := q.bytes(time.Now()); err != nil || n != 0 {
+				q := SendQueue{PID: os.Getpid(), denied: denied}
+				if n, err := q.Bytes(time.Now()); err != nil || n != 0 {
 					t.Errorf("empty, table %v: %d, %v", denied, n, err)
 				}
 			}
@@ -54,8 +54,8 @@ func TestSendQueue(t *testing.T) {
 			}
 			var got [2]int64
 			for i, denied := range []bool{false, true} {
-				q := sendQueue{pid: os.Getpid(), denied: denied}
-				if got[i], err = q.bytes(time.Now()); err != nil || got[i] < 100_000 {
+				q := SendQueue{PID: os.Getpid(), denied: denied}
+				if got[i], err = q.Bytes(time.Now()); err != nil || got[i] < 100_000 {
 					t.Errorf("full, table %v: %d, %v", denied, got[i], err)
 				}
 				if q.denied != denied {
@@ -65,13 +65,13 @@ func TestSendQueue(t *testing.T) {
 			if got[0] != got[1] {
 				t.Errorf("measured %d by question and %d by table", got[0], got[1])
 			}
-			q := sendQueue{pid: os.Getpid()}
-			if _, err := q.bytes(time.Now()); err != nil {
+			q := SendQueue{PID: os.Getpid()}
+			if _, err := q.Bytes(time.Now()); err != nil {
 				t.Error(err)
 			}
 			c.Close()
 			other.Close()
-			if n, err := q.bytes(time.Now()); err != nil || n != 0 {
+			if n, err := q.Bytes(time.Now()); err != nil || n != 0 {
 				t.Errorf("after the connection's end: %d, %v", n, err)
 			}
 			_, _ = io.Copy(io.Discard, other)
@@ -80,31 +80,31 @@ func TestSendQueue(t *testing.T) {
 }
 
 func TestSelfIsKnown(t *testing.T) {
-	h, err := openHandle(os.Getpid())
+	h, err := OpenHandle(os.Getpid())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer h.close()
-	if ended, err := h.wait(time.Now().Add(20 * time.Millisecond)); ended || err != nil {
+	defer h.Close()
+	if ended, err := h.Wait(time.Now().Add(20 * time.Millisecond)); ended || err != nil {
 		t.Errorf("we have ended: %v, %v", ended, err)
 	}
-	id, err := identify(h, os.Getpid(), environ(os.Getpid(), cookieName))
+	id, err := Identify(h, os.Getpid(), Environ(os.Getpid(), CookieVar))
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := find(id)
+	again, err := Find(id)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again.close()
-	for name, harm := range map[string]func(*identity){
-		"start time": func(i *identity) { i.Start++ }, "boot": func(i *identity) { i.Boot += "x" },
-		"inode": func(i *identity) { i.Inode++ }, "cookie": func(i *identity) { i.Cookie += "x" },
+	again.Close()
+	for name, harm := range map[string]func(*Identity){
+		"start time": func(i *Identity) { i.Start++ }, "boot": func(i *Identity) { i.Boot += "x" },
+		"inode": func(i *Identity) { i.Inode++ }, "cookie": func(i *Identity) { i.Cookie += "x" },
 	} {
 		other := id
 		harm(&other)
-		if h, err := find(other); err == nil {
-			h.close()
+		if h, err := Find(other); err == nil {
+			h.Close()
 			t.Errorf("a process with another %s is taken for it", name)
 		}
 	}

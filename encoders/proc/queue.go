@@ -1,4 +1,4 @@
-package ffmpeg
+package proc
 
 import (
 	"bufio"
@@ -13,11 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sendQueue measures what waits in the TCP sockets of a process. The kernel has accepted these
+// SendQueue measures what waits in the TCP sockets of a process. The kernel has accepted these
 // bytes, so FFmpeg counts them as written; a server that has stopped reading shows here 20 s
 // earlier than anywhere else.
-type sendQueue struct {
-	pid     int
+type SendQueue struct {
+	PID     int
 	sockets []socket
 	listed  time.Time // when sockets was listed; zero: not yet
 	denied  bool      // the kernel does not answer for single sockets: read the whole table
@@ -33,10 +33,10 @@ type socket struct {
 	id     [48]byte // struct inet_diag_sockid
 }
 
-// bytes returns the length of the longest queue; 0 without TCP sockets.
-func (q *sendQueue) bytes(now time.Time) (int64, error) {
+// Bytes returns the length of the longest queue; 0 without TCP sockets.
+func (q *SendQueue) Bytes(now time.Time) (int64, error) {
 	if now.Sub(q.listed) >= relist {
-		sockets, err := tcpSockets(q.pid)
+		sockets, err := tcpSockets(q.PID)
 		if err != nil {
 			return 0, err
 		}
@@ -60,13 +60,13 @@ func (q *sendQueue) bytes(now time.Time) (int64, error) {
 }
 
 // fromTable reads the queues from the table of all sockets, which takes a millisecond or more.
-func (q *sendQueue) fromTable() (int64, error) {
-	inodes, err := socketInodes(q.pid)
+func (q *SendQueue) fromTable() (int64, error) {
+	inodes, err := socketInodes(q.PID)
 	if err != nil {
 		return 0, err
 	}
 	var longest int64
-	err = eachTCP(q.pid, func(row tcpRow) {
+	err = eachTCP(q.PID, func(row tcpRow) {
 		if inodes[row.inode] {
 			longest = max(longest, row.queue)
 		}

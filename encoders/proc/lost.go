@@ -1,4 +1,4 @@
-package ffmpeg
+package proc
 
 import (
 	"fmt"
@@ -15,27 +15,26 @@ import (
 // returns their pids. No controller could find or stop them: their lock file is gone, and a start
 // would make a second copy. It waits until they have ended, at most five seconds each.
 func EndLost(root string) (ended []int) {
-	for _, pid := range pids() {
-		if environ(pid, cookieName) == "" || !lostLock(root, pid) {
+	for _, pid := range PIDs() {
+		if Environ(pid, CookieVar) == "" || !lostLock(root, pid) {
 			continue
 		}
-		h, err := openHandle(pid)
+		h, err := OpenHandle(pid)
 		if err != nil {
 			continue
 		}
 		// Check again, now that the handle holds the process.
-		if environ(pid, cookieName) != "" && lostLock(root, pid) && h.signalOne(unix.SIGKILL) == nil {
-			_, _ = h.wait(time.Now().Add(5 * time.Second))
+		if Environ(pid, CookieVar) != "" && lostLock(root, pid) && h.SignalOne(unix.SIGKILL) == nil {
+			_, _ = h.Wait(time.Now().Add(5 * time.Second))
 			ended = append(ended, pid)
 		}
-		h.close()
+		h.Close()
 	}
 	return ended
 }
 
 // lostFile is what the kernel calls a deleted lock file.
-var lostFile = regexp.MustCompile(`/(` + regexp.QuoteMeta(lockFile) + `|` + regexp.QuoteMeta(relayLock) +
-	`) \(deleted\)$`)
+var lostFile = regexp.MustCompile(`/[a-z]+\.lock \(deleted\)$`)
 
 // lostLock reports whether a process has a deleted lock file below root open.
 func lostLock(root string, pid int) bool {
