@@ -33,7 +33,8 @@ var arrows = map[string][]string{
 	"encoders/proc":         {"encoders", "configs/secret"},
 	"encoders/sandbox":      {},
 	"encoders/obs":          {"configs/ingest", "encoders", "configs/secret"},
-	"encoders/httpapi":      {"configs/ingest", "encoders", "configs/secret", "configs/presets"},
+	"encoders/boxes":        {"configs/ingest", "encoders", "configs/secret"},
+	"encoders/httpapi":      {"encoders", "encoders/boxes", "configs/secret", "configs/presets"},
 
 	"controller":           {"encoders"},
 	"controller/machine":   {"controller", "encoders"},
@@ -78,7 +79,7 @@ var homes = map[string][]string{
 		"encoders/httpapi/mediamtxtest"},
 	"github.com/spf13/cobra":       {"cmd/oncue", "cmd/oncue/client"},
 	"github.com/coder/websocket":   {"encoders/obs", "encoders/obs/obstest"},
-	"github.com/expr-lang/expr":    {"encoders/httpapi"},
+	"github.com/expr-lang/expr":    {"encoders/boxes", "encoders/httpapi"},
 	"github.com/prometheus/":       {"controller/web"},
 	"github.com/nicholas-fedor/":   {"controller/notify"},
 	"github.com/hashicorp/":        {"controller/millicast", "encoders/httpapi"},

@@ -14,6 +14,7 @@ import (
 	"github.com/antchfx/xpath"
 
 	"github.com/oncue/oncue/configs/secret"
+	"github.com/oncue/oncue/encoders/boxes"
 )
 
 // answer is what a box said, read and parsed.
@@ -167,8 +168,7 @@ func (a *answer) facts(v *values) facts {
 
 // facts is what rules see before there is an answer.
 func (v *values) facts() facts {
-	scheme, _, _ := strings.Cut(v.job.Publish.Reveal(), "://")
-	return facts{Vars: v.rendered(), Stream: v.job.Name, Account: v.job.Account, Scheme: scheme,
+	return facts{Vars: v.Rendered(), Stream: v.Job.Name, Account: v.Job.Account, Scheme: v.Scheme(),
 		XPath: (&answer{}).xpath}
 }
 
@@ -177,10 +177,10 @@ func (a *answer) show(m *secret.Masker) string {
 	s := fmt.Sprintf("%d %s", a.status, http.StatusText(a.status))
 	if a.status >= 300 && a.status < 400 {
 		if to := a.header.Get("Location"); to != "" {
-			s += ", a redirect to " + excerpt(m, shortURL(to)) + " that is not followed"
+			s += ", a redirect to " + boxes.Excerpt(m, shortURL(to)) + " that is not followed"
 		}
 	}
-	if text := excerpt(m, a.text); text != "" {
+	if text := boxes.Excerpt(m, a.text); text != "" {
 		return strings.TrimSpace(s) + ": " + text
 	}
 	return strings.TrimSpace(s)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/oncue/oncue/configs/secret"
+	"github.com/oncue/oncue/encoders/boxes"
 )
 
 // bodyOf is the compiled body of a request.
@@ -14,8 +15,8 @@ type bodyOf struct {
 	contentType string
 	form        []param
 	json        any // templates in place of texts
-	text        template
-	at          place
+	text        boxes.Template
+	at          boxes.Place
 	kind        string // form, json, xml, body, or "" for none
 }
 
@@ -32,19 +33,19 @@ func (c *compiler) body(key string, s Request) bodyOf {
 	}
 	if s.XML != "" {
 		kinds = append(kinds, "xml")
-		b = bodyOf{contentType: "application/xml", text: c.template(key+".xml", s.XML), at: inXML}
+		b = bodyOf{contentType: "application/xml", text: c.Template(key+".xml", s.XML), at: boxes.InXML}
 	}
 	if s.Body != "" {
 		kinds = append(kinds, "body")
-		b = bodyOf{contentType: "text/plain; charset=utf-8", text: c.template(key+".body", s.Body), at: inText}
+		b = bodyOf{contentType: "text/plain; charset=utf-8", text: c.Template(key+".body", s.Body), at: boxes.InText}
 	}
 	switch {
 	case len(kinds) > 1:
-		c.fail(key, "has %s; a request has one body", strings.Join(kinds, " and "))
+		c.Fail(key, "has %s; a request has one body", strings.Join(kinds, " and "))
 	case len(kinds) == 1:
 		b.kind = kinds[0]
 		if s.Method == "" || strings.EqualFold(s.Method, "GET") || strings.EqualFold(s.Method, "HEAD") {
-			c.fail(key+".method", "must be POST, PUT or PATCH for a request with a body")
+			c.Fail(key+".method", "must be POST, PUT or PATCH for a request with a body")
 		}
 	}
 	if s.ContentType != "" {
@@ -57,7 +58,7 @@ func (c *compiler) body(key string, s Request) bodyOf {
 func (c *compiler) json(key string, v any) any {
 	switch v := v.(type) {
 	case string:
-		return c.template(key, v)
+		return c.Template(key, v)
 	case map[string]any:
 		out := make(map[string]any, len(v))
 		for k, e := range v {
@@ -93,18 +94,18 @@ func (b bodyOf) fill(v *values, shown bool) ([]byte, error) {
 		err = e.Encode(filled)
 		return bytes.TrimRight(out.Bytes(), "\n"), err
 	}
-	text, err := b.text.fill(v, b.at, shown)
+	text, err := b.text.Fill(v.Values, b.at, shown)
 	return []byte(text), err
 }
 
 func fillJSON(v any, val *values, shown bool) (any, error) {
 	switch v := v.(type) {
-	case template:
-		if name, ok := v.alone(); ok && !shown {
-			raw, _, err := val.value(name)
+	case boxes.Template:
+		if name, ok := v.Alone(); ok && !shown {
+			raw, _, err := val.Value(name)
 			return raw, err
 		}
-		return v.fill(val, inText, shown)
+		return v.Fill(val.Values, boxes.InText, shown)
 	case map[string]any:
 		out := make(map[string]any, len(v))
 		for k, e := range v {
@@ -132,32 +133,32 @@ func fillJSON(v any, val *values, shown bool) (any, error) {
 func fillQuery(params []param, v *values, shown bool) (string, error) {
 	var pairs []string
 	for _, p := range params {
-		name, err := p.name.fill(v, inText, shown)
+		name, err := p.name.Fill(v.Values, boxes.InText, shown)
 		if err != nil {
 			return "", err
 		}
-		text, err := p.value.fillParam(v, shown)
+		text, err := fillParam(p.value, v, shown)
 		if err != nil {
 			return "", err
 		}
 		if shown && secret.Named(name) && text != "" {
-			text = mask
+			text = boxes.Mask
 		}
-		pairs = append(pairs, queryEscape(name)+"="+text)
+		pairs = append(pairs, boxes.QueryEscape(name)+"="+text)
 	}
 	return strings.Join(pairs, "&"), nil
 }
 
 // fillParam fills a query or form value. All of it is escaped, also what was written in the
 // settings.
-func (t template) fillParam(v *values, shown bool) (string, error) {
+func fillParam(t boxes.Template, v *values, shown bool) (string, error) {
 	var b strings.Builder
 	for _, p := range t {
-		if p.name == "" {
-			b.WriteString(queryEscape(p.text))
+		if p.Name == "" {
+			b.WriteString(boxes.QueryEscape(p.Text))
 			continue
 		}
-		text, err := template{p}.fill(v, inQuery, shown)
+		text, err := boxes.Template{p}.Fill(v.Values, boxes.InQuery, shown)
 		if err != nil {
 			return "", err
 		}

@@ -12,24 +12,26 @@ import (
 	"github.com/hashicorp/go-retryablehttp"
 
 	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/boxes"
 )
 
 // call is one Start, Stop or Status under way.
 type call struct {
 	*values
 	e    *Encoder
-	step string // start, stop, status or login
+	step boxes.Step // or login
+	host string     // of the box, once the call has had its turn
 }
 
-func (e *Encoder) call(job encoders.Job, step string) *call {
-	v := &values{plan: e.plan, job: job, mask: newMasker(&e.plan.settings, e.env.Secrets, job)}
+func (e *Encoder) call(job encoders.Job, step boxes.Step) *call {
+	v := &values{&boxes.Values{Words: e.plan.words, Job: job, Mask: newMasker(e.plan, e.env.Secrets, job)}, e.plan}
 	e.session.mu.Lock()
 	for _, captured := range e.session.captured {
-		v.mask.Know(captured)
+		v.Mask.Know(captured)
 	}
 	for _, c := range e.session.cookies {
 		if len(c.value) > 3 {
-			v.mask.Know(c.value)
+			v.Mask.Know(c.value)
 		}
 	}
 	e.session.mu.Unlock()
@@ -37,43 +39,44 @@ func (e *Encoder) call(job encoders.Job, step string) *call {
 }
 
 // during changes the name of the step; the returned function restores it.
-func (c *call) during(step string) func() {
+func (c *call) during(step boxes.Step) func() {
 	before := c.step
 	c.step = step
 	return func() { c.step = before }
 }
 
-// turn waits for the call's turn at the box. The caller must call leave.
-func (c *call) turn(ctx context.Context) (host string, leave func(), err error) {
-	base, err := c.plan.url.fill(c.values, inHost, false)
+// Turn waits for the call's turn at the box. The caller must call leave.
+func (c *call) Turn(ctx context.Context) (leave func(), err error) {
+	base, err := c.plan.url.Fill(c.Values, boxes.InHost, false)
 	if err != nil {
-		return "", nil, encoders.Permanent(fmt.Errorf("url: %w", err))
+		return nil, encoders.Permanent(fmt.Errorf("url: %w", err))
 	}
 	u, err := url.Parse(base)
 	if err != nil {
-		return "", nil, encoders.Permanent(errors.New("url: is not an address once its placeholders are filled"))
+		return nil, encoders.Permanent(errors.New("url: is not an address once its placeholders are filled"))
 	}
-	d := c.e.devices.box(strings.ToLower(u.Host))
-	if err := d.waitTurn(ctx); err != nil {
-		return "", nil, err
+	d := c.e.devices.boxes.Box(strings.ToLower(u.Host))
+	if err := d.WaitTurn(ctx); err != nil {
+		return nil, err
 	}
-	return u.Host, d.leave, nil
+	c.host = u.Host
+	return d.Leave, nil
 }
 
 // send sends a request, after the login that it needs, and returns the answer, which may be a
-// refusal. The caller has the turn at the box at host. once is set for a request that must not be
-// sent twice without need: it is called before a repeat, and returns errDone when the box has done
-// it already.
-func (c *call) send(ctx context.Context, host string, r *request, once func(context.Context) error) (*answer, error) {
+// refusal. The caller has the turn at the box. once is set for a request that must not be sent
+// twice without need: it is called before a repeat, and returns errDone when the box has done it
+// already.
+func (c *call) send(ctx context.Context, r *request, once func(context.Context) error) (*answer, error) {
 	if c.plan.login == nil {
 		return c.attempt(ctx, r, once, true)
 	}
 	s, maxAge := &c.e.session, c.plan.settings.Login.MaxAge
 	fresh := false
-	if !s.valid(host, maxAge) {
+	if !s.valid(c.host, maxAge) {
 		s.forget()
 		if !c.plan.settings.Login.Lazy {
-			if err := c.logIn(ctx, host); err != nil {
+			if err := c.logIn(ctx); err != nil {
 				return nil, err
 			}
 			fresh = true
@@ -83,7 +86,7 @@ func (c *call) send(ctx context.Context, host string, r *request, once func(cont
 	if err != nil || fresh || !c.expired(a) {
 		return a, err
 	}
-	if err := c.logIn(ctx, host); err != nil {
+	if err := c.logIn(ctx); err != nil {
 		return nil, err
 	}
 	if once != nil {
@@ -98,7 +101,7 @@ func (c *call) send(ctx context.Context, host string, r *request, once func(cont
 }
 
 func (c *call) expired(a *answer) bool {
-	holds, err := c.plan.login.expired.holds(a.facts(c.values))
+	holds, err := c.plan.login.expired.Holds(a.facts(c.values))
 	return err == nil && holds
 }
 
@@ -112,7 +115,7 @@ func (c *call) attempt(
 ) (*answer, error) {
 	var l *login
 	if withSession && c.plan.login != nil {
-		if c.captured = c.e.session.values(); c.captured != nil {
+		if c.Captured = c.e.session.values(); c.Captured != nil {
 			l = c.plan.login
 		}
 	}
@@ -138,14 +141,14 @@ func (c *call) attempt(
 	case errors.Is(err, errDone):
 		return nil, errDone
 	case err != nil:
-		return nil, &silence{text: fmt.Sprintf("%s: %s", out.target, clean(c.mask, c.reason(err))), cause: err}
+		return nil, &silence{text: fmt.Sprintf("%s: %s", out.target, boxes.Clean(c.Mask, c.reason(err))), cause: err}
 	}
 	text, err := readAnswer(res.Body)
 	if err != nil {
-		return nil, &silence{text: fmt.Sprintf("%s: %s", out.target, clean(c.mask, c.reason(err))), cause: err}
+		return nil, &silence{text: fmt.Sprintf("%s: %s", out.target, boxes.Clean(c.Mask, c.reason(err))), cause: err}
 	}
 	if withSession && c.plan.login != nil {
-		c.e.session.keepCookies(res.Header, c.mask)
+		c.e.session.keepCookies(res.Header, c.Mask)
 	}
 	return newAnswer(res.StatusCode, res.Header, text, time.Since(began)), nil
 }
@@ -186,7 +189,7 @@ func (c *call) authorise(req *http.Request) error {
 	case "basic":
 		req.SetBasicAuth(s.Username, s.Password.Reveal())
 	case "bearer", "header":
-		value, err := c.plan.authText.fill(c.values, inHeader, false)
+		value, err := c.plan.authText.Fill(c.Values, boxes.InHeader, false)
 		if err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/boxes"
 )
 
 // Check reads the state, which also tries the address, the certificate, the login and the rules.
@@ -19,29 +20,26 @@ func (e *Encoder) Check(ctx context.Context, job encoders.Job) []encoders.Findin
 		if err == nil && wanted {
 			_, err = r.render(c.values, nil)
 		}
-		if err != nil && !errors.Is(err, errBeforeLogin) {
-			found = append(found, bad(clean(c.mask, err.Error()), "set it with the stream or in vars"))
+		if err != nil && !errors.Is(err, boxes.ErrNotYet) {
+			found = append(found, bad(boxes.Clean(c.Mask, err.Error()), "set it with the stream or in vars"))
 		}
 	}
-	l, _, err := c.read(ctx)
-	if err != nil {
-		l = reading{state: encoders.StateUnknown, text: "no answer in time"}
-	}
-	where := clean(c.mask, e.where(c))
+	l := c.readNow(ctx)
+	where := boxes.Clean(c.Mask, e.where(c))
 	switch {
-	case l.state != encoders.StateUnknown:
+	case l.State != encoders.StateUnknown:
 		took := l.answer.took.Round(time.Millisecond)
 		found = append(found, encoders.Finding{
-			Level: encoders.OK, What: fmt.Sprintf("%s answers in %s: %s", where, took, l.state),
+			Level: encoders.OK, What: fmt.Sprintf("%s answers in %s: %s", where, took, l.State),
 		})
-	case l.refused:
-		found = append(found, bad(where+": "+l.text,
+	case l.Refused:
+		found = append(found, bad(where+": "+l.Text,
 			"are username and password right, and is auth the kind that the box wants?"))
 	case l.answer == nil:
-		found = append(found, bad(where+": "+l.text,
+		found = append(found, bad(where+": "+l.Text,
 			"is the box on, and is url its address, with http or https and the port?"))
 	default:
-		found = append(found, bad(where+": "+l.text,
+		found = append(found, bad(where+": "+l.Text,
 			"is it the device that the settings are for? `oncue try` shows the whole answer"))
 	}
 	if e.plan.settings.StatusIsConfigOnly {
@@ -58,7 +56,7 @@ func bad(what, hint string) encoders.Finding {
 }
 
 func (e *Encoder) where(c *call) string {
-	base, err := e.plan.url.fill(c.values, inHost, true)
+	base, err := e.plan.url.Fill(c.Values, boxes.InHost, true)
 	if err != nil {
 		return e.plan.settings.URL
 	}
@@ -82,7 +80,7 @@ func (e *Encoder) Plan(job encoders.Job) []string {
 		if body, err := r.body.fill(c.values, true); err == nil && len(body) > 0 {
 			line += " " + string(body)
 		}
-		lines = append(lines, clean(c.mask, line))
+		lines = append(lines, boxes.Clean(c.Mask, line))
 	}
 	if e.plan.login != nil {
 		add("login", e.plan.login.request)

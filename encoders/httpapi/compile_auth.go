@@ -14,12 +14,12 @@ func (c *compiler) tls() {
 	if s.Pin != "" {
 		pin, err := hex.DecodeString(strings.ReplaceAll(strings.TrimPrefix(strings.ToLower(s.Pin), "sha256:"), ":", ""))
 		if err != nil || len(pin) != 32 {
-			c.fail("tls.pin", "must be a SHA-256 in hex: 64 digits, colons allowed")
+			c.Fail("tls.pin", "must be a SHA-256 in hex: 64 digits, colons allowed")
 		}
 		c.plan.pin = pin
 	}
 	if s.Insecure && (s.Pin != "" || s.CAFile != "") {
-		c.fail("tls.insecure", "cannot be set together with pin or ca_file")
+		c.Fail("tls.insecure", "cannot be set together with pin or ca_file")
 	}
 }
 
@@ -41,31 +41,31 @@ func (c *compiler) auth() {
 			value = "{password}"
 		}
 		if auth != "bearer" && s.AuthName == "" {
-			c.fail("auth_name", "must name the %s for auth: %s",
+			c.Fail("auth_name", "must name the %s for auth: %s",
 				map[string]string{"header": "header", "query": "query parameter"}[auth], auth)
 		}
 		if value == "{password}" && !s.Password.Set() {
-			c.fail("password", "must be set for auth: %s", auth)
+			c.Fail("password", "must be set for auth: %s", auth)
 		}
-		c.plan.authText = c.template("auth_value", value)
+		c.plan.authText = c.Template("auth_value", value)
 	case "login":
 		c.login()
 	default:
-		c.fail("auth", "is %q; allowed: auto, none, basic, digest, bearer, header, query, login", s.Auth)
+		c.Fail("auth", "is %q; allowed: auto, none, basic, digest, bearer, header, query, login", s.Auth)
 	}
 }
 
 func (c *compiler) login() {
 	s := c.plan.settings.Login
 	if s.Path == "" {
-		c.fail("login.path", "must be set for auth: login")
+		c.Fail("login.path", "must be set for auth: login")
 	}
 	l := &login{request: c.request("login", s.Request), capture: map[string]capture{}}
 	for _, name := range slices.Sorted(maps.Keys(s.Capture)) {
-		c.varName("login.capture."+name, name)
+		c.VarName("login.capture."+name, name)
 		l.capture[name] = c.capture("login.capture."+name, s.Capture[name])
 	}
-	c.names = append(c.names, slices.Sorted(maps.Keys(s.Capture))...)
+	c.Allow(slices.Sorted(maps.Keys(s.Capture))...)
 	l.headers = c.params("login.apply.headers", anyValues(s.Apply.Headers))
 	l.query = c.params("login.apply.query", s.Apply.Query)
 	l.expired = c.rule("login.expired_when", cmp.Or(s.ExpiredWhen, "status in [401, 403]"))
@@ -73,7 +73,7 @@ func (c *compiler) login() {
 }
 
 func (c *compiler) capture(key string, s Capture) capture {
-	out := capture{value: c.anyRule(key+".value", s.Value, true), cookie: s.Cookie, header: s.Header}
+	out := capture{value: c.Expression(language, key+".value", s.Value), cookie: s.Cookie, header: s.Header}
 	set := 0
 	for _, text := range []string{s.Value, s.Cookie, s.Header, s.Regex} {
 		if text != "" {
@@ -81,12 +81,12 @@ func (c *compiler) capture(key string, s Capture) capture {
 		}
 	}
 	if set != 1 {
-		c.fail(key, "must say exactly one of value, cookie, header and regex")
+		c.Fail(key, "must say exactly one of value, cookie, header and regex")
 	}
 	if s.Regex != "" {
 		re, err := regexp.Compile(s.Regex)
 		if err != nil {
-			c.fail(key+".regex", "%s", err)
+			c.Fail(key+".regex", "%s", err)
 		}
 		out.regex = re
 	}

@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/encoders"
 	"github.com/oncue/oncue/encoders/encodertest"
 )
@@ -550,35 +549,4 @@ func TestCheck(t *testing.T) {
 		t.Fatalf("found %+v", f)
 	}
 	mustSay(t, f[0].What, "connection refused")
-}
-
-func TestPublishParts(t *testing.T) {
-	s := Defaults()
-	job := encodertest.NewJob("rtmps://rtmp-auto.millicast.com:443/v2/pub/a%20b?token=" + password + "&sourceId=1")
-	for text, want := range map[string]string{
-		"{publish_server}": "rtmps://rtmp-auto.millicast.com:443/v2/pub", "{publish_key}": "a%20b?token=" + password +
-			"&sourceId=1",
-		"{publish_stream}": "a b", "{publish_token}": password, "{publish_query}": "token=" + password + "&sourceId=1",
-	} {
-		tpl, err := parseTemplate(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		v := &values{plan: &plan{settings: s}, job: job, mask: newMasker(&s, nil, encoders.Job{})}
-		if got, err := tpl.fill(v, inText, false); err != nil || got != want {
-			t.Errorf("%s is %q, %v; want %q", text, got, err, want)
-		}
-		if shown, err := tpl.fill(v, inText, true); err != nil || shown != mask {
-			t.Errorf("%s is shown as %q, %v", text, shown, err)
-		}
-	}
-	if got := splitPublish("https://h/api/whip/lobby?auth=abcDEF")["publish_token"]; got != "abcDEF" {
-		t.Errorf("the token of a WHIP address is %q", got)
-	}
-	job.Publish = secret.New("srt://srt-auto.millicast.com:10000?streamid=lobby%3Ft%3DabcDEF")
-	parts := splitPublish(job.Publish.Reveal())
-	if parts["publish_streamid"] != "lobby?t=abcDEF" || parts["publish_stream"] != "lobby" ||
-		parts["publish_token"] != "abcDEF" || parts["publish_server"] != "srt://srt-auto.millicast.com:10000" {
-		t.Errorf("the parts of an SRT address are %v", parts)
-	}
 }

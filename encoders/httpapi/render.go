@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+
+	"github.com/oncue/oncue/encoders/boxes"
 )
 
 // rendered is a request as it goes to the box, with texts that show it to people.
@@ -32,18 +34,18 @@ func (r *request) render(v *values, session *login) (*rendered, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", r.key, err)
 	}
-	out.shown = r.method + " " + clean(v.mask, shown)
-	out.target = r.method + " " + clean(v.mask, pathOf(shown))
+	out.shown = r.method + " " + boxes.Clean(v.Mask, shown)
+	out.target = r.method + " " + boxes.Clean(v.Mask, pathOf(shown))
 	headers := r.headers
 	if session != nil {
 		headers = append(headers[:len(headers):len(headers)], session.headers...)
 	}
 	for _, p := range headers {
-		name, err := p.name.fill(v, inHeader, false)
+		name, err := p.name.Fill(v.Values, boxes.InHeader, false)
 		if err != nil {
 			return nil, fmt.Errorf("%s.headers: %w", r.key, err)
 		}
-		value, err := p.value.fill(v, inHeader, false)
+		value, err := p.value.Fill(v.Values, boxes.InHeader, false)
 		if err != nil {
 			return nil, fmt.Errorf("%s.headers: %w", r.key, err)
 		}
@@ -60,7 +62,7 @@ func (r *request) render(v *values, session *login) (*rendered, error) {
 
 // address is the whole URL.
 func (r *request) address(v *values, session *login, shown bool) (string, error) {
-	base, err := v.plan.url.fill(v, inHost, shown)
+	base, err := v.plan.url.Fill(v.Values, boxes.InHost, shown)
 	if err != nil {
 		return "", err
 	}
@@ -75,9 +77,9 @@ func (r *request) address(v *values, session *login, shown bool) (string, error)
 	if v.plan.auth == "query" && session == nil {
 		value := v.plan.authText
 		if shown {
-			value = template{{text: mask}}
+			value = boxes.Template{{Text: boxes.Mask}}
 		}
-		params = append(params[:len(params):len(params)], param{template{{text: v.plan.settings.AuthName}}, value})
+		params = append(params[:len(params):len(params)], param{boxes.Template{{Text: v.plan.settings.AuthName}}, value})
 	}
 	more, err := fillQuery(params, v, shown)
 	if err != nil {
@@ -98,22 +100,22 @@ func (r *request) address(v *values, session *login, shown bool) (string, error)
 
 // fillPath fills the path, and the query that may follow it.
 func (r *request) fillPath(v *values, shown bool) (path, query string, err error) {
-	at, out := inPath, [2]strings.Builder{}
+	at, out := boxes.InPath, [2]strings.Builder{}
 	for _, p := range r.path {
-		if p.name != "" {
-			text, err := template{p}.fill(v, at, shown)
+		if p.Name != "" {
+			text, err := boxes.Template{p}.Fill(v.Values, at, shown)
 			if err != nil {
 				return "", "", err
 			}
-			out[at-inPath].WriteString(text)
+			out[at-boxes.InPath].WriteString(text)
 			continue
 		}
-		text := p.text
-		if i := strings.IndexByte(text, '?'); i >= 0 && at == inPath {
+		text := p.Text
+		if i := strings.IndexByte(text, '?'); i >= 0 && at == boxes.InPath {
 			out[0].WriteString(text[:i])
-			text, at = text[i+1:], inQuery
+			text, at = text[i+1:], boxes.InQuery
 		}
-		out[at-inPath].WriteString(strings.ReplaceAll(text, " ", "%20"))
+		out[at-boxes.InPath].WriteString(strings.ReplaceAll(text, " ", "%20"))
 	}
 	return out[0].String(), out[1].String(), nil
 }
@@ -134,12 +136,12 @@ func pathOf(full string) string {
 func (r *request) outline(p *plan) string {
 	var b strings.Builder
 	b.WriteString(r.method + " ")
-	put := func(t template) {
+	put := func(t boxes.Template) {
 		for _, piece := range t {
-			raw, known := p.settings.Vars[piece.name]
-			text, plain := scalar(raw)
-			if piece.name == "" || !known || !plain || len(piece.funcs) > 0 {
-				text = piece.text
+			raw, known := p.settings.Vars[piece.Name]
+			text, plain := boxes.Scalar(raw)
+			if piece.Name == "" || !known || !plain || len(piece.Funcs) > 0 {
+				text = piece.Text
 			}
 			b.WriteString(text)
 		}

@@ -32,7 +32,7 @@ func (c *call) worthRepeating(ctx context.Context, res *http.Response, err error
 	}
 	wait, told := retryAfter(res)
 	if told {
-		c.e.devices.box(strings.ToLower(res.Request.URL.Host)).leaveAlone(wait)
+		c.e.devices.boxes.Box(strings.ToLower(res.Request.URL.Host)).LeaveAlone(wait)
 	}
 	switch res.StatusCode {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:

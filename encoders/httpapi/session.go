@@ -13,6 +13,7 @@ import (
 
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/boxes"
 )
 
 // session is the result of a login.
@@ -98,7 +99,7 @@ func parseCookies(header http.Header) []cookie {
 var errLogin = errors.New("the login was refused")
 
 // logIn opens a session. The caller has the turn at the box.
-func (c *call) logIn(ctx context.Context, host string) error {
+func (c *call) logIn(ctx context.Context) error {
 	s, l := &c.e.session, c.plan.login
 	s.mu.Lock()
 	refused, again := s.refused, time.Until(s.refusedAt.Add(c.plan.settings.Login.Backoff))
@@ -124,14 +125,14 @@ func (c *call) logIn(ctx context.Context, host string) error {
 		value := l.capture[name].find(a, c.values)
 		if value == "" {
 			return fmt.Errorf("log in: %s: the answer does not hold what login.capture.%s asks for: %s",
-				l.target(c.values), name, a.show(c.mask))
+				l.target(c.values), name, a.show(c.Mask))
 		}
 		captured[name] = value
-		c.mask.Know(value)
+		c.Mask.Know(value)
 	}
-	s.keepCookies(a.header, c.mask)
+	s.keepCookies(a.header, c.Mask)
 	s.mu.Lock()
-	s.loggedIn, s.at, s.host, s.captured, s.refused = true, time.Now(), host, captured, nil
+	s.loggedIn, s.at, s.host, s.captured, s.refused = true, time.Now(), c.host, captured, nil
 	s.mu.Unlock()
 	return nil
 }
@@ -139,8 +140,8 @@ func (c *call) logIn(ctx context.Context, host string) error {
 // find returns the captured value, "" when it is not in the answer.
 func (p capture) find(a *answer, v *values) string {
 	switch {
-	case p.value.set():
-		return p.value.text(a.facts(v))
+	case p.value.Set():
+		return p.value.Text(a.facts(v))
 	case p.header != "":
 		return a.header.Get(p.header)
 	case p.cookie != "":
@@ -160,18 +161,18 @@ func (p capture) find(a *answer, v *values) string {
 // judge returns nil when the box did what the request asked for, or had done it before.
 func (c *call) judge(r *request, a *answer) error {
 	f := a.facts(c.values)
-	if r.already.set() {
-		if holds, err := r.already.holds(f); err == nil && holds {
+	if r.already.Set() {
+		if holds, err := r.already.Holds(f); err == nil && holds {
 			return nil
 		}
 	}
-	holds, err := r.success.holds(f)
+	holds, err := r.success.Holds(f)
 	if err == nil && holds {
 		return nil
 	}
-	refusal := &refusal{text: r.complaint(a, f, c.values, err)}
+	refusal := &boxes.Refusal{Text: r.complaint(a, f, c.values, err)}
 	if busy, err := orFalse(r.busy, f); err == nil && busy {
-		refusal.cause = encoders.ErrBusy
+		refusal.Cause = encoders.ErrBusy
 		return refusal
 	}
 	if permanent, err := orFalse(r.permanent, f); err == nil && permanent {
@@ -180,24 +181,9 @@ func (c *call) judge(r *request, a *answer) error {
 	return refusal
 }
 
-func orFalse(r rule, f facts) (bool, error) {
-	if !r.set() {
+func orFalse(r boxes.Rule, f facts) (bool, error) {
+	if !r.Set() {
 		return false, nil
 	}
-	return r.holds(f)
+	return r.Holds(f)
 }
-
-// refusal is an answer of the box that it has not done what was asked.
-type refusal struct {
-	text  string
-	cause error // nil, or ErrBusy
-}
-
-func (r *refusal) Error() string {
-	if r.cause != nil {
-		return r.cause.Error() + ": " + r.text
-	}
-	return r.text
-}
-
-func (r *refusal) Unwrap() error { return r.cause }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/oncue/oncue/configs/presets"
 	"github.com/oncue/oncue/configs/secret"
+	"github.com/oncue/oncue/encoders/boxes"
 )
 
 // Settings describes a box. Texts in it may hold placeholders: {stream}, {account}, {1}, {2} …,
@@ -40,16 +41,7 @@ type Settings struct {
 	Stop   Steps  `yaml:"stop" doc:"the request that stops the stream, or a list of them"`
 	Status Status `yaml:"status" doc:"the request that reads the state, and the rules that tell what it means"`
 
-	StartIdempotent    bool   `yaml:"start_idempotent" doc:"a second start does no harm; otherwise the state is read before each start"`
-	StopIdempotent     bool   `yaml:"stop_idempotent" doc:"a second stop does no harm; otherwise the state is read before each stop"`
-	StatusIsConfigOnly bool   `yaml:"status_is_config_only" doc:"live says that the box is switched on, not that it delivers"`
-	FoundOff           string `yaml:"found_off" enum:"hand,failure" doc:"what it means when a box that was on is found stopped: somebody stopped it (hand), or it failed"`
-
-	Interval      time.Duration `yaml:"interval" min:"100ms" doc:"how often the state is read"`
-	QuickInterval time.Duration `yaml:"quick_interval" min:"10ms" doc:"how often while it is changing"`
-	Settle        time.Duration `yaml:"settle" doc:"how long the box may still say stopped after a start"`
-	MinGap        time.Duration `yaml:"min_gap" doc:"least time between a stop and the next start; 0 = none"`
-	Confirmations int           `yaml:"confirmations" min:"1" doc:"how many readings in a row must say stopped before a stop is confirmed"`
+	boxes.Manners
 
 	Timeout time.Duration `yaml:"timeout" min:"100ms" doc:"for one request and its answer"`
 	Retries int           `yaml:"retries" min:"0" doc:"repeats of a request that the box could not accept"`
@@ -121,44 +113,21 @@ type Apply struct {
 	Query   map[string]any    `yaml:"query" doc:"query parameters"`
 }
 
-// Status reads the state. The rules are conditions, tried in this order: unknown, failed,
-// reconnecting, stopping, starting, live, stopped. The first that holds is the state. When none
-// holds, or one before it cannot be judged, the state is unknown.
+// Status reads the state, and says what it means.
 type Status struct {
 	Request
-
-	Unknown      string `yaml:"unknown" doc:"condition: the box does not know itself"`
-	Failed       string `yaml:"failed" doc:"condition: it has ended by itself"`
-	Reconnecting string `yaml:"reconnecting" doc:"condition: it is on, but does not deliver"`
-	Stopping     string `yaml:"stopping" doc:"condition: it is about to stop"`
-	Starting     string `yaml:"starting" doc:"condition: it is about to publish"`
-	Live         string `yaml:"live" doc:"condition: it publishes"`
-	Stopped      string `yaml:"stopped" doc:"condition: it does not publish"`
-
-	Bitrate    string        `yaml:"bitrate" doc:"expression: bits per second"`
-	FPS        string        `yaml:"fps" doc:"expression: frames per second"`
-	Frames     string        `yaml:"frames" doc:"expression: frames sent since the start"`
-	Dropped    string        `yaml:"dropped" doc:"expression: frames dropped since the start"`
-	Bytes      string        `yaml:"bytes" doc:"expression: bytes sent since the start"`
-	Duration   string        `yaml:"duration" doc:"expression: seconds since the start"`
-	Progress   string        `yaml:"progress" doc:"expression: a value that changes while the box delivers"`
-	StallAfter time.Duration `yaml:"stall_after" doc:"live, but progress unchanged for this long is a stall; 0 = never"`
+	boxes.States
 }
 
 // Defaults returns settings for a box of which nothing is known.
 func Defaults() Settings {
 	return Settings{
-		Auth:           "auto",
-		Login:          Login{Backoff: 30 * time.Second},
-		StopIdempotent: true,
-		FoundOff:       "hand",
-		Interval:       5 * time.Second,
-		QuickInterval:  500 * time.Millisecond,
-		Settle:         10 * time.Second,
-		Confirmations:  1,
-		Timeout:        5 * time.Second,
-		Retries:        2,
-		Status:         Status{StallAfter: 10 * time.Second},
+		Auth:    "auto",
+		Login:   Login{Backoff: 30 * time.Second},
+		Manners: boxes.DefaultManners(),
+		Timeout: 5 * time.Second,
+		Retries: 2,
+		Status:  Status{States: boxes.States{StallAfter: 10 * time.Second}},
 	}
 }
 
@@ -212,10 +181,5 @@ func (s *Settings) Address() string {
 // own.
 func (s *Settings) NeedsPublish() bool {
 	p, _ := compile(*s)
-	for name := range p.used {
-		if slices.Contains(publishNames, name) {
-			return true
-		}
-	}
-	return false
+	return boxes.NeedsPublish(p.used)
 }

@@ -177,7 +177,7 @@ func TestNotesNameWhatIsNotSent(t *testing.T) {
 		s := Defaults()
 		s.URL = "http://10.0.0.9"
 		s.Start, s.Stop = Steps{{Request: Request{Path: "/on"}}}, Steps{{Request: Request{Path: "/off"}}}
-		s.Status = Status{Request: Request{Path: "/"}, Live: "body.on", Stopped: "not body.on"}
+		s.Status.Path, s.Status.Live, s.Status.Stopped = "/", "body.on", "not body.on"
 		s.Username, s.Password = "admin", secret.New("hush-hush")
 		change(&s)
 		return s

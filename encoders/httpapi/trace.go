@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/oncue/oncue/configs/secret"
+	"github.com/oncue/oncue/encoders/boxes"
 )
 
 // A TraceEntry is one request as it went to the box, and what came back. It holds no secret.
@@ -35,27 +36,28 @@ func (c *call) trace(req *http.Request, res *http.Response, body []byte, err err
 		return
 	}
 	t := TraceEntry{
-		At: began, Step: c.step, Took: time.Since(began), Request: req.Method + " " + clean(c.mask, req.URL.String()),
+		At: began, Step: string(c.step), Took: time.Since(began),
+		Request: req.Method + " " + boxes.Clean(c.Mask, req.URL.String()),
 	}
 	for _, name := range slices.Sorted(maps.Keys(req.Header)) {
-		value := clean(c.mask, strings.Join(req.Header[name], ", "))
+		value := boxes.Clean(c.Mask, strings.Join(req.Header[name], ", "))
 		if secret.Named(name) {
-			value = mask
+			value = boxes.Mask
 		}
-		t.Headers = append(t.Headers, clean(c.mask, name)+": "+value)
+		t.Headers = append(t.Headers, boxes.Clean(c.Mask, name)+": "+value)
 	}
 	if req.GetBody != nil {
 		if b, bodyErr := req.GetBody(); bodyErr == nil {
 			text, _ := io.ReadAll(io.LimitReader(b, maxTraced))
-			t.Body = clean(c.mask, string(text))
+			t.Body = boxes.Clean(c.Mask, string(text))
 		}
 	}
 	if res != nil {
 		t.Status = res.Status
-		t.Answer = clean(c.mask, string(bytes.TrimSpace(body[:min(len(body), maxTraced)])))
+		t.Answer = boxes.Clean(c.Mask, string(bytes.TrimSpace(body[:min(len(body), maxTraced)])))
 	}
 	if err != nil {
-		t.Error = clean(c.mask, c.reason(err))
+		t.Error = boxes.Clean(c.Mask, c.reason(err))
 	}
 	show(t)
 }

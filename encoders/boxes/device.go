@@ -1,4 +1,4 @@
-package httpapi
+package boxes
 
 import (
 	"context"
@@ -11,33 +11,34 @@ import (
 // at a time. The zero value is ready. A process needs one Devices.
 type Devices struct {
 	mu    sync.Mutex
-	boxes map[string]*device
+	boxes map[string]*Device
 }
 
-// device is one box, by host and port.
-type device struct {
+// Device is one box, by host and port.
+type Device struct {
 	turn  chan struct{} // holds one token while a call has the turn
 	mu    sync.Mutex
 	after time.Time // the box asked to be left alone until then
 }
 
-func (d *Devices) box(host string) *device {
+// Box is the box at host, a host and port in lower case.
+func (d *Devices) Box(host string) *Device {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.boxes == nil {
-		d.boxes = map[string]*device{}
+		d.boxes = map[string]*Device{}
 	}
 	b, ok := d.boxes[host]
 	if !ok {
-		b = &device{turn: make(chan struct{}, 1)}
+		b = &Device{turn: make(chan struct{}, 1)}
 		d.boxes[host] = b
 	}
 	return b
 }
 
-// waitTurn waits for the caller's turn and for the time that the box asked for. The caller must
-// call leave.
-func (d *device) waitTurn(ctx context.Context) error {
+// WaitTurn waits for the caller's turn and for the time that the box asked for. The caller must
+// call Leave.
+func (d *Device) WaitTurn(ctx context.Context) error {
 	select {
 	case d.turn <- struct{}{}:
 	case <-ctx.Done():
@@ -50,25 +51,28 @@ func (d *device) waitTurn(ctx context.Context) error {
 		return nil
 	}
 	if end, ok := ctx.Deadline(); ok && time.Until(end) < wait {
-		d.leave()
+		d.Leave()
 		return fmt.Errorf("the box asked to be left alone for another %s", wait.Round(time.Second))
 	}
-	if err := sleep(ctx, wait); err != nil {
-		d.leave()
+	if err := Sleep(ctx, wait); err != nil {
+		d.Leave()
 		return err
 	}
 	return nil
 }
 
-func (d *device) leave() { <-d.turn }
+// Leave ends the caller's turn.
+func (d *Device) Leave() { <-d.turn }
 
-func (d *device) leaveAlone(wait time.Duration) {
+// LeaveAlone gives nobody a turn for a while: the box has asked for that.
+func (d *Device) LeaveAlone(wait time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.after = time.Now().Add(wait)
 }
 
-func sleep(ctx context.Context, d time.Duration) error {
+// Sleep waits for d, or for the end of ctx.
+func Sleep(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return ctx.Err()
 	}

@@ -1,4 +1,4 @@
-package httpapi
+package boxes
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 
 // Stop sends the stop, if the box is on for the job's stream, and waits until the box says stopped.
 // If the box does not react, it sends the stop again.
-func (e *Encoder) Stop(ctx context.Context, job encoders.Job) error {
+func (e *Life) Stop(ctx context.Context, job encoders.Job) error {
 	if _, bounded := ctx.Deadline(); !bounded && job.Grace > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, job.Grace)
@@ -22,8 +22,8 @@ func (e *Encoder) Stop(ctx context.Context, job encoders.Job) error {
 		return fmt.Errorf("stop: %w", err)
 	}
 	defer done()
-	defer e.wake()
-	c := e.call(job, "stop")
+	defer e.Wake()
+	c := e.call(job, Stop)
 	before, _ := e.remembered()
 	adopted := job.Adopt && (before.Stream == "" || before.Ended == byHand)
 	if before.Stream != job.ID() && !adopted {
@@ -33,19 +33,19 @@ func (e *Encoder) Stop(ctx context.Context, job encoders.Job) error {
 	if err != nil {
 		return fmt.Errorf("stop: not confirmed: %w", err)
 	}
-	turnedOnByHand := !adopted && before.Ended == byHand && !l.state.Gone()
-	if turnedOnByHand || before == (started{}) && l.state == encoders.StateStopped {
+	turnedOnByHand := !adopted && before.Ended == byHand && !l.State.Gone()
+	if turnedOnByHand || before == (Started{}) && l.State == encoders.StateStopped {
 		return nil
 	}
-	if l.state == encoders.StateUnknown && !e.plan.settings.StopIdempotent {
-		return fmt.Errorf("stop: the state could not be read first: %s", l.text)
+	if l.State == encoders.StateUnknown && !e.manners.StopIdempotent {
+		return fmt.Errorf("stop: the state could not be read first: %s", l.Text)
 	}
 	marked := before
 	marked.Stopping = true
 	if err := e.remember(marked); err != nil {
 		return fmt.Errorf("stop: %w", err)
 	}
-	e.wake()
+	e.Wake()
 	if err := c.untilStopped(ctx, l); err != nil {
 		return fmt.Errorf("stop: %w", err)
 	}
@@ -53,7 +53,7 @@ func (e *Encoder) Stop(ctx context.Context, job encoders.Job) error {
 	defer e.mu.Unlock()
 	e.acts++
 	e.stopped = time.Now()
-	if err := e.save(started{}); err != nil {
+	if err := e.save(Started{}); err != nil {
 		return fmt.Errorf("stop: %w", err)
 	}
 	return nil
@@ -61,30 +61,30 @@ func (e *Encoder) Stop(ctx context.Context, job encoders.Job) error {
 
 // untilStopped sends the stop, again from time to time while the box does not react, and reads the
 // state until the box says stopped.
-func (c *call) untilStopped(ctx context.Context, l reading) error {
-	settings := &c.plan.settings
+func (c *call) untilStopped(ctx context.Context, l Reading) error {
+	manners := &c.e.manners
 	resend := resendEvery(ctx)
 	var sent time.Time
 	var refused error
 	seen := 0
 	for {
-		off := l.state.Gone()
-		if off && !sent.IsZero() || off && !settings.StopIdempotent {
-			if seen++; seen >= settings.Confirmations {
+		off := l.State.Gone()
+		if off && !sent.IsZero() || off && !manners.StopIdempotent {
+			if seen++; seen >= manners.Confirmations {
 				return nil
 			}
 		} else {
 			seen = 0
 		}
-		reacting := off || l.state == encoders.StateStopping
-		first := sent.IsZero() && (settings.StopIdempotent || !reacting)
-		again := !reacting && time.Since(sent) >= resend && settings.StopIdempotent
+		reacting := off || l.State == encoders.StateStopping
+		first := sent.IsZero() && (manners.StopIdempotent || !reacting)
+		again := !reacting && time.Since(sent) >= resend && manners.StopIdempotent
 		if first || again {
 			sent = time.Now()
-			if refused = c.run(ctx, c.plan.stop, settings.StopIdempotent); encoders.IsPermanent(refused) {
+			if refused = c.send(ctx, Stop); encoders.IsPermanent(refused) {
 				return refused
 			}
-		} else if err := sleep(ctx, settings.QuickInterval); err != nil {
+		} else if err := Sleep(ctx, manners.QuickInterval); err != nil {
 			return c.unconfirmed(l, refused, err)
 		}
 		next, _, err := c.read(ctx)
@@ -106,12 +106,12 @@ func resendEvery(ctx context.Context) time.Duration {
 }
 
 // unconfirmed says why it is not known whether a stop worked.
-func (c *call) unconfirmed(l reading, refused, err error) error {
-	what := fmt.Sprintf("the box still says %s", l.state)
-	if l.state == encoders.StateUnknown {
-		what = "its state could not be read: " + l.text
+func (c *call) unconfirmed(l Reading, refused, err error) error {
+	what := fmt.Sprintf("the box still says %s", l.State)
+	if l.State == encoders.StateUnknown {
+		what = "its state could not be read: " + l.Text
 	}
-	if l.state.Gone() {
+	if l.State.Gone() {
 		what = "the box has not said stopped often enough"
 	}
 	if refused != nil && !errors.Is(refused, context.DeadlineExceeded) && !errors.Is(refused, context.Canceled) {

@@ -1,4 +1,4 @@
-package httpapi
+package boxes
 
 import (
 	"time"
@@ -6,11 +6,11 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
-// started remembers a start: which stream and run asked for what the box does now. It is saved
+// Started remembers a start: which stream and run asked for what the box does now. It is saved
 // before the start is sent, and removed once the box has confirmed a stop. So a controller that was
 // killed in between neither starts the box twice nor takes its own stream for somebody else's. The
 // zero value says that the box is on for none of our streams.
-type started struct {
+type Started struct {
 	Stream   string    `json:"stream"` // stream id
 	Run      string    `json:"run"`
 	At       time.Time `json:"at"`                 // when it was asked for
@@ -31,15 +31,15 @@ const (
 )
 
 // pending reports whether the box was asked to start and need not show it yet.
-func (c started) pending(settle time.Duration) bool {
+func (c Started) pending(settle time.Duration) bool {
 	return c.Stream != "" && !c.Live && c.Ended == notEnded && !c.Stopping && time.Since(c.At) < settle
 }
 
 const startedFile = "started.json"
 
 // save writes c to the encoder's folder; the zero value leaves no file.
-func (c started) save(dir string) error {
-	if c == (started{}) {
+func (c Started) save(dir string) error {
+	if c == (Started{}) {
 		return encoders.Forget(dir, startedFile)
 	}
 	return encoders.Remember(dir, startedFile, c)

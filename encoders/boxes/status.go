@@ -1,8 +1,7 @@
-package httpapi
+package boxes
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -20,18 +19,18 @@ type seen struct {
 }
 
 // Status reads the box's state.
-func (e *Encoder) Status(ctx context.Context, job encoders.Job) (encoders.Status, error) {
+func (e *Life) Status(ctx context.Context, job encoders.Job) (encoders.Status, error) {
 	s, _, err := e.status(ctx, job)
 	return s, err
 }
 
 // status is Status, with what the box itself said.
-func (e *Encoder) status(ctx context.Context, job encoders.Job) (encoders.Status, reading, error) {
-	c := e.call(job, "status")
+func (e *Life) status(ctx context.Context, job encoders.Job) (encoders.Status, Reading, error) {
+	c := e.call(job, Read)
 	for range 3 {
 		l, number, err := c.read(ctx)
 		if err != nil {
-			return encoders.Status{}, reading{}, err
+			return encoders.Status{}, Reading{}, err
 		}
 		// A reading from before we acted says nothing about now.
 		if s, ok := e.interpret(l, number); ok {
@@ -39,67 +38,54 @@ func (e *Encoder) status(ctx context.Context, job encoders.Job) (encoders.Status
 		}
 	}
 	const why = "the box is being started and stopped all the time"
-	return encoders.Status{State: encoders.StateUnknown, At: time.Now(), Error: why}, reading{}, nil
+	return encoders.Status{State: encoders.StateUnknown, At: time.Now(), Error: why}, Reading{}, nil
 }
 
 // read reads the state of the box. A box that does not answer is no error: the reading says so. The
 // error is only for the end of ctx. acts is how often we had acted by then.
-func (c *call) read(ctx context.Context) (reading, int, error) {
-	host, leave, err := c.turn(ctx)
-	_, number := c.e.remembered()
+func (c *call) read(ctx context.Context) (l Reading, acts int, err error) {
+	leave, err := c.Turn(ctx)
+	_, acts = c.e.remembered()
 	if err != nil {
-		return reading{at: time.Now(), state: encoders.StateUnknown, text: err.Error()}, number, ctx.Err()
+		return Reading{At: time.Now(), State: encoders.StateUnknown, Text: err.Error()}, acts, ctx.Err()
 	}
 	defer leave()
-	l := c.readInTurn(ctx, host)
-	if l.answer == nil && ctx.Err() != nil {
-		return reading{}, number, ctx.Err()
+	l = c.Read(ctx)
+	if !l.Answered && ctx.Err() != nil {
+		return Reading{}, acts, ctx.Err()
 	}
-	return l, number, nil
-}
-
-// readInTurn is read for callers that have the turn at the box.
-func (c *call) readInTurn(ctx context.Context, host string) reading {
-	defer c.during("status")()
-	a, err := c.send(ctx, host, c.plan.status.request, nil)
-	if err != nil {
-		return reading{
-			at: time.Now(), state: encoders.StateUnknown, text: err.Error(),
-			refused: encoders.IsPermanent(err) || errors.Is(err, errLogin),
-		}
-	}
-	return c.plan.status.read(a, c.values)
+	return l, acts, nil
 }
 
 // interpret combines what the box says with what we remember, and remembers the result. ok is false
 // when we have acted since the reading, or a later one has been interpreted: a caller that was held
 // up with "stopped" would make a run that has begun meanwhile look ended by hand.
-func (e *Encoder) interpret(l reading, number int) (s encoders.Status, ok bool) {
+func (e *Life) interpret(l Reading, number int) (s encoders.Status, ok bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if number != e.acts || l.at.Before(e.seen.at) {
+	if number != e.acts || l.At.Before(e.seen.at) {
 		return s, false
 	}
-	e.seen.at = l.at
+	e.seen.at = l.At
 	c := e.started
-	s = encoders.Status{State: l.state, At: l.at, Run: c.Run, Stream: c.Stream, Error: l.text, Health: l.health}
+	s = encoders.Status{State: l.State, At: l.At, Run: c.Run, Stream: c.Stream, Error: l.Text, Health: l.Health}
 	switch {
-	case l.state == encoders.StateUnknown:
+	case l.State == encoders.StateUnknown:
 		e.seen.lost = true
 		e.note(&s, l)
 		return s, true
 	case c.Stopping:
-	case l.state == encoders.StateStopped:
+	case l.State == encoders.StateStopped:
 		c = e.foundOff(&s, c)
-	case l.state == encoders.StateFailed:
+	case l.State == encoders.StateFailed:
 		if c.Stream != "" {
-			c.Live, c.Ended, c.Why = true, byItself, l.text
+			c.Live, c.Ended, c.Why = true, byItself, l.Text
 		}
 	default:
 		c = foundOn(&s, c)
 	}
-	if l.state == encoders.StatePublishing {
-		s.ConfigOnly = e.plan.settings.StatusIsConfigOnly
+	if l.State == encoders.StatePublishing {
+		s.ConfigOnly = e.manners.StatusIsConfigOnly
 		e.stall(&s, l)
 	}
 	e.seen.lost = false
@@ -111,14 +97,14 @@ func (e *Encoder) interpret(l reading, number int) (s encoders.Status, ok bool) 
 }
 
 // foundOff judges a box that says stopped while we are not stopping it.
-func (e *Encoder) foundOff(s *encoders.Status, c started) started {
+func (e *Life) foundOff(s *encoders.Status, c Started) Started {
 	switch {
 	case c.Stream == "":
 	case c.Ended == byHand:
 		s.ByHand = true
 	case c.Ended == byItself:
 		s.State, s.Error = encoders.StateFailed, c.Why
-	case c.pending(e.plan.settings.Settle):
+	case c.pending(e.manners.Settle):
 		s.State = encoders.StateStarting
 	case !c.Live:
 		c.Ended, c.Why = byItself, "the box accepted the start, and is still stopped"
@@ -126,7 +112,7 @@ func (e *Encoder) foundOff(s *encoders.Status, c started) started {
 	case e.seen.lost:
 		c.Ended, c.Why = byItself, "the box was found stopped after it had not answered for a while; was it restarted?"
 		s.State, s.Error = encoders.StateFailed, c.Why
-	case e.plan.settings.FoundOff == "failure":
+	case e.manners.FoundOff == "failure":
 		c.Ended, c.Why = byItself, "the box was found stopped"
 		s.State, s.Error = encoders.StateFailed, c.Why
 	default:
@@ -137,11 +123,11 @@ func (e *Encoder) foundOff(s *encoders.Status, c started) started {
 }
 
 // foundOn judges a box that is on, or changing.
-func foundOn(s *encoders.Status, c started) started {
+func foundOn(s *encoders.Status, c Started) Started {
 	switch {
 	case c.Stream == "", c.Ended == byHand:
 		s.ByHand, s.Run, s.Stream = true, "", ""
-		return started{}
+		return Started{}
 	case s.State != encoders.StateStopping:
 		c.Live, c.Ended, c.Why = true, notEnded, ""
 	}
@@ -149,32 +135,32 @@ func foundOn(s *encoders.Status, c started) started {
 }
 
 // stall reports a box as stalled that is on and makes no progress.
-func (e *Encoder) stall(s *encoders.Status, l reading) {
-	if l.progress == "" {
+func (e *Life) stall(s *encoders.Status, l Reading) {
+	if l.Progress == "" {
 		return
 	}
-	if l.progress != e.seen.progress || e.seen.state != encoders.StatePublishing &&
+	if l.Progress != e.seen.progress || e.seen.state != encoders.StatePublishing &&
 		e.seen.state != encoders.StateStalled {
-		e.seen.progress, e.seen.moved = l.progress, l.at
+		e.seen.progress, e.seen.moved = l.Progress, l.At
 		return
 	}
-	if after := e.plan.settings.Status.StallAfter; after > 0 && l.at.Sub(e.seen.moved) >= after {
-		silent := l.at.Sub(e.seen.moved).Round(time.Second)
+	if after := e.stallAfter; after > 0 && l.At.Sub(e.seen.moved) >= after {
+		silent := l.At.Sub(e.seen.moved).Round(time.Second)
 		s.State, s.Error = encoders.StateStalled,
 			fmt.Sprintf("the box says that it is on, but has sent nothing for %v", silent)
 	}
 }
 
 // note remembers when the state began.
-func (e *Encoder) note(s *encoders.Status, l reading) {
+func (e *Life) note(s *encoders.Status, l Reading) {
 	if s.State != e.seen.state {
 		if e.seen.state != "" {
-			e.seen.since = l.at
+			e.seen.since = l.At
 		}
 		e.seen.state = s.State
 	}
 	s.Since = e.seen.since
-	if l.running > 0 && s.State == encoders.StatePublishing {
-		s.Since = l.at.Add(-l.running)
+	if l.Running > 0 && s.State == encoders.StatePublishing {
+		s.Since = l.At.Add(-l.Running)
 	}
 }

@@ -1,4 +1,4 @@
-package httpapi
+package boxes
 
 import (
 	"context"
@@ -13,7 +13,7 @@ const refusedInterval = 30 * time.Second
 
 // Watch reads the state every interval of the settings, every quick_interval while it changes, and
 // at once after our own Start or Stop.
-func (e *Encoder) Watch(ctx context.Context, job encoders.Job, report func(encoders.Status)) error {
+func (e *Life) Watch(ctx context.Context, job encoders.Job, report func(encoders.Status)) error {
 	var last encoders.Status
 	for {
 		e.mu.Lock()
@@ -34,17 +34,17 @@ func (e *Encoder) Watch(ctx context.Context, job encoders.Job, report func(encod
 }
 
 // pace is the time to the next reading.
-func (e *Encoder) pace(s encoders.Status, l reading) time.Duration {
+func (e *Life) pace(s encoders.Status, l Reading) time.Duration {
 	switch {
-	case l.refused:
-		return max(refusedInterval, e.plan.settings.Interval)
+	case l.Refused:
+		return max(refusedInterval, e.manners.Interval)
 	case e.quick(s.State):
-		return e.plan.settings.QuickInterval
+		return e.manners.QuickInterval
 	}
-	return e.plan.settings.Interval
+	return e.manners.Interval
 }
 
-func (e *Encoder) pause(ctx context.Context, d time.Duration, changed <-chan struct{}) error {
+func (e *Life) pause(ctx context.Context, d time.Duration, changed <-chan struct{}) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

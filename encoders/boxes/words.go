@@ -1,0 +1,42 @@
+package boxes
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/oncue/oncue/configs/secret"
+)
+
+// Words are what placeholders stand for, apart from the job: the keys username, password, vars and
+// secrets of a driver's settings.
+type Words struct {
+	Username string
+	Password secret.Value
+	Vars     map[string]any
+	Secrets  map[string]secret.Value
+
+	texts map[string]Template // the vars that are texts
+}
+
+// keyError is what is wrong with one key, by its path inside the settings.
+type keyError struct{ key, text string }
+
+func (e keyError) Error() string {
+	if e.key == "" {
+		return e.text
+	}
+	return e.key + ": " + e.text
+}
+
+// Scalar writes a plain value as the file has it. ok is false for mappings, lists and nothing.
+func Scalar(v any) (text string, ok bool) {
+	switch v := v.(type) {
+	case string:
+		return v, true
+	case bool, int, int64, uint64:
+		return fmt.Sprint(v), true
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64), true
+	}
+	return "", false
+}
