@@ -125,7 +125,7 @@ func TestNoKeyShowsWhatAReferenceGave(t *testing.T) {
 		return with(with(with(http, []string{"auth"}, kind), []string{"auth_name"}, "k"), []string{"auth_value"}, "x")
 	}
 	bases := map[string][]any{
-		"ffmpeg": {m{"input": "testsrc"}, m{"args": []any{"-i", "x"}}, m{"input": "testsrc",
+		"ffmpeg": {m{"input": "testsrc", "audio_input": "test"}, m{"args": []any{"-i", "x"}}, m{"input": "testsrc",
 			"renditions": []any{m{"height": 180, "bitrate": "300k"}, m{"height": 90, "bitrate": "100k"}}}},
 		"obs": {m{"address": obstest.NewServer(t, obstest.Settings{}).Address, "set_service": true},
 			m{"address": obstest.NewServer(t, obstest.Settings{}).Address, "set_service": "key"}},

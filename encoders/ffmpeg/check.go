@@ -92,15 +92,17 @@ func (e *Encoder) Check(ctx context.Context, job encoders.Job) []encoders.Findin
 		add(encoders.OK, path+" is there; what it can do is not known", "")
 		return found
 	}
-	found = append(found, e.checkVersion(ctx, path))
+	found = append(found, e.checkVersion(ctx, path, slices.Contains(c.args, "-isync")))
 	needs := e.needs(c)
 	if e.settings.hot() {
 		needs = append(needs, need{"-muxers", "output format", "nut"})
 	}
 	found = append(found, e.checkNeeds(ctx, path, needs)...)
-	if in, err := readInput(job.Fill(e.settings.Input)); err == nil && e.settings.Input != "" {
-		if f, ok := checkInput(in); ok {
-			found = append(found, f)
+	for _, text := range []string{e.settings.Input, e.settings.AudioInput} {
+		if in, err := readInput(job.Fill(text)); err == nil && text != "" {
+			if f, ok := checkInput(in); ok {
+				found = append(found, f)
+			}
 		}
 	}
 	return found
@@ -125,7 +127,8 @@ var versionPattern = regexp.MustCompile(`^ffmpeg version (?:n)?((\d+)\.\d+\S*|\S
 // oldest is the first major version that has the options used here.
 const oldest = 5
 
-func (e *Encoder) checkVersion(ctx context.Context, path string) encoders.Finding {
+// checkVersion tells the version, and whether it is too old, for -isync if that is used.
+func (e *Encoder) checkVersion(ctx context.Context, path string, isync bool) encoders.Finding {
 	out, err := e.askOnce(ctx, path, "-version")
 	if err != nil {
 		return encoders.Finding{Level: encoders.Bad, What: err.Error()}
@@ -138,8 +141,16 @@ func (e *Encoder) checkVersion(ctx context.Context, path string) encoders.Findin
 		return encoders.Finding{Level: encoders.Bad, What: fmt.Sprintf("%s is ffmpeg %s, which is too old", path, m[1]),
 			Hint: fmt.Sprintf("install ffmpeg %d or later", oldest)}
 	}
+	if isync && strings.HasPrefix(m[1], "5.0") {
+		return encoders.Finding{Level: encoders.Bad,
+			What: fmt.Sprintf("%s is ffmpeg %s, which cannot keep a device and its audio_input together", path, m[1]),
+			Hint: "install ffmpeg 5.1 or later"}
+	}
 	return encoders.Finding{Level: encoders.OK, What: fmt.Sprintf("%s is ffmpeg %s", path, m[1])}
 }
+
+// ownDevices are FFmpeg's formats that read hardware of this host.
+var ownDevices = map[string]bool{"v4l2": true, "alsa": true, "pulse": true, "decklink": true}
 
 // need is something that FFmpeg must have: an encoder, a muxer, a protocol.
 type need struct{ list, kind, name string }
@@ -158,8 +169,11 @@ func (e *Encoder) needs(c command) []need {
 				add(need{"-encoders", "encoder", name})
 			}
 		case "-f":
-			if containerOf(c.args) == name {
+			switch {
+			case containerOf(c.args) == name:
 				add(need{"-muxers", "output format", name})
+			case ownDevices[name]:
+				add(need{"-demuxers", "input device", name})
 			}
 		}
 	}
@@ -180,10 +194,13 @@ func (e *Encoder) checkNeeds(ctx context.Context, path string, needs []need) []e
 		case err != nil:
 			found = append(found, encoders.Finding{Level: encoders.Bad, What: err.Error()})
 		case !lists(out, n.name):
-			found = append(found, encoders.Finding{
-				Level: encoders.Bad, What: fmt.Sprintf("this ffmpeg has no %s %s", n.kind, n.name),
-				Hint: "use an ffmpeg that was built with it",
-			})
+			f := encoders.Finding{Level: encoders.Bad, What: fmt.Sprintf("this ffmpeg has no %s %s", n.kind, n.name),
+				Hint: "use an ffmpeg that was built with it"}
+			if n.name == string(inputCard) {
+				f.Hint = "those of Debian and Ubuntu have none: build one with --enable-decklink and Blackmagic's SDK, " +
+					"and name it in binary"
+			}
+			found = append(found, f)
 		default:
 			has = append(has, n.kind+" "+n.name)
 		}

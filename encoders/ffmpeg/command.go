@@ -15,6 +15,7 @@ type command struct {
 	binary   string
 	args     []string
 	options  []string // the option file of each output, read from descriptor optionFD(i); "" for none
+	sound    string   // audio_input as a list, which is the last of options; "" when the command line names it
 	list     string   // the input as a list, read from descriptor listFD; "" when the command line names it
 	held     bool     // descriptor listFD is the input itself, a connection to the relay
 	progress bool     // it is asked to report progress on its standard output
@@ -85,6 +86,12 @@ func madeCommand(s Settings, job encoders.Job, fast bool) (command, error) {
 	c.list = list
 	c.own = append(opened[:len(opened):len(opened)], s.OutputArgs...)
 	c.args = append(c.args, opened...)
+	if s.AudioInput != "" {
+		if opened, list, err = s.openSound(job, optionFD(len(outputs)), fast); err != nil {
+			return command{}, err
+		}
+		c.args, c.own, c.sound = append(c.args, opened...), append(c.own, opened...), list
+	}
 	if in.silent(s) {
 		c.args = append(c.args, "-f", "lavfi", "-i", "anullsrc=sample_rate=48000:channel_layout=stereo")
 	}
@@ -101,6 +108,9 @@ func madeCommand(s Settings, job encoders.Job, fast bool) (command, error) {
 		c.args = append(c.args, s.OutputArgs...)
 		c.args = append(c.args, without(out.arguments(i), s.OutputArgs)...)
 		c.args = append(c.args, out.url)
+	}
+	if c.sound != "" {
+		c.options = append(c.options, c.sound)
 	}
 	return c, nil
 }
@@ -201,7 +211,7 @@ func argument(job encoders.Job, word string) string {
 func checkMatches(s Settings, job encoders.Job) error {
 	harmless := job
 	harmless.Name, harmless.Account, harmless.Matches = "x", "x", slices.Repeat([]string{"x"}, len(job.Matches))
-	words := append(append(append([]string{s.Input}, s.InputArgs...), s.OutputArgs...), append(s.Args, s.Allow...)...)
+	words := slices.Concat([]string{s.Input, s.AudioInput}, s.InputArgs, s.AudioInputArgs, s.OutputArgs, s.Args, s.Allow)
 	for _, w := range words {
 		for i, m := range job.Matches {
 			if place := fmt.Sprintf("{%d}", i+1); m == "" && strings.Contains(w, place) {
@@ -232,7 +242,11 @@ func (c command) shell(r redactor) []string {
 		words = append(words, quote(r.clean(a)))
 	}
 	lines := []string{strings.Join(words, " ")}
-	for i, options := range c.options {
+	files := c.options
+	if c.sound != "" {
+		files = files[:len(files)-1]
+	}
+	for i, options := range files {
 		for line := range strings.Lines(options) {
 			name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
 			if name != "rtmp_app" {
@@ -241,10 +255,11 @@ func (c command) shell(r redactor) []string {
 			lines = append(lines, fmt.Sprintf("by descriptor %d, out of sight: %s=%s", optionFD(i), name, value))
 		}
 	}
-	for line := range strings.Lines(c.list) {
-		if strings.HasPrefix(line, "file ") || r.Holds(line) {
-			lines = append(lines, fmt.Sprintf("by descriptor %d, out of sight: %s",
-				listFD, r.clean(strings.TrimSpace(line))))
+	for fd, list := range map[int]string{listFD: c.list, optionFD(len(files)): c.sound} {
+		for line := range strings.Lines(list) {
+			if strings.HasPrefix(line, "file ") || r.Holds(line) {
+				lines = append(lines, fmt.Sprintf("by descriptor %d, out of sight: %s", fd, r.clean(strings.TrimSpace(line))))
+			}
 		}
 	}
 	if c.visible != "" {

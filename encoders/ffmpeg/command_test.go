@@ -59,9 +59,30 @@ func TestPlan(t *testing.T) {
 		{"a file", func(s *Settings) { s.Input = "-loop.mp4" }, whole,
 			"-protocol_whitelist file,crypto,data -stream_loop -1 -re -i file:-loop.mp4" + h264 + aac + rtmp},
 		{"a camera", func(s *Settings) { s.Input, s.FPS, s.Width, s.Height = "/dev/video0", 25, 1280, 720 }, whole,
-			"-f v4l2 -thread_queue_size 64 -framerate 25 -video_size 1280x720 -i /dev/video0" +
+			"-thread_queue_size 64 -f v4l2 -framerate 25 -video_size 1280x720 -i /dev/video0" +
 				strings.Replace(h264, "-g 600 -force_key_frames 'expr:gte(t,n_forced*2)'", "-g 50 -keyint_min 50", 1) +
 				" -vf scale=1280:720,fps=25" + aac + rtmp},
+		{"a camera and a microphone", func(s *Settings) {
+			s.Input, s.FPS, s.Video, s.AudioInput = "/dev/video0", 25, "copy", "alsa:plughw:1,0"
+			s.AudioInputArgs = []string{"-channels", "1"}
+		}, whole,
+			"-thread_queue_size 64 -use_wallclock_as_timestamps 1 -f v4l2 -framerate 25 -i /dev/video0 " +
+				"-thread_queue_size 512 -f alsa -isync 0 -channels 1 -i plughw:1,0 -map 0:v:0 -c:v copy" +
+				" -map 1:a:0 -c:a aac -b:a 128k -ar 48000 -ac 2 -af aresample=async=1000,apad -shortest" + rtmp},
+		{"a silent camera and a radio", func(s *Settings) {
+			s.Input, s.Video, s.Audio = "rtsp://u:canary-6b1f@10.0.0.7/1", "copy", "copy"
+			s.AudioInput = "https://radio.example/live.aac?token=canary-6b1f"
+		}, whole,
+			concat + "pipe,rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,crypto " + camera +
+				"-thread_queue_size 512 -i pipe:5 " + concat + "pipe,http,https,tcp,tls,crypto,data,httpproxy " + fast +
+				"-thread_queue_size 512 -vn -i pipe:6 -map 0:v:0 -c:v copy -map 1:a:0 -c:a copy -shortest" + rtmp +
+				"\nby descriptor 5, out of sight: file 'rtsp://********@10.0.0.7/1'" +
+				"\nby descriptor 6, out of sight: file 'https://radio.example/live.aac?token=********'"},
+		{"a card", func(s *Settings) { s.Input, s.Audio = "decklink:UltraStudio Recorder 3G", "none" }, whole,
+			"-thread_queue_size 64 -f decklink -i 'UltraStudio Recorder 3G'" + h264 +
+				" -vf yadif=deint=interlaced -an" + rtmp},
+		{"a microphone alone", func(s *Settings) { s.Input, s.Video = "pulse:default", "none" }, whole,
+			"-f pulse -i default -vn" + strings.Replace(aac, "'0:a:0?'", "0:a:0", 1) + rtmp},
 		{"a test picture", func(s *Settings) { s.Input = "testsrc" }, whole,
 			"-re -f lavfi -i 'testsrc2=size=1280x720:rate=30[out0];sine=frequency=440:sample_rate=48000[out1]'" +
 				strings.Replace(h264, "-g 600 -force_key_frames 'expr:gte(t,n_forced*2)'", "-g 60 -keyint_min 60", 1) +
@@ -213,6 +234,45 @@ log_size: is 1, must be 4096 bytes or more`
 	if err := Defaults().Validate(); err == nil ||
 		err.Error() != "input: is missing: say what to publish, or write args for the whole command line" {
 		t.Errorf("of the defaults: %v", err)
+	}
+}
+
+func TestValidateSound(t *testing.T) {
+	for _, c := range []struct {
+		change func(*Settings)
+		want   string
+	}{
+		{func(s *Settings) { s.AudioInput = "alsa:hw:1,0" }, ""},
+		{func(s *Settings) { s.AudioInput = "pulse:" }, "audio_input: says pulse: and no name"},
+		{func(s *Settings) { s.Input, s.Args, s.AudioInput = "", []string{"x"}, "test" },
+			"audio_input: has no place in args: write the second -i there, or input instead of args"},
+		{func(s *Settings) { s.AudioInput, s.Audio = "test", "none" },
+			"audio_input: is sound, and audio is none: remove one of them"},
+		{func(s *Settings) { s.AudioInput, s.Video = "test", "none" },
+			"audio_input: would be the only input of which anything is taken: write it as input"},
+		{func(s *Settings) { s.AudioInput = "/dev/video0" },
+			"audio_input: has no sound: use alsa:NAME, pulse:NAME, a URL, a file, or test"},
+		{func(s *Settings) { s.AudioInput, s.Audio = "alsa:hw:1", "copy" },
+			"audio: is copy, and the sound of audio_input is not compressed: write aac"},
+		{func(s *Settings) { s.AudioInputArgs = []string{"-itsoffset", "1"} },
+			"audio_input_args: have no audio_input, before which they would stand"},
+		{func(s *Settings) { s.Input = "alsa:hw:1" },
+			"input: has sound alone: write video: none, or a picture here and this as audio_input"},
+		{func(s *Settings) { s.Input, s.Video = "decklink:X", "copy" },
+			"video: is copy, and the pictures of a card are not compressed: write h264"},
+		{func(s *Settings) { s.Input, s.Standby = "decklink:X", "hot" },
+			"standby: hot keeps what is compressed, and what a card brings would fill the memory: use standby: warm"},
+	} {
+		s := Defaults()
+		s.Input = "rtsp://10.0.0.7/1"
+		c.change(&s)
+		got := ""
+		if err := s.Validate(); err != nil {
+			got = err.Error()
+		}
+		if got != c.want {
+			t.Errorf("\n got %s\nwant %s", got, c.want)
+		}
 	}
 }
 

@@ -74,12 +74,16 @@ func grantsFor(s Settings, env encoders.Env, job encoders.Job) grants {
 		}
 	}
 	g.replaces = slices.Contains(s.Args, "-y")
-	words := append(append(append([]string{s.Input}, s.InputArgs...), s.OutputArgs...), s.Args...)
+	words := slices.Concat([]string{s.Input, s.AudioInput}, s.InputArgs, s.AudioInputArgs, s.OutputArgs, s.Args)
 	switch {
 	case s.Input != "":
 		g.input(job, s.Input)
 		g.options(job, s.InputArgs)
 		g.options(job, s.OutputArgs)
+		if s.AudioInput != "" {
+			g.input(job, s.AudioInput)
+			g.options(job, s.AudioInputArgs)
+		}
 	case s.isFFmpeg():
 		g.arguments(job, s.Args)
 	default:

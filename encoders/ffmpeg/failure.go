@@ -37,7 +37,7 @@ type failure struct {
 // begin or end a line, only there.
 type cause struct {
 	says    *regexp.Regexp
-	means   string // %s is "input" or "publishing server"
+	means   string // %s is "input", "audio_input" or "publishing server"
 	proof   proof  // what makes it permanent
 	probing bool
 }
@@ -97,6 +97,8 @@ var causes = []cause{
 		means: "the host name of the %s is not known (DNS)"},
 	{says: says(`(?:^|: )Connection refused$`), means: "connection refused by the %s"},
 	{says: says(`(?:^|: )(?:No route to host|Network is unreachable)$`), means: "no network leads to the %s"},
+	{says: says(`^cannot open audio device (.*) \((.*)\)$`), means: "the sound device $1 does not open: $2"},
+	{says: says(`: No such process$`), means: "no sound server (PulseAudio, PipeWire) answers oncue's user"},
 	{says: says(`(?:^|: )Device or resource busy$`), means: "the device is busy: another program uses it"},
 	{says: says(`(?:^|: )No space left on device$`), means: "the disk is full"},
 	{says: says(`(?i)^av_interleaved_write_frame\(\): (?:Broken pipe|Connection reset|End of file)` +
@@ -116,6 +118,7 @@ var causes = []cause{
 	{says: says(`: Server returned 5XX Server Error`), means: "the server of the %s reports an internal error"},
 	{says: says(`^Stream map '0:v:0' matches no streams`), means: "the input has no video", probing: true},
 	{says: says(`^Stream map '0:a:0' matches no streams`), means: "the input has no audio", probing: true},
+	{says: says(`^Stream map '1:a:0' matches no streams`), means: "audio_input has no audio", probing: true},
 	{says: says(`Could not find codec parameters|dimensions not set|does not contain any stream`),
 		means: "the input's pictures could not be understood from their beginning", probing: true},
 	{says: says(`(?:^|: )Invalid data found when processing input$`),
@@ -133,6 +136,7 @@ var (
 	mapping     = regexp.MustCompile(`^(?:\[info\] )?Stream mapping:$`)
 	component   = regexp.MustCompile(`^\[[^\]]* @ 0x[0-9a-f]+\] `)
 	inputOpened = regexp.MustCompile(`^(?:\[info\] )?Input #0, `)
+	soundOpened = regexp.MustCompile(`^(?:\[info\] )?Input #1, `)
 	evaluation  = regexp.MustCompile(`^(?:\[[^\]]* @ 0x[0-9a-f]+\] )?\[Eval @ 0x[0-9a-f]+\] `) // of an option
 	library     = regexp.MustCompile(`^\d\d:\d\d:\d\d\.\d+/\S+ *\S*:SRT\b`)
 	denied      = regexp.MustCompile(`(?i)permission denied|operation not permitted|no new privileges`)
@@ -154,7 +158,8 @@ func (e *Encoder) explain(p *process, how proc.Exit) failure {
 	if err != nil {
 		return failure{text: fmt.Sprintf("it ended (%v), and its output cannot be read: %v", how, err)}
 	}
-	said := words{lines: outputLines(body), cut: len(body) >= logTail, ffmpeg: p.Progress}
+	said := words{lines: outputLines(body), cut: len(body) >= logTail, ffmpeg: p.Progress,
+		sound: e.settings.AudioInput != ""}
 	f := classify(said, how, e.redactor(), func(f failure) bool { return e.proves(said, f) })
 	if e.settings.confined() && !e.settings.apart() && heldBack(said.lines) {
 		f.text += "; it may touch only what its settings name: if it needs more, " +
@@ -199,6 +204,7 @@ type words struct {
 	lines  []string
 	cut    bool // the beginning is missing
 	ffmpeg bool // it is an FFmpeg that marks each line with its level
+	sound  bool // it has an audio_input, which it opens after the input
 }
 
 // outputLines splits output only at line feeds: text from an input may contain other breaks.
@@ -280,7 +286,10 @@ func (w words) reason(how proc.Exit, proves func(failure) bool) failure {
 	}
 	side := "input"
 	from, to := w.description()
-	if from >= 0 { // the input is open, so the trouble is behind it
+	switch {
+	case from >= 0 && w.sound && !slices.ContainsFunc(w.lines, soundOpened.MatchString):
+		side = "audio_input"
+	case from >= 0: // the input is open, so the trouble is behind it
 		side = "publishing server"
 	}
 	for _, c := range causes {

@@ -73,6 +73,8 @@ func (s Settings) cannotHold() string {
 		return "" // which is told by itself
 	case in.kind == inputTest:
 		return "is for live inputs, and a test picture begins at once anyway: use standby: warm"
+	case in.raw():
+		return "keeps what is compressed, and what a card brings would fill the memory: use standby: warm"
 	case in.kind != inputDevice && !in.live:
 		return "is for live inputs, and a file begins with a key frame anyway: use standby: warm"
 	case !strings.HasPrefix(filepath.Base(s.Binary), "ffmpeg"):
@@ -115,6 +117,9 @@ func (e *Encoder) reader(job encoders.Job) (command, error) {
 	s := e.settings
 	if err := checkMatches(s, job); err != nil {
 		return command{}, encoders.Permanent(err)
+	}
+	if s.AudioInput != "" { // the publisher opens it
+		s.AudioInput, s.Audio = "", "none"
 	}
 	s.Input, s.InputArgs = argument(job, s.Input), fillAll(job, s.InputArgs)
 	in, err := readInput(s.Input)

@@ -13,6 +13,7 @@ import (
 // input is a parsed Settings.Input.
 type input struct {
 	kind inputKind
+	fd   int    // of its list, when that is not listFD
 	url  string // what -i gets
 	live bool   // it comes over a network at its own pace; FFmpeg must not pace it
 	list bool   // it is a list of pieces (HLS), each of them a file
@@ -31,6 +32,9 @@ const (
 	inputTCP    inputKind = "tcp"
 	inputFile   inputKind = "file"
 	inputDevice inputKind = "device"
+	inputALSA   inputKind = "alsa"
+	inputPulse  inputKind = "pulse"
+	inputCard   inputKind = "decklink"
 	inputTest   inputKind = "test"
 	inputHeld   inputKind = "held" // by the relay; no user can name it
 )
@@ -41,7 +45,7 @@ const inputTimeout = "10000000"
 var schemes = map[string]inputKind{
 	"rtsp": inputRTSP, "rtsps": inputRTSP, "rtmp": inputRTMP, "rtmps": inputRTMP, "srt": inputSRT,
 	"http": inputHTTP, "https": inputHTTP, "udp": inputUDP, "rtp": inputUDP, "tcp": inputTCP, "file": inputFile,
-	"lavfi": inputTest,
+	"lavfi": inputTest, "alsa": inputALSA, "pulse": inputPulse, "decklink": inputCard,
 }
 
 // whitelists holds the protocols that an input of each kind may use. For example, an HLS list from
@@ -70,6 +74,11 @@ func readInput(text string) (input, error) {
 			return input{}, fmt.Errorf("says lavfi: and no filter graph")
 		}
 		return input{kind: inputTest, url: rest}, nil
+	case found && known && (input{kind: kind}).raw():
+		if rest == "" {
+			return input{}, fmt.Errorf("says %s: and no name", scheme)
+		}
+		return input{kind: kind, url: rest}, nil
 	case found && known && kind == inputFile:
 		return fileInput(strings.TrimPrefix(rest, "//")), nil
 	case found && known:
@@ -116,6 +125,14 @@ func webPath(address string) string {
 	return u.Path
 }
 
+// byClock reports whether its pictures come from hardware of this host as they are taken.
+func (in input) byClock() bool { return in.kind == inputDevice || in.kind == inputCard }
+
+// raw reports whether nothing of it is compressed. A /dev/video device may compress its pictures.
+func (in input) raw() bool { return in.kind == inputCard || in.soundCard() }
+
+func (in input) soundCard() bool { return in.kind == inputALSA || in.kind == inputPulse }
+
 // brief reports whether brief probing is enough: a live input shows what it is within its first
 // packets.
 func (in input) brief() bool { return in.live && !in.list }
@@ -137,6 +154,15 @@ func (in input) options(s Settings, fast bool) []string {
 	}
 	if list := whitelists[in.kind]; list != "" {
 		o = append(o, "-protocol_whitelist", list)
+	}
+	switch {
+	case in.byClock(): // its pictures are large
+		o = append(o, "-thread_queue_size", "64")
+	case s.AudioInput != "": // neither input is read late because FFmpeg waits for the other
+		o = append(o, "-thread_queue_size", "512")
+	}
+	if in.byClock() && s.soundIsByClock() {
+		o = append(o, "-use_wallclock_as_timestamps", "1")
 	}
 	switch in.kind {
 	case inputRTSP:
@@ -165,13 +191,15 @@ func (in input) options(s Settings, fast bool) []string {
 			o = append(o, "-stream_loop", "-1", "-re")
 		}
 	case inputDevice:
-		o = append(o, "-f", "v4l2", "-thread_queue_size", "64")
+		o = append(o, "-f", "v4l2")
 		if s.FPS > 0 {
 			o = append(o, "-framerate", number(s.FPS))
 		}
 		if s.Width > 0 && s.Height > 0 {
 			o = append(o, "-video_size", fmt.Sprintf("%dx%d", s.Width, s.Height))
 		}
+	case inputALSA, inputPulse, inputCard:
+		o = append(o, "-f", string(in.kind))
 	case inputTest:
 		o = append(o, "-re", "-f", "lavfi")
 	case inputHeld:
@@ -201,6 +229,9 @@ func (in input) source(s Settings) string {
 	if in.kind != inputTest {
 		return in.url
 	}
+	if s.Input == s.AudioInput && in.url == "testsrc" { // it is the sound
+		return tone
+	}
 	if strings.ContainsAny(in.url, "=;[,") {
 		return in.url
 	}
@@ -215,9 +246,10 @@ func (in input) source(s Settings) string {
 	if name == "testsrc" {
 		name = "testsrc2" // it moves in every frame, and costs less to draw
 	}
-	return fmt.Sprintf("%s=size=%dx%d:rate=%s[out0];sine=frequency=440:sample_rate=48000[out1]",
-		name, width, height, number(fps))
+	return fmt.Sprintf("%s=size=%dx%d:rate=%s[out0];%s[out1]", name, width, height, number(fps), tone)
 }
+
+const tone = "sine=frequency=440:sample_rate=48000"
 
 // testFPS is the rate of a test picture when none is set.
 const testFPS = 30.0

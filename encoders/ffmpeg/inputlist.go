@@ -1,6 +1,7 @@
 package ffmpeg
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -42,7 +43,7 @@ func options(names string) map[string]bool {
 }
 
 // hideInput keeps an input that holds a secret out of the command line: FFmpeg reads the URL and
-// its options from a list (its concat demuxer) behind descriptor listFD. Only the list may use
+// its options from a list (its concat demuxer) behind a descriptor. Only the list may use
 // descriptors; what it lists may use only the protocols of its kind, so that a playlist from the
 // network cannot open our descriptors. hidden is false when the user gives options that a list
 // cannot pass on. args are the input's options without -i.
@@ -79,7 +80,7 @@ func hideInput(in input, args []string) (outer []string, list string, hidden boo
 	}
 	fmt.Fprintf(&text, "option protocol_whitelist %s\n", enclose(whitelist))
 	outer = append([]string{"-f", "concat", "-safe", "0", "-protocol_whitelist", "pipe," + whitelist}, outer...)
-	return append(outer, "-i", fmt.Sprintf("pipe:%d", listFD)), text.String(), true
+	return append(outer, "-i", fmt.Sprintf("pipe:%d", cmp.Or(in.fd, listFD))), text.String(), true
 }
 
 // secretIn reports whether an input's URL or the options that the user gives for it hold a secret.

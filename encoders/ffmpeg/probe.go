@@ -31,6 +31,16 @@ func (e *Encoder) probe(ctx context.Context, job encoders.Job, remote, local tim
 	e.note(job)
 	s := e.settings
 	s.Input, s.InputArgs = argument(job, s.Input), fillAll(job, s.InputArgs)
+	found := e.probeInput(ctx, job, s, "its input", remote, local)
+	if s.AudioInput != "" {
+		found = append(found, e.probeInput(ctx, job, s.ofSound(job), "its audio_input", remote, local)...)
+	}
+	return found
+}
+
+// probeInput opens the input of the settings, which people know by what.
+func (e *Encoder) probeInput(ctx context.Context, job encoders.Job, s Settings, what string,
+	remote, local time.Duration) []encoders.Finding {
 	in, err := readInput(s.Input)
 	if s.Input == "" || err != nil || in.kind == inputDevice ||
 		in.kind == inputTest && !strings.HasPrefix(s.Input, "lavfi") {
@@ -53,11 +63,11 @@ func (e *Encoder) probe(ctx context.Context, job encoders.Job, remote, local tim
 	case err != nil:
 		f.What = err.Error()
 	case how.Known && how.Code == 0 && how.Signal == 0:
-		f.Level, f.What = encoders.OK, fmt.Sprintf("its input opens in %.1f s: %s", time.Since(began).Seconds(), seen)
+		f.Level, f.What = encoders.OK, fmt.Sprintf("%s opens in %.1f s: %s", what, time.Since(began).Seconds(), seen)
 	case ctx.Err() != nil && seen != "":
-		f.Level, f.What = encoders.OK, fmt.Sprintf("its input opens, but brings little within %s: %s", limit, seen)
+		f.Level, f.What = encoders.OK, fmt.Sprintf("%s opens, but brings little within %s: %s", what, limit, seen)
 	case ctx.Err() != nil:
-		f.What = fmt.Sprintf("its input sends nothing within %s", limit)
+		f.What = fmt.Sprintf("%s sends nothing within %s", what, limit)
 		f.Hint = "is it on, and does it send?"
 		if in.kind == inputUDP || in.kind == inputSRT { // the sender may start later
 			f.Level = encoders.Warn
@@ -65,9 +75,15 @@ func (e *Encoder) probe(ctx context.Context, job encoders.Job, remote, local tim
 	default:
 		all := words{lines: said, ffmpeg: true}
 		reason := classify(all, how, e.redactor(), func(f failure) bool { return e.proves(all, f) })
-		f.What = "its input does not open: " + reason.text
-		if in.live {
+		f.What = what + " does not open: " + reason.text
+		switch {
+		case in.live:
 			f.Hint = "is the input on, and are its address, user and password right?"
+		case in.soundCard():
+			f.Hint = "arecord -L and pactl list sources list names; oncue's user needs the group audio, and the package " +
+				"systemd/examples/cameras.conf"
+		case in.kind == inputCard:
+			f.Hint = "ffmpeg -sources decklink lists the cards"
 		}
 		if reason.probing && in.brief() { // after a start that fails like this, the next one probes fully
 			f.Level = encoders.Warn

@@ -17,10 +17,11 @@ type redactor struct{ *secret.Masker }
 func newRedactor(s Settings, job encoders.Job) redactor {
 	r := redactor{secret.NewMasker()}
 	r.Spare(job.Name, job.Account)
-	input := argument(job, s.Input)
+	input, sound := argument(job, s.Input), argument(job, s.AudioInput)
 	for _, v := range s.secrets {
 		r.Know(v.Reveal())
-		if text := v.Reveal(); text == input { // the key may be in the path, and a list's pieces have the same path
+		// The key may be in the path, and a list's pieces have the same path.
+		if text := v.Reveal(); text == input || text == sound {
 			if i := strings.LastIndexByte(text, '/'); i > strings.Index(text, "://")+len("://") {
 				r.Know(text[:i+1])
 			}
@@ -37,7 +38,7 @@ func newRedactor(s Settings, job encoders.Job) redactor {
 			}
 		}
 	}
-	for _, args := range [][]string{{s.Input}, s.InputArgs, s.OutputArgs, s.Args} {
+	for _, args := range [][]string{{s.Input, s.AudioInput}, s.InputArgs, s.AudioInputArgs, s.OutputArgs, s.Args} {
 		args = fillAll(job, args)
 		for _, a := range args {
 			r.Learn(a)

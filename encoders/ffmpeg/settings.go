@@ -18,13 +18,18 @@ import (
 // replaced everywhere, {publish} in Args.
 type Settings struct {
 	// Input is a URL (rtsp, rtsps, rtmp, rtmps, srt, http, https, udp, rtp, tcp), a file, which is
-	// looped, a /dev/video device, or a test picture: test (for a file of that name, write ./test),
-	// or lavfi: and a filter graph. Time-outs, probing and pacing suit each kind. A URL that holds
-	// a secret stays out of the process list, unless InputArgs has options that FFmpeg cannot read
-	// from a file, such as -f.
-	Input      string   `yaml:"input" doc:"what to publish: a URL (rtsp, rtmp, srt, http, udp ...), a file, which is looped, a /dev/video device, or test, a test picture"`
+	// looped, a /dev/video device, decklink: and the name of a Blackmagic card, or a test picture:
+	// test (for a file of that name, write ./test), or lavfi: and a filter graph; to publish sound
+	// alone, also what AudioInput may be. Time-outs, probing and pacing suit each kind. A URL that
+	// holds a secret stays out of the process list, unless InputArgs has options that FFmpeg cannot
+	// read from a file, such as -f.
+	Input      string   `yaml:"input" doc:"what to publish: a URL (rtsp, rtmp, srt, http, udp ...), a file, which is looped, a /dev/video device, decklink: and the name of a card, or test, a test picture"`
 	InputArgs  []string `yaml:"input_args" doc:"FFmpeg's options before the input; they win over the ones set here"`
 	OutputArgs []string `yaml:"output_args" doc:"FFmpeg's options before the output; they win over the ones set here"`
+	// AudioInput is a second input, of which the sound is taken: alsa: or pulse: and the name of a
+	// source, or anything that Input may be but a picture. The sound of Input is left out then.
+	AudioInput     string   `yaml:"audio_input" doc:"where the sound comes from, beside a device or a silent camera: alsa:NAME, pulse:NAME, a URL, a file, which is looped, or test, a tone; empty = from input"`
+	AudioInputArgs []string `yaml:"audio_input_args" doc:"FFmpeg's options before it: [-itsoffset, \"0.2\"] delays the sound by 0.2 s"`
 	// Args is the whole command line instead, without the binary. {publish} as the last argument,
 	// after -f flv or -f mpegts, keeps the key out of the process list; anywhere else the list
 	// shows the key. The first -i URL that holds a secret stays out of the list as well. Binary may
@@ -100,11 +105,7 @@ func (s Settings) Validate() error {
 	case len(s.Args) > 0 && len(s.InputArgs)+len(s.OutputArgs) > 0:
 		bad("args", "is the whole command line: move input_args and output_args into it")
 	}
-	if s.Input != "" {
-		if _, err := readInput(s.Input); err != nil {
-			bad("input", "%v", err)
-		}
-	}
+	s.checkInputs(bad)
 	oneOf("video", s.Video, "h264", "copy", "none")
 	oneOf("audio", s.Audio, "aac", "copy", "none")
 	oneOf("standby", s.Standby, "none", "warm", "hot")
@@ -151,6 +152,44 @@ func (s Settings) Validate() error {
 		bad("binary", "is empty, must be a path or a name in PATH")
 	}
 	return errors.Join(errs...)
+}
+
+// checkInputs reports what is impossible of Input and AudioInput.
+func (s Settings) checkInputs(bad func(key, format string, args ...any)) {
+	if s.Input != "" {
+		in, err := readInput(s.Input)
+		switch {
+		case err != nil:
+			bad("input", "%v", err)
+		case in.soundCard() && s.Video != "none":
+			bad("input", "has sound alone: write video: none, or a picture here and this as audio_input")
+		case in.raw() && s.Video == "copy":
+			bad("video", "is copy, and the pictures of a card are not compressed: write h264")
+		case in.raw() && s.Audio == "copy" && s.AudioInput == "":
+			bad("audio", "is copy, and the sound of a card is not compressed: write aac")
+		}
+	}
+	if s.AudioInput == "" {
+		if len(s.AudioInputArgs) > 0 {
+			bad("audio_input_args", "have no audio_input, before which they would stand")
+		}
+		return
+	}
+	in, err := readInput(s.AudioInput)
+	switch {
+	case err != nil:
+		bad("audio_input", "%v", err)
+	case len(s.Args) > 0:
+		bad("audio_input", "has no place in args: write the second -i there, or input instead of args")
+	case s.Audio == "none":
+		bad("audio_input", "is sound, and audio is none: remove one of them")
+	case s.Video == "none":
+		bad("audio_input", "would be the only input of which anything is taken: write it as input")
+	case in.still || in.kind == inputDevice:
+		bad("audio_input", "has no sound: use alsa:NAME, pulse:NAME, a URL, a file, or test")
+	case s.Audio == "copy" && (in.raw() || in.kind == inputTest):
+		bad("audio", "is copy, and the sound of audio_input is not compressed: write aac")
+	}
 }
 
 // checkRenditions reports what is impossible of Renditions.

@@ -20,6 +20,7 @@ type sink struct {
 	refuse error
 	now    map[*rtmp.Publisher]bool
 	keys   []string
+	sounds int       // packets of sound so far, of all publishers
 	frames int       // pictures so far, of all publishers
 	first  time.Time // when the first of them came
 }
@@ -49,12 +50,16 @@ func (s *sink) Publish(p *rtmp.Publisher) error {
 }
 
 func (s *sink) Tag(_ *rtmp.Publisher, t rtmp.Tag) {
-	const sequenceHeader = 0 // of AVC, no picture
-	if t.Kind != rtmp.Video || len(t.Data) < 2 || t.Data[1] == sequenceHeader {
+	const sequenceHeader = 0 // of AVC and AAC, no picture and no sound
+	if t.Kind != rtmp.Video && t.Kind != rtmp.Audio || len(t.Data) < 2 || t.Data[1] == sequenceHeader {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if t.Kind == rtmp.Audio {
+		s.sounds++
+		return
+	}
 	if s.frames == 0 {
 		s.first = time.Now()
 	}
@@ -81,11 +86,17 @@ func (s *sink) pictures() int {
 	return s.frames
 }
 
+func (s *sink) sound() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sounds
+}
+
 // forget counts from nothing again.
 func (s *sink) forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.frames = 0
+	s.frames, s.sounds = 0, 0
 }
 
 // publisher returns the one that publishes.

@@ -46,6 +46,9 @@ func ladder(s Settings, in input) string {
 	if s.held {
 		first = thinned + "," + first
 	}
+	if in.kind == inputCard {
+		first = deinterlaced + "," + first
+	}
 	graph := "[0:v:0]" + first
 	scaled := ""
 	for i, r := range s.Renditions {
@@ -63,18 +66,19 @@ func audio(s Settings, in input, format string) []string {
 	case "none":
 		return []string{"-an"}
 	case "copy":
-		return []string{"-map", audioMap(s, in), "-c:a", "copy"}
+		return append([]string{"-map", audioMap(s, in), "-c:a", "copy"}, s.together()...)
 	}
 	codec := "aac"
 	if format == "whip" {
 		codec = "libopus"
 	}
-	return []string{"-map", audioMap(s, in), "-c:a", codec, "-b:a", s.AudioBitrate, "-ar", "48000", "-ac", "2"}
+	o := []string{"-map", audioMap(s, in), "-c:a", codec, "-b:a", s.AudioBitrate, "-ar", "48000", "-ac", "2"}
+	return append(o, s.together()...)
 }
 
 // audioMap makes audio optional, unless it is published alone.
 func audioMap(s Settings, in input) string {
-	if in.silent(s) {
+	if in.silent(s) || s.AudioInput != "" {
 		return "1:a:0"
 	}
 	if s.Video == "none" {
@@ -86,7 +90,7 @@ func audioMap(s Settings, in input) string {
 // silent reports whether the input gets silence beside it: a still picture has no sound, and
 // players that begin with it would have none later.
 func (in input) silent(s Settings) bool {
-	return in.still && s.Audio == "aac" && !slices.Contains(s.InputArgs, "-f")
+	return in.still && s.Audio == "aac" && s.AudioInput == "" && !slices.Contains(s.InputArgs, "-f")
 }
 
 func video(s Settings, in input) []string {
@@ -115,6 +119,10 @@ func video(s Settings, in input) []string {
 // are decoded, because the present one needs them, and few are worth encoding.
 const thinned = `select=isnan(prev_selected_t)+gte(t-prev_selected_t\,0.008)`
 
+// deinterlaced makes whole pictures of the halves in which much of television's hardware still
+// sends them, and leaves others alone: the platform's players show pictures as they come.
+const deinterlaced = "yadif=deint=interlaced"
+
 func filters(s Settings, in input) string {
 	if s.Video != "h264" {
 		return ""
@@ -122,6 +130,9 @@ func filters(s Settings, in input) string {
 	var f []string
 	if s.held {
 		f = append(f, thinned)
+	}
+	if in.kind == inputCard {
+		f = append(f, deinterlaced)
 	}
 	if s.Width > 0 || s.Height > 0 {
 		size := func(n int) string {
