@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/oncue/oncue/encoders"
-	"github.com/oncue/oncue/encoders/ffmpeg/relay"
 	"github.com/oncue/oncue/encoders/proc"
 )
 
@@ -63,12 +62,6 @@ func (e *Encoder) spawn(c command, job encoders.Job) (*process, error) {
 	if err != nil { // a later controller could not find it
 		proc.Abandon(h, pid)
 		return nil, err
-	}
-	if c.held {
-		err = relay.Go(child.list)
-	}
-	if err != nil {
-		e.env.Log.Warn("the input that is held open does not come", "error", err) // the process will say so, too
 	}
 	e.noteInLog("run %s begins, pid %d", job.Run, pid)
 	proc.YieldMemory(pid)

@@ -16,11 +16,10 @@ import (
 )
 
 // What is said at the socket, one line each. The first line says who connects; a relay answers a
-// controller with reports, and a publisher, after sayGo, with its stream.
+// controller with reports, and a publisher with its stream.
 const (
 	asController = "controller"
 	asPublisher  = "publisher"
-	sayGo        = "go"
 	sayHangUp    = "hang up"
 	sayEnd       = "end"
 )
@@ -125,15 +124,9 @@ func (l *Link) say(line string) {
 // Close ends the connection. The relay stays.
 func (l *Link) Close() { l.conn.Close() }
 
-// Publisher connects for a publisher, which reads its stream from the file. It gets nothing before
-// [Go].
+// Publisher connects for a publisher, which reads its stream from the file: at once if the relay is
+// ready, else as soon as it is.
 func Publisher(folder string) (*os.File, error) { return dial(folder, asPublisher) }
-
-// Go lets the publisher's stream begin: at once if the relay is ready, else as soon as it is.
-func Go(publisher *os.File) error {
-	_, err := publisher.WriteString(sayGo + "\n")
-	return err
-}
 
 // dial connects to the socket, whose path may be longer than an address can hold. The file does not
 // make its readers wait in any other way than by waiting.

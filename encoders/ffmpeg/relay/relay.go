@@ -23,7 +23,7 @@ const Command = "relay"
 
 // Protocol is the version of what is said at the socket and in orders. A relay of another version
 // is replaced.
-const Protocol = 1
+const Protocol = 2
 
 // The files of a relay's folder.
 const (
@@ -257,10 +257,9 @@ func (r *relay) frame(f frame) {
 		r.newest = now
 	}
 	for p := range r.publishers {
-		switch {
-		case p.begun:
+		if p.begun {
 			p.add(f, key)
-		case p.asked:
+		} else {
 			p.begin(r)
 		}
 	}
@@ -298,22 +297,11 @@ func (r *relay) look(now time.Time) {
 		r.forget()
 		r.reader.end()
 	}
-	if len(r.watchers) > 0 || r.publishes() {
+	if len(r.watchers) > 0 || len(r.publishers) > 0 {
 		r.alone = now
 	} else if now.Sub(r.alone) >= r.order.Patience {
 		r.end()
 	}
-}
-
-// publishes reports whether a publisher is at work; one that has not begun is not. The caller
-// holds mu.
-func (r *relay) publishes() bool {
-	for p := range r.publishers {
-		if p.asked {
-			return true
-		}
-	}
-	return false
 }
 
 // news wakes those who report to controllers. The caller holds mu.
@@ -383,21 +371,16 @@ func (r *relay) serve(conn net.Conn) {
 		p := &publisher{conn: conn, wake: make(chan struct{}, 1)}
 		r.mu.Lock()
 		r.publishers[p] = true
+		if r.ready(time.Now()) {
+			p.begin(r)
+		}
 		r.mu.Unlock()
 		defer func() {
 			r.mu.Lock()
 			delete(r.publishers, p)
 			r.mu.Unlock()
 		}()
-		if lines.Scan() && lines.Text() == sayGo {
-			r.mu.Lock()
-			p.asked = true
-			if r.ready(time.Now()) {
-				p.begin(r)
-			}
-			r.mu.Unlock()
-			p.write()
-		}
+		p.write()
 	}
 }
 
@@ -445,11 +428,9 @@ type publisher struct {
 	conn net.Conn
 	wake chan struct{} // told when something is queued
 
-	// guarded by relay.mu until it has begun; then mu guards the queue
-	asked bool // it wants its stream
-	begun bool
+	begun bool // guarded by relay.mu
 
-	mu        sync.Mutex
+	mu        sync.Mutex // guards what follows
 	container *container
 	head      []byte
 	shift     []int64
