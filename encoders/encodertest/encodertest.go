@@ -45,6 +45,9 @@ type Harness struct {
 	// OneStream is set when the driver can tell streams apart, so that a start for another stream
 	// while it is on is ErrBusy.
 	OneStream bool
+	// AtOnce is set when the parts of the suite may run at once, which is shorter where they wait
+	// for processes. Goroutines are then counted after all of them.
+	AtOnce bool
 }
 
 // Rig is one encoder with its box. Only Encoder is required.
@@ -75,6 +78,9 @@ func NewJob(url string) encoders.Job {
 func Run(t *testing.T, h Harness) {
 	h.Live, h.Gone, h.Soon = cmp.Or(h.Live, 10*time.Second), cmp.Or(h.Gone, 10*time.Second),
 		cmp.Or(h.Soon, 5*time.Second)
+	if h.AtOnce {
+		countGoroutines(t)
+	}
 	for _, part := range []struct {
 		name string
 		run  func(*bench)
@@ -96,22 +102,33 @@ func Run(t *testing.T, h Harness) {
 		{"never answers", (*bench).frozen},
 		{"by hand", (*bench).byHand},
 	} {
-		t.Run(part.name, func(t *testing.T) { part.run(newBench(t, h)) })
+		t.Run(part.name, func(t *testing.T) {
+			if h.AtOnce {
+				t.Parallel()
+			} else {
+				countGoroutines(t)
+			}
+			part.run(newBench(t, h))
+		})
 	}
 }
 
 // spareRoom is the thread that a sandbox keeps for its next process.
 var spareRoom = goleak.IgnoreAnyFunction("github.com/oncue/oncue/encoders/sandbox.(*room).use")
 
-// newBench opens one rig. Cleanups run last first, so the count of goroutines comes after all of
-// the rig's own.
-func newBench(t *testing.T, h Harness) *bench {
+// countGoroutines fails the test if there are more in the end than now. Cleanups run last first, so
+// it comes after those of all that is opened later.
+func countGoroutines(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	t.Cleanup(func() {
 		if !t.Failed() {
 			goleak.VerifyNone(t, before, spareRoom)
 		}
 	})
+}
+
+// newBench opens one rig.
+func newBench(t *testing.T, h Harness) *bench {
 	b := &bench{T: t, h: h, Rig: h.New(t)}
 	if b.Job.Name == "" {
 		b.Job = NewJob("")

@@ -19,6 +19,7 @@ import (
 // TestAdoption kills the controller with SIGKILL and opens the encoder again: nothing is lost, and
 // nothing is started.
 func TestAdoption(t *testing.T) {
+	t.Parallel()
 	needFFmpeg(t)
 	for _, c := range []struct {
 		name string
@@ -71,6 +72,7 @@ func TestAdoption(t *testing.T) {
 
 // TestAdoptedEnds checks how the end of a process that is not our child is reported.
 func TestAdoptedEnds(t *testing.T) {
+	t.Parallel()
 	needFFmpeg(t)
 	box, dir := newSink(t), t.TempDir()
 	pid := startElsewhere(t, "controller", dir, box.url("lobby?token=canary"))
@@ -89,6 +91,7 @@ func TestAdoptedEnds(t *testing.T) {
 
 // TestEndedMeanwhile opens an encoder whose process has ended while no controller ran.
 func TestEndedMeanwhile(t *testing.T) {
+	t.Parallel()
 	needFFmpeg(t)
 	box, dir := newSink(t), t.TempDir()
 	pid := startElsewhere(t, "controller", dir, box.url("lobby?token=canary"))

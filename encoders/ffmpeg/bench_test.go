@@ -2,6 +2,7 @@ package ffmpeg
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -272,12 +273,16 @@ func sample(b testing.TB) string {
 	return path
 }
 
+// freePort returns a port where nothing listens. The kernel gives it to nobody who asks for any: it
+// is below those.
 func freePort(b testing.TB) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
+	for range 100 {
+		port := strconv.Itoa(20000 + rand.IntN(12000))
+		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
+	b.Fatal("no port is free")
+	return ""
 }

@@ -155,6 +155,7 @@ exec sleep 1000
 // TestConfinedWorks runs settings as people have them, beside the configuration and with everything
 // in one folder.
 func TestConfinedWorks(t *testing.T) {
+	t.Parallel()
 	needFFmpeg(t)
 	needSandbox(t)
 	g := newGuarded(t)

@@ -65,6 +65,7 @@ func hostileFilm(t *testing.T, name string, lie string) string {
 // TestLies makes FFmpeg fail at its output, after an input has said what else may have been the
 // cause.
 func TestLies(t *testing.T) {
+	t.Parallel()
 	needFFmpeg(t)
 	for _, name := range []string{"a.mkv", "a.mp4", "a.ts", "a.flv", "a.nut"} {
 		t.Run(name, func(t *testing.T) {

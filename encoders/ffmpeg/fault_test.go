@@ -42,6 +42,7 @@ func stopIn(t *testing.T, e *Encoder, grace time.Duration) {
 
 // TestStopsForSure stops programs that do not want to.
 func TestStopsForSure(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, script string
 		processes    int
@@ -56,6 +57,7 @@ func TestStopsForSure(t *testing.T) {
 		{"its child left and closed the lock", "setsid sh -c 'exec 3>&-; echo ready; exec sleep 1000' & wait", 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			e := opened(t, scripted(t, c.script))
 			start(t, e, job)
 			p := e.running
@@ -82,6 +84,7 @@ func TestStopsForSure(t *testing.T) {
 
 // TestEndsByItself checks how the ends of processes are reported.
 func TestEndsByItself(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ name, script, want string }{
 		{"at once", "echo boom >&2; exit 3", "it ended by itself (exit status 3); it said: boom"},
 		{"with success", "echo done >&2; exit 0", "the input ended (exit status 0); it said: done"},
@@ -107,6 +110,7 @@ func TestEndsByItself(t *testing.T) {
 
 // TestStandIn runs a program that reports no progress: it counts as publishing while it is alive.
 func TestStandIn(t *testing.T) {
+	t.Parallel()
 	e := opened(t, scripted(t, "exec sleep 1000"))
 	start(t, e, job)
 	if s, _ := e.now(); s.State != encoders.StateStarting {
@@ -129,6 +133,7 @@ func TestFramesAlone(t *testing.T) {
 
 // TestReports runs a program that reports progress, then none, then some again.
 func TestReports(t *testing.T) {
+	t.Parallel()
 	gate := filepath.Join(t.TempDir(), "gate")
 	s := scripted(t, `n=0; while :; do
 		[ -e `+gate+` ] || { n=$((n+1))
@@ -185,6 +190,7 @@ func TestCannotStart(t *testing.T) {
 
 // TestFailures makes a real FFmpeg fail in the ways that people meet.
 func TestFailures(t *testing.T) {
+	t.Parallel()
 	needFFmpeg(t)
 	with := func(change func(*Settings)) Settings { s := small(); change(&s); return s }
 	for _, c := range []struct {
@@ -244,8 +250,10 @@ func TestRefused(t *testing.T) {
 
 // TestStalls stops an FFmpeg's delivery at both ends.
 func TestStalls(t *testing.T) {
+	t.Parallel()
 	needFFmpeg(t)
 	t.Run("the process is frozen", func(t *testing.T) {
+		t.Parallel()
 		box, s := newSink(t), small()
 		s.StallTimeout = 2 * time.Second
 		e := opened(t, s)
@@ -267,6 +275,7 @@ func TestStalls(t *testing.T) {
 		stopIn(t, e, 2*time.Second)
 	})
 	t.Run("the ingest is frozen", func(t *testing.T) {
+		t.Parallel()
 		box, s := newSink(t), small()
 		s.Input, s.Bitrate = "lavfi:testsrc2=size=320x240:rate=20,noise=alls=80:allf=t", "6000k"
 		s.StallTimeout = 3 * time.Second

@@ -2,8 +2,11 @@ package ffmpeg
 
 import (
 	"context"
+	"flag"
 	"log/slog"
 	"os"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -75,7 +78,7 @@ func awaitState(t testing.TB, e *Encoder, want encoders.State) encoders.Status {
 
 func TestConformance(t *testing.T) {
 	needFFmpeg(t)
-	encodertest.Run(t, encodertest.Harness{EchoesRun: true, OneStream: true, Live: 20 * time.Second,
+	encodertest.Run(t, encodertest.Harness{AtOnce: true, EchoesRun: true, OneStream: true, Live: 20 * time.Second,
 		New: func(t *testing.T) encodertest.Rig {
 			box, dir := newSink(t), t.TempDir()
 			e := openIn(t, small(), dir)
@@ -103,6 +106,10 @@ func TestMain(m *testing.M) {
 	}
 	if role := os.Getenv("ONCUE_TEST_ROLE"); role != "" {
 		os.Exit(play(role))
+	}
+	flag.Parse()
+	if !slices.ContainsFunc(os.Args, func(arg string) bool { return strings.HasPrefix(arg, "-test.parallel") }) {
+		_ = flag.Set("test.parallel", "8") // they wait for other processes most of the time
 	}
 	os.Exit(m.Run())
 }

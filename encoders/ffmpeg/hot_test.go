@@ -16,6 +16,11 @@ import (
 	"github.com/oncue/oncue/encoders/proc"
 )
 
+// quick is a camera that is ready soon, as its key frames are close together.
+func quick(t testing.TB) *cameratest.Camera {
+	return cameratest.New(t, "320x180", "300k", 500*time.Millisecond)
+}
+
 // held are the settings of a camera whose input is held open.
 func held(c *cameratest.Camera) Settings {
 	s := Defaults()
@@ -63,11 +68,15 @@ func awaitReady(t testing.TB, e *Encoder) encoders.Standby {
 // TestHotConformance passes the suite with an input that is held open.
 func TestHotConformance(t *testing.T) {
 	needFFmpeg(t)
-	c := cameratest.Small(t)
-	encodertest.Run(t, encodertest.Harness{EchoesRun: true, OneStream: true, Live: 20 * time.Second,
+	encodertest.Run(t, encodertest.Harness{AtOnce: true, EchoesRun: true, OneStream: true, Live: 20 * time.Second,
 		New: func(t *testing.T) encodertest.Rig {
-			box, dir := newSink(t), t.TempDir()
-			t.Cleanup(func() { letGo(t, dir) })
+			c, box, dir := quick(t), newSink(t), t.TempDir()
+			t.Cleanup(func() {
+				letGo(t, dir)
+				if _, most, _ := c.Players(); most > 1 {
+					t.Errorf("the camera had %d readers at a time", most)
+				}
+			})
 			return encodertest.Rig{
 				Encoder: openIn(t, held(c), dir),
 				Job:     encodertest.NewJob(box.url("lobby?token=" + encodertest.Canary)),
@@ -76,9 +85,6 @@ func TestHotConformance(t *testing.T) {
 				Reopen:  func(t *testing.T) encoders.Encoder { return openIn(t, held(c), dir) },
 			}
 		}})
-	if _, most, _ := c.Players(); most > 1 {
-		t.Errorf("the camera had %d readers at a time", most)
-	}
 }
 
 // TestHot holds a camera open, publishes from it, and lets it go.
@@ -87,6 +93,7 @@ func TestHot(t *testing.T) {
 	needFFmpeg(t)
 	for _, video := range []string{"copy", "h264"} {
 		t.Run(video, func(t *testing.T) {
+			t.Parallel()
 			c, box := cameratest.Small(t), newSink(t)
 			s := held(c)
 			s.Video = video
@@ -139,45 +146,45 @@ func TestHot(t *testing.T) {
 func TestHotInputComesAndGoes(t *testing.T) {
 	t.Parallel()
 	needFFmpeg(t)
-	c, box := cameratest.Small(t), newSink(t)
-	s := held(c)
-	s.StallTimeout = 2 * time.Second
-	e := openHot(t, s, t.TempDir())
-	j := job
-	j.Publish = secret.New(box.url("lobby?token=" + canary))
-	e.KeepReady(j, true)
-	faults := map[string]func(){"pulled away": c.Pull, "frozen": c.Freeze}
-	for name, fault := range faults {
-		awaitReady(t, e)
-		fault()
-		why := awaitUnready(t, e, name)
-		t.Logf("%s in standby: %s", name, why)
-		c.GiveBack()
-		awaitReady(t, e)
-		start(t, e, j)
-		awaitState(t, e, encoders.StatePublishing)
-		fault()
-		t.Logf("%s while it is published: %s", name, awaitState(t, e, encoders.StateFailed).Error)
-		start(t, e, j) // before there is an input
-		box.forget()
-		c.GiveBack()
-		awaitState(t, e, encoders.StatePublishing)
-		if box.pictures() == 0 {
-			t.Error("it counts as publishing before it has an input")
-		}
-		if err := e.Stop(t.Context(), j); err != nil {
-			t.Fatal(err)
-		}
-	}
-	start(t, e, j)
-	c.Pull()
-	awaitState(t, e, encoders.StateFailed)
-	start(t, e, j)
-	if err := e.Stop(t.Context(), j); err != nil {
-		t.Errorf("a stop while it waits for the input: %v", err)
-	}
-	if _, most, _ := c.Players(); most != 1 {
-		t.Errorf("the camera had %d readers at a time", most)
+	for name, fault := range map[string]func(*cameratest.Camera){
+		"pulled away": (*cameratest.Camera).Pull,
+		"frozen":      (*cameratest.Camera).Freeze,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, box := quick(t), newSink(t)
+			s := held(c)
+			s.StallTimeout = 2 * time.Second
+			e := openHot(t, s, t.TempDir())
+			j := job
+			j.Publish = secret.New(box.url("lobby?token=" + canary))
+			e.KeepReady(j, true)
+			awaitReady(t, e)
+			fault(c)
+			t.Logf("in standby: %s", awaitUnready(t, e, name))
+			c.GiveBack()
+			awaitReady(t, e)
+			start(t, e, j)
+			awaitState(t, e, encoders.StatePublishing)
+			fault(c)
+			t.Logf("while it is published: %s", awaitState(t, e, encoders.StateFailed).Error)
+			start(t, e, j) // before there is an input
+			box.forget()
+			c.GiveBack()
+			awaitState(t, e, encoders.StatePublishing)
+			if box.pictures() == 0 {
+				t.Error("it counts as publishing before it has an input")
+			}
+			fault(c)
+			awaitState(t, e, encoders.StateFailed)
+			start(t, e, j)
+			if err := e.Stop(t.Context(), j); err != nil {
+				t.Errorf("a stop while it waits for the input: %v", err)
+			}
+			if _, most, _ := c.Players(); most != 1 {
+				t.Errorf("the camera had %d readers at a time", most)
+			}
+		})
 	}
 }
 
@@ -203,53 +210,53 @@ func awaitUnready(t testing.TB, e *Encoder, what string) (why string) {
 func TestHotProcessesDie(t *testing.T) {
 	t.Parallel()
 	needFFmpeg(t)
-	c, box := cameratest.Small(t), newSink(t)
-	e := openHot(t, held(c), t.TempDir())
-	j := job
-	j.Publish = secret.New(box.url("lobby?token=" + canary))
-	e.KeepReady(j, true)
-	pids := func() (relay, reader int) {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		return e.report.PID, e.report.Reader
-	}
 	for _, victim := range []string{"relay", "reader", "a relay that hangs"} {
-		for _, publishing := range []bool{false, true} {
-			awaitReady(t, e)
-			if publishing {
-				start(t, e, j)
-				awaitState(t, e, encoders.StatePublishing)
-			}
-			relay, reader := pids()
-			_, _, before := c.Players()
-			switch victim {
-			case "relay":
-				kill(t, relay, syscall.SIGKILL)
-			case "reader":
-				kill(t, reader, syscall.SIGKILL)
-			default:
-				kill(t, relay, syscall.SIGSTOP)
-			}
-			if publishing {
-				if victim == "a relay that hangs" { // the watchdog would say so, as of any input
+		for _, while := range []string{"in standby", "publishing"} {
+			t.Run(victim+" "+while, func(t *testing.T) {
+				t.Parallel()
+				c, box := quick(t), newSink(t)
+				e := openHot(t, held(c), t.TempDir())
+				j := job
+				j.Publish = secret.New(box.url("lobby?token=" + canary))
+				e.KeepReady(j, true)
+				awaitReady(t, e)
+				if while == "publishing" {
+					start(t, e, j)
+					awaitState(t, e, encoders.StatePublishing)
+				}
+				e.mu.Lock()
+				relay, reader := e.report.PID, e.report.Reader
+				e.mu.Unlock()
+				_, _, before := c.Players()
+				switch victim {
+				case "relay":
+					kill(t, relay, syscall.SIGKILL)
+				case "reader":
+					kill(t, reader, syscall.SIGKILL)
+				default:
+					kill(t, relay, syscall.SIGSTOP)
+				}
+				switch {
+				case while == "in standby":
+				case victim == "a relay that hangs": // the watchdog would say so, as of any input
 					if err := e.Stop(t.Context(), j); err != nil {
 						t.Fatal(err)
 					}
-				} else {
-					t.Logf("without its %s: %s", victim, awaitState(t, e, encoders.StateFailed).Error)
+				default:
+					t.Logf("without it: %s", awaitState(t, e, encoders.StateFailed).Error)
 				}
-			}
-			await(t, "another reader", func() bool { _, _, all := c.Players(); return all > before })
-			awaitReady(t, e)
-			start(t, e, j)
-			awaitState(t, e, encoders.StatePublishing)
-			if err := e.Stop(t.Context(), j); err != nil {
-				t.Fatal(err)
-			}
+				await(t, "another reader", func() bool { _, _, all := c.Players(); return all > before })
+				awaitReady(t, e)
+				start(t, e, j)
+				awaitState(t, e, encoders.StatePublishing)
+				if err := e.Stop(t.Context(), j); err != nil {
+					t.Fatal(err)
+				}
+				if now, most, _ := c.Players(); now != 1 || most != 1 {
+					t.Errorf("the camera has %d readers, and had %d at a time", now, most)
+				}
+			})
 		}
-	}
-	if now, most, _ := c.Players(); now != 1 || most != 1 {
-		t.Errorf("the camera has %d readers, and had %d at a time", now, most)
 	}
 }
 
@@ -263,14 +270,14 @@ func kill(t testing.TB, pid int, sig syscall.Signal) {
 // TestHotControllerDies kills the controller with SIGKILL, in standby and while it publishes: the
 // next one finds the same relay and the same reader.
 func TestHotControllerDies(t *testing.T) {
+	t.Parallel()
 	needFFmpeg(t)
 	for _, role := range []string{"standby", "controller"} {
 		t.Run(role, func(t *testing.T) {
+			t.Parallel()
 			c, box, dir := cameratest.Small(t), newSink(t), t.TempDir()
-			t.Setenv("ONCUE_TEST_STANDBY", "hot")
-			t.Setenv("ONCUE_TEST_INPUT", c.URL())
 			publish := box.url("lobby?token=canary")
-			first := startElsewhere(t, role, dir, publish)
+			first := startElsewhere(t, role, dir, publish, "ONCUE_TEST_STANDBY=hot", "ONCUE_TEST_INPUT="+c.URL())
 			s := held(c)
 			e := openHot(t, s, dir)
 			j := roleJob(publish)
@@ -296,7 +303,7 @@ func TestHotControllerDies(t *testing.T) {
 func TestHotSettingsChange(t *testing.T) {
 	t.Parallel()
 	needFFmpeg(t)
-	one, two, dir := cameratest.Small(t), cameratest.Small(t), t.TempDir()
+	one, two, dir := quick(t), quick(t), t.TempDir()
 	t.Cleanup(func() { letGo(t, dir) })
 	for n, c := range []*cameratest.Camera{one, two} {
 		e := openIn(t, held(c), dir)
@@ -323,7 +330,7 @@ func TestHotSettingsChange(t *testing.T) {
 func TestHotEndsWithItsFolder(t *testing.T) {
 	t.Parallel()
 	needFFmpeg(t)
-	c, dir := cameratest.Small(t), filepath.Join(t.TempDir(), "cam")
+	c, dir := quick(t), filepath.Join(t.TempDir(), "cam")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}

@@ -60,6 +60,7 @@ func broadcast(t *testing.T, film []byte) string {
 // TestProbing uses an input that cannot be understood from its first 32 kB. The second start probes
 // fully.
 func TestProbing(t *testing.T) {
+	t.Parallel()
 	needFFmpeg(t)
 	box, s := newSink(t), small()
 	s.Input, s.Video, s.Audio = broadcast(t, film(t)), "copy", "copy"
@@ -79,6 +80,7 @@ func TestProbing(t *testing.T) {
 // TestUnknownRate re-encodes an input that says no believable rate, as many cameras do: its picture
 // must get the bitrate that is set, and not that of one in 90,000.
 func TestUnknownRate(t *testing.T) {
+	t.Parallel()
 	needFFmpeg(t)
 	port, box, s := freePort(t), newSink(t), small()
 	defer run(t, "-nostdin", "-loglevel", "error", "-re", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=15", "-c:v",
@@ -101,6 +103,7 @@ func TestUnknownRate(t *testing.T) {
 
 // TestInputEnds ends the input: FFmpeg exits with success, which counts as a failure.
 func TestInputEnds(t *testing.T) {
+	t.Parallel()
 	needFFmpeg(t)
 	body := film(t)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -155,6 +158,7 @@ func website(t *testing.T) string {
 
 // TestInputs publishes each kind of input that people have.
 func TestInputs(t *testing.T) {
+	t.Parallel()
 	needFFmpeg(t)
 	path := filepath.Join(t.TempDir(), "-film.ts")
 	if err := os.WriteFile(path, film(t), 0o600); err != nil {

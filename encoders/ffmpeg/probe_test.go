@@ -15,6 +15,7 @@ import (
 
 // TestProbe opens inputs of all kinds, and none that others may need.
 func TestProbe(t *testing.T) {
+	t.Parallel()
 	needFFmpeg(t)
 	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections, and says nothing
 	if err != nil {

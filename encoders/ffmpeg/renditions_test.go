@@ -15,6 +15,7 @@ import (
 // TestRenditions publishes two qualities with real FFmpegs: from a test picture, from one that was
 // kept warm, and from an input whose URL is a secret. Nothing of that stands in a command line.
 func TestRenditions(t *testing.T) {
+	t.Parallel()
 	needFFmpeg(t)
 	clip := film(t)
 	source, file := broadcast(t, clip), filepath.Join(t.TempDir(), "film.ts")

@@ -59,12 +59,13 @@ func roleJob(publish string) encoders.Job {
 	return encoders.Job{Account: "ABC123", Name: "lobby/ü x", Run: "run7", Publish: secret.New(publish)}
 }
 
-// startElsewhere starts the encoder from another controller, kills that with SIGKILL, and returns
-// the encoder's pid.
-func startElsewhere(t *testing.T, role, dir, publish string) int {
+// startElsewhere starts the encoder from another controller, with more in its environment, kills
+// that with SIGKILL, and returns the encoder's pid.
+func startElsewhere(t *testing.T, role, dir, publish string, env ...string) int {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "ONCUE_TEST_ROLE="+role, "ONCUE_TEST_DIR="+dir, "ONCUE_TEST_PUBLISH="+publish)
+	cmd.Env = append(append(os.Environ(), env...), "ONCUE_TEST_ROLE="+role, "ONCUE_TEST_DIR="+dir,
+		"ONCUE_TEST_PUBLISH="+publish)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -20,6 +20,7 @@ import (
 // parameters, percent-encoded in the id and once more in the URL. The process list shows nothing
 // of it.
 func TestPublishesBySRT(t *testing.T) {
+	t.Parallel()
 	needFFmpeg(t)
 	const token = "fbef0123456789abcdef0123456789abcdefbeef0123456789abcdef01234567"
 	const want = "lobby?t=--8BI0VniavN7wEjRWeJq83vvu8BI0VniavN7wEjRWc&sourceId=cam%201&priority=99"

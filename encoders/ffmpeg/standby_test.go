@@ -40,7 +40,7 @@ func waiting(t testing.TB, e *Encoder) int {
 // TestWarmConformance passes the suite with a standby in every gap.
 func TestWarmConformance(t *testing.T) {
 	needFFmpeg(t)
-	encodertest.Run(t, encodertest.Harness{EchoesRun: true, OneStream: true, Live: 20 * time.Second,
+	encodertest.Run(t, encodertest.Harness{AtOnce: true, EchoesRun: true, OneStream: true, Live: 20 * time.Second,
 		New: func(t *testing.T) encodertest.Rig {
 			box, dir := newSink(t), t.TempDir()
 			return encodertest.Rig{
@@ -55,6 +55,7 @@ func TestWarmConformance(t *testing.T) {
 
 // TestStandby keeps a process warm, uses it, and makes the next.
 func TestStandby(t *testing.T) {
+	t.Parallel()
 	needFFmpeg(t)
 	box := newSink(t)
 	e := opened(t, warmed())
@@ -106,10 +107,10 @@ func TestStandby(t *testing.T) {
 // TestStandbyOrphaned kills the controller of a waiting process: it keeps waiting, and the next
 // controller ends it.
 func TestStandbyOrphaned(t *testing.T) {
+	t.Parallel()
 	needFFmpeg(t)
 	box, dir := newSink(t), t.TempDir()
-	t.Setenv("ONCUE_TEST_STANDBY", "warm")
-	pid := startElsewhere(t, "standby", dir, box.url("lobby?token=canary"))
+	pid := startElsewhere(t, "standby", dir, box.url("lobby?token=canary"), "ONCUE_TEST_STANDBY=warm")
 	if n := box.server.Connections(); n != 0 {
 		t.Errorf("it has made %d connections", n)
 	}

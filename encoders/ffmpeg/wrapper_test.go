@@ -89,25 +89,29 @@ func TestNoWrapper(t *testing.T) {
 // its args: nothing of it outlives the try, which is over before the first viewer comes.
 func TestTrialLeavesNothing(t *testing.T) {
 	marks, others := t.TempDir(), ofTrials() // of another run of the tests
+	tried := map[string]*Encoder{}
 	for name, line := range map[string]string{
 		"a child": `echo $$ >> "` + marks + `/$1.pids"; sleep 1000 & echo $! >> "` + marks +
 			`/$1.pids"; wait`,
 		"a child of its session": `echo $$ >> "` + marks + `/$1.pids"; setsid sleep 1000 & sleep 1000`,
 		"a child left behind":    `setsid sleep 1000 & exit 0`,
 	} {
+		s := Defaults()
+		s.Binary, s.Args, s.Allow = script(t, line), []string{"-i", "x", "-f", "flv", "{publish}"}, []string{marks}
+		tried[name] = openIn(t, s, t.TempDir())
+	}
+	for name, e := range tried {
+		await(t, "the try of "+name+" is over", func() bool {
+			_, err := os.Stat(filepath.Join(e.env.Dir, wrapperFile))
+			return err == nil
+		})
+	}
+	left := slices.DeleteFunc(ofTrials(), func(one string) bool { return slices.Contains(others, one) })
+	if len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	for name, e := range tried {
 		t.Run(name, func(t *testing.T) {
-			s := Defaults()
-			s.Binary, s.Args, s.Allow = script(t, line), []string{"-i", "x", "-f", "flv", "{publish}"}, []string{marks}
-			dir := t.TempDir()
-			e := openIn(t, s, dir)
-			await(t, "the try is over", func() bool {
-				_, err := os.Stat(filepath.Join(dir, wrapperFile))
-				return err == nil
-			})
-			left := slices.DeleteFunc(ofTrials(), func(one string) bool { return slices.Contains(others, one) })
-			if len(left) > 0 {
-				t.Errorf("left behind: %v", left)
-			}
 			began := time.Now()
 			j := job
 			j.Publish = secret.New("rtmp://h/app/lobby?token=" + canary)
@@ -116,8 +120,8 @@ func TestTrialLeavesNothing(t *testing.T) {
 				t.Errorf("the start took %v", took)
 			}
 			end(t, e)
-			again := openIn(t, s, dir)
-			if again.known(t.Context()).wrapper || again.tried.Path != s.Binary {
+			again := openIn(t, e.settings, e.env.Dir)
+			if again.known(t.Context()).wrapper || again.tried.Path != e.settings.Binary {
 				t.Errorf("opened again, it does not know: %+v", again.tried)
 			}
 			end(t, again)
