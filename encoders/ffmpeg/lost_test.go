@@ -1,6 +1,7 @@
 package ffmpeg
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,6 +29,9 @@ func TestEndLost(t *testing.T) {
 		}
 		s, _ := e.now()
 		pids[i] = s.PID
+		await(t, "its script has become a sleep", func() bool { // meanwhile it has no environment
+			return read(t, fmt.Sprintf("/proc/%d/comm", s.PID)) == "sleep\n"
+		})
 	}
 	if err := os.RemoveAll(filepath.Join(root, "lost")); err != nil {
 		t.Fatal(err)
