@@ -230,14 +230,25 @@ func untilPrinted(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// TestReadmeConfigurations loads every YAML block. Parts are completed by what a whole file needs.
+// TestReadmeConfigurations loads every YAML block of README and configs/docs. Parts are completed
+// by what a whole file needs; files of other programs begin with their name in a comment.
 func TestReadmeConfigurations(t *testing.T) {
 	t.Parallel()
 	all := blocks(readme(t), "yaml")
 	if len(all) < 4 {
 		t.Errorf("the README has %d configurations only", len(all))
 	}
+	pages, err := filepath.Glob("../../configs/docs/*.md")
+	if err != nil || len(pages) < 3 {
+		t.Fatalf("the pages are %v: %v", pages, err)
+	}
+	for _, page := range pages {
+		all = append(all, blocks(sourceText(t, filepath.Join("configs/docs", filepath.Base(page))), "yaml")...)
+	}
 	for _, text := range all {
+		if strings.HasPrefix(text, "# ") {
+			continue
+		}
 		var parts map[string]map[string]yaml.Node
 		var top map[string]yaml.Node
 		if err := yaml.Unmarshal([]byte(text), &top); err != nil {
@@ -251,7 +262,7 @@ func TestReadmeConfigurations(t *testing.T) {
 			}
 		}
 		add("accounts", "  ABC123: {webhook_secrets: [%s]}\n", exampleSecret.Reveal())
-		named := regexp.MustCompile(`\b(main|backup)\b`).FindAllString(text, -1)
+		named := regexp.MustCompile(`\b(main|backup|cam)\b`).FindAllString(text, -1)
 		if len(named) == 0 {
 			named = []string{"lobby-cam"}
 		}

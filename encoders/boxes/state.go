@@ -82,6 +82,7 @@ type Reading struct {
 	At       time.Time
 	State    encoders.State
 	Text     string // what went wrong, in words
+	Last     string // stopped: what the box says of its end; it matters only if nobody stopped it
 	Health   *encoders.Health
 	Running  time.Duration // since the start; 0 when the box does not say
 	Progress string        // "" when the box does not say
@@ -113,6 +114,8 @@ func (r *StateRules) Judge(facts any, mask *secret.Masker, answer, said string) 
 		l.Text = why("the box says that it has failed")
 	case encoders.StateStalled:
 		l.Text = why("the box is on, but does not deliver")
+	case encoders.StateStopped:
+		l.Last = Excerpt(mask, said)
 	case encoders.StatePublishing:
 		r.measure(&l, facts)
 	}

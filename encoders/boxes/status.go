@@ -76,7 +76,7 @@ func (e *Life) interpret(l Reading, number int) (s encoders.Status, ok bool) {
 		return s, true
 	case c.Stopping:
 	case l.State == encoders.StateStopped:
-		c = e.foundOff(&s, c)
+		c = e.foundOff(&s, c, l)
 	case l.State == encoders.StateFailed:
 		if c.Stream != "" {
 			c.Live, c.Ended, c.Why = true, byItself, l.Text
@@ -97,7 +97,13 @@ func (e *Life) interpret(l Reading, number int) (s encoders.Status, ok bool) {
 }
 
 // foundOff judges a box that says stopped while we are not stopping it.
-func (e *Life) foundOff(s *encoders.Status, c Started) Started {
+func (e *Life) foundOff(s *encoders.Status, c Started, l Reading) Started {
+	because := func(why string) string {
+		if l.Last != "" {
+			why += ": " + l.Last
+		}
+		return why
+	}
 	switch {
 	case c.Stream == "":
 	case c.Ended == byHand:
@@ -107,13 +113,13 @@ func (e *Life) foundOff(s *encoders.Status, c Started) Started {
 	case c.pending(e.manners.Settle):
 		s.State = encoders.StateStarting
 	case !c.Live:
-		c.Ended, c.Why = byItself, "the box accepted the start, and is still stopped"
+		c.Ended, c.Why = byItself, because("the box accepted the start, and is still stopped")
 		s.State, s.Error = encoders.StateFailed, c.Why
 	case e.seen.lost:
 		c.Ended, c.Why = byItself, "the box was found stopped after it had not answered for a while; was it restarted?"
 		s.State, s.Error = encoders.StateFailed, c.Why
 	case e.manners.FoundOff == "failure":
-		c.Ended, c.Why = byItself, "the box was found stopped"
+		c.Ended, c.Why = byItself, because("the box was found stopped")
 		s.State, s.Error = encoders.StateFailed, c.Why
 	default:
 		c.Ended = byHand

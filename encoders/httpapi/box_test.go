@@ -166,8 +166,16 @@ func bodyOfRequest(r *http.Request) string {
 // rig makes a fresh box of the kind and an encoder for it.
 func (d kind) rig(t *testing.T) (encodertest.Rig, *box, *httptest.Server) {
 	b := &box{phase: off, startDelay: 60 * time.Millisecond, stopDelay: 60 * time.Millisecond, harmless: d.harmless}
-	server := httptest.NewServer(b.serve(d.handler(b)))
+	server := httptest.NewUnstartedServer(b.serve(d.handler(b)))
+	if d.socket {
+		server.Listener.Close()
+		server.Listener = listenSocket(t)
+	}
+	server.Start()
 	t.Cleanup(server.Close)
+	if d.socket {
+		server.URL = "unix://" + server.Listener.Addr().String()
+	}
 	dir := t.TempDir()
 	open := func(t *testing.T) encoders.Encoder {
 		text := "url: " + server.URL + "\n" + quick + d.settings
@@ -224,6 +232,7 @@ type kind struct {
 	harmless bool // a second start does nothing
 	dies     bool // it can tell that it has failed
 	hand     bool // found stopped means that somebody stopped it
+	socket   bool // it listens on a unix socket
 }
 
 func basic(r *http.Request, user string) bool {

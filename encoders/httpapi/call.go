@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,7 +48,7 @@ func (c *call) during(step boxes.Step) func() {
 
 // Turn waits for the call's turn at the box. The caller must call leave.
 func (c *call) Turn(ctx context.Context) (leave func(), err error) {
-	base, err := c.plan.url.Fill(c.Values, boxes.InHost, false)
+	base, err := c.plan.base(c.Values, false)
 	if err != nil {
 		return nil, encoders.Permanent(fmt.Errorf("url: %w", err))
 	}
@@ -55,12 +56,17 @@ func (c *call) Turn(ctx context.Context) (leave func(), err error) {
 	if err != nil {
 		return nil, encoders.Permanent(errors.New("url: is not an address once its placeholders are filled"))
 	}
-	d := c.e.devices.boxes.Box(strings.ToLower(u.Host))
+	d := c.box(u)
 	if err := d.WaitTurn(ctx); err != nil {
 		return nil, err
 	}
 	c.host = u.Host
 	return d.Leave, nil
+}
+
+// box is where calls to this address take turns.
+func (c *call) box(u *url.URL) *boxes.Device {
+	return c.e.devices.boxes.Box(cmp.Or(c.plan.socket, strings.ToLower(u.Host)))
 }
 
 // send sends a request, after the login that it needs, and returns the answer, which may be a

@@ -35,6 +35,9 @@ func (e *Encoder) Check(ctx context.Context, job encoders.Job) []encoders.Findin
 	case l.Refused:
 		found = append(found, bad(where+": "+l.Text,
 			"are username and password right, and is auth the kind that the box wants?"))
+	case l.answer == nil && e.plan.socket != "":
+		found = append(found, bad(where+": "+l.Text,
+			"is its service on, and is the user that oncue runs as in the socket's group?"))
 	case l.answer == nil:
 		found = append(found, bad(where+": "+l.Text,
 			"is the box on, and is url its address, with http or https and the port?"))
@@ -56,11 +59,11 @@ func bad(what, hint string) encoders.Finding {
 }
 
 func (e *Encoder) where(c *call) string {
-	base, err := e.plan.url.Fill(c.Values, boxes.InHost, true)
+	base, err := e.plan.base(c.Values, true)
 	if err != nil {
 		return e.plan.settings.URL
 	}
-	return base
+	return strings.TrimSuffix(base, ":")
 }
 
 // Plan lists the requests of a start and a stop, secrets masked.
@@ -72,7 +75,8 @@ func (e *Encoder) Plan(job encoders.Job) []string {
 			return
 		}
 		line := step + ": " + r.method + " "
-		shown, err := r.address(c.values, nil, true)
+		base, target, err := r.address(c.values, nil, true)
+		shown := base + target
 		if err != nil {
 			shown = strings.TrimPrefix(r.outline(e.plan), r.method+" ")
 		}

@@ -17,6 +17,7 @@ import (
 type plan struct {
 	settings Settings
 	url      boxes.Template
+	socket   string // path, when the box is a program of this host behind a unix socket
 	words    *boxes.Words
 	auth     string // none, basic, digest, bearer, header, query or login
 	authText boxes.Template
@@ -94,13 +95,18 @@ func (c *compiler) rule(key, source string) boxes.Rule { return c.Condition(lang
 func (c *compiler) address() {
 	s := &c.plan.settings
 	c.plan.url = c.Template("url", s.URL)
+	if path, ok := strings.CutPrefix(s.URL, "unix:"); ok {
+		c.socket(path)
+		return
+	}
 	filled := boxes.Placeholder.ReplaceAllString(s.URL, "1")
 	u, err := url.Parse(filled)
 	switch {
 	case s.URL == "":
-		c.Fail("url", "must be set, such as http://10.0.0.9")
+		c.Fail("url", "must be set, such as http://10.0.0.9 or unix:///run/docker.sock")
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
-		c.Fail("url", "must be the address of the box, such as http://10.0.0.9 or https://10.0.0.9:8443")
+		const like = "http://10.0.0.9, https://10.0.0.9:8443 or unix:///run/docker.sock"
+		c.Fail("url", "must be the address of the box, such as %s", like)
 	case u.User != nil:
 		c.Fail("url", "must hold no user name or password; write username and password")
 	case u.RawQuery != "" || u.Fragment != "":

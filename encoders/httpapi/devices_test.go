@@ -36,6 +36,12 @@ var kinds = []kind{
 		hand: true},
 	{preset: "kiloview-e3", settings: "vars: {stream_id: 7}\nusername: admin\npassword: " + password,
 		handler: kiloviewE3, harmless: true, hand: true},
+	{preset: "docker-container", settings: "vars: {container: encoder1}", handler: docker, harmless: true, dies: true,
+		socket: true},
+	{preset: "podman-container", settings: "vars: {container: encoder1}", handler: docker, harmless: true, dies: true,
+		socket: true},
+	{preset: "kubernetes-scale", settings: "vars: {deployment: encoder}\npassword: " + password, handler: kubernetes,
+		harmless: true, hand: true},
 	{preset: "wowza-target", settings: "vars: {application: live, entry: millicast}\nusername: admin\npassword: " +
 		password, handler: wowza, harmless: true, hand: true},
 }

@@ -40,7 +40,7 @@ func (d *Devices) New(settings Settings, env encoders.Env) (*Encoder, error) {
 	if len(errs) > 0 {
 		return nil, encoders.Permanent(errors.Join(errs...))
 	}
-	w, transport, err := newTransport(p)
+	w, transport, err := newTransport(p, env.Guard)
 	if err != nil {
 		return nil, encoders.Permanent(err)
 	}

@@ -41,6 +41,9 @@ var needed = map[string]string{
 	"gstd":                `vars: {pipeline: cam}`,
 	"haivision-makito-x4": `vars: {stream_id: 3}`,
 	"kiloview-e3":         `vars: {stream_id: 7}`,
+	"docker-container":    `vars: {container: encoder1}`,
+	"podman-container":    `vars: {container: encoder1}`,
+	"kubernetes-scale":    `vars: {deployment: encoder}`,
 }
 
 func TestPresetsAreValid(t *testing.T) {

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"strings"
@@ -23,19 +24,19 @@ type rendered struct {
 // render fills a request. session adds the headers and parameters of a login; it may be nil.
 func (r *request) render(v *values, session *login) (*rendered, error) {
 	out := &rendered{method: r.method}
-	full, err := r.address(v, session, false)
+	base, target, err := r.address(v, session, false)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", r.key, err)
 	}
-	if out.url, err = url.Parse(full); err != nil {
+	if out.url, err = url.Parse(base + target); err != nil {
 		return nil, fmt.Errorf("%s: the address cannot be built", r.key)
 	}
-	shown, err := r.address(v, session, true)
+	base, target, err = r.address(v, session, true)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", r.key, err)
 	}
-	out.shown = r.method + " " + boxes.Clean(v.Mask, shown)
-	out.target = r.method + " " + boxes.Clean(v.Mask, pathOf(shown))
+	out.shown = r.method + " " + boxes.Clean(v.Mask, base+target)
+	out.target = r.method + " " + boxes.Clean(v.Mask, cmp.Or(target, "/"))
 	headers := r.headers
 	if session != nil {
 		headers = append(headers[:len(headers):len(headers)], session.headers...)
@@ -60,15 +61,15 @@ func (r *request) render(v *values, session *login) (*rendered, error) {
 	return out, nil
 }
 
-// address is the whole URL.
-func (r *request) address(v *values, session *login, shown bool) (string, error) {
-	base, err := v.plan.url.Fill(v.Values, boxes.InHost, shown)
+// address is the URL: where the box is, and path and query.
+func (r *request) address(v *values, session *login, shown bool) (base, target string, err error) {
+	base, err = v.plan.base(v.Values, shown)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	path, query, err := r.fillPath(v, shown)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	params := r.query
 	if session != nil {
@@ -83,7 +84,7 @@ func (r *request) address(v *values, session *login, shown bool) (string, error)
 	}
 	more, err := fillQuery(params, v, shown)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	if query != "" && more != "" {
 		query += "&"
@@ -95,7 +96,7 @@ func (r *request) address(v *values, session *login, shown bool) (string, error)
 	if path != "" && !strings.HasPrefix(path, "/") {
 		path = "/" + path
 	}
-	return base + path + query, nil
+	return base, path + query, nil
 }
 
 // fillPath fills the path, and the query that may follow it.
@@ -118,18 +119,6 @@ func (r *request) fillPath(v *values, shown bool) (path, query string, err error
 		out[at-boxes.InPath].WriteString(strings.ReplaceAll(text, " ", "%20"))
 	}
 	return out[0].String(), out[1].String(), nil
-}
-
-// pathOf is a URL without its scheme and host.
-func pathOf(full string) string {
-	if i := strings.Index(full, "://"); i >= 0 {
-		rest := full[i+3:]
-		if j := strings.IndexByte(rest, '/'); j >= 0 {
-			return rest[j:]
-		}
-		return "/"
-	}
-	return full
 }
 
 // outline is the request with vars filled in and everything else as it is written.

@@ -25,14 +25,14 @@ func (c *call) worthRepeating(ctx context.Context, res *http.Response, err error
 		var timeout net.Error
 		switch {
 		case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, errTooLarge),
-			errors.Is(err, syscall.ECONNREFUSED), isCertificate(err):
+			errors.Is(err, syscall.ECONNREFUSED), isCertificate(err), isSocket(err):
 			return false
 		}
 		return true
 	}
 	wait, told := retryAfter(res)
 	if told {
-		c.e.devices.boxes.Box(strings.ToLower(res.Request.URL.Host)).LeaveAlone(wait)
+		c.box(res.Request.URL).LeaveAlone(wait)
 	}
 	switch res.StatusCode {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
@@ -104,6 +104,8 @@ func (c *call) reason(err error) string {
 	case errors.As(err, &cert) && len(cert.UnverifiedCertificates) > 0:
 		pin := sha256.Sum256(cert.UnverifiedCertificates[0].Raw)
 		return fmt.Sprintf("the box's certificate is not trusted (%s); to trust it write tls: {pin: %x}", cert.Err, pin)
+	case isSocket(err):
+		return socketReason(err)
 	case errors.Is(err, context.Canceled):
 		return "cancelled"
 	case errors.Is(err, syscall.ECONNREFUSED):

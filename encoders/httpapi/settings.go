@@ -25,7 +25,7 @@ import (
 // bit(x, mask), num(x), str(x) and truthy(x).
 type Settings struct {
 	Preset   string       `yaml:"preset" shown:"yes" doc:"a known device (see: oncue presets); your keys are laid over its keys"`
-	URL      string       `yaml:"url" doc:"base address of the box, such as http://10.0.0.9"`
+	URL      string       `yaml:"url" doc:"base address of the box, such as http://10.0.0.9, or of a program of this host, such as unix:///run/docker.sock"`
 	Username string       `yaml:"username" doc:"for auth, and as {username}"`
 	Password secret.Value `yaml:"password" doc:"for auth, and as {password}"`
 

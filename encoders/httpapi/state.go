@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -42,9 +43,9 @@ func (r *request) complaint(a *answer, f facts, v *values, ruleErr error) string
 
 // target is method and path, for errors.
 func (r *request) target(v *values) string {
-	shown, err := r.address(v, nil, true)
+	_, shown, err := r.address(v, nil, true)
 	if err != nil {
 		return r.method + " " + r.key
 	}
-	return r.method + " " + boxes.Clean(v.Mask, pathOf(shown))
+	return r.method + " " + boxes.Clean(v.Mask, cmp.Or(shown, "/"))
 }

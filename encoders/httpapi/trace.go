@@ -35,9 +35,13 @@ func (c *call) trace(req *http.Request, res *http.Response, body []byte, err err
 	if show == nil {
 		return
 	}
+	address := req.URL.String()
+	if base, err := c.plan.base(c.Values, true); err == nil && c.plan.socket != "" {
+		address = base + req.URL.RequestURI()
+	}
 	t := TraceEntry{
 		At: began, Step: string(c.step), Took: time.Since(began),
-		Request: req.Method + " " + boxes.Clean(c.Mask, req.URL.String()),
+		Request: req.Method + " " + boxes.Clean(c.Mask, address),
 	}
 	for _, name := range slices.Sorted(maps.Keys(req.Header)) {
 		value := boxes.Clean(c.Mask, strings.Join(req.Header[name], ", "))

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/icholy/digest"
+
+	"github.com/oncue/oncue/encoders"
 )
 
 // maxAnswer bounds how much of an answer is read, bytes.
@@ -28,7 +30,7 @@ var (
 
 // newTransport makes the transport to a box: no proxy, HTTP/1.1, and connections kept only for
 // bursts of requests, because embedded servers close idle ones unannounced.
-func newTransport(p *plan) (*wire, http.RoundTripper, error) {
+func newTransport(p *plan, guard encoders.Guard) (*wire, http.RoundTripper, error) {
 	t := &http.Transport{
 		DialContext:            (&net.Dialer{Timeout: p.settings.Timeout}).DialContext,
 		TLSHandshakeTimeout:    p.settings.Timeout,
@@ -40,6 +42,9 @@ func newTransport(p *plan) (*wire, http.RoundTripper, error) {
 		Protocols:              new(http.Protocols),
 	}
 	t.Protocols.SetHTTP1(true)
+	if p.socket != "" {
+		t.DialContext = dialSocket(p, guard)
+	}
 	config, err := tlsConfig(p)
 	if err != nil {
 		return nil, nil, err
