@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"testing/fstest"
 	"time"
@@ -122,9 +123,17 @@ func (s httpSettings) PresetYAML(name string) ([]byte, error) {
 	return nil, fmt.Errorf("no preset %q; allowed: aja-helo", name)
 }
 
+func (s fakeSettings) RefuseSecrets(known []secret.Value) error {
+	if slices.ContainsFunc(known, func(v secret.Value) bool { return v.Reveal() == s.Env["A"] }) {
+		return errors.New("env.A: holds a secret")
+	}
+	return nil
+}
+
 type fakeSettings struct {
-	StartDelay time.Duration `yaml:"start_delay" doc:"from a start to publishing"`
-	Bits       uint8         `yaml:"bits" doc:"small number"`
+	Env        map[string]string `yaml:"env" doc:"which everybody can read"`
+	StartDelay time.Duration     `yaml:"start_delay" doc:"from a start to publishing"`
+	Bits       uint8             `yaml:"bits" doc:"small number"`
 }
 
 func testDrivers() map[string]func() any {

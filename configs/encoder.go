@@ -86,6 +86,9 @@ func (d *decoder) encoder(n *yaml.Node, e *Encoder, path string, drivers map[str
 		case JoinedValidator:
 			d.validate(check.Validate(), path, d.shape(v.Elem().Type()))
 		}
+		if r, ok := settings.(SecretRefuser); ok {
+			d.validate(r.RefuseSecrets(e.Secrets), path, d.shape(v.Elem().Type()))
+		}
 		if n, ok := settings.(Noter); ok && !d.badBelow(path) {
 			d.findings(errors.Join(n.Notes()...), path, d.shape(v.Elem().Type()), d.remark)
 		}

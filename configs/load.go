@@ -30,8 +30,8 @@ import (
 // negative without a min), `shown:"yes"` marks texts that name an address, a path or a choice, and
 // so are no secret (see package secret) and may stand in [Config.Archive], `hint:"…"` is added to
 // an error about the kind of value. Struct values that implement [Prefiller], [Presetter],
-// [Validator], [JoinedValidator], [Noter], [Publisher], [Layered], [Simulcaster] or [Box] are
-// asked.
+// [Validator], [JoinedValidator], [SecretRefuser], [Noter], [Publisher], [Layered], [Simulcaster]
+// or [Box] are asked.
 type Options struct {
 	Drivers map[string]func() any              // by driver key: a pointer to that driver's settings, defaults filled in
 	Env     func(name string) (string, bool)   // for ${NAME}; nil: os.LookupEnv
@@ -66,6 +66,11 @@ type Validator interface{ Validate() []error }
 
 // JoinedValidator is a Validator that joins its findings with [errors.Join].
 type JoinedValidator interface{ Validate() error }
+
+// SecretRefuser is implemented by settings with texts in which no secret may stand, because others
+// can read them. RefuseSecrets gets the secrets of the settings, and returns findings like those of
+// a Validator.
+type SecretRefuser interface{ RefuseSecrets([]secret.Value) error }
 
 // Noter is implemented by settings that may hold useless keys, which are no errors. Notes are like
 // the findings of a Validator; it is called only for settings without errors.

@@ -204,7 +204,7 @@ func tryCanary(t *testing.T, what, driver string, settings any) bool {
 			t.Errorf("%s: its command line holds it, and nobody says so: %s", what, argv)
 		}
 	}
-	return err == nil
+	return err == nil || strings.Contains(err.Error(), "holds a secret")
 }
 
 func cfgEncoder(cfg *configs.Config) (*configs.Encoder, bool) {

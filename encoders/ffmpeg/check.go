@@ -246,7 +246,7 @@ func (e *Encoder) ask(ctx context.Context, path string, args ...string) (string,
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Env = proc.Environment("", encoders.Job{}, "")
+	cmd.Env = e.settings.environment("", encoders.Job{}, "")
 	cmd.WaitDelay = time.Second
 	var out bytes.Buffer
 	cmd.Stdout = &out

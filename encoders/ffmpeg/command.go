@@ -3,6 +3,7 @@ package ffmpeg
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -12,6 +13,7 @@ import (
 
 // command is one command line, and the files and facts that belong to it.
 type command struct {
+	env      []string // the variables that the settings give
 	binary   string
 	args     []string
 	options  []string // the option file of each output, read from descriptor optionFD(i); "" for none
@@ -61,7 +63,7 @@ func build(s Settings, job encoders.Job, fast bool) (command, error) {
 	if err != nil {
 		return command{}, encoders.Permanent(err)
 	}
-	c.binary = s.Binary
+	c.env, c.binary = s.variables(job), s.Binary
 	return c, nil
 }
 
@@ -211,7 +213,8 @@ func argument(job encoders.Job, word string) string {
 func checkMatches(s Settings, job encoders.Job) error {
 	harmless := job
 	harmless.Name, harmless.Account, harmless.Matches = "x", "x", slices.Repeat([]string{"x"}, len(job.Matches))
-	words := slices.Concat([]string{s.Input, s.AudioInput}, s.InputArgs, s.AudioInputArgs, s.OutputArgs, s.Args, s.Allow)
+	words := slices.Concat([]string{s.Input, s.AudioInput}, s.InputArgs, s.AudioInputArgs, s.OutputArgs, s.Args, s.Allow,
+		slices.Collect(maps.Values(s.Env)))
 	for _, w := range words {
 		for i, m := range job.Matches {
 			if place := fmt.Sprintf("{%d}", i+1); m == "" && strings.Contains(w, place) {
@@ -237,7 +240,12 @@ func climbs(word string) (n int) {
 
 // shell returns the command line as one would type it, secrets masked.
 func (c command) shell(r redactor) []string {
-	words := []string{quote(c.binary)}
+	var words []string
+	for _, v := range c.env {
+		name, value, _ := strings.Cut(v, "=")
+		words = append(words, name+"="+quote(r.clean(value)))
+	}
+	words = append(words, quote(c.binary))
 	for _, a := range c.args {
 		words = append(words, quote(r.clean(a)))
 	}

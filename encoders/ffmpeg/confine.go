@@ -98,6 +98,10 @@ func grantsFor(s Settings, env encoders.Env, job encoders.Job) grants {
 			g.output(path)
 		}
 	}
+	for _, value := range s.Env {
+		g.word(job, value, g.source)
+		words = append(words, value)
+	}
 	words = append(fillAll(job, words), publish)
 	g.addresses(words)
 	if s.Input == "" {

@@ -4,7 +4,7 @@
 //
 //	settings.go, ffmpeg.go                     what a user can say, and the encoder
 //	command.go, input.go, sound.go, output.go, video.go
-//	                                           what to run
+//	env.go                                     what to run
 //	check.go, probe.go                         what can be tested before a start
 //	output.go, inputlist.go, shown.go          how keys and passwords stay out of argv
 //	spawn.go, state.go, files.go               the start: lock, output files, process, state file

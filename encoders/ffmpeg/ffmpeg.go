@@ -62,7 +62,7 @@ var (
 // New opens the encoder in env.Dir, and adopts the process that runs there. Without Dir the encoder
 // can only plan and check. The caller closes it.
 func New(settings Settings, env encoders.Env) (*Encoder, error) {
-	if err := settings.Validate(); err != nil {
+	if err := errors.Join(settings.Validate(), settings.RefuseSecrets(env.Secrets)); err != nil {
 		return nil, err
 	}
 	settings.secrets = env.Secrets

@@ -280,7 +280,7 @@ func (e *Encoder) beginRelay(o relay.Order, job encoders.Job) error {
 		room = all
 	}
 	return relay.Begin(o, lock, log, func(files []*os.File) error {
-		attr := os.ProcAttr{Env: proc.Environment(proc.NewCookie(relayRun), job, ""), Files: files}
+		attr := os.ProcAttr{Env: e.settings.environment(proc.NewCookie(relayRun), job, ""), Files: files}
 		h, pid, err := proc.Start(room, proc.Itself, []string{os.Args[0], relay.Command}, attr)
 		if err != nil {
 			return err

@@ -118,7 +118,7 @@ func (e *Encoder) openInput(
 	opened, list := in.opening(s, true, newRedactor(s, job))
 	args = append(append(args, opened...), "-map", "0:v?", "-map", "0:a?", "-c", "copy", "-t", "0.2", "-f", "null", "-")
 	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Env = proc.Environment("", encoders.Job{}, "")
+	cmd.Env = s.environment("", job, "")
 	cmd.WaitDelay = time.Second
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

@@ -51,6 +51,10 @@ type Settings struct {
 	// place of Width, Height and Bitrate; sound goes with the first.
 	Renditions []Rendition `yaml:"renditions" doc:"several qualities of the picture, the best first, each a feed of its own, for players that choose by their bandwidth"`
 
+	// Env are more variables of the process's environment, for drivers and libraries; they win over
+	// those that it inherits. No secret may stand there.
+	Env map[string]string `yaml:"env" doc:"variables of the process's environment, such as {LIBVA_DRIVER_NAME: iHD}; no secrets"`
+
 	Binary       string        `yaml:"binary" shown:"yes" doc:"FFmpeg, or with args any program: a path, or a name in PATH"`
 	StallTimeout time.Duration `yaml:"stall_timeout" doc:"no progress for this long is a stall, and it is started anew; 0 = never"`
 	Standby      string        `yaml:"standby" enum:"none,warm,hot" doc:"warm keeps a process loaded and stopped, for a quicker start; hot keeps a live input open, with its last group of pictures, so that a start begins with a picture at once"`
@@ -106,6 +110,7 @@ func (s Settings) Validate() error {
 		bad("args", "is the whole command line: move input_args and output_args into it")
 	}
 	s.checkInputs(bad)
+	s.checkEnv(bad)
 	oneOf("video", s.Video, "h264", "copy", "none")
 	oneOf("audio", s.Audio, "aac", "copy", "none")
 	oneOf("standby", s.Standby, "none", "warm", "hot")

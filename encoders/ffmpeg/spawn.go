@@ -27,7 +27,7 @@ func (e *Encoder) spawn(c command, job encoders.Job) (*process, error) {
 	defer lock.Close() // the child holds it
 	st := state{Stream: job.ID(), Run: job.Run, Started: time.Now(), Progress: c.progress, Fast: c.fast,
 		Input: inputMark(e.settings, job)}
-	child := launch{binary: binary, args: c.args, cookie: proc.NewCookie(job.Run), lock: lock,
+	child := launch{settings: e.settings, binary: binary, args: c.args, cookie: proc.NewCookie(job.Run), lock: lock,
 		tmp: filepath.Join(e.env.Dir, ownDir)}
 	defer child.closeFiles()
 	child.confine(e.settings.published(), e.env, job)
@@ -70,6 +70,7 @@ func (e *Encoder) spawn(c command, job encoders.Job) (*process, error) {
 
 // launch is a process about to start.
 type launch struct {
+	settings       Settings
 	binary         string
 	args           []string
 	options        []*os.File // become descriptors optionFD(i); nil for none
@@ -172,6 +173,6 @@ func (l *launch) start(job encoders.Job) (*proc.Handle, int, error) {
 		}
 		files[optionFD(i)] = cmp.Or(f, null)
 	}
-	attr := os.ProcAttr{Env: proc.Environment(l.cookie, job, l.tmp), Files: files}
+	attr := os.ProcAttr{Env: l.settings.environment(l.cookie, job, l.tmp), Files: files}
 	return proc.Start(l.sandbox, l.binary, append([]string{l.binary}, l.args...), attr)
 }

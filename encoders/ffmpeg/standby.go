@@ -102,7 +102,7 @@ func (e *Encoder) ready(c command, job encoders.Job) (*standby, error) {
 	if s.lock, err = proc.OpenLock(e.env.Dir, lockFile); err != nil {
 		return s, err
 	}
-	child := launch{binary: binary, args: append([]string{"-progress", "file:" + gate}, c.args...),
+	child := launch{settings: e.settings, binary: binary, args: append([]string{"-progress", "file:" + gate}, c.args...),
 		cookie: proc.NewCookie(standbyRun), lock: s.lock,
 		tmp: filepath.Dir(gate)}
 	child.confine(e.settings, e.env, job)

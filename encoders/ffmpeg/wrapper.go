@@ -124,7 +124,7 @@ func (e *Encoder) wrapsFFmpeg(ctx context.Context, path string) bool {
 	cmd := exec.CommandContext(ctx, path, "-nostdin", "-progress", "pipe:1", "-f", "lavfi", "-i", "anullsrc",
 		"-t", "0.1", "-f", "null", "-fpre", fmt.Sprintf("/dev/fd/%d", firstFD), "-")
 	cookie := proc.NewCookie(wrapperRun)
-	cmd.Env = proc.Environment(cookie, encoders.Job{}, "")
+	cmd.Env = e.settings.environment(cookie, encoders.Job{}, "")
 	cmd.ExtraFiles = []*os.File{null, options} // descriptors 3, the lock's, and 4
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	var said, progress bytes.Buffer
