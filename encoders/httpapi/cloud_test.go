@@ -125,3 +125,53 @@ func kubernetes(b *box) http.HandlerFunc {
 		}
 	}
 }
+
+func transcoder(b *box) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer "+password {
+			w.WriteHeader(http.StatusUnauthorized)
+			reply(w, `{"status":"error","message":"unauthorized","code":401}`)
+			return
+		}
+		state := pick(b.now(), map[phase]string{off: "Shutdown", starting: "Provisioning", on: "Active",
+			stopping: "ShuttingDown", failed: "Error"})
+		switch r.Method + " " + r.URL.Path {
+		case "PUT /api/transcoders/start/abcd-efgh":
+			b.start()
+			reply(w, `{"status":"success","data":{"id":"mnop-qrst","transcoderId":"abcd-efgh","status":"Queued"}}`)
+		case "PUT /api/transcoders/stop/abcd-efgh":
+			b.stop()
+			reply(w, `{"status":"success","data":{"id":"mnop-qrst","transcoderId":"abcd-efgh","status":"ShuttingDown"}}`)
+		case "GET /api/transcoders/abcd-efgh":
+			reply(w, `{"status":"success","data":{"transcoderId":"abcd-efgh","name":"simple","cluster":"phx-1",`+
+				`"status":%q}}`, state)
+		default:
+			w.WriteHeader(http.StatusBadRequest)
+			reply(w, `{"status":"fail","data":"transcoder not found"}`)
+		}
+	}
+}
+
+func channel(b *box) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !basic(r, "token") {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		switch r.Method + " " + r.URL.Path {
+		case "POST /v2/channels/ch_abc123/start":
+			b.start()
+			w.WriteHeader(http.StatusNoContent)
+		case "POST /v2/channels/ch_abc123/stop":
+			b.stop()
+			w.WriteHeader(http.StatusNoContent)
+		case "GET /v2/channels/ch_abc123":
+			reply(w, `{"data":{"id":"ch_abc123","name":"My first channel","status":%q,"timeout":600}}`,
+				pick(b.now(), map[phase]string{off: "stopped", starting: "deploying", on: "playing",
+					stopping: "stopping", failed: "error"}))
+		default:
+			w.WriteHeader(http.StatusNotFound)
+			reply(w, `{"message":"Channel not found"}`)
+		}
+	}
+}

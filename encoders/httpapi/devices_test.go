@@ -42,6 +42,15 @@ var kinds = []kind{
 		socket: true},
 	{preset: "kubernetes-scale", settings: "vars: {deployment: encoder}\npassword: " + password, handler: kubernetes,
 		harmless: true, hand: true},
+	{preset: "shelly-gen2", settings: "vars: {watts: 5}\npassword: " + password, handler: shelly, harmless: true,
+		hand: true},
+	{preset: "tasmota", settings: "vars: {relay: 2}\npassword: " + password, handler: tasmota, harmless: true, hand: true},
+	{preset: "panasonic-aw", settings: "username: admin\npassword: " + password, handler: panasonic, harmless: true,
+		hand: true},
+	{preset: "millicast-transcoder", settings: "vars: {transcoder: abcd-efgh}\npassword: " + password +
+		"\nsettle: 10s", handler: transcoder, dies: true},
+	{preset: "optiview-live-channel", settings: "vars: {channel: ch_abc123}\nusername: token\npassword: " + password +
+		"\nsettle: 10s", handler: channel, dies: true, hand: true},
 	{preset: "wowza-target", settings: "vars: {application: live, entry: millicast}\nusername: admin\npassword: " +
 		password, handler: wowza, harmless: true, hand: true},
 }

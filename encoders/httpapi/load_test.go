@@ -35,15 +35,17 @@ func settingsOf(t testing.TB, text string) Settings {
 
 // needed are the keys that each preset leaves to the user, apart from url, username and password.
 var needed = map[string]string{
-	"datarhei-core":       `vars: {process: cam}`,
-	"mediamtx-forward":    `vars: {path: cam}`,
-	"wowza-target":        `vars: {application: live, entry: millicast}`,
-	"gstd":                `vars: {pipeline: cam}`,
-	"haivision-makito-x4": `vars: {stream_id: 3}`,
-	"kiloview-e3":         `vars: {stream_id: 7}`,
-	"docker-container":    `vars: {container: encoder1}`,
-	"podman-container":    `vars: {container: encoder1}`,
-	"kubernetes-scale":    `vars: {deployment: encoder}`,
+	"datarhei-core":         `vars: {process: cam}`,
+	"mediamtx-forward":      `vars: {path: cam}`,
+	"wowza-target":          `vars: {application: live, entry: millicast}`,
+	"gstd":                  `vars: {pipeline: cam}`,
+	"haivision-makito-x4":   `vars: {stream_id: 3}`,
+	"kiloview-e3":           `vars: {stream_id: 7}`,
+	"millicast-transcoder":  `vars: {transcoder: abcd}`,
+	"optiview-live-channel": `vars: {channel: ch_1}`,
+	"docker-container":      `vars: {container: encoder1}`,
+	"podman-container":      `vars: {container: encoder1}`,
+	"kubernetes-scale":      `vars: {deployment: encoder}`,
 }
 
 func TestPresetsAreValid(t *testing.T) {
