@@ -12,6 +12,7 @@
 //	reader.go   the FFmpeg that reads the input, again and again
 //	group.go    the pictures kept, and what a publisher gets of them
 //	nut.go      the container between reader, relay and publisher
+//	memory.go   what makes the process small
 //	client.go   the driver's side: to begin one, hear its reports, get a publisher's connection
 //
 // # Why NUT

@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -83,7 +82,7 @@ type relay struct {
 // Main is the process: it reads its order from standard input, holds the lock behind descriptor 3,
 // says on standard output when its socket is there, and returns the exit code at its end.
 func Main() int {
-	debug.SetGCPercent(25) // it makes little garbage, and its memory counts
+	save()
 	var order Order
 	err := json.NewDecoder(os.Stdin).Decode(&order)
 	if err == nil && order.Protocol != Protocol {
@@ -211,6 +210,7 @@ func (r *relay) take(p *reader) error {
 	r.mu.Lock()
 	r.container = &d.container
 	r.mu.Unlock()
+	shed()
 	for {
 		f, err := d.next()
 		if err != nil {
