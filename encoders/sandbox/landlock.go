@@ -124,7 +124,7 @@ func (r *rules) renew() error {
 func (r *rules) add(p Policy) error {
 	err := errors.Join(
 		r.paths(p.Read, readFile, readFolder), r.paths(p.Write, writeFile, writeFolder),
-		r.paths(p.Devices, device, deviceFolder),
+		r.paths(p.Devices, device, deviceFolder), r.paths(p.Names, 0, unix.LANDLOCK_ACCESS_FS_READ_DIR),
 	)
 	for _, port := range p.Ports {
 		err = errors.Join(err, r.port(port))

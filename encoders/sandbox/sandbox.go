@@ -28,6 +28,7 @@ type Policy struct {
 	Read    []string // files and folders to read and to execute
 	Write   []string // files and folders to read, execute and change
 	Devices []string // device files, and folders of them
+	Names   []string // folders in which it may see what there is, and not what it holds
 	Ports   []int    // TCP ports to connect to and to listen on
 	Sockets bool     // it may use unix sockets
 }

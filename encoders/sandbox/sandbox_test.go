@@ -339,6 +339,24 @@ func TestFree(t *testing.T) {
 	}
 }
 
+// TestNames lets a process see which files a folder has, and not what they hold.
+func TestNames(t *testing.T) {
+	if !Available() {
+		t.Skip("this kernel has no Landlock")
+	}
+	dir := t.TempDir()
+	must(t, os.WriteFile(dir+"/file", []byte("x"), 0o600))
+	must(t, Policy{Names: []string{dir}}.Do(func() error {
+		if seen, err := os.ReadDir(dir); err != nil || len(seen) != 1 {
+			return fmt.Errorf("the folder shows %v, %v", seen, err)
+		}
+		if _, err := os.ReadFile(dir + "/file"); err == nil {
+			return errors.New("its file can be read")
+		}
+		return nil
+	}))
+}
+
 func TestSockets(t *testing.T) {
 	if !Available() {
 		t.Skip("this kernel has no Landlock")
