@@ -69,6 +69,7 @@ type EncoderView struct {
 	Outdated bool             `json:"outdated,omitempty"` // it runs with settings from before a reload
 	Health   *encoders.Health `json:"health"`
 
+	Warning string            `json:"warning,omitempty"` // plain words: it does less than its settings ask for
 	Standby *encoders.Standby `json:"standby,omitempty"` // what is kept ready for its next start
 }
 

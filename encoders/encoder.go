@@ -143,6 +143,7 @@ type Status struct {
 	ConfigOnly bool      `json:"config_only,omitempty"` // StatePublishing means "switched on", not "delivering"
 	Error      string    `json:"error,omitempty"`       // plain words, for StateFailed, StateStalled and StateUnknown
 	Permanent  bool      `json:"permanent,omitempty"`   // with StateFailed: a retry cannot cure it
+	Warning    string    `json:"warning,omitempty"`     // plain words, in any state: it does less than its settings ask for
 	Health     *Health   `json:"health,omitempty"`      // what the box measures, if it does
 	Standby    *Standby  `json:"standby,omitempty"`     // what is kept ready for the next start; nil: nothing is to be
 }

@@ -61,7 +61,7 @@ func (m *masked) Status(ctx context.Context, job Job) (Status, error) {
 }
 
 func (m *masked) status(s *Status) {
-	s.Error = m.mask.Mask(s.Error)
+	s.Error, s.Warning = m.mask.Mask(s.Error), m.mask.Mask(s.Warning)
 	if s.Standby != nil {
 		clean := *s.Standby
 		clean.Error = m.mask.Mask(clean.Error)

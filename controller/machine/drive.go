@@ -26,7 +26,7 @@ func (m *machine) seen(e *Encoder, st encoders.Status) {
 	}
 	if st.Stream != "" && controller.StreamID(st.Stream) != m.p.Stream { // to this stream it is off
 		other := st.Stream
-		st = encoders.Status{State: encoders.StateStopped, At: st.At, Standby: st.Standby}
+		st = encoders.Status{State: encoders.StateStopped, At: st.At, Standby: st.Standby, Warning: st.Warning}
 		if e.On() {
 			st.Error = "it serves " + other
 		}

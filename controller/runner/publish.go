@@ -57,7 +57,7 @@ func same(a, b *machine.State) bool {
 		slices.EqualFunc(slices.Collect(a.All()), slices.Collect(b.All()), func(x, y *machine.Encoder) bool {
 			return x.Step == y.Step &&
 				x.Seen.State == y.Seen.State && x.Seen.Standby.Alike(y.Seen.Standby) &&
-				x.Seen.Error == y.Seen.Error && x.Seen.PID == y.Seen.PID &&
+				x.Seen.Error == y.Seen.Error && x.Seen.Warning == y.Seen.Warning && x.Seen.PID == y.Seen.PID &&
 				x.OnAir == y.OnAir && x.Restarts == y.Restarts && x.Error == y.Error && x.Trouble.Count == y.Trouble.Count
 		})
 }
@@ -215,7 +215,7 @@ func viewOfEncoder(s *machine.State, e *machine.Encoder, spec *StreamSpec) contr
 	v := controller.EncoderView{
 		Name: e.Name, Driver: e.Driver, State: e.Seen.State, Since: timeOrNil(e.Since), Restarts: e.Restarts,
 		Error: textOrNil(e.Seen.Error), OnAir: e.OnAir, Cover: s.IsCover(e), Health: e.Seen.Health,
-		Standby: e.Seen.Standby,
+		Warning: e.Seen.Warning, Standby: e.Seen.Standby,
 	}
 	v.Wanted = s.Wanted && e.Step != machine.StepOff && e.Step != machine.StepStopping
 	switch e.Step {

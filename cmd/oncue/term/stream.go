@@ -54,6 +54,9 @@ func (s Screen) Stream(v controller.StreamView, steps []Step, now time.Time) {
 		if e.Error != nil {
 			s.fact("", "error: "+*e.Error)
 		}
+		if e.Warning != "" {
+			s.fact("", "warning: "+e.Warning)
+		}
 		if e.Standby != nil {
 			s.fact("", "standby: "+StandbyWords(e.Standby))
 		}

@@ -123,6 +123,7 @@ function encoders() {
       el("p", {}, el("strong", { textContent: e.name }), ` ${encoderText(e)}`),
       el("p", { class: "dim", textContent: more }),
       e.standby ? el("p", { class: e.standby.ready ? "dim" : "trouble", textContent: standbyText(e) }) : null,
+      e.warning ? el("p", { class: "trouble", textContent: `warning: ${e.warning}` }) : null,
       e.error ? el("p", { class: "trouble", textContent: e.error }) : null);
   }));
 }
