@@ -22,6 +22,9 @@ import (
 // Plan returns the command line of a start, with secrets masked.
 func (e *Encoder) Plan(job encoders.Job) []string {
 	e.note(job)
+	if e.settings.usesGPU() && e.env.Dir == "" {
+		e.tryGPUs(context.Background(), false) // what is planned is what would be
+	}
 	c, err := build(e.known(context.Background()).published(), job, e.env.Dir == "" || !e.probesFully(job))
 	var reader command
 	if err == nil && e.settings.hot() {
@@ -31,6 +34,9 @@ func (e *Encoder) Plan(job encoders.Job) []string {
 		return []string{"cannot start: " + e.redactor().clean(err.Error())}
 	}
 	lines := c.shell(e.redactor())
+	if now, _ := e.now(); now.Warning != "" {
+		lines = append(lines, e.redactor().clean(now.Warning))
+	}
 	if e.settings.hot() {
 		lines = append(lines, "the input is held open between runs, and kept since its last key frame, by a process "+
 			"that runs:")
@@ -91,6 +97,13 @@ func (e *Encoder) Check(ctx context.Context, job encoders.Job) []encoders.Findin
 	if !settings.isFFmpeg() {
 		add(encoders.OK, path+" is there; what it can do is not known", "")
 		return found
+	}
+	if settings.usesGPU() {
+		found = append(found, e.checkEncoder(ctx)...)
+		settings.gpu = e.chosen().gpu
+		if again, err := build(settings, job, true); err == nil {
+			c = again
+		}
 	}
 	found = append(found, e.checkVersion(ctx, path, slices.Contains(c.args, "-isync")))
 	needs := e.needs(c)

@@ -13,6 +13,7 @@ import (
 
 // command is one command line, and the files and facts that belong to it.
 type command struct {
+	gpu      gpu      // what encodes; zero: x264, or whatever the args say
 	env      []string // the variables that the settings give
 	binary   string
 	args     []string
@@ -63,7 +64,7 @@ func build(s Settings, job encoders.Job, fast bool) (command, error) {
 	if err != nil {
 		return command{}, encoders.Permanent(err)
 	}
-	c.env, c.binary = s.variables(job), s.Binary
+	c.env, c.binary, c.gpu = s.variables(job), s.Binary, s.gpu
 	return c, nil
 }
 
@@ -83,7 +84,7 @@ func madeCommand(s Settings, job encoders.Job, fast bool) (command, error) {
 	}
 	c := command{held: s.held, progress: true, fast: fast && in.brief(), whip: outputs[0].format == "whip",
 		visible: outputs[0].visible}
-	c.args = append(c.args, reporting...)
+	c.args = append(append(c.args, reporting...), s.gpu.setup()...)
 	opened, list := in.opening(s, fast, newRedactor(s, job))
 	c.list = list
 	c.own = append(opened[:len(opened):len(opened)], s.OutputArgs...)

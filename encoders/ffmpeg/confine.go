@@ -107,7 +107,7 @@ func grantsFor(s Settings, env encoders.Env, job encoders.Job) grants {
 	if s.Input == "" {
 		g.ports(usualPorts...)
 	}
-	g.hardware(words)
+	g.hardware(append(words, s.gpuWords()...))
 	for _, a := range s.Allow {
 		g.allowed(job.Fill(a))
 	}

@@ -24,6 +24,9 @@ type failure struct {
 	probing     bool   // the input may have been probed too briefly
 	unexplained bool   // only the exit status is known
 	inputEnded  bool   // without a complaint
+	hardware    bool   // it was the hardware encoder's
+	absent      bool   // and there is none
+	hint        string // the likely fix, if one is known
 
 	proof proof  // what would make it permanent
 	found bool   // by FFmpeg's words, in line
@@ -40,6 +43,9 @@ type cause struct {
 	means   string // %s is "input", "audio_input" or "publishing server"
 	proof   proof  // what makes it permanent
 	probing bool
+	gpu     bool   // it is the hardware encoder's
+	absent  bool   // and there is none
+	hint    string // the likely fix
 }
 
 // proof is what it takes to believe that a retry cannot help. The words alone are not enough.
@@ -71,7 +77,7 @@ var causes = []cause{
 	{says: says(`^Missing argument for option '([^']*)'`), means: "option -$1 lacks its value", proof: atOnce},
 	{says: says(`^Error (?:splitting|parsing) the argument list`),
 		means: "the command line is not understood", proof: atOnce},
-	{says: says(`^Unknown encoder '([^']*)'$`), means: "this ffmpeg has no encoder $1", proof: noEncoder},
+	{says: says(`^Unknown encoder '([^']*)'$`), means: "this ffmpeg has no encoder $1", proof: noEncoder, gpu: true},
 	{says: says(`^Unknown decoder '([^']*)'$`), means: "this ffmpeg has no decoder $1", proof: noDecoder},
 	{says: says(`^No such filter: '([^']*)'$`), means: "this ffmpeg has no filter $1", proof: noFilter},
 	{says: says(`^(?:Requested output format|Unknown input format:?) '([^']*)'`),
@@ -80,7 +86,7 @@ var causes = []cause{
 		means: "the %s leads to protocol $1, which is not allowed for it"},
 	{says: says(`^(?:([a-z][a-z0-9+-]*):.*: )?Protocol not found$`),
 		means: "this ffmpeg does not know the protocol of the %s", proof: noProtocol},
-	{says: says(`maybe incorrect parameters such as`),
+	{says: says(`maybe incorrect parameters such as`), gpu: true,
 		means: "the encoder does not take its settings, or not with these pictures"},
 	{says: says(`^\S+: error while loading shared libraries: (\S+): `),
 		means: "the program lacks its library $1", proof: noLibrary},
@@ -292,7 +298,7 @@ func (w words) reason(how proc.Exit, proves func(failure) bool) failure {
 	case from >= 0: // the input is open, so the trouble is behind it
 		side = "publishing server"
 	}
-	for _, c := range causes {
+	for _, c := range slices.Concat(gpuCauses, causes) {
 		if how.Known && how.Code == 0 && !c.probing {
 			continue
 		}
@@ -305,7 +311,8 @@ func (w words) reason(how proc.Exit, proves func(failure) bool) failure {
 			if m == nil {
 				continue
 			}
-			f := failure{probing: c.probing, proof: c.proof, line: i, found: true}
+			f := failure{probing: c.probing, proof: c.proof, line: i, found: true, hardware: c.gpu, absent: c.absent,
+				hint: c.hint}
 			f.text = strings.ReplaceAll(string(c.says.ExpandString(nil, c.means, message, m)), "%s", side)
 			f.name = string(c.says.ExpandString(nil, "$1", message, m))
 			f.permanent = c.proof != never && proves(f)
@@ -316,6 +323,9 @@ func (w words) reason(how proc.Exit, proves func(failure) bool) failure {
 	}
 	if how.Known && how.Code == 0 {
 		return failure{text: "the input ended (exit status 0)", inputEnded: true}
+	}
+	if i := slices.IndexFunc(w.lines, gpuComponent.MatchString); i >= 0 {
+		return failure{text: "the hardware encoder failed", line: i, found: true, hardware: true}
 	}
 	return failure{text: fmt.Sprintf("it ended by itself (%v)", how), unexplained: true}
 }

@@ -42,6 +42,9 @@ type Encoder struct {
 	heldError string        // why the relay is not ready, in plain words
 	costs     costs         // of what is kept ready
 
+	outcomes map[string]outcome // of hardware encoders, by their names
+	warning  string             // what stands in for them, and why; "": nothing does
+
 	// guarded by trying, which holds a token while a binary is tried
 	trying chan struct{}
 	tried  trial // whether the binary hands its args on to FFmpeg; zero before it was tried
@@ -73,6 +76,7 @@ func New(settings Settings, env encoders.Env) (*Encoder, error) {
 		status: encoders.Status{State: encoders.StateStopped}, lastBlock: emptyBlock(),
 	}
 	e.turn <- struct{}{}
+	e.recallGPUs()
 	if env.Dir != "" {
 		e.clearGate()
 		if err := e.adopt(); errors.Is(err, proc.ErrLocked) {
@@ -84,6 +88,7 @@ func New(settings Settings, env encoders.Env) (*Encoder, error) {
 		if settings.mayWrap() {
 			e.followers.Go(e.tryBinary)
 		}
+		e.beginTries()
 		e.followers.Go(e.tend)
 		e.nudge()
 	}
@@ -92,8 +97,14 @@ func New(settings Settings, env encoders.Env) (*Encoder, error) {
 
 // tryBinary finds out what the binary is before a viewer has to wait for it.
 func (e *Encoder) tryBinary() {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := e.untilClosed()
 	defer cancel()
+	e.known(ctx)
+}
+
+// untilClosed is a context that ends when the encoder is closed. The caller cancels it.
+func (e *Encoder) untilClosed() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
 		select {
 		case <-e.closed:
@@ -101,7 +112,7 @@ func (e *Encoder) tryBinary() {
 		case <-ctx.Done():
 		}
 	}()
-	e.known(ctx)
+	return ctx, cancel
 }
 
 // Close releases the process, which continues, and the relay, which waits for the next controller
@@ -212,6 +223,8 @@ func (e *Encoder) Start(ctx context.Context, job encoders.Job) error {
 		return nil
 	}
 	e.cool()
-	_, err = e.spawn(c, job)
+	if _, err = e.spawn(c, job); err == nil && c.gpu == (gpu{}) {
+		e.beginTries() // for the next start
+	}
 	return err
 }

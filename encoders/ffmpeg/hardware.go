@@ -34,6 +34,9 @@ func (g *grants) hardware(words []string) {
 			continue
 		}
 		g.devices(h.devices)
+		if strings.Contains(text, "v4l2m2m") { // FFmpeg looks for its device itself
+			g.Names = append(g.Names, "/dev")
+		}
 		if h.sockets {
 			g.Sockets = true
 			if strings.Contains(h.devices, "shm") {

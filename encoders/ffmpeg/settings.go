@@ -44,7 +44,10 @@ type Settings struct {
 	Height       int           `yaml:"height" min:"0" doc:"of h264, pixels, even; 0 = as it comes, or as width and the aspect want it"`
 	FPS          float64       `yaml:"fps" min:"0" max:"240" doc:"frames per second, of h264 and asked of a device; 0 = as it comes, 30 where a live input does not tell"`
 	GOP          time.Duration `yaml:"gop" min:"100ms" max:"20s" doc:"from key frame to key frame, of h264"`
-	Preset       string        `yaml:"preset" enum:"ultrafast,superfast,veryfast,faster,fast,medium,slow,slower,veryslow" doc:"of x264: faster ones cost bitrate, slower ones the viewer's time"`
+	// Encoder makes the H.264: x264, or hardware that has proven in a try that it can, see gpu.go.
+	Encoder       string `yaml:"encoder" enum:"auto,x264,nvenc,qsv,vaapi,v4l2m2m" doc:"of h264: x264, or hardware, which is tried with a picture first and gives way to x264 where it fails; auto is the best that works"`
+	EncoderDevice string `yaml:"encoder_device" shown:"yes" doc:"of encoder: /dev/dri/renderD129, or the number of an NVIDIA GPU, such as 1; empty = the first that works"`
+	Preset        string `yaml:"preset" enum:"ultrafast,superfast,veryfast,faster,fast,medium,slow,slower,veryslow" doc:"of x264: faster ones cost bitrate, slower ones the viewer's time"`
 
 	// Renditions are qualities of one picture, the best first, each published to a URL of its own
 	// that follows from the stream's (see ingest.Layers). The input is decoded once. They take the
@@ -64,6 +67,8 @@ type Settings struct {
 	LogSize      int64         `yaml:"log_size" min:"4096" doc:"bytes of output kept; as much again of what came before"`
 
 	wrapper bool           // a trial has shown that Binary passes its args on to FFmpeg
+	gpu     gpu            // what encodes; the zero value is x264
+	dev     string         // in place of /dev, in tests
 	held    bool           // Input is the relay's, see published
 	secrets []secret.Value // the secrets in them that the loader knows
 }
@@ -80,7 +85,8 @@ type Rendition struct {
 // Defaults returns the settings of an encoder that sets only its input.
 func Defaults() Settings {
 	return Settings{
-		Video: "h264", Audio: "aac", Bitrate: "3000k", AudioBitrate: "128k", GOP: 2 * time.Second, Preset: "veryfast",
+		Video: "h264", Audio: "aac", Bitrate: "3000k", AudioBitrate: "128k", GOP: 2 * time.Second, Encoder: x264,
+		Preset: "veryfast",
 		Binary: "ffmpeg", StallTimeout: 10 * time.Second, Standby: "none", HideKey: "auto", Sandbox: "auto",
 		LogSize: 1 << 20,
 	}
@@ -111,6 +117,7 @@ func (s Settings) Validate() error {
 	}
 	s.checkInputs(bad)
 	s.checkEnv(bad)
+	s.checkGPU(bad)
 	oneOf("video", s.Video, "h264", "copy", "none")
 	oneOf("audio", s.Audio, "aac", "copy", "none")
 	oneOf("standby", s.Standby, "none", "warm", "hot")
@@ -194,6 +201,31 @@ func (s Settings) checkInputs(bad func(key, format string, args ...any)) {
 		bad("audio_input", "has no sound: use alsa:NAME, pulse:NAME, a URL, a file, or test")
 	case s.Audio == "copy" && (in.raw() || in.kind == inputTest):
 		bad("audio", "is copy, and the sound of audio_input is not compressed: write aac")
+	}
+}
+
+// checkGPU reports what is impossible of Encoder.
+func (s Settings) checkGPU(bad func(key, format string, args ...any)) {
+	if all := append([]string{auto, x264}, gpuKinds...); s.Encoder != "" && !slices.Contains(all, s.Encoder) {
+		bad("encoder", "is %q, must be one of %s", s.Encoder, strings.Join(all, ", "))
+	}
+	if !s.usesGPU() {
+		if s.EncoderDevice != "" {
+			bad("encoder_device", "is of the hardware, and encoder is x264: write encoder: auto")
+		}
+		return
+	}
+	switch {
+	case len(s.Args) > 0:
+		bad("encoder", "has no place in args: choose it there, or write input instead of args")
+	case s.Video != "h264":
+		bad("encoder", "makes h264, and video is %s: write video: h264, or leave encoder out", s.Video)
+	}
+	ours := []string{"-c", "-codec", "-vcodec", "-vf", "-filter", "-pix_fmt", "-profile", "-preset"}
+	for _, o := range s.OutputArgs {
+		if name, stream, _ := strings.Cut(o, ":"); slices.Contains(ours, name) && !strings.HasPrefix(stream, "a") {
+			bad("output_args", "has %s, which encoder sets to suit the hardware: remove one of them", o)
+		}
 	}
 }
 

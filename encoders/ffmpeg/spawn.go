@@ -26,7 +26,7 @@ func (e *Encoder) spawn(c command, job encoders.Job) (*process, error) {
 	}
 	defer lock.Close() // the child holds it
 	st := state{Stream: job.ID(), Run: job.Run, Started: time.Now(), Progress: c.progress, Fast: c.fast,
-		Input: inputMark(e.settings, job)}
+		Input: inputMark(e.settings, job), GPU: c.gpu}
 	child := launch{settings: e.settings, binary: binary, args: c.args, cookie: proc.NewCookie(job.Run), lock: lock,
 		tmp: filepath.Join(e.env.Dir, ownDir)}
 	defer child.closeFiles()
@@ -62,6 +62,9 @@ func (e *Encoder) spawn(c command, job encoders.Job) (*process, error) {
 	if err != nil { // a later controller could not find it
 		proc.Abandon(h, pid)
 		return nil, err
+	}
+	if c.gpu != (gpu{}) {
+		e.noteInLog("run %s encodes with %s", job.Run, c.gpu)
 	}
 	e.noteInLog("run %s begins, pid %d", job.Run, pid)
 	proc.YieldMemory(pid)

@@ -48,7 +48,7 @@ func (e *Encoder) warm(job encoders.Job) error {
 	if e.settings.Standby != "warm" || !e.settings.isFFmpeg() || !job.Publish.Set() {
 		return nil
 	}
-	c, err := build(e.settings, job, !e.probesFully(job))
+	c, err := build(e.chosen(), job, !e.probesFully(job))
 	if err != nil || !c.progress || c.whip {
 		return nil // the next start shows why
 	}
@@ -175,7 +175,7 @@ func (e *Encoder) wake(c command, job encoders.Job) (*process, error) {
 		return nil, nil
 	}
 	st := state{Identity: s.Identity, Stream: s.stream, Run: job.Run, Started: time.Now(), LogFrom: s.logFrom,
-		Progress: true, Fast: c.fast, Input: inputMark(e.settings, job)}
+		Progress: true, Fast: c.fast, Input: inputMark(e.settings, job), GPU: c.gpu}
 	if err := proc.Lock(s.lock); err != nil {
 		return nil, err
 	}

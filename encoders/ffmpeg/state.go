@@ -13,10 +13,11 @@ type state struct {
 	Stream   string    `json:"stream"` // stream id
 	Run      string    `json:"run"`
 	Started  time.Time `json:"started"`
-	LogFrom  int64     `json:"log_from"` // where this run begins in the log
-	Progress bool      `json:"progress"` // it was asked to report progress
-	Fast     bool      `json:"fast"`     // its input was probed briefly
-	Input    string    `json:"input"`    // mark of its input
+	LogFrom  int64     `json:"log_from"`     // where this run begins in the log
+	Progress bool      `json:"progress"`     // it was asked to report progress
+	Fast     bool      `json:"fast"`         // its input was probed briefly
+	Input    string    `json:"input"`        // mark of its input
+	GPU      gpu       `json:"gpu,omitzero"` // what encodes, if not x264
 }
 
 // loadState returns the zero state when none was saved.

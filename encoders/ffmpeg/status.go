@@ -46,7 +46,7 @@ func (e *Encoder) now() (encoders.Status, <-chan struct{}) {
 	if !s.State.Gone() && e.lastBlock != emptyBlock() {
 		s.Health = e.lastBlock.health()
 	}
-	s.Standby = e.readiness()
+	s.Standby, s.Warning = e.readiness(), e.warning
 	return s, e.changed
 }
 

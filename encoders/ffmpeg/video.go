@@ -50,10 +50,13 @@ func ladder(s Settings, in input) string {
 		first = deinterlaced + "," + first
 	}
 	graph := "[0:v:0]" + first
-	scaled := ""
+	scaled, up := "", s.gpu.upload()
+	if up != "" {
+		up = "," + up
+	}
 	for i, r := range s.Renditions {
 		graph += fmt.Sprintf("[in%d]", i)
-		scaled += fmt.Sprintf(";[in%d]scale=-2:%d%s", i, r.Height, picture(i))
+		scaled += fmt.Sprintf(";[in%d]scale=-2:%d%s%s", i, r.Height, up, picture(i))
 	}
 	return graph + scaled
 }
@@ -97,8 +100,7 @@ func video(s Settings, in input) []string {
 	if s.Video == "copy" {
 		return []string{"-c:v", "copy"}
 	}
-	o := []string{"-c:v", "libx264", "-preset", s.Preset, "-tune", "zerolatency", "-profile:v", "main", "-pix_fmt",
-		"yuv420p", "-bf", "0"}
+	o := s.gpu.codec(s)
 	fps := s.FPS
 	if fps == 0 && in.kind == inputTest && !strings.ContainsAny(in.url, "=;[,") {
 		fps = testFPS
@@ -147,6 +149,9 @@ func filters(s Settings, in input) string {
 	}
 	if rate := s.rate(in); rate != "" {
 		f = append(f, rate)
+	}
+	if up := s.gpu.upload(); up != "" {
+		f = append(f, up)
 	}
 	return strings.Join(f, ",")
 }

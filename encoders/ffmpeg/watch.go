@@ -178,6 +178,9 @@ func (e *Encoder) finish(p *process) {
 	}
 	s := encoders.Status{State: encoders.StateStopped, Since: time.Now(), Run: p.Run, Stream: p.Stream}
 	if p.Stopping.Load() {
+		if p.GPU != (gpu{}) && p.watchdog.moves == 0 && time.Since(p.Started) > gpuPatience {
+			e.doubtGPU(p.GPU)
+		}
 		e.noteInLog("run %s was stopped, pid %d", p.Run, p.PID)
 	} else {
 		f := e.explain(p, how)
@@ -188,6 +191,7 @@ func (e *Encoder) finish(p *process) {
 		if why := e.heldWhy(); f.inputEnded && why != "" {
 			f.text = "the input ended: " + why
 		}
+		e.blameGPU(p, how, &f)
 		s.State, s.Error, s.Permanent = encoders.StateFailed, f.text, f.permanent
 		short, _, _ := strings.Cut(s.Error, "; it said: ")
 		e.noteInLog("run %s ended, pid %d, %v: %s", p.Run, p.PID, how, short)

@@ -5,10 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"slices"
-	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -38,7 +35,7 @@ type trial struct {
 // FFmpeg. Each version of a program is tried once, and only when the args could hide the key: a
 // program that has nothing to do with FFmpeg is never run for this.
 func (e *Encoder) known(ctx context.Context) Settings {
-	s := e.settings
+	s := e.chosen()
 	switch {
 	case s.HideKey == "yes" && !s.isFFmpeg() && s.couldHide():
 		s.wrapper = true
@@ -121,27 +118,11 @@ func (e *Encoder) wrapsFFmpeg(ctx context.Context, path string) bool {
 	defer null.Close()
 	ctx, cancel := context.WithTimeout(ctx, wrapperTime)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, path, "-nostdin", "-progress", "pipe:1", "-f", "lavfi", "-i", "anullsrc",
-		"-t", "0.1", "-f", "null", "-fpre", fmt.Sprintf("/dev/fd/%d", firstFD), "-")
-	cookie := proc.NewCookie(wrapperRun)
-	cmd.Env = e.settings.environment(cookie, encoders.Job{}, "")
-	cmd.ExtraFiles = []*os.File{null, options} // descriptors 3, the lock's, and 4
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	var said, progress bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &progress, &said
-	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
-	cmd.WaitDelay = 100 * time.Millisecond // for the output of processes that it leaves behind
-	if err := e.begin(cmd, e.settings, encoders.Job{}); err != nil {
-		return false
-	}
-	all := proc.Identity{PID: cmd.Process.Pid, Cookie: cookie}
-	if st, err := proc.ReadStat(all.PID); err == nil {
-		all.Start = st.Start
-	}
-	err = cmd.Wait()
-	endAll(all)
-	return err == nil && strings.Contains(said.String(), "ffmpeg version") &&
-		bytes.Contains(progress.Bytes(), []byte("progress=end"))
+	progress, said, how, err := e.attempt(ctx, path, []string{"-nostdin", "-progress", "pipe:1", "-f", "lavfi", "-i",
+		"anullsrc", "-t", "0.1", "-f", "null", "-fpre", fmt.Sprintf("/dev/fd/%d", firstFD), "-"},
+		[]*os.File{null, options}) // descriptors 3, the lock's, and 4
+	return err == nil && how.Known && how.Code == 0 && how.Signal == 0 &&
+		bytes.Contains(said, []byte("ffmpeg version")) && bytes.Contains(progress, []byte("progress=end"))
 }
 
 // endAll kills the family of a program on trial until nothing is left of it.
