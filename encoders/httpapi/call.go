@@ -184,12 +184,12 @@ func (c *call) newRequest(ctx context.Context, out *rendered, withSession bool) 
 			req.Header.Set("Cookie", cookies)
 		}
 	}
-	return req, c.authorise(req.Request)
+	return req, c.authorise(req.Request, out.body)
 }
 
 // authorise adds the headers of auth. Digest and login work elsewhere, and query is in the address
 // already.
-func (c *call) authorise(req *http.Request) error {
+func (c *call) authorise(req *http.Request, body []byte) error {
 	s := &c.plan.settings
 	switch c.plan.auth {
 	case "basic":
@@ -204,6 +204,17 @@ func (c *call) authorise(req *http.Request) error {
 		} else {
 			req.Header.Set(s.AuthName, value)
 		}
+	case "aws-sigv4":
+		region, err := c.plan.region.Fill(c.Values, boxes.InHost, false)
+		if err != nil {
+			return err
+		}
+		service, err := c.plan.service.Fill(c.Values, boxes.InHost, false)
+		if err != nil {
+			return err
+		}
+		signer := sigv4{s.Username, s.Password.Reveal(), s.AWS.SessionToken.Reveal(), region, service}
+		signer.sign(req, req.URL.EscapedPath(), body, time.Now())
 	}
 	return nil
 }

@@ -2,6 +2,8 @@ package httpapi
 
 import (
 	"net/http"
+	"net/url"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -173,5 +175,104 @@ func channel(b *box) http.HandlerFunc {
 			w.WriteHeader(http.StatusNotFound)
 			reply(w, `{"message":"Channel not found"}`)
 		}
+	}
+}
+
+// awsGuard refuses what is not signed for the service: it signs the request anew and compares.
+func awsGuard(w http.ResponseWriter, r *http.Request, service string) (body string, ok bool) {
+	body = bodyOfRequest(r)
+	again := &http.Request{Method: r.Method, Host: r.Host, URL: r.URL, Header: http.Header{}}
+	_, names, _ := strings.Cut(r.Header.Get("Authorization"), "SignedHeaders=")
+	names, _, _ = strings.Cut(names, ",")
+	for _, name := range strings.Split(names, ";") {
+		if values := r.Header.Values(name); len(values) > 0 {
+			again.Header[http.CanonicalHeaderKey(name)] = values
+		}
+	}
+	at, err := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date"))
+	if err == nil && time.Since(at).Abs() < 5*time.Minute {
+		signer := sigv4{"AKIDEXAMPLE", password, "", "eu-central-1", service}
+		signer.sign(again, r.URL.EscapedPath(), []byte(body), at)
+	}
+	return body, again.Header.Get("Authorization") == r.Header.Get("Authorization") && len(again.Header) > 1
+}
+
+func ec2(b *box) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		refuse := func(status int, code, message string) {
+			w.WriteHeader(status)
+			reply(w, `<?xml version="1.0" encoding="UTF-8"?>`+"\n<Response><Errors><Error><Code>%s</Code>"+
+				`<Message>%s</Message></Error></Errors><RequestID>ea966190</RequestID></Response>`, code, message)
+		}
+		body, ok := awsGuard(w, r, "ec2")
+		if !ok {
+			refuse(http.StatusUnauthorized, "AuthFailure", "AWS was not able to validate the provided access credentials")
+			return
+		}
+		form, _ := url.ParseQuery(body)
+		if r.Method != http.MethodPost || form.Get("Version") != "2016-11-15" ||
+			form.Get("InstanceId.1") != "i-1234567890abcdef0" {
+			refuse(http.StatusBadRequest, "InvalidInstanceID.NotFound", "The instance ID does not exist")
+			return
+		}
+		const head = `<?xml version="1.0" encoding="UTF-8"?>` + "\n<%[1]sResponse " +
+			`xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>59dbff89</requestId>`
+		switch action := form.Get("Action"); action {
+		case "StartInstances":
+			if b.now() == stopping {
+				refuse(http.StatusBadRequest, "IncorrectInstanceState", "The instance cannot be started from this state")
+				return
+			}
+			b.start()
+			reply(w, head+`<instancesSet><item><instanceId>i-1234567890abcdef0</instanceId><currentState><code>0</code>`+
+				`<name>pending</name></currentState></item></instancesSet></%[1]sResponse>`, action)
+		case "StopInstances":
+			b.stop()
+			reply(w, head+`<instancesSet><item><instanceId>i-1234567890abcdef0</instanceId><currentState><code>64</code>`+
+				`<name>stopping</name></currentState></item></instancesSet></%[1]sResponse>`, action)
+		case "DescribeInstances":
+			reply(w, head+`<reservationSet><item><instancesSet><item><instanceId>i-1234567890abcdef0</instanceId>`+
+				`<instanceState><code>16</code><name>%[2]s</name></instanceState><monitoring><state>disabled</state>`+
+				`</monitoring></item></instancesSet></item></reservationSet></%[1]sResponse>`, action,
+				pick(b.now(), map[phase]string{off: "stopped", starting: "pending", on: "running", stopping: "stopping"}))
+		default:
+			refuse(http.StatusBadRequest, "InvalidAction", "The action is not valid for this web service")
+		}
+	}
+}
+
+func medialive(b *box) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if _, ok := awsGuard(w, r, "medialive"); !ok {
+			w.WriteHeader(http.StatusForbidden)
+			reply(w, `{"message":"The security token included in the request is invalid."}`)
+			return
+		}
+		p := b.now()
+		switch r.Method + " " + r.URL.Path {
+		case "POST /prod/channels/1234567/start":
+			if p != off {
+				w.WriteHeader(http.StatusConflict)
+				reply(w, `{"message":"The channel is not idle"}`)
+				return
+			}
+			b.start()
+		case "POST /prod/channels/1234567/stop":
+			if p != on && p != failing {
+				w.WriteHeader(http.StatusConflict)
+				reply(w, `{"message":"The channel is not running"}`)
+				return
+			}
+			b.stop()
+		case "GET /prod/channels/1234567":
+		default:
+			w.WriteHeader(http.StatusNotFound)
+			reply(w, `{"message":"Channel not found"}`)
+			return
+		}
+		reply(w, `{"arn":"arn:aws:medialive:eu-central-1:1:channel:1234567","id":"1234567","state":%q,`+
+			`"pipelinesRunningCount":1}`, pick(b.now(), map[phase]string{off: "IDLE", starting: "STARTING", on: "RUNNING",
+			stopping: "STOPPING", failing: "RECOVERING"}))
 	}
 }

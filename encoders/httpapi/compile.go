@@ -19,8 +19,10 @@ type plan struct {
 	url      boxes.Template
 	socket   string // path, when the box is a program of this host behind a unix socket
 	words    *boxes.Words
-	auth     string // none, basic, digest, bearer, header, query or login
+	auth     string // none, basic, digest, bearer, header, query, login or aws-sigv4
 	authText boxes.Template
+	region   boxes.Template // for aws-sigv4
+	service  boxes.Template
 	login    *login
 	start    []*request
 	stop     []*request

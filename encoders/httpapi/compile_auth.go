@@ -50,8 +50,20 @@ func (c *compiler) auth() {
 		c.plan.authText = c.Template("auth_value", value)
 	case "login":
 		c.login()
+	case "aws-sigv4":
+		for key, set := range map[string]bool{
+			"username": s.Username != "", "password": s.Password.Set(),
+			"aws.region": s.AWS.Region != "", "aws.service": s.AWS.Service != "",
+		} {
+			if !set {
+				c.Fail(key, "must be set for auth: aws-sigv4")
+			}
+		}
+		c.plan.region = c.Template("aws.region", s.AWS.Region)
+		c.plan.service = c.Template("aws.service", s.AWS.Service)
 	default:
-		c.Fail("auth", "is %q; allowed: auto, none, basic, digest, bearer, header, query, login", s.Auth)
+		const known = "auto, none, basic, digest, bearer, header, query, login, aws-sigv4"
+		c.Fail("auth", "is %q; allowed: %s", s.Auth, known)
 	}
 }
 

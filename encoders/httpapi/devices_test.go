@@ -51,9 +51,15 @@ var kinds = []kind{
 		"\nsettle: 10s", handler: transcoder, dies: true},
 	{preset: "optiview-live-channel", settings: "vars: {channel: ch_abc123}\nusername: token\npassword: " + password +
 		"\nsettle: 10s", handler: channel, dies: true, hand: true},
+	{preset: "aws-ec2", settings: awsSettings + "vars: {region: eu-central-1, instance: i-1234567890abcdef0}",
+		handler: ec2, harmless: true, hand: true},
+	{preset: "aws-medialive", settings: awsSettings + "vars: {region: eu-central-1, channel: 1234567}",
+		handler: medialive, hand: true},
 	{preset: "wowza-target", settings: "vars: {application: live, entry: millicast}\nusername: admin\npassword: " +
 		password, handler: wowza, harmless: true, hand: true},
 }
+
+const awsSettings = "username: AKIDEXAMPLE\npassword: " + password + "\nsettle: 10s\n"
 
 func TestDevices(t *testing.T) {
 	for _, k := range kinds {

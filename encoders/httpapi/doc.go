@@ -16,6 +16,7 @@
 //	encoder.go, send.go                     the driver; the requests of its calls
 //	call.go, session.go, retry.go           one conversation: turns, logins, tries
 //	render.go, body.go, transport.go        a request, and how it gets to the box
+//	sigv4.go                                signatures for AWS
 //	socket.go                               boxes behind a unix socket of this host
 //	answer.go, state.go                     an answer, and what it says of the box
 //	trace.go, check.go                      what people can ask for

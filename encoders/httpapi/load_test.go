@@ -41,6 +41,8 @@ var needed = map[string]string{
 	"gstd":                  `vars: {pipeline: cam}`,
 	"haivision-makito-x4":   `vars: {stream_id: 3}`,
 	"kiloview-e3":           `vars: {stream_id: 7}`,
+	"aws-ec2":               `vars: {region: x, instance: i-1}`,
+	"aws-medialive":         `vars: {region: x, channel: 1}`,
 	"millicast-transcoder":  `vars: {transcoder: abcd}`,
 	"optiview-live-channel": `vars: {channel: ch_1}`,
 	"docker-container":      `vars: {container: encoder1}`,
@@ -68,7 +70,7 @@ func TestPresetsAreValid(t *testing.T) {
 		}
 	}
 	if _, err := load("preset: aja-hello\nurl: http://10.0.0.9"); err == nil ||
-		!strings.Contains(err.Error(), "aja-helo, blackmagic") {
+		!strings.Contains(err.Error(), "aja-helo, aws-ec2") {
 		t.Errorf("an unknown preset gives %v", err)
 	}
 }

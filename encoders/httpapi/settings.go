@@ -32,9 +32,10 @@ type Settings struct {
 	Vars    map[string]any          `yaml:"vars" doc:"values for placeholders and rules, such as a channel number"`
 	Secrets map[string]secret.Value `yaml:"secrets" doc:"more secret values for placeholders"`
 
-	Auth      string       `yaml:"auth" enum:"auto,none,basic,digest,bearer,header,query,login" doc:"how requests are authorised; auto is basic when there is a username or password, else none"`
+	Auth      string       `yaml:"auth" enum:"auto,none,basic,digest,bearer,header,query,login,aws-sigv4" doc:"how requests are authorised; auto is basic when there is a username or password, else none"`
 	AuthName  string       `yaml:"auth_name" doc:"header or query key for auth: header and auth: query"`
 	AuthValue secret.Value `yaml:"auth_value" doc:"for auth: bearer, header and query; {password} when left out"`
+	AWS       AWS          `yaml:"aws" doc:"for auth: aws-sigv4; username is the access key's id, password the secret access key"`
 	Login     Login        `yaml:"login" doc:"for auth: login, the request that opens a session"`
 
 	Start  Steps  `yaml:"start" doc:"the request that starts the stream, or a list of them"`
@@ -46,6 +47,13 @@ type Settings struct {
 	Timeout time.Duration `yaml:"timeout" min:"100ms" doc:"for one request and its answer"`
 	Retries int           `yaml:"retries" min:"0" doc:"repeats of a request that the box could not accept"`
 	TLS     TLS           `yaml:"tls" doc:"for https boxes whose certificate the system does not know"`
+}
+
+// AWS says for whom a request to AWS is signed.
+type AWS struct {
+	Region       string       `yaml:"region" doc:"such as eu-central-1"`
+	Service      string       `yaml:"service" doc:"such as ec2"`
+	SessionToken secret.Value `yaml:"session_token" doc:"of keys that expire"`
 }
 
 // TLS says which certificates to trust. The zero value trusts the system's authorities.
@@ -158,7 +166,7 @@ func (s *Settings) Notes() []error {
 			unused = append(unused, fmt.Errorf("%s: is not used: %s; remove the key", key, whose))
 		}
 	}
-	pair := p.auth == "basic" || p.auth == "digest"
+	pair := p.auth == "basic" || p.auth == "digest" || p.auth == "aws-sigv4"
 	ask("username", "username", s.Username != "", pair)
 	ask("password", "password", s.Password.Set(), pair)
 	for _, name := range slices.Sorted(maps.Keys(s.Secrets)) {

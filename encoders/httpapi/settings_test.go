@@ -47,6 +47,7 @@ func TestMistakesAreFound(t *testing.T) {
 		{"url: http://x\nstart: {method: FETCH, path: /a}\nstop: {path: /off}\n" + rules, `start.method: is "FETCH"`},
 		{good + rules + "auth: header\npassword: x", "auth_name: must name the header"},
 		{good + rules + "auth: login", "login.path: must be set"},
+		{good + rules + "auth: aws-sigv4\nusername: a\npassword: b\naws: {region: x}", "aws.service: must be set for"},
 		{good + rules + "tls: {pin: abc}", "tls.pin: must be a SHA-256"},
 	} {
 		if _, err := load(c.text); err == nil || !strings.Contains(err.Error(), c.want) {

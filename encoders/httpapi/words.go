@@ -56,6 +56,7 @@ func newMasker(p *plan, known []secret.Value, job encoders.Job) *secret.Masker {
 	s := &p.settings
 	m := boxes.NewMasker(p.words, known, job)
 	m.Know(s.AuthValue.Reveal())
+	m.Know(s.AWS.SessionToken.Reveal())
 	if s.Password.Set() {
 		m.Know(s.Username + ":" + s.Password.Reveal()) // what basic encodes
 	}
