@@ -77,6 +77,10 @@ func swept(sent, key string) string {
 		" AND abs(received - ?6) < ?7"
 }
 
+func inWindow(before, received int64) bool {
+	return max(received-before, before-received) < duplicateWindow.Milliseconds()
+}
+
 // repeated returns the seq of the row that r repeats and that was received within the window, 0 if
 // there is none. The same body says the same time of sending, so the index need not look elsewhere.
 func repeated(c *commit.Conn, r *controller.Record) (int64, error) {

@@ -13,11 +13,22 @@ import (
 // insertion gathers the rows that a batch adds to the journal.
 type insertion struct {
 	conn *commit.Conn
-	last int64 // seq of the last row, those to insert included
-	sent int64 // when the newest hook was sent of those that were stored before the batch
 	rows []row
-	sums map[identity]int64 // of rows to insert: their seq
+	recent
 }
+
+// recent is what is remembered of the journal from one batch to the next, so that most hooks need
+// not be looked for: the rows to insert included, and none of a batch that was not committed.
+type recent struct {
+	last  int64 // seq of the last row; 0: nothing is remembered
+	since int64 // all hooks that were sent later are in hooks
+	hooks map[identity]rememberedHook
+}
+
+type rememberedHook struct{ seq, received int64 }
+
+// recentHooks is how many hooks are remembered, a few more at most. Then it begins anew.
+const recentHooks = 2048
 
 type row struct {
 	seq int64
@@ -38,7 +49,7 @@ func (in *insertion) add(r *request, alone bool) (err error) {
 			}
 			return in.insert()
 		}); err != nil && scopeOf(err) == commit.OneRequest {
-			*in = insertion{conn: in.conn}
+			*in = insertion{conn: in.conn} // recent has what was undone
 			*got, err = controller.Receipt{Err: refused(err)}, nil
 		}
 		if err != nil {
@@ -50,9 +61,10 @@ func (in *insertion) add(r *request, alone bool) (err error) {
 
 func (in *insertion) place(r *controller.Record) (_ controller.Receipt, err error) {
 	if in.last == 0 {
+		in.hooks = map[identity]rememberedHook{}
 		err = in.conn.Query(newestHook, nil, 2, func(row []driver.Value) error {
 			in.last, _ = row[0].(int64)
-			in.sent, _ = row[1].(int64)
+			in.since, _ = row[1].(int64)
 			return nil
 		})
 		if err != nil {
@@ -61,20 +73,18 @@ func (in *insertion) place(r *controller.Record) (_ controller.Receipt, err erro
 	}
 	if r.Sum != ([32]byte{}) {
 		id := identityOf(r)
+		received := millis(r.Received)
 		for _, before := range id.earlier() {
-			if seq := in.sums[before]; seq != 0 {
-				return controller.Receipt{Seq: seq, Duplicate: true}, nil
+			if h, ok := in.hooks[before]; ok && inWindow(h.received, received) {
+				return controller.Receipt{Seq: h.seq, Duplicate: true}, nil
 			}
 		}
-		if id.sentAt(r) <= in.sent { // most are newer than all before
+		if id.sentAt(r) <= in.since {
 			if seq, err := repeated(in.conn, r); err != nil || seq != 0 {
 				return controller.Receipt{Seq: seq, Duplicate: seq != 0}, err
 			}
 		}
-		if in.sums == nil {
-			in.sums = map[identity]int64{}
-		}
-		in.sums[id] = in.last + 1
+		in.hooks[id] = rememberedHook{in.last + 1, received}
 	}
 	in.last++
 	in.rows = append(in.rows, row{in.last, r})

@@ -12,7 +12,7 @@ func (s *Store) newWriter() *commit.Writer[request] {
 		Write:   s.write,
 		Scope:   scopeOf,
 		Admit:   s.admit,
-		Wrote:   s.health.wrote,
+		Wrote:   s.wrote,
 		Roomy:   func() (bool, error) { return plenty(s.options.Dir) },
 		LogPath: s.path + "-wal",
 		Settle:  s.options.Settle,
@@ -24,6 +24,7 @@ func (s *Store) run() {
 	defer close(s.stopped)
 	for {
 		err := errCorrupt
+		s.recent = recent{}
 		if s.movedTo == "" {
 			err = s.writer.Serve(s.handles.Load().rw)
 		}

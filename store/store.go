@@ -28,6 +28,9 @@ type Store struct {
 	health  *health
 	stopped chan struct{} // closed when the writer has ended
 
+	recent  recent // as of the last commit; the writer owns it
+	written recent // and with the batch that is being committed
+
 	movedTo    string // where a corrupt file was moved until another is in its place; run owns it
 	ballast    *ballast
 	policy     atomic.Pointer[Policy] // of the last sweep

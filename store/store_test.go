@@ -84,6 +84,54 @@ func TestDuplicatesInOneBatch(t *testing.T) {
 	}
 }
 
+// TestDuplicatesOfManyBatches stores more hooks than the store remembers, and then each again.
+func TestDuplicatesOfManyBatches(t *testing.T) {
+	const hooks, together = 3*recentHooks + 100, 64
+	s := open(t, t.TempDir())
+	for _, duplicate := range []bool{false, true} {
+		for from := 0; from < hooks; from += together {
+			var c controller.Commit
+			for n := from; n < min(from+together, hooks); n++ {
+				c.Records = append(c.Records, hook(n^1)) // every second is older than the one before
+			}
+			receipts, err := s.Commit(t.Context(), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, got := range receipts {
+				if got != (controller.Receipt{Seq: int64(from + i + 1), Duplicate: duplicate}) {
+					t.Fatalf("hook %d: %+v", from+i, got)
+				}
+			}
+		}
+	}
+}
+
+// TestUndoneIsNotRemembered: what a failed commit has written is no duplicate, and its numbers are
+// free.
+func TestUndoneIsNotRemembered(t *testing.T) {
+	s := open(t, t.TempDir())
+	mustAppend(t, s, 0, 3)
+	batch := []*request{{Commit: controller.Commit{Records: []controller.Record{hook(3)}}}}
+	onWriter(t, s, func(c *commit.Conn) error {
+		undone := errors.New("undone")
+		err := c.Transaction(func() error {
+			if err := s.write(c, batch); err != nil {
+				return err
+			}
+			return undone
+		})
+		if !errors.Is(err, undone) {
+			return err
+		}
+		s.wrote(err)
+		return nil
+	})
+	if seq, duplicate, err := s.Append(t.Context(), hook(3)); seq != 4 || duplicate || err != nil {
+		t.Error(seq, duplicate, err)
+	}
+}
+
 func TestRecords(t *testing.T) {
 	s := open(t, t.TempDir())
 	mustAppend(t, s, 0, 2000)

@@ -70,6 +70,10 @@ func refused(err error) error { return fmt.Errorf("%w: %w", controller.ErrStore,
 // one wins, and the transitions of all are kept.
 func (s *Store) write(c *commit.Conn, batch []*request) error {
 	hooks := insertion{conn: c}
+	if len(s.recent.hooks) < recentHooks {
+		hooks.recent = s.recent
+	}
+	s.recent = recent{}
 	states := map[controller.StreamID]*controller.Saved{}
 	var transitions []controller.Transition
 	for _, r := range batch {
@@ -96,7 +100,17 @@ func (s *Store) write(c *commit.Conn, batch []*request) error {
 			return err
 		}
 	}
+	s.written = hooks.recent
 	return insertTransitions(c, transitions)
+}
+
+// wrote is told how each batch went.
+func (s *Store) wrote(err error) {
+	if s.recent = s.written; err != nil {
+		s.recent = recent{}
+	}
+	s.written = recent{}
+	s.health.wrote(err)
 }
 
 // stored reports whether every record of r is new in the journal.
