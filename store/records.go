@@ -10,8 +10,8 @@ import (
 	"github.com/oncue/oncue/controller"
 )
 
-// blockBits says how many rows are a block of the index journal_by_stream: 512.
-const blockBits = 9
+// blockBits says how many rows are a block of the index journal_by_stream: 128.
+const blockBits = 7
 
 // The indexes by type and event leave out what floods are of, for its senders would wait for them.
 const (
@@ -52,7 +52,7 @@ func (s *Store) recordsOfStream(ctx context.Context, f controller.RecordFilter) 
 	const query = "WITH RECURSIVE block(n) AS (VALUES (?1) UNION ALL SELECT n + 1 FROM block WHERE n < ?2) " +
 		"SELECT " + journalColumns + " FROM journal WHERE seq IN (" +
 		"SELECT j.seq FROM block CROSS JOIN journal j INDEXED BY journal_by_stream" +
-		" WHERE (j.seq >> 9) = block.n AND j.stream = ?3 AND j.seq < ?4" +
+		" WHERE (j.seq >> 7) = block.n AND j.stream = ?3 AND j.seq < ?4" +
 		" AND (?5 = '' OR lower(j.type) = lower(?5) OR lower(j.event) = lower(?5))" +
 		" ORDER BY j.seq DESC LIMIT ?6) ORDER BY seq DESC"
 	var first, last int64
@@ -132,12 +132,28 @@ func (s *Store) Replay(ctx context.Context, since time.Time, fn func(controller.
 	}
 }
 
-// before returns a seq below that of every hook received at or after from.
+// olderRows is how many hooks in a row must be older for all before them to count as older, too. It
+// is so many because a clock that is set back makes the newest look older than those before.
+const olderRows = 4096
+
+// before returns a seq below that of every hook received at or after from. It searches from the
+// newest on, for few are asked for, and an index would cost every hook a page.
 func (s *Store) before(ctx context.Context, from int64) (seq int64, err error) {
-	err = s.reader().QueryRowContext(ctx, "SELECT coalesce((SELECT min(+seq) - 1 FROM journal WHERE received >= ?),"+
-		" (SELECT max(seq) FROM journal), 0)", from).Scan(&seq)
-	if err != nil {
+	row := s.reader().QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM journal")
+	if err := row.Scan(&seq); err != nil {
 		return 0, s.readError("find the hooks to replay", err)
+	}
+	for last := seq; last > 0; last -= olderRows {
+		var first sql.NullInt64
+		row := s.reader().QueryRowContext(ctx, "SELECT min(+seq) FROM journal"+
+			" WHERE seq > ? AND seq <= ? AND received >= ?", last-olderRows, last, from)
+		if err := row.Scan(&first); err != nil {
+			return 0, s.readError("find the hooks to replay", err)
+		}
+		if !first.Valid {
+			break
+		}
+		seq = first.Int64 - 1
 	}
 	return seq, nil
 }

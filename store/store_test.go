@@ -244,10 +244,9 @@ func TestIndexesAreUsed(t *testing.T) {
 	})
 	for query, index := range map[string]string{
 		"SELECT max(iif(body IS NULL, 0, sent)) FROM journal":                                      "journal_by_body",
-		"SELECT min(+seq) FROM journal WHERE received >= 5":                                        "journal_by_received",
 		"SELECT seq FROM journal WHERE lower(type) = lower('x') AND " + noFlood + " ORDER BY seq":  "journal_by_type",
 		"SELECT seq FROM journal WHERE lower(event) = lower('x') AND " + noFlood + " ORDER BY seq": "journal_by_event",
-		"SELECT seq FROM journal WHERE (seq >> 9) = 3 AND stream = 'x'":                            "journal_by_stream",
+		"SELECT seq FROM journal WHERE (seq >> 7) = 3 AND stream = 'x'":                            "journal_by_stream",
 	} {
 		var a, b, c int
 		var plan string
@@ -287,6 +286,19 @@ func TestReplay(t *testing.T) {
 	})
 	if err != nil || next != 1200 {
 		t.Fatal(next, err)
+	}
+	early := hook(1200)
+	early.Received = start // the clock was set back
+	if _, _, err := s.Append(t.Context(), early); err != nil {
+		t.Fatal(err)
+	}
+	last := int64(0)
+	err = s.Replay(t.Context(), start.Add(1199*time.Second), func(r controller.Record) error {
+		last = r.Seq
+		return nil
+	})
+	if err != nil || last != 1200 {
+		t.Errorf("with an older hook behind it, the last is %d, want 1200: %v", last, err)
 	}
 	enough := errors.New("enough")
 	stop := func(controller.Record) error { return enough }
