@@ -9,6 +9,7 @@ import (
 
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/proc"
 )
 
 // command is one command line, and the files and facts that belong to it.
@@ -244,11 +245,11 @@ func (c command) shell(r redactor) []string {
 	var words []string
 	for _, v := range c.env {
 		name, value, _ := strings.Cut(v, "=")
-		words = append(words, name+"="+quote(r.clean(value)))
+		words = append(words, name+"="+proc.Quote(r.clean(value)))
 	}
-	words = append(words, quote(c.binary))
+	words = append(words, proc.Quote(c.binary))
 	for _, a := range c.args {
-		words = append(words, quote(r.clean(a)))
+		words = append(words, proc.Quote(r.clean(a)))
 	}
 	lines := []string{strings.Join(words, " ")}
 	files := c.options
@@ -278,16 +279,4 @@ func (c command) shell(r redactor) []string {
 		lines = append(lines, shown+" can be seen in the process list")
 	}
 	return lines
-}
-
-// quote writes a word for a POSIX shell.
-func quote(word string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' ||
-			strings.ContainsRune("-_./:=,+@%", r)
-	}
-	if word != "" && strings.IndexFunc(word, func(r rune) bool { return !plain(r) }) < 0 {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/proc"
 )
 
 // TestEnv reads a sound card that exists only by a file which a variable names, confined as it is.
@@ -26,7 +27,7 @@ func TestEnv(t *testing.T) {
 	if found := e.Probe(t.Context(), j); len(found) != 2 || found[1].Level != encoders.OK {
 		t.Errorf("the probe finds %v", found)
 	}
-	if plan := e.Plan(j)[0]; !strings.HasPrefix(plan, "ALSA_CONFIG_PATH="+quote(path)+" HOME=/nowhere ffmpeg ") {
+	if plan := e.Plan(j)[0]; !strings.HasPrefix(plan, "ALSA_CONFIG_PATH="+proc.Quote(path)+" HOME=/nowhere ffmpeg ") {
 		t.Errorf("the plan is %s", plan)
 	}
 	start(t, e, j)

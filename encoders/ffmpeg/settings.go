@@ -12,6 +12,7 @@ import (
 
 	"github.com/oncue/oncue/configs/ingest"
 	"github.com/oncue/oncue/configs/secret"
+	"github.com/oncue/oncue/encoders/proc"
 )
 
 // Settings says what to run. Either Input or Args is set. {stream}, {account}, {1}, {2} … are
@@ -116,7 +117,7 @@ func (s Settings) Validate() error {
 		bad("args", "is the whole command line: move input_args and output_args into it")
 	}
 	s.checkInputs(bad)
-	s.checkEnv(bad)
+	proc.CheckVariables(s.Env, bad)
 	s.checkGPU(bad)
 	oneOf("video", s.Video, "h264", "copy", "none")
 	oneOf("audio", s.Audio, "aac", "copy", "none")

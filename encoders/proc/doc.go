@@ -7,10 +7,12 @@
 // identity is lost: [FindHolder].
 //
 //	start.go, lock.go      a program is found and started, once
-//	identity.go            which process it is, and its environment
+//	identity.go            which process it is
+//	environment.go         its environment
 //	handle.go, leader.go   it is waited for, signalled, and ended with its family
 //	outfile.go             its output: kept short, without secrets
-//	proc.go, queue.go      what the kernel says of it
+//	proc.go                what the kernel says of it
+//	queue.go, sent.go      and of its TCP connections
 //	lost.go                processes whose folder is gone
 //
 // The package needs Linux 5.10 or later. Exit statuses of adopted processes need 6.15.

@@ -4,11 +4,8 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
-
-	"github.com/oncue/oncue/encoders"
 )
 
 // The environment of a process, which only its own user can read, says which run it is.
@@ -98,28 +95,4 @@ func FindHolder(path string, except int) (*Handle, Identity, string, error) {
 		stream = ""
 	}
 	return h, id, stream, nil
-}
-
-// inherited names the variables that a child inherits. Everything else stays with us: sockets,
-// credentials, FFREPORT.
-var inherited = []string{
-	"PATH", "HOME", "USER", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DISPLAY", "XAUTHORITY", "XDG_RUNTIME_DIR",
-	"PULSE_SERVER", "ALSA_CARD", "SSL_CERT_FILE", "SSL_CERT_DIR", "http_proxy", "https_proxy", "no_proxy",
-	"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "LIBVA_DRIVER_NAME", "LIBVA_DRIVERS_PATH", "CUDA_VISIBLE_DEVICES",
-	"NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES",
-}
-
-// Environment returns a child's environment. The C locale keeps its messages in English. tmp is its
-// folder for temporary files; "" means ours.
-func Environment(cookie string, job encoders.Job, tmp string) []string {
-	env := []string{"LC_ALL=C.UTF-8", CookieVar + "=" + cookie, StreamVar + "=" + url.PathEscape(job.ID())}
-	for _, name := range inherited {
-		if value, ok := os.LookupEnv(name); ok && (name != "TMPDIR" || tmp == "") {
-			env = append(env, name+"="+value)
-		}
-	}
-	if tmp != "" {
-		env = append(env, "TMPDIR="+tmp, "XDG_CACHE_HOME="+tmp)
-	}
-	return env
 }

@@ -16,6 +16,8 @@ type Leader struct {
 	Handle *Handle
 	Done   chan struct{} // closed by the driver, when the whole family has ended and its status says so
 
+	Alone bool // set by the driver: TERM is for the leader alone, which is to end the others
+
 	Stopping atomic.Bool // set by the driver: somebody wants it to end
 	Forced   atomic.Bool // TERM did not help, so KILL is used
 }
@@ -122,9 +124,13 @@ func SignalFamily(id Identity, pids []int, sig unix.Signal) {
 	}
 }
 
-// Signal signals the process's group, including stopped members. Processes that have left the group
-// are ended after the process itself.
+// Signal signals the process's group, including stopped members, or the leader alone. Processes
+// that have left the group are ended after the leader.
 func (l *Leader) Signal(sig unix.Signal) error {
+	if l.Alone && sig != unix.SIGKILL {
+		_ = l.Handle.SignalOne(sig) // it may have ended
+		return nil
+	}
 	err := l.Handle.Signal(sig, l.ID.PID)
 	if cont := l.Handle.Signal(unix.SIGCONT, l.ID.PID); err == nil {
 		err = cont

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -46,7 +47,8 @@ func (q *SendQueue) Bytes(now time.Time) (int64, error) {
 		return 0, nil
 	}
 	if !q.denied {
-		longest, err := diagnose(q.sockets)
+		var longest int64
+		err := diagnose(q.sockets, func(_ socket, a answer) { longest = max(longest, a.queue) })
 		if err == nil {
 			return longest, nil
 		}
@@ -197,35 +199,44 @@ func parseAddress(text string) ([]byte, uint16, error) {
 
 var errSocketGone = errors.New("the socket is gone")
 
-// diagnose asks the kernel for the queue of each socket (sock_diag(7)), and returns the longest.
-func diagnose(sockets []socket) (longest int64, err error) {
+// answer is what the kernel says of a socket.
+type answer struct {
+	queue int64 // bytes that the other side has not accepted
+	acked int64 // bytes that it has; -1: unknown
+}
+
+// diagnose asks the kernel about each socket (sock_diag(7)), until one is gone.
+func diagnose(sockets []socket, report func(socket, answer)) error {
 	if len(sockets) == 0 {
-		return 0, nil
+		return nil
 	}
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer unix.Close(fd)
-	var reply [512]byte
+	var reply [1024]byte
 	for _, s := range sockets {
 		if err := unix.Sendto(fd, s.question(), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-			return 0, err
+			return err
 		}
 		n, _, err := unix.Recvfrom(fd, reply[:], unix.MSG_DONTWAIT) // the kernel answers within the send
 		if err != nil {
-			return 0, err
+			return err
 		}
-		queue, err := s.answer(reply[:n])
+		a, err := s.answer(reply[:n])
 		if err != nil {
-			return 0, err
+			return err
 		}
-		longest = max(longest, queue)
+		report(s, a)
 	}
-	return longest, nil
+	return nil
 }
 
-const sockDiagByFamily = 20 // SOCK_DIAG_BY_FAMILY
+const (
+	sockDiagByFamily = 20 // SOCK_DIAG_BY_FAMILY
+	inetDiagInfo     = 2  // INET_DIAG_INFO: a struct tcp_info
+)
 
 // question is a netlink header and a struct inet_diag_req_v2.
 func (s socket) question() []byte {
@@ -235,30 +246,39 @@ func (s socket) question() []byte {
 	q = binary.NativeEndian.AppendUint16(q, sockDiagByFamily)
 	q = binary.NativeEndian.AppendUint16(q, unix.NLM_F_REQUEST)
 	q = append(q, make([]byte, 8)...) // sequence and port
-	q = append(q, s.family, unix.IPPROTO_TCP, 0, 0)
+	q = append(q, s.family, unix.IPPROTO_TCP, 1<<(inetDiagInfo-1), 0)
 	q = binary.NativeEndian.AppendUint32(q, 1<<tcpEstablished)
 	return append(q, s.id[:]...)
 }
 
-// answer reads idiag_wqueue of a struct inet_diag_msg.
-func (s socket) answer(reply []byte) (int64, error) {
+// answer reads a struct inet_diag_msg, and the attribute that follows it.
+func (s socket) answer(reply []byte) (answer, error) {
 	const wqueue, inode, end = 4 + 48 + 4 + 4, 4 + 48 + 4 + 4 + 4 + 4, 4 + 48 + 20
 	if len(reply) < unix.SizeofNlMsghdr {
-		return 0, errors.New("short answer of the kernel")
+		return answer{}, errors.New("short answer of the kernel")
 	}
 	kind, body := binary.NativeEndian.Uint16(reply[4:]), reply[unix.SizeofNlMsghdr:]
 	if kind == unix.NLMSG_ERROR && len(body) >= 4 {
 		errno := unix.Errno(-int32(binary.NativeEndian.Uint32(body)))
 		if errno == unix.ENOENT {
-			return 0, errSocketGone
+			return answer{}, errSocketGone
 		}
-		return 0, errno
+		return answer{}, errno
 	}
 	if kind != sockDiagByFamily || len(body) < end {
-		return 0, errors.New("the kernel's answer is not understood")
+		return answer{}, errors.New("the kernel's answer is not understood")
 	}
 	if binary.NativeEndian.Uint32(body[inode:]) != s.inode {
-		return 0, errSocketGone
+		return answer{}, errSocketGone
 	}
-	return int64(binary.NativeEndian.Uint32(body[wqueue:])), nil
+	a := answer{queue: int64(binary.NativeEndian.Uint32(body[wqueue:])), acked: -1}
+	for rest := body[end:]; len(rest) >= unix.SizeofRtAttr; { // aligned to four bytes
+		length := int(binary.NativeEndian.Uint16(rest))
+		const at = unix.SizeofRtAttr + int(unsafe.Offsetof(unix.TCPInfo{}.Bytes_acked))
+		if binary.NativeEndian.Uint16(rest[2:]) == inetDiagInfo && min(length, len(rest)) >= at+8 {
+			a.acked = int64(binary.NativeEndian.Uint64(rest[at:]))
+		}
+		rest = rest[min(max((length+3)&^3, unix.SizeofRtAttr), len(rest)):]
+	}
+	return a, nil
 }
