@@ -129,6 +129,11 @@ func TestNoKeyShowsWhatAReferenceGave(t *testing.T) {
 			"renditions": []any{m{"height": 180, "bitrate": "300k"}, m{"height": 90, "bitrate": "100k"}}}},
 		"obs": {m{"address": obstest.NewServer(t, obstest.Settings{}).Address, "set_service": true},
 			m{"address": obstest.NewServer(t, obstest.Settings{}).Address, "set_service": "key"}},
+		"exec": {
+			m{"command": []any{"sh", "-c", `env; cat "$0"`, "{publish_file}"}, "secrets_in_argv": true},
+			m{"command": []any{"sh", "-c", `cat "$0"`, "{file:x}"}, "files": m{"x": "x"}},
+			m{"command": []any{"true"}, "ready": m{"output": "x"}},
+		},
 		"fake": {m{}},
 		"http": {
 			http, auth("header"), auth("query"), auth("bearer"), login,

@@ -25,7 +25,12 @@ var arrows = map[string][]string{
 	"configs/secret":  {},
 	"configs/words":   {},
 	"encoders":        {"configs/secret"},
-	"encoders/fake":   {"encoders", "configs/secret"},
+	"encoders/exec": {
+		"configs/ingest", "encoders", "encoders/exec/handover", "encoders/proc", "encoders/sandbox", "configs/secret",
+	},
+	"encoders/exec/handover": {"configs/ingest", "encoders/proc"},
+
+	"encoders/fake": {"encoders", "configs/secret"},
 	"encoders/ffmpeg": {
 		"configs/ingest", "encoders", "encoders/ffmpeg/relay", "encoders/proc", "encoders/sandbox", "configs/secret",
 	},
@@ -53,7 +58,8 @@ var arrows = map[string][]string{
 	"cmd/oncue/daemon": {
 		"cmd/oncue/term", "configs", "configs/ingest", "configs/secret", "controller", "controller/machine",
 		"controller/millicast", "controller/notify", "controller/runner", "controller/web",
-		"encoders", "encoders/fake", "encoders/ffmpeg", "encoders/httpapi", "encoders/obs", "encoders/proc", "store",
+		"encoders", "encoders/exec", "encoders/fake", "encoders/ffmpeg", "encoders/httpapi", "encoders/obs", "encoders/proc",
+		"store",
 	},
 	"cmd/oncue/demo": {
 		"cmd/oncue/daemon", "cmd/oncue/term", "configs", "configs/secret", "controller", "controller/millicast",

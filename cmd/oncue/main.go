@@ -13,12 +13,18 @@ import (
 	"github.com/oncue/oncue/cmd/oncue/client"
 	"github.com/oncue/oncue/cmd/oncue/daemon"
 	"github.com/oncue/oncue/cmd/oncue/term"
+	"github.com/oncue/oncue/encoders/exec/handover"
 	"github.com/oncue/oncue/encoders/ffmpeg/relay"
 )
 
 func main() {
-	if len(os.Args) == 2 && os.Args[1] == relay.Command { // a process that ffmpeg's driver begins; people do not
-		os.Exit(relay.Main())
+	if len(os.Args) == 2 { // a process that a driver begins; people do not
+		switch os.Args[1] {
+		case relay.Command:
+			os.Exit(relay.Main())
+		case handover.Command:
+			os.Exit(handover.Main())
+		}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

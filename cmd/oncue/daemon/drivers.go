@@ -5,6 +5,7 @@ import (
 
 	"github.com/oncue/oncue/configs/secret"
 	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/exec"
 	"github.com/oncue/oncue/encoders/fake"
 	"github.com/oncue/oncue/encoders/ffmpeg"
 	"github.com/oncue/oncue/encoders/httpapi"
@@ -29,7 +30,12 @@ var drivers = map[string]driver{
 		s.Input = "testsrc"
 		return &s
 	}),
-	"obs":  of(obs.Defaults, obs.New, true),
+	"obs": of(obs.Defaults, obs.New, true),
+	"exec": of(exec.Defaults, exec.New, false).orphans(func() any {
+		s := exec.Defaults()
+		s.Command = []string{"true"}
+		return &s
+	}),
 	"http": of(httpapi.Defaults, new(httpapi.Devices).New, true),
 	"fake": of(fake.Defaults, fake.New, false).orphans(func() any { s := fake.Defaults(); return &s }),
 }
