@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -110,6 +112,40 @@ func echoBox(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "%s %v %s %s", r.URL, r.Header, body, r.URL.RawQuery)
 }
 
+// talkerBases are settings for a box that speaks lines and refuses everything with all that it was
+// sent, but tells its state.
+func talkerBases(t *testing.T) []any {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				fmt.Fprintf(c, "hello\n")
+				for lines := bufio.NewScanner(c); lines.Scan(); {
+					fmt.Fprintf(c, "no: %s\n", lines.Text())
+				}
+			}()
+		}
+	}()
+	type m = map[string]any
+	base := func(kind, text string) m {
+		step := func() m { return m{kind: text, "refuse": "^no: (.*)", "expect": "^yes"} }
+		return m{"address": l.Addr().String(), "timeout": "300ms", "connect": m{"expect": "hello"},
+			"start": step(), "stop": step(), "facts": m{"said": "(.*)"},
+			"status": m{kind: text, "expect": "^no", "live": "false", "stopped": "true"}}
+	}
+	return []any{base("send", "x"), base("hex", "78 0A"), with(base("send", "x"), []string{"connect"}, m{"hex": "78 0A"})}
+}
+
 // TestNoKeyShowsWhatAReferenceGave puts a reference into every key of every driver that can hold a
 // text, and looks for its value in everything that people and other programs see of that encoder.
 func TestNoKeyShowsWhatAReferenceGave(t *testing.T) {
@@ -135,6 +171,7 @@ func TestNoKeyShowsWhatAReferenceGave(t *testing.T) {
 			m{"command": []any{"true"}, "ready": m{"output": "x"}},
 		},
 		"fake": {m{}},
+		"tcp":  talkerBases(t),
 		"http": {
 			http, auth("header"), auth("query"), auth("bearer"), login,
 			with(login, []string{"login", "capture", "x"}, m{"regex": "(.+)"}),

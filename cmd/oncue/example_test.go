@@ -68,8 +68,7 @@ func TestExampleLoadsClean(t *testing.T) {
 func TestExpressionsOfTheExample(t *testing.T) {
 	t.Parallel()
 	_, text, _ := strings.Cut(string(configs.Example), "# Conditions and expressions are of expr-lang.")
-	text, _, _ = strings.Cut(text, "YAML has its own ideas")
-	text = strings.ReplaceAll(text, "\n    #", "")
+	text, _, _ = strings.Cut(strings.ReplaceAll(text, "\n    #", ""), "YAML has its own ideas")
 	seen, rest, _ := strings.Cut(text, "(rtmps, srt ...)")
 	var written []string
 	seen = regexp.MustCompile(`\([^)]*\)`).ReplaceAllString(strings.TrimPrefix(seen, " They see "), "")
@@ -207,8 +206,8 @@ func shownKeys(t *testing.T) []exampleKey {
 	return out
 }
 
-// ofRequest matches the keys below the requests of the http driver.
-var ofRequest = regexp.MustCompile(`^(encoders\.\*\.http)\.(start|stop|status|login)\.(\w+)$`)
+// ofRequest matches the keys below the requests of the drivers http and tcp.
+var ofRequest = regexp.MustCompile(`^(encoders\.\*\.(?:http|tcp))\.(start|stop|status|login|connect)\.(\w+)$`)
 
 func TestExampleNamesEveryKey(t *testing.T) {
 	t.Parallel()
@@ -280,7 +279,7 @@ func isStory(path string, code any) bool {
 		return true
 	}
 	inRequest := ofRequest.MatchString(path) ||
-		regexp.MustCompile(`\.http\.(start|stop|login\.(capture|apply)\b.*)$`).MatchString(path)
+		regexp.MustCompile(`\.(?:http|tcp)\.(start|stop|login\.(capture|apply)\b.*)$`).MatchString(path)
 	return inRequest && slices.Contains([]string{`""`, "0", "0s", "false", "[]"}, alike(code))
 }
 

@@ -39,6 +39,7 @@ var arrows = map[string][]string{
 	"encoders/sandbox":      {},
 	"encoders/obs":          {"configs/ingest", "encoders", "configs/secret"},
 	"encoders/boxes":        {"configs/ingest", "encoders", "configs/secret"},
+	"encoders/tcp":          {"encoders", "encoders/boxes", "configs/secret", "configs/presets"},
 	"encoders/httpapi":      {"encoders", "encoders/boxes", "configs/secret", "configs/presets"},
 
 	"controller":           {"encoders"},
@@ -59,7 +60,7 @@ var arrows = map[string][]string{
 		"cmd/oncue/term", "configs", "configs/ingest", "configs/secret", "controller", "controller/machine",
 		"controller/millicast", "controller/notify", "controller/runner", "controller/web",
 		"encoders", "encoders/exec", "encoders/fake", "encoders/ffmpeg", "encoders/httpapi", "encoders/obs", "encoders/proc",
-		"store",
+		"encoders/tcp", "store",
 	},
 	"cmd/oncue/demo": {
 		"cmd/oncue/daemon", "cmd/oncue/term", "configs", "configs/secret", "controller", "controller/millicast",

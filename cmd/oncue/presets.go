@@ -12,20 +12,22 @@ import (
 func newPresets() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "presets",
-		Short: "List the devices that the http driver knows by name",
-		Long: "List the devices that the http driver knows by name. In the configuration: encoders: {stage: " +
-			"{http: {preset: NAME, url: http://10.0.0.9}}}.",
+		Short: "List the devices that the drivers http and tcp know by name",
+		Long: "List the devices that the drivers http and tcp know by name. In the configuration: encoders: {stage: " +
+			"{http: {preset: NAME, url: http://10.0.0.9}}}, or {tcp: {preset: NAME, address: 10.0.0.9:9977}}.",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var rows [][]term.Cell
-			for _, name := range presets.Names() {
-				about, err := presets.About(name)
-				if err != nil {
-					return err
+			for _, shelf := range presets.Shelves {
+				for _, name := range shelf.Names() {
+					about, err := shelf.About(name)
+					if err != nil {
+						return err
+					}
+					rows = append(rows, []term.Cell{{Text: name}, {Text: shelf.Driver}, {Text: about}})
 				}
-				rows = append(rows, []term.Cell{{Text: name}, {Text: about}})
 			}
-			columns := []term.Column{{Name: "PRESET"}, {Name: "DEVICES", Fit: term.Folded, Least: 30}}
+			columns := []term.Column{{Name: "PRESET"}, {Name: "DRIVER"}, {Name: "DEVICES", Fit: term.Folded, Least: 30}}
 			term.NewScreen(cmd.OutOrStdout()).Table(columns, rows)
 			return nil
 		},

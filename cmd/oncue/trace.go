@@ -4,15 +4,26 @@ import (
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/encoders"
 	"github.com/oncue/oncue/encoders/httpapi"
+	"github.com/oncue/oncue/encoders/tcp"
 )
 
-// trace shows the requests to a device with an HTTP API and its answers. The driver has masked the
-// secrets.
+// trace shows what goes to a device and what comes from it. The driver has masked the secrets.
 func trace(enc encoders.Encoder, s term.Screen) {
-	e, ok := encoders.Driver(enc).(*httpapi.Encoder)
-	if !ok {
-		return
+	switch e := encoders.Driver(enc).(type) {
+	case *httpapi.Encoder:
+		traceRequests(e, s)
+	case *tcp.Encoder:
+		e.Trace(func(t tcp.TraceLine) {
+			color, arrow := term.Style(""), "< "
+			if t.Sent {
+				color, arrow = term.Cyan, "> "
+			}
+			s.Printf("%s\n", s.Paint(color, arrow+t.Step+": "+term.Harmless(t.Text)))
+		})
 	}
+}
+
+func traceRequests(e *httpapi.Encoder, s term.Screen) {
 	e.Trace(func(t httpapi.TraceEntry) {
 		s.Printf("%s\n", s.Paint(term.Cyan, "> "+t.Step+": "+term.Harmless(t.Request)))
 		for _, h := range t.Headers {

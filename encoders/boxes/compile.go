@@ -18,10 +18,11 @@ type Compiler struct {
 	names []string // of placeholders that may be used
 }
 
-// NewCompiler compiles the vars of w.
-func NewCompiler(w Words) *Compiler {
+// NewCompiler compiles the vars of w. more names placeholders whose values the box gives.
+func NewCompiler(w Words, more ...string) *Compiler {
 	w.texts = map[string]Template{}
 	c := &Compiler{Words: &w, Used: map[string]bool{}, names: append([]string(nil), fixedNames...)}
+	c.Allow(more...)
 	c.Allow(slices.Sorted(maps.Keys(w.Vars))...)
 	c.Allow(slices.Sorted(maps.Keys(w.Secrets))...)
 	c.vars()

@@ -17,6 +17,7 @@ type Started struct {
 	Accepted bool      `json:"taken,omitempty"`    // the box has accepted the start
 	Live     bool      `json:"live,omitempty"`     // it was seen on since
 	Stopping bool      `json:"stopping,omitempty"` // a stop was sent and not confirmed
+	Off      bool      `json:"off,omitempty"`      // the box has accepted the stop
 	Ended    ending    `json:"ended,omitempty"`
 	Why      string    `json:"why,omitempty"` // of Ended, in words
 }

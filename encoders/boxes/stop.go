@@ -83,6 +83,8 @@ func (c *call) untilStopped(ctx context.Context, l Reading) error {
 			sent = time.Now()
 			if refused = c.send(ctx, Stop); encoders.IsPermanent(refused) {
 				return refused
+			} else if refused == nil {
+				c.e.stopAccepted()
 			}
 		} else if err := Sleep(ctx, manners.QuickInterval); err != nil {
 			return c.unconfirmed(l, refused, err)
@@ -92,6 +94,17 @@ func (c *call) untilStopped(ctx context.Context, l Reading) error {
 			return c.unconfirmed(l, refused, err)
 		}
 		l = next
+	}
+}
+
+// stopAccepted notes that the box has accepted the stop, for boxes that cannot tell their state.
+func (e *Life) stopAccepted() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c := e.started
+	c.Off = true
+	if err := e.save(c); err != nil {
+		e.env.Log.Warn("what the box does cannot be saved", "err", err)
 	}
 }
 

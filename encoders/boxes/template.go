@@ -84,7 +84,9 @@ const (
 	InQuery // and forms
 	InHeader
 	InXML
-	InText // as it is; JSON is escaped by its encoder
+	InText    // as it is; JSON is escaped by its encoder
+	InLine    // of text
+	InPattern // a regular expression, which matches the value as it is
 )
 
 var hostValue = regexp.MustCompile(`^[A-Za-z0-9.-]+$`)
@@ -107,6 +109,12 @@ func (at Place) escape(value string) (string, error) {
 		if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
 			return "", fmt.Errorf("cannot stand in a header")
 		}
+	case InLine:
+		if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			return "", fmt.Errorf("cannot stand in a line of text")
+		}
+	case InPattern:
+		return regexp.QuoteMeta(value), nil
 	case InXML:
 		var b strings.Builder
 		err := xml.EscapeText(&b, []byte(value))

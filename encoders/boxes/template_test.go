@@ -9,11 +9,12 @@ import (
 )
 
 func TestPublishParts(t *testing.T) {
-	job := encodertest.NewJob("rtmps://rtmp-auto.millicast.com:443/v2/pub/a%20b?token=" + encodertest.Canary + "&sourceId=1")
+	const password = encodertest.Canary
+	job := encodertest.NewJob("rtmps://rtmp-auto.millicast.com:443/v2/pub/a%20b?token=" + password + "&sourceId=1")
 	for text, want := range map[string]string{
-		"{publish_server}": "rtmps://rtmp-auto.millicast.com:443/v2/pub", "{publish_key}": "a%20b?token=" + encodertest.Canary +
+		"{publish_server}": "rtmps://rtmp-auto.millicast.com:443/v2/pub", "{publish_key}": "a%20b?token=" + password +
 			"&sourceId=1",
-		"{publish_stream}": "a b", "{publish_token}": encodertest.Canary, "{publish_query}": "token=" + encodertest.Canary + "&sourceId=1",
+		"{publish_stream}": "a b", "{publish_token}": password, "{publish_query}": "token=" + password + "&sourceId=1",
 	} {
 		tpl, err := ParseTemplate(text)
 		if err != nil {

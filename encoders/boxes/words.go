@@ -3,6 +3,7 @@ package boxes
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/oncue/oncue/configs/secret"
 )
@@ -16,6 +17,20 @@ type Words struct {
 	Secrets  map[string]secret.Value
 
 	texts map[string]Template // the vars that are texts
+}
+
+// Outline is a text with vars filled in, and everything else as it is written.
+func (w *Words) Outline(t Template) string {
+	var b strings.Builder
+	for _, piece := range t {
+		raw, known := w.Vars[piece.Name]
+		text, plain := Scalar(raw)
+		if piece.Name == "" || !known || !plain || len(piece.Funcs) > 0 {
+			text = piece.Text
+		}
+		b.WriteString(text)
+	}
+	return b.String()
 }
 
 // keyError is what is wrong with one key, by its path inside the settings.

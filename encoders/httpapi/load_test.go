@@ -51,12 +51,12 @@ var needed = map[string]string{
 }
 
 func TestPresetsAreValid(t *testing.T) {
-	for _, name := range presets.Names() {
+	for _, name := range presets.HTTP.Names() {
 		if _, err := load("preset: " + name + "\nurl: http://10.0.0.9\nusername: admin\npassword: pw12345\n" +
 			needed[name]); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		text, err := presets.Get(name)
+		text, err := presets.HTTP.Get(name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -65,7 +65,7 @@ func TestPresetsAreValid(t *testing.T) {
 				t.Errorf("the header of %s has no line %q", name, word)
 			}
 		}
-		if about, err := presets.About(name); err != nil || about == "" {
+		if about, err := presets.HTTP.About(name); err != nil || about == "" {
 			t.Errorf("about %s: %q, %v", name, about, err)
 		}
 	}

@@ -125,16 +125,7 @@ func (r *request) fillPath(v *values, shown bool) (path, query string, err error
 func (r *request) outline(p *plan) string {
 	var b strings.Builder
 	b.WriteString(r.method + " ")
-	put := func(t boxes.Template) {
-		for _, piece := range t {
-			raw, known := p.settings.Vars[piece.Name]
-			text, plain := boxes.Scalar(raw)
-			if piece.Name == "" || !known || !plain || len(piece.Funcs) > 0 {
-				text = piece.Text
-			}
-			b.WriteString(text)
-		}
-	}
+	put := func(t boxes.Template) { b.WriteString(p.words.Outline(t)) }
 	put(p.url)
 	put(r.path)
 	for _, q := range r.query {

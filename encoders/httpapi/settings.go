@@ -141,7 +141,7 @@ func Defaults() Settings {
 
 // PresetYAML returns the preset of that name, in the language of Settings. Its error lists the
 // names that exist.
-func (s *Settings) PresetYAML(name string) ([]byte, error) { return presets.Get(name) }
+func (s *Settings) PresetYAML(name string) ([]byte, error) { return presets.HTTP.Get(name) }
 
 // Validate reports everything that is wrong, each with the key path before a colon. Texts hold no
 // secret.

@@ -10,6 +10,7 @@ import (
 	"github.com/oncue/oncue/encoders/ffmpeg"
 	"github.com/oncue/oncue/encoders/httpapi"
 	"github.com/oncue/oncue/encoders/obs"
+	"github.com/oncue/oncue/encoders/tcp"
 )
 
 // driver is one kind of encoder that the configuration can name.
@@ -37,6 +38,7 @@ var drivers = map[string]driver{
 		return &s
 	}),
 	"http": of(httpapi.Defaults, new(httpapi.Devices).New, true),
+	"tcp":  of(tcp.Defaults, new(tcp.Devices).New, true),
 	"fake": of(fake.Defaults, fake.New, false).orphans(func() any { s := fake.Defaults(); return &s }),
 }
 
