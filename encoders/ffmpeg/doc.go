@@ -3,8 +3,9 @@
 // Read [Settings] for what a user can say, then [Encoder]. The rest follows one run of the process:
 //
 //	settings.go, ffmpeg.go                     what a user can say, and the encoder
-//	command.go, input.go, sound.go, output.go, video.go
-//	env.go                                     what to run
+//	command.go, input.go, sound.go, env.go     what to run
+//	output.go, video.go
+//	gpu.go, gputry.go                          what encodes: x264, or hardware that was tried
 //	check.go, probe.go                         what can be tested before a start
 //	output.go, inputlist.go, shown.go          how keys and passwords stay out of argv
 //	spawn.go, state.go, files.go               the start: lock, output files, process, state file

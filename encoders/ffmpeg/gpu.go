@@ -314,8 +314,8 @@ func (e *Encoder) blameGPU(p *process, how proc.Exit, f *failure) {
 	if p.GPU == (gpu{}) {
 		return
 	}
-	crashed := slices.Contains([]unix.Signal{unix.SIGSEGV, unix.SIGABRT, unix.SIGBUS, unix.SIGILL, unix.SIGFPE}, how.Signal)
-	if !f.hardware && !(how.Known && crashed) {
+	crashes := []unix.Signal{unix.SIGSEGV, unix.SIGABRT, unix.SIGBUS, unix.SIGILL, unix.SIGFPE}
+	if !f.hardware && !(how.Known && slices.Contains(crashes, how.Signal)) {
 		if f.unexplained && p.watchdog.moves == 0 {
 			e.doubtGPU(p.GPU)
 		}

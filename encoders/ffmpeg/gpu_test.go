@@ -35,7 +35,8 @@ func standIn(t *testing.T, faults map[string]string) string {
 const works = `out=()
 while (($#)); do
 	case "$1" in
-	-init_hw_device | -vaapi_device | -rc | -zerolatency | -delay | -forced-idr | -gpu | -async_depth | -look_ahead) shift ;;
+	-init_hw_device | -vaapi_device | -rc | -zerolatency | -delay | -forced-idr | -gpu) shift ;;
+	-async_depth | -look_ahead) shift ;;
 	h264_*) out+=(libx264) ;;
 	p4) out+=(ultrafast) ;;
 	ull) out+=(zerolatency) ;;
@@ -203,8 +204,8 @@ func TestGPUFails(t *testing.T) {
 			start(t, e, j)
 			await(t, "pictures", func() bool { return box.pictures() > 5 })
 			seen := awaitState(t, e, encoders.StatePublishing)
-			if begin := "it encodes with x264 instead of the hardware: nvenc on GPU 0: "; !strings.HasPrefix(seen.Warning, begin) ||
-				!strings.Contains(seen.Warning, c.says) {
+			const begin = "it encodes with x264 instead of the hardware: nvenc on GPU 0: "
+			if !strings.HasPrefix(seen.Warning, begin) || !strings.Contains(seen.Warning, c.says) {
 				t.Errorf("the warning is %q, want %q", seen.Warning, c.says)
 			}
 			found := fmt.Sprint(e.Check(t.Context(), j))
@@ -292,7 +293,7 @@ func TestNoGPU(t *testing.T) {
 		{"vaapi", "", []string{"nvidia0"}, "there is no device for vaapi (/dev/dri/renderD128)", "gpu.conf"},
 		{"vaapi", "/dev/dri/renderD131", []string{"dri/renderD128"}, "there is no device /dev/dri/renderD131 for vaapi",
 			"renderD131"},
-		{"vaapi", "", []string{"dri/renderD128"}, "has no VA-API driver, or may not be opened", "group render"},
+		{"vaapi", "", []string{"dri/renderD128"}, "has no VA-API driver, or may not be opened", "groups render"},
 		{"nvenc", "", []string{"nvidia0"}, "the NVIDIA driver's library libcuda.so.1 is not there", "libnvidia-encode1"},
 		{"v4l2m2m", "", []string{"video0"}, "no V4L2 device here encodes H.264", "v4l2m2m does not work"},
 	} {

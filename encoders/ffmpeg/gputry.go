@@ -173,7 +173,8 @@ func (e *Encoder) checkEncoder(ctx context.Context) (found []encoders.Finding) {
 	}
 	switch instead := s.insteadOf(all); {
 	case instead != "" && len(all) == 0:
-		add(encoders.Warn, instead, "is the driver loaded? A packaged oncue sees the devices of systemd/examples/gpu.conf alone")
+		add(encoders.Warn, instead,
+			"is its driver loaded? A packaged oncue sees the devices of systemd/examples/gpu.conf alone")
 	case instead != "":
 		add(encoders.Warn, "it encodes with x264 instead of the hardware", "encoder: x264 is without this warning")
 	case len(all) == 0 || !all[len(all)-1].Works:
@@ -205,7 +206,8 @@ var gpuCauses = []cause{
 	{says: says(`^No VA display found for device (\S+?)\.?$`), gpu: true,
 		means: "$1 has no VA-API driver, or may not be opened", hint: gpuHint},
 	{says: says(`^Failed to initialise VAAPI connection: -?\d+ \((.*)\)`), gpu: true,
-		means: "its VA-API driver does not begin: $1", hint: "vainfo tells more; env: {LIBVA_DRIVER_NAME: …} chooses another driver"},
+		means: "its VA-API driver does not begin: $1",
+		hint:  "vainfo tells more; env: {LIBVA_DRIVER_NAME: …} chooses another driver"},
 	{says: says(`^No usable encoding (?:profile|entrypoint) found`), gpu: true,
 		means: "the GPU does not encode H.264, or its driver does not"},
 	{says: says(`^Error (?:initializing|creating) an? (?:internal )?MFX session: (.*)`), gpu: true,
@@ -215,4 +217,4 @@ var gpuCauses = []cause{
 		gpu: true, means: "its device does not open", hint: gpuHint},
 }
 
-const gpuHint = "oncue's user needs the group render or video, and the package systemd/examples/gpu.conf"
+const gpuHint = "a packaged oncue needs systemd/examples/gpu.conf, else its user the groups render and video"

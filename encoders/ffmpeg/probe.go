@@ -75,13 +75,16 @@ func (e *Encoder) probeInput(ctx context.Context, job encoders.Job, s Settings, 
 	default:
 		all := words{lines: said, ffmpeg: true}
 		reason := classify(all, how, e.redactor(), func(f failure) bool { return e.proves(all, f) })
+		if reason.proof == noFormat && reason.permanent {
+			return nil // Check says so
+		}
 		f.What = what + " does not open: " + reason.text
 		switch {
 		case in.live:
 			f.Hint = "is the input on, and are its address, user and password right?"
 		case in.soundCard():
-			f.Hint = "arecord -L and pactl list sources list names; oncue's user needs the group audio, and the package " +
-				"systemd/examples/cameras.conf"
+			f.Hint = "arecord -L and pactl list short sources list names; a packaged oncue needs " +
+				"systemd/examples/cameras.conf, else its user the group audio"
 		case in.kind == inputCard:
 			f.Hint = "ffmpeg -sources decklink lists the cards"
 		}

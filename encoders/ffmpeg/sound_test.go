@@ -57,6 +57,11 @@ func TestSound(t *testing.T) {
 	if err := os.WriteFile(clip, film(t), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	still := filepath.Join(t.TempDir(), "still.png")
+	if out, err := exec.Command("ffmpeg", "-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", "testsrc2=size=161x121",
+		"-frames:v", "1", still).CombinedOutput(); err != nil {
+		t.Fatalf("make a picture: %v: %s", err, out)
+	}
 	cam, live := cameratest.Small(t), radio(t, 60)
 	for name, change := range map[string]func(*Settings){
 		"a silent camera, copied, and a sound card": func(s *Settings) { s.Video, s.AudioInput = "copy", "alsa:null" },
@@ -65,7 +70,8 @@ func TestSound(t *testing.T) {
 		"a silent camera and a radio, copied": func(s *Settings) {
 			s.Video, s.Audio, s.AudioInput = "copy", "copy", live
 		},
-		"a film, dubbed": func(s *Settings) { s.Input, s.AudioInput = clip, "test" },
+		"a still picture and a radio": func(s *Settings) { s.Input, s.AudioInput = still, live },
+		"a film, dubbed":              func(s *Settings) { s.Input, s.AudioInput = clip, "test" },
 		"renditions": func(s *Settings) {
 			s.AudioInput, s.Renditions = live, []Rendition{{90, "100k"}, {46, "50k"}}
 		},
@@ -156,6 +162,10 @@ func TestSoundEnds(t *testing.T) {
 	if st := awaitState(t, e, encoders.StateFailed); strings.Contains(st.Error, "audio_input") {
 		t.Errorf("it is %+v", st)
 	}
+	s.Input, s.Audio = "testsrc", "copy" // nothing can take the place of what is copied
+	e = opened(t, s)
+	start(t, e, j)
+	awaitState(t, e, encoders.StateFailed)
 }
 
 // TestTogether has FFmpeg keep a picture and a sound card together of which the card opens a second
