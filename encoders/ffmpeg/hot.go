@@ -490,6 +490,9 @@ func (e *Encoder) whyEnded(r relay.Report) string {
 	}
 	said := words{lines: outputLines([]byte(strings.Join(r.Said, "\n"))), ffmpeg: true}
 	f := classify(said, proc.Exit{}, e.redactor(), func(failure) bool { return false })
+	if f.unexplained && r.Ended == "exit status 0" {
+		return "the input ended"
+	}
 	if f.unexplained {
 		return "its reader ended: " + r.Ended
 	}

@@ -47,6 +47,10 @@ type Order struct {
 // fresh is how old the newest picture may be in a relay that is ready.
 const fresh = 3 * time.Second
 
+// opening is how long a reader may take to its first picture: FFmpeg looks at an input for up to
+// five seconds before it begins, more where that has long groups of pictures.
+const opening = 20 * time.Second
+
 // The pause before a reader is started anew doubles from one to the other, and begins again after a
 // reader that has brought pictures for so long.
 const (
@@ -162,7 +166,8 @@ func (r *relay) readOnce() string {
 		return err.Error()
 	}
 	r.mu.Lock()
-	r.reader, r.began, r.heard, r.said = p, time.Now(), time.Now(), nil
+	now := time.Now()
+	r.reader, r.began, r.heard, r.said = p, now, now, nil
 	r.news()
 	r.mu.Unlock()
 	finished := make(chan struct{})
@@ -292,7 +297,11 @@ func (r *relay) look(now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.news()
-	if r.reader != nil && !r.given && r.order.Stall > 0 && now.Sub(r.heard) >= r.order.Stall {
+	limit := r.order.Stall
+	if limit > 0 && r.heard.Equal(r.began) {
+		limit = max(limit, opening)
+	}
+	if r.reader != nil && !r.given && limit > 0 && now.Sub(r.heard) >= limit {
 		r.given = true
 		r.forget()
 		r.reader.end()
