@@ -34,6 +34,7 @@ func TestEndToEnd(t *testing.T) {
 		{"renditions", testRenditions},
 		{"redundant ingest", testRedundantIngest},
 		{"hot standby", testHotStandby},
+		{"hot standby of a real server", testHotCamera},
 		{"cover", testCover},
 		{"picture at once", testPictureAtOnce},
 		{"bad input", testBadInput},
