@@ -211,7 +211,10 @@ func Plain(name string) bool {
 
 // Fill replaces {stream}, {account}, {1}, {2} … in s. A value that is not Plain is percent-encoded.
 // It does not replace {publish}: that is a secret, and a driver puts it where nobody can read it.
-func (j Job) Fill(s string) string {
+func (j Job) Fill(s string) string { return j.FillWith(s, escape) }
+
+// FillWith is Fill with each value written as escape says, for places with rules of their own.
+func (j Job) FillWith(s string, escape func(value string) string) string {
 	if !strings.Contains(s, "{") {
 		return s
 	}
