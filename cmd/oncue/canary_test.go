@@ -170,8 +170,9 @@ func TestNoKeyShowsWhatAReferenceGave(t *testing.T) {
 			m{"command": []any{"sh", "-c", `cat "$0"`, "{file:x}"}, "files": m{"x": "x"}},
 			m{"command": []any{"true"}, "ready": m{"output": "x"}},
 		},
-		"fake": {m{}},
-		"tcp":  talkerBases(t),
+		"fake":    {m{}},
+		"systemd": {m{"unit": "enc@{stream}.service"}},
+		"tcp":     talkerBases(t),
 		"http": {
 			http, auth("header"), auth("query"), auth("bearer"), login,
 			with(login, []string{"login", "capture", "x"}, m{"regex": "(.+)"}),

@@ -38,6 +38,7 @@ var arrows = map[string][]string{
 	"encoders/proc":         {"encoders", "configs/secret"},
 	"encoders/sandbox":      {},
 	"encoders/obs":          {"configs/ingest", "encoders", "configs/secret"},
+	"encoders/systemd":      {"encoders", "configs/secret"},
 	"encoders/boxes":        {"configs/ingest", "encoders", "configs/secret"},
 	"encoders/tcp":          {"encoders", "encoders/boxes", "configs/secret", "configs/presets"},
 	"encoders/httpapi":      {"encoders", "encoders/boxes", "configs/secret", "configs/presets"},
@@ -60,7 +61,7 @@ var arrows = map[string][]string{
 		"cmd/oncue/term", "configs", "configs/ingest", "configs/secret", "controller", "controller/machine",
 		"controller/millicast", "controller/notify", "controller/runner", "controller/web",
 		"encoders", "encoders/exec", "encoders/fake", "encoders/ffmpeg", "encoders/httpapi", "encoders/obs", "encoders/proc",
-		"encoders/tcp", "store",
+		"encoders/systemd", "encoders/tcp", "store",
 	},
 	"cmd/oncue/demo": {
 		"cmd/oncue/daemon", "cmd/oncue/term", "configs", "configs/secret", "controller", "controller/millicast",
@@ -83,7 +84,7 @@ var homes = map[string][]string{
 	"github.com/mattn/go-sqlite3": {"store"},
 	"go.yaml.in/yaml/":            {"configs"},
 	"os/exec": {"encoders/ffmpeg", "encoders/proc", "cmd/oncue/demo", "encoders/obs/obstest", "encoders/ffmpeg/cameratest",
-		"encoders/httpapi/mediamtxtest"},
+		"encoders/httpapi/mediamtxtest", "encoders/systemd"},
 	"github.com/spf13/cobra":       {"cmd/oncue", "cmd/oncue/client"},
 	"github.com/coder/websocket":   {"encoders/obs", "encoders/obs/obstest"},
 	"github.com/expr-lang/expr":    {"encoders/boxes", "encoders/httpapi"},
@@ -91,6 +92,7 @@ var homes = map[string][]string{
 	"github.com/nicholas-fedor/":   {"controller/notify"},
 	"github.com/hashicorp/":        {"controller/millicast", "encoders/httpapi"},
 	"github.com/go-co-op/gocron/":  {"controller/runner", "cmd/oncue/daemon"},
+	"github.com/godbus/dbus/":      {"encoders/systemd"},
 	"github.com/coreos/go-systemd": {"controller/web", "cmd/oncue/daemon", "cmd/oncue/term"},
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/oncue/oncue/encoders/ffmpeg"
 	"github.com/oncue/oncue/encoders/httpapi"
 	"github.com/oncue/oncue/encoders/obs"
+	"github.com/oncue/oncue/encoders/systemd"
 	"github.com/oncue/oncue/encoders/tcp"
 )
 
@@ -37,9 +38,10 @@ var drivers = map[string]driver{
 		s.Command = []string{"true"}
 		return &s
 	}),
-	"http": of(httpapi.Defaults, new(httpapi.Devices).New, true),
-	"tcp":  of(tcp.Defaults, new(tcp.Devices).New, true),
-	"fake": of(fake.Defaults, fake.New, false).orphans(func() any { s := fake.Defaults(); return &s }),
+	"http":    of(httpapi.Defaults, new(httpapi.Devices).New, true),
+	"tcp":     of(tcp.Defaults, new(tcp.Devices).New, true),
+	"systemd": of(systemd.Defaults, systemd.NewBus().New, true),
+	"fake":    of(fake.Defaults, fake.New, false).orphans(func() any { s := fake.Defaults(); return &s }),
 }
 
 func (d driver) orphans(settings func() any) driver {
