@@ -33,7 +33,7 @@ func boot(t *testing.T, files map[string]string) *machine {
 	said := &output{}
 	cmd := exec.Command("systemd-nspawn", "--directory="+root, "--boot", "--register=no", "--keep-unit",
 		"--private-network", "--link-journal=no", "--console=pipe",
-		"--machine=oncue-test",
+		"--machine=oncue-"+strings.ToLower(t.Name()),
 		// The test is about what the unit allows, not the container: nspawn forbids calls that it
 		// does not know.
 		"--system-call-filter=landlock_create_ruleset landlock_add_rule landlock_restrict_self",

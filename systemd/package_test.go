@@ -107,7 +107,7 @@ func TestPackageIsSound(t *testing.T) {
 		t.Error(out)
 	}
 	conffiles := strings.TrimSpace(run(t, "dpkg-deb", "--info", p.newer, "conffiles"))
-	if out := conffiles; out != "/etc/oncue/oncue.env\n/etc/oncue/oncue.yaml" {
+	if out := conffiles; out != "/etc/oncue/oncue.env\n/etc/oncue/oncue.yaml\n/etc/polkit-1/rules.d/50-oncue.rules" {
 		t.Errorf("conffiles: %q", out)
 	}
 	for line := range strings.Lines(run(t, "dpkg-deb", "--contents", p.newer)) {
