@@ -6,6 +6,13 @@ import "strings"
 // account may not. "" names no stream.
 type StreamID string
 
+// HelperAccount stands in the place of the account in the ids of helpers, such as "helpers/plug-3":
+// each has a state, holds and a history like a stream. No account of the platform has that name.
+const HelperAccount = "helpers"
+
+// HelperID is the id of the helper of that name.
+func HelperID(name string) StreamID { return JoinID(HelperAccount, name) }
+
 // JoinID is the id of the stream of that name.
 func JoinID(account, name string) StreamID { return StreamID(account + "/" + name) }
 

@@ -73,6 +73,29 @@ type EncoderView struct {
 	Standby *encoders.Standby `json:"standby,omitempty"` // what is kept ready for its next start
 }
 
+// HelperView is what is published of a helper: a thing that is on while encoders need it.
+type HelperView struct {
+	Name   string      `json:"name"`
+	Driver string      `json:"driver"`
+	State  HelperState `json:"state"`
+	Wanted bool        `json:"wanted"`
+	For    []StreamID  `json:"for"`    // the streams that need it now
+	Since  *Time       `json:"since"`  // of the state
+	Reason string      `json:"reason"` // plain words
+	Error  *string     `json:"error"`
+}
+
+// HelperState is where a helper is.
+type HelperState string
+
+const (
+	HelperOff      HelperState = "off"
+	HelperStarting HelperState = "starting" // told to be on, and not ready yet
+	HelperOn       HelperState = "on"       // ready
+	HelperStopping HelperState = "stopping" // told to be off, and not confirmed
+	HelperFailed   HelperState = "failed"   // and is tried again while somebody needs it
+)
+
 // Trouble is what an encoder failed of last. It stays when nobody asks for the stream any more,
 // over restarts too, until the encoder is live again or the configuration has another in its place.
 type Trouble struct {

@@ -132,6 +132,10 @@ func (m *machine) merge(ev Event) {
 				e.Holder = ""
 			}
 		}
+	case HelperSeen:
+		m.helperSeen(ev)
+	case Needed:
+		m.neededBy(ev)
 	case Yield:
 		m.yield(ev)
 	case Contended:
@@ -293,6 +297,7 @@ func (m *machine) retryNow() {
 
 func (m *machine) boot() {
 	m.Asking, m.AskedStop, m.StopOK, m.Contended = Question{}, time.Time{}, time.Time{}, Contended{}
+	m.Helped = nil
 	for e := range m.All() {
 		e.Known, e.Busy, e.Ended, e.Calling, e.Boot, e.Holder, e.Seen = false, false, "", false, false, "", encoders.Status{}
 		switch e.Step {
@@ -301,7 +306,7 @@ func (m *machine) boot() {
 		case StepStopping:
 			e.Calling = true
 			m.do(StopEncoder{e.Name, e.Instance, e.Run})
-		case StepWaiting:
+		case StepWaiting, StepHelpers:
 			e.Step, e.Since = StepOff, m.now
 		}
 	}
@@ -334,6 +339,7 @@ func (m *machine) settle() {
 	m.Wanted = m.demand.on
 	m.drive()
 	m.driveCover()
+	m.keepHelpers()
 	m.closeFeeds()
 	m.derive()
 }
@@ -502,7 +508,7 @@ func (m *machine) derive() {
 func (m *machine) phase() (controller.Phase, string) {
 	d := m.demand
 	m.Managed = true
-	var on, starting, stopping, waiting, backoff, failed *Encoder
+	var on, starting, stopping, waiting, helpers, backoff, failed *Encoder
 	for i := range m.Encoders {
 		e := &m.Encoders[i]
 		switch e.Step {
@@ -514,6 +520,8 @@ func (m *machine) phase() (controller.Phase, string) {
 			stopping = cmp.Or(stopping, e)
 		case StepWaiting:
 			waiting = cmp.Or(waiting, e)
+		case StepHelpers:
+			helpers = cmp.Or(helpers, e)
 		case StepBackoff:
 			backoff = cmp.Or(backoff, e)
 		case StepFailed:
@@ -548,6 +556,11 @@ func (m *machine) phase() (controller.Phase, string) {
 			}
 		}
 		return controller.PhaseStopping, why
+	case d.on && helpers != nil:
+		return controller.PhaseStarting, fmt.Sprintf("%s; %s waits for %s", d.why, helpers.Name, last(helpers.Needs))
+	case m.p.Helper && m.foreign():
+		m.Managed = false
+		return controller.PhaseLive, d.why + "; somebody else has switched it on, and it is left alone"
 	case d.on && m.foreign():
 		m.Managed = false
 		return controller.PhaseLive, d.why + "; the broadcast was started by somebody else and is left alone"
@@ -658,6 +671,8 @@ func (m *machine) next() (at time.Time, does string) {
 			if m.Asking.Why != "start" && !m.tooEarlyToJudge(e) && !m.hides(e) {
 				soonest(e.StartedAt.Add(m.p.StartTimeout), "retry")
 			}
+		case StepHelpers:
+			soonest(m.patience(e), "retry")
 		case StepOn:
 			if !e.FeedLost.IsZero() {
 				soonest(e.FeedLost.Add(m.grace()), "restart")

@@ -29,6 +29,9 @@ func (s *State) demanded(p *Policy, now time.Time) demand {
 		return d
 	}
 	running := !s.Episode.IsZero()
+	if p.Helper {
+		return s.needed(p, now, running)
+	}
 	if end := s.capEnd(p); running && !end.IsZero() && !now.Before(end) {
 		return demand{why: fmt.Sprintf("max_uptime of %s is reached", short(p.MaxUptime)), capped: true}
 	}

@@ -77,7 +77,7 @@ func (m *machine) observe() {
 		switch e.Step {
 		case StepStarting, StepOn:
 			m.observeRunning(e)
-		case StepOff, StepBackoff, StepFailed, StepWaiting:
+		case StepOff, StepBackoff, StepFailed, StepWaiting, StepHelpers:
 			m.observeIdle(e)
 		}
 	}
@@ -106,7 +106,7 @@ func (m *machine) observeRunning(e *Encoder) {
 	case st.ByHand && m.p.Unmanaged == Observe && m.Hold.Mode != controller.ModeOn && !m.IsCover(e):
 		m.SpentAt, m.JoinUntil, m.IdleFrom, m.Leases = m.now, time.Time{}, time.Time{}, nil
 		m.gone(e)
-		m.tell(m.Phase, e.Name, "stopped at the encoder by a person; viewers who come later start it again")
+		m.tell(m.Phase, e.Name, "stopped at the encoder by a person; "+m.spendNeeds())
 	case st.State == encoders.StateFailed:
 		m.fail(e, cmp.Or(st.Error, "it ended"), st.Permanent, false)
 	case e.Step == StepOn && (e.Shown || !m.now.Before(e.StartedAt.Add(m.p.StartTimeout))):
@@ -162,7 +162,8 @@ func (m *machine) confirmLive() {
 			continue
 		}
 		delivers := e.Seen.State == encoders.StatePublishing && e.Known
-		own := m.p.Confirm == ConfirmEncoder && delivers && !e.Seen.ConfigOnly && !e.Calling
+		own := m.p.Confirm == ConfirmSwitch || m.p.Confirm == ConfirmEncoder && !e.Seen.ConfigOnly
+		own = own && delivers && !e.Calling
 		if own || m.confirms(e, proof, delivers) {
 			m.markLive(e)
 		}
@@ -224,7 +225,7 @@ func (m *machine) proof() bool {
 
 func (m *machine) markLive(e *Encoder) {
 	e.Step, e.Since, e.OnSince, e.Boot = StepOn, m.now, m.now, false
-	if e.Failures > 0 {
+	if e.Failures > 0 && !m.p.Helper {
 		m.do(Notify{"recovered", fmt.Sprintf("%s is live again", e.Name)})
 	}
 	e.Trouble = Failing{}
@@ -284,6 +285,9 @@ func (m *machine) evidence() {
 			continue
 		}
 		overdue := fmt.Sprintf("not live within start_timeout of %s", short(m.p.StartTimeout))
+		if m.p.Helper {
+			overdue = fmt.Sprintf("not ready within ready_timeout of %s", short(m.p.StartTimeout))
+		}
 		m.fail(e, cmp.Or(e.Seen.Error, overdue), false, true)
 	}
 }
@@ -424,7 +428,7 @@ func (m *machine) driveOn(e *Encoder) {
 		if m.now.Before(e.RetryAt) {
 			return
 		}
-	case StepOff, StepWaiting:
+	case StepOff, StepWaiting, StepHelpers:
 	default:
 		return
 	}
@@ -453,7 +457,9 @@ func (m *machine) driveOn(e *Encoder) {
 		}
 		return
 	}
-	m.start(e)
+	if m.helped(e) {
+		m.start(e)
+	}
 }
 
 // othersInTheWay reports whether an encoder may still publish that failover or the configuration
@@ -507,7 +513,7 @@ func (m *machine) driveOff(e *Encoder) {
 		} else if !m.demand.on {
 			e.Step, e.Since, e.RetryAt, e.Failures = StepOff, m.now, time.Time{}, 0
 		}
-	case StepWaiting:
+	case StepWaiting, StepHelpers:
 		e.Step, e.Since = StepOff, m.now
 	}
 	if !e.On() {
@@ -654,7 +660,7 @@ func (m *machine) fail(e *Encoder, why string, permanent, running bool) {
 	r := m.p.Restart
 	e.RetryAt = m.now.Add(r.Delay(e.Failures, m.roll))
 	giveUp := permanent || r.GiveUpAfter > 0 && e.Failures >= r.GiveUpAfter
-	if (e.Failures == 1 || giveUp) && !m.IsCover(e) {
+	if (e.Failures == 1 || giveUp) && !m.IsCover(e) && !m.p.Helper { // who needs a helper tells of it
 		m.do(Notify{"failed", fmt.Sprintf("%s: %s", e.Name, why)})
 	}
 	m.warn(e.Name, "failed: "+why)

@@ -7,6 +7,13 @@ import (
 	"github.com/oncue/oncue/encoders"
 )
 
+// Needer is a stream, or another helper, that needs a helper. A need that ends and begins again has
+// a higher number.
+type Needer struct {
+	ID     controller.StreamID
+	Number uint64
+}
+
 // An Event is something that happened to a stream. Decide merges it into the state; none of them is
 // a command that must be obeyed, and each may come late, twice or not at all.
 type Event interface {
@@ -72,6 +79,18 @@ type (
 		By    string
 		First bool
 	}
+	// HelperSeen says how a helper is that an encoder of this stream needs, by the helper's own
+	// machine and after it was told of the need.
+	HelperSeen struct {
+		Helper string
+		Ready  bool
+		Error  string // why it is not ready, and will not be soon; "": it may be
+	}
+	// Needed tells a helper who needs it from now on, and who keeps it on if it is on.
+	Needed struct {
+		By   []Needer // those that came first are the first
+		Kept []controller.StreamID
+	}
 	// Yield says that To needs the place which our cover has.
 	Yield struct{ Device, To string }
 	// ModeSet is a person's word. Until is zero for "until further notice".
@@ -107,6 +126,8 @@ func (StopDone) Label() string     { return "stop" }
 func (c Claimed) Label() string    { return c.For }
 func (Freed) Label() string        { return "claim" }
 func (Contended) Label() string    { return "contended" }
+func (HelperSeen) Label() string   { return "helper" }
+func (Needed) Label() string       { return "needed" }
 func (Yield) Label() string        { return "claim" }
 func (ModeSet) Label() string      { return "mode" }
 func (Leased) Label() string       { return "demand" }

@@ -14,6 +14,8 @@ type Policy struct {
 	Stream  controller.StreamID
 	Matches []string // what * and ? matched, for a stream that comes from a pattern
 	Pattern string   // that pattern, with the account; "" for a stream that the configuration names
+	Helper  bool     // it publishes nothing: encoders of streams need it to be on; see helper.go
+	Keeps   []string // of a helper: those that are not stopped before it is off
 
 	AttemptHold  time.Duration // demand kept after the last ViewerAttempt while the stream is off
 	StartTimeout time.Duration // from start to confirmed live
@@ -33,11 +35,12 @@ type Policy struct {
 	MaxInstances     int // of a pattern: streams at once; 0: no cap
 	Restart          Restart
 
-	Encoders  []EncoderSpec // in the order of the configuration
-	Cover     *EncoderSpec  // none of Encoders; publishes below them. nil: none
-	Schedule  *Schedule     // nil: none
-	CanAsk    bool          // the platform's API can be asked
-	ForceStop bool          // the platform may be told to disconnect a feed that outlives its encoder
+	Encoders  []EncoderSpec     // in the order of the configuration
+	Cover     *EncoderSpec      // none of Encoders; publishes below them. nil: none
+	Needs     map[string][]Need // by encoder: the helpers that have to be ready before its start, in this order
+	Schedule  *Schedule         // nil: none
+	CanAsk    bool              // the platform's API can be asked
+	ForceStop bool              // the platform may be told to disconnect a feed that outlives its encoder
 }
 
 // Instance tells one encoder apart from all others, whatever the configuration calls it today. A
@@ -56,6 +59,12 @@ type EncoderSpec struct {
 	Shared  bool   // other streams of the configuration use the device, too
 
 	Publishes *Contribution // nil: it is not known, for its own settings say
+}
+
+// Need is a helper that an encoder needs.
+type Need struct {
+	Helper string
+	Within time.Duration // a start waits no longer for it
 }
 
 // All are the encoders of the stream, and at last its cover, if it has one.
@@ -91,6 +100,7 @@ type Confirm string
 const (
 	ConfirmFeed    Confirm = "feed"    // the platform's
 	ConfirmEncoder Confirm = "encoder" // the encoder's
+	ConfirmSwitch  Confirm = "switch"  // the encoder's, though it says only that it is switched on
 )
 
 // Unmanaged says what to do with a broadcast that somebody else started.

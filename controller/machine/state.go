@@ -37,6 +37,7 @@ type State struct {
 	JoinUntil   time.Time   `json:"join_until,omitzero"`   // how long to wait for the first viewer
 	IdleFrom    time.Time   `json:"idle_from,omitzero"`    // a hold, window or adoption ended: idle_timeout starts here
 	LeaseEnd    time.Time   `json:"lease_end,omitzero"`    // a lease ended in this episode; max_uptime does not count from it
+	NeedEnd     time.Time   `json:"need_end,omitzero"`     // of a helper: when it was last needed
 	Unconfirmed bool        `json:"unconfirmed,omitempty"` // live by the encoder's word alone
 	GoneAt      time.Time   `json:"gone_at,omitzero"`      // when our last encoder was last known to be gone
 	SpentAt     time.Time   `json:"spent_at,omitzero"`     // hooks from before this ask for nothing any more
@@ -48,10 +49,13 @@ type State struct {
 	Unheard  []PastRun `json:"unheard,omitempty"` // runs that are over and of whose feeds hooks may still come
 	Cover    Encoder   `json:"cover,omitzero"`    // without a name: there is none
 
-	Asking    Question  `json:"-"`
-	AskedStop time.Time `json:"-"` // when a stop for idleness was first put to the platform
-	StopOK    time.Time `json:"-"` // the platform agreed to a stop at this time
-	Contended Contended `json:"-"` // who else waits for what this stream holds
+	Asking    Question     `json:"-"`
+	AskedStop time.Time    `json:"-"` // when a stop for idleness was first put to the platform
+	StopOK    time.Time    `json:"-"` // the platform agreed to a stop at this time
+	Contended Contended    `json:"-"` // who else waits for what this stream holds
+	Helped    []HelperSeen `json:"-"` // what is known of the helpers that its encoders need
+	Needed    Needed       `json:"-"` // of a helper: who needs it
+	Spent     uint64       `json:"-"` // of a helper: needs up to this number ask for nothing any more
 
 	Starts    int       `json:"starts,omitempty"`
 	Totals    Totals    `json:"totals,omitzero"`
@@ -109,6 +113,7 @@ type Step string
 const (
 	StepOff      Step = "off"      // not wanted, known or believed to be gone
 	StepWaiting  Step = "waiting"  // wanted, held by somebody else
+	StepHelpers  Step = "helpers"  // wanted, and its helpers are not ready yet
 	StepStarting Step = "starting" // told to start
 	StepOn       Step = "on"       // live
 	StepStopping Step = "stopping" // told to stop, not confirmed
@@ -142,6 +147,9 @@ type Encoder struct {
 	FeedLost  time.Time     `json:"feed_lost,omitzero"`  // since when the platform has lost its feed
 	GoneAt    time.Time     `json:"gone_at,omitzero"`    // when it was last known to be gone
 	OnAir     bool          `json:"on_air,omitempty"`    // viewers are shown what it publishes
+
+	Needs     []string  `json:"needs,omitempty"`     // the helpers that it keeps on, in the order of their starts
+	NeedSince time.Time `json:"need_since,omitzero"` // StepHelpers: since when it waits for the last of them
 
 	Shown bool `json:"shown,omitempty"` // this run was seen on
 	Begun bool `json:"begun,omitempty"` // this run was seen publishing
@@ -293,7 +301,8 @@ func (s *State) TotalsAt(p *Policy, now time.Time) Totals {
 
 // Clone makes a state whose slices are its own.
 func (s State) Clone() State {
-	s.Encoders = slices.Clone(s.Encoders) // whose Matches are never changed in place
+	s.Encoders = slices.Clone(s.Encoders) // whose Matches and Needs are never changed in place
+	s.Helped = slices.Clone(s.Helped)
 	s.Wakes = slices.Clone(s.Wakes)
 	s.Leases, s.Unheard = slices.Clone(s.Leases), slices.Clone(s.Unheard)
 	s.Waits.Past = slices.Clone(s.Waits.Past)

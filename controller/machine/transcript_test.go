@@ -27,7 +27,9 @@ var update = flag.Bool("update", false, "write the outcomes of testdata/*.txt an
 //
 //	policy KEY=VALUE …          durations by their configuration keys; several=failover ask …
 //	                            encoders=a,b, or with priorities a@100,b@99, or a@? (not known),
-//	                            or with the sources of several qualities a@100:1/2/3; cover=b@98
+//	                            or with the sources of several qualities a@100:1/2/3; cover=b@98;
+//	                            needs=a,b of all encoders; helper=NAME: this is one, and starts
+//	                            after keeps=a,b
 //	+DURATION                   time passes; deadlines ring
 //	attempt | first | noviewers | started FEED | ended FEED   [sent=-5s] [source=S] [priority=N]
 //	box NAME KEY=VALUE …        how an encoder behaves: start=200ms|hang|busy|fail:TEXT,
@@ -40,6 +42,8 @@ var update = flag.Bool("update", false, "write the outcomes of testdata/*.txt an
 //	lease NAME DURATION         NAME asks for the stream that long; 0s: no longer
 //	waits                       tells how long it took until start, live and first viewer; -1ns: it
 //	                            has not come
+//	helper NAME ready | down | failed TEXT      a helper that the stream needs tells this
+//	needed [BY#NUMBER …] [kept=BY]              of a helper: who needs it from now on
 //	window on|off|auto [for=DURATION]
 //	claims deny=HOLDER | free | contended=STREAM
 //	crash [for=DURATION]        the controller is killed and comes back, after a while
@@ -184,6 +188,14 @@ func (st *stage) command(words []string) {
 			ev.Until = st.now.Add(d)
 		}
 		st.decide(ev)
+	case "helper":
+		ev := HelperSeen{Helper: args[0], Ready: args[1] == "ready"}
+		if args[1] == "failed" {
+			ev.Error = strings.Join(args[2:], " ")
+		}
+		st.decide(ev)
+	case "needed":
+		st.decide(neededWords(st.t, args))
 	case "waits":
 		typical, of := st.s.Waits.Typical()
 		st.say("last %v, typically %v of %d", st.s.Waits.Last(), typical, of)
@@ -288,6 +300,20 @@ func (st *stage) policy(a string) {
 			spec := encoderSpec(value)
 			st.p.Cover = &spec
 		}
+	case key == "needs", key == "keeps":
+		if st.p.Keeps = nil; key == "keeps" {
+			st.p.Keeps = strings.Split(value, ",")
+			break
+		}
+		st.p.Needs = map[string][]Need{}
+		for e := range st.p.All() {
+			for _, h := range strings.Split(value, ",") {
+				st.p.Needs[e.Name] = append(st.p.Needs[e.Name], Need{h, 20 * time.Second})
+			}
+		}
+	case key == "helper":
+		st.p.Helper, st.p.Confirm = true, ConfirmSwitch
+		st.p.Encoders = []EncoderSpec{{Name: value}}
 	case key == "several":
 		st.p.Several = Several(value)
 	case key == "confirm":
@@ -307,6 +333,23 @@ func (st *stage) policy(a string) {
 	default:
 		st.t.Fatalf("no policy %q", key)
 	}
+}
+
+// neededWords reads the words behind needed.
+func neededWords(t *testing.T, words []string) (ev Needed) {
+	for _, w := range words {
+		if by, ok := strings.CutPrefix(w, "kept="); ok {
+			ev.Kept = append(ev.Kept, controller.StreamID(by))
+			continue
+		}
+		by, number, _ := strings.Cut(w, "#")
+		n, err := strconv.ParseUint(number, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ev.By = append(ev.By, Needer{controller.StreamID(by), n})
+	}
+	return ev
 }
 
 // encoderSpec reads one of encoders=.
@@ -403,6 +446,7 @@ func (st *stage) claims(word string) {
 
 // crash throws away all that is not stored, and looks at the boxes again.
 func (st *stage) crash() {
+	needed := st.s.Needed
 	data, err := json.Marshal(st.s)
 	if err != nil {
 		st.t.Fatal(err)
@@ -412,6 +456,9 @@ func (st *stage) crash() {
 		st.t.Fatal(err)
 	}
 	st.queue = nil
+	if st.p.Helper {
+		st.decide(needed)
+	}
 	st.decide(Booted{})
 	for ref := range st.p.All() {
 		if e := st.s.Encoder(ref.Name); e != nil && (e.On() || st.prop(ref.Name).state != encoders.StateStopped) {

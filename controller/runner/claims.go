@@ -29,6 +29,13 @@ type claimer struct {
 	stream  controller.StreamID
 	pattern bool // the stream comes from a pattern: anybody can ask for such names
 	cover   bool // as the stream's cover, which has a place only while no other encoder needs it
+	helper  bool // it is a helper, which takes no place
+}
+
+// claimer is the stream as it claims one of its encoders.
+func (s *stream) claimer(spec *StreamSpec, state *machine.State, e *machine.Encoder) claimer {
+	p := &spec.Policy
+	return claimer{s.id, p.Pattern != "", state.IsCover(e), p.Helper}
 }
 
 type waiter struct {
@@ -81,6 +88,9 @@ func (c *claims) obstacle(device string, by claimer) string {
 	if at, taken := c.holders[device]; taken {
 		return string(at.stream)
 	}
+	if by.helper {
+		return ""
+	}
 	if c.limit > 0 && c.held(by, false) >= c.limit {
 		return fmt.Sprintf("the limit of %d running encoders", c.limit)
 	}
@@ -98,7 +108,7 @@ func (c *claims) forPatterns() int { return max(c.limit-min(c.configured, c.limi
 // for another cover alone.
 func (c *claims) held(by claimer, patterns bool) (n int) {
 	for _, at := range c.holders {
-		if (at.pattern || !patterns) && (by.cover || !at.cover) {
+		if !at.helper && (at.pattern || !patterns) && (by.cover || !at.cover) {
 			n++
 		}
 	}
@@ -107,7 +117,7 @@ func (c *claims) held(by claimer, patterns bool) (n int) {
 
 // clear asks as many covers for their places as are over the limit.
 func (c *claims) clear(to controller.StreamID) {
-	over := len(c.holders) - c.limit
+	over := c.held(claimer{cover: true}, false) - c.limit
 	for device, at := range c.holders {
 		if c.limit > 0 && over > 0 && at.cover {
 			c.tell(at.stream, machine.Yield{Device: device, To: string(to)})
@@ -128,7 +138,7 @@ func (c *claims) contend(device string, by claimer) {
 		c.tell(at.stream, machine.Contended{By: string(by.stream), First: at.pattern && !by.pattern})
 	default:
 		for _, at := range c.holders {
-			if !at.cover {
+			if !at.cover && !at.helper {
 				c.tell(at.stream, machine.Contended{By: string(by.stream), First: at.pattern && !by.pattern})
 			}
 		}

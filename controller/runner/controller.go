@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,6 +33,7 @@ type Controller struct {
 	workers   workers
 	alarms    *alarms
 	claims    *claims
+	needs     *needs
 	devices   devices
 	hub       *hub
 	followers followers
@@ -67,6 +69,7 @@ func New(cfg Config) *Controller {
 			s.post(ev)
 		}
 	})
+	c.needs = newNeeds(c.tellNeeded)
 	c.created = c.cfg.Clock.Now()
 	c.claims.setLimit(cfg.Running, c.index())
 	return c
@@ -87,6 +90,7 @@ func (c *Controller) Start(ctx context.Context) error {
 			c.cfg.Log.Error("the saved state of a stream cannot be read; it starts anew", "stream", sv.ID, "error", err)
 		}
 	}
+	c.resumeNeeds()
 	if c.cron, err = gocron.NewScheduler(gocron.WithLocation(time.UTC)); err != nil {
 		return fmt.Errorf("make the scheduler: %w", err)
 	}
@@ -154,8 +158,28 @@ func (c *Controller) Stop(ctx context.Context, stopEncoders bool) {
 // stopEncoders stops what runs for a stream. The states still say that it is wanted: the next start
 // brings it back.
 func (c *Controller) stopEncoders(ctx context.Context) {
+	all := c.all()
+	helpers := slices.DeleteFunc(slices.Clone(all), func(s *stream) bool { return !s.spec.Policy.Helper })
+	c.stopEncodersOf(ctx, slices.DeleteFunc(all, func(s *stream) bool { return s.spec.Policy.Helper }))
+	for len(helpers) > 0 { // in the reverse order of their starts
+		kept := map[string]bool{}
+		for _, s := range helpers {
+			for _, name := range s.spec.Policy.Keeps {
+				kept[name] = true
+			}
+		}
+		last := slices.DeleteFunc(slices.Clone(helpers), func(s *stream) bool { return kept[s.name] })
+		if len(last) == 0 { // each keeps another: the configuration has changed meanwhile
+			last = helpers
+		}
+		c.stopEncodersOf(ctx, last)
+		helpers = slices.DeleteFunc(helpers, func(s *stream) bool { return slices.Contains(last, s) })
+	}
+}
+
+func (c *Controller) stopEncodersOf(ctx context.Context, streams []*stream) {
 	var wg sync.WaitGroup
-	for _, s := range c.all() {
+	for _, s := range streams {
 		for e := range s.state.All() {
 			if !e.On() {
 				continue

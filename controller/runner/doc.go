@@ -20,6 +20,7 @@
 //	hooks.go, people.go              hooks come in; what people ask and say
 //	stream.go, step.go, workers.go   one stream: its inbox; decide, commit, publish, act
 //	caller.go, device.go, claims.go  calls to encoders, their statuses, who may have one
+//	needs.go                         helpers are told who needs them
 //	alarms.go, timers.go, clock.go   deadlines, jobs that come again, the machine's time
 //	poll.go, known.go                the platform is asked; since when streams are known
 //	publish.go, hub.go               what readers get, and how they hear of changes
@@ -30,7 +31,7 @@
 //	Controller.clockMu   nobody moves the clock under a step; let go while the disk syncs
 //	device.opening       one opens or closes a driver at a time, however long that takes
 //	device.telling       one tells a driver at a time what to keep ready
-//	claims.mu            who has which device, and who waits; also while events are posted
+//	claims.mu, needs.mu  who has which device or helper, and who waits; also while events are posted
 //	Controller.mu        which streams there are, and the configuration
 //	poller.mu            the poll of one account
 //	device.mu            the open driver and its users; also while statuses are posted

@@ -35,7 +35,7 @@ func (s *stream) publish(spec *StreamSpec, now time.Time) {
 			f(d)
 		}
 	}
-	if news {
+	if news && !spec.Policy.Helper {
 		p := &published{s.state, spec, s.c.knownSince(s.id)}
 		if s.c.hub.watched() {
 			p = s.published() // with the latest figures
@@ -257,16 +257,71 @@ func (c *Controller) Streams() []controller.StreamView {
 	c.mu.RLock()
 	views := make([]controller.StreamView, 0, len(c.cfg.Streams)+len(c.streams))
 	for i := range c.cfg.Streams {
-		if spec := &c.cfg.Streams[i]; c.streams[spec.ID()] == nil {
+		if spec := &c.cfg.Streams[i]; c.streams[spec.ID()] == nil && !spec.Policy.Helper {
 			views = append(views, c.idleView(spec, now))
 		}
 	}
 	for _, s := range c.streams {
+		if s.account == controller.HelperAccount {
+			continue
+		}
 		views = append(views, s.now(now))
 	}
 	c.mu.RUnlock()
 	slices.SortFunc(views, func(a, b controller.StreamView) int { return cmp.Compare(a.ID, b.ID) })
 	return views
+}
+
+// Helpers lists the helpers of the configuration in its order, then those being drained.
+func (c *Controller) Helpers() []controller.HelperView {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	views, listed := []controller.HelperView{}, map[controller.StreamID]bool{}
+	for i := range c.cfg.Streams {
+		if spec := &c.cfg.Streams[i]; spec.Policy.Helper {
+			listed[spec.ID()] = true
+			p := &published{spec: spec}
+			if s := c.streams[spec.ID()]; s != nil {
+				p = s.published()
+			}
+			views = append(views, p.helper())
+		}
+	}
+	for id, s := range c.streams {
+		if p := s.published(); id.Account() == controller.HelperAccount && !listed[id] && p.spec != nil {
+			views = append(views, p.helper())
+		}
+	}
+	return views
+}
+
+func (p *published) helper() controller.HelperView {
+	v := controller.HelperView{
+		Name: p.spec.Name, State: controller.HelperOff, Wanted: p.state.Wanted, For: []controller.StreamID{},
+		Since: timeOrNil(p.state.Since), Reason: p.state.Reason,
+	}
+	for e := range p.spec.Policy.All() {
+		v.Driver = e.Driver
+	}
+	for _, by := range p.state.Needed.By {
+		v.For = append(v.For, by.ID)
+	}
+	slices.Sort(v.For)
+	for e := range p.state.All() {
+		view := viewOfEncoder(&p.state, e, p.spec)
+		v.Driver, v.Error = e.Driver, view.Error
+	}
+	switch p.state.Phase {
+	case controller.PhaseStarting, controller.PhaseWaiting:
+		v.State = controller.HelperStarting
+	case controller.PhaseLive, controller.PhaseLingering:
+		v.State = controller.HelperOn
+	case controller.PhaseStopping:
+		v.State = controller.HelperStopping
+	case controller.PhaseBackoff, controller.PhaseFailed:
+		v.State = controller.HelperFailed
+	}
+	return v
 }
 
 // published returns what was published last, with the latest figures; its spec is nil when the

@@ -50,6 +50,9 @@ func (c *Controller) bringBack(account, name string, spec *StreamSpec, state mac
 	if !known { // what still runs of it must be found to be stopped
 		spec = &StreamSpec{Account: account, Name: name, Policy: defaults}
 		spec.Policy.Stream = spec.ID()
+		if account == controller.HelperAccount {
+			spec.Policy.Helper, spec.Policy.Confirm, hears = true, machine.ConfirmSwitch, true
+		}
 		for _, e := range state.Encoders {
 			spec.Policy.Encoders = append(spec.Policy.Encoders, machine.EncoderSpec{Name: e.Name, Instance: e.Instance})
 		}
@@ -58,10 +61,12 @@ func (c *Controller) bringBack(account, name string, spec *StreamSpec, state mac
 	s.savedAt = savedAt
 	for e := range state.All() {
 		if e.Claimed { // in an old store two streams may have the same encoder: the drivers know whose it is
-			e.Claimed, _ = c.claims.claim(e.Device, claimer{s.id, spec.Policy.Pattern != "", state.IsCover(e)}, true)
+			e.Claimed, _ = c.claims.claim(e.Device, s.claimer(spec, &state, e), true)
 			s.noteRequest(e.Device)
 		}
 	}
+	s.held = held{state.Needs(), state.Keeps(&spec.Policy)}
+	c.needs.set(s.id, held{}, s.held)
 	s.state = state
 	s.view = published{state, spec, c.knownSince(s.id)}
 	if !known {

@@ -82,7 +82,7 @@ func (s *stream) decide(d *decision, batch []item, spec *StreamSpec) {
 		d.changed = true
 		s.decideOne(d, ev, spec, now)
 	}
-	acted := d.said || len(d.transitions)+len(d.work) > 0
+	acted := d.said || len(d.transitions)+len(d.work) > 0 || !slices.Equal(d.state.Needs(), s.state.Needs())
 	d.due = acted || (s.unsaved || d.changed) && now.Sub(s.savedAt) >= lazySave
 }
 
@@ -96,8 +96,7 @@ func (s *stream) decideOne(d *decision, ev machine.Event, spec *StreamSpec, now 
 		case machine.Claim:
 			e := d.state.Encoder(a.Encoder)
 			s.noteRequest(e.Device)
-			by := claimer{s.id, spec.Policy.Pattern != "", d.state.IsCover(e)}
-			granted, holder := s.c.claims.claim(e.Device, by, a.Running)
+			granted, holder := s.c.claims.claim(e.Device, s.claimer(spec, &d.state, e), a.Running)
 			s.decideOne(d, machine.Claimed{Encoder: a.Encoder, OK: granted, Holder: holder, For: ev.Label()}, spec, now)
 		case machine.Tell:
 			a.Stream = s.id
@@ -185,6 +184,7 @@ func (s *stream) accept(d *decision, batch []item, spec *StreamSpec, err error) 
 		s.act(a, spec)
 	}
 	s.releaseClaims()
+	s.passNeeds(spec)
 	s.updateWatches(spec)
 	for _, it := range batch {
 		if it.answer != nil {
@@ -235,7 +235,7 @@ func (s *stream) act(a machine.Action, spec *StreamSpec) {
 		job.Run = a.Run
 		s.caller(a.Instance).stop(es, withPublish(job, spec, a.Encoder), spec.Policy.StopTimeout)
 	case machine.Waited:
-		if f := s.c.cfg.Observe.Waited; f != nil {
+		if f := s.c.cfg.Observe.Waited; f != nil && !spec.Policy.Helper {
 			id := s.id
 			if p := spec.Policy.Pattern; p != "" {
 				id = controller.StreamID(p)

@@ -32,11 +32,13 @@ type stream struct {
 	// owned by the worker
 	state     machine.State // CheckClock changes it, too, but not during a step
 	callers   map[machine.Instance]*caller
-	requested map[string]bool // devices that were claimed and may be held or waited for
-	unsaved   bool            // the store has an older state
-	savedAt   time.Time       // when it was saved last
-	started   time.Time       // attempt that metrics have counted a start for
-	lived     time.Time       // and one for which they have counted that it became live
+	requested map[string]bool                       // devices that were claimed and may be held or waited for
+	unsaved   bool                                  // the store has an older state
+	savedAt   time.Time                             // when it was saved last
+	started   time.Time                             // attempt that metrics have counted a start for
+	lived     time.Time                             // and one for which they have counted that it became live
+	held      held                                  // what was passed on that the state needs
+	told      map[machine.Needer]machine.HelperSeen // of a helper: what those who need it were told
 
 	alarm   *alarm // owned by alarms
 	evicted bool   // asked to make way; guarded by Controller.mu

@@ -145,6 +145,9 @@ func (c *Controller) index() (devices int) {
 	for i := range c.cfg.Streams {
 		spec := &c.cfg.Streams[i]
 		c.exact[spec.ID()] = spec
+		if spec.Policy.Helper {
+			continue
+		}
 		for e := range spec.Policy.All() {
 			uses[e.Device]++
 		}
@@ -173,7 +176,7 @@ func (c *Controller) Reload(cfg Config) error {
 		c.mu.RUnlock()
 		if spec == nil {
 			_, hears := cfg.Accounts[s.account]
-			s.post(machine.Drained{Deaf: !hears})
+			s.post(machine.Drained{Deaf: !hears && s.account != controller.HelperAccount})
 			continue
 		}
 		c.mu.Lock()
