@@ -18,14 +18,21 @@ import (
 // It cannot be loaded.
 func (c *Config) Archive(drivers map[string]func() any) ([]byte, error) {
 	root := archived(reflect.ValueOf(c).Elem(), reflect.ValueOf(Default()).Elem())
-	list := &yaml.Node{Kind: yaml.MappingNode}
-	for _, e := range c.Encoders {
+	lists := map[bool]*yaml.Node{false: {Kind: yaml.MappingNode}, true: {Kind: yaml.MappingNode}}
+	for _, e := range c.Boxes() {
+		usual := &Encoder{Helper: e.Helper}
+		usual.prefill()
 		settings := reflect.ValueOf(e.Settings).Elem()
 		inner := archived(settings, reflect.ValueOf(drivers[e.Driver]()).Elem())
-		put(list, e.Name, &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{word(e.Driver), inner}})
+		m := archived(e.beside(), usual.beside())
+		put(m, e.Driver, inner)
+		put(lists[e.Helper], e.Name, m)
 	}
-	put(root, "encoders", list)
-	list = &yaml.Node{Kind: yaml.MappingNode}
+	put(root, "encoders", lists[false])
+	if len(c.Helpers) > 0 {
+		put(root, "helpers", lists[true])
+	}
+	list := &yaml.Node{Kind: yaml.MappingNode}
 	for _, s := range c.Streams {
 		m := archived(reflect.ValueOf(streamKeys{Timing: s.Timing}), reflect.ValueOf(streamKeys{Timing: c.Defaults}))
 		used := &yaml.Node{Kind: yaml.SequenceNode}

@@ -32,6 +32,7 @@ func (d *decoder) check(c *Config) {
 		d.checkName(c, s)
 		d.checkStream(c, s)
 	}
+	d.checkHelpers(c)
 	d.checkUse(c)
 	d.checkEmpty(c)
 }

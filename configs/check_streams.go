@@ -34,17 +34,19 @@ func (d *decoder) checkStream(c *Config, s *Stream) {
 			if len(c.encoders) == 0 {
 				d.wrong(p, "%q is not an encoder; define it under encoders, which is empty", name)
 			} else {
-				d.wrong(p, "%q is not an encoder%s", name, choices(name, slices.Sorted(maps.Keys(c.encoders))))
+				d.wrong(p, "%q is not an encoder%s", name, encoderChoices(c, name))
 			}
+		case e.Helper:
+			d.wrong(p, "%q is a helper, which publishes nothing; name an encoder%s", name, encoderChoices(c, name))
 		default:
 			d.checkInstance(s, e, p)
 		}
 	}
 	if name := s.Cover; name != "" {
-		if e := c.encoders[name]; e != nil {
+		if e := c.encoders[name]; e != nil && !e.Helper {
 			d.checkInstance(s, e, path+".cover")
 		} else {
-			d.wrong(path+".cover", "%q is not an encoder%s", name, choices(name, slices.Sorted(maps.Keys(c.encoders))))
+			d.wrong(path+".cover", "%q is not an encoder%s", name, encoderChoices(c, name))
 		}
 	}
 	if s.IsPattern {
@@ -53,6 +55,18 @@ func (d *decoder) checkStream(c *Config, s *Stream) {
 	if s.Timing.Mode == "failover" && len(s.Encoders) == 1 && d.isSet(path+".mode") {
 		d.warn(path+".mode", "failover with one encoder has nothing to fall back to; list several under encoders")
 	}
+}
+
+// encoderChoices are the words at the end of an error about a name that is no encoder's.
+func encoderChoices(c *Config, name string) string {
+	var names []string
+	for n, e := range c.encoders {
+		if !e.Helper {
+			names = append(names, n)
+		}
+	}
+	slices.Sort(names)
+	return choices(name, names)
 }
 
 // checkPatternSchedule warns of windows that can start nothing.
@@ -222,9 +236,11 @@ func (d *decoder) checkUse(c *Config) {
 		}
 	}
 	boxes := map[string]*Encoder{}
-	for _, e := range c.Encoders {
+	for _, e := range c.Boxes() {
 		path := join("encoders", e.Name)
-		if !used[e.Name] && len(c.Streams) > 0 && !brokenStreams {
+		if e.Helper {
+			path = join("helpers", e.Name)
+		} else if !used[e.Name] && len(c.Streams) > 0 && !brokenStreams {
 			d.warn(path, "no stream uses this encoder")
 		}
 		if streams := shared[e.Name]; len(streams) > 1 {
@@ -233,8 +249,11 @@ func (d *decoder) checkUse(c *Config) {
 		}
 		address := boxOf(e)
 		if other := boxes[address]; address != "" && other != nil {
-			d.warn(path, "drives the same %s as encoder %q (line %d); use one encoder for both streams, so that they "+
-				"take turns", e.Driver, other.Name, other.Line)
+			way := "use one encoder for both streams, so that they take turns"
+			if e.Helper {
+				way = "use one of the two for both"
+			}
+			d.warn(path, "drives the same %s as %s %q (line %d); %s", e.Driver, other.word(), other.Name, other.Line, way)
 		} else {
 			boxes[address] = e
 		}

@@ -2,6 +2,7 @@ package configs
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/oncue/oncue/configs/secret"
@@ -28,10 +29,11 @@ type Config struct {
 	Limits         Limits              `yaml:"limits" doc:"caps for the whole host"`
 	Wake           Wake                `yaml:"wake" doc:"links by which pages ask for a stream before their viewer presses play; off without a secret"`
 	Encoders       []*Encoder          `yaml:"encoders,own" doc:"boxes and processes that can publish, by name, with one driver key each"`
+	Helpers        []*Encoder          `yaml:"helpers,own" doc:"things that must be on for an encoder, such as the plug of its power, by name, with one driver key each"`
 	Streams        []*Stream           `yaml:"streams,own" doc:"which encoder publishes which stream, by stream name, account/name, or a pattern with * and ?"`
 	Notify         []Notify            `yaml:"notify" doc:"who is told what happened"`
 
-	encoders map[string]*Encoder // by name
+	encoders map[string]*Encoder // and helpers, by name
 	exact    map[string]*Stream  // by id
 	patterns []*Stream           // in file order
 	secrets  []secret.Value
@@ -94,6 +96,7 @@ func (a *Account) Prefill() {
 // Limits are caps for the whole host. 0 lifts a cap.
 type Limits struct {
 	Running        int `yaml:"running" min:"0" doc:"encoders running at once on this host; 0 = no cap"`
+	Cost           int `yaml:"cost" min:"0" doc:"sum of the cost of the encoders that run at once on this host; 0 = no cap"`
 	HooksPerSecond int `yaml:"hooks_per_second" min:"0" doc:"flood guard on the public side: deliveries that no secret verifies, from one sender (an address, or an IPv6 /64); signed hooks are never limited; 0 = no cap"`
 }
 
@@ -112,16 +115,32 @@ type Notify struct {
 	Secret secret.Value `yaml:"secret" doc:"signs plain webhooks by the Standard Webhooks scheme: base64, may begin with whsec_"`
 }
 
-// Encoder is one box or process that can publish.
+// Encoder is one box or process that can publish, or a helper.
 type Encoder struct {
 	Name     string
+	Helper   bool   // it publishes nothing: encoders need it
 	Driver   string // key in Options.Drivers
 	Settings any    // what Options.Drivers[Driver] returned, filled in; a pointer to the driver's settings
 	Line     int    // where the file defines it
 
+	EncoderKeys // unless it is a helper
+	HelperKeys  // if it is one
+
 	// Secrets are those of its settings, and references in its other keys that count as secrets;
 	// see package secret.
 	Secrets []secret.Value
+}
+
+// EncoderKeys stand beside the driver's key of an encoder.
+type EncoderKeys struct {
+	Needs []string `yaml:"needs" shown:"yes" doc:"the helpers that have to be ready before it starts, in the order of their own starts"`
+	Cost  int      `yaml:"cost" min:"0" doc:"what its run counts for in limits.cost"`
+}
+
+// HelperKeys stand beside the driver's key of a helper.
+type HelperKeys struct {
+	Linger       time.Duration `yaml:"linger" doc:"how long it stays on when no encoder needs it any more"`
+	ReadyTimeout time.Duration `yaml:"ready_timeout" min:"1ms" doc:"from its start to its word that it is ready; then the start of the encoder has failed"`
 }
 
 // DefaultFile is where commands look for the configuration unless --config says otherwise.
@@ -146,10 +165,26 @@ func Default() *Config {
 	}
 }
 
-// Encoder returns the encoder of that name.
+// Encoder returns the encoder or helper of that name.
 func (c *Config) Encoder(name string) (*Encoder, bool) {
 	e, ok := c.encoders[name]
 	return e, ok
+}
+
+// Boxes are the encoders, then the helpers.
+func (c *Config) Boxes() []*Encoder { return slices.Concat(c.Encoders, c.Helpers) }
+
+// Before lists the helpers that are started before the given one wherever both are needed, so it
+// is stopped before them.
+func (c *Config) Before(helper string) (names []string) {
+	for _, e := range c.Encoders {
+		for _, name := range e.Needs[:max(slices.Index(e.Needs, helper), 0)] {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
 }
 
 // Secrets returns every secret of the file, and the references that count as secrets, for a

@@ -78,29 +78,39 @@ func diffAccounts(old, new *Config) []string {
 
 func diffEncoders(old, new *Config) []string {
 	var lines []string
-	for _, e := range old.Encoders {
-		if _, ok := new.Encoder(e.Name); !ok {
-			lines = append(lines, fmt.Sprintf("encoder %s removed", e.Name))
+	for _, e := range old.Boxes() {
+		if now, ok := new.Encoder(e.Name); !ok || now.Helper != e.Helper {
+			lines = append(lines, fmt.Sprintf("%s %s removed", e.word(), e.Name))
 		}
 	}
-	for _, e := range new.Encoders {
+	for _, e := range new.Boxes() {
 		was, ok := old.Encoder(e.Name)
 		switch {
-		case !ok:
-			lines = append(lines, fmt.Sprintf("encoder %s added (%s)", e.Name, e.Driver))
+		case !ok || was.Helper != e.Helper:
+			lines = append(lines, fmt.Sprintf("%s %s added (%s)", e.word(), e.Name, e.Driver))
 		case was.Driver != e.Driver:
-			lines = append(lines, fmt.Sprintf("encoder %s: driver %s -> %s", e.Name, was.Driver, e.Driver))
+			lines = append(lines, fmt.Sprintf("%s %s: driver %s -> %s", e.word(), e.Name, was.Driver, e.Driver))
 		default:
 			var keys []string
+			for _, c := range changes(was.beside(), e.beside(), none) {
+				keys = append(keys, c.path)
+			}
 			for _, c := range changes(reflect.ValueOf(was.Settings), reflect.ValueOf(e.Settings), none) {
 				keys = append(keys, c.path)
 			}
 			if len(keys) > 0 {
-				lines = append(lines, fmt.Sprintf("encoder %s: %s changed", e.Name, strings.Join(keys, ", ")))
+				lines = append(lines, fmt.Sprintf("%s %s: %s changed", e.word(), e.Name, strings.Join(keys, ", ")))
 			}
 		}
 	}
 	return lines
+}
+
+func (e *Encoder) word() string {
+	if e.Helper {
+		return "helper"
+	}
+	return "encoder"
 }
 
 func diffStreams(old, new *Config) []string {

@@ -8,34 +8,58 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
 
-// encoders decodes `encoders:`, each by the driver that its one key names.
-func (d *decoder) encoders(c *Config, drivers map[string]func() any) {
-	if _, ok := d.own["encoders"]; !ok {
-		return
+// encoders decodes `encoders:` or `helpers:`, each by the driver that one of its keys names.
+func (d *decoder) encoders(c *Config, section string, drivers map[string]func() any) []*Encoder {
+	if _, ok := d.own[section]; !ok {
+		return nil
 	}
 	known := slices.Sorted(maps.Keys(drivers))
-	entries, _ := d.fields(d.own["encoders"], "encoders", "; each encoder is NAME: {DRIVER: {...}}")
-	c.encoders = make(map[string]*Encoder, len(entries))
-	c.Encoders = make([]*Encoder, 0, len(entries))
+	one := strings.TrimSuffix(section, "s")
+	entries, _ := d.fields(d.own[section], section, "; each "+one+" is NAME: {DRIVER: {...}}")
+	list := make([]*Encoder, 0, len(entries))
 	for _, f := range entries {
-		path := join("encoders", f.name)
+		path := join(section, f.name)
 		before := len(d.noted)
 		d.note(path, f)
+		e := &Encoder{Name: f.name, Helper: section == "helpers", Line: d.placeOf(f.key).line}
+		e.prefill()
 		if !plain(f.name) {
-			d.fail(f.key, path, "an encoder's name may hold letters, digits, dot, _ and -, at most 128, and begins "+
-				"with a letter or digit")
+			d.fail(f.key, path, "the name of an encoder or helper may hold letters, digits, dot, _ and -, at most 128, "+
+				"and begins with a letter or digit")
 		}
-		e := &Encoder{Name: f.name, Line: d.placeOf(f.key).line}
+		if other := c.encoders[f.name]; other != nil {
+			d.fail(f.key, path, "there is an encoder of that name (line %d); give the helper another", other.Line)
+			continue
+		}
 		if d.encoder(f.value, e, path, drivers, known) {
-			c.Encoders = append(c.Encoders, e)
+			list = append(list, e)
 		}
 		c.encoders[f.name] = e
 		d.noted = d.noted[:before]
 	}
+	return list
+}
+
+// prefill fills in the defaults of the keys beside the driver's.
+func (e *Encoder) prefill() {
+	if e.Helper {
+		e.Linger, e.ReadyTimeout = time.Minute, 30*time.Second
+	} else {
+		e.Cost = 1
+	}
+}
+
+// beside is the struct of the keys beside the driver's.
+func (e *Encoder) beside() reflect.Value {
+	if e.Helper {
+		return reflect.ValueOf(&e.HelperKeys).Elem()
+	}
+	return reflect.ValueOf(&e.EncoderKeys).Elem()
 }
 
 func (d *decoder) encoder(n *yaml.Node, e *Encoder, path string, drivers map[string]func() any, known []string) bool {
@@ -49,18 +73,25 @@ func (d *decoder) encoder(n *yaml.Node, e *Encoder, path string, drivers map[str
 		return false
 	}
 	var chosen *field
+	beside := d.shape(e.beside().Type())
 	for i, k := range keys {
+		if own, ok := beside.byName[k.name]; ok {
+			d.note(join(path, k.name), k)
+			d.value(k.value, e.beside().FieldByIndex(own.index), join(path, k.name), own.rule)
+			continue
+		}
 		if _, ok := drivers[k.name]; !ok {
 			if owners := d.driversWith(k.name, drivers, chosen); len(owners) > 0 {
 				d.fail(k.key, join(path, k.name), "is a key of %s; put it below %s:, indented further",
 					strings.Join(owners, " and "), strings.Join(owners, ": or "))
 			} else {
-				d.fail(k.key, join(path, k.name), "unknown driver%s", choices(k.name, known))
+				d.fail(k.key, join(path, k.name), "unknown driver or key%s",
+					choices(k.name, slices.Concat(known, beside.names)))
 			}
 			return false
 		}
 		if chosen != nil {
-			d.fail(k.key, join(path, k.name), "this encoder already has the driver %s (line %d); %s", chosen.name,
+			d.fail(k.key, join(path, k.name), "this entry already has the driver %s (line %d); %s", chosen.name,
 				d.placeOf(chosen.key).line, one())
 			return false
 		}
@@ -79,6 +110,12 @@ func (d *decoder) encoder(n *yaml.Node, e *Encoder, path string, drivers map[str
 	d.value(d.preset(chosen.value, settings, path), v.Elem(), path,
 		rule{hint: "; write " + chosen.name + ": {} when there is nothing to set"})
 	e.Driver, e.Settings = chosen.name, settings
+	if _, ok := settings.(HelperOnly); ok && !e.Helper {
+		d.fail(chosen.key, path, "publishes nothing; write it under helpers:, and its name under needs: of an encoder")
+	}
+	if p, ok := settings.(Publisher); ok && e.Helper && p.NeedsPublish() {
+		d.fail(chosen.key, path, "asks for the URL to publish to, and a helper publishes nothing")
+	}
 	if !d.bad[path] && !d.bad[join(path, "preset")] { // without its preset everything would be missing
 		switch check := settings.(type) {
 		case Validator:

@@ -30,8 +30,8 @@ import (
 // negative without a min), `shown:"yes"` marks texts that name an address, a path or a choice, and
 // so are no secret (see package secret) and may stand in [Config.Archive], `hint:"…"` is added to
 // an error about the kind of value. Struct values that implement [Prefiller], [Presetter],
-// [Validator], [JoinedValidator], [SecretRefuser], [Noter], [Publisher], [Layered], [Simulcaster]
-// or [Box] are asked.
+// [Validator], [JoinedValidator], [SecretRefuser], [Noter], [Publisher], [Layered], [Simulcaster],
+// [HelperOnly] or [Box] are asked.
 type Options struct {
 	Drivers map[string]func() any              // by driver key: a pointer to that driver's settings, defaults filled in
 	Env     func(name string) (string, bool)   // for ${NAME}; nil: os.LookupEnv
@@ -87,6 +87,9 @@ type Layered interface{ Layers() (n int, silent bool) }
 // Simulcaster is implemented by settings of encoders that cannot always send several qualities by
 // themselves over one URL. Simulcasts returns why not by this protocol, and the way out.
 type Simulcaster interface{ Simulcasts(p ingest.Protocol) error }
+
+// HelperOnly is implemented by settings of drivers that can publish nothing.
+type HelperOnly interface{ HelperOnly() }
 
 // Box is implemented by settings of encoders that are one physical thing, such as an OBS or a
 // device. Address identifies it: "obs 10.0.0.5:4455". It may hold placeholders, and is "" for no
@@ -155,7 +158,9 @@ func (d *decoder) decode(root *yaml.Node, o Options) *Config {
 	for id, a := range c.Accounts {
 		a.ID = id
 	}
-	d.encoders(c, o.Drivers)
+	c.encoders = map[string]*Encoder{}
+	c.Encoders = d.encoders(c, "encoders", o.Drivers)
+	c.Helpers = d.encoders(c, "helpers", o.Drivers)
 	d.streams(c)
 	d.check(c)
 	d.checkMode(o.mode)

@@ -26,6 +26,7 @@ type EncoderPlan struct {
 	Name, Driver string
 	Line         int
 	Cover        bool
+	Needs        []string // helpers, in the order of their starts
 	Publish      []string // where it publishes to, what may be a key masked; none when it knows by itself
 }
 
@@ -42,7 +43,7 @@ func (c *Config) Plan() []StreamPlan {
 		p := StreamPlan{ID: s.ID, Pattern: s.IsPattern, Line: s.Line}
 		for i, name := range s.All() {
 			e := c.encoders[name]
-			p.Encoders = append(p.Encoders, EncoderPlan{e.Name, e.Driver, e.Line, name == s.Cover, c.Masked(s, i)})
+			p.Encoders = append(p.Encoders, EncoderPlan{e.Name, e.Driver, e.Line, name == s.Cover, e.Needs, c.Masked(s, i)})
 		}
 		for _, l := range leaves(reflect.ValueOf(s.Timing), "") {
 			p.Keys = append(p.Keys, KeyPlan{l.path, l.text(), s.Origin(l.path)})

@@ -218,7 +218,7 @@ func (d *decoder) checkPublish(c *Config, s *Stream) {
 func (d *decoder) checkCover(c *Config, s *Stream) {
 	path, place := s.key+".cover", len(s.Encoders)
 	e := c.encoders[s.Cover]
-	if s.Cover == "" || place == 0 || e == nil || d.badBelow(path) {
+	if s.Cover == "" || place == 0 || e == nil || e.Helper || d.badBelow(path) {
 		return
 	}
 	mine := s.PublishOf(place)

@@ -146,7 +146,7 @@ func (g *generator) object(v reflect.Value) object {
 		var s object
 		switch k.typ {
 		case reflect.TypeFor[[]*Encoder]():
-			s = g.encoders()
+			s = g.encoders(k.name == "helpers")
 		case reflect.TypeFor[[]*Stream]():
 			s = object{"type": []string{"object", "null"},
 				"additionalProperties": g.object(reflect.ValueOf(streamKeys{Timing: builtIn()}))}
@@ -160,14 +160,20 @@ func (g *generator) object(v reflect.Value) object {
 	return object{"type": []string{"object", "null"}, "properties": properties, "additionalProperties": false}
 }
 
-func (g *generator) encoders() object {
-	properties := object{}
+func (g *generator) encoders(helpers bool) object {
+	e := &Encoder{Helper: helpers}
+	e.prefill()
+	properties, _ := g.object(e.beside())["properties"].(object)
+	var one []any // exactly one driver
 	for name, settings := range g.drivers {
+		if _, ok := settings().(HelperOnly); ok && !helpers {
+			continue
+		}
 		properties[name] = g.object(reflect.ValueOf(settings()).Elem())
+		one = append(one, object{"required": []string{name}})
 	}
 	return object{"type": []string{"object", "null"}, "additionalProperties": object{
-		"type": "object", "properties": properties, "additionalProperties": false, "minProperties": 1,
-		"maxProperties": 1,
+		"type": "object", "properties": properties, "additionalProperties": false, "oneOf": one,
 	}}
 }
 

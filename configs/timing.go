@@ -26,6 +26,7 @@ type Timing struct {
 	Schedule         []Window      `yaml:"schedule" doc:"windows in which the stream is kept up, or never up"`
 	TimeZone         string        `yaml:"time_zone" shown:"yes" doc:"IANA name for the schedule, such as Europe/Berlin; empty = the host's"`
 	MaxStartsPerHour int           `yaml:"max_starts_per_hour" min:"0" doc:"wake guard: starts by viewers in any hour; 0 = no cap"`
+	Rank             int           `yaml:"rank" min:"1" doc:"when limits keep streams off: 1 goes first, and ends what runs for those of a higher number"`
 	MaxInstances     int           `yaml:"max_instances" min:"0" doc:"of a pattern: names in use at once, because anyone can ask for one; 0 = no cap"`
 }
 
@@ -63,6 +64,7 @@ func builtIn() Timing {
 
 		Mode:          "all",
 		FailoverAfter: 3,
+		Rank:          100,
 		MaxInstances:  100,
 		Restart: Restart{
 			Initial:    time.Second,

@@ -146,6 +146,9 @@ func (s planPage) planHost(cfg *configs.Config) {
 	if n := cfg.Limits.Running; n > 0 {
 		s.item("limits.running", "%d", n)
 	}
+	if n := cfg.Limits.Cost; n > 0 {
+		s.item("limits.cost", "%d", n)
+	}
 	s.Printf("\n")
 }
 
@@ -187,6 +190,9 @@ func (s planPage) planStream(cfg *configs.Config, st *configs.Stream, p configs.
 			role = "cover"
 		}
 		s.item(role, "%s (%s, line %d)", e.Name, e.Driver, e.Line)
+		if len(e.Needs) > 0 {
+			s.item("needs", "%s", strings.Join(e.Needs, ", then "))
+		}
 		for _, url := range e.Publish {
 			s.item("publish", "%s", url)
 		}

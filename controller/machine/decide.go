@@ -357,6 +357,9 @@ func (m *machine) want() demand {
 			d = demand{why: "its account is no longer in the configuration, and nobody says who watches"}
 		}
 	}
+	if c := m.Contended; d.on && c.By != "" && c.Outranked {
+		d = demand{why: "makes room for " + c.By + ", which has a better rank"}
+	}
 	if by := m.Contended.By; d.on && by != "" && (d.empty || m.Contended.First && !d.ordered && !m.Joined) {
 		d = demand{why: "given up early for " + by, ask: true}
 	}

@@ -75,9 +75,11 @@ type (
 	Freed struct{ Device string }
 	// Contended says that another stream waits for the encoder that we hold; By is "" when it has
 	// stopped waiting. First: it goes before a stream of a pattern that nobody has watched yet.
+	// Outranked: it goes before this one, whoever watches.
 	Contended struct {
-		By    string
-		First bool
+		By        string
+		First     bool
+		Outranked bool
 	}
 	// HelperSeen says how a helper is that an encoder of this stream needs, by the helper's own
 	// machine and after it was told of the need.

@@ -14,6 +14,7 @@ type Policy struct {
 	Stream  controller.StreamID
 	Matches []string // what * and ? matched, for a stream that comes from a pattern
 	Pattern string   // that pattern, with the account; "" for a stream that the configuration names
+	Rank    int      // 1 goes first when limits keep streams off
 	Helper  bool     // it publishes nothing: encoders of streams need it to be on; see helper.go
 	Keeps   []string // of a helper: those that are not stopped before it is off
 
@@ -57,6 +58,7 @@ type EncoderSpec struct {
 	Version string // changes with its settings; "" means the settings that the instance was opened with last
 	Watched bool   // also when it is idle: people may switch it on at the box, or it keeps something ready
 	Shared  bool   // other streams of the configuration use the device, too
+	Cost    int    // what it counts for in the limit of the host
 
 	Publishes *Contribution // nil: it is not known, for its own settings say
 }

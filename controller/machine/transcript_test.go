@@ -45,7 +45,7 @@ var update = flag.Bool("update", false, "write the outcomes of testdata/*.txt an
 //	helper NAME ready | down | failed TEXT      a helper that the stream needs tells this
 //	needed [BY#NUMBER …] [kept=BY]              of a helper: who needs it from now on
 //	window on|off|auto [for=DURATION]
-//	claims deny=HOLDER | free | contended=STREAM
+//	claims deny=HOLDER | free | contended=STREAM | outranked=STREAM
 //	crash [for=DURATION]        the controller is killed and comes back, after a while
 //	lose                        the next crash is before it did what it had just saved
 //	clock BY                    somebody sets the host's clock
@@ -438,6 +438,8 @@ func (st *stage) claims(word string) {
 		st.deny = h
 	} else if by, ok := strings.CutPrefix(word, "contended="); ok {
 		st.decide(Contended{By: by})
+	} else if by, ok := strings.CutPrefix(word, "outranked="); ok {
+		st.decide(Contended{By: by, Outranked: true})
 	} else {
 		st.deny = ""
 		st.decide(Freed{})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/oncue/oncue/controller"
+	"github.com/oncue/oncue/controller/runner"
 	"github.com/oncue/oncue/encoders"
 )
 
@@ -57,7 +58,7 @@ func TestWaiterLeaves(t *testing.T) {
 func TestRunningLimit(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, spec("a", "cam-a"), spec("b", "cam-b"), spec("c", "cam-c"))
-		r.running = 2
+		r.limits.Running = 2
 		r.boot()
 		defer r.end(false)
 		r.live("a", "FA")
@@ -71,6 +72,49 @@ func TestRunningLimit(t *testing.T) {
 		r.pass(time.Second)
 		r.want("c", controller.PhaseStarting)
 		r.want("b", controller.PhaseLive)
+	})
+}
+
+// TestRank: when not all can run, those of the best rank do, whoever came first and whoever watches,
+// and no more is ended for them than their cost needs.
+func TestRank(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		ranked := func(name string, rank, cost int) runner.StreamSpec {
+			s := spec(name, "cam-"+name)
+			s.Policy.Rank, s.Policy.Encoders[0].Cost = rank, cost
+			return s
+		}
+		r := newRig(t, ranked("main", 1, 3), ranked("side", 2, 2), ranked("small", 3, 1), ranked("late", 3, 2))
+		r.limits.Cost = 5
+		r.boot()
+		defer r.end(false)
+		r.live("small", "F1")
+		r.live("side", "F2")
+		r.live("late", "F3")
+		r.hook(controller.HookAttempt, "main")
+		r.want("main", controller.PhaseWaiting)
+		if why := r.view("main").Reason; !strings.Contains(why, "the limit of cost 5, of which it needs 3") {
+			t.Errorf("main waits because of %s", why)
+		}
+		r.pass(time.Second)
+		r.want("main", controller.PhaseStarting)
+		r.wantOn("cam-main cam-side")
+		if why := r.view("late").Reason; !strings.Contains(why, "ACC/main, which has a better rank") {
+			t.Errorf("late made room because of %s", why)
+		}
+		r.hook(controller.HookFeedStarted, "main", "F4")
+		r.hook(controller.HookFirstViewer, "main")
+		r.hook(controller.HookFeedEnded, "late", "F3")
+		r.hook(controller.HookFeedEnded, "small", "F1")
+		r.hook(controller.HookAttempt, "late") // its viewers come back, and wait
+		r.pass(time.Second)
+		r.want("late", controller.PhaseWaiting)
+		r.hook(controller.HookAttempt, "small") // nor does one that would fit go before it
+		r.pass(time.Second)
+		r.want("small", controller.PhaseWaiting)
+		r.leave("side", "F2")
+		r.pass(time.Second)
+		r.wantOn("cam-late cam-main")
 	})
 }
 
@@ -140,7 +184,7 @@ func TestConfiguredFirst(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, spec("lobby", "cam"), spec("foyer", "cam2"))
 		r.pattern = cameras
-		r.running = 3
+		r.limits.Running = 3
 		r.boot()
 		defer r.end(false)
 		for i := range 3 {

@@ -17,7 +17,7 @@ type Config struct {
 	Find     func(account, name string) (StreamSpec, bool) // the stream that a name means, pattern or not
 	Streams  []StreamSpec                                  // those that the configuration names without a pattern
 	Accounts map[string]AccountSpec
-	Running  int            // encoders at once; 0: no cap
+	Limits   Limits
 	Defaults machine.Policy // of streams that the configuration does not have any more, until they are off
 
 	Store       controller.Store

@@ -71,7 +71,7 @@ func New(cfg Config) *Controller {
 	})
 	c.needs = newNeeds(c.tellNeeded)
 	c.created = c.cfg.Clock.Now()
-	c.claims.setLimit(cfg.Running, c.index())
+	c.claims.setLimits(cfg.Limits, c.index())
 	return c
 }
 

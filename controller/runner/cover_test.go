@@ -21,7 +21,7 @@ func TestCoverUnderLimit(t *testing.T) {
 			Publishes: &machine.Contribution{Priority: &low},
 		}
 		r := newRig(t, covered, spec("talk", "obs"))
-		r.running = 2
+		r.limits.Running = 2
 		r.boot()
 		defer r.end(false)
 		state := func(encoder int) encoders.State { return r.view("gala").Encoders[encoder].State }

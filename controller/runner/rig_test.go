@@ -35,7 +35,7 @@ type rig struct {
 	specs    []runner.StreamSpec
 	accounts map[string]runner.AccountSpec
 	pattern  func(n string) runner.StreamSpec // of cam-N; nil: none
-	running  int
+	limits   runner.Limits
 	settings map[string]fake.Settings                        // by encoder
 	openBox  func(machine.EncoderSpec) encoders.Encoder      // nil: a fake box
 	parse    func(controller.Record) (controller.Hook, bool) // of journaled hooks
@@ -125,7 +125,7 @@ func (r *rig) start() {
 	}
 	r.boxes = map[string]*fake.Encoder{}
 	r.c = runner.New(runner.Config{
-		Find: r.find, Streams: r.specs, Accounts: r.accounts, Running: r.running, Defaults: spec("").Policy,
+		Find: r.find, Streams: r.specs, Accounts: r.accounts, Limits: r.limits, Defaults: spec("").Policy,
 		Store: flaky{r.store, r},
 		Clock: runner.ClockOf(func() time.Time { return time.Now().Add(time.Duration(r.wall.Load())) },
 			func() time.Duration { return time.Since(r.begun) }),
@@ -161,7 +161,7 @@ func (r *rig) end(stop bool) {
 func (r *rig) reload(specs ...runner.StreamSpec) {
 	r.t.Helper()
 	r.specs = specs
-	if err := r.c.Reload(runner.Config{Find: r.find, Streams: r.specs, Accounts: r.accounts, Running: r.running,
+	if err := r.c.Reload(runner.Config{Find: r.find, Streams: r.specs, Accounts: r.accounts, Limits: r.limits,
 		Defaults: spec("").Policy}); err != nil {
 		r.t.Fatal(err)
 	}
@@ -178,6 +178,15 @@ func (r *rig) open(e machine.EncoderSpec, _ encoders.Job) (encoders.Encoder, str
 	if err != nil {
 		return nil, "", err
 	}
+	box, err := r.box(e)
+	if err != nil {
+		return nil, "", err
+	}
+	return box, e.Version, nil
+}
+
+// box opens the fake box of an encoder.
+func (r *rig) box(e machine.EncoderSpec) (*fake.Encoder, error) {
 	s, ok := r.settings[e.Name]
 	if !ok {
 		s = fake.Defaults()
@@ -189,13 +198,13 @@ func (r *rig) open(e machine.EncoderSpec, _ encoders.Job) (encoders.Encoder, str
 	}
 	box, err := fake.New(s, encoders.Env{Name: e.Device, Dir: mkdir(r.t, dir), Log: nolog})
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	r.mu.Lock()
 	r.boxes[key] = box
 	r.opened = append(r.opened, e)
 	r.mu.Unlock()
-	return box, e.Version, nil
+	return box, nil
 }
 
 // opensNot has no driver open, or again with nil.

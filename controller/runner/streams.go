@@ -165,11 +165,11 @@ func (c *Controller) index() (devices int) {
 func (c *Controller) Reload(cfg Config) error {
 	c.mu.Lock()
 	c.cfg.Find, c.cfg.Streams, c.cfg.Accounts = cfg.Find, cfg.Streams, cfg.Accounts
-	c.cfg.Running, c.cfg.Defaults = cfg.Running, cfg.Defaults
+	c.cfg.Limits, c.cfg.Defaults = cfg.Limits, cfg.Defaults
 	devices := c.index()
 	c.noteKnown()
 	c.mu.Unlock()
-	c.claims.setLimit(cfg.Running, devices)
+	c.claims.setLimits(cfg.Limits, devices)
 	for _, s := range c.all() {
 		c.mu.RLock()
 		spec := c.specOf(s.account, s.name)

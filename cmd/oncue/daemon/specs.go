@@ -27,7 +27,34 @@ func streamSpecs(p *plan) []runner.StreamSpec {
 			specs = append(specs, streamSpec(p, s, s.Name, nil))
 		}
 	}
+	for _, h := range p.Helpers {
+		specs = append(specs, helperSpec(p, h))
+	}
 	return specs
+}
+
+// helperSpec is a helper in the words of a stream. It is tried again by whoever needs it, so it
+// does not give up by itself, and its waits are the shortest.
+func helperSpec(p *plan, h *configs.Encoder) runner.StreamSpec {
+	spec := runner.StreamSpec{Account: controller.HelperAccount, Name: h.Name, Policy: policyOf(configs.Default().Defaults)}
+	policy := &spec.Policy
+	policy.Stream, policy.Helper, policy.Confirm = spec.ID(), true, machine.ConfirmSwitch
+	policy.StartTimeout, policy.IdleTimeout, policy.Keeps = h.ReadyTimeout, h.Linger, p.Before(h.Name)
+	policy.Encoders = []machine.EncoderSpec{{
+		Name: h.Name, Instance: machine.Instance{Driver: h.Driver, Device: h.Name},
+		Version: strconv.Itoa(p.version[h.Name]), Watched: drivers[h.Driver].byHand || keepsReady(h.Settings),
+	}}
+	return spec
+}
+
+// needsOf are the helpers of an encoder. One that is being stopped is ready as much later.
+func needsOf(p *plan, e *configs.Encoder) (needs []machine.Need) {
+	for _, name := range e.Needs {
+		if h, ok := p.Encoder(name); ok {
+			needs = append(needs, machine.Need{Helper: name, Within: h.ReadyTimeout + configs.Default().Defaults.StopTimeout})
+		}
+	}
+	return needs
 }
 
 // findStream is the controller's Find.
@@ -77,6 +104,13 @@ func streamSpec(p *plan, s *configs.Stream, name string, matches []string) runne
 			Name: e.Name, Instance: machine.Instance{Driver: e.Driver, Device: device},
 			Version: strconv.Itoa(p.version[e.Name]),
 			Watched: drivers[e.Driver].byHand || keepsReady(e.Settings), Publishes: contribution(s, place, e),
+			Cost: e.Cost,
+		}
+		if needs := needsOf(p, e); needs != nil {
+			if policy.Needs == nil {
+				policy.Needs = map[string][]machine.Need{}
+			}
+			policy.Needs[e.Name] = needs
 		}
 		if cover {
 			policy.Cover = &es
@@ -98,7 +132,7 @@ func keepsReady(settings any) bool {
 
 func policyOf(t configs.Timing) machine.Policy {
 	return machine.Policy{
-		AttemptHold: t.AttemptHold, StartTimeout: t.StartTimeout, JoinTimeout: t.JoinTimeout,
+		Rank: t.Rank, AttemptHold: t.AttemptHold, StartTimeout: t.StartTimeout, JoinTimeout: t.JoinTimeout,
 		IdleTimeout: t.IdleTimeout, StopTimeout: t.StopTimeout,
 		MinUptime: t.MinUptime, MaxUptime: t.MaxUptime, Cooldown: t.Cooldown,
 		Confirm: machine.Confirm(t.Confirm), Unmanaged: machine.Unmanaged(t.Unmanaged),
@@ -143,13 +177,13 @@ type plan struct {
 
 func newPlan(cfg *configs.Config, before *plan, tokens *tokenKeeper) (*plan, error) {
 	p := &plan{
-		Config: cfg, version: make(map[string]int, len(cfg.Encoders)), last: 1,
+		Config: cfg, version: make(map[string]int, len(cfg.Boxes())), last: 1,
 		schedules: map[*configs.Stream]*machine.Schedule{}, tokens: tokens, auto: map[string][]*configs.Stream{},
 	}
 	if before != nil {
 		p.last = before.last + 1
 	}
-	for _, e := range cfg.Encoders {
+	for _, e := range cfg.Boxes() {
 		p.version[e.Name] = p.last
 		if before == nil {
 			continue
