@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strconv"
@@ -165,7 +166,8 @@ func (g *generator) encoders(helpers bool) object {
 	e.prefill()
 	properties, _ := g.object(e.beside())["properties"].(object)
 	var one []any // exactly one driver
-	for name, settings := range g.drivers {
+	for _, name := range slices.Sorted(maps.Keys(g.drivers)) {
+		settings := g.drivers[name]
 		if _, ok := settings().(HelperOnly); ok && !helpers {
 			continue
 		}

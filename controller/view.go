@@ -150,6 +150,7 @@ type Transition struct {
 type Change struct {
 	ID     uint64 // grows; resume after it
 	Stream *StreamView
+	Helper *HelperView
 	Hook   *Record
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/oncue/oncue/cmd/oncue/daemon"
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
+	"github.com/oncue/oncue/controller"
 	"github.com/oncue/oncue/controller/millicast"
 	"github.com/oncue/oncue/encoders"
 )
@@ -222,8 +223,12 @@ func (d *doctor) exams(used map[string]inUse) []exam {
 			add("regions "+id, 0, func(ctx context.Context) findings { return d.examineRegions(ctx, a) })
 		}
 	}
-	for _, e := range d.cfg.Encoders {
-		add("encoder "+e.Name, 0, func(ctx context.Context) findings {
+	for _, e := range d.cfg.Boxes() {
+		what := "encoder "
+		if e.Helper {
+			what = "helper "
+		}
+		add(what+e.Name, 0, func(ctx context.Context) findings {
 			return d.examineEncoder(ctx, e.Name, used[e.Name])
 		})
 	}
@@ -294,7 +299,11 @@ func (d *doctor) examineEncoder(ctx context.Context, name string, by inUse) find
 	defer done()
 	var job encoders.Job
 	user := slices.IndexFunc(d.cfg.Streams, func(st *configs.Stream) bool { return slices.Contains(st.All(), name) })
-	if user >= 0 {
+	e, _ := d.cfg.Encoder(name)
+	switch {
+	case e.Helper:
+		job = encoders.Job{Account: controller.HelperAccount, Name: name}
+	case user >= 0:
 		job = exampleJob(d.cfg.Streams[user], name)
 	}
 	var found findings
@@ -317,6 +326,9 @@ func (d *doctor) examineEncoder(ctx context.Context, name string, by inUse) find
 			level = encoders.Warn
 		}
 		found.add(findings{{Level: level, What: "standby: " + term.StandbyWords(b)}})
+	}
+	if e.Helper {
+		return found
 	}
 	if user < 0 {
 		found.add(odd("no stream uses it", ""))

@@ -230,6 +230,7 @@ func TestExampleNamesEveryKey(t *testing.T) {
 		case there[plain(path)]:
 		case there["streams.*."+strings.TrimPrefix(path, "defaults.")]: // a list in one is as good as in the other
 		case strings.HasPrefix(path, "streams.*.") && keys["defaults."+strings.TrimPrefix(path, "streams.*.")] != nil:
+		case strings.HasPrefix(path, "helpers.*.") && keys["encoders."+strings.TrimPrefix(path, "helpers.")] != nil:
 		case path == "tls.acme" || parent == "tls.acme": // excludes the files, so it is shown in a comment
 			if !regexp.MustCompile(`(?m)^\s*#\s+` + name + `:`).Match(configs.Example) {
 				t.Errorf("the example does not show %s", path)

@@ -17,6 +17,7 @@ import (
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/configs/secret"
+	"github.com/oncue/oncue/controller"
 	"github.com/oncue/oncue/encoders"
 )
 
@@ -85,6 +86,9 @@ type trial struct {
 func tryJob(cfg *configs.Config, encoder, stream string) (encoders.Job, error) {
 	var st *configs.Stream
 	var job encoders.Job
+	if e, ok := cfg.Encoder(encoder); ok && e.Helper {
+		return encoders.Job{Account: controller.HelperAccount, Name: encoder, Run: tryRun, Grace: 10 * time.Second}, nil
+	}
 	if stream == "" {
 		i := slices.IndexFunc(cfg.Streams,
 			func(st *configs.Stream) bool { return slices.Contains(st.All(), encoder) })
@@ -148,6 +152,12 @@ func (t *trial) leftAlone(ctx context.Context) error {
 	var all term.Status
 	if err := c.Get(ctx, "/status", &all); err != nil {
 		return nil // no daemon answers; the driver will report a device that is busy
+	}
+	for _, h := range all.Helpers {
+		if h.Name == t.name && h.State != controller.HelperOff {
+			return term.Hint(fmt.Errorf("the daemon has the helper %s %s: %s", h.Name, h.State, h.Reason),
+				fmt.Sprintf("oncue off %s frees it; --force continues all the same", controller.HelperID(h.Name)))
+		}
 	}
 	for _, s := range all.Streams {
 		for _, e := range s.Encoders {
@@ -324,7 +334,7 @@ func completeEncoders(cmd *cobra.Command, args []string, _ string) ([]string, co
 		return nil, nothing
 	}
 	var names []string
-	for _, e := range cfg.Encoders {
+	for _, e := range cfg.Boxes() {
 		names = append(names, e.Name+"\t"+e.Driver)
 	}
 	return names, nothing

@@ -35,6 +35,10 @@ func (t *entry) change() controller.Change {
 	if t.stream == nil {
 		return controller.Change{ID: t.id, Hook: t.hook}
 	}
+	if t.stream.spec.Policy.Helper {
+		v := t.stream.helper()
+		return controller.Change{ID: t.id, Helper: &v}
+	}
 	v := t.stream.at(t.at)
 	return controller.Change{ID: t.id, Stream: &v}
 }

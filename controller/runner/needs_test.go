@@ -400,7 +400,7 @@ func (w *chain) look() {
 			delete(w.idle, s.Name)
 		case w.idle[s.Name].IsZero():
 			w.idle[s.Name] = time.Now()
-		case time.Since(w.idle[s.Name]) > 30*time.Second:
+		case time.Since(w.idle[s.Name]) > 45*time.Second:
 			w.fatal("%s is on for nobody: %+v", s.Name, w.rig.helper(s.Name))
 		}
 	}

@@ -21,6 +21,8 @@ type Controller interface {
 	// Streams returns all streams, sorted by id.
 	Streams() []controller.StreamView
 	Stream(id controller.StreamID) (controller.StreamView, bool)
+	// Helpers returns all helpers, in the order of the configuration.
+	Helpers() []controller.HelperView
 	// Accounts returns the platform's side, sorted by account.
 	Accounts() []controller.AccountView
 	// SetMode holds a stream on or off, or returns it to automatic. ErrUnknownStream and ErrInvalid

@@ -82,6 +82,10 @@ var (
 	descBitrate = encoderDesc("oncue_encoder_bitrate_bps", "Bits per second that the encoder reports to send.")
 	descDropped = encoderDesc("oncue_encoder_dropped_frames", "Frames that the encoder dropped since its start.")
 
+	descHelperOn     = desc("oncue_helper_on", "1 while the helper is on.", "helper")
+	descHelperWanted = desc("oncue_helper_wanted", "1 while the helper is wanted.", "helper")
+	descHelperFaulty = desc("oncue_helper_faulty", "1 while the helper has failed, or does not stop.", "helper")
+
 	descHookAge = desc("oncue_last_hook_age_seconds",
 		"Since the last verified hook of the account; no series before the first.", "account")
 	descPollAge = desc("oncue_last_poll_age_seconds",
@@ -107,6 +111,12 @@ func (v *viewCollector) Collect(out chan<- prometheus.Metric) {
 	v.collectPatterns(out, streams)
 	for _, phase := range controller.Phases {
 		gauge(out, descStreams, float64(phases[phase]), string(phase))
+	}
+	for _, h := range v.controller.Helpers() {
+		name := label(h.Name)
+		gauge(out, descHelperOn, truth(h.State == controller.HelperOn), name)
+		gauge(out, descHelperWanted, truth(h.Wanted), name)
+		gauge(out, descHelperFaulty, truth(h.Error != nil), name)
 	}
 	now := v.now()
 	for _, a := range v.controller.Accounts() {

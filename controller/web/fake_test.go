@@ -16,6 +16,7 @@ import (
 type fakeController struct {
 	mu       sync.Mutex
 	streams  map[string]controller.StreamView
+	helpers  []controller.HelperView
 	accounts []controller.AccountView
 	history  map[string][]controller.Transition // newest first
 	records  []controller.Record                // newest first
@@ -62,6 +63,8 @@ func (f *fakeController) Streams() []controller.StreamView {
 	}
 	return out
 }
+
+func (f *fakeController) Helpers() []controller.HelperView { return append([]controller.HelperView{}, f.helpers...) }
 
 func (f *fakeController) Stream(id controller.StreamID) (controller.StreamView, bool) {
 	f.mu.Lock()

@@ -26,6 +26,7 @@ type statusJSON struct {
 	Savings  savingsJSON              `json:"savings"`
 	Count    int                      `json:"stream_count"`
 	Streams  []streamJSON             `json:"streams"`
+	Helpers  []controller.HelperView  `json:"helpers"`
 }
 
 // ConfigState is the configuration in force.
@@ -171,6 +172,7 @@ func (a *Admin) status(c echo.Context) error {
 		Savings:  sumSavings(streams),
 		Count:    count,
 		Streams:  streamsJSON(shown),
+		Helpers:  a.opts.Controller.Helpers(),
 	})
 }
 

@@ -103,6 +103,8 @@ func (w *eventWriter) add(change controller.Change) {
 	switch {
 	case change.Stream != nil:
 		name, body = "stream", newStreamJSON(*change.Stream)
+	case change.Helper != nil:
+		name, body = "helper", change.Helper
 	case change.Hook != nil:
 		name, body = "event", newEventJSON(*change.Hook)
 	default:

@@ -15,8 +15,8 @@ import (
 func OpenEncoder(cfg *configs.Config, name, dir string) (_ encoders.Encoder, done func(), err error) {
 	e, ok := cfg.Encoder(name)
 	if !ok {
-		names := make([]string, len(cfg.Encoders))
-		for i, e := range cfg.Encoders {
+		names := make([]string, len(cfg.Boxes()))
+		for i, e := range cfg.Boxes() {
 			names[i] = e.Name
 		}
 		return nil, nil, term.Hint(fmt.Errorf("%s has no encoder %q", cfg.File, name),

@@ -24,6 +24,7 @@ type Status struct {
 	Problems []string                 `json:"problems"`
 	Config   *web.ConfigState         `json:"config"`
 	Streams  []controller.StreamView  `json:"streams"`
+	Helpers  []controller.HelperView  `json:"helpers"`
 	Savings  struct {
 		Since    *controller.Time `json:"since"`
 		RunS     float64          `json:"run_s"`
@@ -39,6 +40,7 @@ func (s Screen) StatusTable(all Status) {
 	var below bytes.Buffer
 	foot := s
 	foot.Out = &below
+	foot.helpers(all)
 	foot.Complaints(all)
 	foot.savings(all)
 	if page {
@@ -230,6 +232,34 @@ func standIn(v controller.StreamView) string {
 		}
 	}
 	return ""
+}
+
+var helperColumns = []Column{
+	{Name: "HELPER", Fit: Middle, Least: 14}, {Name: "STATE"}, {Name: "WANTED"}, {Name: "WHY", Fit: Ending, Least: 20}, {Name: "SINCE"},
+}
+
+// helpers writes the table of helpers below that of streams.
+func (s Screen) helpers(all Status) {
+	if len(all.Helpers) == 0 {
+		return
+	}
+	var rows [][]Cell
+	for _, h := range all.Helpers {
+		style := map[controller.HelperState]Style{controller.HelperOn: Green, controller.HelperFailed: Red}[h.State]
+		why, wanted, since := Cell{Text: h.Reason}, "no", "-"
+		if h.Error != nil {
+			why = Cell{Text: "failed: " + *h.Error + "; " + h.Reason, Style: Red}
+		}
+		if h.Wanted {
+			wanted = "yes"
+		}
+		if h.Since != nil {
+			since = Span(all.Now.Sub(h.Since.Time))
+		}
+		rows = append(rows, []Cell{{Text: h.Name}, {string(h.State), style}, {Text: wanted}, why, {Text: since}})
+	}
+	s.Printf("\n")
+	s.Table(helperColumns, rows)
 }
 
 // savings says what all streams together have saved.

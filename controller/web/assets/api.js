@@ -26,10 +26,10 @@ const hiddenFor = 60_000; // a page that nobody sees closes its connection after
 const retryAfter = 3_000;
 const checkEvery = 10_000;
 
-// follow keeps the page up to date. It calls load() when connected, stream(s) and hook(h) for
+// follow keeps the page up to date. It calls load() when connected, stream(s), helper(h) and hook(h) for
 // changes, glance(status) from time to time, which returns false when everything must be loaded
 // again, and state(name) for the connection: "live" or "lost".
-export function follow({ load, stream, hook, glance, state }) {
+export function follow({ load, stream, helper, hook, glance, state }) {
   let source = null, waiting = null, timer = null, generation = 0;
 
   const deliver = (f) => (e) => {
@@ -58,6 +58,7 @@ export function follow({ load, stream, hook, glance, state }) {
     source = new EventSource("/api/v1/watch");
     source.addEventListener("open", () => opened(mine));
     source.addEventListener("stream", deliver(stream));
+    source.addEventListener("helper", deliver(helper));
     source.addEventListener("event", deliver(hook));
     source.addEventListener("error", () => { if (mine === generation) lost(); });
   }

@@ -68,6 +68,7 @@ function glance(all) {
   if (timeline.known(at(v.since))) rows.loadAll();
   put(byID("hint"), `timelines: last ${timeline.rowHours === 1 ? "hour" : `${timeline.rowHours} hours`}`);
   platform();
+  helpers();
   alarm();
   return all.stream_count === streams.size; // no event says that a stream has left the configuration
 }
@@ -91,6 +92,11 @@ function platform() {
   });
   const late = delay !== null && Math.abs(delay) > 30_000;
   lines.push(["clock", delayText(), late ? "check the clocks" : "", delay !== null && !late]);
+  list(box, lines);
+}
+
+// list shows lines of a name, facts, trouble, and whether all is well.
+function list(box, lines) {
   while (box.children.length > lines.length) box.lastElementChild.remove();
   while (box.children.length < lines.length) {
     box.append(el("li", {}, el("strong"), el("span", { class: "dim" }), el("span", { class: "trouble" })));
@@ -101,6 +107,20 @@ function platform() {
     line.classList.toggle("good", good && !trouble);
     line.classList.toggle("bad", Boolean(trouble));
   });
+}
+
+// helpers shows what is on for encoders.
+function helpers() {
+  const all = status ? status.helpers : [];
+  byID("helpers").hidden = all.length === 0;
+  list(byID("helpers"), all.map((h) =>
+    [h.name, `${h.state} · ${isolate(h.reason)}`, h.error ? isolate(h.error) : "", h.state === "on"]));
+}
+
+function helper(h) {
+  const i = status ? status.helpers.findIndex((o) => o.name === h.name) : -1;
+  if (i >= 0) status.helpers[i] = h;
+  helpers();
 }
 
 let delay = null;
@@ -235,4 +255,4 @@ document.addEventListener("keydown", (e) => {
 });
 setInterval(() => { rows.tickAll(); detail.tick(); platform(); alarm(); }, 1_000);
 setInterval(() => { rows.drawAll(); detail.drawLine(); }, 15_000);
-follow({ load, stream: changed, hook, glance, state });
+follow({ load, stream: changed, helper, hook, glance, state });
