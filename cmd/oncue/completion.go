@@ -9,6 +9,7 @@ import (
 
 	"github.com/oncue/oncue/cmd/oncue/client"
 	"github.com/oncue/oncue/cmd/oncue/term"
+	"github.com/oncue/oncue/controller"
 )
 
 // completionLimit bounds how long a key press waits for the daemon.
@@ -60,6 +61,9 @@ func completeStreams(cmd *cobra.Command, args []string, _ string) ([]string, cob
 		return nil, nothing
 	}
 	var words []string
+	for _, h := range all.Helpers {
+		words = append(words, string(controller.HelperID(h.Name))+"\t"+string(h.State))
+	}
 	for _, s := range all.Streams {
 		if term.Harmless(string(s.ID)) != string(s.ID) {
 			continue

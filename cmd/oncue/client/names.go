@@ -9,7 +9,8 @@ import (
 	"github.com/oncue/oncue/controller"
 )
 
-// StreamID finds the stream that a person means: an id, or a name alone if only one account has it.
+// StreamID finds the stream or helper that a person means: an id, or a name alone if only one
+// account has it.
 // It returns an unknown name as it is: the daemon refuses that, and knows similar names.
 func (c *Client) StreamID(ctx context.Context, given string) (string, error) {
 	var all term.Status
@@ -17,6 +18,11 @@ func (c *Client) StreamID(ctx context.Context, given string) (string, error) {
 		return "", err
 	}
 	var named []string
+	for _, h := range all.Helpers {
+		if id := string(controller.HelperID(h.Name)); id == given || h.Name == given {
+			named = append(named, id)
+		}
+	}
 	for _, s := range all.Streams {
 		if s.ID == controller.StreamID(given) {
 			return given, nil
@@ -29,7 +35,7 @@ func (c *Client) StreamID(ctx context.Context, given string) (string, error) {
 	case len(named) == 1:
 		return named[0], nil
 	case len(named) > 1:
-		return "", term.Hint(term.Usage(fmt.Errorf("%s is a stream of several accounts", term.Harmless(given))),
+		return "", term.Hint(term.Usage(fmt.Errorf("%s is the name of several", term.Harmless(given))),
 			"say which one: "+term.Harmless(strings.Join(named, ", ")))
 	}
 	// A stream of a pattern exists only after it was asked for.
