@@ -306,8 +306,10 @@ func (m *machine) boot() {
 		case StepStopping:
 			e.Calling = true
 			m.do(StopEncoder{e.Name, e.Instance, e.Run})
-		case StepWaiting, StepHelpers:
+		case StepWaiting:
 			e.Step, e.Since = StepOff, m.now
+		case StepHelpers: // what has begun for it goes on
+			e.NeedSince = m.now
 		}
 	}
 }
@@ -560,7 +562,7 @@ func (m *machine) phase() (controller.Phase, string) {
 		}
 		return controller.PhaseStopping, why
 	case d.on && helpers != nil:
-		return controller.PhaseStarting, fmt.Sprintf("%s; %s waits for %s", d.why, helpers.Name, last(helpers.Needs))
+		return controller.PhaseStarting, fmt.Sprintf("%s; %s waits for %s", d.why, helpers.Name, m.awaited(helpers).Helper)
 	case m.p.Helper && m.foreign():
 		m.Managed = false
 		return controller.PhaseLive, d.why + "; somebody else has switched it on, and it is left alone"
@@ -675,7 +677,7 @@ func (m *machine) next() (at time.Time, does string) {
 				soonest(e.StartedAt.Add(m.p.StartTimeout), "retry")
 			}
 		case StepHelpers:
-			soonest(m.patience(e), "retry")
+			soonest(e.NeedSince.Add(m.awaited(e).Within), "retry")
 		case StepOn:
 			if !e.FeedLost.IsZero() {
 				soonest(e.FeedLost.Add(m.grace()), "restart")

@@ -41,14 +41,14 @@ func (m *machine) helped(e *Encoder) bool {
 	return true
 }
 
-// patience is until when an encoder waits for the helper that it needs now.
-func (m *machine) patience(e *Encoder) time.Time {
+// awaited is the first helper of an encoder that is not ready.
+func (m *machine) awaited(e *Encoder) Need {
 	for _, need := range m.p.Needs[e.Name] {
-		if need.Helper == last(e.Needs) {
-			return e.NeedSince.Add(need.Within)
+		if !m.helper(need.Helper).Ready {
+			return need
 		}
 	}
-	return time.Time{}
+	return Need{}
 }
 
 func (m *machine) helper(name string) HelperSeen {
@@ -195,12 +195,4 @@ func (s *State) Seen(name string) HelperSeen {
 		}
 	}
 	return seen
-}
-
-// last is the last of some words, "" when there is none.
-func last(words []string) string {
-	if len(words) == 0 {
-		return ""
-	}
-	return words[len(words)-1]
 }
