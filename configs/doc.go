@@ -17,7 +17,8 @@
 //	publish.go                                   where each encoder of a stream publishes to
 //	scalar.go, units.go, shape.go                single values, and what tags say of a key
 //	encoder.go, settings.go                      settings of drivers
-//	check.go, check_streams.go, check_timing.go  what the types alone cannot refuse
+//	check.go, check_streams.go, check_timing.go,
+//	check_helpers.go                             what the types alone cannot refuse
 //	problem.go                                   a mistake, with its place
 //	plan.go, diff.go, archive.go                 a configuration in words: what runs, what changes
 //	schema.go, example.go                        what editors and readers get

@@ -148,8 +148,8 @@ func TestEveryKeyIsExplained(t *testing.T) {
 	keys := map[string]schema{}
 	keysOf(realSchema(t), "", keys)
 	for path, s := range keys {
-		// What stands below encoders.NAME are the names of the drivers.
-		if s["description"] == nil && !regexp.MustCompile(`^encoders\.\*\.\w+$`).MatchString(path) {
+		// What stands below encoders.NAME and helpers.NAME are the names of the drivers.
+		if s["description"] == nil && !regexp.MustCompile(`^(encoders|helpers)\.\*\.\w+$`).MatchString(path) {
 			t.Errorf("%s has no doc tag", path)
 		}
 	}
@@ -274,7 +274,7 @@ func TestExampleDefaultsAreTheCodes(t *testing.T) {
 
 // isStory holds for what has no default: the example tells there what somebody might write.
 func isStory(path string, code any) bool {
-	if strings.HasPrefix(path, "streams.") ||
+	if strings.HasPrefix(path, "streams.") || strings.HasPrefix(path, "helpers.*.http.") ||
 		strings.HasPrefix(path, "encoders.*.ffmpeg.renditions.") ||
 		slices.Contains([]string{"accounts.*.webhook_secrets", "encoders.*.ffmpeg.input", "notify"}, path) {
 		return true

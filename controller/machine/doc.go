@@ -20,6 +20,7 @@
 //	contribution.go           whose feed is whose, and who is on the air
 //	decide.go                 merge an event, then set the phase
 //	demand.go, drive.go       who asks for the stream; each encoder's next step
+//	helper.go                 what has to be on for an encoder
 //	cover.go                  the slate that is shown while no encoder is live
 //	wait.go                   how long those waited who asked
 //

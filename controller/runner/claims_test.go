@@ -3,6 +3,7 @@ package runner_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -92,15 +93,13 @@ func TestRank(t *testing.T) {
 		r.live("side", "F2")
 		r.live("late", "F3")
 		r.hook(controller.HookAttempt, "main")
-		r.want("main", controller.PhaseWaiting)
-		if why := r.view("main").Reason; !strings.Contains(why, "the limit of cost 5, of which it needs 3") {
-			t.Errorf("main waits because of %s", why)
-		}
-		r.pass(time.Second)
 		r.want("main", controller.PhaseStarting)
 		r.wantOn("cam-main cam-side")
-		if why := r.view("late").Reason; !strings.Contains(why, "ACC/main, which has a better rank") {
-			t.Errorf("late made room because of %s", why)
+		told, err := r.c.History(t.Context(), "ACC/late", 10, 0)
+		if err != nil || !slices.ContainsFunc(told, func(tr controller.Transition) bool {
+			return tr.Reason == "makes room for ACC/main, which has a better rank"
+		}) {
+			t.Errorf("late tells %v, %v", told, err)
 		}
 		r.hook(controller.HookFeedStarted, "main", "F4")
 		r.hook(controller.HookFirstViewer, "main")
@@ -109,6 +108,9 @@ func TestRank(t *testing.T) {
 		r.hook(controller.HookAttempt, "late") // its viewers come back, and wait
 		r.pass(time.Second)
 		r.want("late", controller.PhaseWaiting)
+		if why := r.view("late").Reason; !strings.Contains(why, "the limit of cost 5, of which it needs 2") {
+			t.Errorf("late waits because of %s", why)
+		}
 		r.hook(controller.HookAttempt, "small") // nor does one that would fit go before it
 		r.pass(time.Second)
 		r.want("small", controller.PhaseWaiting)

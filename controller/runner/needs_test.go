@@ -95,7 +95,7 @@ func TestHelpers(t *testing.T) {
 		r.pass(6 * time.Second)
 		r.wantOn("cam-2 plug")
 		r.leave("hall", "F2")
-		r.pass(3 * time.Second)
+		r.pass(time.Second)
 		r.wantOn("plug")
 		if got := r.helper("plug"); got.Wanted != true || len(got.For) != 0 || got.Reason != "no longer needed" {
 			t.Errorf("plug: %+v", got)

@@ -141,6 +141,7 @@ func TestStatus(t *testing.T) {
 	delete(status, "now")
 	text, _ := json.MarshalIndent(status, "", " ")
 	const want = `{
+ "helpers": [],
  "not_ready": [
   "the disk is full"
  ],
