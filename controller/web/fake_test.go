@@ -64,7 +64,9 @@ func (f *fakeController) Streams() []controller.StreamView {
 	return out
 }
 
-func (f *fakeController) Helpers() []controller.HelperView { return append([]controller.HelperView{}, f.helpers...) }
+func (f *fakeController) Helpers() []controller.HelperView {
+	return append([]controller.HelperView{}, f.helpers...)
+}
 
 func (f *fakeController) Stream(id controller.StreamID) (controller.StreamView, bool) {
 	f.mu.Lock()
