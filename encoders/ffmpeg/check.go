@@ -22,7 +22,7 @@ import (
 // Plan returns the command line of a start, with secrets masked.
 func (e *Encoder) Plan(job encoders.Job) []string {
 	e.note(job)
-	if e.settings.usesGPU() && e.env.Dir == "" {
+	if e.settings.usesGPU() {
 		e.tryGPUs(context.Background(), false) // what is planned is what would be
 	}
 	c, err := build(e.known(context.Background()).published(), job, e.env.Dir == "" || !e.probesFully(job))

@@ -223,8 +223,6 @@ func (e *Encoder) Start(ctx context.Context, job encoders.Job) error {
 		return nil
 	}
 	e.cool()
-	if _, err = e.spawn(c, job); err == nil && c.gpu == (gpu{}) {
-		e.beginTries() // for the next start
-	}
+	_, err = e.spawn(c, job)
 	return err
 }

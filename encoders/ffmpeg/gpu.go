@@ -326,16 +326,14 @@ func (e *Encoder) blameGPU(p *process, how proc.Exit, f *failure) {
 	e.learn(p.GPU, outcome{Of: e.settings.gpuMark(p.GPU, binary), At: time.Now(), Why: short, InRun: true})
 	f.permanent = false
 	f.text = fmt.Sprintf("%s: %s; the next start encodes with %s", p.GPU, f.text, e.chosen().gpu)
-	e.beginTries()
 }
 
 // doubtGPU has a GPU tried again with which a run never got so far as to deliver anything.
 func (e *Encoder) doubtGPU(g gpu) {
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	tries.Delete(e.outcomes[g.String()].Of)
 	delete(e.outcomes, g.String())
-	e.mu.Unlock()
-	e.beginTries()
 }
 
 // gpuPatience is how long a run may take to deliver before its end casts doubt on the GPU: viewers

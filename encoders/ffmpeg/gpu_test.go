@@ -279,6 +279,24 @@ func TestGPUFailsInRun(t *testing.T) {
 	}
 }
 
+// TestGPUBringsNothing has hardware pass its try and bring nothing in a run: it is tried again.
+func TestGPUBringsNothing(t *testing.T) {
+	t.Parallel()
+	needFFmpeg(t)
+	box, s := newSink(t), withGPU(t, "nvenc", map[string]string{"nvenc": inRun("exec sleep 1000") + "\n" + works})
+	e := opened(t, s)
+	settled(t, e)
+	j := job
+	j.Publish = secret.New(box.url("lobby"))
+	start(t, e, j)
+	await(t, "it had its time", func() bool { return time.Since(must(loadState(e.env.Dir)).Started) > gpuPatience })
+	if err := e.Stop(t.Context(), j); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "another try", func() bool { return len(tried(s)) == 2 })
+	settled(t, e)
+}
+
 // TestNoGPU tells a host without hardware from one whose hardware does not work.
 func TestNoGPU(t *testing.T) {
 	t.Parallel()

@@ -178,7 +178,7 @@ func (e *Encoder) finish(p *process) {
 	}
 	s := encoders.Status{State: encoders.StateStopped, Since: time.Now(), Run: p.Run, Stream: p.Stream}
 	if p.Stopping.Load() {
-		if p.GPU != (gpu{}) && p.watchdog.moves == 0 && time.Since(p.Started) > gpuPatience {
+		if p.watchdog.moves == 0 && time.Since(p.Started) > gpuPatience {
 			e.doubtGPU(p.GPU)
 		}
 		e.noteInLog("run %s was stopped, pid %d", p.Run, p.PID)
@@ -207,4 +207,5 @@ func (e *Encoder) finish(p *process) {
 	e.change(func(now *encoders.Status) { *now = s })
 	close(p.Done)
 	e.nudge()
+	e.beginTries() // nobody waits now, and a GPU may have room by now
 }

@@ -95,6 +95,18 @@ func TestStatusTableFits(t *testing.T) {
 	}
 }
 
+// What an encoder does less than it should is told with the stream.
+func TestStreamTellsWarnings(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	Screen{Out: &out, Size: 80}.Stream(controller.StreamView{ID: "ABC123/lobby", Phase: controller.PhaseLive,
+		Encoders: []controller.EncoderView{{Name: "cam", Driver: "ffmpeg", State: "publishing",
+			Warning: "it encodes with x264"}}}, nil, time.Now())
+	if !strings.Contains(out.String(), "warning: it encodes with x264") {
+		t.Error(out.String())
+	}
+}
+
 // Those in trouble come first, those that are idle last, and nothing else changes places.
 func TestStatusTableShowsTroubleFirst(t *testing.T) {
 	t.Parallel()
