@@ -1,7 +1,10 @@
 package exec
 
 import (
+	"crypto/tls"
+	"encoding/pem"
 	"errors"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -416,4 +419,33 @@ func TestProgramDies(t *testing.T) {
 	if s := stateOf(t, e, encoders.StateFailed); !strings.Contains(s.Error, "signal 11, SIGSEGV") {
 		t.Errorf("it is %+v", s)
 	}
+}
+
+// TestTLS publishes to an rtmps server, whose certificate has to be right.
+func TestTLS(t *testing.T) {
+	cert := httptest.NewTLSServer(nil)
+	cert.Close()
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: cert.TLS.Certificates})
+	if err != nil {
+		t.Fatal(err)
+	}
+	box := newSinkAt(t, l)
+	job := encodertest.NewJob("rtmps://" + box.addr + "/v2/pub/lobby?token=" + encodertest.Canary)
+	e := opened(t, ffmpeg(t))
+	start(t, e, job)
+	stateOf(t, e, encoders.StateFailed)
+	said(t, e, "oncue: connect to the publishing server: tls: failed to verify certificate")
+
+	trusted := filepath.Join(t.TempDir(), "ca.pem")
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate().Raw})
+	if err := os.WriteFile(trusted, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("SSL_CERT_FILE", trusted)
+	start(t, e, job)
+	stateOf(t, e, encoders.StatePublishing)
+	if want := "lobby?token=" + encodertest.Canary; !slices.Equal(box.keys, []string{want}) {
+		t.Errorf("it has published to %q; want %s", box.keys, want)
+	}
+	stop(t, e, job)
 }

@@ -44,6 +44,10 @@ func newSink(t testing.TB) *sink {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return newSinkAt(t, l)
+}
+
+func newSinkAt(t testing.TB, l net.Listener) *sink {
 	s := &sink{addr: l.Addr().String(), now: map[*rtmp.Publisher]bool{}}
 	server := rtmp.NewServer(rtmp.Settings{Handler: s, Silence: time.Minute})
 	served := make(chan struct{})
