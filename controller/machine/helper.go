@@ -1,7 +1,6 @@
 package machine
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -14,8 +13,8 @@ import (
 // the encoders that need it, and what makes it live is its own word that it is ready. So it is
 // started, tried again, stopped, confirmed and taken over after a crash by the same rules.
 //
-// Whoever needs a helper says so in its own state, which is saved before the helper hears of it. The
-// runner passes needs on, and back what has come of them.
+// Whoever needs a helper says so in its own state, which is saved before the helper hears of it.
+// The runner passes needs on, and back what has come of them.
 
 // helped reports whether all helpers of an encoder are ready. It begins to need them one after the
 // other, each when the one before is ready.
@@ -34,7 +33,8 @@ func (m *machine) helped(e *Encoder) bool {
 		case h.Error != "":
 			m.fail(e, fmt.Sprintf("its helper %s failed: %s", need.Helper, h.Error), false, false)
 		case !m.now.Before(e.NeedSince.Add(need.Within)):
-			m.fail(e, fmt.Sprintf("its helper %s is not ready after %s", need.Helper, short(m.now.Sub(e.NeedSince))), false, false)
+			late := short(m.now.Sub(e.NeedSince))
+			m.fail(e, fmt.Sprintf("its helper %s is not ready after %s", need.Helper, late), false, false)
 		}
 		return false
 	}
@@ -185,10 +185,11 @@ func (s *State) Seen(name string) HelperSeen {
 	seen := HelperSeen{Helper: name}
 	for i := range s.Encoders {
 		e := &s.Encoders[i]
-		switch then := cmp.Or(e.Then, StepOff); {
+		failed := func(s Step) bool { return s == StepBackoff || s == StepFailed }
+		switch {
 		case e.Step == StepOn || e.Foreign():
 			seen.Ready = true
-		case e.Step == StepBackoff, e.Step == StepFailed, e.Step == StepStopping && (then == StepBackoff || then == StepFailed):
+		case failed(e.Step), e.Step == StepStopping && failed(e.Then):
 			seen.Error = e.Error
 		case s.Hold.Mode == controller.ModeOff:
 			seen.Error = "held off" + s.Hold.words()

@@ -11,8 +11,8 @@ import (
 )
 
 // claims sees to it that an encoder serves one stream at a time, and that no more encoders run on
-// this host than the limits allow. Whoever is refused stands in a queue, and gets a Freed event when
-// it is its turn.
+// this host than the limits allow. Whoever is refused stands in a queue, and gets a Freed event
+// when it is its turn.
 //
 // What a stream holds and waits for is in its state, and there alone: after each step its stream
 // drops what the state does not have. What the queue says is only a reason to ask again.
@@ -197,7 +197,8 @@ func (c *claims) contend(device string, by claimer) {
 }
 
 func (c *claims) contended(at, by claimer) machine.Contended {
-	return machine.Contended{By: string(by.stream), First: at.pattern && !by.pattern && at.rank >= by.rank, Outranked: at.leaves}
+	first := at.pattern && !by.pattern && at.rank >= by.rank
+	return machine.Contended{By: string(by.stream), First: first, Outranked: at.leaves}
 }
 
 // makeRoom ends what runs for streams of a worse rank than those that wait, the worst first, and no

@@ -76,8 +76,8 @@ func TestRunningLimit(t *testing.T) {
 	})
 }
 
-// TestRank: when not all can run, those of the best rank do, whoever came first and whoever watches,
-// and no more is ended for them than their cost needs.
+// TestRank: when not all can run, those of the best rank do, whoever came first and whoever
+// watches, and no more is ended for them than their cost needs.
 func TestRank(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		ranked := func(name string, rank, cost int) runner.StreamSpec {

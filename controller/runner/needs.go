@@ -28,37 +28,31 @@ func newNeeds(tell func(helper controller.StreamID, ev machine.Needed)) *needs {
 func (n *needs) set(by controller.StreamID, before, now held) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	changed := map[controller.StreamID]bool{}
-	for _, name := range before.needs {
-		if helper := controller.HelperID(name); !slices.Contains(now.needs, name) {
-			n.at(helper).By = slices.DeleteFunc(slices.Clone(n.at(helper).By), func(o machine.Needer) bool { return o.ID == by })
-			changed[helper] = true
+	names := slices.Concat(before.needs, before.keeps, now.needs, now.keeps)
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		helper := controller.HelperID(name)
+		ev := n.at(helper)
+		was, is := slices.Contains(before.needs, name), slices.Contains(now.needs, name)
+		kept, keeps := slices.Contains(before.keeps, name), slices.Contains(now.keeps, name)
+		if was == is && kept == keeps {
+			continue
 		}
-	}
-	for _, name := range before.keeps {
-		if helper := controller.HelperID(name); !slices.Contains(now.keeps, name) {
-			n.at(helper).Kept = slices.DeleteFunc(slices.Clone(n.at(helper).Kept), func(o controller.StreamID) bool { return o == by })
-			changed[helper] = true
-		}
-	}
-	for _, name := range now.needs {
-		if helper := controller.HelperID(name); !slices.Contains(before.needs, name) {
+		if was && !is {
+			ev.By = slices.DeleteFunc(slices.Clone(ev.By), func(o machine.Needer) bool { return o.ID == by })
+		} else if is && !was {
 			n.number++
-			n.at(helper).By = append(slices.Clip(n.at(helper).By), machine.Needer{ID: by, Number: n.number})
-			changed[helper] = true
+			ev.By = append(slices.Clip(ev.By), machine.Needer{ID: by, Number: n.number})
 		}
-	}
-	for _, name := range now.keeps {
-		if helper := controller.HelperID(name); !slices.Contains(before.keeps, name) {
-			n.at(helper).Kept = append(slices.Clip(n.at(helper).Kept), by)
-			changed[helper] = true
+		if kept && !keeps {
+			ev.Kept = slices.DeleteFunc(slices.Clone(ev.Kept), func(o controller.StreamID) bool { return o == by })
+		} else if keeps && !kept {
+			ev.Kept = append(slices.Clip(ev.Kept), by)
 		}
-	}
-	for helper := range changed {
 		if !n.quiet {
-			n.tell(helper, *n.at(helper))
+			n.tell(helper, *ev)
 		}
-		if len(n.at(helper).By)+len(n.at(helper).Kept) == 0 {
+		if len(ev.By)+len(ev.Kept) == 0 {
 			delete(n.of, helper)
 		}
 	}

@@ -184,13 +184,14 @@ var chains = flag.Int("chains", 40, "seeds of TestChains")
 
 // TestChains lets viewers come and go while helpers and encoders are slow, fail, die, hang and do
 // not stop, the configuration changes, and the controller is ended and killed. Whatever comes: no
-// encoder is started before all its helpers are ready, no helper is on for nobody beyond its linger,
-// and nothing is left on.
+// encoder is started before all its helpers are ready, no helper is on for nobody beyond its
+// linger, and nothing is left on.
 func TestChains(t *testing.T) {
 	for seed := range uint64(*chains) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				w := &chain{rig: newRig(t), dice: rand.New(rand.NewPCG(seed, 20)), idle: map[string]time.Time{}, cut: map[string]bool{}}
+				w := &chain{rig: newRig(t), dice: rand.New(rand.NewPCG(seed, 20)), idle: map[string]time.Time{},
+					cut: map[string]bool{}}
 				w.openBox = w.open
 				w.specs = w.file()
 				w.boot()

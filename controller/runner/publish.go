@@ -49,7 +49,8 @@ func (s *stream) publish(spec *StreamSpec, now time.Time) {
 func same(a, b *machine.State) bool {
 	return a.Phase == b.Phase && a.Reason == b.Reason && a.Wanted == b.Wanted && a.Managed == b.Managed &&
 		a.Hold == b.Hold && slices.Equal(a.Leases, b.Leases) && a.Deadline.Equal(b.Deadline) &&
-		a.Starts == b.Starts && slices.Equal(a.Needed.By, b.Needed.By) && a.Unconfirmed == b.Unconfirmed && a.Draining == b.Draining &&
+		a.Starts == b.Starts && slices.Equal(a.Needed.By, b.Needed.By) &&
+		a.Unconfirmed == b.Unconfirmed && a.Draining == b.Draining &&
 		a.Facts.Poll.Viewers == b.Facts.Poll.Viewers &&
 		slices.EqualFunc(a.Facts.Feeds, b.Facts.Feeds, func(x, y machine.FeedFact) bool {
 			return x.ID == y.ID && x.Open() == y.Open()

@@ -179,7 +179,7 @@ func addrOf(a net.Addr) string {
 func (d *Daemon) makeController(p *plan) error {
 	clock := runner.NewClock()
 	d.control = runner.New(runner.Config{
-		Find: findStream(p), Limits: runner.Limits{Running: p.Limits.Running, Cost: p.Limits.Cost}, Defaults: policyOf(p.Defaults), // apply brings the streams
+		Find: findStream(p), Limits: limitsOf(p), Defaults: policyOf(p.Defaults), // apply brings the streams
 		Store: journal{d.store, d}, ParseRecord: millicast.HookOf,
 		Open: d.openEncoder, Left: d.leftEncoders, EndLost: d.endLost, Discard: d.discardEncoder,
 		Clock: clock, Notify: d.notice, Observe: d.observer(), Log: d.log,
@@ -226,7 +226,7 @@ func (d *Daemon) apply(p *plan) error {
 	}
 	return d.control.Reload(runner.Config{
 		Find: findStream(p), Streams: streamSpecs(p), Accounts: accountSpecs(accounts),
-		Limits: runner.Limits{Running: p.Limits.Running, Cost: p.Limits.Cost}, Defaults: policyOf(p.Defaults),
+		Limits: limitsOf(p), Defaults: policyOf(p.Defaults),
 	})
 }
 

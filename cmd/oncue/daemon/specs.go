@@ -36,7 +36,8 @@ func streamSpecs(p *plan) []runner.StreamSpec {
 // helperSpec is a helper in the words of a stream. It is tried again by whoever needs it, so it
 // does not give up by itself, and its waits are the shortest.
 func helperSpec(p *plan, h *configs.Encoder) runner.StreamSpec {
-	spec := runner.StreamSpec{Account: controller.HelperAccount, Name: h.Name, Policy: policyOf(configs.Default().Defaults)}
+	spec := runner.StreamSpec{Account: controller.HelperAccount, Name: h.Name}
+	spec.Policy = policyOf(configs.Default().Defaults)
 	policy := &spec.Policy
 	policy.Stream, policy.Helper, policy.Confirm = spec.ID(), true, machine.ConfirmSwitch
 	policy.StartTimeout, policy.IdleTimeout, policy.Keeps = h.ReadyTimeout, h.Linger, p.Before(h.Name)
@@ -128,6 +129,10 @@ func streamSpec(p *plan, s *configs.Stream, name string, matches []string) runne
 func keepsReady(settings any) bool {
 	r, ok := settings.(interface{ KeepsReady() bool })
 	return ok && r.KeepsReady()
+}
+
+func limitsOf(p *plan) runner.Limits {
+	return runner.Limits{Running: p.Limits.Running, Cost: p.Limits.Cost}
 }
 
 func policyOf(t configs.Timing) machine.Policy {

@@ -55,7 +55,9 @@ streams: {show: {encoder: cam}}
 	}
 	s.awaitPhase("show", controller.PhaseIdle)
 	again()
-	s.await("the camera stops", func() bool { return helper("camera").State == controller.HelperStopping || !s.box("camera").on() })
+	s.await("the camera stops", func() bool {
+		return helper("camera").State == controller.HelperStopping || !s.box("camera").on()
+	})
 	again()
 	s.await("the camera is off", func() bool { return helper("camera").State == controller.HelperOff })
 	s.await("the plug is off", func() bool { return helper("plug").State == controller.HelperOff })

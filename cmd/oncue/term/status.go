@@ -235,7 +235,11 @@ func standIn(v controller.StreamView) string {
 }
 
 var helperColumns = []Column{
-	{Name: "HELPER", Fit: Middle, Least: 14}, {Name: "STATE"}, {Name: "WANTED"}, {Name: "WHY", Fit: Ending, Least: 20}, {Name: "SINCE"},
+	{Name: "HELPER", Fit: Middle, Least: 14},
+	{Name: "STATE"},
+	{Name: "WANTED"},
+	{Name: "WHY", Fit: Ending, Least: 20},
+	{Name: "SINCE"},
 }
 
 // helpers writes the table of helpers below that of streams.
