@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -196,7 +197,11 @@ func newBox(k kind) *box {
 // open opens an encoder for a box at the address.
 func (k kind) open(t testing.TB, address, dir, more string) *Encoder {
 	t.Helper()
-	text := "address: \"" + address + "\"\n" + quick + k.settings + "\n" + more
+	settings := quick
+	if strings.Contains(k.settings+more, "timeout: ") {
+		settings = strings.Replace(quick, "timeout: 2s\n", "", 1)
+	}
+	text := "address: \"" + address + "\"\n" + settings + k.settings + "\n" + more
 	if k.preset != "" {
 		text = "preset: " + k.preset + "\n" + text
 	}

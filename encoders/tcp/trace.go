@@ -19,8 +19,8 @@ type TraceLine struct {
 	Text string
 }
 
-// Trace calls show with each message from now on; nil ends that. show may be called from several
-// goroutines.
+// Trace calls show with each message from now on; nil ends that. show is called from several
+// goroutines, one at a time, and must not call the encoder.
 func (e *Encoder) Trace(show func(TraceLine)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
