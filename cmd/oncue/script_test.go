@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"flag"
@@ -51,6 +52,7 @@ func TestScript(t *testing.T) {
 			"platform": startPlatform,
 			"disable":  disableWebhook,
 			"box":      startBox,
+			"talker":   startTalker,
 			"exits":    exits,
 		},
 	})
@@ -193,6 +195,44 @@ func startBox(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}()
 	ts.Defer(func() { server.Close() })
+	ts.Setenv(args[0], l.Addr().String())
+}
+
+// startTalker starts a box that speaks lines of text and counts its starts, and sets a variable to
+// its address: talker NAME.
+func startTalker(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: talker NAME")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	var on atomic.Bool
+	var starts atomic.Int64
+	talk := func(c net.Conn) {
+		defer c.Close()
+		fmt.Fprintf(c, "READY\n")
+		for lines := bufio.NewScanner(c); lines.Scan(); {
+			command, _, _ := strings.Cut(lines.Text(), " ")
+			switch command {
+			case "START":
+				starts.Add(1)
+				on.Store(true)
+			case "STOP":
+				on.Store(false)
+			}
+			fmt.Fprintf(c, "KEY hush-before\nSTARTS %d\nON %t\n", starts.Load(), on.Load())
+		}
+	}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go talk(c)
+		}
+	}()
+	ts.Defer(func() { l.Close() })
 	ts.Setenv(args[0], l.Addr().String())
 }
 
