@@ -386,6 +386,9 @@ func (m *machine) beginEpisode(d demand) {
 	m.Episode, m.ForViewers, m.Blocked = m.now, !d.ordered, time.Time{}
 	m.FirstLive, m.Joined, m.JoinUntil, m.IdleFrom = time.Time{}, false, time.Time{}, time.Time{}
 	m.LeaseEnd = time.Time{}
+	if !m.live() { // a stand-in of the last episode may still be stopping
+		m.LiveSince, m.Unconfirmed = time.Time{}, false
+	}
 	if !d.ordered {
 		m.wait()
 		m.Totals.Wakes++
