@@ -2,11 +2,15 @@ package web
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
@@ -250,12 +254,57 @@ func TestFollow(t *testing.T) {
 	}
 }
 
-// BenchmarkForgedWakeLink is what one forged link costs beside the HTTP server.
-func BenchmarkForgedWakeLink(b *testing.B) {
-	b.ReportAllocs()
-	for b.Loop() {
-		if SignWake(wakeKey, "ABC123/lobby", "1790000000") == "" {
-			b.Fatal()
+// BenchmarkWakeLink asks over loopback, by a connection for each as browsers do: with a right link,
+// which was used just before, with a forged one and one that is over. Their floor is a server that
+// checks the signature and does nothing else.
+func BenchmarkWakeLink(b *testing.B) {
+	const lobby = "ABC123/lobby ä/1"
+	_, base := startWake(b, &fakeWaker{}, nil)
+	floor := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		query := r.URL.Query()
+		if SignWake(wakeKey, lobby, query.Get("exp")) != query.Get("sig") {
+			w.WriteHeader(http.StatusForbidden)
+			return
 		}
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	floor.Config.SetKeepAlivesEnabled(false)
+	floor.Start()
+	defer floor.Close()
+	right := wakeLinkFor(lobby, time.Minute, "")
+	forged := strings.Replace(right, "sig=", "sig=00", 1)[:len(right)]
+	for _, c := range []struct {
+		name, server, link string
+		status             int
+	}{
+		{"floor", floor.URL, right, 204},
+		{"floor, forged", floor.URL, forged, 403},
+		{"right", base, right, 204},
+		{"forged", base, forged, 403},
+		{"over", base, wakeLinkFor(lobby, -time.Minute, ""), 403},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			addr := strings.TrimPrefix(c.server, "http://")
+			wire := "POST " + c.link + " HTTP/1.1\r\nHost: " + addr + "\r\nContent-Length: 0\r\n\r\n"
+			b.ReportAllocs()
+			b.SetParallelism(32)
+			want := []byte("HTTP/1.1 " + strconv.Itoa(c.status))
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					conn, err := net.Dial("tcp", addr)
+					if err != nil {
+						b.Error(err)
+						return
+					}
+					_, _ = io.WriteString(conn, wire)
+					answer, _ := io.ReadAll(conn)
+					conn.Close()
+					if !bytes.HasPrefix(answer, want) {
+						b.Errorf("%q", answer)
+						return
+					}
+				}
+			})
+		})
 	}
 }
