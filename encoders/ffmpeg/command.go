@@ -265,7 +265,8 @@ func (c command) shell(r redactor) []string {
 			lines = append(lines, fmt.Sprintf("by descriptor %d, out of sight: %s=%s", optionFD(i), name, value))
 		}
 	}
-	for fd, list := range map[int]string{listFD: c.list, optionFD(len(files)): c.sound} {
+	for i, list := range []string{c.list, c.sound} {
+		fd := []int{listFD, optionFD(len(files))}[i]
 		for line := range strings.Lines(list) {
 			if strings.HasPrefix(line, "file ") || r.Holds(line) {
 				lines = append(lines, fmt.Sprintf("by descriptor %d, out of sight: %s", fd, r.clean(strings.TrimSpace(line))))

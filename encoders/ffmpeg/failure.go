@@ -167,6 +167,9 @@ func (e *Encoder) explain(p *process, how proc.Exit) failure {
 	said := words{lines: outputLines(body), cut: len(body) >= logTail, ffmpeg: p.Progress,
 		sound: e.settings.AudioInput != ""}
 	f := classify(said, how, e.redactor(), func(f failure) bool { return e.proves(said, f) })
+	if f.inputEnded && said.sound && e.settings.Audio == "copy" {
+		f.text = "the input or audio_input ended (exit status 0)"
+	}
 	if e.settings.confined() && !e.settings.apart() && heldBack(said.lines) {
 		f.text += "; it may touch only what its settings name: if it needs more, " +
 			"write that into allow, or set sandbox: off"

@@ -135,6 +135,7 @@ func (s Settings) gpus() []gpu {
 
 // outcome is what is known of a GPU.
 type outcome struct {
+	gpu    gpu
 	Of     string        `json:"of"` // what was tried, see gpuMark
 	At     time.Time     `json:"at"`
 	Took   time.Duration `json:"took,omitempty"`
@@ -176,7 +177,8 @@ func (s Settings) gpuMark(g gpu, binary string) string {
 	for _, folder := range drivers {
 		marks = append(marks, markOf(folder))
 	}
-	return fmt.Sprint(g, marks, s.variables(encoders.Job{}), s.Width, s.Height, s.FPS, s.Bitrate, s.GOP, s.Renditions)
+	return fmt.Sprint(g, marks, s.variables(encoders.Job{}), s.Sandbox, s.Allow, s.Width, s.Height, s.FPS, s.Bitrate,
+		s.GOP, s.Renditions)
 }
 
 // chosen are the settings with what encodes by what is known now.
@@ -200,8 +202,8 @@ func (e *Encoder) chosen() Settings {
 	return s
 }
 
-// tryGPUs tries what is not known, until one works, and returns what it knows then, in the order of
-// gpus. again tries those anew that failed long ago.
+// tryGPUs tries what is not known, until one works, and returns what it knows then, the best first.
+// again tries those anew that failed long ago.
 func (e *Encoder) tryGPUs(ctx context.Context, again bool) []outcome {
 	binary, err := proc.LookUp(e.settings.Binary, binaryKey)
 	if err != nil {
@@ -219,6 +221,7 @@ func (e *Encoder) tryGPUs(ctx context.Context, again bool) []outcome {
 			}
 			e.learn(g, o)
 		}
+		o.gpu = g
 		if found = append(found, o); o.Works {
 			break
 		}
@@ -285,13 +288,12 @@ func (e *Encoder) warnOfGPUs(found []outcome) {
 func (s Settings) insteadOf(found []outcome) string {
 	const begin = "it encodes with x264 instead of the hardware: "
 	var why []string
-	for i, g := range s.gpus() {
+	for _, o := range found {
 		switch {
-		case i >= len(found):
-		case found[i].Works:
+		case o.Works:
 			return ""
-		case !found[i].Absent || s.Encoder != auto:
-			why = append(why, g.String()+": "+found[i].Why)
+		case !o.Absent || s.Encoder != auto:
+			why = append(why, o.gpu.String()+": "+o.Why)
 		}
 	}
 	switch {

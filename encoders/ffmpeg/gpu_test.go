@@ -350,6 +350,8 @@ func TestValidateEncoder(t *testing.T) {
 			`encoder: is "amf", must be one of auto, x264, nvenc, qsv, vaapi, v4l2m2m`},
 		{func(s *Settings) { s.Encoder, s.EncoderDevice = "x264", "1" },
 			"encoder_device: is of the hardware, and encoder is x264: write encoder: auto"},
+		{func(s *Settings) { s.Encoder, s.EncoderDevice = "v4l2m2m", "/dev/video11" },
+			"encoder_device: cannot be chosen for v4l2m2m: FFmpeg looks for the device itself"},
 		{func(s *Settings) { s.Args, s.Input = []string{"-i", "x"}, "" },
 			"encoder: has no place in args: choose it there, or write input instead of args"},
 		{func(s *Settings) { s.Video = "copy" },

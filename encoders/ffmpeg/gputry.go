@@ -160,15 +160,14 @@ func (e *Encoder) checkEncoder(ctx context.Context) (found []encoders.Finding) {
 	if s.Encoder == auto && len(all) > 0 && all[len(all)-1].Works {
 		level = encoders.OK // the better ones that fail do no harm
 	}
-	for i, o := range all {
-		g := s.gpus()[i]
+	for _, o := range all {
 		switch {
 		case o.Works:
-			add(encoders.OK, fmt.Sprintf("it encodes with %s: a picture took %.1f s", g, o.Took.Seconds()), "")
+			add(encoders.OK, fmt.Sprintf("it encodes with %s: a picture took %.1f s", o.gpu, o.Took.Seconds()), "")
 		case o.Absent && s.Encoder == auto:
-			add(encoders.OK, fmt.Sprintf("%s: %s", g, o.Why), "")
+			add(encoders.OK, fmt.Sprintf("%s: %s", o.gpu, o.Why), "")
 		default:
-			add(level, fmt.Sprintf("%s does not work: %s", g, o.Why), o.Hint)
+			add(level, fmt.Sprintf("%s does not work: %s", o.gpu, o.Why), o.Hint)
 		}
 	}
 	switch instead := s.insteadOf(all); {
@@ -196,13 +195,13 @@ var gpuCauses = []cause{
 	{says: says(`^Driver does not support the required nvenc API version\. Required: (\S+) Found: (\S+)`), gpu: true,
 		means: "the NVIDIA driver is too old for this ffmpeg: it has nvenc API $2, and $1 is needed",
 		hint:  "update the driver, or use an older ffmpeg"},
-	{says: says(`OpenEncodeSessionEx failed: out of memory \(10\)|incompatible client key \(21\)`), gpu: true,
+	{says: says(`^OpenEncodeSessionEx failed: (?:out of memory \(10\)|incompatible client key \(21\))`), gpu: true,
 		means: "the GPU has no encoding session left, or no memory",
 		hint:  "NVIDIA's consumer GPUs allow few sessions at a time, over all programs; each rendition is one"},
 	{says: says(`^OpenEncodeSessionEx failed: (.*)`), gpu: true, means: "the GPU opens no encoding session: $1"},
-	{says: says(`^No (?:NVENC )?capable devices found|cuInit\(0\) failed.*no CUDA-capable device`), gpu: true,
+	{says: says(`^No (?:NVENC )?capable devices found|^\S*cuInit\(0\) failed -> .*no CUDA-capable device`), gpu: true,
 		means: "there is no GPU that encodes with nvenc", absent: true},
-	{says: says(`cuInit\(0\) failed -> (.*)`), gpu: true, means: "the GPU does not wake: $1"},
+	{says: says(`^\S*cuInit\(0\) failed -> (.*)`), gpu: true, means: "the GPU does not wake: $1"},
 	{says: says(`^No VA display found for device (\S+?)\.?$`), gpu: true,
 		means: "$1 has no VA-API driver, or may not be opened", hint: gpuHint},
 	{says: says(`^Failed to initialise VAAPI connection: -?\d+ \((.*)\)`), gpu: true,

@@ -221,6 +221,8 @@ func (s Settings) checkGPU(bad func(key, format string, args ...any)) {
 		bad("encoder", "has no place in args: choose it there, or write input instead of args")
 	case s.Video != "h264":
 		bad("encoder", "makes h264, and video is %s: write video: h264, or leave encoder out", s.Video)
+	case s.Encoder == "v4l2m2m" && s.EncoderDevice != "":
+		bad("encoder_device", "cannot be chosen for v4l2m2m: FFmpeg looks for the device itself")
 	}
 	ours := []string{"-c", "-codec", "-vcodec", "-vf", "-filter", "-pix_fmt", "-profile", "-preset"}
 	for _, o := range s.OutputArgs {
