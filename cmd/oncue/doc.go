@@ -10,7 +10,7 @@
 //	serve.go
 //	status.go, watch.go, history.go, events.go, logs.go
 //	reload.go, hold.go (on, off, auto), demand.go, wakelink.go, dashboard.go
-//	init.go, check.go, check_reload.go, presets.go, try.go, trace.go
+//	init.go, check.go, check_reload.go, presets.go, try.go, try_record.go, trace.go
 //	doctor.go, doctor_host.go, doctor_platform.go, doctor_regions.go, doctor_tokens.go
 //	doctor_reach.go, bundle.go
 //	webhook.go, webhook_change.go, webhook_rotate.go, token.go, undo.go, sendhook.go (hook)

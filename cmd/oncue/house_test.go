@@ -63,6 +63,7 @@ var arrows = map[string][]string{
 		"encoders", "encoders/exec", "encoders/fake", "encoders/ffmpeg", "encoders/httpapi", "encoders/obs", "encoders/proc",
 		"encoders/systemd", "encoders/tcp", "store",
 	},
+	"cmd/oncue/record": {"configs/secret"},
 	"cmd/oncue/demo": {
 		"cmd/oncue/daemon", "cmd/oncue/term", "configs", "configs/secret", "controller", "controller/millicast",
 		"controller/millicast/simulator", "store",

@@ -32,9 +32,12 @@ func newTry() *cobra.Command {
 		Use:   "try ENCODER start|stop|status",
 		Short: "Start, stop or check one encoder by hand, without the daemon",
 		Long: "Start, stop or check one encoder of the configuration by hand, without the daemon, to see whether\n" +
-			"its settings are right. start really publishes, and leaves the encoder on until oncue try ENCODER stop.",
-		Example:           "  oncue try stage-helo status --verbose\n  oncue try lobby-cam start --stream lobby",
-		Args:              argsBetween(2, 2),
+			"its settings are right. start really publishes, and leaves the encoder on until oncue try ENCODER stop.\n\n" +
+			"With --record, oncue guesses the settings of a box with an HTTP API from what its own web page sent to it:\n" +
+			"open the browser's developer tools, press start and stop on the page, and save the network log as HAR, or\n" +
+			"copy it as curl lines. Passwords, keys, tokens and cookies become ${NAME}.",
+		Example: "  oncue try stage-helo status --verbose\n  oncue try lobby-cam start --stream lobby\n" +
+			"  oncue try new-box --record session.har",
 		ValidArgsFunction: completeEncoders,
 	}
 	client.Flags(cmd)
@@ -42,8 +45,20 @@ func newTry() *cobra.Command {
 		"`NAME` of the stream to publish (default: the first that uses the encoder)")
 	verbose := cmd.Flags().BoolP("verbose", "v", false,
 		"show requests to the device and its answers, secrets masked")
+	recorded := cmd.Flags().String("record", "",
+		"guess the settings of an http encoder from a HAR `FILE`, or from curl lines; - is the standard input")
+	out := cmd.Flags().String("out", "", "with --record, write settings and exchanges into this `FOLDER`")
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if *recorded != "" {
+			return argsBetween(1, 1)(cmd, args)
+		}
+		return argsBetween(2, 2)(cmd, args)
+	}
 	force := cmd.Flags().Bool("force", false, "continue although the daemon uses the encoder")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if *recorded != "" {
+			return tryRecord(cmd, *recorded, *out, args[0])
+		}
 		if !slices.Contains([]string{"start", "stop", "status"}, args[1]) {
 			err := fmt.Errorf("%q is not an action; the actions are start, stop and status", args[1])
 			return term.Hint(term.Usage(err), "usage: "+cmd.UseLine())
