@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/oncue/oncue/controller"
+	"github.com/oncue/oncue/encoders"
 )
 
 // This file is about helpers: things that have to be on for an encoder, such as the plug that gives
@@ -187,7 +188,7 @@ func (s *State) Seen(name string) HelperSeen {
 		e := &s.Encoders[i]
 		failed := func(s Step) bool { return s == StepBackoff || s == StepFailed }
 		switch {
-		case e.Step == StepOn || e.Foreign():
+		case e.Step == StepOn || e.Foreign() && e.Seen.State == encoders.StatePublishing:
 			seen.Ready = true
 		case failed(e.Step), e.Step == StepStopping && failed(e.Then):
 			seen.Error = e.Error

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -187,10 +188,12 @@ var chains = flag.Int("chains", 40, "seeds of TestChains")
 // encoder is started before all its helpers are ready, no helper is on for nobody beyond its
 // linger, and nothing is left on.
 func TestChains(t *testing.T) {
+	var faults atomic.Int64
+	t.Cleanup(func() { t.Logf("%d faults", faults.Load()) })
 	for seed := range uint64(*chains) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				w := &chain{rig: newRig(t), dice: rand.New(rand.NewPCG(seed, 20)), idle: map[string]time.Time{},
+				w := &chain{rig: newRig(t), faults: &faults, dice: rand.New(rand.NewPCG(seed, 20)), idle: map[string]time.Time{},
 					cut: map[string]bool{}}
 				w.openBox = w.open
 				w.specs = w.file()
@@ -206,11 +209,12 @@ func TestChains(t *testing.T) {
 
 type chain struct {
 	*rig
-	dice  *rand.Rand
-	log   []string
-	feeds int
-	idle  map[string]time.Time // since when a helper has been on for nobody
-	cut   map[string]bool      // boxes that cannot be reached
+	dice   *rand.Rand
+	faults *atomic.Int64
+	log    []string
+	feeds  int
+	idle   map[string]time.Time // since when a helper has been on for nobody
+	cut    map[string]bool      // boxes that cannot be reached
 }
 
 // file is one of many configurations for the same streams. The order of the helpers is always that
@@ -305,7 +309,11 @@ func (w *chain) act() {
 	w.mu.Lock()
 	box := w.boxes[device]
 	w.mu.Unlock()
-	switch n := w.dice.IntN(20); {
+	n := w.dice.IntN(20)
+	if n > 10 && n < 17 {
+		w.faults.Add(1)
+	}
+	switch {
 	case n < 7:
 		w.note("a viewer of %s", name)
 		w.hook(controller.HookAttempt, name)

@@ -216,6 +216,20 @@ func TestDashboard(t *testing.T) {
 		p.shot("desktop-light")
 	})
 
+	t.Run("a helper changes without a reload", func(t *testing.T) {
+		p.t = t
+		const failed = `document.querySelectorAll("#helpers li")[1]`
+		p.wait(failed + `.classList.contains("bad")`)
+		h := f.Helpers()[1]
+		h.State, h.Error = controller.HelperOn, nil
+		f.tell(controller.Change{Helper: &h})
+		p.wait(failed + `.classList.contains("good")`)
+		if text := value[string](p, failed+`.textContent`); !strings.Contains(text, "plug-5") ||
+			!strings.Contains(text, "needed by ABC123/foyer") || strings.Contains(text, "refused") {
+			t.Errorf("the helper reads %q", text)
+		}
+	})
+
 	t.Run("hold for 2 h", func(t *testing.T) {
 		p.t = t
 		p.click(`.row[data-id="ABC123/chapel"] [data-mode="off"]`)

@@ -20,6 +20,13 @@ func showcase() *fakeController {
 	in := func(d time.Duration) *controller.Time { t := ago(-d); return &t }
 	text := func(s string) *string { return &s }
 	number := func(n int) *int { return &n }
+	refused := "start plug-5: http://10.0.0.35: connection refused"
+	f.helpers = []controller.HelperView{
+		{Name: "plug-3", Driver: "http", State: controller.HelperOn, Wanted: true, Since: in(-47 * time.Minute),
+			For: []controller.StreamID{"ABC123/lobby"}, Reason: "needed by ABC123/lobby"},
+		{Name: "plug-5", Driver: "http", State: controller.HelperFailed, Wanted: true, Since: in(-2 * time.Second),
+			For: []controller.StreamID{"ABC123/foyer"}, Reason: "needed by ABC123/foyer", Error: &refused},
+	}
 	add := func(name string, phase controller.Phase, reason string, since time.Duration,
 		change func(*controller.StreamView)) {
 		s := idleStream(controller.StreamID("ABC123/" + name))
