@@ -118,12 +118,14 @@ func benchFirstFrame(t *testing.T, table *table) {
 	needFFmpeg(t)
 	const tries, picture = 5, "testsrc2=size=1280x720:rate=30"
 	s := newSite(t, buildFast(t))
-	sim := s.platform(simulator.Settings{Scale: 60})
+	sim, slate := s.platform(simulator.Settings{Scale: 60}), makeSlate(t, "1280x720")
 	s.configure(`
 on_exit: stop
 encoders: {cam: {ffmpeg: {input: "lavfi:` + picture + `"}}, ready: {ffmpeg: {input: "lavfi:` + picture +
-		`", standby: warm}}}
-streams: {cold: {encoder: cam, publish: "RTMP:"}, warm: {encoder: ready, publish: "RTMP:"}}
+		`", standby: warm}}, booting: {fake: {start_delay: 10m}}, slate: {ffmpeg: {input: ` + slate + `}}}
+streams: {cold: {encoder: cam, publish: "RTMP:"}, warm: {encoder: ready, publish: "RTMP:"},
+  covered: {encoder: booting, cover: slate, publish: {token: "` + testToken + `", server: "rtmp://` + sim.RTMPAddr() +
+		`"}}}
 `)
 	s.start()
 	first := func(name string, begin func() (end func())) time.Duration {
@@ -146,18 +148,23 @@ streams: {cold: {encoder: cam, publish: "RTMP:"}, warm: {encoder: ready, publish
 			}
 		}
 	}
-	var plain, cold, warm []time.Duration
-	for range tries {
-		plain = append(plain, first("plain", func() func() {
-			cmd := exec.Command("ffmpeg", "-nostdin", "-loglevel", "error", "-re", "-f", "lavfi", "-i", picture,
-				"-c:v", "libx264", "-f", "flv", sim.RTMPURL("plain"))
+	ffmpeg := func(args ...string) func() func() {
+		return func() func() {
+			cmd := exec.Command("ffmpeg", append([]string{"-nostdin", "-loglevel", "error", "-re"}, args...)...)
+			cmd.Args = append(cmd.Args, "-c:v", "libx264", "-f", "flv", sim.RTMPURL("plain"))
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
 			return func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }
-		}))
+		}
+	}
+	var plain, cold, warm, still, covered []time.Duration
+	for range tries {
+		plain = append(plain, first("plain", ffmpeg("-f", "lavfi", "-i", picture)))
 		cold = append(cold, first("cold", attempt("cold")))
 		warm = append(warm, first("warm", attempt("warm")))
+		still = append(still, first("plain", ffmpeg("-loop", "1", "-framerate", "30", "-i", slate, "-pix_fmt", "yuv420p")))
+		covered = append(covered, first("covered", attempt("covered")))
 	}
 	s.term()
 	times := func(v []time.Duration) string {
@@ -165,6 +172,8 @@ streams: {cold: {encoder: cam, publish: "RTMP:"}, warm: {encoder: ready, publish
 	}
 	table.add("attempt to first picture, test source", spread(cold), "plain ffmpeg "+spread(plain), times(cold), "")
 	table.add("… with standby: warm", spread(warm), "", times(warm), "")
+	table.add("attempt to a cover's first picture, a 720p slate", spread(covered), "plain ffmpeg "+spread(still),
+		fmt.Sprintf("%.1f times faster", float64(median(still))/float64(median(covered))), "")
 }
 
 // benchLarge measures a site of 10,000 streams, 1,000 of them live, with a large journal: from exec

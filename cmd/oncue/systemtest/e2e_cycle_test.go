@@ -36,6 +36,7 @@ func TestEndToEnd(t *testing.T) {
 		{"hot standby", testHotStandby},
 		{"hot standby of a real server", testHotCamera},
 		{"cover", testCover},
+		{"cover killed", testCoverKilled},
 		{"helpers", testHelpers},
 		{"picture at once", testPictureAtOnce},
 		{"bad input", testBadInput},
