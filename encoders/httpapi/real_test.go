@@ -240,3 +240,80 @@ func awaitPublisher(t *testing.T, api int) {
 		}
 	}
 }
+
+// TestRealPodman drives a container of sleep by Podman's service. A host may have Podman and be
+// unable to run a container; then only the state and the refusal are seen.
+func TestRealPodman(t *testing.T) {
+	podman := find(t, "podman")
+	dir, err := os.MkdirTemp("", "oncue-podman") // its path must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	root := filepath.Join(dir, "fs")
+	for _, name := range []string{"usr", "dev", "proc", "sys", "etc", "run", "tmp"} {
+		if err := os.MkdirAll(filepath.Join(root, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"bin", "lib", "lib64"} {
+		if err := os.Symlink("usr/"+name, filepath.Join(root, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	words := []string{podman, "--root", filepath.Join(dir, "root"), "--runroot", filepath.Join(dir, "run"),
+		"--storage-driver", "vfs", "--cgroup-manager", "cgroupfs"}
+	if _, err := os.Stat("/sys/fs/cgroup/unified"); err == nil && os.Geteuid() == 0 {
+		// Hosts with both kinds of cgroups: crun knows only one, so the other is not shown to it.
+		const apart = `umount /sys/fs/cgroup/unified && exec "$@"`
+		words = append([]string{"unshare", "--mount", "sh", "-c", apart, "sh"}, words...)
+	}
+	command := func(args ...string) *exec.Cmd {
+		all := append(words[1:len(words):len(words)], args...)
+		return exec.Command(words[0], all...)
+	}
+	out, err := command("create", "--name", "encoder1", "--network", "none", "--cgroups", "disabled",
+		"--ulimit", "nofile=1000:1000", "--ulimit", "nproc=1000:1000", "--volume", "/usr:/usr:ro",
+		"--rootfs", root, "/bin/sleep", "600").CombinedOutput()
+	if err != nil {
+		t.Skipf("Podman makes no container here: %v: %s", err, out)
+	}
+	t.Cleanup(func() {
+		_ = command("rm", "--force", "--time", "0", "encoder1").Run()
+	})
+	socket := filepath.Join(dir, "podman.sock")
+	program(t, command("system", "service", "--time", "0", "unix://"+socket))
+	e := open(t, "preset: podman-container\nurl: unix://"+socket+"\nvars: {container: encoder1, seconds: 1}\n"+quick)
+	await(t, e, encoders.StateStopped)
+	job := encodertest.NewJob("")
+	if out, err := command("start", "encoder1").CombinedOutput(); err != nil {
+		if err := e.Start(within(t, 20*time.Second), job); err == nil {
+			t.Error("the preset starts a container that Podman cannot start")
+		}
+		t.Skipf("Podman starts no container here: %s", strings.TrimSpace(string(out)))
+	}
+	if s := status(t, e); s.State != encoders.StatePublishing || !s.ByHand {
+		t.Errorf("started by hand it is %+v", s)
+	}
+	if out, err := command("stop", "--time", "0", "encoder1").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for range 2 {
+		if err := e.Start(within(t, 20*time.Second), job); err != nil {
+			t.Fatal(err)
+		}
+		await(t, e, encoders.StatePublishing)
+	}
+	if err := e.Stop(within(t, 20*time.Second), job); err != nil {
+		t.Fatal(err)
+	}
+	await(t, e, encoders.StateStopped)
+	if err := e.Start(within(t, 20*time.Second), job); err != nil {
+		t.Fatal(err)
+	}
+	await(t, e, encoders.StatePublishing)
+	if out, err := command("kill", "encoder1").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	mustSay(t, await(t, e, encoders.StateFailed).Error, "exit code 137")
+}

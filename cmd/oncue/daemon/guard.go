@@ -55,6 +55,9 @@ func guardOf(cfg *configs.Config) encoders.Guard {
 			g.Paths = append(g.Paths, path)
 		}
 	}
+	if path, ok := strings.CutPrefix(cfg.Listen, "unix:"); ok {
+		g.Paths, g.Hidden = append(g.Paths, path), append(g.Hidden, path)
+	}
 	for _, address := range []string{cfg.Admin.Listen, cfg.Admin.Socket} {
 		if path, ok := strings.CutPrefix(address, "unix:"); ok || strings.HasPrefix(address, "/") {
 			g.Paths, g.Hidden = append(g.Paths, path), append(g.Hidden, path)

@@ -27,3 +27,17 @@ func TestGuardIsShared(t *testing.T) {
 		t.Errorf("a new file is not guarded: %+v", g)
 	}
 }
+
+// Programs behind sockets of this host can be driven, but never oncue itself.
+func TestGuardNamesOwnSockets(t *testing.T) {
+	t.Parallel()
+	cfg := configs.Default()
+	cfg.DataDir = t.TempDir()
+	cfg.Listen, cfg.Admin.Listen, cfg.Admin.Socket = "unix:/run/a.sock", "unix:/run/b.sock", "/run/c.sock"
+	g := guardOf(cfg)
+	for _, path := range []string{"/run/a.sock", "/run/b.sock", "/run/c.sock"} {
+		if !slices.Contains(g.Paths, path) || !slices.Contains(g.Hidden, path) {
+			t.Errorf("%s is not guarded: %+v", path, g)
+		}
+	}
+}
