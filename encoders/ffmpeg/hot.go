@@ -352,6 +352,9 @@ func (e *Encoder) feed() (*os.File, error) {
 func (e *Encoder) KeepReady(job encoders.Job, on bool) {
 	e.note(job)
 	e.mu.Lock()
+	if (e.wanted != nil) != on {
+		e.announce()
+	}
 	e.wanted = nil
 	if on {
 		e.wanted = &job
@@ -441,6 +444,9 @@ func (e *Encoder) settleStandby() error {
 		return nil
 	}
 	if wanted == nil {
+		e.mu.Lock()
+		e.mark = "" // what the relay says until it has ended counts no more
+		e.mu.Unlock()
 		e.cool()
 		e.dismiss()
 		return nil
@@ -454,7 +460,8 @@ func (e *Encoder) settleStandby() error {
 
 // readiness describes what is kept ready; nil when nothing is wanted. The caller holds mu.
 func (e *Encoder) readiness() *encoders.Standby {
-	if e.settings.Standby == "none" || e.wanted == nil && !(e.settings.hot() && e.report.PID != 0) {
+	found := e.settings.hot() && e.report.PID != 0 && (!e.told || e.running != nil) // by nobody's word, yet
+	if e.settings.Standby == "none" || e.wanted == nil && !found {
 		return nil
 	}
 	s := &encoders.Standby{Kind: e.settings.Standby, Ready: e.warmPID != 0 || e.running != nil}

@@ -130,6 +130,9 @@ func TestHot(t *testing.T) {
 				t.Errorf("the camera has %d readers, had %d at a time, and %d in all; want one", now, most, all)
 			}
 			e.KeepReady(j, false)
+			if s, _ := e.now(); s.Standby != nil {
+				t.Errorf("when it is let go, it is still %+v", *s.Standby)
+			}
 			await(t, "the camera is let go", func() bool { now, _, _ := c.Players(); return now == 0 })
 			await(t, "nothing is ready", func() bool { s, _ := e.now(); return s.Standby == nil })
 			body, _ := e.Log(t.Context(), 1000)
