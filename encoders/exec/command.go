@@ -49,9 +49,7 @@ func (e *Encoder) build(job encoders.Job) (command, error) {
 func (e *Encoder) words(job encoders.Job) (command, error) {
 	s, publish := e.settings, job.Publish.Reveal()
 	c := command{handed: s.mentions(handover.Placeholder) && !s.SecretsInArgv}
-	inFile := func(name string) bool { return strings.Contains(s.Files[name], "{publish") }
-	wanted := s.mentions(handover.Placeholder) || s.mentions(urlFile) || slices.ContainsFunc(s.fileNames(), inFile)
-	if wanted && publish == "" {
+	if s.NeedsPublish() && publish == "" {
 		return c, errors.New("there is no publishing URL for {publish}: nothing publishes with a helper, and a stream " +
 			"needs publish")
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/oncue/oncue/configs/secret"
+	"github.com/oncue/oncue/encoders/exec/handover"
 	"github.com/oncue/oncue/encoders/proc"
 )
 
@@ -88,6 +89,12 @@ func (s Settings) Validate() error {
 		bad("ready.output", "is no regular expression: %v", err)
 	}
 	return errors.Join(errs...)
+}
+
+// NeedsPublish reports whether a start needs a publishing URL.
+func (s Settings) NeedsPublish() bool {
+	inFile := func(name string) bool { return strings.Contains(s.Files[name], "{publish") }
+	return s.mentions(handover.Placeholder) || s.mentions(urlFile) || slices.ContainsFunc(s.fileNames(), inFile)
 }
 
 // RefuseSecrets reports words of Command that hold a secret: everybody on the host could read them.

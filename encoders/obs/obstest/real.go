@@ -26,9 +26,9 @@ const patience = 2 * time.Minute
 type OBS struct {
 	Address  string       // of its websocket server
 	Password secret.Value // of the same
+	Home     string       // its user's folder; run in it is for XDG_RUNTIME_DIR
 
 	t       testing.TB
-	home    string
 	display string
 
 	mu  sync.Mutex
@@ -49,6 +49,17 @@ type Config struct {
 // and fails it when OBS ends by itself, such as in a crash.
 func Start(t testing.TB, c Config) *OBS {
 	t.Helper()
+	o := Configured(t, c)
+	o.screen(t)
+	o.Open(t)
+	t.Cleanup(o.Kill)
+	return o
+}
+
+// Configured returns an OBS that does not run, and in whose Home all is clicked together. It skips
+// the test as Start does.
+func Configured(t testing.TB, c Config) *OBS {
+	t.Helper()
 	for _, name := range []string{"obs", "Xvfb"} {
 		if _, err := exec.LookPath(name); err != nil {
 			t.Skipf("%s is not installed: no real OBS to test with (packages obs-studio, obs-plugins, xvfb)", name)
@@ -59,13 +70,10 @@ func Start(t testing.TB, c Config) *OBS {
 		t.Fatalf("obs: %v", err)
 	}
 	o := &OBS{Address: net.JoinHostPort("127.0.0.1", port), Password: secret.New("studio-pass-word"), t: t,
-		home: t.TempDir()}
+		Home: t.TempDir()}
 	if err := o.configure(port, c); err != nil {
 		t.Fatalf("obs: write its configuration: %v", err)
 	}
-	o.screen(t)
-	o.Open(t)
-	t.Cleanup(o.Kill)
 	return o
 }
 
@@ -108,7 +116,7 @@ func (o *OBS) screen(t testing.TB) {
 // the test that needs it, which may be a part of the one that OBS runs for.
 func (o *OBS) Open(t testing.TB) {
 	t.Helper()
-	log, err := os.Create(filepath.Join(o.home, "obs.log"))
+	log, err := os.Create(filepath.Join(o.Home, "obs.log"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,9 +125,9 @@ func (o *OBS) Open(t testing.TB) {
 	cmd := exec.Command("obs", "--minimize-to-tray", "--multi", "--disable-missing-files-check",
 		"--websocket_ipv4_only",
 		"--websocket_port", port, "--websocket_password", o.Password.Reveal())
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + o.home,
-		"XDG_CONFIG_HOME=" + filepath.Join(o.home, ".config"),
-		"XDG_RUNTIME_DIR=" + filepath.Join(o.home, "run"), "DISPLAY=" + o.display, "QT_QPA_PLATFORM=xcb",
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + o.Home,
+		"XDG_CONFIG_HOME=" + filepath.Join(o.Home, ".config"),
+		"XDG_RUNTIME_DIR=" + filepath.Join(o.Home, "run"), "DISPLAY=" + o.display, "QT_QPA_PLATFORM=xcb",
 		"LIBGL_ALWAYS_SOFTWARE=1", "LANG=C.UTF-8"}
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = withTheTest()
@@ -169,7 +177,7 @@ func (o *OBS) awaitListening(t testing.TB, end <-chan struct{}) {
 
 // tail is the end of what OBS printed.
 func (o *OBS) tail() string {
-	data, err := os.ReadFile(filepath.Join(o.home, "obs.log"))
+	data, err := os.ReadFile(filepath.Join(o.Home, "obs.log"))
 	if err != nil {
 		return err.Error()
 	}
@@ -277,7 +285,7 @@ x264Settings=bframes=0 keyint=60 tune=zerolatency
 		"basic/scenes/other.json":                 scenes("other"),
 	}
 	for name, text := range files {
-		name = filepath.Join(o.home, ".config", "obs-studio", name)
+		name = filepath.Join(o.Home, ".config", "obs-studio", name)
 		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 			return err
 		}
@@ -285,7 +293,7 @@ x264Settings=bframes=0 keyint=60 tune=zerolatency
 			return err
 		}
 	}
-	return os.Mkdir(filepath.Join(o.home, "run"), 0o700)
+	return os.Mkdir(filepath.Join(o.Home, "run"), 0o700)
 }
 
 // scenes is a collection with the scenes ci and other, one of which shows a plain colour.
