@@ -147,6 +147,7 @@ func (d *decoder) checkDestination(s *Stream, path, text string) {
 // toldBy says how an encoder of a driver can be told of the publishing URL.
 var toldBy = map[string]string{
 	"ffmpeg": "; put {publish} into its args",
+	"exec":   "; put {publish} into its command",
 	"obs":    "; set_service: true puts it into OBS",
 }
 

@@ -171,7 +171,7 @@ func sameFile(a, b string) bool {
 // examineSandbox says what confines the encoders that are processes of this host.
 func (d *doctor) examineSandbox(context.Context) findings {
 	if !slices.ContainsFunc(d.cfg.Encoders, func(e *configs.Encoder) bool { return e.Driver == "ffmpeg" }) {
-		return good("no encoder is a process of this host")
+		return good("no encoder is an FFmpeg of this host")
 	}
 	by, open := sandbox.Describe()
 	if by == "" {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/oncue/oncue/configs/ingest"
 	"github.com/oncue/oncue/encoders"
 	"github.com/oncue/oncue/encoders/exec/handover"
 	"github.com/oncue/oncue/encoders/proc"
@@ -30,7 +31,8 @@ func (e *Encoder) Plan(job encoders.Job) []string {
 	}
 	lines := []string{strings.Join(words, " ")}
 	if c.handed {
-		lines = append(lines, "what it publishes to the local address is passed on to "+mask.Mask(job.Publish.Reveal()))
+		a, _ := ingest.Parse(job.Publish.Reveal()) // words has tried it
+		lines = append(lines, "what it publishes to the local address is passed on to "+mask.Mask(a.Server()))
 	}
 	for i, text := range c.files {
 		lines = append(lines, fmt.Sprintf("/dev/fd/%d holds: %s", handover.FileFD+i, proc.Quote(mask.Mask(text))))
@@ -47,7 +49,7 @@ func (e *Encoder) local(word string, c command) string {
 }
 
 // Check tells what a start would meet.
-func (e *Encoder) Check(_ context.Context, job encoders.Job) (found []encoders.Finding) {
+func (e *Encoder) Check(ctx context.Context, job encoders.Job) (found []encoders.Finding) {
 	e.note(job)
 	mask := e.masker()
 	add := func(level encoders.Level, what, hint string) {
@@ -58,7 +60,7 @@ func (e *Encoder) Check(_ context.Context, job encoders.Job) (found []encoders.F
 	case err != nil:
 		add(encoders.Bad, err.Error(), "")
 	default:
-		add(encoders.OK, c.path+" is there; what it can do is not known", "")
+		found = append(found, known(ctx, c)...)
 	}
 	if i := slices.IndexFunc(c.args, mask.Holds); i >= 0 {
 		add(encoders.Warn, fmt.Sprintf("word %d of its command can be seen in the process list of this machine, and holds "+

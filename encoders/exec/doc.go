@@ -4,7 +4,7 @@
 //
 //	settings.go, exec.go  what a user can say, and the encoder: start, stop, close
 //	command.go            what to run, and how the publishing URL stays out of sight
-//	check.go              what can be tested before a start
+//	check.go, known.go    what can be tested before a start
 //	launch.go             the start: lock, output file, process, state file
 //	adopt.go              what an earlier controller left
 //	watch.go, status.go   the goroutine per process, and what is reported of it

@@ -2,6 +2,7 @@ package exec
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -45,4 +46,24 @@ func TestGStreamer(t *testing.T) {
 		s.Command[i] = strings.Replace(word, "width=1280,height=720", "width=160,height=90", 1)
 	}
 	conforms(t, s)
+}
+
+// TestChecksElements finds what a pipeline needs, and what is not there.
+func TestChecksElements(t *testing.T) {
+	need(t, "gst-launch-1.0", "gst-inspect-1.0")
+	s := fromPage(t, "gst")
+	texts := func(s Settings) (text string) {
+		for _, f := range openIn(t, s, "").Check(t.Context(), newSink(t).job()) {
+			text += string(f.Level) + ": " + f.What + "\n"
+		}
+		return text
+	}
+	if got := texts(s); !strings.Contains(got, "ok: it has videotestsrc, x264enc, h264parse, audiotestsrc, voaacenc, "+
+		"aacparse, flvmux, rtmp2sink") || !strings.Contains(got, "gst-launch-1.0 is there: gst-launch-1.0 version 1.") {
+		t.Error(got)
+	}
+	s.Command[slices.Index(s.Command, "x264enc")] = "x265enk"
+	if got := texts(s); !strings.Contains(got, "error: this GStreamer has no element x265enk") {
+		t.Error(got)
+	}
 }

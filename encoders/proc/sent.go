@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -87,21 +88,21 @@ func (r tcpRow) end(address []byte, port int) netip.AddrPort {
 }
 
 // Owns reports whether a process of the family has the TCP connection between two ends of this
-// host, of which local is its own.
+// host, of which local is its own. It looks into the session first, for somebody waits.
 func Owns(id Identity, local, remote netip.AddrPort) bool {
-	family := Family(id)
-	for _, pid := range family {
+	inode := uint64(0)
+	_ = eachTCP(id.PID, func(row tcpRow) {
+		if row.end(row.local, 0) == local && row.end(row.remote, 1) == remote {
+			inode = row.inode
+		}
+	})
+	has := func(pid int) bool {
 		inodes, err := socketInodes(pid)
-		if err != nil || len(inodes) == 0 {
-			continue
-		}
-		found := false
-		_ = eachTCP(pid, func(row tcpRow) {
-			found = found || inodes[row.inode] && row.end(row.local, 0) == local && row.end(row.remote, 1) == remote
-		})
-		if found {
-			return true
-		}
+		return err == nil && inodes[inode]
 	}
-	return false
+	inSession := func(pid int) bool {
+		st, err := ReadStat(pid)
+		return err == nil && st.sid == id.PID && has(pid)
+	}
+	return inode != 0 && (slices.ContainsFunc(PIDs(), inSession) || slices.ContainsFunc(Family(id), has))
 }

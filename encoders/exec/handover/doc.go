@@ -6,6 +6,9 @@
 // puts the real application and stream key in place of the local ones. Connections of programs that
 // it has not started are refused.
 //
+// It costs some 13 ms of a start, 8 MB, and 0.6 % of a core at 4 Mb/s (FFmpeg with 640x360, two
+// virtual cores).
+//
 // It is the program's parent, ends with it and in the same way, and holds no state: like the
 // program it outlives the controller. [Main] is the whole process, [Order] what it is told.
 //

@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/oncue/oncue/configs/ingest"
 	"github.com/oncue/oncue/encoders/proc"
 )
@@ -201,10 +203,10 @@ func serve(client net.Conn, a ingest.Address, to target) error {
 		return fmt.Errorf("connect to the publishing server: %w", err)
 	}
 	defer server.Close()
-	if err := shake(client, server); err != nil {
+	if err := shake(&eager{Conn: client}, server); err != nil {
 		return fmt.Errorf("talk to the publishing server: %w", err)
 	}
-	up, down := newPass(client, server), newPass(server, client)
+	up, down := newPass(&eager{Conn: client}, server), newPass(server, client)
 	up.edit = to.renamed
 	down.dropAcks = true
 	down.watch = func(command []byte) {
@@ -227,6 +229,30 @@ func serve(client net.Conn, a ingest.Address, to target) error {
 	}
 	return err
 }
+
+// eager acknowledges what a program sends at once while it says what it wants. The kernel would
+// wait 40 ms each time, and the program with it.
+type eager struct {
+	net.Conn
+	got int
+}
+
+func (e *eager) Read(p []byte) (int, error) {
+	n, err := e.Conn.Read(p)
+	if e.got += n; e.got < firstWords {
+		if c, ok := e.Conn.(*net.TCPConn); ok {
+			if raw, err := c.SyscallConn(); err == nil {
+				_ = raw.Control(func(fd uintptr) {
+					_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_QUICKACK, 1)
+				})
+			}
+		}
+	}
+	return n, err
+}
+
+// firstWords are more bytes than a publisher sends before its first picture.
+const firstWords = 16 << 10
 
 func dial(a ingest.Address) (net.Conn, error) {
 	host, port := a.Host, "1935"

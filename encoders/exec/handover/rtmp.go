@@ -104,7 +104,7 @@ func (p *pass) one() error {
 	whole := c.left == 0
 	switch {
 	case c.dropped:
-		_, err = io.CopyN(io.Discard, p.from, int64(n))
+		_, err = p.from.Discard(n)
 		return err
 	case c.kind == kindCommand || c.kind == kindCommand3 || c.kind == kindSetChunkSize || c.kind == kindAbort:
 		at := len(c.held)
@@ -115,8 +115,29 @@ func (p *pass) one() error {
 		return p.message(id, c)
 	}
 	p.writeHeader(id, c, begins, c.length)
-	_, err = io.CopyN(p.to, p.from, int64(n))
-	return err
+	return p.copy(n)
+}
+
+// copy passes bytes on, out of one buffer into the other: there may be thousands of chunks a
+// second.
+func (p *pass) copy(n int) error {
+	for n > 0 {
+		if p.from.Buffered() == 0 {
+			if err := p.to.Flush(); err != nil {
+				return err
+			}
+		}
+		if _, err := p.from.Peek(1); err != nil {
+			return err
+		}
+		piece, _ := p.from.Peek(min(n, p.from.Buffered()))
+		if _, err := p.to.Write(piece); err != nil {
+			return err
+		}
+		n -= len(piece)
+		_, _ = p.from.Discard(len(piece))
+	}
+	return nil
 }
 
 // message passes on a message that was kept.

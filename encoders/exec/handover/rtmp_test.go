@@ -64,9 +64,10 @@ func TestRenamed(t *testing.T) {
 // TestRefusal reads what servers complain of.
 func TestRefusal(t *testing.T) {
 	complaint := object("level", text0("error"), "code", text0("NetStream.Publish.BadName"), "description", text0("no"))
+	null := []byte{amfNull}
 	for want, command := range map[string][]byte{
-		"NetStream.Publish.BadName, no": join(text0("onStatus"), number(0), []byte{amfNull}, complaint),
-		"":                              join(text0("onStatus"), number(0), []byte{amfNull}, object("level", text0("status"))),
+		"NetStream.Publish.BadName, no": join(text0("onStatus"), number(0), null, complaint),
+		"":                              join(text0("onStatus"), number(0), null, object("level", text0("status"))),
 	} {
 		if got := refusal(command); got != want {
 			t.Errorf("%q; want %q", got, want)
@@ -74,7 +75,8 @@ func TestRefusal(t *testing.T) {
 	}
 }
 
-// chunks writes messages as a publisher may: interleaved, abbreviated, with a chunk size of its own.
+// chunks writes messages as a publisher may: interleaved, abbreviated, with a chunk size of its
+// own.
 type chunks struct{ bytes.Buffer }
 
 func (c *chunks) full(id byte, time uint32, kind byte, stream uint32, length int) {
