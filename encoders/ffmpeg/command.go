@@ -91,10 +91,12 @@ func madeCommand(s Settings, job encoders.Job, fast bool) (command, error) {
 	c.own = append(opened[:len(opened):len(opened)], s.OutputArgs...)
 	c.args = append(c.args, opened...)
 	if s.AudioInput != "" {
-		if opened, list, err = s.openSound(job, optionFD(len(outputs)), fast); err != nil {
+		brief := false
+		if opened, list, brief, err = s.openSound(job, optionFD(len(outputs)), fast); err != nil {
 			return command{}, err
 		}
 		c.args, c.own, c.sound = append(c.args, opened...), append(c.own, opened...), list
+		c.fast = c.fast || fast && brief
 	}
 	if in.silent(s) {
 		c.args = append(c.args, "-f", "lavfi", "-i", "anullsrc=sample_rate=48000:channel_layout=stereo")

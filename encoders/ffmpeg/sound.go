@@ -7,16 +7,16 @@ import (
 )
 
 // openSound returns the arguments that open AudioInput as FFmpeg's second input, and its list, to
-// be read from descriptor fd, as [input.opening] does.
-func (s Settings) openSound(job encoders.Job, fd int, fast bool) (args []string, list string, err error) {
+// be read from descriptor fd, as [input.opening] does, and whether it may be probed briefly.
+func (s Settings) openSound(job encoders.Job, fd int, fast bool) (args []string, list string, brief bool, err error) {
 	s = s.ofSound(job)
 	in, err := readInput(s.Input)
 	if err != nil {
-		return nil, "", fmt.Errorf("the audio_input %w", err)
+		return nil, "", false, fmt.Errorf("the audio_input %w", err)
 	}
 	in.fd = fd
 	args, list = in.opening(s, fast, newRedactor(s, job))
-	return args, list, nil
+	return args, list, in.brief(), nil
 }
 
 // ofSound are the settings with AudioInput as the input, of which pictures are not read.

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -181,7 +182,7 @@ func TestTogether(t *testing.T) {
 	if o := strings.Join(device.options(s, true), " "); !strings.Contains(o, "-use_wallclock_as_timestamps 1") {
 		t.Fatalf("the device has a clock of its own: %s", o)
 	}
-	sound, _, err := s.openSound(job, 0, true)
+	sound, _, _, err := s.openSound(job, 0, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,6 +206,20 @@ func TestTogether(t *testing.T) {
 	}
 	if at := float64(must(strconv.Atoi(string(first[1])))) / 48000; at < 1.4 || at > 5 {
 		t.Errorf("the sound begins %v s after the picture, and its card opened a second later, 0.5 s delayed", at)
+	}
+}
+
+// TestSoundIsProbed has the next start take its time when brief probing of either source has failed.
+func TestSoundIsProbed(t *testing.T) {
+	for sound, brief := range map[string]bool{"https://radio.example.com/a.mp3": true, "alsa:null": false} {
+		s := small()
+		s.AudioInput = sound
+		for _, fast := range []bool{true, false} {
+			c := must(build(s, job, fast))
+			if said := slices.Contains(c.args, "-probesize"); c.fast != (fast && brief) || said != c.fast {
+				t.Errorf("%s, fast %v: %v, its args %q", sound, fast, c.fast, c.args)
+			}
+		}
 	}
 }
 
