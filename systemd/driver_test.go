@@ -113,13 +113,29 @@ func TestDriver(t *testing.T) {
 		e := s.Streams[0].Encoders[0]
 		return out, e.State == "publishing" && e.PID != pid
 	})
-	m.run("oncue off lobby-1")
-	m.await("the unit is off", func() (string, bool) {
-		out, _ := m.try(`systemctl is-active 'enc@lobby\x2d1.service'`)
-		return out, strings.TrimSpace(out) == "inactive"
+	const unit = ` 'enc@lobby\x2d1.service'`
+	m.run("oncue off lobby-1 && oncue auto lobby-1")
+	off := func(what string) {
+		m.await(what, func() (string, bool) {
+			out, _ := m.try("systemctl is-active" + unit + "; ! ls /run/oncue/lobby-1.url")
+			return out, strings.HasPrefix(out, "inactive") && strings.Contains(out, "No such file")
+		})
+	}
+	off("the unit is off, and its publishing URL gone")
+
+	// What people do with it by systemctl.
+	m.run("oncue demand lobby-1 --for 1h --by test")
+	pid = m.publishing("the unit is on again")
+	m.run("systemctl restart" + unit)
+	m.await("the restarted unit is still ours", func() (string, bool) {
+		s, out := m.status()
+		e := s.Streams[0].Encoders[0]
+		return out, e.State == "publishing" && e.PID != pid && strings.Contains(strings.ReplaceAll(out, " ", ""), `"managed":true`)
 	})
-	m.await("the publishing URL is gone", func() (string, bool) {
-		out, err := m.try("! ls /run/oncue/lobby-1.url")
-		return out, err == nil
+	m.run("systemctl stop" + unit)
+	m.await("the stop by hand is told", func() (string, bool) {
+		out, _ := m.try("oncue history lobby-1")
+		return out, strings.Contains(out, "stopped at the encoder by a person")
 	})
+	off("it stays off")
 }

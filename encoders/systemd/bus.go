@@ -57,8 +57,14 @@ func (b *Bus) connect(ctx context.Context, e *Encoder) (*link, error) {
 	}
 	b.mu.Lock()
 	l := b.link
-	b.members[e] = true
+	closed := e.closed.Load()
+	if !closed {
+		b.members[e] = true
+	}
 	b.mu.Unlock()
+	if closed {
+		return nil, errClosed
+	}
 	if l != nil && l.Connected() {
 		return l, nil
 	}

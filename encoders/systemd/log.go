@@ -38,7 +38,7 @@ func (e *Encoder) Log(ctx context.Context, n int) ([]string, error) {
 	cmd.Stderr = &said
 	out, err := cmd.Output()
 	switch {
-	case err != nil && !errors.Is(err, exec.ErrNotFound) && !journalReadable():
+	case len(out) == 0 && !errors.Is(err, exec.ErrNotFound) && !journalReadable():
 		return nil, fmt.Errorf("read the journal of %s: %s", name, mayRead)
 	case err != nil:
 		return nil, fmt.Errorf("read the journal of %s: %w: %s", name, err, strings.TrimSpace(said.String()))

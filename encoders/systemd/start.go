@@ -36,11 +36,6 @@ func (e *Encoder) Start(ctx context.Context, job encoders.Job) error {
 		}
 		return nil
 	}
-	if c.File != "" {
-		if err := writePublish(c.File, job.Publish.Reveal()); err != nil {
-			return fmt.Errorf("start: write publish_file: %w", err)
-		}
-	}
 	c.Before = u.invocation
 	e.mu.Lock()
 	e.starting, e.job, e.ended = true, "", nil
@@ -51,7 +46,12 @@ func (e *Encoder) Start(ctx context.Context, job encoders.Job) error {
 		e.mu.Unlock()
 	}()
 	if err := e.remember(c); err != nil {
-		return errors.Join(fmt.Errorf("start: %w", err), removePublish(c.File))
+		return fmt.Errorf("start: %w", err)
+	}
+	if c.File != "" {
+		if err := writePublish(c.File, job.Publish.Reveal()); err != nil {
+			return errors.Join(fmt.Errorf("start: write publish_file: %w", err), e.remember(started{}))
+		}
 	}
 	if err := e.start(ctx, job); err != nil {
 		return fmt.Errorf("start: %w", err)

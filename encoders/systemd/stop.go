@@ -88,7 +88,8 @@ func (e *Encoder) stop(ctx context.Context, job encoders.Job) error {
 		if !killed && wait <= 0 {
 			killed = true
 			e.env.Log.Warn("the unit does not stop, and is killed", "unit", name)
-			if err := p.link.call(ctx, managerPath, manager+"KillUnit", name, "all", int32(unix.SIGKILL)); err != nil {
+			// Any other error is that nothing is left to kill.
+			if err := p.link.call(ctx, managerPath, manager+"KillUnit", name, "all", int32(unix.SIGKILL)); denied(err) {
 				return explain("kill it", name, err)
 			}
 		}

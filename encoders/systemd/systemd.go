@@ -31,10 +31,10 @@ type Encoder struct {
 	bus      *Bus
 	acting   chan struct{} // holds one token while a Start or Stop is under way
 
-	at atomic.Pointer[place] // where the unit is, and on which connection its signals come
+	at     atomic.Pointer[place] // where the unit is, and on which connection its signals come
+	closed atomic.Bool
 
 	mu       sync.Mutex
-	closed   bool
 	changed  chan struct{} // closed and replaced when the unit may have changed
 	started  started
 	acts     int       // counts our changes of started: a reading from before the last one is out of date
@@ -70,9 +70,7 @@ var errClosed = errors.New("the encoder is closed")
 
 // Close leaves the bus. It changes nothing at the unit.
 func (e *Encoder) Close() error {
-	e.mu.Lock()
-	e.closed = true
-	e.mu.Unlock()
+	e.closed.Store(true)
 	e.bus.leave(e)
 	e.wake()
 	return nil
@@ -113,11 +111,8 @@ func (e *Encoder) observe(ctx context.Context, job encoders.Job) (encoders.Statu
 	for range 3 {
 		e.mu.Lock()
 		e.name = name
-		acts, heard, closed := e.acts, e.heard, e.closed
+		acts, heard := e.acts, e.heard
 		e.mu.Unlock()
-		if closed {
-			return encoders.Status{}, unit{}, errClosed
-		}
 		var u unit
 		p, err := e.bus.follow(ctx, e, name)
 		if err == nil {
@@ -208,7 +203,7 @@ func (e *Encoder) Status(ctx context.Context, job encoders.Job) (encoders.Status
 
 const (
 	// lookEvery is how often the unit is read although no signal came.
-	lookEvery = 30 * time.Second
+	lookEvery = time.Minute
 	// retryEvery is how often a bus that was lost is tried.
 	retryEvery = time.Second
 )
