@@ -130,7 +130,8 @@ func TestDriver(t *testing.T) {
 	m.await("the restarted unit is still ours", func() (string, bool) {
 		s, out := m.status()
 		e := s.Streams[0].Encoders[0]
-		return out, e.State == "publishing" && e.PID != pid && strings.Contains(strings.ReplaceAll(out, " ", ""), `"managed":true`)
+		managed := strings.Contains(strings.ReplaceAll(out, " ", ""), `"managed":true`)
+		return out, e.State == "publishing" && e.PID != pid && managed
 	})
 	m.run("systemctl stop" + unit)
 	m.await("the stop by hand is told", func() (string, bool) {

@@ -172,6 +172,7 @@ func TestNoKeyShowsWhatAReferenceGave(t *testing.T) {
 		},
 		"fake":    {m{}},
 		"systemd": {m{"unit": "enc@{stream}.service"}},
+		"wol":     {m{"mac": "a0:b1:c2:d3:e4:f5", "check": "tcp://127.0.0.1:1"}},
 		"tcp":     talkerBases(t),
 		"http": {
 			http, auth("header"), auth("query"), auth("bearer"), login,

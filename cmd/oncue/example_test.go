@@ -53,12 +53,12 @@ func TestExampleLoadsClean(t *testing.T) {
 		t.Fatalf("%v\n%v", warnings, err)
 	}
 	used := map[string]bool{}
-	for _, e := range c.Encoders {
+	for _, e := range c.Boxes() {
 		used[e.Driver] = true
 	}
 	for name := range daemon.DriverSettings() {
 		if !used[name] {
-			t.Errorf("the example has no encoder of driver %s", name)
+			t.Errorf("the example has no encoder or helper of driver %s", name)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/oncue/oncue/encoders/obs"
 	"github.com/oncue/oncue/encoders/systemd"
 	"github.com/oncue/oncue/encoders/tcp"
+	"github.com/oncue/oncue/encoders/wol"
 )
 
 // driver is one kind of encoder that the configuration can name.
@@ -41,6 +42,7 @@ var drivers = map[string]driver{
 	"http":    of(httpapi.Defaults, new(httpapi.Devices).New, true),
 	"tcp":     of(tcp.Defaults, new(tcp.Devices).New, true),
 	"systemd": of(systemd.Defaults, systemd.NewBus().New, true),
+	"wol":     of(wol.Defaults, wol.New, false),
 	"fake":    of(fake.Defaults, fake.New, false).orphans(func() any { s := fake.Defaults(); return &s }),
 }
 
