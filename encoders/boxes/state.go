@@ -27,6 +27,7 @@ type States struct {
 	Frames     string        `yaml:"frames" doc:"expression: frames sent since the start"`
 	Dropped    string        `yaml:"dropped" doc:"expression: frames dropped since the start"`
 	Bytes      string        `yaml:"bytes" doc:"expression: bytes sent since the start"`
+	Congestion string        `yaml:"congestion" doc:"expression: of the connection, 0 to 1"`
 	Duration   string        `yaml:"duration" doc:"expression: seconds since the start"`
 	Progress   string        `yaml:"progress" doc:"expression: a value that changes while the box delivers"`
 	StallAfter time.Duration `yaml:"stall_after" doc:"live, but progress unchanged for this long is a stall; 0 = never"`
@@ -41,8 +42,9 @@ type stateRule struct {
 
 // StateRules are compiled States.
 type StateRules struct {
-	states                                                     []stateRule
-	bitrate, fps, frames, dropped, bytes, duration, progressOf Rule
+	states []stateRule
+
+	bitrate, fps, frames, dropped, bytes, congestion, duration, progressOf Rule
 }
 
 // States compiles the rules under the key status; example is a condition that a user could write.
@@ -73,6 +75,7 @@ func (c *Compiler) States(l *Language, s States, example string) StateRules {
 	measure := func(name, source string) Rule { return c.Expression(l, "status."+name, source) }
 	out.bitrate, out.fps, out.frames = measure("bitrate", s.Bitrate), measure("fps", s.FPS), measure("frames", s.Frames)
 	out.dropped, out.bytes = measure("dropped", s.Dropped), measure("bytes", s.Bytes)
+	out.congestion = measure("congestion", s.Congestion)
 	out.duration, out.progressOf = measure("duration", s.Duration), measure("progress", s.Progress)
 	return out
 }
@@ -126,6 +129,7 @@ func (r *StateRules) measure(l *Reading, facts any) {
 	h := encoders.Health{
 		BitrateBPS: r.bitrate.Number(facts), FPS: r.fps.Number(facts), Frames: whole(r.frames.Number(facts)),
 		Dropped: whole(r.dropped.Number(facts)), Bytes: whole(r.bytes.Number(facts)),
+		Congestion: r.congestion.Number(facts),
 	}
 	if h != (encoders.Health{}) {
 		l.Health = &h

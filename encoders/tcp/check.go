@@ -65,7 +65,8 @@ func bad(what, hint string) encoders.Finding {
 // Plan lists what is sent for a start and a stop, secrets masked.
 func (e *Encoder) Plan(job encoders.Job) []string {
 	c := e.call(job, "plan")
-	lines := []string{"connect: " + e.plan.settings.Network + " " + boxes.Clean(c.Mask, e.plan.words.Outline(e.plan.address))}
+	address := boxes.Clean(c.Mask, e.plan.words.Outline(e.plan.address))
+	lines := []string{"connect: " + e.plan.settings.Network + " " + address}
 	add := func(step boxes.Step, x *exchange) {
 		wanted, err := c.wants(x)
 		if err != nil || !wanted || x.send == nil {
@@ -81,7 +82,8 @@ func (e *Encoder) Plan(job encoders.Job) []string {
 		step  boxes.Step
 		steps []*exchange
 	}{
-		{connecting, e.plan.connect}, {boxes.Start, e.plan.start}, {boxes.Read, []*exchange{e.plan.status}}, {boxes.Stop, e.plan.stop},
+		{connecting, e.plan.connect}, {boxes.Start, e.plan.start}, {boxes.Read, []*exchange{e.plan.status}},
+		{boxes.Stop, e.plan.stop},
 	} {
 		for _, x := range part.steps {
 			add(part.step, x)

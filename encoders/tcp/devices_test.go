@@ -23,6 +23,7 @@ var kinds = []kind{
 	{preset: "hyperdeck-record", client: hyperDeck},
 	{settings: ownBox, client: ownClient, dies: true},
 	{settings: dumpingBox, client: dumpingClient, dies: true},
+	{settings: tellingBox, client: dumpingClient, changed: tell, dies: true},
 }
 
 func (k kind) name() string {
@@ -142,9 +143,10 @@ func (b *box) streamSettings() string {
 }
 
 func (b *box) streamState() string {
-	return fmt.Sprintf("STREAM STATE:\nStatus: %s\nBitrate: 3161672\nDuration: 00:00:01:05\nCache Used: 0", map[phase]string{
+	status := map[phase]string{
 		off: "Idle", starting: "Connecting", on: "Streaming", stopping: "Flushing", failed: "Interrupted",
-	}[b.phase])
+	}[b.phase]
+	return "STREAM STATE:\nStatus: " + status + "\nBitrate: 3161672\nDuration: 00:00:01:05\nCache Used: 7"
 }
 
 func webPresenterPush(b *box) {
@@ -346,6 +348,11 @@ status:
   starting: facts.state == "starting"
   stopping: facts.state == "stopping"
   failed: facts.state == "failed"`
+
+// tellingBox is the same box for a connection that is kept: it tells each change.
+var tellingBox = strings.NewReplacer("dumping", "telling", "connection: call", "connection: kept").Replace(dumpingBox)
+
+func tell(b *box) { b.say("state " + string(b.phase) + "\n") }
 
 func dumpingClient(b *box, c net.Conn) {
 	b.mu.Lock()

@@ -150,7 +150,8 @@ func (e *Encoder) heard(message string, changed bool) {
 	mask := e.mask
 	e.mu.Unlock()
 	e.hide(message, mask)
-	e.note(TraceLine{At: time.Now(), Step: "unasked", Text: boxes.Clean(mask, e.plan.cover(message))})
+	line := TraceLine{At: time.Now(), Step: unasked, Text: boxes.Clean(mask, e.plan.cover(message))}
+	e.note(line, changed)
 	if changed {
 		e.soon()
 	}
@@ -159,7 +160,7 @@ func (e *Encoder) heard(message string, changed bool) {
 // lost is told that the box has ended the connection. The state is read at once, but not for a box
 // that ends each connection: that one is tried again at the interval.
 func (e *Encoder) lost(l *link) {
-	e.note(TraceLine{At: time.Now(), Step: "unasked", Text: "the connection has ended"})
+	e.note(TraceLine{At: time.Now(), Step: unasked, Text: "the connection has ended"}, true)
 	if time.Since(l.began) >= e.plan.settings.Interval {
 		e.soon()
 	}

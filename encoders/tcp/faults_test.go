@@ -258,9 +258,8 @@ func TestButtonIsHeardAtOnce(t *testing.T) {
 		}
 		b := newBox(k)
 		l := b.serve(t, k.client)
-		e := k.open(t, l.Addr().String(), t.TempDir(), "")
-		e.Close()
-		s := settingsOf(t, "preset: blackmagic-streaming-encoder\naddress: \""+l.Addr().String()+"\"\nquick_interval: 20ms\n"+interval)
+		s := settingsOf(t, "preset: blackmagic-streaming-encoder\naddress: \""+l.Addr().String()+
+			"\"\nquick_interval: 20ms\n"+interval)
 		e, err := New(s, env(t.TempDir()))
 		if err != nil {
 			t.Fatal(err)
@@ -293,6 +292,49 @@ func TestButtonIsHeardAtOnce(t *testing.T) {
 		<-ended
 		e.Close()
 	}
+}
+
+// TestChattyBox: a box that says something new all the time is not asked all the time.
+func TestChattyBox(t *testing.T) {
+	asked, state := 0, "off"
+	k := kind{settings: simple + "connection: kept", client: func(b *box, c net.Conn) {
+		b.handle(c, bufio.ScanLines, func(string) { asked++; fmt.Fprintf(c, "state %s\n", state) })
+	}}
+	b := newBox(k)
+	l := b.serve(t, k.client)
+	s := settingsOf(t, "address: \""+l.Addr().String()+"\"\ninterval: 1h\nquick_interval: 1h"+k.settings)
+	e, err := New(s, env(t.TempDir()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	seen := make(chan encoders.Status, 100)
+	ended := make(chan error, 1)
+	job := encodertest.NewJob("")
+	go func() { ended <- e.Watch(ctx, job, func(s encoders.Status) { seen <- s }) }()
+	<-seen
+	say := func(now string) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		state = now
+		b.say("state " + now + "\n")
+	}
+	say("on")
+	<-seen // at once, not after the interval
+	for i := range 100 {
+		say(fmt.Sprintf("s%d", i))
+	}
+	if _, err := e.Status(ctx, job); err != nil { // its answer comes after all that
+		t.Error(err)
+	}
+	b.mu.Lock()
+	if asked != 3 {
+		t.Errorf("it was asked %d times; want once at first, once for the change, and once at the end", asked)
+	}
+	b.mu.Unlock()
+	cancel()
+	<-ended
+	e.Close()
 }
 
 // TestWhereItPublishes: server and key are put into the device, a device that keeps another address
@@ -333,7 +375,8 @@ func TestWhereItPublishes(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := await(t, e, job, "live", is(encoders.StatePublishing))
-	if s.Health == nil || *s.Health.BitrateBPS != 3161672 || time.Since(s.Since).Round(10*time.Second) != 70*time.Second {
+	if s.Health == nil || *s.Health.BitrateBPS != 3161672 || *s.Health.Congestion != 0.07 ||
+		time.Since(s.Since).Round(10*time.Second) != 70*time.Second {
 		t.Errorf("its figures are %+v since %v", s.Health, s.Since)
 	}
 	want := "rtmps://rtmp-auto.millicast.com:443/v2/pub lobby?token=" + password

@@ -27,9 +27,12 @@ func (e *Encoder) Trace(show func(TraceLine)) {
 	e.show = show
 }
 
-// trace shows a message of the call, which is fit to be shown.
+const unasked = "unasked"
+
+// trace shows a message of the call, which is fit to be shown. The question for the state is asked
+// all day: its lines are not kept.
 func (c *call) trace(sent bool, text string) {
-	c.e.note(TraceLine{At: time.Now(), Step: string(c.step), Sent: sent, Text: text})
+	c.e.note(TraceLine{At: time.Now(), Step: string(c.step), Sent: sent, Text: text}, c.step != boxes.Read)
 }
 
 const (
@@ -37,15 +40,14 @@ const (
 	maxLine   = 4096 // of a logged message, bytes
 )
 
-// note shows a line, and keeps it for [Encoder.Log]. The question for the state is asked all day:
-// its lines are not kept.
-func (e *Encoder) note(l TraceLine) {
+// note shows a line, and may keep it for [Encoder.Log].
+func (e *Encoder) note(l TraceLine, keep bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.show != nil {
 		e.show(l)
 	}
-	if l.Step == string(boxes.Read) {
+	if !keep {
 		return
 	}
 	arrow := "<"
