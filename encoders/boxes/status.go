@@ -47,14 +47,23 @@ func (c *call) read(ctx context.Context) (l Reading, acts int, err error) {
 	leave, err := c.Turn(ctx)
 	_, acts = c.e.remembered()
 	if err != nil {
-		return Reading{At: time.Now(), State: encoders.StateUnknown, Text: err.Error()}, acts, ctx.Err()
+		return Silent(err, false), acts, Ended(ctx)
 	}
 	defer leave()
 	l = c.Read(ctx)
-	if !l.Answered && ctx.Err() != nil {
-		return Reading{}, acts, ctx.Err()
+	if err := Ended(ctx); !l.Answered && err != nil {
+		return Reading{}, acts, err
 	}
 	return l, acts, nil
+}
+
+// Ended is ctx.Err, also in the moment in which the deadline has passed and ctx does not know it
+// yet: a connection gives up by the same time.
+func Ended(ctx context.Context) error {
+	if end, ok := ctx.Deadline(); ok && ctx.Err() == nil && !time.Now().Before(end) {
+		return context.DeadlineExceeded
+	}
+	return ctx.Err()
 }
 
 // interpret combines what the box says with what we remember, and remembers the result. ok is false

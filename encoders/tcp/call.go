@@ -54,7 +54,7 @@ func (c *call) Read(ctx context.Context) boxes.Reading {
 	old := c.e.current()
 	text, l, err := c.exchange(ctx, c.e.plan.status)
 	var mute *silence
-	if errors.As(err, &mute) && l != nil && l == old && ctx.Err() == nil {
+	if errors.As(err, &mute) && l != nil && l == old && boxes.Ended(ctx) == nil {
 		text, l, err = c.exchange(ctx, c.e.plan.status)
 	}
 	if err != nil {
@@ -150,7 +150,7 @@ func (c *call) mute(ctx context.Context, what string, l *link, err error) error 
 		c.e.drop(l)
 	}
 	c.trace(false, text)
-	return &silence{text, ctx.Err()}
+	return &silence{text, boxes.Ended(ctx)}
 }
 
 // exchange sends what the exchange says, and waits for the answer to it. The link is that of the
