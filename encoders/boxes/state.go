@@ -21,6 +21,7 @@ type States struct {
 	Starting     string `yaml:"starting" doc:"condition: it is about to publish"`
 	Live         string `yaml:"live" doc:"condition: it publishes"`
 	Stopped      string `yaml:"stopped" doc:"condition: it does not publish"`
+	Ended        string `yaml:"ended" doc:"expression: why it is stopped, when nobody has stopped it"`
 
 	Bitrate    string        `yaml:"bitrate" doc:"expression: bits per second"`
 	FPS        string        `yaml:"fps" doc:"expression: frames per second"`
@@ -43,6 +44,7 @@ type stateRule struct {
 // StateRules are compiled States.
 type StateRules struct {
 	states []stateRule
+	ended  Rule
 
 	bitrate, fps, frames, dropped, bytes, congestion, duration, progressOf Rule
 }
@@ -73,6 +75,7 @@ func (c *Compiler) States(l *Language, s States, example string) StateRules {
 		}
 	}
 	measure := func(name, source string) Rule { return c.Expression(l, "status."+name, source) }
+	out.ended = measure("ended", s.Ended)
 	out.bitrate, out.fps, out.frames = measure("bitrate", s.Bitrate), measure("fps", s.FPS), measure("frames", s.Frames)
 	out.dropped, out.bytes = measure("dropped", s.Dropped), measure("bytes", s.Bytes)
 	out.congestion = measure("congestion", s.Congestion)
@@ -85,7 +88,7 @@ type Reading struct {
 	At       time.Time
 	State    encoders.State
 	Text     string // what went wrong, in words
-	Last     string // stopped: what the box says of its end; it matters only if nobody stopped it
+	Ended    string // stopped: why, as the box says; it matters only if nobody has stopped it
 	Health   *encoders.Health
 	Running  time.Duration // since the start; 0 when the box does not say
 	Progress string        // "" when the box does not say
@@ -118,7 +121,7 @@ func (r *StateRules) Judge(facts any, mask *secret.Masker, answer, said string) 
 	case encoders.StateStalled:
 		l.Text = why("the box is on, but does not deliver")
 	case encoders.StateStopped:
-		l.Last = Excerpt(mask, said)
+		l.Ended = Excerpt(mask, r.ended.Text(facts))
 	case encoders.StatePublishing:
 		r.measure(&l, facts)
 	}

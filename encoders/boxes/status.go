@@ -108,8 +108,8 @@ func (e *Life) interpret(l Reading, number int) (s encoders.Status, ok bool) {
 // foundOff judges a box that says stopped while we are not stopping it.
 func (e *Life) foundOff(s *encoders.Status, c Started, l Reading) Started {
 	because := func(why string) string {
-		if l.Last != "" {
-			why += ": " + l.Last
+		if l.Ended != "" {
+			why += ": " + l.Ended
 		}
 		return why
 	}
