@@ -166,7 +166,7 @@ func (c *call) exchange(ctx context.Context, x *exchange) (text string, l *link,
 // connected returns the connection to the box, after what is exchanged on a new one.
 func (c *call) connected(ctx context.Context) (*link, error) {
 	l := c.e.take()
-	if l != nil && !l.over() {
+	if l != nil && l.address == c.address && !l.over() {
 		return l, nil
 	}
 	c.e.drop(l)

@@ -410,6 +410,40 @@ func TestLinesCannotBeSmuggled(t *testing.T) {
 	}
 }
 
+// TestAddressOfTheStream: with a placeholder in the address, a stream's box is asked, and not the
+// one that was connected to before.
+func TestAddressOfTheStream(t *testing.T) {
+	first, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(first.Addr().String())
+	second, err := net.Listen("tcp", net.JoinHostPort("127.0.0.2", port))
+	if err != nil {
+		t.Skip("there is no second address here: ", err)
+	}
+	for state, l := range map[string]net.Listener{"off": first, "on": second} {
+		go func() {
+			c, err := l.Accept()
+			l.Close()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			for lines := bufio.NewScanner(c); lines.Scan(); {
+				fmt.Fprintf(c, "state %s\n", state)
+			}
+		}()
+	}
+	e := kind{settings: simple + "connection: kept"}.open(t, "127.0.0.{1}:"+port, t.TempDir(), "")
+	t.Cleanup(func() { e.Close() })
+	job := encodertest.NewJob("")
+	job.Matches = []string{"1"}
+	await(t, e, job, "off", is(encoders.StateStopped))
+	job.Matches = []string{"2"}
+	await(t, e, job, "on", is(encoders.StatePublishing))
+}
+
 // TestOneClient: the one place that a box has is free again when it is not used.
 func TestOneClient(t *testing.T) {
 	k := kind{preset: "atem-mini", client: atem, blind: true}

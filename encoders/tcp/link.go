@@ -15,6 +15,7 @@ import (
 // link is one connection to the box.
 type link struct {
 	// set at construction
+	address  string
 	conn     net.Conn
 	plan     *plan
 	began    time.Time
@@ -43,7 +44,7 @@ func dial(ctx context.Context, p *plan, address string) (*link, error) {
 		return nil, err
 	}
 	return &link{
-		conn: conn, plan: p, began: time.Now(), captured: map[string]string{}, facts: map[string]string{},
+		address: address, conn: conn, plan: p, began: time.Now(), captured: map[string]string{}, facts: map[string]string{},
 		cut:   cutter{messages: p.settings.Messages, end: p.end, most: p.settings.MaxMessage},
 		fresh: make(chan struct{}, 1), ended: make(chan struct{}),
 	}, nil
@@ -57,7 +58,7 @@ var errFlood = errors.New("the box does not stop talking")
 // read takes what the box says until the connection ends.
 func (l *link) read() {
 	defer close(l.ended)
-	buffer := make([]byte, 64<<10)
+	buffer := make([]byte, 8<<10)
 	for {
 		n, err := l.conn.Read(buffer)
 		if n > 0 {
