@@ -60,7 +60,7 @@ func (s *session) note(format string, args ...any) {
 	s.notes = append(s.notes, fmt.Sprintf(format, args...))
 }
 
-// page are what browsers load beside the box's API.
+// What browsers load beside the API of a box: pages and their parts.
 var (
 	pageType = regexp.MustCompile(`(?i)^(text/(html|css|javascript)|image/|font/|video/|audio/|application/(x-)?javascript)`)
 	pageFile = regexp.MustCompile(`(?i)\.(html?|css|m?js|map|png|jpe?g|gif|svg|ico|woff2?|ttf|wasm)$`)
@@ -70,9 +70,7 @@ var (
 func (s *session) keepBox(all []Exchange) {
 	count := map[string]int{}
 	for _, x := range all {
-		page := x.Method == http.MethodOptions || pageFile.MatchString(x.URL.Path) ||
-			x.Method == http.MethodGet && x.Answer != nil && pageType.MatchString(x.Answer.Type)
-		if page {
+		if x.Method == http.MethodOptions || pageFile.MatchString(x.URL.Path) || x.isPage() {
 			continue
 		}
 		base := x.base()
@@ -82,6 +80,15 @@ func (s *session) keepBox(all []Exchange) {
 		s.all = append(s.all, x)
 	}
 	s.all = slices.DeleteFunc(s.all, func(x Exchange) bool { return x.base() != s.base })
+}
+
+// isPage goes by the answer. Boxes often call JSON text/html.
+func (x Exchange) isPage() bool {
+	if x.Method != http.MethodGet || x.Answer == nil || !pageType.MatchString(x.Answer.Type) {
+		return false
+	}
+	html := strings.Contains(strings.ToLower(x.Answer.Type), "html")
+	return !html || strings.HasPrefix(strings.TrimSpace(x.Answer.Body), "<")
 }
 
 func (x Exchange) base() string {

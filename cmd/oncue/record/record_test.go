@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/encoders"
@@ -130,6 +131,7 @@ var boxes = map[string]fakeBox{
 				}
 				if r.URL.Path == "/" || strings.HasSuffix(r.URL.Path, ".js") {
 					w.Header().Set("Content-Type", "text/html")
+					fmt.Fprint(w, "<!doctype html><title>start</title>")
 					return
 				}
 				if r.Header.Get("Authorization") != "Bearer 5Qn9session-token" {
@@ -449,6 +451,10 @@ func FuzzRecord(f *testing.F) {
 		g, err := Make(all, "box")
 		if err != nil {
 			return
+		}
+		var parsed map[string]any
+		if err := yaml.Unmarshal([]byte(g.Settings), &parsed); err != nil {
+			t.Errorf("%v\n%s", err, g.Settings)
 		}
 		if strings.Contains(g.Settings+string(g.Fixtures), canary+"twice") {
 			t.Errorf("a secret is in it:\n%s\n%s", g.Settings, g.Fixtures)

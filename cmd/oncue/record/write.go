@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // writer writes the settings.
@@ -43,7 +44,7 @@ func (s *session) guess() (*Guess, error) {
 		g.Missing = append(g.Missing, "status")
 	}
 	for _, note := range s.notes {
-		g.Notes = append(g.Notes, s.hide(note))
+		g.Notes = append(g.Notes, oneLine(s.hide(note)))
 	}
 	for _, note := range g.Notes {
 		w.line(0, "# - %s", note)
@@ -73,6 +74,16 @@ func (s *session) guess() (*Guess, error) {
 	var err error
 	g.Fixtures, err = s.fixtures()
 	return g, err
+}
+
+// oneLine makes a note fit for a comment.
+func oneLine(note string) string {
+	note = strings.ToValidUTF8(note, "·")
+	note = strings.Join(strings.FieldsFunc(note, func(r rune) bool { return !unicode.IsPrint(r) || r == ' ' }), " ")
+	if runes := []rune(note); len(runes) > 200 {
+		note = string(runes[:200]) + "…"
+	}
+	return note
 }
 
 // text is a value as YAML, without secrets; a dollar sign would begin a reference.
@@ -157,7 +168,7 @@ func (w *writer) authorisation() {
 func (w *writer) request(key string, x Exchange) {
 	w.line(6, "%s:", key)
 	if x.Method != http.MethodGet {
-		w.line(8, "method: %s", x.Method)
+		w.line(8, "method: %s", w.text(x.Method))
 	}
 	file, query := x.file(), map[string]any{}
 	for _, l := range x.query() {
