@@ -14,8 +14,8 @@ import (
 	"github.com/oncue/oncue/cmd/oncue/term"
 )
 
-// tryRecord guesses the settings of a box from what a browser sent to it, and prints them, or writes
-// them with the exchanges into a folder.
+// tryRecord guesses the settings of a box from what a browser sent to it, and prints them, or
+// writes them with the exchanges into a folder.
 func tryRecord(cmd *cobra.Command, file, folder, name string) error {
 	var text []byte
 	var err error

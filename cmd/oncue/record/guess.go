@@ -62,7 +62,7 @@ func (s *session) note(format string, args ...any) {
 
 // What browsers load beside the API of a box: pages and their parts.
 var (
-	pageType = regexp.MustCompile(`(?i)^(text/(html|css|javascript)|image/|font/|video/|audio/|application/(x-)?javascript)`)
+	pageType = regexp.MustCompile(`(?i)^(text/(html|css)|(image|font|video|audio)/|[a-z]+/(x-)?javascript)`)
 	pageFile = regexp.MustCompile(`(?i)\.(html?|css|m?js|map|png|jpe?g|gif|svg|ico|woff2?|ttf|wasm)$`)
 )
 

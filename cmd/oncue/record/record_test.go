@@ -370,7 +370,8 @@ func TestEscapedSecrets(t *testing.T) {
 		`curl http://x/login -d 'user=a&pass=` + url.QueryEscape(password) + `'; curl http://x/start -d on=1`,
 		`curl http://x/login --json '{"user":"a","pass":` + string(quoted) + `}'; curl http://x/start?k=` +
 			url.QueryEscape(password),
-		`curl 'http://x/start?token=` + url.QueryEscape(password) + `&a=1&a=2' --data-raw '<k>p@ss w/ö&amp;&quot;&lt;9$x</k>'`,
+		`curl 'http://x/start?token=` + url.QueryEscape(password) + `&a=1&a=2' ` +
+			`--data-raw '<k>p@ss w/ö&amp;&quot;&lt;9$x</k>'`,
 		`curl 'http://x/start/` + url.PathEscape(password) + `' -u 'a:` + password + `' -d 'all: ` + password + `'`,
 	} {
 		all, err := Read([]byte(line))
@@ -402,7 +403,8 @@ func TestCurlLines(t *testing.T) {
 				names = append(names, name+": "+strings.Join(values, ", "))
 			}
 			slices.Sort(names)
-			lines = append(lines, strings.TrimSpace(fmt.Sprint(x.Method, " ", x.base(), x.URL.RequestURI(), " ", names, " ", x.Body)))
+			line := fmt.Sprint(x.Method, " ", x.base(), x.URL.RequestURI(), " ", names, " ", x.Body)
+			lines = append(lines, strings.TrimSpace(line))
 		}
 		return strings.Join(lines, "\n")
 	}
@@ -422,10 +424,13 @@ curl 'http://x/a?q=1#f' \
 		`curl --unix-socket /run/docker.sock http://d/info`:  "GET unix:///run/docker.sock/info []",
 		`curl 'http://x/`:                                    "error: a quote does not end",
 		`wget http://x/`:                                     "error: command 1 is not curl",
-		`curl http://x/ -d @secret.txt`:                      "error: command 1: its body is a file: put the text of the file into the command",
-		`curl http://x/ --teleport`:                          "error: command 1: it has an option that oncue does not know; remove it if it does not matter",
-		``:                                                   "error: it holds no request: it must be a HAR file, or lines that begin with curl",
-		`{"log":{"entries":[{"request":{"url":":"}}]}}`:      "error: request 1: its address cannot be read",
+		`curl http://x/ -d @secret.txt`: "error: command 1: " +
+			"its body is a file: put the text of the file into the command",
+		`curl http://x/ --teleport`: "error: command 1: " +
+			"it has an option that oncue does not know; remove it if it does not matter",
+		``: "error: it holds no request: " +
+			"it must be a HAR file, or lines that begin with curl",
+		`{"log":{"entries":[{"request":{"url":":"}}]}}`: "error: request 1: its address cannot be read",
 		`{"log":`: "error: it is no HAR file: its JSON cannot be read",
 	} {
 		if diff := cmp.Diff(want, parsed(text)); diff != "" {

@@ -11,8 +11,8 @@ import (
 )
 
 // usual are headers that any browser sends, and that say nothing to a box.
-var usual = regexp.MustCompile(`(?i)^(accept(-.*)?|user-agent|host|content-length|content-type|origin|referer|connection|` +
-	`cache-control|pragma|if-.*|dnt|upgrade-.*|priority|sec-.*|te|cookie|authorization|x-requested-with)$`)
+var usual = regexp.MustCompile(`(?i)^(accept(-.*)?|user-agent|host|content-length|content-type|origin|referer|` +
+	`connection|cache-control|pragma|if-.*|dnt|upgrade-.*|priority|sec-.*|te|cookie|authorization|x-requested-with)$`)
 
 // findSecrets gives every secret of the recording a name, and finds how requests are authorised.
 func (s *session) findSecrets() {
@@ -182,7 +182,8 @@ func (s *session) hide(text string) string {
 	return text
 }
 
-// clean is hide for texts in which values may be escaped, or which may hold what looks like a secret.
+// clean is hide for texts in which values may be escaped, or which may hold what looks like a
+// secret.
 func (s *session) clean(text string) string {
 	mask := secret.NewMasker()
 	for value := range s.secrets {
