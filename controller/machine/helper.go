@@ -187,8 +187,11 @@ func (s *State) Seen(name string) HelperSeen {
 	for i := range s.Encoders {
 		e := &s.Encoders[i]
 		failed := func(s Step) bool { return s == StepBackoff || s == StepFailed }
+		// One that cannot be asked now was on when it was seen last. What was saved before a restart
+		// says nothing yet.
+		on := e.Known && !e.Boot && (e.Seen.State == encoders.StatePublishing || e.Seen.State == encoders.StateUnknown)
 		switch {
-		case e.Step == StepOn || e.Foreign() && e.Seen.State == encoders.StatePublishing:
+		case on && (e.Step == StepOn || e.Foreign()):
 			seen.Ready = true
 		case failed(e.Step), e.Step == StepStopping && failed(e.Then):
 			seen.Error = e.Error
