@@ -106,6 +106,7 @@ func (c *Controller) CheckClock() {
 	for _, s := range streams {
 		s.state = s.state.Clone() // readers have the one before
 		s.state.Shift(by)
+		s.savedAt = s.savedAt.Add(by)
 		s.mu.Lock()
 		for i := range s.inbox {
 			s.inbox[i].ev = machine.Shifted(s.inbox[i].ev, by)

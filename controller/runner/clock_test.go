@@ -2,6 +2,7 @@ package runner_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,6 +32,35 @@ func TestClockStep(t *testing.T) {
 				r.want("lobby", controller.PhaseLingering)
 				r.pass(2 * time.Second)
 				r.want("lobby", controller.PhaseStopping)
+			})
+		})
+	}
+}
+
+// TestSavedAfterAClockStep: what a hook tells is saved within seconds, also when the wall clock was
+// set back behind the last save, before or after a restart.
+func TestSavedAfterAClockStep(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		t.Run(fmt.Sprint("restart ", restart), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := newRig(t, spec("lobby", "cam"))
+				r.boot()
+				r.live("lobby", "F1")
+				if restart {
+					r.end(false)
+				}
+				r.wall.Store(int64(-time.Hour))
+				if restart {
+					r.boot()
+				}
+				defer r.end(false)
+				r.pass(10 * time.Second) // the clock is looked at
+				before := r.saved()
+				r.hook(controller.HookAttempt, "lobby")
+				r.pass(6 * time.Second)
+				if r.saved() == before {
+					t.Error("what the hook told is not saved")
+				}
 			})
 		})
 	}

@@ -22,6 +22,7 @@ func (c *Controller) restore(sv controller.Saved) error {
 	}
 	if by := c.cfg.Clock.SteppedSince(state.Anchor); by != 0 {
 		state.Shift(by)
+		sv.At = sv.At.Add(by)
 	}
 	account, name, _ := sv.ID.Split()
 	c.mu.RLock()

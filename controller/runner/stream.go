@@ -30,7 +30,7 @@ type stream struct {
 	woken woken
 
 	// owned by the worker
-	state     machine.State // CheckClock changes it, too, but not during a step
+	state     machine.State // CheckClock changes it and savedAt, too, but not during a step
 	callers   map[machine.Instance]*caller
 	requested map[string]bool                       // devices that were claimed and may be held or waited for
 	unsaved   bool                                  // the store has an older state
