@@ -55,12 +55,14 @@ func same(a, b *machine.State) bool {
 		slices.EqualFunc(a.Facts.Feeds, b.Facts.Feeds, func(x, y machine.FeedFact) bool {
 			return x.ID == y.ID && x.Open() == y.Open()
 		}) &&
-		slices.EqualFunc(slices.Collect(a.All()), slices.Collect(b.All()), func(x, y *machine.Encoder) bool {
-			return x.Step == y.Step &&
-				x.Seen.State == y.Seen.State && x.Seen.Standby.Alike(y.Seen.Standby) &&
-				x.Seen.Error == y.Seen.Error && x.Seen.Warning == y.Seen.Warning && x.Seen.PID == y.Seen.PID &&
-				x.OnAir == y.OnAir && x.Restarts == y.Restarts && x.Error == y.Error && x.Trouble.Count == y.Trouble.Count
-		})
+		slices.EqualFunc(a.Encoders, b.Encoders, sameEncoder) && sameEncoder(a.Cover, b.Cover)
+}
+
+func sameEncoder(a, b machine.Encoder) bool {
+	return a.Name == b.Name && a.Step == b.Step &&
+		a.Seen.State == b.Seen.State && a.Seen.Standby.Alike(b.Seen.Standby) &&
+		a.Seen.Error == b.Seen.Error && a.Seen.PID == b.Seen.PID &&
+		a.OnAir == b.OnAir && a.Restarts == b.Restarts && a.Error == b.Error && a.Trouble.Count == b.Trouble.Count
 }
 
 // matters reports whether it may matter to the stream now what the platform says.

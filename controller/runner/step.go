@@ -22,6 +22,7 @@ type decision struct {
 	transitions []controller.Transition
 	work        []machine.Action // what else is to be done
 	changed     bool             // there was an event
+	more        bool             // and not only hooks that led to nothing
 	said        bool             // by one who was answered that it holds
 	due         bool             // the state has to be saved now
 	saved       bool             // it is
@@ -77,12 +78,15 @@ func (s *stream) decide(d *decision, batch []item, spec *StreamSpec) {
 		case controller.Hook:
 			ev = notAfter(said, now)
 		case machine.ModeSet, machine.Leased:
-			d.said = true
+			d.said, d.more = true, true
+		default:
+			d.more = true
 		}
 		d.changed = true
 		s.decideOne(d, ev, spec, now)
 	}
 	acted := d.said || len(d.transitions)+len(d.work) > 0 || !slices.Equal(d.state.Needs(), s.state.Needs())
+	d.more = d.more || acted
 	d.due = acted || (s.unsaved || d.changed) && now.Sub(s.savedAt) >= lazySave
 }
 
@@ -169,6 +173,7 @@ func answerRefused(batch []item, receipts []controller.Receipt, err error) (rest
 // same, and is saved later.
 func (s *stream) accept(d *decision, batch []item, spec *StreamSpec, err error) {
 	now := s.c.cfg.Clock.Now()
+	watched := !d.more && s.view.spec == spec && d.state.MayStart() == s.state.MayStart()
 	s.state = d.state
 	s.unsaved = (s.unsaved || d.changed) && !d.saved
 	if d.due {
@@ -177,7 +182,7 @@ func (s *stream) accept(d *decision, batch []item, spec *StreamSpec, err error) 
 	if err != nil {
 		s.c.cfg.Log.Error("the state of a stream is not saved; going on from memory", "stream", s.id, "error", err)
 	}
-	s.c.alarms.set(s, s.wakeAt(now, spec))
+	s.c.alarms.set(s, s.wakeAt(spec))
 	s.report(d.transitions)
 	s.publish(spec, now)
 	for _, a := range d.work {
@@ -185,7 +190,9 @@ func (s *stream) accept(d *decision, batch []item, spec *StreamSpec, err error) 
 	}
 	s.releaseClaims()
 	s.passNeeds(spec)
-	s.updateWatches(spec)
+	if !watched { // most hooks of a flood change nothing of that
+		s.updateWatches(spec)
+	}
 	for _, it := range batch {
 		if it.answer != nil {
 			it.answer <- it.receipt
@@ -195,13 +202,13 @@ func (s *stream) accept(d *decision, batch []item, spec *StreamSpec, err error) 
 
 // wakeAt is when the stream has to be woken: at its deadline, to be forgotten, or to bring the
 // store up to date.
-func (s *stream) wakeAt(now time.Time, spec *StreamSpec) time.Time {
+func (s *stream) wakeAt(spec *StreamSpec) time.Time {
 	at := s.state.Deadline
 	forget := s.state.ForgetAt(&spec.Policy)
 	if s.c.swept.Load() && !forget.IsZero() && (at.IsZero() || forget.Before(at)) { // before, it cannot be forgotten
 		at = forget
 	}
-	if lazy := now.Add(lazySave); s.unsaved && (at.IsZero() || lazy.Before(at)) {
+	if lazy := s.savedAt.Add(lazySave); s.unsaved && (at.IsZero() || lazy.Before(at)) {
 		at = lazy
 	}
 	return at
@@ -276,8 +283,11 @@ func (s *stream) noteRequest(device string) {
 // releaseClaims gives back what the state does not claim.
 func (s *stream) releaseClaims() {
 	for device := range s.requested {
-		claims := func(e *machine.Encoder) bool { return e.Device == device && (e.Claimed || e.Holder != "") }
-		if !slices.ContainsFunc(slices.Collect(s.state.All()), claims) {
+		claimed := false
+		for e := range s.state.All() {
+			claimed = claimed || e.Device == device && (e.Claimed || e.Holder != "")
+		}
+		if !claimed {
 			s.c.claims.release(device, s.id)
 			delete(s.requested, device)
 		}
