@@ -135,11 +135,12 @@ func (b *Bus) subscribe(ctx context.Context, l *link) error {
 	return err
 }
 
-// call calls a method of systemd and stores what it returns.
+// call calls a method of systemd.
 func (l *link) call(ctx context.Context, path dbus.ObjectPath, method string, args ...any) error {
 	return l.ask(ctx, path, method, nil, args...)
 }
 
+// ask is call for a method that returns something.
 func (l *link) ask(ctx context.Context, path dbus.ObjectPath, method string, answer any, args ...any) error {
 	call := l.Object(systemdName, path).CallWithContext(ctx, method, dbus.FlagNoAutoStart, args...)
 	if call.Err == nil && answer != nil {
@@ -187,6 +188,17 @@ func (b *Bus) follow(ctx context.Context, e *Encoder, name string) (*place, erro
 func (b *Bus) DeliverSignal(_, member string, s *dbus.Signal) {
 	switch member {
 	case "PropertiesChanged":
+		var of string
+		var changed map[string]dbus.Variant
+		var unread []string
+		if dbus.Store(s.Body, &of, &changed, &unread) != nil {
+			return
+		}
+		if active, ok := changed["ActiveState"].Value().(string); ok {
+			for _, e := range b.followers(s.Path) {
+				e.signalled(active)
+			}
+		}
 		b.wake(s.Path)
 	case "JobRemoved":
 		var id uint32

@@ -334,6 +334,10 @@ func (h *host) systemctl(verb string) {
 func (h *host) exits(status int32) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.exit(status)
+}
+
+func (h *host) exit(status int32) {
 	h.off(h.units[testUnitName], status)
 	h.emit(testUnitName)
 }
@@ -342,16 +346,20 @@ func (h *host) exits(status int32) {
 func (h *host) restarts(tell bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.restart(tell)
+}
+
+func (h *host) restart(tell bool) {
 	u := h.units[testUnitName]
 	u.Active, u.Sub, u.PID = "activating", "auto-restart", 0
 	if tell {
 		h.emit(testUnitName)
 	}
-	restarts := u.Restarts + 1
+	job, restarts := h.newJob(u), u.Restarts+1
 	h.invoke(u)
-	u.Active, u.Sub, u.Restarts = "active", "running", restarts
+	u.Active, u.Sub, u.Restarts, u.Job = "active", "running", restarts, 0
 	if tell {
-		h.emit(testUnitName)
+		h.endJob(testUnitName, u, job, "done")
 	}
 }
 

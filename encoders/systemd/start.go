@@ -97,7 +97,7 @@ func (e *Encoder) start(ctx context.Context, job encoders.Job) error {
 	}
 	if err != nil {
 		var refused dbus.Error
-		if errors.As(err, &refused) { // so nothing has changed
+		if errors.As(err, &refused) && !isError(err, "org.freedesktop.DBus.Error.NoReply") { // so nothing has changed
 			return errors.Join(explain("start it", name, err), e.remember(started{}))
 		}
 		return explain("start it", name, err)

@@ -41,7 +41,7 @@ const (
 type known struct {
 	starting bool   // a Start is under way
 	followed bool   // every signal of the unit since the last reading was heard
-	job      string // result of the last job that somebody else had for the unit since it was seen on
+	stopped  bool   // a job of somebody else has stopped the unit since it was seen on
 	own      string // result of the job of our start, "" while it runs
 }
 
@@ -94,7 +94,7 @@ func (c started) foundOn(u unit, k known) started {
 func (c started) foundOff(u unit, k known) started {
 	c.Ended = byItself
 	switch {
-	case k.job == "done":
+	case k.stopped:
 		c.Ended = byHand
 	case c.Invocation == "" && jobResults[k.own] != "":
 		c.Why = jobResults[k.own]

@@ -37,13 +37,14 @@ type Encoder struct {
 	mu       sync.Mutex
 	changed  chan struct{} // closed and replaced when the unit may have changed
 	started  started
-	acts     int       // counts our changes of started: a reading from before the last one is out of date
-	lastRead time.Time // when the latest reading was made that was judged
-	starting bool      // a Start is under way
-	job      dbus.ObjectPath
-	ended    []jobEnd // jobs of the unit that have ended since it was seen on
-	heard    int      // how many have ended in all
-	name     string   // of the unit, for its journal; "" before it was read
+	acts     int             // counts our changes of started: a reading from before the last one is out of date
+	lastRead time.Time       // when the latest reading was made that was judged
+	starting bool            // a Start is under way
+	job      dbus.ObjectPath // of the last StartUnit
+	active   string          // ActiveState, as it was signalled last
+	ended    []jobEnd        // jobs of the unit that have ended since it was seen on
+	heard    int             // how many have ended in all
+	name     string          // of the unit, for its journal; "" before it was read
 }
 
 // jobEnd is the end of a job of the unit.
@@ -51,6 +52,7 @@ type jobEnd struct {
 	number int // counts them
 	job    dbus.ObjectPath
 	result string
+	off    bool // it left the unit off
 }
 
 // New opens a unit of the host. It does not talk to systemd yet.
@@ -94,7 +96,14 @@ func (e *Encoder) wake() {
 	e.changed = make(chan struct{})
 }
 
-// jobEnded notes the end of a job of the unit.
+// signalled notes a change of the unit's state.
+func (e *Encoder) signalled(active string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.active = active
+}
+
+// jobEnded notes the end of a job of the unit. systemd signals the unit's state before it.
 func (e *Encoder) jobEnded(job dbus.ObjectPath, result string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -102,7 +111,7 @@ func (e *Encoder) jobEnded(job dbus.ObjectPath, result string) {
 	if len(e.ended) == 64 { // a unit that is off, and refuses one start after the other
 		e.ended = e.ended[1:]
 	}
-	e.ended = append(e.ended, jobEnd{e.heard, job, result})
+	e.ended = append(e.ended, jobEnd{e.heard, job, result, unit{active: e.active}.state().Gone()})
 }
 
 // observe reads the unit, judges it, and remembers what follows. Its error is for people.
@@ -142,8 +151,8 @@ func (e *Encoder) interpret(p *place, u unit, acts, heard int) (s encoders.Statu
 	for _, j := range e.ended {
 		if j.job == e.job {
 			k.own = j.result
-		} else {
-			k.job = j.result
+		} else if j.off && j.result == "done" {
+			k.stopped = true
 		}
 	}
 	s, c := judge(u, e.started, k)

@@ -115,6 +115,14 @@ func TestWhoseStartItIs(t *testing.T) {
 			e = h.open(t, e.settings, e.env.Dir)
 			e.shows(t, encoders.StatePublishing, ours, false, "")
 		}},
+		{"systemd starts it again, and it fails before anybody looks", func(t *testing.T, h *host, e *Encoder) {
+			e.begin(t)
+			h.mu.Lock()
+			h.restart(true)
+			h.exit(3)
+			h.mu.Unlock()
+			e.shows(t, encoders.StateFailed, ours, false, "its program ended with exit status 3")
+		}},
 		{"somebody restarts it", func(t *testing.T, h *host, e *Encoder) {
 			e.begin(t)
 			h.systemctl("restart")

@@ -20,7 +20,6 @@ type unit struct {
 	at         time.Time // when it was read
 	load       string    // LoadState: loaded, not-found, masked …
 	active     string    // ActiveState
-	sub        string    // SubState
 	since      time.Time // StateChangeTimestamp
 	invocation string    // InvocationID, in hex; of the last start of the unit
 	job        bool      // a job of it waits or runs
@@ -49,7 +48,7 @@ func readUnit(ctx context.Context, p *place) (unit, error) {
 	var pid uint32
 	u := unit{at: time.Now()}
 	for name, into := range map[string]any{
-		"LoadState": &u.load, "ActiveState": &u.active, "SubState": &u.sub, "StateChangeTimestamp": &since,
+		"LoadState": &u.load, "ActiveState": &u.active, "StateChangeTimestamp": &since,
 		"InvocationID": &invocation, "Job": &job, "ConditionResult": &condition, "AssertResult": &assert,
 		"NeedDaemonReload": &u.outdated,
 		"MainPID":          &pid, "Result": &u.result, "ExecMainCode": &u.code, "ExecMainStatus": &u.status,
