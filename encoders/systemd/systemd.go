@@ -117,7 +117,7 @@ func (e *Encoder) jobEnded(job dbus.ObjectPath, result string) {
 // observe reads the unit, judges it, and remembers what follows. Its error is for people.
 func (e *Encoder) observe(ctx context.Context, job encoders.Job) (encoders.Status, unit, error) {
 	name := e.settings.name(job)
-	for range 3 {
+	for range 10 {
 		e.mu.Lock()
 		e.name = name
 		acts, heard := e.acts, e.heard
