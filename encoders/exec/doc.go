@@ -16,9 +16,10 @@
 //
 // # What is measured
 //
-// A program tells nothing of itself, so the kernel is asked: of the TCP connections of all its
-// processes to others, how much the other side has acknowledged (struct tcp_info, tcpi_bytes_acked,
-// Linux 4.2, which sock_diag(7) tells everybody). That is delivery, not what was put into a buffer.
+// A program tells nothing of itself, so the kernel is asked how much the other side of its TCP
+// connections has acknowledged (struct tcp_info, tcpi_bytes_acked, Linux 4.2): a handover asks for
+// its own, and of another program's sock_diag(7) tells everybody who may use netlink, which the
+// packaged service may not. That is delivery, not what was put into a buffer.
 // Where the publishing URL is RTMP's, such bytes make it "publishing", and their absence for
 // stall_timeout "stalled". SRT and WHIP send over UDP, whose bytes the kernel does not count for
 // others: there the program counts as publishing while it runs, and says so (ConfigOnly).

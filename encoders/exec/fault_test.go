@@ -275,6 +275,21 @@ func TestStalls(t *testing.T) {
 	stop(t, e, job)
 }
 
+// TestMeasuresItself publishes without a handover: the kernel tells of the program's own
+// connections.
+func TestMeasuresItself(t *testing.T) {
+	box := newSink(t)
+	s := ffmpeg(t)
+	s.SecretsInArgv = true
+	e := opened(t, s)
+	job := box.job()
+	start(t, e, job)
+	if s := stateOf(t, e, encoders.StatePublishing); s.ConfigOnly || s.Health == nil || *s.Health.Bytes < lively {
+		t.Errorf("it publishes, and is %+v", s)
+	}
+	stop(t, e, job)
+}
+
 // TestRefused tells what the server says to a program that does not.
 func TestRefused(t *testing.T) {
 	box := newSink(t)
@@ -332,8 +347,8 @@ func TestKeyIsNowhere(t *testing.T) {
 	if len(read) != 2 || !server {
 		t.Errorf("the URL was read %d times, and its server: %v; want twice, and true: %q", len(read), server, lines)
 	}
-	if want := "lobby?token=" + canary; !slices.Contains(box.keys, want) {
-		t.Errorf("it has published to %q; want %s", box.keys, want)
+	if want := "lobby?token=" + canary; !slices.Contains(box.published(), want) {
+		t.Errorf("it has published to %q; want %s", box.published(), want)
 	}
 }
 
@@ -352,8 +367,8 @@ func TestOnlyItsOwn(t *testing.T) {
 	start(t, stranger, helper)
 	stateOf(t, stranger, encoders.StateFailed)
 	said(t, e, "oncue: a connection of another program was refused")
-	if len(box.keys) > 0 {
-		t.Errorf("it has published to %q", box.keys)
+	if len(box.published()) > 0 {
+		t.Errorf("it has published to %q", box.published())
 	}
 }
 
@@ -444,8 +459,8 @@ func TestTLS(t *testing.T) {
 	t.Setenv("SSL_CERT_FILE", trusted)
 	start(t, e, job)
 	stateOf(t, e, encoders.StatePublishing)
-	if want := "lobby?token=" + encodertest.Canary; !slices.Equal(box.keys, []string{want}) {
-		t.Errorf("it has published to %q; want %s", box.keys, want)
+	if want := "lobby?token=" + encodertest.Canary; !slices.Equal(box.published(), []string{want}) {
+		t.Errorf("it has published to %q; want %s", box.published(), want)
 	}
 	stop(t, e, job)
 }

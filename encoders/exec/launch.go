@@ -22,7 +22,8 @@ const (
 	lockFile  = "exec.lock" // locked while any process of the family lives
 	stateFile = "exec.json"
 	logFile   = "exec.log"
-	ownDir    = "exec.own" // the program's, kept from run to run: its working folder, caches, temporary files
+	countFile = "exec.sent" // how much a handover has delivered
+	ownDir    = "exec.own"  // the program's, kept from run to run: its working folder, caches, temporary files
 )
 
 // state is what a later controller must know of the program. It holds no secret.
@@ -34,6 +35,7 @@ type state struct {
 	LogFrom  int64     `json:"log_from"` // where this run begins in the log
 	Ready    bool      `json:"ready"`    // it was ready once
 	Measured bool      `json:"measured"` // it publishes over TCP
+	Handed   bool      `json:"handed"`   // through a handover, which counts
 	Serves   bool      `json:"serves"`   // it publishes: there is a URL
 }
 
@@ -85,9 +87,14 @@ func (e *Encoder) launch(c command, job encoders.Job) error {
 	}
 	path, args := c.path, c.args
 	if c.handed {
+		count, err := os.OpenFile(filepath.Join(e.env.Dir, countFile), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+		if err != nil {
+			return err
+		}
+		defer count.Close()
 		var told *os.File
 		order := handover.Order{Program: path, Args: args, Publish: job.Publish.Reveal(), Forward: !e.settings.KillGroup}
-		if attr, told, err = handover.Process(attr, bare, order); err != nil {
+		if attr, told, err = handover.Process(attr, bare, count, order); err != nil {
 			return err
 		}
 		defer told.Close()
@@ -101,7 +108,7 @@ func (e *Encoder) launch(c command, job encoders.Job) error {
 		return fmt.Errorf("start %s: %w", c.args[0], err)
 	}
 	st := state{Stream: job.ID(), Run: job.Run, Started: time.Now(), LogFrom: size.Size(),
-		Measured: e.measures(job), Serves: job.Publish.Set()}
+		Measured: e.measures(job), Handed: c.handed, Serves: job.Publish.Set()}
 	if st.Identity, err = proc.Identify(h, pid, cookie); err == nil {
 		err = st.save(e.env.Dir)
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	osexec "os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -84,6 +85,12 @@ func (s *sink) copies() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.now)
+}
+
+func (s *sink) published() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.keys)
 }
 
 func (s *sink) pictures() int {

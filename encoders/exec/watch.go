@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oncue/oncue/encoders"
+	"github.com/oncue/oncue/encoders/exec/handover"
 	"github.com/oncue/oncue/encoders/proc"
 )
 
@@ -89,7 +90,7 @@ func (e *Encoder) observe(p *process, now time.Time) {
 		}
 	}
 	if p.Measured && (!p.alive.publishing() || p.ticks%sentEach == 0) {
-		n, err := p.sent.Bytes(now)
+		n, err := e.delivered(p, now)
 		if err != nil {
 			e.env.Log.Warn("what the program sends cannot be measured; it counts as publishing while it runs", "error", err)
 			p.Measured, p.alive.measured = false, false
@@ -112,6 +113,14 @@ func (e *Encoder) observe(p *process, now time.Time) {
 		s.ConfigOnly = state == encoders.StatePublishing && !p.Measured
 		s.Health = p.alive.health()
 	})
+}
+
+// delivered is how much the other side has acknowledged, bytes since the start.
+func (e *Encoder) delivered(p *process, now time.Time) (int64, error) {
+	if p.Handed {
+		return handover.Delivered(filepath.Join(e.env.Dir, countFile))
+	}
+	return p.sent.Bytes(now)
 }
 
 // jobOf is as much of a program's job as placeholders need.

@@ -15,4 +15,5 @@
 //	handover.go  the process, and the program that it starts
 //	rtmp.go      a connection: both directions, chunk by chunk
 //	amf.go       the commands in which the names stand
+//	count.go     how much the real server has acknowledged
 package handover

@@ -53,9 +53,9 @@ type Order struct {
 	Forward bool   // TERM comes to this process alone, and is to reach the program
 }
 
-// Process makes attr, which would start a program, start a handover that starts it. The caller
-// closes the file that is returned, after the start.
-func Process(attr os.ProcAttr, bare []string, order Order) (os.ProcAttr, *os.File, error) {
+// Process makes attr, which would start a program, start a handover that starts it and counts in a
+// file, see [Delivered]. The caller closes the file that is returned, after the start.
+func Process(attr os.ProcAttr, bare []string, count *os.File, order Order) (os.ProcAttr, *os.File, error) {
 	order.Dir, order.Env = attr.Dir, attr.Env
 	text, err := json.Marshal(order)
 	if err != nil {
@@ -66,7 +66,7 @@ func Process(attr os.ProcAttr, bare []string, order Order) (os.ProcAttr, *os.Fil
 		return attr, nil, fmt.Errorf("hand over the publishing URL: %w", err)
 	}
 	attr.Dir, attr.Env = "/", append(slices.Clone(bare), orderVar+"="+strconv.Itoa(len(attr.Files)))
-	attr.Files = append(slices.Clone(attr.Files), told)
+	attr.Files = append(slices.Clone(attr.Files), told, count)
 	return attr, told, nil
 }
 
@@ -120,7 +120,9 @@ func run() (code int, err error) {
 		files = append(files, os.NewFile(uintptr(fd), "file"))
 	}
 	in := os.NewFile(uintptr(last), "order")
+	count := &counter{file: os.NewFile(uintptr(last+1), "count")}
 	syscall.CloseOnExec(last)
+	syscall.CloseOnExec(last + 1)
 	var order Order
 	if err := json.NewDecoder(in).Decode(&order); err != nil {
 		return 0, fmt.Errorf("read the order: %w", err)
@@ -157,7 +159,7 @@ func run() (code int, err error) {
 			}
 		}
 	}()
-	go accept(l, a, to)
+	go accept(l, a, to, count)
 	state, err := p.Wait()
 	if err != nil {
 		return 0, err
@@ -169,7 +171,7 @@ func run() (code int, err error) {
 }
 
 // accept takes the connections of the program.
-func accept(l net.Listener, a ingest.Address, to target) {
+func accept(l net.Listener, a ingest.Address, to target, count *counter) {
 	self := proc.Identity{PID: os.Getpid(), Cookie: os.Getenv(proc.CookieVar)}
 	if st, err := proc.ReadStat(self.PID); err == nil {
 		self.Start = st.Start
@@ -186,7 +188,7 @@ func accept(l net.Listener, a ingest.Address, to target) {
 				say("a connection of another program was refused")
 				return
 			}
-			if err := serve(c, a, to); err != nil {
+			if err := serve(c, a, to, count); err != nil {
 				say("%v", err)
 			}
 		}()
@@ -197,12 +199,15 @@ func accept(l net.Listener, a ingest.Address, to target) {
 const dialTime = 10 * time.Second
 
 // serve passes one connection on until one side ends.
-func serve(client net.Conn, a ingest.Address, to target) error {
+func serve(client net.Conn, a ingest.Address, to target, count *counter) error {
 	server, err := dial(a)
 	if err != nil {
 		return fmt.Errorf("connect to the publishing server: %w", err)
 	}
 	defer server.Close()
+	done := make(chan struct{})
+	defer close(done)
+	go count.follow(server, done)
 	if err := shake(&eager{Conn: client}, server); err != nil {
 		return fmt.Errorf("talk to the publishing server: %w", err)
 	}
