@@ -209,7 +209,7 @@ func TestTogether(t *testing.T) {
 	}
 }
 
-// TestSoundIsProbed has the next start take its time when brief probing of either source has failed.
+// TestSoundIsProbed has the next start take its time when brief probing of a source has failed.
 func TestSoundIsProbed(t *testing.T) {
 	for sound, brief := range map[string]bool{"https://radio.example.com/a.mp3": true, "alsa:null": false} {
 		s := small()
