@@ -68,8 +68,8 @@ var arrows = map[string][]string{
 	"encoders/ffmpeg/cameratest":    {},
 }
 
-// forDrivers is what each folder of encoders may import, beside its own parts: a new driver needs no
-// line here.
+// forDrivers is what each folder of encoders may import, beside its own parts: a new driver needs
+// no line here.
 var forDrivers = []string{
 	"configs/ingest", "configs/presets", "configs/secret",
 	"encoders", "encoders/boxes", "encoders/proc", "encoders/sandbox",
