@@ -71,7 +71,8 @@ func awaitState(t testing.TB, e *Encoder, want encoders.State) encoders.Status {
 		select {
 		case <-time.After(10 * time.Millisecond):
 		case <-end:
-			t.Fatalf("not %s within 30 s; it is %+v", want, s)
+			said, _ := e.Log(context.Background(), 10)
+			t.Fatalf("not %s within 30 s; it is %+v; it said:\n%s", want, s, strings.Join(said, "\n"))
 		}
 	}
 }

@@ -18,12 +18,15 @@ import (
 )
 
 // film makes a transport stream of 8 s with one key frame, in its first picture.
-func film(t *testing.T) []byte {
+func film(t *testing.T) []byte { return filmOf(t, 8, 1000) }
+
+// filmOf makes a transport stream of so many seconds, with a key frame every gop pictures.
+func filmOf(t *testing.T, seconds, gop int) []byte {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "film.ts")
 	out, err := exec.Command("ffmpeg", "-nostdin", "-loglevel", "error", "-f", "lavfi", "-i",
-		"testsrc2=size=320x240:rate=15", "-f", "lavfi", "-i", "sine=sample_rate=48000", "-t", "8",
-		"-c:v", "libx264", "-preset", "ultrafast", "-g", "1000", "-bf", "0", "-b:v", "800k", "-c:a", "aac",
+		"testsrc2=size=320x240:rate=15", "-f", "lavfi", "-i", "sine=sample_rate=48000", "-t", fmt.Sprint(seconds),
+		"-c:v", "libx264", "-preset", "ultrafast", "-g", fmt.Sprint(gop), "-bf", "0", "-b:v", "800k", "-c:a", "aac",
 		path).CombinedOutput()
 	if err != nil {
 		t.Fatalf("make a film: %v: %s", err, out)

@@ -17,7 +17,7 @@ import (
 func TestRenditions(t *testing.T) {
 	t.Parallel()
 	needFFmpeg(t)
-	clip := film(t)
+	clip := filmOf(t, 12, 15) // a jump back by more than 10 s is none to FFmpeg, however late it begins
 	source, file := broadcast(t, clip), filepath.Join(t.TempDir(), "film.ts")
 	if err := os.WriteFile(file, clip, 0o600); err != nil {
 		t.Fatal(err)
