@@ -13,7 +13,7 @@ DATE := $(shell TZ=UTC git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --forma
 NEEDS := gcc=gcc,libc6-dev ffmpeg,ffprobe=ffmpeg obs=obs-studio,obs-plugins Xvfb=xvfb chromium-headless-shell=chromium-headless-shell \
 	cvlc=vlc-bin,vlc-plugin-base systemd-analyze=systemd gst-launch-1.0=gstreamer1.0-tools,gstreamer1.0-plugins-base,gstreamer1.0-plugins-good,gstreamer1.0-plugins-bad,gstreamer1.0-plugins-ugly \
 	systemd-nspawn=systemd-container debootstrap=debootstrap lintian=lintian \
-	podman=podman dbus-daemon,/lib/systemd/system/dbus.socket=dbus pkcheck=polkitd
+	podman=podman dbus-daemon,/lib/systemd/system/dbus.socket=dbus pkcheck=polkitd python3=python3 php=php-cli node=nodejs
 
 .PHONY: help test needs demo build man bench chaos release deb clean
 
