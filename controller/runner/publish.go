@@ -61,7 +61,7 @@ func same(a, b *machine.State) bool {
 func sameEncoder(a, b machine.Encoder) bool {
 	return a.Name == b.Name && a.Step == b.Step &&
 		a.Seen.State == b.Seen.State && a.Seen.Standby.Alike(b.Seen.Standby) &&
-		a.Seen.Error == b.Seen.Error && a.Seen.PID == b.Seen.PID &&
+		a.Seen.Error == b.Seen.Error && a.Seen.Warning == b.Seen.Warning && a.Seen.PID == b.Seen.PID &&
 		a.OnAir == b.OnAir && a.Restarts == b.Restarts && a.Error == b.Error && a.Trouble.Count == b.Trouble.Count
 }
 
