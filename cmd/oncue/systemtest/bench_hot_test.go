@@ -35,7 +35,8 @@ streams: {copy: {encoder: copied, publish: "RTMP:"}, h264: {encoder: encoded, pu
 		ready := func(name string) *controller.EncoderView {
 			v := s.awaitStream(name, "ready", func(v controller.StreamView) bool {
 				b := v.Encoders[0].Standby
-				return b != nil && b.Ready
+				// While its last feed seems to be open, one attempt alone is not believed.
+				return b != nil && b.Ready && len(v.Feeds) == 0
 			})
 			return &v.Encoders[0]
 		}

@@ -87,7 +87,7 @@ streams: {show: {encoder: slow, cover: slate, publish: {token: "` + testToken + 
 	}
 }
 
-// The daemon is killed with SIGKILL while the slate is on, and again while nobody is left: the slate
+// The daemon is killed with SIGKILL while the slate is on, and again when nobody is left: the slate
 // goes on as it was, is never published twice, and is off when nobody waits.
 func testCoverKilled(t *testing.T, s *site) {
 	needFFmpeg(t)
