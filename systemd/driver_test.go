@@ -14,8 +14,10 @@ admin: {listen: "127.0.0.1:8081", token: "${file:/etc/oncue/admin.token}", socke
 accounts:
   ABC123: {webhook_secrets: ["` + testSecret + `"]}
 defaults: {start_timeout: 1h, restart: {initial: 100ms, max: 1s}}
+helpers:
+  pc: {wol: {mac: "a0:b1:c2:d3:e4:f5", check: "tcp://127.0.0.1:8081", broadcast: "127.0.0.1:9", interface: lo}}
 encoders:
-  unit: {systemd: {unit: "enc@{stream}.service", publish_file: "/run/oncue/{stream}.url"}}
+  unit: {systemd: {unit: "enc@{stream}.service", publish_file: "/run/oncue/{stream}.url"}, needs: [pc]}
 streams:
   lobby-1: {encoder: unit, publish: "rtmp://127.0.0.1:1935/live/{stream}?token=canary"}
 `
@@ -29,7 +31,8 @@ RestartSec=100ms
 )
 
 // TestDriver drives a unit of a real systemd from the installed daemon, in its sandbox, with a real
-// polkit: it may start no unit until the rule names it, and then that one alone.
+// polkit: it may start no unit until the rule names it, and then that one alone. The unit needs a
+// computer that is woken, because the sandbox must let the packet out, too.
 func TestDriver(t *testing.T) {
 	t.Parallel()
 	needRoot(t)

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"slices"
 	"time"
 
 	"github.com/oncue/oncue/encoders"
@@ -54,9 +53,8 @@ func (s Settings) ask(ctx context.Context) error {
 func (e *Encoder) Check(ctx context.Context, _ encoders.Job) []encoders.Finding {
 	s := e.settings
 	to, err := netip.ParseAddrPort(s.Broadcast)
-	var cards []string
 	if err == nil {
-		cards, err = s.senders(to.Addr())
+		_, err = s.senders(to.Addr())
 	}
 	if err != nil {
 		return []encoders.Finding{{Level: encoders.Bad, What: "the packet cannot be sent: " + err.Error(),
@@ -64,7 +62,7 @@ func (e *Encoder) Check(ctx context.Context, _ encoders.Job) []encoders.Finding 
 	}
 	found := []encoders.Finding{{Level: encoders.OK, What: fmt.Sprintf("a start sends the packet for %s to %s", s.MAC,
 		s.Broadcast)}}
-	if far, ok := s.elsewhere(to.Addr(), cards); ok {
+	if far, ok := s.elsewhere(to.Addr()); ok {
 		found = append(found, encoders.Finding{Level: encoders.Warn,
 			What: fmt.Sprintf("%s is in no network of this host, and routers do not pass the packet on", far),
 			Hint: "broadcast: the address of the computer's own network, if its router is set to pass that on"})
@@ -76,9 +74,9 @@ func (e *Encoder) Check(ctx context.Context, _ encoders.Job) []encoders.Finding 
 	return append(found, encoders.Finding{Level: encoders.OK, What: s.Check + " answers: the computer is awake"})
 }
 
-// elsewhere returns the address of the computer when it is in none of the networks that the packet
-// is sent in.
-func (s Settings) elsewhere(to netip.Addr, cards []string) (netip.Addr, bool) {
+// elsewhere returns the address of the computer when it is in none of this host's networks, and the
+// packet is for those.
+func (s Settings) elsewhere(to netip.Addr) (netip.Addr, bool) {
 	u, err := url.Parse(s.Check)
 	if err != nil || to != broadcast {
 		return netip.Addr{}, false
@@ -87,12 +85,12 @@ func (s Settings) elsewhere(to netip.Addr, cards []string) (netip.Addr, bool) {
 	if err != nil || !host.Is4() { // a name: it may be asleep, too
 		return netip.Addr{}, false
 	}
-	for _, name := range cards {
-		card, err := net.InterfaceByName(name)
-		if err != nil {
-			continue
-		}
-		if slices.ContainsFunc(networksOf(*card), func(p netip.Prefix) bool { return p.Contains(host) }) {
+	all, err := cards()
+	if err != nil {
+		return netip.Addr{}, false
+	}
+	for _, c := range all {
+		if c.network.IsValid() && c.network.Contains(host) {
 			return netip.Addr{}, false
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"syscall"
 	"time"
 
@@ -34,17 +35,17 @@ func (e *Encoder) send(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cards, err := e.settings.senders(to.Addr())
+	senders, err := e.settings.senders(to.Addr())
 	if err != nil {
 		return err
 	}
 	var errs []error
-	for _, name := range cards {
+	for _, name := range senders {
 		if err := sendBy(ctx, name, to, packet(card)); err != nil {
 			errs = append(errs, err)
 		}
 	}
-	if len(errs) < len(cards) { // the computer is in one of these networks only
+	if len(errs) < len(senders) { // the computer is in one of these networks only
 		return nil
 	}
 	return errors.Join(errs...)
@@ -54,40 +55,83 @@ func (e *Encoder) send(ctx context.Context) error {
 // say. The kernel sends to 255.255.255.255 by the card of the default route alone, which often is
 // not the one where the computer is: so all send it.
 func (s Settings) senders(to netip.Addr) ([]string, error) {
-	if s.Interface != "" {
-		if _, err := net.InterfaceByName(s.Interface); err != nil {
-			return nil, fmt.Errorf("interface %s: %w", s.Interface, err)
-		}
-		return []string{s.Interface}, nil
-	}
-	if to != broadcast {
+	if s.Interface == "" && to != broadcast {
 		return []string{""}, nil
 	}
-	all, err := net.Interfaces()
+	all, err := cards()
 	if err != nil {
 		return nil, err
 	}
 	var names []string
-	for _, i := range all {
-		if networks := networksOf(i); i.Flags&net.FlagUp != 0 && i.Flags&net.FlagBroadcast != 0 && len(networks) > 0 {
-			names = append(names, i.Name)
+	for _, c := range all {
+		if c.name == s.Interface || s.Interface == "" && c.broadcasts && c.network.IsValid() {
+			names = append(names, c.name)
 		}
 	}
-	if len(names) == 0 {
-		return nil, errors.New("this host has no network with broadcasts")
+	switch {
+	case len(names) > 0:
+		return names, nil
+	case s.Interface != "":
+		return nil, fmt.Errorf("this host has no interface %s", s.Interface)
 	}
-	return names, nil
+	return nil, errors.New("this host has no network with broadcasts")
 }
 
-// networksOf lists the IPv4 networks of a card.
-func networksOf(i net.Interface) (list []netip.Prefix) {
-	addrs, _ := i.Addrs() // an interface that has gone has none
-	for _, a := range addrs {
-		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() {
-			list = append(list, p)
-		}
+// netCard is a network card of this host.
+type netCard struct {
+	name       string
+	broadcasts bool         // it is up, and in a network with broadcasts
+	network    netip.Prefix // its first IPv4 address; not valid when it has none
+}
+
+// cards lists the network cards of this host. It asks without a netlink socket, which package net
+// uses and the packaged service may not open.
+func cards() (list []netCard, err error) {
+	names, err := os.ReadDir("/sys/class/net")
+	if err != nil {
+		return nil, err
 	}
-	return list
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("ask for the network cards: %w", err)
+	}
+	defer unix.Close(fd)
+	for _, name := range names {
+		c := netCard{name: name.Name()}
+		ask := func(what uint) *unix.Ifreq {
+			r, err := unix.NewIfreq(c.name)
+			if err == nil {
+				err = unix.IoctlIfreq(fd, what, r)
+			}
+			if err != nil { // it has no such thing, or has just gone
+				return nil
+			}
+			return r
+		}
+		const wanted = unix.IFF_UP | unix.IFF_BROADCAST
+		if flags := ask(unix.SIOCGIFFLAGS); flags != nil {
+			c.broadcasts = flags.Uint16()&wanted == wanted
+		}
+		if at, mask := ask(unix.SIOCGIFADDR), ask(unix.SIOCGIFNETMASK); at != nil && mask != nil {
+			c.network = network(at, mask)
+		}
+		list = append(list, c)
+	}
+	return list, nil
+}
+
+func network(at, mask *unix.Ifreq) netip.Prefix {
+	address, err := at.Inet4Addr()
+	if err != nil {
+		return netip.Prefix{}
+	}
+	bits, err := mask.Inet4Addr()
+	if err != nil {
+		return netip.Prefix{}
+	}
+	ip, _ := netip.AddrFromSlice(address)
+	ones, _ := net.IPMask(bits).Size()
+	return netip.PrefixFrom(ip, ones)
 }
 
 func sendBy(ctx context.Context, card string, to netip.AddrPort, data []byte) error {

@@ -216,12 +216,45 @@ func TestPacketCannotBeSent(t *testing.T) {
 	s := c.settings()
 	s.Interface = "nosuch0"
 	e := open(t, s, t.TempDir())
-	if err := e.Start(t.Context(), job); err == nil || !strings.Contains(err.Error(), "wake: interface nosuch0: ") {
-		t.Errorf("start: %v", err)
+	const want = "wake: this host has no interface nosuch0"
+	if err := e.Start(t.Context(), job); err == nil || err.Error() != want {
+		t.Errorf("start: %v, want %s", err, want)
 	}
 	e.await(t, encoders.StateStopped)
 	if f := e.Check(t.Context(), job); len(f) != 1 || f[0].Level != encoders.Bad {
 		t.Errorf("check: %+v", f)
+	}
+}
+
+// TestCards compares the cards with those that package net finds.
+func TestCards(t *testing.T) {
+	all, err := cards()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range all {
+		card, err := net.InterfaceByName(c.name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const wanted = net.FlagUp | net.FlagBroadcast
+		if c.broadcasts != (card.Flags&wanted == wanted) {
+			t.Errorf("%+v, and its flags are %v", c, card.Flags)
+		}
+		addrs, err := card.Addrs()
+		if err != nil {
+			t.Fatal(err)
+		}
+		known := !c.network.IsValid()
+		for _, a := range addrs {
+			known = known || a.String() == c.network.String()
+		}
+		if !known {
+			t.Errorf("%+v, and its addresses are %v", c, addrs)
+		}
+	}
+	if len(all) == 0 {
+		t.Error("none was found")
 	}
 }
 
@@ -256,8 +289,8 @@ func TestCheck(t *testing.T) {
 	if got := texts(); !strings.Contains(got, "answers: the computer is awake") {
 		t.Error(got)
 	}
-	far := Settings{Check: "tcp://192.0.2.1:80", Broadcast: "255.255.255.255:9"}
-	if at, elsewhere := far.elsewhere(broadcast, []string{"lo"}); !elsewhere || at.String() != "192.0.2.1" {
+	far := Settings{Check: "tcp://240.0.0.1:80", Broadcast: "255.255.255.255:9"}
+	if at, elsewhere := far.elsewhere(broadcast); !elsewhere || at.String() != "240.0.0.1" {
 		t.Errorf("%v, %v", at, elsewhere)
 	}
 }
