@@ -30,6 +30,9 @@ func (e *Encoder) present() (*process, error) {
 	return e.running, nil
 }
 
+// endTime limits how long the daemon waits at its start for what a program has left.
+const endTime = 5 * time.Second
+
 // adopt finds the program of an earlier controller: by the state file or, when that is lost, by its
 // lock. Of a program that has ended meanwhile, it ends what is left.
 func (e *Encoder) adopt() error {
@@ -47,10 +50,12 @@ func (e *Encoder) adopt() error {
 			e.takeOver(st, h)
 			return nil
 		}
-		if alive && len(proc.Family(st.Identity)) > 0 {
+		if alive && st.ThisBoot() && len(proc.Family(st.Identity)) > 0 {
 			e.env.Log.Warn("a program has ended while the controller was away, and left processes", "pid", st.PID)
-			l := proc.NewLeader(st.Identity)
-			l.EndFamily(e.closed)
+			over := make(chan struct{})
+			timer := time.AfterFunc(endTime, func() { close(over) })
+			proc.NewLeader(st.Identity).EndFamily(over)
+			timer.Stop()
 			if alive, err = proc.Locked(e.env.Dir, lockFile); err != nil {
 				return err
 			}

@@ -36,6 +36,7 @@ func NewHandle(fd int) (*Handle, error) {
 	return &Handle{file: file, raw: raw}, nil
 }
 
+// OpenHandle returns a handle of a process. The caller closes it.
 func OpenHandle(pid int) (*Handle, error) {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
@@ -44,6 +45,7 @@ func OpenHandle(pid int) (*Handle, error) {
 	return NewHandle(fd)
 }
 
+// Close ends waits of the handle. The process continues.
 func (h *Handle) Close() { h.file.Close() }
 
 // Wait waits until the process has ended, or until the given time (zero: no limit). Its error is

@@ -23,6 +23,13 @@ type Identity struct {
 	Cookie string `json:"cookie"`
 }
 
+// ThisBoot reports whether the host has not been booted since.
+func (id Identity) ThisBoot() bool {
+	boot, err := bootID()
+	return err == nil && boot == id.Boot
+}
+
+// NewCookie returns a cookie of a run, which no other process has.
 func NewCookie(run string) string { return run + "." + strings.ToLower(rand.Text()) }
 
 // RunOf returns the run for which a cookie was made.
