@@ -23,8 +23,8 @@ const (
 // keep looks after the file beside the writer until ctx ends: it checks it once, keeps the ballast
 // and the bound on the size, and finds out when a fault has passed.
 func (s *Store) keep(ctx context.Context) {
-	settled := time.NewTimer(s.options.Settle)
-	defer settled.Stop()
+	begin := time.NewTimer(s.options.UpkeepAfter)
+	defer begin.Stop()
 	probe, ballast := time.NewTicker(probeEvery), time.NewTicker(ballastEvery)
 	defer probe.Stop()
 	defer ballast.Stop()
@@ -34,7 +34,7 @@ func (s *Store) keep(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-settled.C:
+		case <-begin.C:
 			s.makeBallast()
 			s.check(ctx)
 		case <-s.health.failed:

@@ -9,13 +9,13 @@ import (
 // newWriter returns the writer of the store's requests.
 func (s *Store) newWriter() *commit.Writer[request] {
 	return commit.New(commit.Options[request]{
-		Write:   s.write,
-		Scope:   scopeOf,
-		Admit:   s.admit,
-		Wrote:   s.wrote,
-		Roomy:   func() (bool, error) { return plenty(s.options.Dir) },
-		LogPath: s.path + "-wal",
-		Settle:  s.options.Settle,
+		Write:       s.write,
+		Scope:       scopeOf,
+		Admit:       s.admit,
+		Wrote:       s.wrote,
+		Roomy:       func() (bool, error) { return plenty(s.options.Dir) },
+		LogPath:     s.path + "-wal",
+		UpkeepAfter: s.options.UpkeepAfter,
 	})
 }
 

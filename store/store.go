@@ -53,11 +53,11 @@ const Corrupt = "store_corrupt"
 type Options struct {
 	// Dir is the data directory. It is made when missing, private to its owner. CheckDir says which
 	// are refused.
-	Dir      string
-	Shared   bool          // Dir may hold other things, too; its mode stays as it is
-	Log      *slog.Logger  // nil: discard
-	LockWait time.Duration // how long to wait for another oncue to release Dir
-	Settle   time.Duration // how long checks and upkeep wait after Open, so as not to slow down a start
+	Dir         string
+	Shared      bool          // Dir may hold other things, too; its mode stays as it is
+	Log         *slog.Logger  // nil: discard
+	LockWait    time.Duration // how long to wait for another oncue to release Dir
+	UpkeepAfter time.Duration // how long checks and upkeep wait after Open, so as not to slow down a start
 
 	// Notice is told what people want to know: Corrupt, disk_full. It is called from the store's
 	// goroutines and must return soon. May be nil.

@@ -35,8 +35,8 @@ type Options[R any] struct {
 	// Roomy reports whether the disk has space for a longer log.
 	Roomy func() (bool, error)
 
-	LogPath string        // the write-ahead log
-	Settle  time.Duration // how long upkeep waits after the file was opened
+	LogPath     string        // the write-ahead log
+	UpkeepAfter time.Duration // how long upkeep waits after the file was opened
 }
 
 // Writer commits the requests of many callers together. Do, Chore, Interrupt, Ready and Close may
@@ -168,8 +168,8 @@ func (w *Writer[R]) Serve(rw *sql.DB) error {
 
 func (w *Writer[R]) loop() error {
 	w.queue.signal() // what has woken the writer of a file before may still wait
-	settled := time.Now().Add(w.Settle)
-	timer := time.NewTimer(max(w.Settle, quiet))
+	begin := time.Now().Add(w.UpkeepAfter)
+	timer := time.NewTimer(max(w.UpkeepAfter, quiet))
 	defer timer.Stop()
 	for {
 		select {
@@ -203,7 +203,7 @@ func (w *Writer[R]) loop() error {
 		if err := w.broken(w.log.busy(len(urgent.list()) + len(others.list()))); err != nil {
 			return err
 		}
-		timer.Reset(max(time.Until(settled), quiet))
+		timer.Reset(max(time.Until(begin), quiet))
 	}
 }
 

@@ -70,8 +70,8 @@ const (
 	// directory: in a planned restart both run for a moment.
 	lockWait = 15 * time.Second
 
-	// settle is how long the store leaves a starting daemon alone before it does its upkeep.
-	settle = 3 * time.Second
+	// upkeepAfter is how long the store leaves a starting daemon alone before it does its upkeep.
+	upkeepAfter = 3 * time.Second
 
 	// drainLimit bounds how long the end of the process waits for requests and calls in flight.
 	drainLimit = 20 * time.Second
@@ -124,7 +124,8 @@ func Start(ctx context.Context, cfg *configs.Config, o Options) (_ *Daemon, err 
 		return nil, err
 	}
 	d.store, err = store.Open(ctx, store.Options{
-		Dir: cfg.DataDir, Shared: BesideConfig(cfg), Log: d.log, LockWait: lockWait, Settle: settle, Notice: d.notice,
+		Dir: cfg.DataDir, Shared: BesideConfig(cfg), Log: d.log, LockWait: lockWait, UpkeepAfter: upkeepAfter,
+		Notice: d.notice,
 	})
 	if err != nil {
 		return nil, DataDirError(err)

@@ -35,7 +35,7 @@ func (d *Daemon) beginUpkeep() error {
 	jobs := []job{
 		{careEvery, 0, d.careForWebhooks},
 		{tokensEvery, 0, d.careForTokens},
-		{memoryEvery, 4 * settle, releaseMemory},
+		{memoryEvery, 4 * upkeepAfter, releaseMemory},
 		{sweepEvery, sweepEvery, d.sweep},
 		{backupEvery, backupEvery, d.backup},
 		{pruneEvery, pruneEvery, d.prune},
