@@ -130,6 +130,17 @@ func TestUndoneIsNotRemembered(t *testing.T) {
 	if seq, duplicate, err := s.Append(t.Context(), hook(3)); seq != 4 || duplicate || err != nil {
 		t.Error(seq, duplicate, err)
 	}
+	onWriter(t, s, func(c *commit.Conn) error {
+		return c.Exec(`CREATE TRIGGER poison BEFORE INSERT ON history
+			BEGIN SELECT raise(ABORT, 'poison'); END`)
+	})
+	saved := controller.Saved{ID: "ABC/cam", At: time.Now(), State: []byte("{}")}
+	if _, _, err := commitOne(t.Context(), s, hook(4), saved, make([]controller.Transition, 1)); err == nil {
+		t.Error("a history that cannot be written is no error")
+	}
+	if seq, duplicate, err := s.Append(t.Context(), hook(4)); seq != 5 || duplicate || err != nil {
+		t.Error("after its history was refused:", seq, duplicate, err)
+	}
 }
 
 func TestRecords(t *testing.T) {

@@ -73,7 +73,7 @@ func (s *Store) write(c *commit.Conn, batch []*request) error {
 	if len(s.recent.hooks) < recentHooks {
 		hooks.recent = s.recent
 	}
-	s.recent = recent{}
+	s.recent, s.written = recent{}, recent{}
 	states := map[controller.StreamID]*controller.Saved{}
 	var transitions []controller.Transition
 	for _, r := range batch {
@@ -100,16 +100,19 @@ func (s *Store) write(c *commit.Conn, batch []*request) error {
 			return err
 		}
 	}
+	if err := insertTransitions(c, transitions); err != nil {
+		return err
+	}
 	s.written = hooks.recent
-	return insertTransitions(c, transitions)
+	return nil
 }
 
 // wrote is told how each batch went.
 func (s *Store) wrote(err error) {
-	if s.recent = s.written; err != nil {
-		s.recent = recent{}
+	s.recent = recent{}
+	if err == nil {
+		s.recent = s.written
 	}
-	s.written = recent{}
 	s.health.wrote(err)
 }
 
