@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
 	"github.com/oncue/oncue/configs/secret"
+	"github.com/oncue/oncue/controller"
 	"github.com/oncue/oncue/controller/millicast"
 	"github.com/oncue/oncue/encoders"
 )
@@ -100,6 +102,11 @@ func (s planPage) plan(cfg *configs.Config, verbose bool) error {
 		s.planAccount(cfg, cfg.Accounts[id])
 	}
 	var failed []error
+	for _, h := range cfg.Helpers {
+		if err := s.planHelper(cfg, h); err != nil {
+			failed = append(failed, err)
+		}
+	}
 	for i, p := range cfg.Plan() {
 		if err := s.planStream(cfg, cfg.Streams[i], p, verbose); err != nil {
 			failed = append(failed, err)
@@ -175,6 +182,26 @@ func (s planPage) planAccount(cfg *configs.Config, a *configs.Account) {
 func byFeed(cfg *configs.Config, account string) bool {
 	return slices.ContainsFunc(cfg.Streams,
 		func(st *configs.Stream) bool { return st.Account == account && st.Timing.Confirm == "feed" })
+}
+
+func (s planPage) planHelper(cfg *configs.Config, h *configs.Encoder) error {
+	s.Printf("%s (%s, line %d)\n", s.Paint(term.Bold, "helper "+h.Name), h.Driver, h.Line)
+	s.item("linger", "%s", term.Span(h.Linger))
+	s.item("ready_timeout", "%s", term.Span(h.ReadyTimeout))
+	lines, err := planEncoder(cfg, h.Name, helperJob(h.Name))
+	for _, line := range lines {
+		s.Printf("    %s\n", term.Harmless(line))
+	}
+	s.Printf("\n")
+	if err != nil {
+		return fmt.Errorf("helper %s: %w", h.Name, err)
+	}
+	return nil
+}
+
+// helperJob is the job of a helper outside the daemon.
+func helperJob(name string) encoders.Job {
+	return encoders.Job{Account: controller.HelperAccount, Name: name, Grace: 10 * time.Second}
 }
 
 func (s planPage) planStream(cfg *configs.Config, st *configs.Stream, p configs.StreamPlan, verbose bool) error {

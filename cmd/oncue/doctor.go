@@ -19,7 +19,6 @@ import (
 	"github.com/oncue/oncue/cmd/oncue/daemon"
 	"github.com/oncue/oncue/cmd/oncue/term"
 	"github.com/oncue/oncue/configs"
-	"github.com/oncue/oncue/controller"
 	"github.com/oncue/oncue/controller/millicast"
 	"github.com/oncue/oncue/encoders"
 )
@@ -302,7 +301,7 @@ func (d *doctor) examineEncoder(ctx context.Context, name string, by inUse) find
 	e, _ := d.cfg.Encoder(name)
 	switch {
 	case e.Helper:
-		job = encoders.Job{Account: controller.HelperAccount, Name: name}
+		job = helperJob(name)
 	case user >= 0:
 		job = exampleJob(d.cfg.Streams[user], name)
 	}

@@ -102,7 +102,9 @@ func tryJob(cfg *configs.Config, encoder, stream string) (encoders.Job, error) {
 	var st *configs.Stream
 	var job encoders.Job
 	if e, ok := cfg.Encoder(encoder); ok && e.Helper {
-		return encoders.Job{Account: controller.HelperAccount, Name: encoder, Run: tryRun, Grace: 10 * time.Second}, nil
+		job := helperJob(encoder)
+		job.Run = tryRun
+		return job, nil
 	}
 	if stream == "" {
 		i := slices.IndexFunc(cfg.Streams,
