@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -330,7 +331,9 @@ func (w *chain) act() {
 		cut := w.dice.IntN(2) == 0
 		w.note("%s is cut off: %v", device, cut)
 		box.SetUnreachable(cut)
+		w.mu.Lock()
 		w.cut[device] = cut
+		w.mu.Unlock()
 	case n == 14:
 		s := fake.Defaults()
 		s.StartDelay = time.Duration(w.dice.IntN(12)) * time.Second
@@ -357,9 +360,12 @@ func (w *chain) act() {
 		w.end(false)
 		w.refuses(nil)
 		w.boot()
+		w.mu.Lock()
+		boxes := maps.Clone(w.boxes)
+		w.mu.Unlock()
 		for device, cut := range w.cut {
-			if w.boxes[device] != nil {
-				w.boxes[device].SetUnreachable(cut)
+			if boxes[device] != nil {
+				boxes[device].SetUnreachable(cut)
 			}
 		}
 		clear(w.idle)
@@ -395,8 +401,11 @@ func (w *chain) look() {
 	for _, h := range w.c.Helpers() { // by a run that began with another file
 		needed[h.Name] = needed[h.Name] || slices.ContainsFunc(h.For, func(id controller.StreamID) bool { return wanted[id] })
 	}
+	w.mu.Lock()
+	boxes := maps.Clone(w.boxes)
+	w.mu.Unlock()
 	for _, s := range slices.Backward(w.specs) {
-		box := w.boxes[s.Name]
+		box := boxes[s.Name]
 		if !s.Policy.Helper || box == nil {
 			continue
 		}
@@ -418,9 +427,12 @@ func (w *chain) look() {
 // close ends it: everybody leaves, all boxes can be reached, and nothing is left on.
 func (w *chain) close() {
 	w.note("the end")
-	for device, box := range w.boxes {
+	w.mu.Lock()
+	boxes := maps.Clone(w.boxes)
+	clear(w.cut)
+	w.mu.Unlock()
+	for _, box := range boxes {
 		box.SetUnreachable(false)
-		delete(w.cut, device)
 	}
 	for _, name := range []string{"a", "b", "c"} {
 		w.hook(controller.HookNoViewers, name)

@@ -125,6 +125,7 @@ type site struct {
 
 	proc *exec.Cmd
 	end  chan struct{} // closed when proc is reaped
+	said time.Time     // by the latest hook
 }
 
 var sites atomic.Int32
@@ -457,7 +458,12 @@ func (s *site) mode(name string, m controller.Mode) {
 func (s *site) hook(kind controller.HookKind, name string) {
 	s.t.Helper()
 	s.await(string(kind)+" for "+name+" is accepted", func() bool {
-		status, answer, err := s.post(millicast.ViewerMessage(kind, testAccount, name, time.Now()).Body(),
+		at := time.Now().Truncate(time.Millisecond)
+		if !at.After(s.said) { // of two hooks of one millisecond nobody knows which came first
+			at = s.said.Add(time.Millisecond)
+		}
+		s.said = at
+		status, answer, err := s.post(millicast.ViewerMessage(kind, testAccount, name, at).Body(),
 			millicast.ContentJSON, testSecret)
 		if status == http.StatusServiceUnavailable {
 			return false
