@@ -69,7 +69,7 @@ func TestDevices(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			encodertest.Run(t, encodertest.Harness{
-				EchoesRun: true, OneStream: true,
+				EchoesRun: true, OneStream: true, AtOnce: true,
 				New: func(t *testing.T) encodertest.Rig { rig, _, _ := k.rig(t); return rig },
 			})
 		})
