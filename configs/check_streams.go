@@ -176,6 +176,12 @@ func needsPublish(e *Encoder) bool {
 	return e.Driver == "ffmpeg"
 }
 
+// goesWithout reports whether an encoder publishes where its own settings say if nobody tells it.
+func goesWithout(settings any) bool {
+	p, ok := settings.(PublishOptional)
+	return ok && p.PublishOptional()
+}
+
 func isNumber(s string) bool {
 	_, err := strconv.Atoi(s)
 	return err == nil

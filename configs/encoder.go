@@ -113,7 +113,7 @@ func (d *decoder) encoder(n *yaml.Node, e *Encoder, path string, drivers map[str
 	if _, ok := settings.(HelperOnly); ok && !e.Helper {
 		d.fail(chosen.key, path, "publishes nothing; write it under helpers:, and its name under needs: of an encoder")
 	}
-	if p, ok := settings.(Publisher); ok && e.Helper && p.NeedsPublish() {
+	if p, ok := settings.(Publisher); ok && e.Helper && p.NeedsPublish() && !goesWithout(settings) {
 		d.fail(chosen.key, path, "asks for the URL to publish to, and a helper publishes nothing")
 	}
 	if !d.bad[path] && !d.bad[join(path, "preset")] { // without its preset everything would be missing

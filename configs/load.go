@@ -30,8 +30,8 @@ import (
 // negative without a min), `shown:"yes"` marks texts that name an address, a path or a choice, and
 // so are no secret (see package secret) and may stand in [Config.Archive], `hint:"…"` is added to
 // an error about the kind of value. Struct values that implement [Prefiller], [Presetter],
-// [Validator], [JoinedValidator], [SecretRefuser], [Noter], [Publisher], [Layered], [Simulcaster],
-// [HelperOnly] or [Box] are asked.
+// [Validator], [JoinedValidator], [SecretRefuser], [Noter], [Publisher], [PublishOptional],
+// [Layered], [Simulcaster], [HelperOnly] or [Box] are asked.
 type Options struct {
 	Drivers map[string]func() any              // by driver key: a pointer to that driver's settings, defaults filled in
 	Env     func(name string) (string, bool)   // for ${NAME}; nil: os.LookupEnv
@@ -78,6 +78,10 @@ type Noter interface{ Notes() []error }
 
 // Publisher is implemented by settings of encoders that do not always need the stream's `publish`.
 type Publisher interface{ NeedsPublish() bool }
+
+// PublishOptional is implemented by a [Publisher] that may use the stream's `publish` where there
+// is one, and go without where there is none.
+type PublishOptional interface{ PublishOptional() bool }
 
 // Layered is implemented by settings of encoders that can publish one picture in several qualities,
 // each to a URL of its own. Layers are how many; 0: it publishes to the stream's URL. Silent says

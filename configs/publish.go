@@ -198,7 +198,7 @@ func (d *decoder) checkPublish(c *Config, s *Stream) {
 		switch {
 		case e == nil:
 		case !p.Set():
-			if needsPublish(e) {
+			if needsPublish(e) && !goesWithout(e.Settings) {
 				d.missing(path, "is missing, and encoder %q (%s) must be told where to publish; write publish: "+
 					"{token: \"${NAME}\"}, or a whole URL", name, e.Driver)
 				return

@@ -513,3 +513,18 @@ func FuzzCut(f *testing.F) {
 		_ = pieces.packet(data)
 	})
 }
+
+// TestPublishOptional: a box whose preset puts the URL into it where the stream has one goes
+// without where it has none; one that cannot start without is not taken for such.
+func TestPublishOptional(t *testing.T) {
+	for preset, want := range map[string]bool{"blackmagic-streaming-encoder": true, "atem-mini": false} {
+		s := settingsOf(t, "preset: "+preset+"\naddress: 10.0.0.40:9977")
+		if !s.NeedsPublish() || s.PublishOptional() != want {
+			t.Errorf("%s: takes a URL: %v, goes without: %v, want %v", preset, s.NeedsPublish(), s.PublishOptional(), want)
+		}
+	}
+	if s := settingsOf(t, "address: 10.0.0.40:9977\nstart: {send: go}\nstop: {send: halt}"+
+		"\nstatus: {send: state, live: 'text == \"on\"', stopped: 'text == \"off\"'}"); s.NeedsPublish() {
+		t.Error("a box that is told nothing takes a URL")
+	}
+}

@@ -145,6 +145,29 @@ func (s *Settings) Address() string {
 	return text
 }
 
+// PublishOptional reports whether no step of a start sends a part of the publishing URL when there
+// is none: such steps have a `when` that asks for publish_scheme.
+func (s *Settings) PublishOptional() bool {
+	p, errs := compile(*s)
+	if len(errs) > 0 {
+		return false
+	}
+	without := *s
+	without.Start = nil
+	for i, x := range p.start {
+		skipped := false
+		if x.when.Set() {
+			holds, err := x.when.Holds(facts{Vars: s.Vars})
+			skipped = err == nil && !holds
+		}
+		if !skipped {
+			without.Start = append(without.Start, s.Start[i])
+		}
+	}
+	p, _ = compile(without)
+	return !boxes.NeedsPublish(p.used)
+}
+
 // NeedsPublish reports whether the publishing URL is sent to the box; otherwise the box has its
 // own.
 func (s *Settings) NeedsPublish() bool {
