@@ -40,13 +40,6 @@ type box struct {
 	clients map[net.Conn]bool
 	changed func(b *box) // pushes; mu is held
 	frozen  bool
-	deaf    bool // takes commands and acknowledges none
-}
-
-func (b *box) now() phase {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.phase
 }
 
 // start is what the start button and the protocol do. It reports whether the box was on before. mu
