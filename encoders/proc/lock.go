@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,13 +15,19 @@ import (
 var ErrLocked = errors.New("an encoder process of an earlier start still runs")
 
 // TakeLock locks a lock file of the folder. The lock belongs to the open file, so a process that
-// inherits the descriptor holds it, too.
+// inherits the descriptor holds it, too. Whoever asks by [Locked] has it for a moment, and so may a
+// process that has just ended: it is tried for a tenth of a second.
 func TakeLock(dir, name string) (*os.File, error) {
 	f, err := OpenLock(dir, name)
 	if err != nil {
 		return nil, err
 	}
-	if err := Lock(f); err != nil {
+	err = Lock(f)
+	for n := 0; errors.Is(err, ErrLocked) && n < 20; n++ {
+		time.Sleep(5 * time.Millisecond)
+		err = Lock(f)
+	}
+	if err != nil {
 		f.Close()
 		return nil, err
 	}
