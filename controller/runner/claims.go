@@ -32,8 +32,6 @@ type Limits struct {
 	Cost    int // sum of what they cost
 }
 
-func (l Limits) set() bool { return l.Running > 0 || l.Cost > 0 }
-
 type claimer struct {
 	stream  controller.StreamID
 	pattern bool // the stream comes from a pattern: anybody can ask for such names
@@ -310,7 +308,7 @@ func (c *claims) serve() {
 		c.tell(w.stream, machine.Freed{Device: w.device})
 		return true
 	})
-	if c.limits.set() || len(c.waiting) > 0 {
+	if len(c.waiting) > 0 {
 		c.makeRoom()
 	}
 }

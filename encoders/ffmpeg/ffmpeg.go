@@ -144,19 +144,7 @@ func (e *Encoder) enter(ctx context.Context, job encoders.Job) error {
 	if e.env.Dir == "" {
 		return errors.New("ffmpeg: opened without a folder, it can only plan and check")
 	}
-	select {
-	case <-e.closed:
-		return proc.ErrClosed
-	default:
-	}
-	select {
-	case <-e.turn:
-		return nil
-	case <-e.closed:
-		return proc.ErrClosed
-	case <-ctx.Done():
-		return fmt.Errorf("ffmpeg: another start or stop is in progress: %w", ctx.Err())
-	}
+	return proc.TakeTurn(ctx, "ffmpeg", e.turn, e.closed)
 }
 
 func (e *Encoder) leave() { e.turn <- struct{}{} }

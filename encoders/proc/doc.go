@@ -7,6 +7,7 @@
 // identity is lost: [FindHolder].
 //
 //	start.go, lock.go      a program is found and started, once
+//	turn.go                starts and stops come one after the other
 //	identity.go            which process it is
 //	environment.go         its environment
 //	handle.go, leader.go   it is waited for, signalled, and ended with its family
